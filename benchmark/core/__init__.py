@@ -1,0 +1,1 @@
+"""The ground floor: errors, registry, specs, seeding and the embedder interface."""

@@ -1,0 +1,41 @@
+"""Errors that a user can act on: each is one clear line, never a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchmarkError(Exception):
+    """Something went wrong that the message explains; the cell fails, the run goes on."""
+
+
+class UsageError(BenchmarkError):
+    """The command, configuration or plugin is wrong; nothing is run (exit status 2)."""
+
+
+class TrainingError(BenchmarkError):
+    """Training broke down, for example with a loss that is not a number."""
+
+
+class AttackError(BenchmarkError):
+    """An attack left its ball or its range, or produced a value that is not a number."""
+
+
+class CheckpointError(BenchmarkError):
+    """A checkpoint is missing, damaged, or does not belong to the model it is loaded into."""
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
+    """Builds the error for a name that does not exist, with the nearest valid one and the list of all.
+
+    Args:
+        kind: what the name names, as the message should say it ("defense", "parameter of pgd", ...).
+        name: the name as the user wrote it.
+        valid: every valid name.
+    """
+    names = sorted(valid)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    listed = ", ".join(names) if names else "none"
+    return UsageError(f"Unknown {kind} '{name}'.{hint} Valid: {listed}.")

@@ -1,0 +1,80 @@
+"""The base of everything that a user names and sets: validated parameters with a canonical spec string."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from benchmark.core.errors import UsageError, unknown_name
+from benchmark.core.spec import Spec, format_spec
+
+
+def parse_fraction(value: Any) -> Any:
+    """Turns `8/255` into a number and leaves anything else for pydantic to judge."""
+    if isinstance(value, str) and value.count("/") == 1:
+        above, below = value.split("/")
+        try:
+            return float(above) / float(below)
+        except (ValueError, ZeroDivisionError):
+            return value
+    return value
+
+
+Number = Annotated[float, BeforeValidator(parse_fraction)]
+"""A float that may be written as a fraction, as eps is: `8/255`."""
+
+
+class Parameters(BaseModel):
+    """Immutable, validated parameters; subclasses declare each as an annotated field with a default.
+
+    Attributes:
+        name: the name under which the class is registered.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    name: ClassVar[str] = ""
+
+    @classmethod
+    def from_spec(cls, spec: Spec) -> Any:
+        """Builds an instance from a parsed spec.
+
+        Raises:
+            UsageError: for an unknown parameter or a value that does not fit, in one line.
+        """
+        for key in spec.parameters:
+            if key not in cls.model_fields:
+                raise unknown_name(f"parameter of {spec.name}", key, cls.model_fields)
+        values = {key: None if text == "none" else text for key, text in spec.parameters.items()}
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise UsageError(f"{spec.name}: {explain(error)}") from None
+
+    @property
+    def spec(self) -> str:
+        """The canonical spec string: the name and those parameters that differ from their defaults."""
+        changed = {
+            key: getattr(self, key)
+            for key, info in type(self).model_fields.items()
+            if getattr(self, key) != info.default
+        }
+        return format_spec(self.name, changed)
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the class's docstring."""
+        return (inspect.getdoc(cls) or "").split("\n", 1)[0]
+
+
+def explain(error: ValidationError) -> str:
+    """Puts a pydantic error into one line that names each field, what was given and what is wanted."""
+    parts = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        parts.append(f"{where}={item['input']!r}: {message}" if where else message)
+    return "; ".join(parts) + "."

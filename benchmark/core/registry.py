@@ -1,0 +1,81 @@
+"""One small registry that serves every kind of thing that has a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from benchmark.core.errors import UsageError, unknown_name
+from benchmark.core.parameters import Parameters
+from benchmark.core.spec import parse_spec
+
+P = TypeVar("P", bound=Parameters)
+
+
+class Registry(Generic[P]):
+    """Names classes of one kind, and builds them from spec strings.
+
+    Args:
+        kind: the word for one entry in messages ("defense", "attack", ...).
+        base: the class that every entry must derive from.
+        fallback: asked for a class when a name is not registered; returns None when it has none. For open
+            families such as timm's backbones.
+    """
+
+    def __init__(
+        self, kind: str, base: type[P], fallback: Callable[[str], type[P] | None] | None = None
+    ) -> None:
+        self.kind = kind
+        self.base = base
+        self._fallback = fallback
+        self._entries: dict[str, type[P]] = {}
+
+    def register(self, name: str) -> Callable[[type[P]], type[P]]:
+        """Decorator that registers a class under a name.
+
+        Raises:
+            UsageError: when the name is taken by another class, or the class is not of this kind.
+        """
+
+        def decorate(cls: type[P]) -> type[P]:
+            if not (isinstance(cls, type) and issubclass(cls, self.base)):
+                raise UsageError(f"'{name}' is not a {self.kind}: its class must derive from {self.base.__name__}.")
+            taken = self._entries.get(name)
+            if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise UsageError(f"The {self.kind} name '{name}' is already taken by {taken.__module__}.")
+            cls.name = name
+            self._entries[name] = cls
+            return cls
+
+        return decorate
+
+    def get(self, name: str) -> type[P]:
+        """Returns the class of that name.
+
+        Raises:
+            UsageError: when there is none, with the nearest name and the list of all.
+        """
+        if name in self._entries:
+            return self._entries[name]
+        found = self._fallback(name) if self._fallback else None
+        if found is None:
+            raise unknown_name(self.kind, name, self._entries)
+        return found
+
+    def build(self, text: str) -> P:
+        """Builds the entry that a spec string names.
+
+        Raises:
+            UsageError: for a bad spec, an unknown name or parameter, or a value that does not fit.
+        """
+        spec = parse_spec(text)
+        entry: P = self.get(spec.name).from_spec(spec)
+        return entry
+
+    def names(self) -> list[str]:
+        """Every registered name, in the order of registration."""
+        return list(self._entries)
+
+    def items(self) -> list[tuple[str, type[P]]]:
+        """Every name with its class, in the order of registration."""
+        return list(self._entries.items())

@@ -1,0 +1,49 @@
+"""Randomness: each job seeds itself from what it is, so no figure depends on what ran before."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def derive_seed(*parts: object) -> int:
+    """Derives a 63-bit seed from any values with a stable text form."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def seed_everything(*parts: object) -> int:
+    """Seeds Python, NumPy and torch (every device) from the parts, and returns the seed."""
+    seed = derive_seed(*parts)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    return seed
+
+
+def noise_per_image(shape: torch.Size | tuple[int, ...], ids: Tensor, *parts: object, normal: bool = False) -> Tensor:
+    """Draws noise that depends, image by image, on the image's id and the parts alone.
+
+    So the composition of a batch does not change an image's random start.
+
+    Args:
+        shape: the shape of one image, without the batch dimension.
+        ids: integer ids, shape (n,).
+        parts: what else the noise depends on (seed, restart, ...).
+        normal: standard normal instead of uniform in [-1, 1].
+
+    Returns:
+        A float32 tensor of shape (n, *shape) on the CPU.
+    """
+    noise = torch.empty((len(ids), *shape))
+    for row, image_id in enumerate(ids.tolist()):
+        generator = torch.Generator().manual_seed(derive_seed(image_id, *parts))
+        if normal:
+            noise[row].normal_(generator=generator)
+        else:
+            noise[row].uniform_(-1.0, 1.0, generator=generator)
+    return noise

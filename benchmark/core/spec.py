@@ -1,0 +1,97 @@
+"""Spec strings: `name[key=value,key=value]`, the one way in which anything is named with its parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from benchmark.core.errors import UsageError
+
+_NAME = re.compile(r"[A-Za-z_][\w.\-:/~+]*")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A name and its parameters as written: values are still text."""
+
+    name: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def split_outside_brackets(text: str, separators: str) -> list[str]:
+    """Splits at any of the separator characters that stand outside square brackets; drops empty parts.
+
+    Raises:
+        UsageError: when brackets do not match.
+    """
+    parts: list[str] = []
+    current = ""
+    depth = 0
+    for character in text:
+        depth += (character == "[") - (character == "]")
+        if depth < 0:
+            break
+        if depth == 0 and character in separators:
+            parts.append(current)
+            current = ""
+        else:
+            current += character
+    if depth != 0:
+        raise UsageError(f"Brackets do not match in '{text}'. Write name[key=value,key=value].")
+    return [part.strip() for part in [*parts, current] if part.strip()]
+
+
+def split_list(texts: str | Iterable[str]) -> list[str]:
+    """Splits a list given with commas or spaces (or as several arguments) into its spec strings, in order.
+
+    A repeated spec is kept once.
+    """
+    joined = texts if isinstance(texts, str) else " ".join(texts)
+    return list(dict.fromkeys(split_outside_brackets(joined, ", \t\n")))
+
+
+def parse_spec(text: str) -> Spec:
+    """Parses one spec string; values may hold nested specs, as in `pgd[objective=pool[k=5],steps=20]`.
+
+    Raises:
+        UsageError: when the text is not of that form.
+    """
+    text = text.strip()
+    match = _NAME.match(text)
+    if not match:
+        raise UsageError(f"'{text}' is not a name. Write name or name[key=value,key=value].")
+    name, rest = match.group(0), text[match.end() :]
+    if not rest:
+        return Spec(name)
+    if not (rest.startswith("[") and rest.endswith("]")):
+        raise UsageError(f"'{text}' is not a valid spec. Write name or name[key=value,key=value].")
+    parameters: dict[str, str] = {}
+    for part in split_outside_brackets(rest[1:-1], ","):
+        key, equals, value = part.partition("=")
+        key, value = key.strip(), value.strip()
+        if not equals or not key or not value:
+            raise UsageError(f"'{part}' in '{text}' is not of the form key=value.")
+        if key in parameters:
+            raise UsageError(f"Parameter '{key}' is given twice in '{text}'.")
+        parameters[key] = value
+    return Spec(name, parameters)
+
+
+def format_value(value: object) -> str:
+    """Writes a parameter value as it stands in a canonical spec string."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def format_spec(name: str, parameters: Mapping[str, object]) -> str:
+    """Writes the canonical spec string: parameters in alphabetical order, no spaces."""
+    if not parameters:
+        return name
+    inner = ",".join(f"{key}={format_value(parameters[key])}" for key in sorted(parameters))
+    return f"{name}[{inner}]"

@@ -1,0 +1,1 @@
+"""Grid, jobs, executor and store: from a configuration to records on disk."""

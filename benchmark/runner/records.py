@@ -1,0 +1,158 @@
+"""The typed records that a run leaves behind: all that the report reads."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Status = Literal["done", "failed", "skipped"]
+CLEAN = "none"
+"""The attack (and norm) name of a clean cell; its eps is 0."""
+
+
+class Frozen(BaseModel):
+    """Immutable and strict about its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelKey(Frozen):
+    """Which trained model; every field but the seed is a canonical spec string."""
+
+    dataset: str
+    backbone: str
+    loss: str
+    defense: str
+    seed: int
+
+
+class CellKey(ModelKey):
+    """Which figure of which model.
+
+    Attributes:
+        scenario: "clustering" or "retrieval-query".
+        attack: canonical spec of the attack, "none" for clean figures.
+        norm: "linf" or "l2", "none" for clean figures.
+        eps: radius of the ball, in the units of pixels in [0, 1]; 0 for clean figures.
+    """
+
+    scenario: str
+    attack: str
+    norm: str
+    eps: float
+
+    @property
+    def model(self) -> ModelKey:
+        """The model that the cell belongs to."""
+        return ModelKey(**{name: getattr(self, name) for name in ModelKey.model_fields})
+
+
+class Provenance(Frozen):
+    """What made a record.
+
+    Attributes:
+        protocol: version of the protocol.
+        commit: source commit, with "-dirty" when the tree had changes, or "unknown" outside a checkout.
+        packages: versions of the packages that the figures depend on.
+        hardware: processor or GPU, in words.
+        created: time of writing, ISO 8601 in UTC.
+    """
+
+    protocol: str
+    commit: str
+    packages: dict[str, str]
+    hardware: str
+    created: str
+
+
+class ModelRecord(Frozen):
+    """The outcome of one training.
+
+    Attributes:
+        cost: passes spent, in units (one forward pass of one image through one plain backbone).
+        relative_cost: `cost` as a multiple of what vanilla training costs under the same recipe.
+        embed_cost: units that embedding one image takes; vanilla's is 1.
+        curve: training loss per epoch.
+    """
+
+    id: str
+    key: ModelKey
+    status: Status
+    reason: str = ""
+    seconds: float = 0.0
+    cost: float = 0.0
+    relative_cost: float = 0.0
+    embed_cost: float = 0.0
+    curve: list[float] = []
+    recipe: dict[str, Any] = {}
+    provenance: Provenance
+
+
+class CellRecord(Frozen):
+    """The outcome of one cell.
+
+    Attributes:
+        metrics: figures as fractions: "ami", "nmi", "f1" for clustering; "r1", "r2", "r4", "r8", "map_r"
+            for retrieval.
+        objective: mean over the images of what the attack maximised, at the images it returned; None for
+            attacks without one.
+        seconds, forward_passes, backward_passes: what the attack took, in cost units. One attack may serve
+            several scenarios; each of its cells carries the whole.
+    """
+
+    id: str
+    model_id: str
+    key: CellKey
+    status: Status
+    reason: str = ""
+    metrics: dict[str, float] = {}
+    objective: float | None = None
+    seconds: float = 0.0
+    forward_passes: float = 0.0
+    backward_passes: float = 0.0
+    provenance: Provenance
+
+
+class ModelRef(Frozen):
+    """A training that a run's grid holds."""
+
+    id: str
+    key: ModelKey
+
+
+class CellRef(Frozen):
+    """A cell that a run's grid holds.
+
+    Attributes:
+        role: "clean"; "suite" for the attacks that the leaderboard is made of; "curve" for those that are
+            there only for the figure over eps.
+    """
+
+    id: str
+    model_id: str
+    key: CellKey
+    role: Literal["clean", "suite", "curve"]
+
+
+class RunManifest(Frozen):
+    """The grid of the last run in an output folder: what the report shows, done or not.
+
+    Attributes:
+        command: the command line that was given.
+        config: the resolved configuration.
+        suite: name of the set of attacks, as asked for.
+        compute: compute mode, "equal-epochs".
+        references: defense specs of rows that are shown without a rank ("pixels").
+        skipped: what was left out of the grid and why, in words.
+    """
+
+    command: str
+    config: dict[str, Any]
+    suite: str
+    compute: str
+    references: list[str]
+    models: list[ModelRef]
+    cells: list[CellRef]
+    skipped: list[str] = []
+    provenance: Provenance

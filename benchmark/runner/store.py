@@ -1,0 +1,132 @@
+"""The folder that keeps what a run has made; every write is atomic, so a killed run loses nothing done."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from benchmark.core.errors import CheckpointError, UsageError
+from benchmark.runner.records import CellRecord, ModelRecord, RunManifest
+
+R = TypeVar("R", bound=BaseModel)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary file beside `path` that takes its place when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets `write` fill a temporary file, then puts it in the place of `path` in one step."""
+    with _replacing(path) as temporary:
+        write(temporary)
+
+
+class Store:
+    """Records, arrays and checkpoints under `<output>/store`.
+
+    Args:
+        output: the folder that the user named.
+
+    Raises:
+        UsageError: when the folder cannot be made or written to.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.root = output / "store"
+        try:
+            with _replacing(self.root / ".probe"):
+                pass
+            (self.root / ".probe").unlink()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UsageError(f"The output folder '{output}' cannot be written: {reason}.") from None
+
+    def checkpoint(self, model_id: str) -> Path:
+        """Where the weights of a model are kept (safetensors)."""
+        return self.root / "models" / f"{model_id}.safetensors"
+
+    def _record(self, kind: str, record_id: str) -> Path:
+        return self.root / kind / f"{record_id}.json"
+
+    def _arrays(self, cell_id: str) -> Path:
+        return self.root / "arrays" / f"{cell_id}.safetensors"
+
+    @staticmethod
+    def _read(path: Path, kind: type[R]) -> R | None:
+        """Reads a record; one that is damaged, or of an older layout, counts as absent and is made again."""
+        try:
+            return kind.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    @staticmethod
+    def _write(path: Path, record: BaseModel) -> None:
+        write_atomically(path, lambda temporary: temporary.write_text(record.model_dump_json(), encoding="utf-8"))
+
+    def model(self, model_id: str) -> ModelRecord | None:
+        """The record of a training, or None."""
+        return self._read(self._record("models", model_id), ModelRecord)
+
+    def cell(self, cell_id: str) -> CellRecord | None:
+        """The record of a cell, or None."""
+        return self._read(self._record("cells", cell_id), CellRecord)
+
+    def save_model(self, record: ModelRecord) -> None:
+        """Writes the record of a training; its checkpoint must have been written before."""
+        self._write(self._record("models", record.id), record)
+
+    def save_cell(self, record: CellRecord, arrays: dict[str, np.ndarray] | None = None) -> None:
+        """Writes a cell: its arrays first, so that a record never stands without them."""
+        if arrays:
+            data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+            write_atomically(self._arrays(record.id), lambda temporary: temporary.write_bytes(data))
+        self._write(self._record("cells", record.id), record)
+
+    def arrays(self, cell_id: str) -> dict[str, np.ndarray]:
+        """The arrays of a cell; empty when it has none.
+
+        Raises:
+            CheckpointError: when the file is damaged.
+        """
+        path = self._arrays(cell_id)
+        if not path.exists():
+            return {}
+        try:
+            return dict(load_file(path))
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}); delete it and run again.") from None
+
+    def save_manifest(self, manifest: RunManifest) -> None:
+        """Writes the grid of the run."""
+        self._write(self.root / "run.json", manifest)
+
+    def manifest(self) -> RunManifest:
+        """The grid of the last run.
+
+        Raises:
+            UsageError: when no run was made into this folder.
+        """
+        manifest = self._read(self.root / "run.json", RunManifest)
+        if manifest is None:
+            raise UsageError(f"There is no finished or begun run in '{self.output}'. Run the benchmark there first.")
+        return manifest
