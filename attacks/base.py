@@ -1,0 +1,59 @@
+"""What an attack is, and the assertions that every attack is held to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.problem import Problem
+from benchmark.core.errors import AttackError
+from benchmark.core.parameters import Parameters
+from benchmark.core.registry import Registry
+
+TOLERANCE = 1e-6
+"""What float32 rounding may add to a perturbation's norm, in units of pixels in [0, 1]."""
+
+
+@dataclass
+class Outcome:
+    """What an attack found.
+
+    Attributes:
+        images: attacked images in [0, 1], shape (n, C, H, W).
+        objective: what was maximised, at those images, shape (n,); None for attacks without an objective.
+    """
+
+    images: Tensor
+    objective: Tensor | None = None
+
+
+class Attack(Parameters):
+    """An attack on an embedder; subclasses implement `perturb`."""
+
+    def perturb(self, problem: Problem) -> Outcome:
+        """Finds attacked images within the ball and the range."""
+        raise NotImplementedError
+
+    def run(self, problem: Problem) -> Outcome:
+        """Runs the attack and asserts the ball, the range, and that every pixel is a number.
+
+        Raises:
+            AttackError: when one of these does not hold.
+        """
+        outcome = self.perturb(problem)
+        delta = (outcome.images - problem.images).flatten(1)
+        size = delta.abs().amax(1) if problem.norm == "linf" else delta.norm(dim=1)
+        # An L2 norm sums rounding over the pixels, hence the factor.
+        slack = TOLERANCE * (1.0 if problem.norm == "linf" else 1.0 + problem.eps)
+        if not torch.isfinite(outcome.images).all():
+            raise AttackError(f"{self.spec} produced pixels that are not numbers.")
+        if (worst := float(size.max())) > problem.eps + slack:
+            raise AttackError(f"{self.spec} left its ball: {worst:.8f} > {problem.eps}.")
+        if float(outcome.images.min()) < 0 or float(outcome.images.max()) > 1:
+            raise AttackError(f"{self.spec} left the range [0, 1].")
+        return outcome
+
+
+ATTACKS: Registry[Attack] = Registry("attack", Attack)

@@ -1,0 +1,31 @@
+"""Cross-entropy over the classes' centroids: the classifier's objective, carried over."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from pydantic import PositiveFloat
+from torch import Tensor
+
+from attacks.objectives.base import OBJECTIVES, Objective, Score
+from attacks.problem import Problem
+
+
+@OBJECTIVES.register("centroid_ce")
+class CentroidCE(Objective):
+    """Cross-entropy of the softmax over scaled cosines to all centroids of the clean pool.
+
+    Attributes:
+        scale: factor on the cosines before the softmax.
+    """
+
+    scale: PositiveFloat = 16.0
+
+    def bind(self, problem: Problem) -> Score:
+        """The score against the centroids of the problem."""
+        centroids, labels = problem.centroids, problem.labels
+
+        def score(embeddings: Tensor, index: Tensor) -> Tensor:
+            logits = self.scale * embeddings @ centroids.t()
+            return F.cross_entropy(logits, labels[index], reduction="none")
+
+        return score

@@ -1,0 +1,57 @@
+"""Mix the attacked pool: the objective that looks at what k-means will be fitted on."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from attacks.objectives.base import OBJECTIVES, Objective
+from attacks.problem import Problem
+
+
+class PoolScore:
+    """The score against a bank of attacked embeddings, each the latest that was seen of its image."""
+
+    def __init__(self, problem: Problem, neighbours: int) -> None:
+        self.bank = problem.clean.clone()
+        self.labels = problem.labels
+        self.counts = torch.bincount(problem.labels)
+        self.neighbours = neighbours
+
+    def observe(self, index: Tensor, embeddings: Tensor) -> None:
+        """Notes where images, by index in the pool, now are."""
+        self.bank[index] = embeddings.detach()
+
+    def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
+        """Mean cosine to the nearest attacked images of other classes, less that to the own class."""
+        labels = self.labels[index]
+        similarity = embeddings @ self.bank.t()
+        same = labels.unsqueeze(1) == self.labels
+        others = similarity.masked_fill(same, -torch.inf)
+        count = min(self.neighbours, len(self.labels) - int(self.counts.max()))
+        same[torch.arange(len(index), device=index.device), index] = False
+        own = (similarity * same).sum(1) / (self.counts[labels] - 1).clamp_min(1)
+        return others.topk(count, dim=1).values.mean(1) - own
+
+
+@OBJECTIVES.register("pool")
+class Pool(Objective):
+    """Mean cos to the k nearest *attacked* images of other classes - mean cos to those of its own class.
+
+    All images move together. The pool's embeddings are those of the step before, which the gradient's own
+    pass yields; embedding everything once more each step would cost half as much again.
+
+    Attributes:
+        neighbours: k, the number of attacked images of other classes that are drawn near.
+    """
+
+    pooled: ClassVar[bool] = True
+
+    neighbours: PositiveInt = 20
+
+    def bind(self, problem: Problem) -> PoolScore:
+        """The score with a bank that starts at the clean embeddings."""
+        return PoolScore(problem, self.neighbours)

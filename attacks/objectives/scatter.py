@@ -1,0 +1,42 @@
+"""Spread each class over the clusters of others."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from attacks.objectives.base import OBJECTIVES, Objective, Score
+from attacks.problem import Problem
+
+
+@OBJECTIVES.register("scatter")
+class Scatter(Objective):
+    """cos(z, c_target) - cos(z, c_own), the targets dealt so that a class does not move as one block.
+
+    k-means does not mind a class that moves whole to another's place; so the images of a class are dealt, in
+    turn, the 1st, 2nd, ..., `spread`-th nearest of the other classes' centroids.
+
+    Attributes:
+        spread: over how many nearby centroids the images of one class are dealt.
+    """
+
+    spread: PositiveInt = 3
+
+    def bind(self, problem: Problem) -> Score:
+        """The score for the targets dealt in this problem."""
+        labels, centroids = problem.labels, problem.centroids
+        spread = min(self.spread, problem.num_classes - 1)
+        similarity = centroids @ centroids.t()
+        similarity.fill_diagonal_(-torch.inf)
+        nearest = similarity.topk(spread, dim=1).indices
+        turn = torch.zeros_like(labels)
+        for label in range(problem.num_classes):
+            members = (labels == label).nonzero().squeeze(1)
+            turn[members] = torch.arange(len(members), device=labels.device) % spread
+        own, target = centroids[labels], centroids[nearest[labels, turn]]
+
+        def score(embeddings: Tensor, index: Tensor) -> Tensor:
+            return (embeddings * (target[index] - own[index])).sum(1)
+
+        return score

@@ -1,0 +1,29 @@
+"""Away from where the image was."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from attacks.objectives.base import OBJECTIVES, Objective, Score
+from attacks.problem import Problem
+
+
+@OBJECTIVES.register("shift")
+class Shift(Objective):
+    """1 - cos(z, f(x)): knows the model alone, no labels.
+
+    At the clean image this is at its minimum, so its gradient there is zero.
+    """
+
+    flat_at_clean: ClassVar[bool] = True
+
+    def bind(self, problem: Problem) -> Score:
+        """The score against the clean embeddings of the problem."""
+        clean = problem.clean
+
+        def score(embeddings: Tensor, index: Tensor) -> Tensor:
+            return 1 - (embeddings * clean[index]).sum(1)
+
+        return score

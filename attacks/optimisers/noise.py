@@ -1,0 +1,16 @@
+"""No attack at all: what a random perturbation of the same size does."""
+
+from __future__ import annotations
+
+from attacks.base import ATTACKS, Attack, Outcome
+from attacks.geometry import random_start
+from attacks.problem import Problem
+
+
+@ATTACKS.register("noise")
+class Noise(Attack):
+    """A point drawn uniformly in the ball; the control that every attack must beat."""
+
+    def perturb(self, problem: Problem) -> Outcome:
+        """Draws one point for each image."""
+        return Outcome(random_start(problem.images, problem.ids, problem.norm, problem.eps, problem.seed, "noise"))

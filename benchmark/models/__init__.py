@@ -1,0 +1,20 @@
+"""Backbones, and the modules that embedders are put together from."""
+
+from benchmark.models.backbone import BACKBONES, Backbone, BackboneEmbedder
+from benchmark.models.cost import PassCounter, count_flops
+from benchmark.models.ensemble import Ensemble
+from benchmark.models.member import Member
+from benchmark.models.smallconv import SmallConv
+from benchmark.models.timm_backbone import TimmBackbone
+
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "BackboneEmbedder",
+    "Ensemble",
+    "Member",
+    "PassCounter",
+    "SmallConv",
+    "TimmBackbone",
+    "count_flops",
+]

@@ -1,0 +1,77 @@
+"""Cost is counted in passes, not timed.
+
+One unit is a forward pass of one image through one plain backbone. A backward pass to the input counts one
+unit, a backward pass to the parameters one more. A member of another size is weighted by its FLOPs.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark.core.embedder import Embedder
+
+
+def count_flops(module: nn.Module, image_shape: tuple[int, int, int]) -> int:
+    """FLOPs of one forward pass of one image of shape (C, H, W)."""
+    was_training = module.training
+    module.eval()
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(torch.zeros(1, *image_shape, device=device))
+    module.train(was_training)
+    return counter.get_total_flops()
+
+
+class PassCounter:
+    """Counts the passes through every member of an embedder, within a `with` block.
+
+    A backward pass is counted when a gradient reaches a member's output: as two units when its parameters are
+    being trained, as one when they are frozen, as attacks keep them.
+
+    Args:
+        embedder: the model whose members are watched.
+        image_shape: (C, H, W).
+        unit_flops: FLOPs of one forward pass through the plain backbone.
+    """
+
+    def __init__(self, embedder: Embedder, image_shape: tuple[int, int, int], unit_flops: int) -> None:
+        self.forward = 0.0
+        self.backward = 0.0
+        self._weights = {member: count_flops(member, image_shape) / unit_flops for member in embedder.members}
+        self._handles: list[Any] = []
+
+    @property
+    def total(self) -> float:
+        """Units of forward and backward passes together."""
+        return self.forward + self.backward
+
+    @property
+    def per_image(self) -> float:
+        """Units that embedding one image takes."""
+        return sum(self._weights.values())
+
+    def __enter__(self) -> PassCounter:
+        self._handles = [member.register_forward_hook(self._count) for member in self._weights]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _count(self, member: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        units = len(inputs[0]) * self._weights[member]  # type: ignore[index]
+        self.forward += units
+        if output.requires_grad:
+            trained = any(parameter.requires_grad for parameter in member.parameters())
+
+            def count_backward(gradient: Tensor) -> None:
+                self.backward += 2 * units if trained else units
+
+            output.register_hook(count_backward)

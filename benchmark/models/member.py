@@ -1,0 +1,40 @@
+"""A member: one embedder with the loss that trains it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from benchmark.core.embedder import Embedder
+from benchmark.losses import Criterion
+
+
+class Member(Embedder):
+    """One embedder with its own loss, proxies included; what a defense is handed to build from.
+
+    Args:
+        embedder: maps images to unit vectors of dimension d.
+        criterion: the training loss, with its own parameters if it has any.
+    """
+
+    def __init__(self, embedder: Embedder, criterion: Criterion) -> None:
+        super().__init__()
+        self.embedder = embedder
+        self.criterion = criterion
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
+        embeddings: Tensor = self.embedder(images)
+        return embeddings
+
+    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The training loss, a scalar, of embeddings, shape (n, d), with labels, shape (n,)."""
+        loss: Tensor = self.criterion(embeddings, labels)
+        return loss
+
+    def class_cosines(self, embeddings: Tensor) -> Tensor:
+        """Cosine similarity to each class's proxy, shape (n, training classes).
+
+        Raises:
+            UsageError: when the loss has no proxies.
+        """
+        return self.criterion.class_cosines(embeddings)
