@@ -145,6 +145,8 @@ class RunManifest(Frozen):
         compute: compute mode, "equal-epochs".
         references: defense specs of rows that are shown without a rank ("pixels").
         skipped: what was left out of the grid and why, in words.
+        descriptions: one line each on the data sets, defenses and attacks of the grid, by canonical spec; the
+            report, which may not import what it describes, shows those that are given.
     """
 
     command: str
@@ -155,4 +157,5 @@ class RunManifest(Frozen):
     models: list[ModelRef]
     cells: list[CellRef]
     skipped: list[str] = []
+    descriptions: dict[str, str] = {}
     provenance: Provenance

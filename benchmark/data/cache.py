@@ -1,0 +1,78 @@
+"""Keeps made tensors in a file, so that they are made once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from benchmark.core.errors import BenchmarkError
+
+
+def cached(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Reads named tensors from a safetensors file; makes and writes them when it is absent or damaged.
+
+    The path must name everything that the tensors depend on. The file appears whole or not at all, so several
+    processes may ask for it at once.
+
+    Args:
+        path: where the file is kept; its folder is made when it does not exist.
+        make: makes the tensors.
+
+    Returns:
+        The tensors by name, on the CPU.
+
+    Raises:
+        BenchmarkError: when the file cannot be written.
+    """
+    tensors = _read(path)
+    if tensors is None:
+        tensors = {name: tensor.contiguous() for name, tensor in make().items()}
+        _write(path, tensors)
+    return tensors
+
+
+def fingerprint(*parts: object) -> str:
+    """A short hexadecimal hash of the parts, for file names; each part is anything that JSON can write."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    """A hash of names, types, shapes and values: safetensors itself does not notice a flipped bit."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    """The tensors of a sound file; None when it is absent or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            expected = (file.metadata() or {}).get("sha256")
+    except (OSError, SafetensorError):
+        return None
+    return tensors if _digest(tensors) == expected else None
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, temporary, metadata={"sha256": _digest(tensors)})
+        os.replace(temporary, path)  # noqa: PTH105 (the same as Path.replace)
+    except (OSError, SafetensorError) as error:
+        raise BenchmarkError(f"Cannot write the cache file {path}: {error}.") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,228 @@
+"""Letters of many scripts in many faces: a data set of many fine-grained classes that needs no download.
+
+matplotlib ships the DejaVu fonts. A class is a letter; an image is the letter in one of 12 faces, a little
+rotated, sheared, scaled and shifted. The letters are listed in `glyphs_classes.txt`, which `select_glyphs` wrote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import re
+import unicodedata
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import PIL
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from pydantic import Field, field_validator
+
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.seeding import derive_seed
+from benchmark.data.base import DATASETS, Dataset, ImageSet, Split
+from benchmark.data.cache import cached, fingerprint
+
+CLASSES_FILE = Path(__file__).with_name("glyphs_classes.txt")
+"""The letters, in the order in which they are taken: `U+0041 LATIN CAPITAL LETTER A` on a line."""
+
+MAX_CLASSES = 600
+"""The number of letters listed."""
+
+FACES = tuple(
+    f"DejaVu{family}{style}"
+    for family, styles in {
+        "Sans": ("", "-Bold", "-Oblique", "-BoldOblique"),
+        "SansMono": ("", "-Bold", "-Oblique", "-BoldOblique"),
+        "Serif": ("", "-Bold", "-Italic", "-BoldItalic"),
+    }.items()
+    for style in styles
+)
+"""The names of the 12 text faces."""
+
+MAX_PER_CLASS = 1000
+"""The most images of one class; ids rely on it."""
+
+_ROTATION = math.radians(15)
+_SHEAR = 0.2
+_SCALE = (0.75, 1.0)
+_SHIFT = 2 / 28  # of the image's side
+_LETTER = 22 / 28  # the longer side of a letter at scale 1, of the image's side
+_SUPERSAMPLING = 4
+_FONT_SIZE = 96  # in pixels: about the size at which a letter is sampled for 28 x 28
+
+
+def face_path(face: str) -> Path:
+    """The font file of a face.
+
+    Raises:
+        BenchmarkError: when matplotlib does not have it.
+    """
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"
+    if not path.is_file():
+        raise BenchmarkError(f"The font file {path} is missing: install matplotlib again, with its fonts.")
+    return path
+
+
+@lru_cache(maxsize=None)
+def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    try:
+        # The basic layout is in every build of Pillow; Raqm, the default where present, could move pixels.
+        return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
+    except OSError as error:
+        raise BenchmarkError(f"The font file {path} cannot be read: {error}.") from None
+
+
+def draw_letter(face: str, code_point: int, font_size: int) -> Image.Image:
+    """Draws a letter, white on black, cropped to its ink.
+
+    Args:
+        face: one of `FACES`.
+        code_point: the letter; it must have ink.
+        font_size: in pixels.
+
+    Returns:
+        A grey image of the size of the letter.
+
+    Raises:
+        BenchmarkError: when the font file is missing or damaged.
+    """
+    font = _font(face_path(face), font_size)
+    left, top, right, bottom = (int(edge) for edge in font.getbbox(chr(code_point)))
+    image = Image.new("L", (right - left + 4, bottom - top + 4))
+    ImageDraw.Draw(image).text((2 - left, 2 - top), chr(code_point), fill=255, font=font)
+    return image.crop(image.getbbox())
+
+
+def read_classes(path: Path = CLASSES_FILE) -> list[int]:
+    """Reads the code points of a class list, in its order.
+
+    Raises:
+        BenchmarkError: when the file is missing, or a line of it is malformed or repeated.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchmarkError(f"The class list {path} cannot be read: {error}.") from None
+    code_points: dict[int, None] = {}
+    for number, line in enumerate(lines, start=1):
+        match = re.fullmatch(r"U\+([0-9A-F]{4,5}) (.+)", line)
+        code_point = int(match.group(1), 16) if match else -1
+        if not match or unicodedata.name(chr(code_point), "") != match.group(2) or code_point in code_points:
+            raise BenchmarkError(
+                f"Line {number} of {path}, '{line}', is not a new letter such as 'U+0041 LATIN CAPITAL LETTER A'."
+            )
+        code_points[code_point] = None
+    return list(code_points)
+
+
+@DATASETS.register("glyphs")
+class Glyphs(Dataset):
+    """Letters of five scripts in 12 faces of the DejaVu fonts, rotated, sheared, scaled and shifted.
+
+    The first half of the classes are for training, the second half for testing. The order of the letters is
+    random and fixed, so any number of classes is a fair mix of scripts. An image depends on `seed`, `size`, its
+    letter and its number alone: a larger data set holds the images of a smaller one.
+
+    Images are uint8 in [0, 255], shape (n, 1, size, size), white on black.
+
+    Attributes:
+        classes: the number of letters, even.
+        per_class: the number of images of each letter.
+        size: the side of an image in pixels.
+        seed: the seed of the data set; seeds of training never change the data.
+    """
+
+    headline_eps: ClassVar[dict[str, float]] = {"linf": 0.1, "l2": 1.5}
+
+    classes: Annotated[int, Field(ge=8, le=MAX_CLASSES)] = 136
+    per_class: Annotated[int, Field(ge=2, le=MAX_PER_CLASS)] = 20
+    size: Annotated[int, Field(ge=16, le=128)] = 28
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @field_validator("classes")
+    @classmethod
+    def _even(cls, classes: int) -> int:
+        if classes % 2:
+            raise ValueError("must be even: one half is for training, the other for testing")
+        return classes
+
+    def read(self, cache: Path) -> Split:
+        """Draws the images, or reads them from `cache` when they were drawn before.
+
+        Raises:
+            BenchmarkError: when a font file or the class list is missing or damaged, or `cache` cannot be written.
+        """
+        letters = read_classes()
+        if len(letters) < self.classes:
+            raise BenchmarkError(f"The class list {CLASSES_FILE} has {len(letters)} letters, not {self.classes}.")
+        letters = letters[: self.classes]
+        parameters = {key: getattr(self, key) for key in ("classes", "per_class", "size", "seed")}
+        sources = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (Path(__file__), CLASSES_FILE)]
+        key = fingerprint(parameters, sources, matplotlib.__version__, PIL.__version__)
+        images = cached(cache / f"glyphs-{key}.safetensors", lambda: {"images": self._draw(letters)})["images"]
+
+        labels = torch.arange(self.classes).repeat_interleave(self.per_class)
+        numbers = torch.arange(self.per_class).repeat(self.classes)
+        ids = torch.tensor(letters)[labels] * MAX_PER_CLASS + numbers
+        half = self.classes // 2
+        everything = ImageSet(images, labels, ids)
+        return Split(
+            train=everything.of_classes(torch.arange(half)),
+            test=everything.of_classes(torch.arange(half, self.classes)),
+        )
+
+    def missing(self) -> str | None:
+        """Why the data set cannot be drawn on this machine, or None when it can."""
+        try:
+            read_classes()
+            for face in FACES:
+                face_path(face)
+        except BenchmarkError as error:
+            return str(error)
+        return None
+
+    def _draw(self, letters: list[int]) -> torch.Tensor:
+        """Draws every image, uint8, shape (letters * per_class, 1, size, size), letter by letter."""
+        images = np.empty((len(letters), self.per_class, 1, self.size, self.size), dtype=np.uint8)
+        for row, letter in enumerate(letters):
+            drawn: dict[str, Image.Image] = {}
+            for index in range(self.per_class):
+                # Python promises the same stream from `random()` for ever; NumPy's generators do not.
+                rng = random.Random(derive_seed("glyphs", self.seed, letter, index))
+                face = FACES[int(rng.random() * len(FACES))]
+                if face not in drawn:
+                    drawn[face] = draw_letter(face, letter, _FONT_SIZE)
+                images[row, index, 0] = _distort(drawn[face], self.size, rng)
+        return torch.from_numpy(images).flatten(0, 1)
+
+
+def _distort(letter: Image.Image, size: int, rng: random.Random) -> npt.NDArray[np.uint8]:
+    """Puts a letter, distorted at random, into an image of shape (size, size), whole."""
+    angle = (2 * rng.random() - 1) * _ROTATION
+    shear = (2 * rng.random() - 1) * _SHEAR
+    scale = _SCALE[0] + (_SCALE[1] - _SCALE[0]) * rng.random()
+    shift = [(2 * rng.random() - 1) * _SHIFT * size for _ in range(2)]
+
+    cosine, sine = math.cos(angle), math.sin(angle)
+    matrix = np.array([[cosine, -sine], [sine, cosine]]) @ np.array([[1.0, shear], [0.0, 1.0]])
+    matrix *= scale * _LETTER * size / max(letter.size)
+    # The half sides of the distorted letter's bounding box; half a pixel is left at the image's border.
+    half = np.abs(matrix) @ np.array(letter.size) / 2
+    room = size / 2 - 0.5
+    shrink = min(1.0, room / half.max())
+    matrix, half = matrix * shrink, half * shrink
+    offset = np.clip(shift, half - room, room - half)
+
+    # Pillow asks where each point of the output comes from.
+    inverse = np.linalg.inv(matrix * _SUPERSAMPLING)
+    canvas = size * _SUPERSAMPLING
+    origin = np.array(letter.size) / 2 - inverse @ (canvas / 2 + offset * _SUPERSAMPLING)
+    data = (*inverse[0], origin[0], *inverse[1], origin[1])
+    large = letter.transform((canvas, canvas), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
+    return np.asarray(large.reduce(_SUPERSAMPLING))

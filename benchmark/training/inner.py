@@ -1,0 +1,70 @@
+"""The training attack: everything about inner maximisation, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from attacks.geometry import project
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Within the block the model is in evaluation mode and its parameters take no gradient.
+
+    Batch norm's statistics stay as they are (batch norm in training mode makes weaker examples), and the
+    passes are counted as an attack's.
+    """
+    training = [module for module in model.modules() if module.training]
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.eval()
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+        for module in training:
+            module.training = True
+
+
+class TrainingAttack:
+    """PGD in the L_inf ball with a few steps of one size; what a defense is handed as `attack`.
+
+    Args:
+        eps: full radius of the ball.
+        steps: number of steps.
+        step: size of a step in units of the radius.
+
+    Attributes:
+        scale: factor on eps in [0, 1], which the training loop raises over the ramp.
+    """
+
+    def __init__(self, eps: float, steps: int, step: float) -> None:
+        self.eps = eps
+        self.steps = steps
+        self.step = step
+        self.scale = 1.0
+
+    def __call__(
+        self, objective: Callable[[Tensor], Tensor], images: Tensor, model: nn.Module, *, start: str = "uniform"
+    ) -> Tensor:
+        """Adversarial images, detached; see `defenses.base.InnerMaximiser`."""
+        eps = self.eps * self.scale
+        # Drawn on the CPU, so that a GPU's run starts from the same noise.
+        if start == "gaussian":
+            noise = 0.001 * torch.randn(images.shape)
+        else:
+            noise = eps * (2 * torch.rand(images.shape) - 1)
+        adversarial = project(images + noise.to(images.device), images, "linf", eps)
+        with frozen(model):
+            for _ in range(self.steps):
+                adversarial.requires_grad_(True)
+                (gradient,) = torch.autograd.grad(objective(adversarial).sum(), adversarial)
+                moved = adversarial.detach() + self.step * eps * gradient.sign()
+                adversarial = project(moved, images, "linf", eps)
+        return adversarial.detach()

@@ -1,0 +1,37 @@
+"""The training recipe, the same for every defense of a table."""
+
+from __future__ import annotations
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from benchmark.core.parameters import Number, Parameters
+
+
+class Recipe(Parameters):
+    """How every model is trained; a preset sets it, no defense can.
+
+    Attributes:
+        epochs: passes over the training set.
+        batch_size: images in a batch.
+        lr: highest learning rate of AdamW; the schedule is one cycle.
+        proxy_lr_scale: factor on the learning rate of the loss's own parameters.
+        weight_decay: of AdamW.
+        clip: largest absolute value of a gradient's entry.
+        shift: images are moved by up to so many pixels, in both directions, for augmentation.
+        eps: radius of the training attack's L_inf ball; the data set's headline when not given.
+        inner_steps: steps of the training attack.
+        inner_step: size of each of them, in units of eps.
+        ramp: share of the training during which eps grows from 0 to its full size.
+    """
+
+    epochs: PositiveInt = 48
+    batch_size: int = Field(default=64, ge=4)
+    lr: PositiveFloat = 6e-3
+    proxy_lr_scale: PositiveFloat = 100.0
+    weight_decay: NonNegativeFloat = 1e-4
+    clip: PositiveFloat = 10.0
+    shift: NonNegativeInt = 2
+    eps: Number | None = None
+    inner_steps: PositiveInt = 3
+    inner_step: PositiveFloat = 0.5
+    ramp: float = Field(default=0.25, ge=0, le=1)

@@ -1,0 +1,32 @@
+"""Raw pixels: not a defense but a yardstick."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmark.core.embedder import Embedder
+from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory
+
+
+class PixelEmbedder(Embedder):
+    """The image itself, as one vector of unit length."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, C * H * W)."""
+        return F.normalize(images.flatten(1))
+
+
+@DEFENSES.register("pixels")
+class Pixels(Defense):
+    """Raw pixels as the embedding: shows what is learnt at all. A reference row, never ranked."""
+
+    reference = True
+
+    def build(self, make_member: MemberFactory, labels: Tensor) -> PixelEmbedder:
+        """Nothing to train."""
+        return PixelEmbedder()
+
+    def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
+        """Never called: a model without parameters is not trained."""
+        raise NotImplementedError
