@@ -36,6 +36,10 @@ class Attack(Parameters):
         """Finds attacked images within the ball and the range."""
         raise NotImplementedError
 
+    def passes_per_image(self) -> float:
+        """Forward and backward passes that one image takes, for telling the cost of a run before it starts."""
+        return 1.0
+
     def run(self, problem: Problem) -> Outcome:
         """Runs the attack and asserts the ball, the range, and that every pixel is a number.
 

@@ -7,23 +7,36 @@ import math
 from pydantic import PositiveInt
 
 from attacks.base import ATTACKS, Attack, Outcome
-from attacks.objectives.base import ObjectiveSpec
+from attacks.objectives.base import OBJECTIVES, ObjectiveSpec
 from attacks.optimisers.ascent import Ascent
 from attacks.problem import Problem
-from benchmark.core.parameters import Number
+from benchmark.core.parameters import Number, Parameters
 
 
-@ATTACKS.register("fgsm")
-class FGSM(Attack):
-    """One step of size eps (Goodfellow et al. 2015, arXiv 1412.6572), from the clean image.
-
-    From a random start where the objective's gradient is zero at the clean image.
+class GradientAttack(Attack):
+    """An attack that climbs an objective.
 
     Attributes:
-        objective: what is maximised.
+        objective: spec of what is maximised.
     """
 
     objective: ObjectiveSpec = "centroid_ce"
+
+    def parts(self) -> list[Parameters]:
+        """The attack and its objective."""
+        return [self, OBJECTIVES.build(self.objective)]
+
+
+@ATTACKS.register("fgsm")
+class FGSM(GradientAttack):
+    """One step of size eps (Goodfellow et al. 2015, arXiv 1412.6572), from the clean image.
+
+    From a random start where the objective's gradient is zero at the clean image.
+    """
+
+    def passes_per_image(self) -> float:
+        """A gradient and a look at the result."""
+        return 3.0
 
     def perturb(self, problem: Problem) -> Outcome:
         """Takes the step."""
@@ -31,17 +44,15 @@ class FGSM(Attack):
 
 
 @ATTACKS.register("pgd")
-class PGD(Attack):
+class PGD(GradientAttack):
     """Projected gradient ascent with steps of one size (Madry et al. 2018, arXiv 1706.06083), random start.
 
     Attributes:
-        objective: what is maximised.
         steps: number of steps.
         step: size of a step in units of eps; 2.5 / steps when not given.
         restarts: independent random starts; the best result of each image is kept.
     """
 
-    objective: ObjectiveSpec = "centroid_ce"
     steps: PositiveInt = 20
     step: Number | None = None
     restarts: PositiveInt = 1
@@ -49,6 +60,10 @@ class PGD(Attack):
     def step_sizes(self) -> list[float]:
         """Size of each step in units of eps."""
         return [2.5 / self.steps if self.step is None else self.step] * self.steps
+
+    def passes_per_image(self) -> float:
+        """A gradient for each step, and a look at the result."""
+        return (2.0 * self.steps + 1.0) * self.restarts
 
     def perturb(self, problem: Problem) -> Outcome:
         """Climbs from random starts."""

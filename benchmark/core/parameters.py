@@ -63,6 +63,10 @@ class Parameters(BaseModel):
         }
         return format_spec(self.name, changed)
 
+    def parts(self) -> list[Parameters]:
+        """This and everything that it is put together from by name; their sources are part of an identity."""
+        return [self]
+
     @classmethod
     def summary(cls) -> str:
         """The first line of the class's docstring."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -71,8 +71,9 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, temporary, metadata={"sha256": _digest(tensors)})
-        os.replace(temporary, path)  # noqa: PTH105 (the same as Path.replace)
+        temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise BenchmarkError(f"Cannot write the cache file {path}: {error}.") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is gone when all went well
+            temporary.unlink()

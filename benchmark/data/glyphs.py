@@ -1,7 +1,7 @@
 """Letters of many scripts in many faces: a data set of many fine-grained classes that needs no download.
 
 matplotlib ships the DejaVu fonts. A class is a letter; an image is the letter in one of 12 faces, a little
-rotated, sheared, scaled and shifted. The letters are listed in `glyphs_classes.txt`, which `select_glyphs` wrote.
+rotated, sheared, scaled and shifted. `select_glyphs` chose the letters, which `glyphs_classes.txt` lists.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import math
 import random
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache as memoise
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -69,11 +70,12 @@ def face_path(face: str) -> Path:
     return path
 
 
-@lru_cache(maxsize=None)
+@memoise
 def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
     try:
-        # The basic layout is in every build of Pillow; Raqm, the default where present, could move pixels.
-        return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
+        # Given a path that it cannot read, Pillow would quietly take a font of that name from the system. The
+        # basic layout is in every build of Pillow; Raqm, the default where present, could move pixels.
+        return ImageFont.truetype(BytesIO(path.read_bytes()), size, layout_engine=ImageFont.Layout.BASIC)
     except OSError as error:
         raise BenchmarkError(f"The font file {path} cannot be read: {error}.") from None
 
@@ -115,7 +117,8 @@ def read_classes(path: Path = CLASSES_FILE) -> list[int]:
         code_point = int(match.group(1), 16) if match else -1
         if not match or unicodedata.name(chr(code_point), "") != match.group(2) or code_point in code_points:
             raise BenchmarkError(
-                f"Line {number} of {path}, '{line}', is not a new letter such as 'U+0041 LATIN CAPITAL LETTER A'."
+                f"Line {number} of {path}, '{line}', "
+                "is not a new letter, as 'U+0041 LATIN CAPITAL LETTER A' is."
             )
         code_points[code_point] = None
     return list(code_points)
@@ -126,8 +129,8 @@ class Glyphs(Dataset):
     """Letters of five scripts in 12 faces of the DejaVu fonts, rotated, sheared, scaled and shifted.
 
     The first half of the classes are for training, the second half for testing. The order of the letters is
-    random and fixed, so any number of classes is a fair mix of scripts. An image depends on `seed`, `size`, its
-    letter and its number alone: a larger data set holds the images of a smaller one.
+    random and fixed, so any number of classes is a fair mix of scripts. An image depends on `seed`, `size`,
+    its letter and its number alone: a larger data set holds the images of a smaller one.
 
     Images are uint8 in [0, 255], shape (n, 1, size, size), white on black.
 
@@ -156,16 +159,21 @@ class Glyphs(Dataset):
         """Draws the images, or reads them from `cache` when they were drawn before.
 
         Raises:
-            BenchmarkError: when a font file or the class list is missing or damaged, or `cache` cannot be written.
+            BenchmarkError: when a font file or the class list is missing or damaged, or when `cache` cannot
+                be written.
         """
         letters = read_classes()
         if len(letters) < self.classes:
-            raise BenchmarkError(f"The class list {CLASSES_FILE} has {len(letters)} letters, not {self.classes}.")
+            raise BenchmarkError(
+                f"The class list {CLASSES_FILE} has {len(letters)} letters, not {self.classes}."
+            )
         letters = letters[: self.classes]
         parameters = {key: getattr(self, key) for key in ("classes", "per_class", "size", "seed")}
         sources = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (Path(__file__), CLASSES_FILE)]
         key = fingerprint(parameters, sources, matplotlib.__version__, PIL.__version__)
-        images = cached(cache / f"glyphs-{key}.safetensors", lambda: {"images": self._draw(letters)})["images"]
+        images = cached(cache / f"glyphs-{key}.safetensors", lambda: {"images": self._draw(letters)})[
+            "images"
+        ]
 
         labels = torch.arange(self.classes).repeat_interleave(self.per_class)
         numbers = torch.arange(self.per_class).repeat(self.classes)

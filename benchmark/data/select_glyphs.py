@@ -1,15 +1,17 @@
 """Chooses the letters of `glyphs` and writes its class list: `python -m benchmark.data.select_glyphs`.
 
-Candidates are the Latin, Greek, Cyrillic, Armenian and Georgian letters (Unicode categories Lu, Ll and Lo, without
-compatibility forms such as ligatures) that all 12 faces have: 1,310 with the fonts of matplotlib 3.11.
+Candidates are the Latin, Greek, Cyrillic, Armenian and Georgian letters (Unicode categories Lu, Ll and Lo,
+without compatibility forms such as ligatures) that all 12 faces have: 1,310 with the fonts of matplotlib
+3.11.
 
-Many of them look alike: A is also a Greek and a Cyrillic letter, and many accents differ by a few pixels. So every
-candidate is drawn in each face, cropped to its ink, scaled until its longer side takes three quarters of a square of
-24 x 24 pixels, and centred there. In the order of their code points, a letter is kept if it differs from every
-letter kept before, in every face, by a mean absolute difference of 0.03 or more (white is 1). A face is drawn at
-random for each image, so two letters that one face cannot tell apart would be one class with two labels. This keeps
-600. For comparison: 1,015 of all 1,378 letters, compatibility forms and modifiers included, differ in DejaVu Sans
-alone when the letter fills the square; 839 of them differ in all faces.
+Many of them look alike: A is also a Greek and a Cyrillic letter, and many accents differ by a few pixels.
+So every candidate is drawn in each face, cropped to its ink, scaled until its longer side takes three
+quarters of a square of 24 x 24 pixels, and centred there. In the order of their code points, a letter is
+kept if it differs from every letter kept before, in every face, by a mean absolute difference of 0.03 or
+more (white is 1). Every face counts because each image takes one at random: letters that are alike in one
+face would share images. This keeps 600. For comparison: when the letter fills the square, 1,015 of all
+1,378 letters (title case, modifiers and compatibility forms included) differ in DejaVu Sans, and 839 in
+every face.
 
 The letters kept are written in a random order, so that any first part of the list is a fair mix of scripts.
 """
@@ -60,7 +62,7 @@ def bitmap(face: str, code_point: int) -> npt.NDArray[np.float32]:
     square = Image.new("L", (SQUARE, SQUARE))
     scaled = letter.resize((width, height), Image.Resampling.BILINEAR)
     square.paste(scaled, ((SQUARE - width) // 2, (SQUARE - height) // 2))
-    return np.asarray(square, dtype=np.float32) / 255
+    return np.asarray(square).astype(np.float32) / np.float32(255)
 
 
 def distinct(bitmaps: npt.NDArray[np.float32], threshold: float = THRESHOLD) -> list[int]:

@@ -1,0 +1,36 @@
+"""The whole pool is attacked, then clustered."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
+from benchmark.evaluation.views import Views
+from benchmark.metrics import KMEANS_SEEDS, cluster, mean_clustering_metrics
+
+DISPLAYED_CLASSES = 12
+"""How many classes' embeddings are kept for pictures; more would not be told apart by colour."""
+
+
+@SCENARIOS.register("clustering")
+class Clustering(Scenario):
+    """k-means on the attacked pool, k the number of classes: AMI, NMI and pairwise F1.
+
+    Figures are means over five k-means seeds. A randomised model is embedded anew for each.
+    """
+
+    def score(self, views: Views) -> ScenarioScore:
+        """The metrics "ami", "nmi", "f1", the assignments (5, n), and some embeddings for pictures."""
+        labels = views.labels.numpy()
+        classes = int(labels.max()) + 1
+        assignments = np.concatenate(
+            [cluster(views.attacked(turn), classes, [seed]) for turn, seed in enumerate(KMEANS_SEEDS)]
+        )
+        shown = labels < DISPLAYED_CLASSES
+        arrays = {
+            "assignments": assignments.astype(np.int32),
+            "labels": labels.astype(np.int32),
+            "display": views.attacked().numpy()[shown].astype(np.float16),
+            "display_labels": labels[shown].astype(np.int32),
+        }
+        return ScenarioScore(mean_clustering_metrics(labels, assignments), arrays)

@@ -1,0 +1,57 @@
+"""A model's view of a pool, clean and attacked; embedded once and shared by the scenarios."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from benchmark.core.embedder import Embedder
+
+
+class Views:
+    """Embeddings of a clean and an attacked pool, made when first asked for.
+
+    Args:
+        model: the embedder.
+        clean: the clean pool, in [0, 1], shape (n, C, H, W), on the model's device.
+        attacked: the attacked pool, same shape; the same tensor where nothing is attacked.
+        labels: classes, shape (n,), on the CPU.
+        ids: ids of the images, shape (n,), on the CPU.
+        passes: passes over which a randomised model's outcomes are averaged; others take one.
+        batch_size: images in one pass.
+    """
+
+    def __init__(
+        self,
+        model: Embedder,
+        clean: Tensor,
+        attacked: Tensor,
+        labels: Tensor,
+        ids: Tensor,
+        passes: int,
+        batch_size: int = 512,
+    ) -> None:
+        self.labels = labels
+        self.ids = ids
+        self.passes = passes if model.randomised else 1
+        self._model = model
+        self._pools = {"clean": clean, "attacked": attacked}
+        self._same = clean is attacked
+        self._batch_size = batch_size
+        self._embedded: dict[tuple[str, int], Tensor] = {}
+
+    def _embed(self, pool: str, turn: int) -> Tensor:
+        key = ("clean" if self._same else pool, turn % self.passes)
+        if key not in self._embedded:
+            with torch.no_grad():
+                parts = [self._model(batch) for batch in self._pools[pool].split(self._batch_size)]
+            self._embedded[key] = torch.cat(parts).cpu()
+        return self._embedded[key]
+
+    def clean(self, turn: int = 0) -> Tensor:
+        """Embeddings of the clean pool, shape (n, d), on the CPU; a pass of its own for each turn."""
+        return self._embed("clean", turn)
+
+    def attacked(self, turn: int = 0) -> Tensor:
+        """Embeddings of the attacked pool, shape (n, d), on the CPU; a pass of its own for each turn."""
+        return self._embed("attacked", turn)

@@ -1,0 +1,110 @@
+"""How well clusters agree with classes: AMI, NMI and pairwise F1, as means over k-means seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
+from torch import Tensor
+
+from benchmark.core.errors import BenchmarkError
+from benchmark.metrics.kmeans import kmeans_assign
+
+KMEANS_SEEDS = (0, 1, 2, 3, 4)
+"""The protocol's k-means seeds: every clustering figure, clean or attacked, is the mean over these."""
+
+
+def clustering_metrics(labels: Tensor | NDArray[Any], assignments: Tensor | NDArray[Any]) -> dict[str, float]:
+    """Scores one assignment to clusters against the classes; what either are called does not matter.
+
+    Args:
+        labels: the class of each point, integers, shape (n,), n >= 1.
+        assignments: the cluster of each point, integers, shape (n,).
+
+    Returns:
+        Fractions, 1 for perfect agreement. `ami`: adjusted mutual information (Vinh et al. 2010), at most
+        1, around 0 for random clusters, at times slightly below. `nmi`: normalised mutual information in
+        [0, 1], far from 0 for random small clusters. Both are normalised by the arithmetic mean of the
+        entropies. `f1` in [0, 1]: F1 of the pairs put into one cluster against the pairs of one class (Manning
+        et al. 2008, ch. 16); 1 if there are no pairs.
+
+    Raises:
+        BenchmarkError: when the shapes do not fit.
+    """
+    classes, clusters = _one_dimensional(labels), _one_dimensional(assignments)
+    if classes.shape != clusters.shape:
+        raise BenchmarkError(f"Clustering: {len(classes)} labels for {len(clusters)} assignments.")
+    if not len(classes):
+        raise BenchmarkError("Clustering: there is no point to score.")
+    return {
+        "ami": float(adjusted_mutual_info_score(classes, clusters, average_method="arithmetic")),
+        "nmi": float(normalized_mutual_info_score(classes, clusters, average_method="arithmetic")),
+        "f1": _pairwise_f1(classes, clusters),
+    }
+
+
+def _pairwise_f1(labels: NDArray[Any], assignments: NDArray[Any]) -> float:
+    table = contingency_matrix(labels, assignments, sparse=True, dtype=np.int64)
+    both = _pairs(table.data)
+    in_class, in_cluster = _pairs(table.sum(axis=1)), _pairs(table.sum(axis=0))
+    # The harmonic mean of precision both / in_cluster and recall both / in_class, kept in integers.
+    return 2 * both / (in_class + in_cluster) if in_class + in_cluster else 1.0
+
+
+def cluster(
+    embeddings: Tensor | NDArray[Any], k: int, seeds: Sequence[int] = KMEANS_SEEDS
+) -> NDArray[np.int32]:
+    """Clusters the embeddings once for each seed.
+
+    Args:
+        embeddings: shape (n, d), floating point, on any device.
+        k: the number of clusters, from 1 to n; the protocol takes the number of classes in the pool.
+        seeds: k-means seeds, s of them.
+
+    Returns:
+        The cluster of each point under each seed, shape (s, n), in [0, k).
+
+    Raises:
+        BenchmarkError: as `kmeans_assign` does.
+    """
+    return np.stack([kmeans_assign(embeddings, k, seed) for seed in seeds])
+
+
+def mean_clustering_metrics(
+    labels: Tensor | NDArray[Any], assignments: Tensor | NDArray[Any]
+) -> dict[str, float]:
+    """Scores each seed's assignment and takes the mean of each figure.
+
+    Args:
+        labels: the class of each point, integers, shape (n,).
+        assignments: the cluster of each point under each seed, shape (s, n), s >= 1.
+
+    Returns:
+        `ami`, `nmi` and `f1` as in `clustering_metrics`, each the mean over the s seeds.
+
+    Raises:
+        BenchmarkError: when the shapes do not fit.
+    """
+    if assignments.ndim != 2 or not len(assignments):
+        raise BenchmarkError(
+            f"Clustering: assignments have shape {tuple(assignments.shape)}, expected (seeds, n)."
+        )
+    scores = [clustering_metrics(labels, row) for row in assignments]
+    return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
+
+
+def _one_dimensional(values: Tensor | NDArray[Any]) -> NDArray[Any]:
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if array.ndim != 1:
+        raise BenchmarkError(f"Clustering: labels have shape {tuple(array.shape)}, expected (n,).")
+    return array
+
+
+def _pairs(sizes: NDArray[np.int64]) -> int:
+    """The number of unordered pairs within groups of these sizes."""
+    sizes = np.asarray(sizes)
+    return int((sizes * (sizes - 1) // 2).sum())

@@ -1,0 +1,174 @@
+"""Recall@K and mAP@R by cosine similarity, with every tie counted against the query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmark.core.errors import BenchmarkError
+
+RECALL_KS = (1, 2, 4, 8)
+"""The protocol's K of Recall@K."""
+
+
+@dataclass(frozen=True, eq=False)
+class RetrievalOutcomes:
+    """What became of each query, on the CPU; the rows of two attacks on the same queries and gallery match.
+
+    Attributes:
+        recall: for each K, whether each kept query found a positive within rank K; bool, shape (q_valid,).
+        map_r: average precision at R of each kept query, in [0, 1]; float64, shape (q_valid,).
+        kept: the indices, ascending, of the queries with a positive in the gallery; int64, (q_valid,).
+        left_out: how many queries have none.
+    """
+
+    recall: dict[int, Tensor]
+    map_r: Tensor
+    kept: Tensor
+    left_out: int
+
+    def means(self) -> dict[str, float]:
+        """The mean over the kept queries, in [0, 1], of each figure: `r1`, `r2`, ... and `map_r`.
+
+        Raises:
+            BenchmarkError: when no query was kept.
+        """
+        if not len(self.kept):
+            raise BenchmarkError(
+                f"Retrieval: none of the {self.left_out} queries has a positive in the gallery."
+            )
+        recalls = {f"r{k}": float(right.double().mean()) for k, right in self.recall.items()}
+        return {**recalls, "map_r": float(self.map_r.mean())}
+
+
+@torch.no_grad()
+def retrieve(
+    queries: Tensor,
+    gallery: Tensor,
+    query_labels: Tensor,
+    gallery_labels: Tensor,
+    query_ids: Tensor,
+    gallery_ids: Tensor,
+    ks: Sequence[int] = RECALL_KS,
+    chunk: int = 256,
+) -> RetrievalOutcomes:
+    """Ranks the gallery for each query by cosine similarity, and scores Recall@K and mAP@R.
+
+    For self-retrieval, hand over the same images twice. Gallery entries that bear a query's own id do not
+    exist for that query; a positive is any other entry with its label, a negative any with another label.
+    The j-th nearest positive has rank j + the number of negatives *at least* as similar: ties count against
+    the query, so that a constant embedding scores 0 where there are at least as many negatives as K and R.
+    A query is right at K if its nearest positive has rank <= K. mAP@R (Musgrave et al. 2020) is the mean
+    over i = 1..R of precision at i where rank i holds a positive and 0 where not, R the number of the
+    query's positives. Similarities are compared as float32 numbers.
+
+    Args:
+        queries: embeddings, shape (q, d), floating point, on any device; brought to unit length here.
+        gallery: embeddings, shape (g, d).
+        query_labels: integer classes, shape (q,).
+        gallery_labels: integer classes, shape (g,).
+        query_ids: integers that name the images, shape (q,).
+        gallery_ids: integers that name the images, shape (g,), in the same numbering.
+        ks: the K of Recall@K, each at least 1.
+        chunk: how many queries to compare with the gallery at a time. Memory grows with chunk x g; the
+            results do not depend on it.
+
+    Returns:
+        The outcomes of the queries that have a positive, and the number of those that have none.
+
+    Raises:
+        BenchmarkError: when shapes do not fit, a K or the chunk is below 1, or an embedding is not finite.
+    """
+    _check("query", queries, query_labels, query_ids)
+    _check("gallery", gallery, gallery_labels, gallery_ids)
+    if queries.shape[1] != gallery.shape[1]:
+        raise BenchmarkError(
+            f"Retrieval: queries have {queries.shape[1]} dimensions, the gallery {gallery.shape[1]}."
+        )
+    if not ks or min(ks) < 1 or chunk < 1:
+        raise BenchmarkError(f"Retrieval: ks={tuple(ks)} and chunk={chunk} must be 1 or more.")
+
+    # Apple's GPUs know no float64.
+    device = torch.device("cpu") if queries.device.type == "mps" else queries.device
+    reference = _unit(gallery.to(device))
+    reference_labels, reference_ids = gallery_labels.to(device), gallery_ids.to(device)
+    best_ranks, precisions, counts = [], [], []
+    for start in range(0, len(queries), chunk):
+        part = slice(start, start + chunk)
+        # A matrix product may add up its columns in different orders, so that equal embeddings differ in
+        # the last bits. Rounding a float64 product to float32 makes them ties again.
+        similarity = (_unit(queries[part].to(device)) @ reference.T).float()
+        same = query_labels[part].to(device)[:, None] == reference_labels
+        own = query_ids[part].to(device)[:, None] == reference_ids
+        positive, negative = same & ~own, ~(same | own)
+        count = positive.sum(1)
+        ranks = _positive_ranks(similarity, positive, negative, count, max(ks))
+        best_ranks.append(ranks[:, 0].cpu())
+        precisions.append(_average_precision_at_r(ranks, count).cpu())
+        counts.append(count.cpu())
+
+    best_rank, map_r, count = (torch.cat(parts) for parts in (best_ranks, precisions, counts))
+    kept = count.nonzero()[:, 0]
+    return RetrievalOutcomes(
+        recall={k: best_rank[kept] <= k for k in ks},
+        map_r=map_r[kept],
+        kept=kept,
+        left_out=len(queries) - len(kept),
+    )
+
+
+def _positive_ranks(
+    similarity: Tensor, positive: Tensor, negative: Tensor, count: Tensor, depth: int
+) -> Tensor:
+    """Ranks of each query's positives, nearest first; all int64.
+
+    Args:
+        similarity: shape (c, g).
+        positive: mask, shape (c, g).
+        negative: mask, shape (c, g).
+        count: the number of positives of each query, shape (c,).
+        depth: ranks up to this and up to `count` are exact; beyond, they are only known to be beyond.
+
+    Returns:
+        Shape (c, max(1, largest count)). Where a query has fewer positives, the rest are beyond its count.
+    """
+    lowest = float("-inf")
+    most = max(1, int(count.max()))
+    positives = similarity.masked_fill(~positive, lowest).topk(most).values
+    nearest_negatives = min(max(most, depth), similarity.shape[1])
+    negatives = similarity.masked_fill(~negative, lowest).topk(nearest_negatives).values
+    below = torch.searchsorted(negatives.flip(1).contiguous(), positives)
+    at_least_as_similar = nearest_negatives - below
+    return at_least_as_similar + torch.arange(1, most + 1, device=similarity.device)
+
+
+def _average_precision_at_r(ranks: Tensor, count: Tensor) -> Tensor:
+    """mAP@R of each query, float64, shape (c,), from its positives' ranks, (c, p), and their number R."""
+    found = torch.arange(1, ranks.shape[1] + 1, device=ranks.device).double()
+    precision = torch.where(ranks <= count[:, None], found / ranks, 0.0)
+    return precision.sum(1) / count.clamp(min=1)
+
+
+def _unit(embeddings: Tensor) -> Tensor:
+    return F.normalize(embeddings.double(), dim=1)
+
+
+def _check(side: str, embeddings: Tensor, labels: Tensor, ids: Tensor) -> None:
+    if embeddings.ndim != 2 or not len(embeddings):
+        raise BenchmarkError(
+            f"Retrieval: {side} embeddings have shape {tuple(embeddings.shape)}, expected (n, d)."
+        )
+    if labels.shape != embeddings.shape[:1] or ids.shape != embeddings.shape[:1]:
+        raise BenchmarkError(
+            f"Retrieval: {len(embeddings)} {side} embeddings with labels of shape {tuple(labels.shape)} "
+            f"and ids of shape {tuple(ids.shape)}."
+        )
+    broken = int((~embeddings.isfinite()).any(dim=1).sum())
+    if broken:
+        raise BenchmarkError(
+            f"Retrieval: {broken} of {len(embeddings)} {side} embeddings hold NaN or infinity."
+        )

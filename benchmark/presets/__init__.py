@@ -1,0 +1,1 @@
+"""Presets: configurations with a name, one YAML file each."""

@@ -1,0 +1,95 @@
+"""Figure: what each defense reaches on clean images, and what an attacker leaves of it."""
+
+from __future__ import annotations
+
+from math import isnan
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from benchmark.report.outcomes import CLUSTERING, RETRIEVAL
+from benchmark.report.style import METRICS, Look, budget, headline, new_figure, percent_axis, wrapped
+from benchmark.report.tables import Row, Table
+
+PANELS = ((CLUSTERING, "ami", "Clustering of the pool: AMI"), (RETRIEVAL, "r1", "Retrieval: R@1"))
+
+
+def clean_vs_worst(table: Table, looks: dict[str, Look]) -> Figure | None:
+    """Draws clean and worst-case figures per defense, one panel for each scenario; None without figures."""
+    panels = [panel for panel in PANELS if _shown(table, panel[1])]
+    if not panels:
+        return None
+    rows = table.rows[::-1]
+    lines = sum(wrapped(row.defense).count("\n") + 1 for row in rows)
+    figure = new_figure(1.9 + 4.3 * len(panels), 2.1 + 0.2 * len(rows) + 0.24 * lines)
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (_, metric, title) in zip(grid, panels, strict=True):
+        for height, row in enumerate(rows):
+            _dumbbell(axes, height, row, metric, looks[row.defense])
+        percent_axis(axes, "x")
+        axes.set_title(title, fontsize=10.5, loc="left")
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(-0.6, len(rows) - 0.35)
+    grid[0].set_yticks(range(len(rows)), [wrapped(row.defense) for row in rows])
+    handles = [
+        Line2D([], [], color="#444444", marker="o", linestyle="", fillstyle="none", label="clean"),
+        Line2D([], [], color="#444444", marker="o", linestyle="", label="worst case"),
+    ]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    headline(figure, _title(table, panels[0][1]), _note(table))
+    return figure
+
+
+def _shown(table: Table, metric: str) -> bool:
+    return any(not isnan(row.mean(f"{kind}_{metric}")) for row in table.rows for kind in ("clean", "worst"))
+
+
+def _dumbbell(axes: Axes, height: int, row: Row, metric: str, look: Look) -> None:
+    clean, worst = row.mean(f"clean_{metric}"), row.mean(f"worst_{metric}")
+    if isnan(clean) and isnan(worst):
+        axes.text(0.0, height, "not run or failed", va="center", fontsize=8.5, color="#777777", style="italic")
+        return
+    axes.plot([clean, worst], [height, height], color=look.color, linewidth=2.5, alpha=0.35, zorder=1)
+    for kind, value in (("clean", clean), ("worst", worst)):
+        if isnan(value):
+            continue
+        spread = row.std(f"{kind}_{metric}")
+        if not isnan(spread):
+            axes.errorbar(value, height, xerr=spread, color=look.color, capsize=3, linewidth=1.2, zorder=2)
+        filled = look.color if kind == "worst" else "white"
+        axes.plot(value, height, "o", color=look.color, markerfacecolor=filled, markersize=8, zorder=3)
+        axes.annotate(
+            f"{100 * value:.1f}", (value, height), (0, 7), textcoords="offset points", ha="center", fontsize=8.5
+        )
+
+
+def _title(table: Table, metric: str) -> str:
+    name = METRICS[metric]
+    where = f"Under attack ({budget(table.key.norm, table.key.eps)})"
+    known = [row for row in table.rows if not row.reference and not isnan(row.mean(f"worst_{metric}"))]
+    if not known:
+        return f"Clean {name} per defense; no attack of {budget(table.key.norm, table.key.eps)} is done"
+    known.sort(key=lambda row: (-row.mean(f"worst_{metric}"), row.defense))
+    best, last = known[0], known[-1]
+    kept = f"{where} {best.defense} keeps {_percent(best, metric)} {name}"
+    if len(known) == 1:
+        return kept
+    return f"{kept}, the most of {len(known)} defenses; {last.defense} keeps {_percent(last, metric)}"
+
+
+def _percent(row: Row, metric: str) -> str:
+    return f"{100 * row.mean(f'worst_{metric}'):.1f} %"
+
+
+def _note(table: Table) -> str:
+    key = table.key
+    parts = [f"{key.dataset}, {key.backbone}, {key.loss}."]
+    if table.has(CLUSTERING):
+        parts.append("AMI's worst case: the lowest of all attacks at this or a smaller budget.")
+    if table.has(RETRIEVAL):
+        parts.append("R@1's: each query under the attack that is worst for it.")
+    if any(row.n_seeds > 1 for row in table.rows):
+        parts.append("Bars: standard deviation over training seeds.")
+    return " ".join(parts)

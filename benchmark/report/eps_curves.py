@@ -1,0 +1,130 @@
+"""Figure: how figures fall as the attacker's budget grows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from math import isnan
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmark.report.clean_vs_worst import PANELS
+from benchmark.report.outcomes import Run
+from benchmark.report.style import METRICS, NORMS, Look, format_eps, headline, new_figure, percent_axis, wrapped
+from benchmark.report.tables import Table
+from benchmark.report.worst_case import deviation, mean
+
+Curve = dict[float, list[float]]
+"""The figures of one defense's seeds at each eps."""
+
+
+def eps_curves(run: Run, table: Table, looks: dict[str, Look]) -> Figure | None:
+    """Draws one panel for each attack and metric that has at least two budgets; None when there is none."""
+    panels = {
+        (metric, attack): curves
+        for scenario, metric, _ in PANELS
+        for attack, curves in _curves(run, table, scenario, metric).items()
+    }
+    if not panels:
+        return None
+    metrics = [metric for _, metric, _ in PANELS if any(key[0] == metric for key in panels)]
+    attacks = sorted({attack for _, attack in panels})
+    figure = new_figure(2.6 + 3.7 * len(attacks), 1.7 + 2.7 * len(metrics))
+    grid = figure.subplots(len(metrics), len(attacks), squeeze=False, sharex=True)
+    for i, metric in enumerate(metrics):
+        for j, attack in enumerate(attacks):
+            if (metric, attack) in panels:
+                _draw(grid[i, j], panels[metric, attack], table, looks)
+                grid[i, j].set_title(wrapped(attack, 40), fontsize=9.5, loc="left")
+                grid[i, j].set_ylabel(METRICS[metric])
+            else:
+                grid[i, j].set_visible(False)
+    for axes in grid[-1]:
+        axes.set_xlabel(f"{NORMS.get(table.key.norm, table.key.norm)} budget eps", fontsize=9)
+    named = dict[str, object]()
+    for axes in grid.flat:
+        handles, labels = axes.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    order = [row.defense for row in table.rows if row.defense in named]
+    figure.legend(
+        [named[name] for name in order],
+        [wrapped(name) for name in order],
+        loc="outside right upper",
+        frameon=False,
+        fontsize=9,
+    )
+    headline(figure, _title(panels, table), _note(table, panels))
+    return figure
+
+
+def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dict[str, Curve]]:
+    """For each attack with at least two budgets, each defense's figures by eps."""
+    found: dict[str, dict[str, Curve]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    clean: dict[str, list[float]] = defaultdict(list)
+    key = table.key
+    for outcome in run.outcomes:
+        value = outcome.metric(metric)
+        same = (outcome.key.dataset, outcome.key.backbone, outcome.key.loss) == (key.dataset, key.backbone, key.loss)
+        if not same or outcome.key.scenario != scenario or isnan(value):
+            continue
+        if outcome.ref.role == "clean":
+            clean[outcome.key.defense].append(value)
+        elif outcome.key.norm == key.norm:
+            found[outcome.key.attack][outcome.key.defense][outcome.key.eps].append(value)
+    kept = {}
+    for attack, curves in found.items():
+        if len({eps for curve in curves.values() for eps in curve}) >= 2:
+            kept[attack] = {
+                name: ({0.0: clean[name]} if clean[name] else {}) | dict(sorted(curve.items()))
+                for name, curve in curves.items()
+            }
+    return kept
+
+
+def _draw(axes: Axes, curves: dict[str, Curve], table: Table, looks: dict[str, Look]) -> None:
+    axes.axvline(table.key.eps, color="#BBBBBB", linewidth=1, zorder=0)
+    for row in table.rows:
+        curve = curves.get(row.defense)
+        if not curve:
+            continue
+        look = looks[row.defense]
+        spreads = [deviation(values) for values in curve.values()]
+        axes.errorbar(
+            list(curve),
+            [mean(values) for values in curve.values()],
+            yerr=None if all(map(isnan, spreads)) else np.nan_to_num(spreads),
+            color=look.color,
+            marker=look.marker,
+            linestyle=look.line,
+            linewidth=1.6,
+            markersize=5,
+            capsize=2,
+            label=row.defense,
+        )
+    ticks = sorted({eps for curve in curves.values() for eps in curve})
+    axes.set_xticks(ticks, [format_eps(eps) for eps in ticks], fontsize=8.5)
+    percent_axis(axes, "y")
+
+
+def _title(panels: dict[tuple[str, str], dict[str, Curve]], table: Table) -> str:
+    rising = sorted({METRICS[metric] for (metric, _), curves in panels.items() if any(map(_rises, curves.values()))})
+    if rising:
+        return f"A larger budget does not always hurt more: {' and '.join(rising)} rises again for some defenses"
+    return "Every defense falls steadily as the budget grows"
+
+
+def _rises(curve: Curve) -> bool:
+    """Whether the figure is clearly higher at some budget than at a smaller one."""
+    means = [mean(values) for _, values in sorted(curve.items())]
+    return any(later > sooner + 0.03 for i, sooner in enumerate(means) for later in means[i + 1 :])
+
+
+def _note(table: Table, panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
+    key = table.key
+    spread = any(len(v) > 1 for curves in panels.values() for curve in curves.values() for v in curve.values())
+    bars = " Bars: standard deviation over training seeds." if spread else ""
+    return (
+        f"{key.dataset}, {key.backbone}, {key.loss}. Each panel is one attack alone, eps 0 is clean; the grey line "
+        f"marks the leaderboard's budget.{bars}"
+    )

@@ -1,0 +1,83 @@
+"""Which figures a report has, what they are called, and the clearing away of those that it has no longer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from benchmark.report.clean_vs_worst import clean_vs_worst
+from benchmark.report.eps_curves import eps_curves
+from benchmark.report.heatmap import heatmap
+from benchmark.report.outcomes import Run
+from benchmark.report.style import format_eps, looks, save, slug
+from benchmark.report.tables import Table
+from benchmark.report.tsne import tsne
+
+FOLDER = "figures"
+OWN_NAME = re.compile(r"(clean_vs_worst|heatmap|eps|tsne)_[a-z0-9._-]+\.png")
+SETTINGS = {"font.family": "DejaVu Sans", "font.size": 9.5, "axes.edgecolor": "#888888"}
+
+
+@dataclass
+class TableFigures:
+    """The figures of one table, as paths; None or absent where there was nothing to draw."""
+
+    clean_vs_worst: Path | None = None
+    heatmap: Path | None = None
+    eps: Path | None = None
+    tsne: dict[str, Path] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Path]:
+        yield from (path for path in (self.clean_vs_worst, self.heatmap, self.eps) if path)
+        yield from self.tsne.values()
+
+
+def draw_figures(run: Run, tables: list[Table], output: Path) -> list[TableFigures]:
+    """Draws the figures of each table into `figures/`, and removes those of an earlier report."""
+    folder = output / FOLDER
+    dealt = looks((o.key.defense for o in run.outcomes), run.manifest.references)
+    with rc_context(SETTINGS):
+        drawn = []
+        for table in tables:
+            key = table.key
+            name = slug(key.dataset, key.backbone, key.loss, key.norm, format_eps(key.eps))
+            drawn.append(
+                TableFigures(
+                    clean_vs_worst=_save(clean_vs_worst(table, dealt), folder / f"clean_vs_worst_{name}.png"),
+                    heatmap=_save(heatmap(table), folder / f"heatmap_{name}.png"),
+                    eps=_save(eps_curves(run, table, dealt), folder / f"eps_{name}.png"),
+                    tsne=_draw_tsne(run, table, folder, name),
+                )
+            )
+    _clear(folder, {path for figures in drawn for path in figures})
+    return drawn
+
+
+def _draw_tsne(run: Run, table: Table, folder: Path, name: str) -> dict[str, Path]:
+    paths = {}
+    for row in table.rows:
+        path = _save(tsne(run, table, row), folder / f"tsne_{name}_{slug(row.defense)}.png")
+        if path:
+            paths[row.defense] = path
+    return paths
+
+
+def _save(figure: Figure | None, path: Path) -> Path | None:
+    if figure is None:
+        return None
+    save(figure, path)
+    return path
+
+
+def _clear(folder: Path, current: set[Path]) -> None:
+    """Removes stale figures; a file that does not bear one of the report's own names is somebody else's."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if OWN_NAME.fullmatch(path.name) and path not in current:
+            path.unlink()

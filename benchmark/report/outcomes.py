@@ -1,0 +1,103 @@
+"""The outcome of every cell of a run's grid: done, failed, skipped, or not run yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+
+from benchmark.core.errors import CheckpointError
+from benchmark.runner.records import CellKey, CellRecord, CellRef, ModelRecord, RunManifest, Status
+from benchmark.runner.store import Store
+
+CLUSTERING = "clustering"
+RETRIEVAL = "retrieval-query"
+NOT_RUN = "not run yet"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One cell of the grid and what became of it.
+
+    Attributes:
+        ref: the cell as the grid holds it.
+        status: "done", "failed" or "skipped"; a cell without a record counts as failed.
+        reason: why it is not done; empty when it is.
+        record: its record, or None when there is none.
+    """
+
+    ref: CellRef
+    status: Status
+    reason: str
+    record: CellRecord | None
+
+    @property
+    def key(self) -> CellKey:
+        """Which figure of which model."""
+        return self.ref.key
+
+    @property
+    def done(self) -> bool:
+        """Whether the cell has figures."""
+        return self.status == "done"
+
+    def metric(self, name: str) -> float:
+        """A figure as a fraction, or nan when the cell has none of that name."""
+        return self.record.metrics.get(name, nan) if self.record and self.done else nan
+
+
+class Run:
+    """All that the report knows of a run.
+
+    Args:
+        store: the folder of the run.
+
+    Attributes:
+        manifest: the grid.
+        models: the record of each training that has one, by id.
+        outcomes: every cell once, in an order that depends on the keys alone.
+
+    Raises:
+        UsageError: when no run was made into the folder.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.manifest: RunManifest = store.manifest()
+        records = {ref.id: store.model(ref.id) for ref in self.manifest.models}
+        self.models: dict[str, ModelRecord] = {key: record for key, record in records.items() if record}
+        # An attack of the suite may also be drawn over eps: it is one cell, and the suite's.
+        refs = {ref.id: ref for ref in sorted(self.manifest.cells, key=lambda ref: ref.role == "suite")}
+        self.outcomes = sorted((self._outcome(ref) for ref in refs.values()), key=_order)
+
+    def arrays(self, outcome: Outcome) -> dict[str, np.ndarray]:
+        """The arrays of a cell, read anew at each call; empty when it is not done or has none."""
+        return self._store.arrays(outcome.ref.id) if outcome.done else {}
+
+    def _outcome(self, ref: CellRef) -> Outcome:
+        record = self._store.cell(ref.id)
+        if record is not None:
+            reason = record.reason if record.status != "done" else self._flaw(record)
+            return Outcome(ref, "failed" if record.status == "done" and reason else record.status, reason, record)
+        model = self.models.get(ref.model_id)
+        if model is not None and model.status != "done":
+            return Outcome(ref, model.status, f"training {model.status}: {model.reason}", None)
+        return Outcome(ref, "failed", NOT_RUN, None)
+
+    def _flaw(self, record: CellRecord) -> str:
+        """What is wrong with the arrays of a done cell; its figures are not trusted without them."""
+        try:
+            arrays = self._store.arrays(record.id)
+        except CheckpointError:
+            return "its arrays on disk are damaged"
+        if record.key.scenario == RETRIEVAL and "success" not in arrays:
+            return "its per-query outcomes are missing on disk"
+        return ""
+
+
+def _order(outcome: Outcome) -> tuple[str, str, str, str, int, str, str, str, float]:
+    key = outcome.key
+    return (
+        key.dataset, key.backbone, key.loss, key.defense, key.seed, key.scenario, key.attack, key.norm, key.eps,
+    )  # fmt: skip

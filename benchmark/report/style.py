@@ -1,0 +1,115 @@
+"""How all figures look: colours that colour-blind readers can tell apart, names, percent axes, saving."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from benchmark.runner.store import write_atomically
+
+# Okabe and Ito's palette without its yellow, which is too pale for lines on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vP*X"
+LINES = ("-", "--", "-.", ":")
+GREY = "#7F7F7F"
+NORMS = {"linf": "L∞", "l2": "L2"}
+METRICS = {"ami": "AMI", "nmi": "NMI", "f1": "F1", "r1": "R@1"}
+DPI = 130
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, marker and line of one defense, the same in every figure."""
+
+    color: str
+    marker: str
+    line: str
+
+
+def looks(defenses: Iterable[str], references: Iterable[str]) -> dict[str, Look]:
+    """Deals out looks; references are grey, and two defenses that share a colour differ in marker and line."""
+    grey = set(references)
+    ranked = sorted(set(defenses) - grey)
+    dealt = {
+        name: Look(
+            PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], LINES[i // len(PALETTE) % len(LINES)]
+        )
+        for i, name in enumerate(ranked)
+    }  # fmt: skip
+    shown = sorted(set(defenses) & grey)
+    return dealt | {name: Look(GREY, MARKERS[-1 - i % len(MARKERS)], ":") for i, name in enumerate(shown)}
+
+
+def slug(*parts: str, limit: int = 80) -> str:
+    """A part of a file name: lower-case letters, digits, `.`, `_` and `-`; unique even when cut short."""
+    words = [re.sub(r"[^a-z0-9._-]", "-", part.lower()).strip("-") for part in parts]
+    text = "_".join(words)
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit - 9].rstrip('-_')}-{sha256('|'.join(parts).encode()).hexdigest()[:8]}"
+
+
+def format_eps(eps: float) -> str:
+    """Writes a budget so that it reads back as the same number: as a short decimal, else in 255ths."""
+    short = f"{eps:.6g}"
+    if float(short) == eps:
+        return short
+    levels = round(eps * 255)
+    return f"{levels}/255" if levels / 255 == eps else repr(eps)
+
+
+def budget(norm: str, eps: float) -> str:
+    """A budget in words, as in "L∞ 8/255"."""
+    return f"{NORMS.get(norm, norm)} {format_eps(eps)}"
+
+
+def wrapped(spec: str, width: int = 24) -> str:
+    """A spec string over several lines, broken after commas and before brackets where it is too long."""
+    pieces = re.split(r"(?<=,)|(?=\[)", spec)
+    lines = [""]
+    for piece in pieces:
+        if lines[-1] and len(lines[-1]) + len(piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure with a layout that clips no text."""
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def headline(figure: Figure, title: str, note: str) -> None:
+    """Puts what is seen above a figure, and under it what it is made of; both wrapped to its width."""
+    width = figure.get_figwidth()
+    figure.suptitle(
+        "\n".join(textwrap.wrap(title, int(width * 10.5))), x=0.01, ha="left", fontsize=12, fontweight="bold"
+    )
+    figure.supxlabel("\n".join(textwrap.wrap(note, int(width * 14))), x=0.01, ha="left", fontsize=8.5, color="#444444")
+
+
+def percent_axis(axes: Axes, which: str) -> None:
+    """Labels an axis of fractions in percent, over the range that figures can take and a little more."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+    axis.set_ticks([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    (axes.set_xlim if which == "x" else axes.set_ylim)(-0.04, 1.04)
+    axes.grid(axis="x" if which == "x" else "y", color="#E3E3E3", linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a PNG atomically; the same figure gives the same bytes."""
+    write_atomically(
+        path, lambda temporary: figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    )

@@ -1,0 +1,100 @@
+"""Figure: where an attack moves the embeddings of a few classes, seen through t-SNE."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmark.report.outcomes import CLUSTERING, Outcome, Run
+from benchmark.report.style import MARKERS, PALETTE, budget, headline, new_figure
+from benchmark.report.tables import Row, Table, at_eps
+
+
+def tsne(run: Run, table: Table, row: Row) -> Figure | None:
+    """Draws the first seed's displayed embeddings before and after the attack that is worst on clustering.
+
+    Returns:
+        None when no seed has both, or there are too few points.
+    """
+    pair = _pair(run, table, row)
+    if pair is None:
+        return None
+    clean, attacked = pair
+    before, after = run.arrays(clean), run.arrays(attacked)
+    labels = before["display_labels"]
+    points = _project(before["display"], after["display"])
+    if points is None:
+        return None
+    figure = new_figure(9.0, 5.2)
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    _scatter(left, points[: len(labels)], labels)
+    _scatter(right, points[len(labels) :], labels)
+    left.set_title(f"Clean: AMI of the pool {_percent(clean)}", fontsize=10.5, loc="left")
+    right.set_title(f"Attacked: AMI of the pool {_percent(attacked)}", fontsize=10.5, loc="left")
+    classes = len(np.unique(labels))
+    key = table.key
+    headline(
+        figure,
+        f"{row.defense}: embeddings before and after {attacked.key.attack} ({budget(key.norm, key.eps)})",
+        f"{key.dataset}, {key.backbone}, {key.loss}, seed {attacked.key.seed}. {len(labels)} images of {classes} classes, "
+        f"one colour and shape a class; both panels share one t-SNE, so places can be compared. Distances in t-SNE "
+        f"show neighbourhoods, not sizes.",
+    )
+    return figure
+
+
+def _pair(run: Run, table: Table, row: Row) -> tuple[Outcome, Outcome] | None:
+    """The clean and the attacked clustering cell of the first seed that has points to show of both."""
+    attack = row.worst_attack(CLUSTERING, "ami")
+    cells = [o for o in row.outcomes if o.done and o.key.scenario == CLUSTERING]
+    for seed in sorted({o.key.seed for o in cells}):
+        clean = [o for o in cells if o.key.seed == seed and o.ref.role == "clean"]
+        attacked = [o for o in cells if o.key.seed == seed and at_eps(o, table.key.eps) and o.key.attack == attack]
+        if clean and attacked and all({"display", "display_labels"} <= run.arrays(o).keys() for o in (*clean, *attacked)):
+            return clean[0], attacked[0]
+    return None
+
+
+def _project(before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
+    """One t-SNE of both sets of unit vectors, those before first, shape (2 m, 2)."""
+    from openTSNE import TSNE  # takes a second, and many reports have nothing for it
+
+    if before.shape != after.shape or len(before) < 5:
+        return None
+    vectors = np.concatenate([before, after]).astype(np.float64)
+    fitted = TSNE(
+        perplexity=min(30.0, (len(vectors) - 1) / 3),
+        metric="cosine",
+        neighbors="exact",
+        negative_gradient_method="bh",
+        early_exaggeration_iter=150,
+        n_iter=350,
+        initialization="pca",
+        random_state=0,
+        n_jobs=1,
+    ).fit(vectors)
+    return np.asarray(fitted)
+
+
+def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
+    for i, label in enumerate(np.unique(labels)):
+        chosen = points[labels == label]
+        axes.scatter(
+            chosen[:, 0],
+            chosen[:, 1],
+            s=26,
+            color=PALETTE[i % len(PALETTE)],
+            marker=MARKERS[i % len(MARKERS)],
+            alpha=0.8,
+            linewidths=0.4,
+            edgecolors="white",
+        )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set_color("#BBBBBB")
+
+
+def _percent(outcome: Outcome) -> str:
+    return f"{100 * outcome.metric('ami'):.1f} %"

@@ -1,0 +1,61 @@
+"""Worst cases of one trained model, as the protocol defines them for each scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import isnan, nan
+
+import numpy as np
+
+from benchmark.core.errors import BenchmarkError
+from benchmark.report.outcomes import Outcome, Run
+
+
+def lowest(outcomes: Iterable[Outcome], metric: str) -> Outcome | None:
+    """The cell with the lowest figure, the first of them in a tie; None when none has one.
+
+    The worst case of a figure of a whole pool: attacks cannot be combined image by image, so it is a minimum
+    over cells.
+    """
+    scored = [outcome for outcome in outcomes if not isnan(outcome.metric(metric))]
+    return min(scored, key=lambda outcome: outcome.metric(metric), default=None)
+
+
+def worst_queries(run: Run, outcomes: Sequence[Outcome]) -> np.ndarray | None:
+    """The success of each query under the attack that is worst for it, shape (n_queries,).
+
+    Reads one cell's outcomes at a time.
+
+    Args:
+        run: where the arrays are.
+        outcomes: the clean cell and the attacked ones, of one model and one budget.
+
+    Returns:
+        None when no cell is done.
+
+    Raises:
+        BenchmarkError: when two cells hold different numbers of queries.
+    """
+    worst: np.ndarray | None = None
+    for outcome in outcomes:
+        if not outcome.done:
+            continue
+        success = run.arrays(outcome)["success"].astype(np.float64)
+        if worst is not None and success.shape != worst.shape:
+            raise BenchmarkError(
+                f"Cell {outcome.ref.id} has {len(success)} queries where others of its model have {len(worst)}."
+            )
+        worst = success if worst is None else np.minimum(worst, success)
+    return worst
+
+
+def mean(values: Iterable[float]) -> float:
+    """The mean of those values that are there; nan when none is."""
+    known = [value for value in values if not isnan(value)]
+    return float(np.mean(known)) if known else nan
+
+
+def deviation(values: Iterable[float]) -> float:
+    """The sample standard deviation (ddof 1) of those values that are there; nan for fewer than two."""
+    known = [value for value in values if not isnan(value)]
+    return float(np.std(known, ddof=1)) if len(known) > 1 else nan

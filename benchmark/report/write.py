@@ -1,0 +1,40 @@
+"""Writes the whole report of an output folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmark.report.figures import draw_figures
+from benchmark.report.frames import cells_frame, leaderboard_frame, write_csv
+from benchmark.report.markdown import render
+from benchmark.report.outcomes import Run
+from benchmark.report.ranking import rank
+from benchmark.report.tables import collect
+from benchmark.runner.store import Store, write_atomically
+
+
+def write_report(output: Path) -> list[Path]:
+    """Turns the records under an output folder into tables, figures and a page.
+
+    Cells of the grid that have no record are shown as not run yet, so it can be called at any time.
+
+    Args:
+        output: the folder that a run wrote to.
+
+    Returns:
+        The files written: `leaderboard.csv`, `cells.csv`, `leaderboard.md`, then the figures.
+
+    Raises:
+        UsageError: when the folder holds no run or cannot be written.
+    """
+    run = Run(Store(output))
+    tables = collect(run)
+    for table in tables:
+        rank(run, table)
+    leaderboard, cells, page = (output / name for name in ("leaderboard.csv", "cells.csv", "leaderboard.md"))
+    write_csv(leaderboard_frame(tables), leaderboard)
+    write_csv(cells_frame(run), cells)
+    figures = draw_figures(run, tables, output)
+    text = render(run, tables, figures, output)
+    write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    return [leaderboard, cells, page, *(path for drawn in figures for path in drawn)]

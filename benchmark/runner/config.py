@@ -1,0 +1,166 @@
+"""The configuration of a run: preset, then file, then command line, validated into one object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, field_validator
+
+from benchmark.core.errors import UsageError, unknown_name
+from benchmark.core.parameters import Number, explain
+from benchmark.core.spec import split_list
+from benchmark.training import Recipe
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Evaluation(_Section):
+    """How attacks are run and scored.
+
+    Attributes:
+        eot: passes that the gradients of a randomised model are averaged over.
+        passes: passes that the retrieval outcomes of a randomised model are averaged over.
+    """
+
+    eot: PositiveInt = 5
+    passes: PositiveInt = 20
+
+
+class Curve(_Section):
+    """Attacks that are also run at other budgets, for the figure over eps.
+
+    Attributes:
+        attacks: specs of the attacks.
+        factors: the other budgets, in units of the data set's headline eps.
+    """
+
+    attacks: list[str] = []
+    factors: list[PositiveFloat] = []
+
+
+class Configuration(_Section):
+    """Everything that decides what a run computes and where it goes; lists hold spec strings.
+
+    Attributes:
+        eps: budgets; each data set's headline when not given.
+        workers: worker processes; one for each core when not given.
+    """
+
+    defenses: list[str]
+    attacks: list[str]
+    datasets: list[str]
+    backbones: list[str]
+    losses: list[str]
+    scenarios: list[str]
+    seeds: list[NonNegativeInt] = Field(min_length=1)
+    norm: Literal["linf", "l2"] = "linf"
+    eps: list[Number] | None = None
+    preset: str = "default"
+    output: Path = Path("results")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: PositiveInt | None = None
+    plugin: list[Path] = []
+    training: Recipe = Recipe()
+    evaluation: Evaluation = Evaluation()
+    curve: Curve = Curve()
+
+    @field_validator("defenses", "attacks", "datasets", "backbones", "losses", "scenarios", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+            value = split_list(value)
+            if not value:
+                raise ValueError("the list is empty; name at least one")
+        return value
+
+    @field_validator("seeds", "eps", "plugin", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return split_list(value)
+        return [value] if isinstance(value, int | float) else value
+
+    @field_validator("eps", "seeds")
+    @classmethod
+    def _sensible(cls, values: list[float] | None) -> list[float] | None:
+        if values is None:
+            return None
+        if any(value < 0 for value in values):
+            raise ValueError("it cannot be negative")
+        return list(dict.fromkeys(values))
+
+    @field_validator("eps")
+    @classmethod
+    def _positive(cls, values: list[float] | None) -> list[float] | None:
+        if values is not None and (not values or min(values) == 0):
+            raise ValueError("an attack needs eps > 0; clean figures are always made")
+        return values
+
+
+def presets() -> list[str]:
+    """Names of the presets."""
+    folder = resources.files("benchmark.presets")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def _read_yaml(text: str, name: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UsageError(f"{name} is not valid YAML{where}: {getattr(error, 'problem', error)}.") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{name} must hold keys and values, as in 'defenses: [vanilla, pgd_at]'.")
+    return values
+
+
+def _preset(name: str) -> dict[str, Any]:
+    if name not in presets():
+        raise unknown_name("preset", name, presets())
+    return _read_yaml((resources.files("benchmark.presets") / f"{name}.yaml").read_text(encoding="utf-8"), name)
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configuration:
+    """Puts the configuration together: the arguments over the file over the preset.
+
+    Args:
+        arguments: what the command line gave; keys as in `Configuration`.
+        file: a YAML file with the same keys.
+
+    Raises:
+        UsageError: for a missing file, an unknown key or preset, or a value that does not fit.
+    """
+    from_file: dict[str, Any] = {}
+    if file is not None:
+        try:
+            from_file = _read_yaml(file.read_text(encoding="utf-8"), str(file))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not a text file"
+            raise UsageError(f"The configuration {file} cannot be read: {reason}.") from None
+        for key in from_file:
+            if key not in Configuration.model_fields:
+                raise unknown_name(f"key in {file}", str(key), Configuration.model_fields)
+    asked = _merge(from_file, arguments)
+    preset = _preset(str(asked.get("preset", "default")))
+    # The preset's figure over eps belongs to the preset's own attacks and budgets.
+    if {"attacks", "eps"} & asked.keys():
+        preset.pop("curve", None)
+    try:
+        return Configuration(**_merge(preset, asked))
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None

@@ -1,0 +1,100 @@
+"""Runs jobs on worker processes of one thread each; a worker that dies takes one job with it, not the run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+
+from pebble import ProcessExpired, ProcessPool
+
+from benchmark.runner.jobs import AttackJob, Place, TrainJob, execute, fail_cells, fail_training
+
+Job = TrainJob | AttackJob
+Finished = Callable[[Job, str | None], None]
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    import faiss
+    import torch
+
+    # One thread: two such processes are faster than one with two, and sums are taken in one order.
+    torch.set_num_threads(1)
+    faiss.omp_set_num_threads(1)
+
+
+def _fail(job: Job, reason: str, place: Place) -> str:
+    return fail_training(job, reason, place) if isinstance(job, TrainJob) else fail_cells(job, reason, place)
+
+
+def run_jobs(
+    trainings: list[TrainJob],
+    attacks: list[AttackJob],
+    cost: Callable[[Job], float],
+    place: Place,
+    workers: int,
+    on_start: Callable[[Job], None],
+    on_finish: Finished,
+) -> None:
+    """Runs every job, trainings before the attacks that need them, costly ones first.
+
+    Args:
+        trainings: models to be trained.
+        attacks: attacks; one whose model is not among `trainings` is ready at once.
+        cost: units that a job will take.
+        place: where jobs run and write.
+        workers: number of processes.
+        on_start: called when a job is handed to a worker.
+        on_finish: called with each job that is over, and the reason when it failed.
+    """
+    missing = {job.id for job in trainings}
+    ready: list[Job] = [*trainings, *(job for job in attacks if job.model.id not in missing)]
+    blocked = [job for job in attacks if job.model.id in missing]
+
+    def order(job: Job) -> tuple[bool, float]:
+        return isinstance(job, AttackJob), -cost(job)
+
+    ready.sort(key=order)
+    running: dict[Future[str | None], Job] = {}
+    # Set for the children, which read them when they import their libraries.
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    pool = ProcessPool(
+        max_workers=workers, context=multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
+    try:
+        while ready or running:
+            while ready and len(running) < workers:
+                job = ready.pop(0)
+                running[pool.schedule(execute, args=(job, place))] = job
+                on_start(job)
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                job = running.pop(future)
+                try:
+                    reason = future.result()
+                except ProcessExpired as error:
+                    reason = _fail(job, f"The worker died (exit code {error.exitcode}); out of memory?", place)
+                except Exception as error:  # what could not travel back from the worker
+                    reason = _fail(job, f"{type(error).__name__}: {error}", place)
+                on_finish(job, reason)
+                if isinstance(job, TrainJob):
+                    waiting = [other for other in blocked if other.model.id == job.id]
+                    blocked = [other for other in blocked if other.model.id != job.id]
+                    if reason is None:
+                        ready = sorted([*ready, *waiting], key=order)
+                    for other in waiting if reason is not None else ():
+                        on_finish(other, fail_cells(other, f"training failed: {reason}", place))
+        pool.close()
+    finally:
+        pool.stop()
+        pool.join()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

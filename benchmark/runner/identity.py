@@ -1,0 +1,59 @@
+"""Stable identities: what a model or a cell is, as a hash of everything that its figures depend on.
+
+Held in an identity: parameters, the source of the classes named (and of the project's code that they reach),
+and the protocol's version. Not held: the order of arguments, the number of workers, the output folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+_ROOTS = ("attacks", "defenses", "benchmark")
+_PLUMBING = ("benchmark.core", "benchmark.runner")
+
+
+def digest(description: Any) -> str:
+    """A short hash of anything that JSON can hold, whatever the order of its keys."""
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _neighbours(module: ModuleType) -> set[str]:
+    """Names of the project's modules that a module takes something from."""
+    names = set()
+    for value in vars(module).values():
+        name = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
+        if isinstance(name, str) and name.split(".")[0] in _ROOTS and not name.startswith(_PLUMBING):
+            names.add(name)
+    return names & set(sys.modules)
+
+
+@lru_cache(maxsize=None)
+def _source(name: str) -> str:
+    return inspect.getsource(sys.modules[name])
+
+
+@lru_cache(maxsize=None)
+def _source_digest(start: frozenset[str]) -> str:
+    seen: set[str] = set()
+    waiting = set(start)
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        waiting |= _neighbours(sys.modules[name]) - seen
+    return digest({name: _source(name) for name in seen})
+
+
+def source_digest(things: Iterable[type | Callable[..., Any]]) -> str:
+    """A hash of the source of the modules of some classes or functions, and of all they reach in the project.
+
+    A comment counts too: a result computed once too often is cheaper than one that is stale.
+    """
+    return _source_digest(frozenset(thing.__module__ for thing in things))

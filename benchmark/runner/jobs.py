@@ -1,0 +1,236 @@
+"""Jobs: a description that travels to a worker, and the pure function of it that makes records."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+
+from attacks import ATTACKS, Problem
+from benchmark.core.embedder import Embedder
+from benchmark.core.errors import BenchmarkError, CheckpointError
+from benchmark.core.seeding import seed_everything
+from benchmark.data import DATASETS, Split
+from benchmark.evaluation import SCENARIOS, Views
+from benchmark.losses import LOSSES
+from benchmark.models import BACKBONES, Member, PassCounter, count_flops
+from benchmark.runner.plugins import load_plugins
+from benchmark.runner.provenance import provenance
+from benchmark.runner.records import CLEAN, CellKey, CellRecord, Frozen, ModelKey, ModelRecord
+from benchmark.runner.store import Store, write_atomically
+from benchmark.training import Recipe, train
+from defenses import DEFENSES
+
+
+class Place(Frozen):
+    """Where a job runs and writes; nothing here changes a figure but the device.
+
+    Attributes:
+        output: the user's output folder.
+        cache: folder for drawn or unpacked data sets.
+        device: "cpu" or "cuda".
+        plugins: files to import first.
+        commit: the source commit, as the run saw it at its start.
+    """
+
+    output: Path
+    cache: Path
+    device: str
+    plugins: tuple[Path, ...] = ()
+    commit: str
+
+
+class TrainJob(Frozen):
+    """Trains one model and keeps its checkpoint.
+
+    Attributes:
+        id: the model's identity.
+        key: what is trained.
+        recipe: parameters of the training recipe.
+        eps: radius of the training attack's L_inf ball.
+    """
+
+    id: str
+    key: ModelKey
+    recipe: dict[str, Any]
+    eps: float
+
+
+class AttackJob(Frozen):
+    """Attacks one model once, and scores it in every scenario that asks for it.
+
+    Attributes:
+        model: the training that it needs.
+        attack: spec of the attack, "none" for clean figures.
+        norm, eps: the ball.
+        cells: identity of the cell of each scenario.
+        eot: passes that gradients of a randomised model are averaged over.
+        passes: passes that outcomes of a randomised model are averaged over.
+    """
+
+    model: TrainJob
+    attack: str
+    norm: str
+    eps: float
+    cells: dict[str, str]
+    eot: int
+    passes: int
+
+
+@lru_cache(maxsize=4)
+def load_data(dataset: str, cache: Path) -> Split:
+    """A data set by its spec; the latest few are kept in memory."""
+    return DATASETS.build(dataset).load(cache)
+
+
+def build_model(key: ModelKey, data: Split) -> tuple[Embedder, int]:
+    """A new model, untrained, and the FLOPs of the cell's plain backbone."""
+    backbone = BACKBONES.build(key.backbone)
+    loss = LOSSES.build(key.loss)
+
+    def make_member() -> Member:
+        embedder = backbone.build(data.train.image_shape)
+        return Member(embedder, loss.build(data.train.num_classes, backbone.dim))
+
+    unit = count_flops(backbone.build(data.train.image_shape), data.train.image_shape)
+    # The same seed for every defense: their first members start from the same weights.
+    seed_everything("model", key.dataset, key.backbone, key.loss, key.seed)
+    return DEFENSES.build(key.defense).build(make_member, data.train.labels), unit
+
+
+def _train(job: TrainJob, place: Place, store: Store) -> ModelRecord:
+    data = load_data(job.key.dataset, place.cache)
+    model, unit = build_model(job.key, data)
+    defense = DEFENSES.build(job.key.defense)
+    trained = train(defense, model, data.train, Recipe(**job.recipe), job.eps, unit, place.device)
+    write_atomically(store.checkpoint(job.id), lambda path: save_model(model, str(path)))
+    return ModelRecord(
+        id=job.id,
+        key=job.key,
+        status="done",
+        seconds=trained.seconds,
+        cost=trained.cost,
+        relative_cost=trained.relative_cost,
+        embed_cost=trained.embed_cost,
+        curve=trained.curve,
+        recipe=job.recipe,
+        provenance=provenance(place.device, place.commit),
+    )
+
+
+def load_trained(job: TrainJob, place: Place, store: Store) -> tuple[Embedder, int]:
+    """A trained model from its checkpoint, in evaluation mode, its parameters frozen.
+
+    Raises:
+        CheckpointError: when the checkpoint is missing, damaged, or does not fit.
+    """
+    model, unit = build_model(job.key, load_data(job.key.dataset, place.cache))
+    path = store.checkpoint(job.id)
+    try:
+        load_model(model, str(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise CheckpointError(f"The checkpoint {path} cannot be used ({reason}); delete it and run again.") from None
+    return model.to(place.device).eval().requires_grad_(False), unit
+
+
+def _attack(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRecord, dict[str, np.ndarray]]]:
+    pool = load_data(job.model.key.dataset, place.cache).test
+    model, unit = load_trained(job.model, place, store)
+    images = pool.batch(slice(None), place.device)
+    seed_everything("attack", job.model.key.model_dump(), job.attack, job.norm, job.eps)
+    started = time.perf_counter()
+    attacked, objective = images, None
+    with PassCounter(model, pool.image_shape, unit) as counter:
+        if job.attack != CLEAN:
+            labels = pool.labels.to(place.device)
+            problem = Problem(model, images, labels, pool.ids, job.norm, job.eps, job.model.key.seed, job.eot)
+            outcome = ATTACKS.build(job.attack).run(problem)
+            attacked = outcome.images
+            objective = None if outcome.objective is None else float(outcome.objective.mean())
+    seconds = time.perf_counter() - started
+    views = Views(model, images, attacked, pool.labels, pool.ids, job.passes)
+    results = []
+    for scenario, cell_id in job.cells.items():
+        score = SCENARIOS.build(scenario).score(views)
+        record = CellRecord(
+            id=cell_id,
+            model_id=job.model.id,
+            key=_cell_key(job, scenario),
+            status="done",
+            metrics=score.metrics,
+            objective=objective,
+            seconds=seconds,
+            forward_passes=counter.forward,
+            backward_passes=counter.backward,
+            provenance=provenance(place.device, place.commit),
+        )
+        results.append((record, score.arrays))
+    return results
+
+
+def _cell_key(job: AttackJob, scenario: str) -> CellKey:
+    return CellKey(**job.model.key.model_dump(), scenario=scenario, attack=job.attack, norm=job.norm, eps=job.eps)
+
+
+def fail_training(job: TrainJob, reason: str, place: Place) -> str:
+    """Writes the record of a training that failed."""
+    record = ModelRecord(
+        id=job.id, key=job.key, status="failed", reason=reason, provenance=provenance(place.device, place.commit)
+    )
+    Store(place.output).save_model(record)
+    return reason
+
+
+def fail_cells(job: AttackJob, reason: str, place: Place, status: Any = "failed") -> str:
+    """Writes the records of the cells of an attack that failed, or was skipped."""
+    store = Store(place.output)
+    for scenario, cell_id in job.cells.items():
+        record = CellRecord(
+            id=cell_id,
+            model_id=job.model.id,
+            key=_cell_key(job, scenario),
+            status=status,
+            reason=reason,
+            provenance=provenance(place.device, place.commit),
+        )
+        store.save_cell(record)
+    return reason
+
+
+def _explain(error: Exception, job_id: str, store: Store) -> str:
+    """One line about an error; for one that nobody foresaw, with the traceback in a file beside the records."""
+    if isinstance(error, BenchmarkError):
+        return str(error)
+    log = store.root / "logs" / f"{job_id}.txt"
+    write_atomically(log, lambda path: path.write_text(traceback.format_exc(), encoding="utf-8"))
+    first = str(error).strip().split("\n", 1)[0]
+    return f"{type(error).__name__}: {first} (traceback in store/logs/{log.name})"
+
+
+def execute(job: TrainJob | AttackJob, place: Place) -> str | None:
+    """Runs a job and writes its records, failed or done.
+
+    Returns:
+        None when it went well, else the reason why not, in one line.
+    """
+    load_plugins(place.plugins)
+    store = Store(place.output)
+    try:
+        if isinstance(job, TrainJob):
+            store.save_model(_train(job, place, store))
+        else:
+            for record, arrays in _attack(job, place, store):
+                store.save_cell(record, arrays)
+    except Exception as error:  # a plugin may raise anything; the cell fails, the run goes on
+        if isinstance(job, TrainJob):
+            return fail_training(job, _explain(error, job.id, store), place)
+        return fail_cells(job, _explain(error, next(iter(job.cells.values())), store), place)
+    return None

@@ -1,0 +1,97 @@
+"""Plugins: a user's file that registers a defense (or an attack, a data set, ...)."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from attacks import ATTACKS, OBJECTIVES
+from benchmark.core.errors import UsageError
+from benchmark.core.parameters import Parameters
+from benchmark.core.registry import Registry
+from benchmark.data import DATASETS
+from benchmark.losses import LOSSES
+from benchmark.models import BACKBONES
+from defenses import DEFENSES, Defense
+
+_REGISTRIES: tuple[Registry[Any], ...] = (DEFENSES, ATTACKS, OBJECTIVES, DATASETS, BACKBONES, LOSSES)
+
+
+def _check(cls: type[Parameters], path: Path) -> None:
+    """Raises UsageError when a registered class cannot be what it says it is."""
+    required = [name for name, info in cls.model_fields.items() if info.is_required()]
+    if required:
+        raise UsageError(f"Plugin {path}: '{cls.name}' needs a default for its parameter '{required[0]}'.")
+    if issubclass(cls, Defense):
+        if cls.loss is Defense.loss:
+            raise UsageError(f"Plugin {path}: the defense '{cls.name}' has no method loss(self, model, batch, attack).")
+        for method in ("loss", "build"):
+            wanted = list(inspect.signature(getattr(Defense, method)).parameters)
+            given = list(inspect.signature(getattr(cls, method)).parameters)
+            if len(given) != len(wanted):
+                raise UsageError(
+                    f"Plugin {path}: {cls.__name__}.{method} takes ({', '.join(given)}), not ({', '.join(wanted)})."
+                )
+
+
+def load_plugin(path: Path) -> list[type[Parameters]]:
+    """Imports a plugin file, and returns the classes that it registered.
+
+    Raises:
+        UsageError: when the file is missing, does not import, registers nothing, or what it registers does
+            not fit.
+    """
+    path = path.resolve()
+    if not path.is_file():
+        raise UsageError(f"There is no plugin file {path}.")
+    name = f"plugin_{path.stem}"
+    loaded = sys.modules.get(name)
+    if loaded is not None:
+        if loaded.__file__ != str(path):
+            raise UsageError(f"Two plugins have the file name {path.name}; rename one.")
+        return _registered_by(name)
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise UsageError(f"The plugin {path} is not a Python file (its name must end in .py).")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    try:
+        specification.loader.exec_module(module)
+    except UsageError as error:
+        del sys.modules[name]
+        raise UsageError(f"Plugin {path}: {error}") from None
+    except Exception as error:  # a user's file may fail in any way; all are told in one line
+        del sys.modules[name]
+        line = getattr(error, "lineno", None) or _line_in(error, path)
+        where = f" (line {line})" if line else ""
+        raise UsageError(f"Plugin {path}{where} does not import: {type(error).__name__}: {error}") from None
+    mine = _registered_by(name)
+    if not mine:
+        raise UsageError(f"Plugin {path} registers nothing. Put @DEFENSES.register('name') above its class.")
+    for cls in mine:
+        _check(cls, path)
+    return mine
+
+
+def _registered_by(module: str) -> list[type[Parameters]]:
+    return [cls for registry in _REGISTRIES for _, cls in registry.items() if cls.__module__ == module]
+
+
+def _line_in(error: BaseException, path: Path) -> int | None:
+    """The last line of a file that an error passed through."""
+    line, trace = None, error.__traceback__
+    while trace:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def load_plugins(paths: Iterable[Path]) -> None:
+    """Imports several plugin files."""
+    for path in paths:
+        load_plugin(path)

@@ -1,0 +1,162 @@
+"""Progress: a bar on a terminal, plain lines when piped."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmark.runner.executor import Job
+from benchmark.runner.jobs import AttackJob, TrainJob
+from benchmark.runner.records import CLEAN
+
+
+def describe(job: Job) -> str:
+    """What a job does, in a few words."""
+    key = job.key if isinstance(job, TrainJob) else job.model.key
+    where = f"{key.dataset} / {key.backbone} / {key.loss} / {key.defense}, seed {key.seed}"
+    if isinstance(job, TrainJob):
+        return f"{where}: train"
+    if job.attack == CLEAN:
+        return f"{where}: clean"
+    return f"{where}: {job.attack} {job.norm} {job.eps:g}"
+
+
+def duration(seconds: float) -> str:
+    """A time span as a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Display(Protocol):
+    """Shows how far a run is."""
+
+    def start(self, job: Job) -> None:
+        """A job has been handed to a worker."""
+
+    def finish(self, job: Job, reason: str | None, left: str) -> None:
+        """A job is over; `reason` says why it failed, `left` how long the rest will take."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def start(self, job: Job) -> None:
+        """Nothing."""
+
+    def finish(self, job: Job, reason: str | None, left: str) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Lines:
+    """One line for each job that is over, for logs.
+
+    Args:
+        total: number of jobs.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._started: dict[int, float] = {}
+
+    def start(self, job: Job) -> None:
+        """Notes the time."""
+        self._started[id(job)] = time.perf_counter()
+
+    def finish(self, job: Job, reason: str | None, left: str) -> None:
+        """Writes the line."""
+        self._done += 1
+        took = time.perf_counter() - self._started.pop(id(job), time.perf_counter())
+        state = f"done in {duration(took)}" if reason is None else f"FAILED: {reason}"
+        sys.stdout.write(f"[{self._done}/{self._total}] {describe(job)} - {state}{left}\n")
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+class Bar:
+    """A bar with the jobs in hand, on a terminal.
+
+    Args:
+        total: number of jobs.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._progress = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.description}"),
+            console=Console(),
+        )
+        self._task = self._progress.add_task("", total=total, left="")
+        self._running: list[Job] = []
+        self._progress.start()
+
+    def _describe(self) -> str:
+        return "  |  ".join(describe(job) for job in self._running)
+
+    def start(self, job: Job) -> None:
+        """Shows the job."""
+        self._running.append(job)
+        self._progress.update(self._task, description=self._describe())
+
+    def finish(self, job: Job, reason: str | None, left: str) -> None:
+        """Moves the bar; a failure stays on the screen."""
+        self._running = [other for other in self._running if other is not job]
+        if reason is not None:
+            self._progress.console.print(f"FAILED {describe(job)}: {reason}", markup=False)
+        self._progress.update(self._task, advance=1, description=self._describe(), left=left.lstrip("; "))
+
+    def close(self) -> None:
+        """Leaves the finished bar."""
+        self._progress.stop()
+
+
+class Progression:
+    """Keeps count of what is done, and estimates what is left by its cost in passes.
+
+    Args:
+        costs: cost of each job, by `id(job)`.
+        shown: whether anything is shown at all.
+    """
+
+    def __init__(self, costs: dict[int, float], shown: bool) -> None:
+        self._costs = dict(costs)
+        self._total = max(1.0, sum(costs.values()))
+        self._started = time.perf_counter()
+        self._display: Display
+        if not shown:
+            self._display = Silent()
+        else:
+            self._display = Bar(len(costs)) if sys.stdout.isatty() else Lines(len(costs))
+
+    def start(self, job: AttackJob | TrainJob) -> None:
+        """A job has been handed to a worker."""
+        self._display.start(job)
+
+    def finish(self, job: AttackJob | TrainJob, reason: str | None) -> None:
+        """A job is over."""
+        self._costs.pop(id(job), None)
+        rest = sum(self._costs.values())
+        done = self._total - rest
+        elapsed = time.perf_counter() - self._started
+        left = f"; about {duration(elapsed * rest / done)} left" if done > 0 and self._costs else ""
+        self._display.finish(job, reason, left)
+
+    def close(self) -> None:
+        """The run is over, or was broken off."""
+        self._display.close()

@@ -1,0 +1,138 @@
+"""A run: what of a grid is not done yet, done."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+
+from benchmark.core.errors import UsageError
+from benchmark.runner.config import Configuration
+from benchmark.runner.estimate import Estimator
+from benchmark.runner.executor import Job, run_jobs
+from benchmark.runner.grid import Grid
+from benchmark.runner.jobs import AttackJob, Place, TrainJob, fail_cells
+from benchmark.runner.progress import Progression
+from benchmark.runner.provenance import provenance
+from benchmark.runner.records import RunManifest
+from benchmark.runner.store import Store
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left to do of a grid.
+
+    Attributes:
+        trainings, attacks: the jobs.
+        cells: number of all cells.
+        cached: number of those that are done.
+    """
+
+    trainings: list[TrainJob]
+    attacks: list[AttackJob]
+    cells: int
+    cached: int
+
+
+def resolve_device(asked: str) -> str:
+    """The device for "auto", "cpu" or "cuda".
+
+    Raises:
+        UsageError: when a GPU is asked for and there is none.
+    """
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise UsageError("There is no CUDA device here; use --device cpu or --device auto.")
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return asked
+
+
+def default_workers(device: str) -> int:
+    """One for each core that this process may use; one for a GPU."""
+    if device == "cuda":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def plan(grid: Grid, store: Store) -> Plan:
+    """Finds the cells that have no record of success yet, and the models that they need."""
+    attacks = []
+    cached = 0
+    for job in grid.attacks:
+        todo = {}
+        for scenario, cell_id in job.cells.items():
+            record = store.cell(cell_id)
+            if record is not None and (record.status == "done" or job.model.id in grid.refused):
+                cached += 1
+            else:
+                todo[scenario] = cell_id
+        if todo:
+            attacks.append(job.model_copy(update={"cells": todo}))
+    needed = {job.model.id for job in attacks} - grid.refused.keys()
+    trainings = []
+    for training in grid.trainings:
+        record_of_model = store.model(training.id)
+        done = record_of_model is not None and record_of_model.status == "done"
+        usable = done and store.checkpoint(training.id).exists()
+        if (training.id in needed and not usable) or (training.id not in grid.refused and not done):
+            trainings.append(training)
+    return Plan(trainings, attacks, sum(len(job.cells) for job in grid.attacks), cached)
+
+
+def manifest(grid: Grid, config: Configuration, command: str, place: Place) -> RunManifest:
+    """The grid as the report reads it."""
+    return RunManifest(
+        command=command,
+        config=config.model_dump(mode="json"),
+        suite=grid.suite,
+        compute="equal-epochs",
+        references=grid.references,
+        models=grid.models(),
+        cells=grid.cells(),
+        skipped=[*grid.skipped, *dict.fromkeys(grid.refused.values())],
+        provenance=provenance(place.device, place.commit),
+    )
+
+
+def run(grid: Grid, config: Configuration, store: Store, place: Place, command: str, shown: bool) -> Counter[str]:
+    """Computes what is missing of a grid.
+
+    Args:
+        grid: what is asked for.
+        config: where it came from.
+        store: where records are.
+        place: where jobs run.
+        command: the command line, for the manifest.
+        shown: whether progress is shown.
+
+    Returns:
+        How many cells are "done", "failed", "skipped" in the end.
+    """
+    store.save_manifest(manifest(grid, config, command, place))
+    todo = plan(grid, store)
+    for job in todo.attacks:
+        if job.model.id in grid.refused:
+            fail_cells(job, grid.refused[job.model.id], place, status="skipped")
+    attacks = [job for job in todo.attacks if job.model.id not in grid.refused]
+    jobs: list[Job] = [*todo.trainings, *attacks]
+    if jobs:
+        estimator = Estimator(place.cache)
+        costs = {id(job): estimator.cost(job) for job in jobs}
+        progression = Progression(costs, shown)
+        workers = min(config.workers or default_workers(place.device), len(jobs))
+        try:
+            run_jobs(
+                todo.trainings,
+                attacks,
+                lambda job: costs[id(job)],
+                place,
+                workers,
+                progression.start,
+                progression.finish,
+            )
+        finally:
+            progression.close()
+    records = [store.cell(cell.id) for cell in grid.cells()]
+    return Counter(record.status if record else "failed" for record in records)
