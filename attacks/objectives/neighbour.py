@@ -22,10 +22,10 @@ class Neighbour(Objective):
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
             similarity = embeddings @ gallery.t()
-            positive = labels[index].unsqueeze(1) == labels
-            negatives = similarity.masked_fill(positive, -torch.inf)
-            positive[torch.arange(len(index), device=index.device), index] = False
-            positives = similarity.masked_fill(~positive, -2.0)  # below any cosine: classes of one image
+            same = labels[index].unsqueeze(1) == labels
+            itself = index.unsqueeze(1) == torch.arange(len(labels), device=index.device)
+            negatives = similarity.masked_fill(same, -torch.inf)
+            positives = similarity.masked_fill(~same | itself, -2.0)  # below any cosine: classes of one image
             return negatives.amax(1) - positives.amax(1)
 
         return score

@@ -30,10 +30,10 @@ class PoolScore:
         labels = self.labels[index]
         similarity = embeddings @ self.bank.t()
         same = labels.unsqueeze(1) == self.labels
+        itself = index.unsqueeze(1) == torch.arange(len(self.labels), device=index.device)
         others = similarity.masked_fill(same, -torch.inf)
         count = min(self.neighbours, len(self.labels) - int(self.counts.max()))
-        same[torch.arange(len(index), device=index.device), index] = False
-        own = (similarity * same).sum(1) / (self.counts[labels] - 1).clamp_min(1)
+        own = (similarity * (same & ~itself)).sum(1) / (self.counts[labels] - 1).clamp_min(1)
         return others.topk(count, dim=1).values.mean(1) - own
 
 

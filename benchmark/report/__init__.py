@@ -1,4 +1,4 @@
-"""The report: records and arrays of a run to tables, figures and a page. It never trains and never attacks."""
+"""From the records of a run to tables, figures and a page; never trains, never attacks."""
 
 from benchmark.report.write import write_report
 

@@ -49,7 +49,9 @@ def _shown(table: Table, metric: str) -> bool:
 def _dumbbell(axes: Axes, height: int, row: Row, metric: str, look: Look) -> None:
     clean, worst = row.mean(f"clean_{metric}"), row.mean(f"worst_{metric}")
     if isnan(clean) and isnan(worst):
-        axes.text(0.0, height, "not run or failed", va="center", fontsize=8.5, color="#777777", style="italic")
+        axes.text(
+            0.0, height, "not run or failed", va="center", fontsize=8.5, color="#777777", style="italic"
+        )
         return
     axes.plot([clean, worst], [height, height], color=look.color, linewidth=2.5, alpha=0.35, zorder=1)
     for kind, value in (("clean", clean), ("worst", worst)):
@@ -61,7 +63,12 @@ def _dumbbell(axes: Axes, height: int, row: Row, metric: str, look: Look) -> Non
         filled = look.color if kind == "worst" else "white"
         axes.plot(value, height, "o", color=look.color, markerfacecolor=filled, markersize=8, zorder=3)
         axes.annotate(
-            f"{100 * value:.1f}", (value, height), (0, 7), textcoords="offset points", ha="center", fontsize=8.5
+            f"{100 * value:.1f}",
+            (value, height),
+            (0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8.5,
         )
 
 

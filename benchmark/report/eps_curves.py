@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 
 from benchmark.report.clean_vs_worst import PANELS
 from benchmark.report.outcomes import Run
-from benchmark.report.style import METRICS, NORMS, Look, format_eps, headline, new_figure, percent_axis, wrapped
+from benchmark.report.style import (
+    METRICS,
+    NORMS,
+    Look,
+    format_eps,
+    headline,
+    new_figure,
+    percent_axis,
+    wrapped,
+)
 from benchmark.report.tables import Table
 from benchmark.report.worst_case import deviation, mean
 
@@ -65,7 +74,11 @@ def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dic
     key = table.key
     for outcome in run.outcomes:
         value = outcome.metric(metric)
-        same = (outcome.key.dataset, outcome.key.backbone, outcome.key.loss) == (key.dataset, key.backbone, key.loss)
+        same = (outcome.key.dataset, outcome.key.backbone, outcome.key.loss) == (
+            key.dataset,
+            key.backbone,
+            key.loss,
+        )
         if not same or outcome.key.scenario != scenario or isnan(value):
             continue
         if outcome.ref.role == "clean":
@@ -108,9 +121,13 @@ def _draw(axes: Axes, curves: dict[str, Curve], table: Table, looks: dict[str, L
 
 
 def _title(panels: dict[tuple[str, str], dict[str, Curve]], table: Table) -> str:
-    rising = sorted({METRICS[metric] for (metric, _), curves in panels.items() if any(map(_rises, curves.values()))})
+    rising = sorted(
+        {METRICS[metric] for (metric, _), curves in panels.items() if any(map(_rises, curves.values()))}
+    )
     if rising:
-        return f"A larger budget does not always hurt more: {' and '.join(rising)} rises again for some defenses"
+        return (
+            f"A larger budget does not always hurt more: {' and '.join(rising)} rises again for some defenses"
+        )
     return "Every defense falls steadily as the budget grows"
 
 
@@ -122,7 +139,9 @@ def _rises(curve: Curve) -> bool:
 
 def _note(table: Table, panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
     key = table.key
-    spread = any(len(v) > 1 for curves in panels.values() for curve in curves.values() for v in curve.values())
+    spread = any(
+        len(v) > 1 for curves in panels.values() for curve in curves.values() for v in curve.values()
+    )
     bars = " Bars: standard deviation over training seeds." if spread else ""
     return (
         f"{key.dataset}, {key.backbone}, {key.loss}. Each panel is one attack alone, eps 0 is clean; the grey line "

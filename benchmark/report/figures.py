@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -20,7 +21,7 @@ from benchmark.report.tsne import tsne
 
 FOLDER = "figures"
 OWN_NAME = re.compile(r"(clean_vs_worst|heatmap|eps|tsne)_[a-z0-9._-]+\.png")
-SETTINGS = {"font.family": "DejaVu Sans", "font.size": 9.5, "axes.edgecolor": "#888888"}
+SETTINGS: Any = {"font.family": "DejaVu Sans", "font.size": 9.5, "axes.edgecolor": "#888888"}
 
 
 @dataclass

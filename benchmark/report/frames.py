@@ -1,4 +1,4 @@
-"""The two CSV files as data frames: fractions, fixed rounding, and a row order that depends on the keys alone."""
+"""The two CSV files: fractions, fixed rounding, and a row order that depends on the keys alone."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from benchmark.report.tables import Row, Table
 from benchmark.runner.records import Provenance
 from benchmark.runner.store import write_atomically
 
-LEADERBOARD_COLUMNS = (
-    "rank,rank_low,rank_high,dataset,backbone,loss,defense,suite,norm,eps,compute,n_seeds,clean_ami,clean_ami_std,"
-    "clean_nmi,clean_r1,clean_r1_std,worst_ami,worst_ami_std,worst_nmi,worst_r1,worst_r1_std,"
-    "worst_attack_clustering,worst_attack_retrieval,train_seconds,train_cost,embed_cost,checks,failed_cells,"
-    "protocol,commit"
-).split(",")
-CELL_COLUMNS = (
-    "dataset,backbone,loss,defense,seed,scenario,attack,norm,eps,metric,value,status,reason,seconds,"
-    "forward_passes,backward_passes,protocol,commit"
-).split(",")
+LEADERBOARD_COLUMNS = [
+    "rank", "rank_low", "rank_high", "dataset", "backbone", "loss", "defense", "suite", "norm", "eps",
+    "compute", "n_seeds", "clean_ami", "clean_ami_std", "clean_nmi", "clean_r1", "clean_r1_std",
+    "worst_ami", "worst_ami_std", "worst_nmi", "worst_r1", "worst_r1_std", "worst_attack_clustering",
+    "worst_attack_retrieval", "train_seconds", "train_cost", "embed_cost", "checks", "failed_cells",
+    "protocol", "commit",
+]  # fmt: skip
+CELL_COLUMNS = [
+    "dataset", "backbone", "loss", "defense", "seed", "scenario", "attack", "norm", "eps", "metric",
+    "value", "status", "reason", "seconds", "forward_passes", "backward_passes", "protocol", "commit",
+]  # fmt: skip
 DECIMALS = 6
 CHECKS_NOT_RUN = "not run"
 
@@ -113,7 +114,8 @@ def _cell_rows(outcome: Outcome) -> list[dict[str, Any]]:
     if not (record and outcome.done and record.metrics):
         return [shared]
     return [
-        {**shared, "metric": metric, "value": _rounded(value)} for metric, value in sorted(record.metrics.items())
+        {**shared, "metric": metric, "value": _rounded(value)}
+        for metric, value in sorted(record.metrics.items())
     ]
 
 

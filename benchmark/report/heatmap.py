@@ -65,7 +65,7 @@ def _draw(axes: Axes, values: np.ndarray) -> None:
     colours = colormaps["cividis"].with_extremes(bad="#EEEEEE")
     axes.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=0, vmax=1, aspect="auto")
     for (y, x), value in np.ndenumerate(values):
-        text = "–" if isnan(value) else f"{100 * value:.0f}"
+        text = "\u2013" if isnan(value) else f"{100 * value:.0f}"
         ink = "#555555" if isnan(value) else "white" if value < 0.55 else "black"
         axes.text(x, y, text, ha="center", va="center", fontsize=9, color=ink)
     for edge in (0.5, values.shape[1] - 1.5):

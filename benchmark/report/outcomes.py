@@ -79,7 +79,9 @@ class Run:
         record = self._store.cell(ref.id)
         if record is not None:
             reason = record.reason if record.status != "done" else self._flaw(record)
-            return Outcome(ref, "failed" if record.status == "done" and reason else record.status, reason, record)
+            return Outcome(
+                ref, "failed" if record.status == "done" and reason else record.status, reason, record
+            )
         model = self.models.get(ref.model_id)
         if model is not None and model.status != "done":
             return Outcome(ref, model.status, f"training {model.status}: {model.reason}", None)

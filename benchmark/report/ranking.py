@@ -93,7 +93,9 @@ def _ami_scatter(
         part = fast_ami(labels[chosen], assignments[replicate % runs][chosen])
         deviations[replicate] = part - whole[replicate % runs]
     deviations[replicates] -= deviations[replicates].mean() if len(replicates) else 0.0
-    redrawn = np.random.default_rng([ENTROPY, REPLICATES, *stream]).choice(whole, (REPLICATES, runs)).mean(axis=1)
+    redrawn = (
+        np.random.default_rng([ENTROPY, REPLICATES, *stream]).choice(whole, (REPLICATES, runs)).mean(axis=1)
+    )
     return deviations * sqrt(half / (n - half)) + redrawn - whole.mean(), n
 
 

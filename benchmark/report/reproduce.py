@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,30 +16,23 @@ FOLDER = "reproduced"
 def command(manifest: RunManifest, table: Table, row: Row) -> str:
     """Writes a command line for `run_benchmark.py` that computes a row anew, in a folder of its own.
 
-    Budgets are the table's and the smaller ones of the run, which the worst AMI looks at too; what the keys
-    of the cells do not tell is taken from the configuration.
+    What the keys of the cells do not tell is taken from the run's configuration.
     """
-    key = table.key
-    smaller = {
-        cell.key.eps
-        for cell in manifest.cells
-        if cell.role == "suite"
-        and (cell.key.dataset, cell.key.norm) == (key.dataset, key.norm)
-        and cell.key.eps < key.eps + SAME
-    }
-    config = manifest.config
+    key, config = table.key, manifest.config
+    config_file = re.search(r"--config[= ](\S+)", manifest.command)
     options: list[tuple[str, Iterable[Any]]] = [
+        ("config", config_file.groups() if config_file else ()),
+        ("preset", _values(config, "preset")),
         ("defenses", [row.defense]),
         ("datasets", [key.dataset]),
         ("backbones", [key.backbone]),
         ("losses", [key.loss]),
-        ("attacks", _values(config, "attacks")),
         ("scenarios", _values(config, "scenarios")),
+        ("attacks", _values(config, "attacks") if _asked(manifest, "attacks") else ()),
         ("seeds", sorted({seed.seed for seed in row.seeds})),
         ("norm", [key.norm]),
-        ("eps", [format_eps(eps) for eps in sorted(smaller)]),
-        ("preset", _values(config, "preset")),
-        *(("plugin", [plugin]) for plugin in _values(config, "plugins") or _values(config, "plugin")),
+        ("eps", _budgets(manifest, table) if _asked(manifest, "eps") else ()),
+        *(("plugin", [plugin]) for plugin in _values(config, "plugin")),
         ("output", [FOLDER]),
     ]
     words = ["python run_benchmark.py"]
@@ -47,6 +41,29 @@ def command(manifest: RunManifest, table: Table, row: Row) -> str:
         if quoted:
             words.append(f"--{name} {quoted}")
     return " \\\n    ".join(words)
+
+
+def _asked(manifest: RunManifest, option: str) -> bool:
+    """Whether the option has to be given again.
+
+    A preset's budgets for the figure over eps, which the worst AMI looks at too, are part of the run only when
+    neither attacks nor eps are given; so in a run that has them, an option that was not given must not be.
+    """
+    curve = any(cell.role == "curve" for cell in manifest.cells)
+    return f"--{option}" in manifest.command or not curve
+
+
+def _budgets(manifest: RunManifest, table: Table) -> list[str]:
+    """The table's eps and the smaller ones of the suite, which the worst AMI looks at too."""
+    key = table.key
+    found = {
+        cell.key.eps
+        for cell in manifest.cells
+        if cell.role == "suite"
+        and (cell.key.dataset, cell.key.norm) == (key.dataset, key.norm)
+        and cell.key.eps < key.eps + SAME
+    }
+    return [format_eps(eps) for eps in sorted(found)]
 
 
 def _values(config: dict[str, Any], name: str) -> list[Any]:
@@ -58,4 +75,4 @@ def _values(config: dict[str, Any], name: str) -> list[Any]:
 
 def _quoted(value: str) -> str:
     """Guards brackets, spaces and the like from the shell; double quotes work in every one."""
-    return value if all(character.isalnum() or character in "_-./+:" for character in value) else f'"{value}"'
+    return value if re.fullmatch(r"[\w\-./+:]+", value) else f'"{value}"'

@@ -93,7 +93,9 @@ def headline(figure: Figure, title: str, note: str) -> None:
     figure.suptitle(
         "\n".join(textwrap.wrap(title, int(width * 10.5))), x=0.01, ha="left", fontsize=12, fontweight="bold"
     )
-    figure.supxlabel("\n".join(textwrap.wrap(note, int(width * 14))), x=0.01, ha="left", fontsize=8.5, color="#444444")
+    figure.supxlabel(
+        "\n".join(textwrap.wrap(note, int(width * 14))), x=0.01, ha="left", fontsize=8.5, color="#444444"
+    )
 
 
 def percent_axis(axes: Axes, which: str) -> None:

@@ -99,12 +99,15 @@ class Row:
     def standalone(self, scenario: str, metric: str) -> dict[str, float]:
         """Each attack's own figure at the table's eps, mean over the seeds."""
         return {
-            attack: mean(cell.metric(metric) for cell in cells) for attack, cells in self.attacked(scenario).items()
+            attack: mean(cell.metric(metric) for cell in cells)
+            for attack, cells in self.attacked(scenario).items()
         }
 
     def worst_attack(self, scenario: str, metric: str) -> str:
         """The attack with the lowest standalone figure, by name in a tie; empty when there is none."""
-        figures = {attack: value for attack, value in self.standalone(scenario, metric).items() if not isnan(value)}
+        figures = {
+            attack: value for attack, value in self.standalone(scenario, metric).items() if not isnan(value)
+        }
         return min(figures, key=lambda attack: (figures[attack], attack), default="")
 
 
@@ -167,7 +170,9 @@ def _table(run: Run, key: TableKey) -> Table:
                 defense=defense,
                 eps=key.eps,
                 reference=defense in run.manifest.references,
-                seeds=[_figures(run, key, seed, [o for o in outcomes if o.key.seed == seed]) for seed in seeds],
+                seeds=[
+                    _figures(run, key, seed, [o for o in outcomes if o.key.seed == seed]) for seed in seeds
+                ],
                 outcomes=outcomes,
                 models=[run.models[model] for model in ids if model in run.models],
             )

@@ -50,8 +50,14 @@ def _pair(run: Run, table: Table, row: Row) -> tuple[Outcome, Outcome] | None:
     cells = [o for o in row.outcomes if o.done and o.key.scenario == CLUSTERING]
     for seed in sorted({o.key.seed for o in cells}):
         clean = [o for o in cells if o.key.seed == seed and o.ref.role == "clean"]
-        attacked = [o for o in cells if o.key.seed == seed and at_eps(o, table.key.eps) and o.key.attack == attack]
-        if clean and attacked and all({"display", "display_labels"} <= run.arrays(o).keys() for o in (*clean, *attacked)):
+        attacked = [
+            o for o in cells if o.key.seed == seed and at_eps(o, table.key.eps) and o.key.attack == attack
+        ]
+        if (
+            clean
+            and attacked
+            and all({"display", "display_labels"} <= run.arrays(o).keys() for o in (*clean, *attacked))
+        ):
             return clean[0], attacked[0]
     return None
 

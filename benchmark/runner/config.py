@@ -79,10 +79,10 @@ class Configuration(_Section):
                 raise ValueError("the list is empty; name at least one")
         return value
 
-    @field_validator("seeds", "eps", "plugin", mode="before")
+    @field_validator("seeds", "eps", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        if isinstance(value, str):
+        if isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             return split_list(value)
         return [value] if isinstance(value, int | float) else value
 

@@ -54,9 +54,9 @@ class Store:
         self.output = output
         self.root = output / "store"
         try:
-            with _replacing(self.root / ".probe"):
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
                 pass
-            (self.root / ".probe").unlink()
         except OSError as error:
             reason = error.strerror or str(error)
             raise UsageError(f"The output folder '{output}' cannot be written: {reason}.") from None

@@ -1,0 +1,161 @@
+import faiss
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_mutual_info_score
+
+from benchmark.core.errors import BenchmarkError
+from benchmark.metrics import KMEANS_ITERATIONS, KMEANS_SEEDS, cluster, kmeans, kmeans_assign
+
+
+def blobs(spread=2.0, n=400, d=8, k=20):
+    points, labels = make_blobs(n, d, centers=k, cluster_std=spread, random_state=0)
+    return points.astype(np.float32), labels
+
+
+def test_separated_blobs_are_found():
+    points, labels = blobs(spread=0.01, k=3)
+    assert adjusted_mutual_info_score(labels, kmeans_assign(points, 3, seed=0)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("spread", [0.5, 3.0, 5.0])
+def test_agrees_with_scikit_learn_within_the_spread_of_seeds(spread):
+    points, labels = blobs(spread)
+
+    def reference(seed):
+        # KMeans(init="k-means++") draws several candidates for each centroid; ours is the plain algorithm.
+        start, _ = kmeans_plusplus(points, 20, random_state=seed, n_local_trials=1)
+        return KMeans(20, init=start, n_init=1, max_iter=KMEANS_ITERATIONS).fit(points).labels_
+
+    seeds = range(30)
+    ours = [adjusted_mutual_info_score(labels, kmeans_assign(points, 20, seed)) for seed in seeds]
+    theirs = [adjusted_mutual_info_score(labels, reference(seed)) for seed in seeds]
+    error = np.sqrt((np.var(ours, ddof=1) + np.var(theirs, ddof=1)) / len(seeds))
+    assert abs(np.mean(ours) - np.mean(theirs)) < 3 * error
+    stronger = [
+        adjusted_mutual_info_score(
+            labels, KMeans(20, init="k-means++", n_init=1, random_state=seed).fit(points).labels_
+        )
+        for seed in seeds
+    ]
+    assert abs(np.mean(ours) - np.mean(stronger)) < 0.06
+
+
+def test_twenty_five_iterations_are_enough(monkeypatch):
+    points, labels = blobs(3.0, n=1000)
+    few = [adjusted_mutual_info_score(labels, row) for row in cluster(points, 20, range(10))]
+    monkeypatch.setattr(kmeans, "KMEANS_ITERATIONS", 200)
+    many = [adjusted_mutual_info_score(labels, row) for row in cluster(points, 20, range(10))]
+    assert np.mean(few) == pytest.approx(np.mean(many), abs=0.002)
+
+
+def test_deterministic_in_its_seed_and_different_between_seeds():
+    points, _ = blobs()
+    first, again = cluster(points, 20), cluster(points, 20)
+    assert first.shape == (len(KMEANS_SEEDS), 400)
+    assert first.dtype == np.int32
+    assert (first == again).all()
+    assert len({row.tobytes() for row in first}) == len(KMEANS_SEEDS)
+
+
+def test_does_not_touch_the_global_random_state():
+    points, _ = blobs()
+    np.random.seed(0)
+    torch.manual_seed(0)
+    expected = np.random.rand(), torch.rand(1).item()
+    np.random.seed(0)
+    torch.manual_seed(0)
+    kmeans_assign(points, 20, seed=1)
+    assert (np.random.rand(), torch.rand(1).item()) == expected
+
+
+def test_leaves_its_input_alone():
+    points, _ = blobs()
+    before = points.copy()
+    kmeans_assign(points, 20, seed=0)
+    assert (points == before).all()
+
+
+def test_uses_every_point():
+    # faiss would by default draw 256 points for each centroid, and miss the small far group in most seeds.
+    points = np.zeros((5000, 2), dtype=np.float32)
+    points[17] = 1.0
+    for seed in range(5):
+        assert np.bincount(kmeans_assign(points, 2, seed)).min() == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_any_precision(dtype):
+    points = torch.from_numpy(blobs(0.1, k=3)[0]).to(dtype)
+    assigned = kmeans_assign(points, 3, seed=0)
+    assert (assigned == kmeans_assign(points.double().numpy(), 3, seed=0)).all()
+    assert adjusted_mutual_info_score(blobs(0.1, k=3)[1], assigned) == pytest.approx(1.0)
+
+
+def test_takes_tensors_that_require_grad_or_are_not_contiguous():
+    points, _ = blobs()
+    turned = torch.from_numpy(points.T.copy()).T.requires_grad_()
+    assert (kmeans_assign(turned, 20, seed=0) == kmeans_assign(points, 20, seed=0)).all()
+
+
+def test_a_tight_cloud_far_from_the_origin_is_resolved():
+    points, labels = blobs(0.1, k=20)
+    tight = (1.0 + 1e-5 * points).astype(np.float32)
+    assert adjusted_mutual_info_score(labels, kmeans_assign(tight, 20, seed=0)) > 0.9
+
+
+@pytest.mark.parametrize("k", [1, 2, 49, 50])
+def test_equal_points_share_a_cluster(k):
+    for value in (0.0, 0.125, 1e-20):
+        assigned = kmeans_assign(np.full((50, 64), value, dtype=np.float32), k, seed=0)
+        assert len(np.unique(assigned)) == 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 40), st.data())
+def test_any_repeated_points_get_a_valid_assignment(n, data):
+    k = data.draw(st.integers(1, n))
+    rows = data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
+    assigned = kmeans_assign(np.eye(4, dtype=np.float32)[rows], k, seed=data.draw(st.integers(0, 9)))
+    assert assigned.shape == (n,)
+    assert assigned.min() >= 0
+    assert assigned.max() < k
+
+
+def test_as_many_clusters_as_points():
+    points, _ = blobs(n=60)
+    assert len(np.unique(kmeans_assign(points, 60, seed=0))) == 60
+
+
+def test_small_clusters_write_nothing(capfd):
+    points, _ = blobs(n=60)
+    kmeans_assign(points, 59, seed=0)
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused_in_one_line(bad):
+    points, _ = blobs()
+    points[3, 2] = bad
+    with pytest.raises(BenchmarkError, match=r"^k-means: 1 of 400 embeddings hold NaN or infinity\.$"):
+        kmeans_assign(points, 20, seed=0)
+
+
+@pytest.mark.parametrize("k", [0, 401])
+def test_impossible_numbers_of_clusters_are_refused(k):
+    with pytest.raises(BenchmarkError, match=rf"^k-means: {k} clusters asked of 400 points\.$"):
+        kmeans_assign(blobs()[0], k, seed=0)
+
+
+def test_wrong_shape_is_refused():
+    with pytest.raises(BenchmarkError, match="shape"):
+        kmeans_assign(np.zeros(5, dtype=np.float32), 2, seed=0)
+
+
+def test_faiss_is_the_version_of_the_protocol():
+    assert faiss.__version__.startswith("1.15.")

@@ -1,0 +1,311 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytorch_metric_learning.distances import CosineSimilarity
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+from pytorch_metric_learning.utils.inference import CustomKNN
+from torch.nn import functional as F
+
+from benchmark.core.errors import BenchmarkError
+from benchmark.metrics import retrieve
+
+# Few directions in the plane, so that ties and duplicates are common.
+DIRECTIONS = F.normalize(torch.tensor([[1, 0], [0, 1], [1, 1], [1, 2], [-1, 0], [-1, 2]]).float())
+
+
+@dataclasses.dataclass
+class Case:
+    queries: torch.Tensor
+    gallery: torch.Tensor
+    query_labels: torch.Tensor
+    gallery_labels: torch.Tensor
+    query_ids: torch.Tensor
+    gallery_ids: torch.Tensor
+
+    def retrieve(self, **settings):
+        return retrieve(*(getattr(self, field.name) for field in dataclasses.fields(self)), **settings)
+
+
+@st.composite
+def cases(draw):
+    def side(size):
+        directions = draw(st.lists(st.integers(0, 5), min_size=size, max_size=size))
+        labels = draw(st.lists(st.integers(0, 3), min_size=size, max_size=size))
+        ids = draw(st.lists(st.integers(0, 20), min_size=size, max_size=size))
+        return DIRECTIONS[directions], torch.tensor(labels), torch.tensor(ids)
+
+    queries, query_labels, query_ids = side(draw(st.integers(1, 12)))
+    gallery, gallery_labels, gallery_ids = side(draw(st.integers(1, 25)))
+    return Case(queries, gallery, query_labels, gallery_labels, query_ids, gallery_ids)
+
+
+def random_self_case(seed=0, n=120, d=16, classes=12, shift=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, classes, (n,), generator=generator)
+    centres = torch.randn(classes, d, generator=generator)
+    embeddings = F.normalize(shift * centres[labels] + torch.randn(n, d, generator=generator))
+    return Case(embeddings, embeddings, labels, labels, torch.arange(n), torch.arange(n))
+
+
+def naive(case, ks=(1, 2, 4, 8)):
+    """Sorts every gallery, positives last among ties, and walks down it."""
+    recall, map_r, kept = {k: [] for k in ks}, [], []
+    for i, query in enumerate(case.queries.double()):
+        ranked = sorted(
+            (round(-float(query @ reference / query.norm() / reference.norm()), 6), bool(same))
+            for reference, same, own in zip(
+                case.gallery.double(),
+                case.gallery_labels == case.query_labels[i],
+                case.gallery_ids == case.query_ids[i],
+                strict=True,
+            )
+            if not own
+        )
+        hits = [same for _, same in ranked]
+        total = sum(hits)
+        if not total:
+            continue
+        kept.append(i)
+        for k in ks:
+            recall[k].append(hits.index(True) < k)
+        map_r.append(sum(sum(hits[: j + 1]) / (j + 1) for j in range(total) if hits[j]) / total)
+    return recall, map_r, kept
+
+
+def same_outcomes(ours, theirs):
+    return (
+        all(torch.equal(ours.recall[k], theirs.recall[k]) for k in ours.recall)
+        and torch.allclose(ours.map_r, theirs.map_r, atol=1e-12)
+        and torch.equal(ours.kept, theirs.kept)
+        and ours.left_out == theirs.left_out
+    )
+
+
+def check_against_naive(case):
+    outcomes = case.retrieve()
+    recall, map_r, kept = naive(case)
+    assert outcomes.kept.tolist() == kept
+    assert outcomes.left_out == len(case.queries) - len(kept)
+    assert {k: right.tolist() for k, right in outcomes.recall.items()} == recall
+    assert outcomes.map_r.tolist() == pytest.approx(map_r, abs=1e-12)
+
+
+@given(cases())
+@settings(deadline=None, max_examples=150)
+def test_agrees_with_naive_loops_on_ties(case):
+    check_against_naive(case)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_naive_loops_without_ties(seed):
+    check_against_naive(random_self_case(seed))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
+@pytest.mark.parametrize("classes", [3, 12, 60])
+def test_agrees_with_pytorch_metric_learning(shift, classes):
+    case = random_self_case(classes, n=150, classes=classes, shift=shift)
+    calculator = AccuracyCalculator(
+        include=("precision_at_1", "mean_average_precision_at_r"),
+        k="max_bin_count",
+        knn_func=CustomKNN(CosineSimilarity()),
+    )
+    expected = calculator.get_accuracy(case.queries, case.query_labels)
+    means = case.retrieve().means()
+    assert means["r1"] == pytest.approx(expected["precision_at_1"], abs=1e-6)
+    assert means["map_r"] == pytest.approx(expected["mean_average_precision_at_r"], abs=1e-6)
+
+
+@given(cases(), st.integers(1, 30))
+@settings(deadline=None)
+def test_chunk_size_does_not_matter(case, chunk):
+    assert same_outcomes(case.retrieve(chunk=chunk), case.retrieve())
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 119, 120, 1000])
+def test_chunk_size_does_not_matter_on_real_numbers(chunk):
+    case = random_self_case(n=120)
+    assert same_outcomes(case.retrieve(chunk=chunk), case.retrieve())
+
+
+@given(cases(), st.randoms(use_true_random=False))
+@settings(deadline=None)
+def test_order_of_the_gallery_and_names_of_labels_and_ids_do_not_matter(case, random):
+    order = random.sample(range(len(case.gallery)), len(case.gallery))
+    labels, ids = torch.tensor(random.sample(range(99), 4)), torch.tensor(random.sample(range(99), 21))
+    other = Case(
+        case.queries,
+        case.gallery[order],
+        labels[case.query_labels],
+        labels[case.gallery_labels][order],
+        ids[case.query_ids],
+        ids[case.gallery_ids][order],
+    )
+    assert same_outcomes(other.retrieve(), case.retrieve())
+
+
+@given(cases(), st.randoms(use_true_random=False))
+@settings(deadline=None)
+def test_each_query_stands_alone(case, random):
+    order = torch.tensor(random.sample(range(len(case.queries)), len(case.queries)))
+    moved = dataclasses.replace(
+        case,
+        queries=case.queries[order],
+        query_labels=case.query_labels[order],
+        query_ids=case.query_ids[order],
+    ).retrieve()
+    expected = case.retrieve()
+    place = {query: row for row, query in enumerate(expected.kept.tolist())}
+    rows = [place[query] for query in order[moved.kept].tolist()]
+    assert len(rows) == len(place)
+    assert torch.equal(moved.recall[1], expected.recall[1][rows])
+    assert torch.allclose(moved.map_r, expected.map_r[rows])
+
+
+@given(st.integers(0, 10_000), st.integers(1, 200))
+@settings(deadline=None, max_examples=30)
+def test_constant_embeddings_score_zero(seed, d):
+    direction = torch.randn(1, d, generator=torch.Generator().manual_seed(seed))
+    embeddings = F.normalize(direction).expand(60, d)
+    labels, ids = torch.arange(60) % 6, torch.arange(60)
+    for chunk in (1, 13, 60):
+        outcomes = retrieve(embeddings, embeddings, labels, labels, ids, ids, chunk=chunk)
+        assert outcomes.means() == {"r1": 0.0, "r2": 0.0, "r4": 0.0, "r8": 0.0, "map_r": 0.0}
+
+
+def test_own_id_is_left_out_and_duplicates_are_not():
+    # Image 1 is a copy of image 0 in the same class: right. Image 3 copies image 2 in another class: wrong.
+    embeddings = torch.eye(4)[[0, 0, 1, 1, 1]]
+    labels, ids = torch.tensor([0, 0, 1, 2, 2]), torch.tensor([10, 11, 12, 13, 14])
+    outcomes = retrieve(embeddings, embeddings, labels, labels, ids, ids)
+    assert outcomes.kept.tolist() == [0, 1, 3, 4]
+    assert outcomes.left_out == 1
+    assert outcomes.recall[1].tolist() == [True, True, False, False]
+    assert outcomes.recall[2].tolist() == [True, True, True, True]
+
+
+def test_own_id_is_found_wherever_it_lies_in_the_gallery():
+    # The first query was moved onto its positive, away from its own clean image: the id decides, not the nearest.
+    queries, gallery = torch.eye(3)[[1, 1, 2]], torch.eye(3)
+    labels, ids, order = torch.tensor([0, 0, 1]), torch.tensor([5, 6, 7]), [2, 0, 1]
+    outcomes = retrieve(queries, gallery[order], labels, labels[order], ids, ids[order])
+    assert outcomes.kept.tolist() == [0, 1]
+    assert outcomes.recall[1].tolist() == [True, False]
+
+
+def test_without_shared_ids_an_equal_image_counts():
+    embeddings, labels = torch.eye(2), torch.tensor([0, 1])
+    outcomes = retrieve(embeddings, embeddings, labels, labels, torch.tensor([0, 1]), torch.tensor([2, 3]))
+    assert outcomes.means() == {"r1": 1.0, "r2": 1.0, "r4": 1.0, "r8": 1.0, "map_r": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("ties", "right"), [(0, [1, 2, 4, 8]), (1, [2, 4, 8]), (3, [4, 8]), (7, [8]), (8, [])]
+)
+def test_ties_count_against_the_query(ties, right):
+    gallery = torch.cat(
+        [torch.tensor([[1.0, 0.0]]).expand(1 + ties, 2), torch.tensor([[0.0, 1.0]]).expand(20, 2)]
+    )
+    labels, ids = torch.tensor([0] + [1] * (ties + 20)), torch.arange(1, ties + 22)
+    outcomes = retrieve(
+        torch.tensor([[1.0, 0.0]]), gallery, torch.tensor([0]), labels, torch.tensor([0]), ids
+    )
+    assert [k for k, hit in outcomes.recall.items() if hit] == right
+
+
+def test_queries_without_a_positive_are_left_out_and_counted():
+    gallery, labels = torch.eye(4), torch.tensor([0, 1, 2, 3])
+    queries, query_labels = torch.eye(4)[[0, 1, 2]], torch.tensor([0, 9, 2])
+    outcomes = retrieve(queries, gallery, query_labels, labels, torch.tensor([4, 5, 2]), torch.arange(4))
+    assert outcomes.kept.tolist() == [0]
+    assert outcomes.left_out == 2
+    assert outcomes.means()["r1"] == 1.0
+
+
+def test_means_of_no_query_are_refused():
+    outcomes = retrieve(*[torch.eye(3)] * 2, *[torch.arange(3)] * 4)
+    assert outcomes.left_out == 3
+    assert all(len(right) == 0 for right in outcomes.recall.values())
+    with pytest.raises(BenchmarkError, match=r"^Retrieval: none of the 3 queries has a positive"):
+        outcomes.means()
+
+
+def test_types_shapes_and_other_ks():
+    outcomes = random_self_case().retrieve(ks=(1, 100))
+    assert set(outcomes.recall) == {1, 100}
+    assert outcomes.recall[1].dtype == torch.bool
+    assert outcomes.recall[1].shape == outcomes.map_r.shape == outcomes.kept.shape
+    assert list(outcomes.means()) == ["r1", "r100", "map_r"]
+    assert all(type(value) is float for value in outcomes.means().values())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        outcomes.left_out = 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_any_precision(dtype):
+    case = random_self_case(shift=2.0)
+    other = dataclasses.replace(case, queries=case.queries.to(dtype), gallery=case.gallery.to(dtype))
+    rounded = dataclasses.replace(other, queries=other.queries.float(), gallery=other.gallery.float())
+    assert same_outcomes(other.retrieve(), rounded.retrieve())
+    assert other.retrieve().means() == pytest.approx(case.retrieve().means(), abs=0.05)
+
+
+def test_tensors_that_require_grad():
+    case = random_self_case()
+    case.queries = case.queries.clone().requires_grad_()
+    assert not case.retrieve().map_r.requires_grad
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_same_on_a_gpu():
+    case = random_self_case()
+    there = Case(*(getattr(case, field.name).cuda() for field in dataclasses.fields(case)))
+    mixed = dataclasses.replace(case, queries=there.queries)
+    assert same_outcomes(there.retrieve(), case.retrieve())
+    assert same_outcomes(mixed.retrieve(), case.retrieve())
+
+
+@pytest.mark.parametrize("side", ["queries", "gallery"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused_in_one_line(side, bad):
+    case = random_self_case()
+    broken = getattr(case, side).clone()
+    broken[[3, 5], 0] = bad
+    with pytest.raises(BenchmarkError, match=r"^Retrieval: 2 of 120 \w+ embeddings hold NaN or infinity\.$"):
+        dataclasses.replace(case, **{side: broken}).retrieve()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"queries": torch.zeros(120)},
+        {"queries": torch.zeros(0, 16)},
+        {"queries": torch.zeros(120, 3)},
+        {"query_labels": torch.zeros(7)},
+        {"gallery_ids": torch.zeros(7)},
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(change):
+    with pytest.raises(BenchmarkError, match=r"^Retrieval: .*\.$"):
+        dataclasses.replace(random_self_case(), **change).retrieve()
+
+
+@pytest.mark.parametrize("wrong", [{"ks": ()}, {"ks": (0, 1)}, {"chunk": 0}])
+def test_numbers_below_one_are_refused(wrong):
+    with pytest.raises(BenchmarkError, match="must be 1 or more"):
+        random_self_case().retrieve(**wrong)
+
+
+def test_agrees_with_numpy_ranks_on_a_larger_pool():
+    case = random_self_case(n=600, classes=40, shift=0.7)
+    similarity = (case.queries @ case.gallery.T).numpy()
+    np.fill_diagonal(similarity, -np.inf)
+    same = (case.query_labels[:, None] == case.gallery_labels).numpy()
+    nearest = np.take_along_axis(same, np.argsort(-similarity, axis=1), axis=1)
+    means = case.retrieve().means()
+    for k in (1, 2, 4, 8):
+        assert means[f"r{k}"] == pytest.approx(nearest[:, :k].any(axis=1).mean())
