@@ -165,6 +165,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     if dry:
         _dry_run(grid, store, cache)
         return 0
+    store.check_writable()
     counts = run(grid, config, store, place, command, shown)
     written = _report(config.output)
     summary = ", ".join(f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status])

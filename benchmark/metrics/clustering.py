@@ -29,8 +29,8 @@ def clustering_metrics(labels: Tensor | NDArray[Any], assignments: Tensor | NDAr
         Fractions, 1 for perfect agreement. `ami`: adjusted mutual information (Vinh et al. 2010), at most
         1, around 0 for random clusters, at times slightly below. `nmi`: normalised mutual information in
         [0, 1], far from 0 for random small clusters. Both are normalised by the arithmetic mean of the
-        entropies. `f1` in [0, 1]: F1 of the pairs put into one cluster against the pairs of one class (Manning
-        et al. 2008, ch. 16); 1 if there are no pairs.
+        entropies. `f1` in [0, 1]: F1 of the pairs put into one cluster against the pairs of one class
+        (Manning et al. 2008, ch. 16); 1 if there are no pairs.
 
     Raises:
         BenchmarkError: when the shapes do not fit.

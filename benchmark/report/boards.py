@@ -64,7 +64,9 @@ def main_board(table: Table) -> list[str]:
         if table.has(scenario):
             worst = [code(row.worst_attack(scenario, metric)) for row in table.rows]
             columns.append((f"worst attack, {name}", "---", worst))
-    columns.append(("train cost \u00d7", "---:", [times(row.training("relative_cost")) for row in table.rows]))
+    columns.append(
+        ("train cost \u00d7", "---:", [times(row.training("relative_cost")) for row in table.rows])
+    )
     columns.append(("embed cost \u00d7", "---:", [times(row.training("embed_cost")) for row in table.rows]))
     columns.append(("failed cells", "---:", [str(len(row.failed)) for row in table.rows]))
     return _lines(columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isnan
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from benchmark.report.style import METRICS, Look, budget, headline, new_figure, 
 from benchmark.report.tables import Row, Table
 
 PANELS = ((CLUSTERING, "ami", "Clustering of the pool: AMI"), (RETRIEVAL, "r1", "Retrieval: R@1"))
+CLOSE = 0.09
 
 
 def clean_vs_worst(table: Table, looks: dict[str, Look]) -> Figure | None:
@@ -37,7 +39,8 @@ def clean_vs_worst(table: Table, looks: dict[str, Look]) -> Figure | None:
         Line2D([], [], color="#444444", marker="o", linestyle="", fillstyle="none", label="clean"),
         Line2D([], [], color="#444444", marker="o", linestyle="", label="worst case"),
     ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    corner: Any = {"loc": "lower right", "bbox_to_anchor": (1.02, 0.985), "borderpad": 0.2}
+    grid[-1].legend(handles=handles, ncols=2, frameon=False, fontsize=9, columnspacing=1.0, **corner)
     headline(figure, _title(table, panels[0][1]), _note(table))
     return figure
 
@@ -54,7 +57,8 @@ def _dumbbell(axes: Axes, height: int, row: Row, metric: str, look: Look) -> Non
         )
         return
     axes.plot([clean, worst], [height, height], color=look.color, linewidth=2.5, alpha=0.35, zorder=1)
-    for kind, value in (("clean", clean), ("worst", worst)):
+    close = abs(clean - worst) < CLOSE
+    for kind, value, side in (("clean", clean, "left"), ("worst", worst, "right")):
         if isnan(value):
             continue
         spread = row.std(f"{kind}_{metric}")
@@ -62,13 +66,11 @@ def _dumbbell(axes: Axes, height: int, row: Row, metric: str, look: Look) -> Non
             axes.errorbar(value, height, xerr=spread, color=look.color, capsize=3, linewidth=1.2, zorder=2)
         filled = look.color if kind == "worst" else "white"
         axes.plot(value, height, "o", color=look.color, markerfacecolor=filled, markersize=8, zorder=3)
+        # Labels of points that nearly meet stand to either side, or they would cover each other.
+        shift, align = ((3 if side == "left" else -3), side) if close else (0, "center")
+        label = f"{100 * value:.1f}"
         axes.annotate(
-            f"{100 * value:.1f}",
-            (value, height),
-            (0, 7),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8.5,
+            label, (value, height), (shift, 7), textcoords="offset points", ha=align, fontsize=8.5
         )
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from math import isnan
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -51,7 +52,7 @@ def eps_curves(run: Run, table: Table, looks: dict[str, Look]) -> Figure | None:
                 grid[i, j].set_visible(False)
     for axes in grid[-1]:
         axes.set_xlabel(f"{NORMS.get(table.key.norm, table.key.norm)} budget eps", fontsize=9)
-    named = dict[str, object]()
+    named: dict[str, Artist] = {}
     for axes in grid.flat:
         handles, labels = axes.get_legend_handles_labels()
         named |= dict(zip(labels, handles, strict=True))
@@ -144,6 +145,6 @@ def _note(table: Table, panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
     )
     bars = " Bars: standard deviation over training seeds." if spread else ""
     return (
-        f"{key.dataset}, {key.backbone}, {key.loss}. Each panel is one attack alone, eps 0 is clean; the grey line "
-        f"marks the leaderboard's budget.{bars}"
+        f"{key.dataset}, {key.backbone}, {key.loss}. Each panel is one attack alone, eps 0 is clean; the grey "
+        f"line marks the leaderboard's budget.{bars}"
     )

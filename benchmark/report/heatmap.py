@@ -66,7 +66,7 @@ def _draw(axes: Axes, values: np.ndarray) -> None:
     axes.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=0, vmax=1, aspect="auto")
     for (y, x), value in np.ndenumerate(values):
         text = "\u2013" if isnan(value) else f"{100 * value:.0f}"
-        ink = "#555555" if isnan(value) else "white" if value < 0.55 else "black"
+        ink = "#555555" if isnan(value) else "white" if value < 0.45 else "black"
         axes.text(x, y, text, ha="center", va="center", fontsize=9, color=ink)
     for edge in (0.5, values.shape[1] - 1.5):
         axes.axvline(edge, color="white", linewidth=4)
@@ -93,7 +93,8 @@ def _title(table: Table, metric: str, attacks: list[str], values: np.ndarray) ->
 
 def _note(table: Table) -> str:
     key = table.key
+    several = ", mean over training seeds" if any(row.n_seeds > 1 for row in table.rows) else ""
     return (
-        f"Percent, mean over training seeds, at {budget(key.norm, key.eps)}; {key.dataset}, {key.backbone}, "
+        f"Percent{several}, at {budget(key.norm, key.eps)}; {key.dataset}, {key.backbone}, "
         f"{key.loss}. Each column is one attack alone; the last is the leaderboard's worst case."
     )

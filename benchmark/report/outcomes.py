@@ -100,6 +100,5 @@ class Run:
 
 def _order(outcome: Outcome) -> tuple[str, str, str, str, int, str, str, str, float]:
     key = outcome.key
-    return (
-        key.dataset, key.backbone, key.loss, key.defense, key.seed, key.scenario, key.attack, key.norm, key.eps,
-    )  # fmt: skip
+    model = (key.dataset, key.backbone, key.loss, key.defense, key.seed)
+    return (*model, key.scenario, key.attack, key.norm, key.eps)

@@ -67,7 +67,9 @@ def _resample_ami(run: Run, rows: list[Row]) -> np.ndarray | None:
     for column, row in enumerate(rows):
         for position, figure in enumerate(_with_figure(row, "worst_ami")):
             weights = _weights(row, "worst_ami", drawn)[:, position]
-            scatter = _ami_scatter(run, figure.worst_cell, np.flatnonzero(weights), (column, position))
+            scatter = _ami_scatter(
+                run, figure.worst_cell, np.flatnonzero(weights), (1 + column, 1 + position)
+            )
             if scatter is None:
                 return None
             deviations, n = scatter
@@ -79,7 +81,7 @@ def _resample_ami(run: Run, rows: list[Row]) -> np.ndarray | None:
 def _ami_scatter(
     run: Run, cell: Outcome | None, replicates: np.ndarray, stream: tuple[int, int]
 ) -> tuple[np.ndarray, int] | None:
-    """Deviations of one cell's AMI in the replicates that use it, shape (REPLICATES,), and the pool's size."""
+    """Deviations of one cell's AMI in the replicates, shape (REPLICATES,), and its pool's size."""
     arrays = run.arrays(cell) if cell else {}
     if "assignments" not in arrays or "labels" not in arrays:
         return None
@@ -88,15 +90,14 @@ def _ami_scatter(
     half = n // 2
     whole = np.array([fast_ami(labels, assignment) for assignment in assignments])
     deviations = np.zeros(REPLICATES)
-    for replicate in replicates:
+    for replicate in map(int, replicates):
         chosen = np.random.default_rng([ENTROPY, replicate]).permutation(n)[:half]
         part = fast_ami(labels[chosen], assignments[replicate % runs][chosen])
         deviations[replicate] = part - whole[replicate % runs]
     deviations[replicates] -= deviations[replicates].mean() if len(replicates) else 0.0
-    redrawn = (
-        np.random.default_rng([ENTROPY, REPLICATES, *stream]).choice(whole, (REPLICATES, runs)).mean(axis=1)
-    )
-    return deviations * sqrt(half / (n - half)) + redrawn - whole.mean(), n
+    generator = np.random.default_rng([ENTROPY, REPLICATES, *stream])
+    redrawn = generator.choice(whole, (REPLICATES, runs)).mean(axis=1) - whole.mean()
+    return deviations * sqrt(half / (n - half)) + redrawn, n
 
 
 def _resample_r1(run: Run, rows: list[Row]) -> np.ndarray | None:
@@ -112,7 +113,7 @@ def _resample_r1(run: Run, rows: list[Row]) -> np.ndarray | None:
             if queries is None:
                 return None
             sizes.add(len(queries))
-            for replicate in np.flatnonzero(weights[:, position]):
+            for replicate in map(int, np.flatnonzero(weights[:, position])):
                 indices = np.random.default_rng([ENTROPY, replicate]).integers(0, len(queries), len(queries))
                 figures[replicate, column] += weights[replicate, position] * queries[indices].mean()
     return figures if len(sizes) == 1 else None

@@ -46,8 +46,8 @@ def command(manifest: RunManifest, table: Table, row: Row) -> str:
 def _asked(manifest: RunManifest, option: str) -> bool:
     """Whether the option has to be given again.
 
-    A preset's budgets for the figure over eps, which the worst AMI looks at too, are part of the run only when
-    neither attacks nor eps are given; so in a run that has them, an option that was not given must not be.
+    A preset's budgets for the figure over eps, which the worst AMI looks at too, are part of the run only
+    when neither attacks nor eps are given; so in a run that has them, what was not given must not be.
     """
     curve = any(cell.role == "curve" for cell in manifest.cells)
     return f"--{option}" in manifest.command or not curve

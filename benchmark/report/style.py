@@ -35,16 +35,14 @@ class Look:
 
 
 def looks(defenses: Iterable[str], references: Iterable[str]) -> dict[str, Look]:
-    """Deals out looks; references are grey, and two defenses that share a colour differ in marker and line."""
-    grey = set(references)
-    ranked = sorted(set(defenses) - grey)
+    """Deals out looks; references are grey, and defenses that share a colour differ in marker and line."""
+    names, grey = set(defenses), set(references)
+    ranked = sorted(names - grey)
     dealt = {
-        name: Look(
-            PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], LINES[i // len(PALETTE) % len(LINES)]
-        )
+        name: Look(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], LINES[i // len(PALETTE) % len(LINES)])
         for i, name in enumerate(ranked)
     }  # fmt: skip
-    shown = sorted(set(defenses) & grey)
+    shown = sorted(names & grey)
     return dealt | {name: Look(GREY, MARKERS[-1 - i % len(MARKERS)], ":") for i, name in enumerate(shown)}
 
 

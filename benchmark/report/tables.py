@@ -142,7 +142,7 @@ def at_eps(outcome: Outcome, eps: float) -> bool:
 
 
 def counts(outcome: Outcome, scenario: str) -> bool:
-    """Whether an attacked cell counts towards a scenario's worst case: any for clustering, else the suite's."""
+    """Whether an attacked cell counts towards a scenario's worst case: any for clustering, or the suite's."""
     return outcome.key.scenario == scenario and (scenario == CLUSTERING or outcome.ref.role == "suite")
 
 

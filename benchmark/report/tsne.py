@@ -37,9 +37,9 @@ def tsne(run: Run, table: Table, row: Row) -> Figure | None:
     headline(
         figure,
         f"{row.defense}: embeddings before and after {attacked.key.attack} ({budget(key.norm, key.eps)})",
-        f"{key.dataset}, {key.backbone}, {key.loss}, seed {attacked.key.seed}. {len(labels)} images of {classes} classes, "
-        f"one colour and shape a class; both panels share one t-SNE, so places can be compared. Distances in t-SNE "
-        f"show neighbourhoods, not sizes.",
+        f"{key.dataset}, {key.backbone}, {key.loss}, seed {attacked.key.seed}. {len(labels)} images of {classes} "
+        f"classes, a colour and shape for each. Both panels share one t-SNE, so places can be compared; t-SNE "
+        f"shows who is near whom, not how far apart groups are.",
     )
     return figure
 
@@ -48,17 +48,12 @@ def _pair(run: Run, table: Table, row: Row) -> tuple[Outcome, Outcome] | None:
     """The clean and the attacked clustering cell of the first seed that has points to show of both."""
     attack = row.worst_attack(CLUSTERING, "ami")
     cells = [o for o in row.outcomes if o.done and o.key.scenario == CLUSTERING]
-    for seed in sorted({o.key.seed for o in cells}):
-        clean = [o for o in cells if o.key.seed == seed and o.ref.role == "clean"]
-        attacked = [
-            o for o in cells if o.key.seed == seed and at_eps(o, table.key.eps) and o.key.attack == attack
-        ]
-        if (
-            clean
-            and attacked
-            and all({"display", "display_labels"} <= run.arrays(o).keys() for o in (*clean, *attacked))
-        ):
-            return clean[0], attacked[0]
+    clean = {o.key.seed: o for o in cells if o.ref.role == "clean"}
+    attacked = {o.key.seed: o for o in cells if at_eps(o, table.key.eps) and o.key.attack == attack}
+    for seed in sorted(clean.keys() & attacked.keys()):
+        pair = clean[seed], attacked[seed]
+        if all({"display", "display_labels"} <= run.arrays(outcome).keys() for outcome in pair):
+            return pair
     return None
 
 

@@ -43,7 +43,7 @@ def worst_queries(run: Run, outcomes: Sequence[Outcome]) -> np.ndarray | None:
         success = run.arrays(outcome)["success"].astype(np.float64)
         if worst is not None and success.shape != worst.shape:
             raise BenchmarkError(
-                f"Cell {outcome.ref.id} has {len(success)} queries where others of its model have {len(worst)}."
+                f"Cell {outcome.ref.id} has {len(success)} queries, others of its model have {len(worst)}."
             )
         worst = success if worst is None else np.minimum(worst, success)
     return worst

@@ -19,6 +19,9 @@ from benchmark.runner.records import CellRecord, ModelRecord, RunManifest
 
 R = TypeVar("R", bound=BaseModel)
 
+_PERMISSIONS = 0o644
+"""Temporary files are private to their user; what takes their place is for everyone to read."""
+
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
@@ -29,6 +32,7 @@ def _replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        temporary.chmod(_PERMISSIONS)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -45,21 +49,25 @@ class Store:
 
     Args:
         output: the folder that the user named.
-
-    Raises:
-        UsageError: when the folder cannot be made or written to.
     """
 
     def __init__(self, output: Path) -> None:
         self.output = output
         self.root = output / "store"
+
+    def check_writable(self) -> None:
+        """Makes the folder where it is missing.
+
+        Raises:
+            UsageError: when it cannot be made or written to.
+        """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
         except OSError as error:
             reason = error.strerror or str(error)
-            raise UsageError(f"The output folder '{output}' cannot be written: {reason}.") from None
+            raise UsageError(f"The output folder '{self.output}' cannot be written: {reason}.") from None
 
     def checkpoint(self, model_id: str) -> Path:
         """Where the weights of a model are kept (safetensors)."""
@@ -128,5 +136,5 @@ class Store:
         """
         manifest = self._read(self.root / "run.json", RunManifest)
         if manifest is None:
-            raise UsageError(f"There is no finished or begun run in '{self.output}'. Run the benchmark there first.")
+            raise UsageError(f"There is no run in '{self.output}'. Run the benchmark there first.")
         return manifest

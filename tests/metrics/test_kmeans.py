@@ -36,13 +36,6 @@ def test_agrees_with_scikit_learn_within_the_spread_of_seeds(spread):
     theirs = [adjusted_mutual_info_score(labels, reference(seed)) for seed in seeds]
     error = np.sqrt((np.var(ours, ddof=1) + np.var(theirs, ddof=1)) / len(seeds))
     assert abs(np.mean(ours) - np.mean(theirs)) < 3 * error
-    stronger = [
-        adjusted_mutual_info_score(
-            labels, KMeans(20, init="k-means++", n_init=1, random_state=seed).fit(points).labels_
-        )
-        for seed in seeds
-    ]
-    assert abs(np.mean(ours) - np.mean(stronger)) < 0.06
 
 
 def test_twenty_five_iterations_are_enough(monkeypatch):

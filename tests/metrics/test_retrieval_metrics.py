@@ -189,7 +189,7 @@ def test_own_id_is_left_out_and_duplicates_are_not():
 
 
 def test_own_id_is_found_wherever_it_lies_in_the_gallery():
-    # The first query was moved onto its positive, away from its own clean image: the id decides, not the nearest.
+    # The first query was moved onto its positive, away from its own clean image: the id decides.
     queries, gallery = torch.eye(3)[[1, 1, 2]], torch.eye(3)
     labels, ids, order = torch.tensor([0, 0, 1]), torch.tensor([5, 6, 7]), [2, 0, 1]
     outcomes = retrieve(queries, gallery[order], labels, labels[order], ids, ids[order])

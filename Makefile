@@ -1,0 +1,27 @@
+# Two targets do everything on a fresh machine with Python 3.10 or newer: `make benchmark` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: benchmark test install clean
+
+install: $(VENV)/installed
+
+# A file that is written last, so that an installation that was broken off is begun again.
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+benchmark: install
+	$(BIN)/python run_benchmark.py --defenses all
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,199 @@
+"""Builds the folder of a run that never was: records and arrays as a real one leaves them, from made-up models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
+
+from benchmark.runner.records import (
+    CLEAN,
+    CellKey,
+    CellRecord,
+    CellRef,
+    ModelKey,
+    ModelRecord,
+    ModelRef,
+    Provenance,
+    RunManifest,
+)
+from benchmark.runner.store import Store
+
+CLUSTERING, RETRIEVAL = "clustering", "retrieval-query"
+BOTH = (CLUSTERING, RETRIEVAL)
+OWN, NEIGHBOUR, NOISE = "fgsm[objective=own]", "pgd_decay[objective=neighbour]", "noise"
+
+
+def provenance(commit: str = "0123abc", created: str = "2025-06-01T12:00:00+00:00") -> Provenance:
+    packages = {"torch": "2.6.0", "faiss-cpu": "1.15.0", "scikit-learn": "1.5.0"}
+    return Provenance(
+        protocol="1", commit=commit, packages=packages, hardware="a 2-core processor", created=created
+    )
+
+
+@dataclass
+class FakeRun:
+    """What to pretend; `weakness` is the share of images that each defense loses per unit of attack."""
+
+    weakness: dict[str, float] = field(
+        default_factory=lambda: {"vanilla": 0.95, "pgd_at": 0.3, "eat[members=3]": 0.2, "pixels": 0.9}
+    )
+    attacks: dict[str, float] = field(default_factory=lambda: {OWN: 0.8, NEIGHBOUR: 1.0, NOISE: 0.05})
+    curve: dict[str, float] = field(default_factory=lambda: {NEIGHBOUR: 1.0})
+    seeds: tuple[int, ...] = (0, 1)
+    scenarios: tuple[str, ...] = BOTH
+    eps: tuple[float, ...] = (0.1,)
+    curve_eps: tuple[float, ...] = (0.05, 0.2)
+    norm: str = "linf"
+    datasets: tuple[str, ...] = ("glyphs",)
+    references: tuple[str, ...] = ("pixels",)
+    classes: int = 12
+    per_class: int = 10
+    command: str = "python run_benchmark.py --defenses all"
+    config: dict = field(default_factory=lambda: {"preset": "default", "scenarios": list(BOTH), "seeds": [0, 1]})
+    compute: str = "equal-epochs"
+    suite: str = "standard"
+    descriptions: dict[str, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    failed_trainings: dict[str, str] = field(default_factory=dict)
+    failed_attacks: dict[tuple[str, str], str] = field(default_factory=dict)
+    missing: set[tuple[str, str]] = field(default_factory=set)
+    commits: dict[str, str] = field(default_factory=dict)
+    backwards: bool = False
+
+    def write(self, output: Path) -> RunManifest:
+        """Writes records, arrays and the manifest; `backwards` writes them in the opposite order."""
+        store = Store(output)
+        models: list[ModelRef] = []
+        cells: list[CellRef] = []
+        for dataset in self.datasets:
+            for defense in self.weakness:
+                for seed in self.seeds:
+                    models.append(ModelRef(id=f"m-{_id(dataset, defense, seed)}", key=_model(dataset, defense, seed)))
+                    cells += [self._ref(models[-1], *what) for what in self._grid()]
+        step = -1 if self.backwards else 1
+        for model in models[::step]:
+            store.save_model(self._model_record(model))
+        for ref in cells[::step]:
+            record, arrays = self._cell(ref)
+            if record is not None:
+                store.save_cell(record, arrays)
+        manifest = RunManifest(
+            command=self.command,
+            config=self.config,
+            suite=self.suite,
+            compute=self.compute,
+            references=list(self.references),
+            models=models,
+            cells=cells,
+            skipped=self.skipped,
+            descriptions=self.descriptions,
+            provenance=provenance(),
+        )
+        store.save_manifest(manifest)
+        return manifest
+
+    def _grid(self) -> list[tuple[str, str, str, float, str]]:
+        grid = []
+        for scenario in self.scenarios:
+            grid.append((scenario, CLEAN, CLEAN, 0.0, "clean"))
+            grid += [(scenario, attack, self.norm, eps, "suite") for eps in self.eps for attack in self.attacks]
+            grid += [(scenario, attack, self.norm, eps, "curve") for eps in self.curve_eps for attack in self.curve]
+        return grid
+
+    def _ref(self, model: ModelRef, scenario: str, attack: str, norm: str, eps: float, role: str) -> CellRef:
+        key = CellKey(**model.key.model_dump(), scenario=scenario, attack=attack, norm=norm, eps=eps)
+        return CellRef(id=f"c-{_id(model.id, scenario, attack, norm, eps)}", model_id=model.id, key=key, role=role)
+
+    def _model_record(self, model: ModelRef) -> ModelRecord:
+        reason = self.failed_trainings.get(model.key.defense, "")
+        cost = 0.0 if model.key.defense in self.references else 1.0 + 3.0 * (model.key.defense != "vanilla")
+        return ModelRecord(
+            id=model.id,
+            key=model.key,
+            status="failed" if reason else "done",
+            reason=reason,
+            seconds=10.0 * cost + model.key.seed,
+            cost=1000.0 * cost,
+            relative_cost=cost,
+            embed_cost=3.0 if "eat" in model.key.defense else 1.0,
+            provenance=provenance(self.commits.get(model.key.defense, "0123abc")),
+        )
+
+    def _cell(self, ref: CellRef) -> tuple[CellRecord | None, dict[str, np.ndarray]]:
+        key = ref.key
+        if key.defense in self.failed_trainings or (key.defense, key.attack) in self.missing:
+            return None, {}
+        made_by = provenance(self.commits.get(key.defense, "0123abc"))
+        if (key.defense, key.attack) in self.failed_attacks:
+            reason = self.failed_attacks[key.defense, key.attack]
+            return CellRecord(
+                id=ref.id, model_id=ref.model_id, key=key, status="failed", reason=reason, provenance=made_by
+            ), {}
+        arrays = self._arrays(key)
+        spent = 0.0 if ref.role == "clean" else 1360.0
+        record = CellRecord(
+            id=ref.id,
+            model_id=ref.model_id,
+            key=key,
+            status="done",
+            metrics=_metrics(arrays),
+            seconds=spent / 100,
+            forward_passes=spent,
+            backward_passes=spent,
+            provenance=made_by,
+        )
+        return record, arrays
+
+    def _arrays(self, key: CellKey) -> dict[str, np.ndarray]:
+        strength = {**self.attacks, **self.curve}.get(key.attack, 0.0)
+        harm = min(0.03 + self.weakness[key.defense] * strength * min(key.eps / 0.1, 1.4), 0.99)
+        labels = np.repeat(np.arange(self.classes, dtype=np.int32), self.per_class)
+        # What an image resists belongs to the image and the model; the attack decides how much it takes.
+        resists = _generator(key.dataset, key.defense, key.seed).random(len(labels))
+        luck = _generator(*key.model_dump().values())
+        lost = resists + 0.2 * luck.normal(size=len(labels)) * (key.attack != CLEAN) < harm
+        if key.scenario == RETRIEVAL:
+            return {"success": (~lost).astype(np.float32)}
+        assignments = np.stack(
+            [np.where(lost & (luck.random(len(labels)) < 0.95), luck.integers(0, self.classes, len(labels)), labels)]
+            * 3
+            + [np.where(lost, luck.integers(0, self.classes, len(labels)), labels) for _ in range(2)]
+        )
+        shown = np.flatnonzero(labels < 8)
+        centres = _generator(key.dataset, key.defense).normal(size=(self.classes, 16))
+        points = centres[labels[shown]] + 0.5 * _generator(key.dataset, key.seed).normal(size=(len(shown), 16))
+        points += np.where(lost[shown, None], 1.0, 0.0) * (centres[luck.integers(0, 8, len(shown))] - points) * 0.8
+        return {
+            "assignments": assignments.astype(np.int32),
+            "labels": labels,
+            "display": (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float16),
+            "display_labels": labels[shown],
+        }
+
+
+def _metrics(arrays: dict[str, np.ndarray]) -> dict[str, float]:
+    if "success" in arrays:
+        r1 = float(arrays["success"].mean())
+        return {"r1": r1, "r2": min(1.0, r1 + 0.05), "map_r": 0.8 * r1}
+    pairs = [(arrays["labels"], assignment) for assignment in arrays["assignments"]]
+    return {
+        "ami": float(np.mean([adjusted_mutual_info_score(*pair) for pair in pairs])),
+        "nmi": float(np.mean([normalized_mutual_info_score(*pair) for pair in pairs])),
+        "f1": 0.5,
+    }
+
+
+def _model(dataset: str, defense: str, seed: int) -> ModelKey:
+    return ModelKey(dataset=dataset, backbone="smallconv", loss="proxy_anchor", defense=defense, seed=seed)
+
+
+def _id(*parts: object) -> str:
+    return f"{crc32('|'.join(map(str, parts)).encode()):08x}"
+
+
+def _generator(*parts: object) -> np.random.Generator:
+    return np.random.default_rng(crc32("|".join(map(str, parts)).encode()))

@@ -1,0 +1,140 @@
+import pytest
+
+from benchmark.core.errors import UsageError
+from benchmark.runner.config import Configuration, resolve
+from benchmark.runner.grid import Grid, build_grid
+
+
+def grid(tmp_path, **arguments) -> Grid:
+    given = {"datasets": "digits", "defenses": "vanilla", "attacks": "noise", **arguments}
+    return build_grid(resolve(given), tmp_path)
+
+
+def ids(made: Grid) -> set[str]:
+    return {cell.id for cell in made.cells()}
+
+
+def test_all_is_the_seven_and_the_reference_row(tmp_path):
+    made = grid(tmp_path, defenses="all")
+    names = [job.key.defense for job in made.trainings]
+    assert names == ["vanilla", "pgd_at", "trades", "adp", "mixup", "random_transforms", "eat", "pixels"]
+    assert made.references == ["pixels"]
+
+
+def test_identity_does_not_hold_order_workers_or_output(tmp_path):
+    one = grid(tmp_path, defenses="vanilla,pgd_at", attacks="noise,fgsm", seeds="0 1", workers=1, output="a")
+    two = grid(tmp_path, defenses="pgd_at vanilla", attacks="fgsm,noise", seeds="1,0", workers=7, output="b")
+    assert ids(one) == ids(two)
+    assert one.suite == two.suite
+
+
+def test_a_parameter_at_its_default_is_no_variant(tmp_path):
+    assert ids(grid(tmp_path, defenses="eat")) == ids(grid(tmp_path, defenses="eat[members=3],eat"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seeds": "1"},
+        {"attacks": "fgsm"},
+        {"attacks": "fgsm[objective=own]"},
+        {"eps": "0.05"},
+        {"norm": "l2"},
+        {"defenses": "pgd_at"},
+        {"losses": "multi_similarity"},
+        {"training": {"epochs": 7}},
+    ],
+)
+def test_a_change_that_matters_changes_identities(tmp_path, change):
+    def attacked(made):
+        return {cell.id for cell in made.cells() if cell.role == "suite" and cell.key.defense != "pixels"}
+
+    assert not attacked(grid(tmp_path)) & attacked(grid(tmp_path, **change))
+
+
+def test_another_scenario_leaves_the_first_as_it_is(tmp_path):
+    assert ids(grid(tmp_path, scenarios="clustering")) < ids(grid(tmp_path, scenarios="clustering,retrieval-query"))
+
+
+def test_one_attack_serves_both_scenarios(tmp_path):
+    made = grid(tmp_path)
+    assert all(set(job.cells) == {"clustering", "retrieval-query"} for job in made.attacks)
+
+
+def test_the_source_of_a_class_is_part_of_an_identity(tmp_path, monkeypatch):
+    before = grid(tmp_path, defenses="vanilla,pgd_at")
+    from benchmark.runner import identity
+
+    real = identity._source.__wrapped__
+    changed = {"defenses.pgd_at": "# changed"}
+    monkeypatch.setattr(identity, "_source", lambda name: changed.get(name) or real(name))
+    identity._source_digest.cache_clear()
+    after = grid(tmp_path, defenses="vanilla,pgd_at")
+    identity._source_digest.cache_clear()
+
+    def of(made, defense):
+        return {cell.id for cell in made.cells() if cell.key.defense == defense}
+
+    assert of(before, "vanilla") == of(after, "vanilla")
+    assert not of(before, "pgd_at") & of(after, "pgd_at")
+
+
+def test_the_source_of_an_objective_is_part_of_its_attacks_identity_alone(tmp_path, monkeypatch):
+    attacks = "fgsm[objective=own],fgsm[objective=shift]"
+    before = grid(tmp_path, attacks=attacks)
+    from benchmark.runner import identity
+
+    real = identity._source.__wrapped__
+    monkeypatch.setattr(
+        identity, "_source", lambda name: "# changed" if name == "attacks.objectives.own" else real(name)
+    )
+    identity._source_digest.cache_clear()
+    after = grid(tmp_path, attacks=attacks)
+    identity._source_digest.cache_clear()
+    kept = {cell.key.attack for cell in before.cells() if cell.id in ids(after)}
+    assert kept == {"none", "fgsm[objective=shift]"}
+
+
+def test_a_loss_without_proxies_is_refused_where_they_are_needed(tmp_path):
+    made = grid(tmp_path, defenses="vanilla,trades", losses="multi_similarity")
+    refused = [job.key.defense for job in made.trainings if job.id in made.refused]
+    assert refused == ["trades"]
+    assert "proxy_anchor" in next(iter(made.refused.values()))
+
+
+def test_the_curve_is_at_other_budgets_only(tmp_path):
+    made = grid(tmp_path, curve={"attacks": ["noise"], "factors": [0.5, 1.0, 2.0]})
+    headline = {cell.key.eps for cell in made.cells() if cell.role == "suite"}
+    curve = {cell.key.eps for cell in made.cells() if cell.role == "curve"}
+    assert len(headline) == 1
+    (eps,) = headline
+    assert curve == {eps / 2, eps * 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"defenses": "pgdat"}, "Did you mean 'pgd_at'"),
+        ({"defenses": "eat[member=3]"}, "Did you mean 'members'"),
+        ({"defenses": "eat[members=none]"}, "members"),
+        ({"defenses": "adp[beta=-1]"}, "beta"),
+        ({"attacks": "pdg"}, "Did you mean 'pgd'"),
+        ({"attacks": "standart"}, "Did you mean 'standard'"),
+        ({"attacks": "pgd[objective=onw]"}, "Did you mean 'own'"),
+        ({"attacks": "pgd[steps=0]"}, "steps"),
+        ({"datasets": "glyph"}, "Did you mean 'glyphs'"),
+        ({"backbones": "resnet81"}, "Did you mean"),
+        ({"losses": "proxyanchor"}, "Did you mean 'proxy_anchor'"),
+        ({"scenarios": "clusterin"}, "Did you mean 'clustering'"),
+    ],
+)
+def test_unknown_names_and_bad_parameters_get_one_line(tmp_path, arguments, said):
+    with pytest.raises(UsageError) as caught:
+        grid(tmp_path, **arguments)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_configuration_survives_the_manifest(tmp_path):
+    config = resolve({"defenses": "vanilla"})
+    assert Configuration(**config.model_dump(mode="json")) == config

@@ -1,0 +1,179 @@
+"""Whole runs of a tiny benchmark, through the command line's own function."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(tiny: Path, output: Path, *more: str) -> int:
+    return main(["--config", str(tiny), "--output", str(output), "--workers", "1", "--no-progress", *more])
+
+
+def records(output: Path) -> dict[str, int]:
+    """Time of the last change of every record and checkpoint."""
+    store = output / "store"
+    return {
+        str(path.relative_to(store)): path.stat().st_mtime_ns
+        for folder in ("models", "cells", "arrays")
+        for path in (store / folder).iterdir()
+    }
+
+
+def figures(output: Path) -> list[tuple[str, ...]]:
+    """Every figure of cells.csv, without what may differ between runs (seconds, commit)."""
+    with (output / "cells.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return [tuple(v for k, v in row.items() if k not in ("seconds", "commit")) for row in rows]
+
+
+def test_a_second_run_computes_nothing_and_new_things_only_add(tiny, tmp_path):
+    output = tmp_path / "out"
+    assert run(tiny, output) == 0
+    first = records(output)
+    boards = {name: (output / name).read_bytes() for name in ("leaderboard.csv", "cells.csv")}
+    assert run(tiny, output) == 0
+    assert records(output) == first
+    assert {name: (output / name).read_bytes() for name in boards} == boards
+
+    assert run(tiny, output, "--attacks", "fgsm[objective=own],noise,fgsm[objective=shift]") == 0
+    second = records(output)
+    assert {name: second[name] for name in first} == first
+    assert len(second) > len(first)
+    assert not [name for name in second.keys() - first.keys() if name.startswith("models")]
+
+
+def test_figures_do_not_depend_on_workers_or_on_what_else_ran(tiny, tmp_path):
+    assert run(tiny, tmp_path / "one") == 0
+    arguments = ["--defenses", "random_transforms,vanilla", "--workers", "2"]
+    assert run(tiny, tmp_path / "two", *arguments) == 0
+    alone = figures(tmp_path / "one")
+    beside = figures(tmp_path / "two")
+    assert {row for row in alone if row[3] == "vanilla"} <= set(beside)
+    assert run(tiny, tmp_path / "three", "--defenses", "random_transforms") == 0
+    assert {row for row in figures(tmp_path / "three") if row[3] == "random_transforms"} <= set(beside)
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tiny, tmp_path):
+    output = tmp_path / "out"
+    arguments = ["--config", str(tiny), "--output", str(output), "--workers", "1", "--defenses", "vanilla,mixup"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "run_benchmark.py"), *arguments],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    cells = output / "store" / "cells"
+    deadline = time.monotonic() + 120
+    while not (cells.is_dir() and any(cells.glob("*.json"))) and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {name: changed for name, changed in records(output).items() if ".writing-" not in name}
+    assert kept
+    assert run(tiny, output, "--defenses", "vanilla,mixup") == 0
+    after = records(output)
+    assert {name: after[name] for name in kept} == kept
+    assert run(tiny, tmp_path / "whole", "--defenses", "vanilla,mixup") == 0
+    assert figures(output) == figures(tmp_path / "whole")
+
+
+FAULTY = '''
+import os
+import signal
+
+from defenses import DEFENSES, Defense
+from defenses.vanilla import Vanilla
+
+
+@DEFENSES.register("not_a_number")
+class NotANumber(Vanilla):
+    """Its loss is not a number."""
+
+    def loss(self, model, batch, attack):
+        return super().loss(model, batch, attack) * float("nan")
+
+
+@DEFENSES.register("raises")
+class Raises(Vanilla):
+    """Its loss has a bug."""
+
+    def loss(self, model, batch, attack):
+        raise KeyError("a bug of the author's")
+
+
+@DEFENSES.register("dies")
+class Dies(Vanilla):
+    """Its worker is killed, as by a machine that is out of memory."""
+
+    epochs: int = 1
+
+    def loss(self, model, batch, attack):
+        if os.environ.get("OMP_NUM_THREADS") == "1" and len(batch.labels) > 32:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().loss(model, batch, attack)
+'''
+
+
+def test_a_cell_that_fails_is_a_record_and_stops_nothing_else(tiny, tmp_path, capsys):
+    plugin = tmp_path / "faulty_plugin.py"
+    plugin.write_text(FAULTY)
+    output = tmp_path / "out"
+    names = "not_a_number,raises,dies,vanilla"
+    assert run(tiny, output, "--plugin", str(plugin), "--defenses", names) == 1
+    with (output / "cells.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    reasons = {row["defense"]: row["reason"] for row in rows if row["status"] == "failed"}
+    assert set(reasons) == {"not_a_number", "raises", "dies"}
+    assert "epoch 1" in reasons["not_a_number"]
+    assert "a bug of the author's" in reasons["raises"]
+    assert "store/logs/" in reasons["raises"]
+    assert "worker died" in reasons["dies"]
+    assert all(row["status"] == "done" for row in rows if row["defense"] == "vanilla")
+    with (output / "leaderboard.csv").open() as file:
+        board = {row["defense"]: row for row in csv.DictReader(file)}
+    assert board["vanilla"]["failed_cells"] == "0"
+    assert int(board["raises"]["failed_cells"]) > 0
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_fails_its_cells_with_advice(tiny, tmp_path):
+    output = tmp_path / "out"
+    assert run(tiny, output, "--scenarios", "clustering") == 0
+    for path in (output / "store" / "models").glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:100])
+    assert run(tiny, output, "--scenarios", "retrieval-query") == 1
+    assert any("delete it and run again" in " ".join(row) for row in figures(output))
+
+
+def test_a_pairing_that_makes_no_sense_is_skipped_and_said(tiny, tmp_path):
+    output = tmp_path / "out"
+    assert run(tiny, output, "--defenses", "trades", "--losses", "multi_similarity") == 0
+    skipped = [row for row in figures(output) if "skipped" in row]
+    assert skipped
+    assert "needs a loss with proxies" in " ".join(skipped[0])
+    assert "needs a loss with proxies" in (output / "leaderboard.md").read_text()
+
+
+def test_the_manifest_tells_what_was_asked_for(tiny, tmp_path):
+    assert run(tiny, tmp_path / "out") == 0
+    manifest = json.loads((tmp_path / "out" / "store" / "run.json").read_text())
+    assert manifest["suite"] == "fgsm[objective=own],noise"
+    assert manifest["config"]["training"]["epochs"] == 1
+
+
+@pytest.mark.parametrize("more", [["--dry-run"], ["--list"]])
+def test_what_does_not_run_writes_nothing(tiny, tmp_path, capsys, more):
+    assert run(tiny, tmp_path / "out", *more) == 0
+    assert not (tmp_path / "out").exists()
+    assert "vanilla" in capsys.readouterr().out
