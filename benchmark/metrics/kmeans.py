@@ -22,8 +22,8 @@ change the mean AMI by less than 0.0001, and most runs stand still after 10 to 2
 def kmeans_assign(embeddings: Tensor | NDArray[Any], k: int, seed: int) -> NDArray[np.int32]:
     """Assigns each embedding to one of k clusters by squared Euclidean distance.
 
-    The first centroids are drawn by plain k-means++: one candidate a step. scikit-learn draws several and keeps
-    the best, and reaches a higher AMI where many small classes lie well apart. The result depends on the
+    The first centroids are drawn by plain k-means++: one candidate a step. scikit-learn draws several and
+    keeps the best, and reaches a higher AMI where many small classes lie well apart. The result depends on the
     embeddings, their order, k and the seed alone, on one machine with one number of threads.
 
     Args:

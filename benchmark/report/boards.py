@@ -68,7 +68,7 @@ def main_board(table: Table) -> list[str]:
         ("train cost \u00d7", "---:", [times(row.training("relative_cost")) for row in table.rows])
     )
     columns.append(("embed cost \u00d7", "---:", [times(row.training("embed_cost")) for row in table.rows]))
-    columns.append(("failed cells", "---:", [str(len(row.failed)) for row in table.rows]))
+    columns.append(("failed cells", "---:", [_failed(row) for row in table.rows]))
     return _lines(columns)
 
 
@@ -89,6 +89,10 @@ def attacks_board(table: Table) -> list[str]:
         worst = joined(row.mean(f"worst_{metric}") for _, metric in shown)
         columns.append((code(row.defense), "---:", [clean, *cells, worst]))
     return _lines(columns)
+
+
+def _failed(row: Row) -> str:
+    return f"**{len(row.failed)}** of {len(row.outcomes)}" if row.failed else "0"
 
 
 def _lines(columns: Sequence[tuple[str, str, list[str]]]) -> list[str]:

@@ -41,7 +41,7 @@ def clean_vs_worst(table: Table, looks: dict[str, Look]) -> Figure | None:
     ]
     corner: Any = {"loc": "lower right", "bbox_to_anchor": (1.02, 0.985), "borderpad": 0.2}
     grid[-1].legend(handles=handles, ncols=2, frameon=False, fontsize=9, columnspacing=1.0, **corner)
-    headline(figure, _title(table, panels[0][1]), _note(table))
+    headline(figure, summary(table), _note(table))
     return figure
 
 
@@ -69,22 +69,21 @@ def _dumbbell(axes: Axes, height: int, row: Row, metric: str, look: Look) -> Non
         # Labels of points that nearly meet stand to either side, or they would cover each other.
         shift, align = ((3 if side == "left" else -3), side) if close else (0, "center")
         label = f"{100 * value:.1f}"
-        axes.annotate(
-            label, (value, height), (shift, 7), textcoords="offset points", ha=align, fontsize=8.5
-        )
+        axes.annotate(label, (value, height), (shift, 7), textcoords="offset points", ha=align, fontsize=8.5)
 
 
-def _title(table: Table, metric: str) -> str:
-    name = METRICS[metric]
-    where = f"Under attack ({budget(table.key.norm, table.key.eps)})"
+def summary(table: Table) -> str:
+    """What a table shows, in one sentence without its full stop."""
+    metric = next((metric for _, metric, _ in PANELS if _shown(table, metric)), "r1")
+    name, reach = METRICS[metric], budget(table.key.norm, table.key.eps)
     known = [row for row in table.rows if not row.reference and not isnan(row.mean(f"worst_{metric}"))]
     if not known:
-        return f"Clean {name} per defense; no attack of {budget(table.key.norm, table.key.eps)} is done"
+        return f"No attack with budget {reach} is done yet on any defense"
     known.sort(key=lambda row: (-row.mean(f"worst_{metric}"), row.defense))
     best, last = known[0], known[-1]
-    kept = f"{where} {best.defense} keeps {_percent(best, metric)} {name}"
+    kept = f"Under attack ({reach}) {best.defense} keeps {_percent(best, metric)} {name}"
     if len(known) == 1:
-        return kept
+        return f"{kept} of {100 * best.mean(f'clean_{metric}'):.1f} %"
     return f"{kept}, the most of {len(known)} defenses; {last.defense} keeps {_percent(last, metric)}"
 
 

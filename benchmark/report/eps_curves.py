@@ -64,7 +64,7 @@ def eps_curves(run: Run, table: Table, looks: dict[str, Look]) -> Figure | None:
         frameon=False,
         fontsize=9,
     )
-    headline(figure, _title(panels, table), _note(table, panels))
+    headline(figure, _title(panels), _note(table, panels))
     return figure
 
 
@@ -116,20 +116,32 @@ def _draw(axes: Axes, curves: dict[str, Curve], table: Table, looks: dict[str, L
             capsize=2,
             label=row.defense,
         )
-    ticks = sorted({eps for curve in curves.values() for eps in curve})
-    axes.set_xticks(ticks, [format_eps(eps) for eps in ticks], fontsize=8.5)
+    _label_budgets(axes, sorted({eps for curve in curves.values() for eps in curve}), table.key.eps)
     percent_axis(axes, "y")
 
 
-def _title(panels: dict[tuple[str, str], dict[str, Curve]], table: Table) -> str:
-    rising = sorted(
-        {METRICS[metric] for (metric, _), curves in panels.items() if any(map(_rises, curves.values()))}
-    )
-    if rising:
-        return (
-            f"A larger budget does not always hurt more: {' and '.join(rising)} rises again for some defenses"
-        )
-    return "Every defense falls steadily as the budget grows"
+def _label_budgets(axes: Axes, ticks: list[float], headline_eps: float) -> None:
+    """Labels the budgets, but of those that stand too close together only the more telling ones."""
+    apart = 0.11 * (ticks[-1] - ticks[0])
+    labelled = [headline_eps]
+    for eps in (ticks[-1], *ticks):
+        if all(abs(eps - other) >= apart for other in labelled):
+            labelled.append(eps)
+    axes.set_xticks(ticks, [format_eps(eps) if eps in labelled else "" for eps in ticks], fontsize=8.5)
+
+
+def _title(panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
+    rising = {
+        (METRICS[metric], name)
+        for (metric, _), curves in panels.items()
+        for name, curve in curves.items()
+        if _rises(curve)
+    }
+    if not rising:
+        return "Figures fall as the budget grows; none is more than 3 points higher at a larger budget"
+    metrics, names = sorted({metric for metric, _ in rising}), sorted({name for _, name in rising})
+    whose = ", ".join(names) if len(names) <= 3 else f"{len(names)} defenses"
+    return f"A larger budget does not always hurt more: {' and '.join(metrics)} of {whose} rises again"
 
 
 def _rises(curve: Curve) -> bool:

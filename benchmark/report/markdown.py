@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from math import isnan
 from pathlib import Path
@@ -11,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmark.core.spec import parse_spec
 from benchmark.report.boards import attacks_board, code, main_board, text
+from benchmark.report.clean_vs_worst import summary
 from benchmark.report.figures import TableFigures
 from benchmark.report.frames import join, provenances
 from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome, Run
@@ -101,6 +103,7 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
     return {
         "table": table,
         "figures": figures,
+        "summary": summary(table),
         "board": main_board(table),
         "alone": attacks_board(table),
         "measures": " / ".join(shown),
@@ -136,26 +139,34 @@ def _budgets(outcomes: list[Outcome]) -> list[str]:
     return [budget(norm, eps) for norm, eps in pairs]
 
 
-def _problems(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """The cells without figures; those of one model that share status and reason are one line."""
-    groups: dict[tuple[Any, ...], list[Outcome]] = {}
+def _problems(outcomes: list[Outcome]) -> list[dict[str, str]]:
+    """The cells without figures, those of one defense that share status and reason in one line."""
+    groups: dict[tuple[str, str, str, str], list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         if not outcome.done:
             key = outcome.key
-            model = f"{key.dataset}, {key.backbone}, {key.loss}"
-            groups.setdefault((model, key.defense, key.seed, outcome.status, outcome.reason), []).append(
-                outcome
-            )
-    names = ("model", "defense", "seed", "status", "reason")
-    return [dict(zip(names, group, strict=True), cells=_names(cells)) for group, cells in groups.items()]
+            groups[
+                f"{key.dataset}, {key.backbone}, {key.loss}", key.defense, outcome.status, outcome.reason
+            ].append(outcome)
+    names = ("model", "defense", "status", "reason")
+    return [
+        dict(
+            zip(names, group, strict=True),
+            seeds=", ".join(map(str, sorted({cell.key.seed for cell in cells}))),
+            cells=f"{len(cells)}: {_attacks(cells)}",
+        )
+        for group, cells in groups.items()
+    ]
 
 
-def _names(cells: list[Outcome], limit: int = 4) -> str:
-    """How many cells, and which attacks they are of as far as these are few."""
-    attacks = {
-        "clean" if cell.ref.role == "clean" else f"{cell.key.attack} at {format_eps(cell.key.eps)}"
-        for cell in cells
-    }
-    listed = sorted(attacks)
-    more = f" and {len(listed) - limit} other attacks" if len(listed) > limit else ""
-    return f"{len(cells)} ({', '.join(listed[:limit])}{more})"
+def _attacks(cells: list[Outcome], limit: int = 3) -> str:
+    """The attacks that cells are of with their budgets, as far as they are few."""
+    budgets: dict[str, set[float]] = defaultdict(set)
+    for cell in cells:
+        budgets["" if cell.ref.role == "clean" else cell.key.attack].add(cell.key.eps)
+    named = [
+        f"{code(attack)} at {', '.join(map(format_eps, sorted(eps)))}" if attack else "clean"
+        for attack, eps in sorted(budgets.items())
+    ]
+    more = f" and {len(named) - limit} more" if len(named) > limit else ""
+    return "; ".join(named[:limit]) + more

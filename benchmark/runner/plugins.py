@@ -21,21 +21,33 @@ from defenses import DEFENSES, Defense
 _REGISTRIES: tuple[Registry[Any], ...] = (DEFENSES, ATTACKS, OBJECTIVES, DATASETS, BACKBONES, LOSSES)
 
 
-def _check(cls: type[Parameters], path: Path) -> None:
-    """Raises UsageError when a registered class cannot be what it says it is."""
-    required = [name for name, info in cls.model_fields.items() if info.is_required()]
-    if required:
-        raise UsageError(f"Plugin {path}: '{cls.name}' needs a default for its parameter '{required[0]}'.")
-    if issubclass(cls, Defense):
-        if cls.loss is Defense.loss:
-            raise UsageError(f"Plugin {path}: the defense '{cls.name}' has no method loss(self, model, batch, attack).")
-        for method in ("loss", "build"):
-            wanted = list(inspect.signature(getattr(Defense, method)).parameters)
-            given = list(inspect.signature(getattr(cls, method)).parameters)
-            if len(given) != len(wanted):
-                raise UsageError(
-                    f"Plugin {path}: {cls.__name__}.{method} takes ({', '.join(given)}), not ({', '.join(wanted)})."
-                )
+def _checked(module: str) -> list[type[Parameters]]:
+    """What a plugin registered.
+
+    Raises:
+        UsageError: when that is nothing, or cannot be what it says it is.
+    """
+    mine = _registered_by(module)
+    if not mine:
+        raise UsageError("it registers nothing. Put @DEFENSES.register('name') above its class.")
+    for cls in mine:
+        required = [name for name, info in cls.model_fields.items() if info.is_required()]
+        if required:
+            raise UsageError(f"'{cls.name}' needs a default for its parameter '{required[0]}'.")
+        if issubclass(cls, Defense):
+            _check_defense(cls)
+    return mine
+
+
+def _check_defense(cls: type[Defense]) -> None:
+    """Raises UsageError when a defense's methods do not have the contract's arguments."""
+    if cls.loss is Defense.loss:
+        raise UsageError(f"the defense '{cls.name}' has no method loss(self, model, batch, attack).")
+    for method in ("loss", "build"):
+        wanted = list(inspect.signature(getattr(Defense, method)).parameters)
+        given = list(inspect.signature(getattr(cls, method)).parameters)
+        if len(given) != len(wanted):
+            raise UsageError(f"{cls.__name__}.{method} takes ({', '.join(given)}), not ({', '.join(wanted)}).")
 
 
 def load_plugin(path: Path) -> list[type[Parameters]]:
@@ -57,24 +69,21 @@ def load_plugin(path: Path) -> list[type[Parameters]]:
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
         raise UsageError(f"The plugin {path} is not a Python file (its name must end in .py).")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
+    sys.modules[name] = importlib.util.module_from_spec(specification)
     try:
-        specification.loader.exec_module(module)
-    except UsageError as error:
+        specification.loader.exec_module(sys.modules[name])
+        return _checked(name)
+    except BaseException as error:
         del sys.modules[name]
-        raise UsageError(f"Plugin {path}: {error}") from None
-    except Exception as error:  # a user's file may fail in any way; all are told in one line
-        del sys.modules[name]
+        if isinstance(error, UsageError):
+            raise UsageError(f"Plugin {path}: {error}") from None
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        # A user's file may fail in any way; all are told in one line.
         line = getattr(error, "lineno", None) or _line_in(error, path)
         where = f" (line {line})" if line else ""
-        raise UsageError(f"Plugin {path}{where} does not import: {type(error).__name__}: {error}") from None
-    mine = _registered_by(name)
-    if not mine:
-        raise UsageError(f"Plugin {path} registers nothing. Put @DEFENSES.register('name') above its class.")
-    for cls in mine:
-        _check(cls, path)
-    return mine
+        reason = str(error).split("\n", 1)[0]
+        raise UsageError(f"Plugin {path}{where} does not import: {type(error).__name__}: {reason}") from None
 
 
 def _registered_by(module: str) -> list[type[Parameters]]:

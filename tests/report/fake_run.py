@@ -53,7 +53,9 @@ class FakeRun:
     classes: int = 12
     per_class: int = 10
     command: str = "python run_benchmark.py --defenses all"
-    config: dict = field(default_factory=lambda: {"preset": "default", "scenarios": list(BOTH), "seeds": [0, 1]})
+    config: dict = field(
+        default_factory=lambda: {"preset": "default", "scenarios": list(BOTH), "seeds": [0, 1]}
+    )
     compute: str = "equal-epochs"
     suite: str = "standard"
     descriptions: dict[str, str] = field(default_factory=dict)
@@ -72,7 +74,9 @@ class FakeRun:
         for dataset in self.datasets:
             for defense in self.weakness:
                 for seed in self.seeds:
-                    models.append(ModelRef(id=f"m-{_id(dataset, defense, seed)}", key=_model(dataset, defense, seed)))
+                    models.append(
+                        ModelRef(id=f"m-{_id(dataset, defense, seed)}", key=_model(dataset, defense, seed))
+                    )
                     cells += [self._ref(models[-1], *what) for what in self._grid()]
         step = -1 if self.backwards else 1
         for model in models[::step]:
@@ -100,13 +104,19 @@ class FakeRun:
         grid = []
         for scenario in self.scenarios:
             grid.append((scenario, CLEAN, CLEAN, 0.0, "clean"))
-            grid += [(scenario, attack, self.norm, eps, "suite") for eps in self.eps for attack in self.attacks]
-            grid += [(scenario, attack, self.norm, eps, "curve") for eps in self.curve_eps for attack in self.curve]
+            grid += [
+                (scenario, attack, self.norm, eps, "suite") for eps in self.eps for attack in self.attacks
+            ]
+            grid += [
+                (scenario, attack, self.norm, eps, "curve") for eps in self.curve_eps for attack in self.curve
+            ]
         return grid
 
     def _ref(self, model: ModelRef, scenario: str, attack: str, norm: str, eps: float, role: str) -> CellRef:
         key = CellKey(**model.key.model_dump(), scenario=scenario, attack=attack, norm=norm, eps=eps)
-        return CellRef(id=f"c-{_id(model.id, scenario, attack, norm, eps)}", model_id=model.id, key=key, role=role)
+        return CellRef(
+            id=f"c-{_id(model.id, scenario, attack, norm, eps)}", model_id=model.id, key=key, role=role
+        )
 
     def _model_record(self, model: ModelRef) -> ModelRecord:
         reason = self.failed_trainings.get(model.key.defense, "")
@@ -159,14 +169,24 @@ class FakeRun:
         if key.scenario == RETRIEVAL:
             return {"success": (~lost).astype(np.float32)}
         assignments = np.stack(
-            [np.where(lost & (luck.random(len(labels)) < 0.95), luck.integers(0, self.classes, len(labels)), labels)]
+            [
+                np.where(
+                    lost & (luck.random(len(labels)) < 0.95),
+                    luck.integers(0, self.classes, len(labels)),
+                    labels,
+                )
+            ]
             * 3
             + [np.where(lost, luck.integers(0, self.classes, len(labels)), labels) for _ in range(2)]
         )
         shown = np.flatnonzero(labels < 8)
         centres = _generator(key.dataset, key.defense).normal(size=(self.classes, 16))
-        points = centres[labels[shown]] + 0.5 * _generator(key.dataset, key.seed).normal(size=(len(shown), 16))
-        points += np.where(lost[shown, None], 1.0, 0.0) * (centres[luck.integers(0, 8, len(shown))] - points) * 0.8
+        points = centres[labels[shown]] + 0.5 * _generator(key.dataset, key.seed).normal(
+            size=(len(shown), 16)
+        )
+        points += (
+            np.where(lost[shown, None], 1.0, 0.0) * (centres[luck.integers(0, 8, len(shown))] - points) * 0.8
+        )
         return {
             "assignments": assignments.astype(np.int32),
             "labels": labels,
