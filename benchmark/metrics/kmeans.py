@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import faiss
@@ -18,13 +20,17 @@ Enough: on 2,420 Omniglot embeddings in 121 clusters and on blobs of 1,360 point
 change the mean AMI by less than 0.0001, and most runs stand still after 10 to 25.
 """
 
+_ONE_THREAD_BELOW = 10**9
+"""Products (points x dimensions x clusters) of one iteration below which a second thread is no help."""
+
 
 def kmeans_assign(embeddings: Tensor | NDArray[Any], k: int, seed: int) -> NDArray[np.int32]:
     """Assigns each embedding to one of k clusters by squared Euclidean distance.
 
     The first centroids are drawn by plain k-means++: one candidate a step. scikit-learn draws several and
-    keeps the best, and reaches a higher AMI where many small classes lie well apart. The result depends on the
-    embeddings, their order, k and the seed alone, on one machine with one number of threads.
+    keeps the best, and reaches a higher AMI where many small classes lie well apart. The result depends on
+    the embeddings, their order, k and the seed alone, on one machine (and, from `_ONE_THREAD_BELOW` on, with
+    one number of threads).
 
     Args:
         embeddings: shape (n, d), floating point of any precision, on any device.
@@ -59,6 +65,19 @@ def kmeans_assign(embeddings: Tensor | NDArray[Any], k: int, seed: int) -> NDArr
     parameters.min_points_per_centroid = 1
     parameters.max_points_per_centroid = len(centred)
     index = faiss.IndexFlatL2(centred.shape[1])
-    faiss.Clustering(centred.shape[1], k, parameters).train(centred, index)
-    _, nearest = index.search(centred, 1)
+    with _threads_that_fit(centred.size * k):
+        faiss.Clustering(centred.shape[1], k, parameters).train(centred, index)
+        _, nearest = index.search(centred, 1)
     return nearest[:, 0].astype(np.int32)
+
+
+@contextmanager
+def _threads_that_fit(products: int) -> Iterator[None]:
+    # Small parallel loops wait for their threads far longer than they work when other processes share the
+    # cores.
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1 if products < _ONE_THREAD_BELOW else before)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)

@@ -83,7 +83,7 @@ def summary(table: Table) -> str:
     best, last = known[0], known[-1]
     kept = f"Under attack ({reach}) {best.defense} keeps {_percent(best, metric)} {name}"
     if len(known) == 1:
-        return f"{kept} of {100 * best.mean(f'clean_{metric}'):.1f} %"
+        return f"{kept}, of {100 * best.mean(f'clean_{metric}'):.1f} % clean"
     return f"{kept}, the most of {len(known)} defenses; {last.defense} keeps {_percent(last, metric)}"
 
 

@@ -60,7 +60,7 @@ def eps_curves(run: Run, table: Table, looks: dict[str, Look]) -> Figure | None:
     figure.legend(
         [named[name] for name in order],
         [wrapped(name) for name in order],
-        loc="outside right upper",
+        loc="outside right center",
         frameon=False,
         fontsize=9,
     )
@@ -138,9 +138,9 @@ def _title(panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
         if _rises(curve)
     }
     if not rising:
-        return "Figures fall as the budget grows; none is more than 3 points higher at a larger budget"
+        return "Figures fall as the budget grows; none rises again by more than 3 points"
     metrics, names = sorted({metric for metric, _ in rising}), sorted({name for _, name in rising})
-    whose = ", ".join(names) if len(names) <= 3 else f"{len(names)} defenses"
+    whose = " and ".join(names) if len(names) <= 3 else f"{len(names)} defenses"
     return f"A larger budget does not always hurt more: {' and '.join(metrics)} of {whose} rises again"
 
 
@@ -157,6 +157,6 @@ def _note(table: Table, panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
     )
     bars = " Bars: standard deviation over training seeds." if spread else ""
     return (
-        f"{key.dataset}, {key.backbone}, {key.loss}. Each panel is one attack alone, eps 0 is clean; the grey "
-        f"line marks the leaderboard's budget.{bars}"
+        f"{key.dataset}, {key.backbone}, {key.loss}. Each panel is one attack alone; eps 0 is clean; the "
+        f"grey line marks the leaderboard's budget.{bars}"
     )

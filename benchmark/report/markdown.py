@@ -22,7 +22,7 @@ from benchmark.report.tables import Row, Table
 
 TEMPLATE = "leaderboard.md.jinja"
 SMALL_POOL = 10_000
-SCORED = {CLUSTERING: "the clustering of the test images (AMI)", RETRIEVAL: "retrieval among them (Recall@1)"}
+SCORED = {CLUSTERING: "clustering (AMI)", RETRIEVAL: "retrieval among the test images (Recall@1)"}
 
 
 def render(run: Run, tables: list[Table], figures: list[TableFigures], output: Path) -> str:

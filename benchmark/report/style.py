@@ -23,6 +23,7 @@ GREY = "#7F7F7F"
 NORMS = {"linf": "L∞", "l2": "L2"}
 METRICS = {"ami": "AMI", "nmi": "NMI", "f1": "F1", "r1": "R@1"}
 DPI = 130
+TITLE_LETTERS, NOTE_LETTERS = 8.6, 15.0  # that fit into an inch
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def looks(defenses: Iterable[str], references: Iterable[str]) -> dict[str, Look]
     names, grey = set(defenses), set(references)
     ranked = sorted(names - grey)
     dealt = {
-        name: Look(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], LINES[i // len(PALETTE) % len(LINES)])
+        name: Look(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], LINES[i // len(PALETTE) % 4])
         for i, name in enumerate(ranked)
     }  # fmt: skip
     shown = sorted(names & grey)
@@ -88,12 +89,10 @@ def new_figure(width: float, height: float) -> Figure:
 def headline(figure: Figure, title: str, note: str) -> None:
     """Puts what is seen above a figure, and under it what it is made of; both wrapped to its width."""
     width = figure.get_figwidth()
-    figure.suptitle(
-        "\n".join(textwrap.wrap(title, int(width * 10.5))), x=0.01, ha="left", fontsize=12, fontweight="bold"
-    )
-    figure.supxlabel(
-        "\n".join(textwrap.wrap(note, int(width * 14))), x=0.01, ha="left", fontsize=8.5, color="#444444"
-    )
+    lines = textwrap.fill(title, int(width * TITLE_LETTERS), break_on_hyphens=False)
+    figure.suptitle(lines, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    lines = textwrap.fill(note, int(width * NOTE_LETTERS), break_on_hyphens=False)
+    figure.supxlabel(lines, x=0.01, ha="left", fontsize=8.5, color="#444444")
 
 
 def percent_axis(axes: Axes, which: str) -> None:
