@@ -1,0 +1,120 @@
+import pytest
+import torch
+
+from attacks import ATTACKS, OBJECTIVES, Attack, Outcome
+from benchmark.core.errors import AttackError, UsageError
+
+
+def returning(images):
+    class Bad(Attack):
+        def perturb(self, problem):
+            return Outcome(images)
+
+    Bad.name = "bad"
+    return Bad()
+
+
+def bump(images, amount):
+    changed = images.clone()
+    changed[3, 0, 2, 2] += amount
+    return changed
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_an_attack_that_leaves_its_ball_is_caught(linear, make_problem, norm):
+    problem = make_problem(linear, norm=norm, eps=0.05)
+    problem.images = problem.images * 0.5 + 0.25
+    returning(bump(problem.images, 0.05)).run(problem)
+    for amount in (0.0501, -0.06):
+        with pytest.raises(AttackError, match="bad left its ball"):
+            returning(bump(problem.images, amount)).run(problem)
+
+
+def test_many_small_changes_leave_the_l2_ball(linear, make_problem):
+    problem = make_problem(linear, norm="l2", eps=0.05)
+    problem.images = problem.images * 0.5 + 0.25
+    returning(problem.images + 0.05 / 8).run(problem)
+    with pytest.raises(AttackError, match="left its ball"):
+        returning(problem.images + 0.051 / 8).run(problem)
+
+
+def test_an_attack_that_leaves_the_range_is_caught(linear, make_problem):
+    problem = make_problem(linear, eps=0.3)
+    problem.images[3, 0, 2, 2] = 0.9
+    returning(bump(problem.images, 0.1)).run(problem)
+    with pytest.raises(AttackError, match=r"left the range \[0, 1\]"):
+        returning(bump(problem.images, 0.101)).run(problem)
+    problem.images[3, 0, 2, 2] = 0.1
+    with pytest.raises(AttackError, match="left the range"):
+        returning(bump(problem.images, -0.101)).run(problem)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_pixels_that_are_not_numbers_are_caught(linear, make_problem, value):
+    problem = make_problem(linear)
+    with pytest.raises(AttackError, match="not numbers"):
+        returning(bump(problem.images, value)).run(problem)
+
+
+def test_images_of_another_shape_are_caught(linear, make_problem):
+    problem = make_problem(linear)
+    problem.images[:] = 0.5
+    for images in (problem.images[:1], problem.images[:-1], problem.images.flatten(1)):
+        with pytest.raises(AttackError, match="shape"):
+            returning(images).run(problem)
+
+
+def test_the_bad_attacks_are_not_registered():
+    assert ATTACKS.names() == ["noise", "fgsm", "pgd", "pgd_decay"]
+    assert OBJECTIVES.names() == ["centroid_ce", "neighbour", "own", "pool", "scatter", "shift"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("pgd[objective=centroid_ce,steps=20]", "pgd"),
+        ("pgd[steps=5,objective=own]", "pgd[objective=own,steps=5]"),
+        ("pgd[objective=pool[neighbours=20]]", "pgd[objective=pool]"),
+        ("pgd[objective=pool[ neighbours = 5 ],step=1/4]", "pgd[objective=pool[neighbours=5],step=0.25]"),
+        ("pgd_decay[restarts=2]", "pgd_decay[restarts=2]"),
+    ],
+)
+def test_canonical_specs(text, expected):
+    assert ATTACKS.build(text).spec == expected
+    assert ATTACKS.build(expected).spec == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("pgd[objective=onw]", "Did you mean 'own'?"),
+        ("pgd[objective=pool[neighbours=0]]", "greater than 0"),
+        ("pgd[objective=pool[k=3]]", "parameter of pool 'k'"),
+        ("pgd[steps=0]", "greater than 0"),
+        ("pgd[step=-1]", "greater than 0"),
+        ("pgd[step=0]", "greater than 0"),
+        ("pgd_decay[step=0/3]", "greater than 0"),
+        ("fgsm[steps=3]", "parameter of fgsm 'steps'"),
+        ("noise[objective=own]", "Valid: none"),
+    ],
+)
+def test_bad_parameters_give_one_line(text, part):
+    with pytest.raises(UsageError) as caught:
+        ATTACKS.build(text)
+    message = str(caught.value)
+    assert part.lower() in message.lower()
+    assert len(message.splitlines()) == 1
+    assert not message.endswith("..")
+
+
+def test_parts_name_the_objective_too():
+    attack = ATTACKS.build("pgd[objective=pool[neighbours=5]]")
+    assert attack.parts() == [attack, OBJECTIVES.build("pool[neighbours=5]")]
+
+
+def test_the_outcome_of_the_model_is_untouched(trained, make_problem):
+    problem = make_problem(trained)
+    images = problem.images.clone()
+    ATTACKS.build("pgd[objective=own,steps=2]").run(problem)
+    ATTACKS.build("pgd[objective=pool,steps=2]").run(problem)
+    assert torch.equal(problem.images, images)

@@ -1,0 +1,118 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attacks.geometry import NORMS, check_norm, project, random_start, steepest
+from benchmark.core.errors import UsageError
+
+EPS = st.sampled_from([0.0, 1e-4, 8 / 255, 0.3, 1.0, 5.0])
+SEEDS = st.integers(0, 1000)
+
+
+def size(delta, norm):
+    flat = delta.double().flatten(1)
+    return flat.abs().amax(1) if norm == "linf" else flat.norm(dim=1)
+
+
+def clean_images(seed, count=4):
+    """With many pixels at the ends of the range."""
+    generator = torch.Generator().manual_seed(seed)
+    return (3 * torch.rand(count, 2, 3, 3, generator=generator) - 1).clamp(0, 1)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@given(eps=EPS, seed=SEEDS, far=st.floats(0, 10))
+def test_projection_keeps_ball_and_range_and_is_idempotent(norm, eps, seed, far):
+    clean = clean_images(seed)
+    found = project(clean + far * torch.randn_like(clean), clean, norm, eps)
+    assert (size(found - clean, norm) <= eps + 1e-6 * (1 + eps)).all()
+    assert found.min() >= 0 and found.max() <= 1
+    torch.testing.assert_close(project(found, clean, norm, eps), found, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@given(seed=SEEDS)
+def test_a_point_of_the_ball_stays_where_it_is(norm, seed):
+    clean = clean_images(seed) * 0.5 + 0.25
+    delta = torch.randn_like(clean)
+    inside = clean + 0.19 * delta / size(delta, norm).view(-1, 1, 1, 1).float()
+    torch.testing.assert_close(project(inside, clean, norm, 0.2), inside)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@given(seed=SEEDS)
+def test_no_point_of_the_ball_is_nearer(norm, seed):
+    torch.manual_seed(seed)
+    clean = torch.full((1, 1, 3, 3), 0.5)
+    outside = clean + torch.randn(1, 1, 3, 3) * 0.3
+    found = project(outside, clean, norm, 0.1).double()
+    others = 2 * torch.rand(500, 1, 3, 3, dtype=torch.float64) - 1
+    others = clean + 0.1 * others / size(others, norm).view(-1, 1, 1, 1).clamp_min(1)
+    # Points beside the found one, drawn back into the ball, are the hard case.
+    beside = found + 0.02 * torch.randn(500, 1, 3, 3, dtype=torch.float64)
+    beside = clean + (beside - clean) / (size(beside - clean, norm) / 0.1).clamp_min(1).view(-1, 1, 1, 1)
+    distances = (torch.cat([others, beside]) - outside).flatten(1).norm(dim=1)
+    assert distances.min() >= (found - outside).norm() - 1e-6
+
+
+def test_the_cut_by_hand():
+    clean = torch.tensor([0.0, 0.5, 1.0, 0.9]).view(1, 1, 2, 2)
+    found = project(clean + torch.tensor([-1.0, 0.05, 1.0, 0.15]).view(1, 1, 2, 2), clean, "linf", 0.2)
+    torch.testing.assert_close(found.flatten(), torch.tensor([0.0, 0.55, 1.0, 1.0]))
+    clean = torch.full((1, 1, 1, 2), 0.5)
+    found = project(clean + torch.tensor([3.0, 4.0]).view(1, 1, 1, 2), clean, "l2", 0.1)
+    torch.testing.assert_close(found.flatten(), torch.tensor([0.56, 0.58]))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("scale", [1e-30, 1e-15, 1.0, 1e15])
+def test_the_steepest_step(norm, scale):
+    gradient = torch.randn(3, 1, 4, 4)
+    step = steepest(gradient * scale, norm)
+    assert torch.allclose(size(step, norm).float(), torch.ones(3))
+    others = torch.randn(200, 1, 4, 4)
+    others = others / size(others, norm).view(-1, 1, 1, 1).float()
+    rise = (step * gradient).flatten(1).sum(1)
+    assert (rise >= (others.flatten(1) @ gradient.flatten(1).t()).amax(0)).all()
+    dual = gradient.flatten(1).abs().sum(1) if norm == "linf" else gradient.flatten(1).norm(dim=1)
+    torch.testing.assert_close(rise, dual)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_no_gradient_no_step(norm):
+    assert torch.equal(steepest(torch.zeros(2, 1, 3, 3), norm), torch.zeros(2, 1, 3, 3))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@given(eps=EPS, seed=SEEDS)
+def test_random_starts_lie_in_the_ball_and_do_not_depend_on_the_batch(norm, eps, seed):
+    clean, ids = clean_images(seed), torch.tensor([3, 1, 4, 159])
+    start = random_start(clean, ids, norm, eps, seed, 0)
+    assert start.dtype == torch.float32
+    assert (size(start - clean, norm) <= eps + 1e-6 * (1 + eps)).all()
+    assert start.min() >= 0 and start.max() <= 1
+    kept = torch.tensor([2, 0])
+    assert torch.equal(random_start(clean[kept], ids[kept], norm, eps, seed, 0), start[kept])
+    if eps:
+        assert not torch.equal(random_start(clean, ids, norm, eps, seed, 1), start)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_random_starts_fill_the_ball_uniformly(norm):
+    clean = torch.full((4000, 1, 1, 3), 0.5)
+    delta = (random_start(clean, torch.arange(4000), norm, 0.4, 0) - clean).flatten(1)
+    # Half of a ball's volume lies within 2^(-1/3) of the radius, and it looks the same in every direction.
+    share = (size(delta, norm) < 0.4 * 2 ** (-1 / 3)).double().mean()
+    assert float(share) == pytest.approx(0.5, abs=0.03)
+    assert delta.mean(0).abs().max() < 0.015
+    variance = 0.4**2 / 3 if norm == "linf" else 0.4**2 / 5
+    assert delta.std(0).tolist() == pytest.approx([math.sqrt(variance)] * 3, rel=0.05)
+
+
+def test_unknown_norm():
+    check_norm("l2")
+    with pytest.raises(UsageError, match="Unknown norm 'l1'. Valid: linf, l2"):
+        check_norm("l1")

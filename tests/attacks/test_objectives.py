@@ -1,0 +1,181 @@
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from attacks import OBJECTIVES, Problem
+from benchmark.core.embedder import Embedder
+
+LABELS = torch.tensor([0, 1, 2, 0, 1, 1, 2, 2, 2, 3])  # class 3 has a single image
+EVERY = torch.arange(len(LABELS))
+
+
+def problem_of(clean, labels=LABELS):
+    problem = Problem(Embedder(), torch.zeros(len(labels), 1, 1, 1), labels, torch.arange(len(labels)), "linf", 0.1)
+    problem.clean = F.normalize(clean)
+    return problem
+
+
+@pytest.fixture
+def problem():
+    return problem_of(torch.randn(len(LABELS), 5, dtype=torch.float64))
+
+
+@pytest.fixture
+def moved():
+    return F.normalize(torch.randn(len(LABELS), 5, dtype=torch.float64))
+
+
+def centroid(problem, label):
+    mean = problem.clean[problem.labels == label].numpy().mean(0)
+    return mean / np.linalg.norm(mean)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES.names())
+def test_gradients_agree_with_finite_differences(name, problem, moved):
+    score = OBJECTIVES.build(name).bind(problem)
+    index = torch.tensor([7, 2, 9, 0])
+    assert score(moved[index], index).shape == (4,)
+    assert torch.autograd.gradcheck(lambda z: score(z, index), moved[index].requires_grad_(True))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES.names())
+def test_an_image_is_scored_alone_and_in_any_batch(name, problem, moved):
+    score = OBJECTIVES.build(name).bind(problem)
+    whole = score(moved, EVERY)
+    for index in (torch.tensor([4]), torch.tensor([9, 1, 1, 3])):
+        torch.testing.assert_close(score(moved[index], index), whole[index])
+
+
+def test_centroids_are_directions_of_class_means(problem):
+    expected = np.stack([centroid(problem, label) for label in range(4)])
+    np.testing.assert_allclose(problem.centroids.numpy(), expected)
+
+
+def test_shift(problem, moved):
+    score = OBJECTIVES.build("shift").bind(problem)
+    expected = [1 - float(z @ c) for z, c in zip(moved, problem.clean, strict=True)]
+    assert score(moved, EVERY).tolist() == pytest.approx(expected)
+    clean = problem.clean.clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(score(F.normalize(clean), EVERY).sum(), clean)
+    assert gradient.abs().max() < 1e-12  # hence `flat_at_clean`
+    assert OBJECTIVES.get("shift").flat_at_clean
+
+
+def test_own(problem, moved):
+    expected = [-float(z.numpy() @ centroid(problem, y)) for z, y in zip(moved, LABELS.tolist(), strict=True)]
+    assert OBJECTIVES.build("own").bind(problem)(moved, EVERY).tolist() == pytest.approx(expected)
+
+
+def test_centroid_ce(problem, moved):
+    score = OBJECTIVES.build("centroid_ce[scale=7]").bind(problem)
+    for i, y in enumerate(LABELS.tolist()):
+        logits = [7 * float(moved[i].numpy() @ centroid(problem, label)) for label in range(4)]
+        expected = -logits[y] + math.log(sum(map(math.exp, logits)))
+        assert float(score(moved, EVERY)[i]) == pytest.approx(expected)
+
+
+def neighbour_by_hand(problem, z, i):
+    others = [(float(z @ c), int(y)) for j, (c, y) in enumerate(zip(problem.clean, problem.labels, strict=True)) if j != i]
+    own = int(problem.labels[i])
+    negative = max(s for s, y in others if y != own)
+    positive = max((s for s, y in others if y == own), default=-2.0)
+    return negative - positive
+
+
+def test_neighbour(problem, moved):
+    score = OBJECTIVES.build("neighbour").bind(problem)
+    expected = [neighbour_by_hand(problem, z, i) for i, z in enumerate(moved)]
+    assert score(moved, EVERY).tolist() == pytest.approx(expected)
+
+
+def test_neighbour_leaves_out_itself_but_not_its_double():
+    labels = torch.tensor([0, 0, 1, 1])
+    problem = problem_of(torch.tensor([[1.0, 0], [1, 0], [0, 1], [1, 1]]), labels)
+    score = OBJECTIVES.build("neighbour").bind(problem)
+    values = score(problem.clean, torch.arange(4))
+    # 0 and 1 are the same point, so each is the other's positive, at cosine 1.
+    root = math.sqrt(0.5)
+    assert values.tolist() == pytest.approx([root - 1, root - 1, 0 - root, root - root], abs=1e-6)
+
+
+def test_neighbour_of_an_image_alone_in_its_class_is_finite_and_pulls_to_the_negatives(problem, moved):
+    score = OBJECTIVES.build("neighbour").bind(problem)
+    z = moved[9:].clone().requires_grad_(True)
+    value = score(z, torch.tensor([9]))
+    assert 1 <= float(value) <= 3
+    (gradient,) = torch.autograd.grad(value.sum(), z)
+    nearest = (problem.clean[:9] @ moved[9]).argmax()
+    torch.testing.assert_close(gradient[0], problem.clean[nearest])
+
+
+def test_neighbour_is_positive_exactly_where_recall_fails(problem, moved):
+    from benchmark.metrics import retrieve
+
+    score = OBJECTIVES.build("neighbour").bind(problem)
+    outcomes = retrieve(moved, problem.clean, LABELS, LABELS, EVERY, EVERY)
+    assert outcomes.left_out == 1
+    assert torch.equal(outcomes.recall[1], score(moved, EVERY)[outcomes.kept] < 0)
+
+
+def pool_by_hand(bank, labels, z, i, neighbours):
+    own = [float(z @ b) for j, b in enumerate(bank) if labels[j] == labels[i] and j != i]
+    others = sorted((float(z @ b) for j, b in enumerate(bank) if labels[j] != labels[i]), reverse=True)[:neighbours]
+    return sum(others) / len(others) - (sum(own) / len(own) if own else 0.0)
+
+
+@pytest.mark.parametrize("neighbours", [1, 3, 5])
+def test_pool_looks_at_the_latest_embeddings(problem, moved, neighbours):
+    score = OBJECTIVES.build(f"pool[neighbours={neighbours}]").bind(problem)
+    bank = problem.clean.clone()
+    for observed in ([], [4, 0, 9], range(10)):
+        score.observe(torch.tensor(list(observed), dtype=torch.long), moved[list(observed)])
+        bank[list(observed)] = moved[list(observed)]
+        expected = [pool_by_hand(bank, LABELS, z, i, neighbours) for i, z in enumerate(problem.clean)]
+        assert score(problem.clean, EVERY).tolist() == pytest.approx(expected)
+
+
+def test_pool_takes_as_many_neighbours_as_every_class_has(problem, moved):
+    score = OBJECTIVES.build("pool[neighbours=100]").bind(problem)
+    expected = [pool_by_hand(problem.clean, LABELS, z, i, 10 - 4) for i, z in enumerate(moved)]
+    assert score(moved, EVERY).tolist() == pytest.approx(expected)
+
+
+def test_what_a_pool_score_observes_stays_its_own(problem, moved):
+    before = problem.clean.clone()
+    score = OBJECTIVES.build("pool").bind(problem)
+    score.observe(EVERY, moved.requires_grad_(True))
+    assert torch.equal(problem.clean, before)
+    assert not score.bank.requires_grad
+    assert not torch.equal(OBJECTIVES.build("pool").bind(problem).bank, score.bank)
+
+
+@pytest.mark.parametrize("spread", [1, 2, 3, 50])
+def test_scatter_deals_the_nearest_classes_in_turn(problem, moved, spread):
+    score = OBJECTIVES.build(f"scatter[spread={spread}]").bind(problem)
+    centroids = [centroid(problem, label) for label in range(4)]
+    dealt = dict.fromkeys(range(4), 0)
+    for i, y in enumerate(LABELS.tolist()):
+        nearest = sorted(set(range(4)) - {y}, key=lambda c: -float(centroids[c] @ centroids[y]))[:spread]
+        target = nearest[dealt[y] % len(nearest)]
+        dealt[y] += 1
+        expected = float(moved[i].numpy() @ (centroids[target] - centroids[y]))
+        assert float(score(moved, EVERY)[i]) == pytest.approx(expected)
+
+
+def test_scatter_does_not_move_a_class_as_a_block():
+    labels = torch.arange(5).repeat_interleave(7)
+    problem = problem_of(torch.randn(35, 8), labels)
+    score = OBJECTIVES.build("scatter").bind(problem)
+    z = torch.zeros(35, 8, requires_grad=True)
+    (gradient,) = torch.autograd.grad(score(z, torch.arange(35)).sum(), z)
+    directions = gradient + problem.centroids[labels]
+    for label in range(5):
+        targets = (directions[labels == label] @ problem.centroids.t()).argmax(1).tolist()
+        sizes = sorted(targets.count(t) for t in set(targets))
+        assert label not in targets
+        assert sizes == [2, 2, 3]
+        assert all(a != b for a, b in pairwise(targets))

@@ -1,0 +1,46 @@
+import pytest
+
+from attacks import ATTACKS, SUITES, expand
+from benchmark.core.errors import UsageError
+
+
+@pytest.mark.parametrize("name", SUITES.names())
+def test_a_suite_expands_to_the_canonical_specs_of_its_members(name):
+    specs = expand([name])
+    assert specs == [ATTACKS.build(spec).spec for spec in SUITES.build(name).attacks]
+    assert len(set(specs)) == len(specs) > 0
+    assert expand(specs) == specs
+
+
+def test_the_standard_suite_keeps_one_step_and_the_control():
+    specs = expand(["standard"])
+    assert "noise" in specs
+    assert any(spec.startswith("fgsm") for spec in specs)
+
+
+def test_each_attack_once_and_in_order():
+    texts = ["pgd[steps=20]", "noise", "standard", "pgd", "pgd[objective=centroid_ce]", "pgd[steps=5]"]
+    specs = expand(texts)
+    assert specs[:2] == ["pgd", "noise"]
+    assert specs[-1] == "pgd[steps=5]"
+    assert len(set(specs)) == len(specs)
+    assert set(expand(["standard"])) <= set(specs)
+
+
+@pytest.mark.parametrize("text", ["standrad", "standrad[steps=3]"])
+def test_an_unknown_name_lists_attacks_and_suites(text):
+    with pytest.raises(UsageError) as caught:
+        expand(["noise", text])
+    message = str(caught.value)
+    assert "Unknown attack 'standrad'. Did you mean 'standard'?" in message
+    assert "fgsm" in message
+
+
+def test_a_suite_takes_no_parameters():
+    with pytest.raises(UsageError, match="parameter of standard 'steps'"):
+        expand(["standard[steps=3]"])
+
+
+def test_a_bad_parameter_of_an_attack():
+    with pytest.raises(UsageError, match="steps='x'"):
+        expand(["pgd[steps=x]"])

@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from benchmark.data import ImageSet
+from benchmark.losses import LOSSES
+from benchmark.models import BACKBONES, Member
+
+torch.set_num_threads(1)
+
+SHAPE = (1, 8, 8)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def make_images():
+    """Images of classes that can be told apart: a prototype for each class, and noise around it."""
+
+    def make(classes=12, per_class=8, shape=SHAPE, noise=0.15, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        prototypes = torch.rand(classes, *shape, generator=generator)
+        labels = torch.arange(classes).repeat_interleave(per_class)
+        spread = noise * torch.randn(len(labels), *shape, generator=generator)
+        return ImageSet((prototypes[labels] + spread).clamp(0, 1), labels, torch.arange(len(labels)) + 1000)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def images(make_images):
+    return make_images()
+
+
+@pytest.fixture(scope="session")
+def make_member():
+    def make(loss="proxy_anchor", shape=SHAPE, classes=12, backbone="smallconv[dim=8,width=0.25]"):
+        architecture = BACKBONES.build(backbone)
+        return Member(architecture.build(shape), LOSSES.build(loss).build(classes, architecture.dim))
+
+    return make

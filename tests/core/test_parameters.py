@@ -1,0 +1,118 @@
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from benchmark.core.errors import UsageError
+from benchmark.core.parameters import Number, Parameters
+from benchmark.core.registry import Registry
+
+THINGS: Registry[Parameters] = Registry("thing", Parameters)
+
+
+@THINGS.register("thing")
+class Thing(Parameters):
+    """The first line.
+
+    And others.
+    """
+
+    eps: Number = 8 / 255
+    rate: PositiveFloat = 0.1
+    count: PositiveInt = 3
+    step: Number | None = None
+    fast: bool = False
+    mode: Literal["all", "none"] = "all"
+    share: float = Field(default=0.5, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.fast and self.mode == "none":
+            raise ValueError("fast needs mode=all")
+        return self
+
+
+def canonical(text):
+    return THINGS.build(text).spec
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("thing", "thing"),
+        ("thing[]", "thing"),
+        ("thing[rate=0.1,count=3,fast=false,mode=all,share=0.50]", "thing"),
+        ("thing[eps=8/255]", "thing"),
+        ("thing[eps=4/255]", "thing[eps=0.0156863]"),
+        ("thing[step=1/4]", "thing[step=0.25]"),
+        ("thing[step=none]", "thing"),
+        ("thing[ fast = true , count=5 ]", "thing[count=5,fast=true]"),
+        ("thing[count=5,fast=True]", "thing[count=5,fast=true]"),
+        ("thing[rate=1e-1,eps=2]", "thing[eps=2]"),
+        ("thing[mode=none]", "thing[mode=none]"),
+    ],
+)
+def test_the_canonical_spec(text, expected):
+    assert canonical(text) == expected
+
+
+def test_fractions_are_numbers():
+    assert THINGS.build("thing[eps=8/255]").eps == 8 / 255
+    assert THINGS.build("thing[eps= 1 / 4 ]").eps == 0.25
+    assert THINGS.build("thing[eps=-1/4]").eps == -0.25
+
+
+def test_none_is_a_value_only_where_nothing_is_allowed():
+    assert THINGS.build("thing[step=none]").step is None
+    assert THINGS.build("thing[mode=none]").mode == "none"
+    with pytest.raises(UsageError, match="rate='none'"):
+        THINGS.build("thing[rate=none]")
+
+
+NUMBERS = st.floats(1e-6, 1e6)
+
+
+@given(eps=NUMBERS, rate=NUMBERS | st.just(0.1 + 1e-9), count=st.integers(1, 10**12), fast=st.booleans())
+def test_the_canonical_spec_of_a_canonical_spec_is_itself(eps, rate, count, fast):
+    spec = Thing(eps=eps, rate=rate, count=count, fast=fast, step=eps).spec
+    assert canonical(spec) == spec
+    assert THINGS.build(spec).rate == pytest.approx(rate, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("thing[cuont=3]", ["parameter of thing", "'cuont'", "Did you mean 'count'?", "rate"]),
+        ("thing[count=0]", ["thing: count='0'", "greater than 0"]),
+        ("thing[count=2.5]", ["count='2.5'", "integer"]),
+        ("thing[rate=-1,share=2]", ["rate='-1'", "; share='2'"]),
+        ("thing[eps=1/0]", ["eps='1/0'", "number"]),
+        ("thing[eps=nan]", ["eps=", "finite"]),
+        ("thing[rate=inf]", ["rate=", "finite"]),
+        ("thing[eps=1e999/2]", ["eps=", "finite"]),
+        ("thing[mode=some]", ["mode='some'", "'all' or 'none'"]),
+        ("thing[fast=true,mode=none]", ["thing: fast needs mode=all"]),
+        ("thing[fast=perhaps]", ["fast='perhaps'"]),
+    ],
+)
+def test_a_value_that_does_not_fit_gives_one_line(text, parts):
+    with pytest.raises(UsageError) as caught:
+        THINGS.build(text)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert message.endswith(".") and not message.endswith("..")
+    for part in parts:
+        assert part in message
+
+
+def test_parameters_cannot_be_changed():
+    thing = Thing()
+    with pytest.raises(ValueError, match="frozen"):
+        thing.count = 5
+
+
+def test_summary_and_parts():
+    assert Thing.summary() == "The first line."
+    assert Thing().parts() == [Thing()]

@@ -1,0 +1,76 @@
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.core.errors import UsageError
+from benchmark.core.spec import Spec, format_spec, format_value, parse_spec, split_list
+
+FIRST = string.ascii_letters + "_"
+NAMES = st.builds(str.__add__, st.sampled_from(FIRST), st.text(FIRST + string.digits + ".-:/~+", max_size=8))
+KEYS = st.text(string.ascii_lowercase + "_", min_size=1, max_size=6)
+PLAIN = st.text(string.ascii_letters + string.digits + "./+-=_ ", min_size=1, max_size=8).filter(
+    lambda text: text == text.strip()
+)
+
+
+def _nested(values):
+    return st.builds(format_spec, NAMES, st.dictionaries(KEYS, values, max_size=3))
+
+
+VALUES = st.recursive(PLAIN, _nested, max_leaves=6)
+SPECS = st.builds(Spec, NAMES, st.dictionaries(KEYS, VALUES, max_size=4))
+
+
+@given(SPECS)
+def test_a_formatted_spec_parses_to_itself(spec):
+    assert parse_spec(format_spec(spec.name, spec.parameters)) == spec
+
+
+@given(SPECS)
+def test_the_order_of_parameters_does_not_matter(spec):
+    backwards = dict(reversed(spec.parameters.items()))
+    assert format_spec(spec.name, backwards) == format_spec(spec.name, spec.parameters)
+
+
+@given(st.text(string.ascii_letters + "[]=, \t\n1/.'", max_size=24))
+def test_any_text_parses_or_gives_one_line(text):
+    for reader in (parse_spec, split_list):
+        try:
+            reader(text)
+        except UsageError as error:
+            assert len(str(error).splitlines()) == 1
+
+
+@given(st.lists(SPECS, max_size=5), st.sampled_from([",", " ", ", ", "\n", " ,\t"]))
+def test_a_list_is_split_outside_brackets_only(specs, separator):
+    texts = [format_spec(spec.name, spec.parameters) for spec in specs]
+    assert split_list(separator.join(texts)) == list(dict.fromkeys(texts))
+    assert split_list(texts) == list(dict.fromkeys(texts))
+
+
+def test_nested_brackets():
+    spec = parse_spec(" pgd[ objective = pool[neighbours=5,x=y[z=1]] , steps=20 ] ")
+    assert spec == Spec("pgd", {"objective": "pool[neighbours=5,x=y[z=1]]", "steps": "20"})
+    assert split_list("a[x=1, y=2],b c[p=q[r=1,s=2]] a[x=1, y=2]") == ["a[x=1, y=2]", "b", "c[p=q[r=1,s=2]]"]
+    assert split_list(["a,b", "c"]) == ["a", "b", "c"]
+    assert split_list(" , ") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[a=1]", "1st", "a[", "a]", "a[x=1", "a[x=1]]", "a[x]", "a[=1]", "a[x=]", "a[x=1,x=2]", "a[x=1]b", "a b"]
+    + ["a[x=1][y=2]", "a[x=[1]", "a!"],
+)
+def test_a_bad_spec_is_refused_and_named(text):
+    with pytest.raises(UsageError) as caught:
+        parse_spec(text)
+    assert len(str(caught.value).splitlines()) == 1
+    assert text in str(caught.value) or text[2:-1] in str(caught.value)  # all of it, or what is in the brackets
+
+
+def test_values_are_written_as_they_are_read():
+    values = [True, None, 2.0, 8 / 255, 1e-6, 3, "leave_one_out"]
+    assert [format_value(v) for v in values] == ["true", "none", "2", "0.0313725", "1e-06", "3", "leave_one_out"]
+    assert format_spec("a", {}) == "a"

@@ -1,0 +1,105 @@
+import pytest
+import torch
+from torch import nn
+
+from benchmark.models import BACKBONES, Ensemble, PassCounter, count_flops
+from benchmark.training.inner import TrainingAttack, frozen
+
+SHAPE = (1, 8, 8)
+IMAGES = torch.rand(5, *SHAPE)
+LABELS = torch.arange(5) % 3
+
+
+def counter_of(model, member):
+    return PassCounter(model, SHAPE, count_flops(member, SHAPE))
+
+
+def test_flops_of_a_hand_counted_network():
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 64, 10))
+    assert count_flops(network, SHAPE) == 2 * (64 * 4 * 9 + 4 * 64 * 10)
+
+
+def test_counting_flops_changes_nothing(make_member):
+    member = make_member().train()
+    next(member.embedder.modules()).network[1].eval()  # a batch norm that someone froze
+    before = {key: value.clone() for key, value in member.state_dict().items()}
+    modes = [module.training for module in member.modules()]
+    count_flops(member, SHAPE)
+    assert modes == [module.training for module in member.modules()]
+    assert all(torch.equal(value, before[key]) for key, value in member.state_dict().items())
+
+
+def test_a_forward_pass_without_gradient_is_one_unit(make_member):
+    member = make_member().eval()
+    with counter_of(member, member) as counter, torch.no_grad():
+        member(IMAGES)
+    assert (counter.forward, counter.backward, counter.total, counter.per_image) == (5, 0, 5, 1)
+
+
+def test_a_training_step_is_three_units(make_member):
+    member = make_member()
+    with counter_of(member, member) as counter:
+        member.loss(member(IMAGES), LABELS).backward()
+    assert (counter.forward, counter.backward) == (5, 10)
+
+
+def test_the_gradient_of_an_attack_is_two_units(make_member):
+    member = make_member().eval().requires_grad_(False)
+    images = IMAGES.clone().requires_grad_(True)
+    with counter_of(member, member) as counter:
+        torch.autograd.grad(member(images).sum(), images)
+    assert (counter.forward, counter.backward) == (5, 5)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_adversarial_training_is_two_units_a_step_and_three(make_member, steps):
+    member = make_member()
+    with counter_of(member, member) as counter:
+        found = TrainingAttack(0.1, steps, 0.5)(lambda x: member.loss(member(x), LABELS), IMAGES, member)
+        member.loss(member(found), LABELS).backward()
+    assert counter.total == 5 * (2 * steps + 3)
+
+
+def test_a_forward_pass_whose_gradient_is_not_asked_for_is_one_unit(make_member):
+    member = make_member()
+    with counter_of(member, member) as counter:
+        member(IMAGES).detach()
+    assert counter.total == 5
+
+
+def test_an_ensemble_counts_every_member(make_member):
+    members = [make_member() for _ in range(3)]
+    ensemble = Ensemble(members)
+    with counter_of(ensemble, members[0]) as counter:
+        ensemble(IMAGES).sum().backward()
+    assert (counter.forward, counter.backward, counter.per_image) == (15, 30, 3)
+    with counter_of(ensemble, members[0]) as counter, frozen(ensemble), torch.no_grad():
+        members[1](IMAGES[:2])
+    assert counter.total == 2
+
+
+def test_a_larger_member_weighs_its_flops(make_member):
+    small, large = make_member(), make_member(backbone="smallconv[dim=8,width=0.5]")
+    ratio = count_flops(large, SHAPE) / count_flops(small, SHAPE)
+    assert ratio > 2
+    with counter_of(Ensemble([small, large]), small) as counter, torch.no_grad():
+        large(IMAGES)
+    assert counter.forward == pytest.approx(5 * ratio)
+    assert counter.per_image == pytest.approx(1 + ratio)
+
+
+def test_nothing_is_counted_outside_the_block(make_member):
+    member = make_member()
+    counter = counter_of(member, member)
+    member(IMAGES)
+    with pytest.raises(RuntimeError, match="stop"), counter:
+        member(IMAGES)
+        raise RuntimeError("stop")
+    member(IMAGES)
+    assert counter.forward == 5
+    assert not member._forward_hooks
+
+
+def test_flops_of_a_backbone_grow_with_the_image():
+    backbone = BACKBONES.build("smallconv[width=0.25]")
+    assert count_flops(backbone.build((1, 16, 16)), (1, 16, 16)) > 3 * count_flops(backbone.build(SHAPE), SHAPE)

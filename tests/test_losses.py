@@ -1,0 +1,131 @@
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_model, save_model
+
+from benchmark.core.errors import UsageError
+from benchmark.losses import LOSSES
+
+CLASSES, DIM = 7, 5
+LABELS = torch.tensor([0, 0, 3, 5, 3, 0, 6, 6, 1])
+
+
+@pytest.fixture
+def embeddings():
+    return F.normalize(torch.randn(len(LABELS), DIM))
+
+
+def proxies_of(criterion):
+    (parameter,) = criterion.parameters()
+    return parameter
+
+
+def cosine(a, b):
+    return float(F.cosine_similarity(a.detach(), b.detach(), dim=0))
+
+
+@pytest.mark.parametrize(("alpha", "delta"), [(32, 0.1), (4, 0.3)])
+def test_proxy_anchor_is_equation_4(embeddings, alpha, delta):
+    criterion = LOSSES.build(f"proxy_anchor[alpha={alpha},delta={delta}]").build(CLASSES, DIM)
+    proxies = proxies_of(criterion)
+    assert proxies.shape == (CLASSES, DIM)
+    pull, push, with_positives = 0.0, 0.0, 0
+    for label, proxy in enumerate(proxies):
+        towards = [cosine(x, proxy) for x, y in zip(embeddings, LABELS, strict=True) if y == label]
+        away = [cosine(x, proxy) for x, y in zip(embeddings, LABELS, strict=True) if y != label]
+        if towards:
+            with_positives += 1
+            pull += math.log(1 + sum(math.exp(-alpha * (s - delta)) for s in towards))
+        push += math.log(1 + sum(math.exp(alpha * (s + delta)) for s in away))
+    expected = pull / with_positives + push / CLASSES
+    assert float(criterion(embeddings, LABELS)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_normalized_softmax_is_cross_entropy_of_scaled_cosines(embeddings):
+    criterion = LOSSES.build("normalized_softmax[temperature=0.2]").build(CLASSES, DIM)
+    weights = proxies_of(criterion).t()
+    total = 0.0
+    for x, y in zip(embeddings, LABELS, strict=True):
+        logits = [cosine(x, w) / 0.2 for w in weights]
+        total += math.log(sum(map(math.exp, logits))) - logits[y]
+    assert float(criterion(embeddings, LABELS)) == pytest.approx(total / len(LABELS), rel=1e-5)
+
+
+def test_multi_similarity_is_equation_15(embeddings):
+    criterion = LOSSES.build("multi_similarity[alpha=3,beta=10,base=0.4]").build(CLASSES, DIM)
+    total = 0.0
+    for i, x in enumerate(embeddings):
+        others = [(cosine(x, z), LABELS[i] == LABELS[j]) for j, z in enumerate(embeddings) if j != i]
+        total += math.log(1 + sum(math.exp(-3 * (s - 0.4)) for s, same in others if same)) / 3
+        total += math.log(1 + sum(math.exp(10 * (s - 0.4)) for s, same in others if not same)) / 10
+    assert float(criterion(embeddings, LABELS)) == pytest.approx(total / len(LABELS), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name, cls in LOSSES.items() if cls.has_proxies])
+def test_class_cosines_by_hand(name, embeddings):
+    criterion = LOSSES.build(name).build(CLASSES, DIM)
+    proxies = proxies_of(criterion)
+    rows = proxies if proxies.shape == (CLASSES, DIM) else proxies.t()
+    expected = torch.tensor([[cosine(x, p) for p in rows] for x in embeddings])
+    torch.testing.assert_close(criterion.class_cosines(3 * embeddings), expected)
+
+
+@pytest.mark.parametrize("name", LOSSES.names())
+def test_a_class_is_where_its_loss_draws_it(name):
+    """Descending the loss raises the cosine to one's own class: the columns are in the order of the labels."""
+    criterion = LOSSES.build(name).build(CLASSES, CLASSES)
+    assert LOSSES.get(name).has_proxies == any(True for _ in criterion.parameters())
+    if not LOSSES.get(name).has_proxies:
+        with pytest.raises(UsageError, match="no proxies"):
+            criterion.class_cosines(torch.randn(2, CLASSES))
+        return
+    proxies_of(criterion).data.copy_(torch.linalg.qr(torch.randn(CLASSES, CLASSES)).Q)
+    free = torch.randn(len(LABELS), CLASSES, requires_grad=True)
+    optimiser = torch.optim.Adam([free], lr=0.1)
+    for _ in range(60):
+        optimiser.zero_grad()
+        criterion(F.normalize(free), LABELS).backward()
+        optimiser.step()
+    assert torch.equal(criterion.class_cosines(free.detach()).argmax(1), LABELS)
+
+
+@pytest.mark.parametrize("name", LOSSES.names())
+def test_gradients_reach_embeddings_and_proxies(name, embeddings):
+    criterion = LOSSES.build(name).build(CLASSES, DIM)
+    embeddings.requires_grad_(True)
+    value = criterion(embeddings, LABELS)
+    assert value.shape == ()
+    value.backward()
+    assert float(embeddings.grad.abs().sum()) > 0
+    assert all(float(p.grad.abs().sum()) > 0 for p in criterion.parameters())
+
+
+@pytest.mark.parametrize("name", [name for name, cls in LOSSES.items() if cls.has_proxies])
+def test_a_checkpoint_holds_the_proxies_once(name, embeddings, tmp_path):
+    first, second = (LOSSES.build(name).build(CLASSES, DIM) for _ in range(2))
+    assert len(first.state_dict()) == 1
+    assert not torch.equal(first.class_cosines(embeddings), second.class_cosines(embeddings))
+    save_model(first, str(tmp_path / "loss.safetensors"))
+    load_model(second, str(tmp_path / "loss.safetensors"))
+    assert torch.equal(first.class_cosines(embeddings), second.class_cosines(embeddings))
+    assert torch.equal(first(embeddings, LABELS), second(embeddings, LABELS))
+
+
+@pytest.mark.parametrize("name", [name for name, cls in LOSSES.items() if cls.has_proxies])
+def test_class_cosines_follow_the_proxies_of_a_copy_and_of_a_cast(name, embeddings):
+    criterion = LOSSES.build(name).build(CLASSES, DIM)
+    for other in (copy.deepcopy(criterion), criterion.double()):
+        proxies = proxies_of(other)
+        proxies.data.copy_(torch.randn_like(proxies))
+        rows = proxies if proxies.shape == (CLASSES, DIM) else proxies.t()
+        expected = F.normalize(embeddings.to(rows.dtype)) @ F.normalize(rows).t()
+        torch.testing.assert_close(other.class_cosines(embeddings.to(rows.dtype)), expected)
+
+
+@pytest.mark.parametrize("text", ["proxy_anchor[alpha=0]", "normalized_softmax[temperature=-1]", "proxy_anchr"])
+def test_bad_parameters(text):
+    with pytest.raises(UsageError):
+        LOSSES.build(text)
