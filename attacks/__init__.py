@@ -1,8 +1,9 @@
 """Attacks on embedders: an objective to raise, an optimiser that raises it, suites of both."""
 
-from attacks.base import ATTACKS, Attack, Outcome, Problem
+from attacks.base import ATTACKS, Attack, Outcome
 from attacks.objectives import OBJECTIVES, Objective, Score
 from attacks.optimisers import FGSM, PGD, Noise, PGDDecay
+from attacks.problem import Problem
 from attacks.suites import SUITES, Suite, expand
 
 __all__ = [

@@ -37,16 +37,20 @@ class Attack(Parameters):
         raise NotImplementedError
 
     def passes_per_image(self) -> float:
-        """Forward and backward passes that one image takes, for telling the cost of a run before it starts."""
+        """Passes that one image takes, forward and backward, to tell a run's cost before it starts."""
         return 1.0
 
     def run(self, problem: Problem) -> Outcome:
-        """Runs the attack and asserts the ball, the range, and that every pixel is a number.
+        """Runs the attack and asserts the shape, the ball, the range, and that every pixel is a number.
 
         Raises:
             AttackError: when one of these does not hold.
         """
         outcome = self.perturb(problem)
+        if outcome.images.shape != problem.images.shape:
+            raise AttackError(
+                f"{self.spec} changed the shape of the images to {tuple(outcome.images.shape)}."
+            )
         delta = (outcome.images - problem.images).flatten(1)
         size = delta.abs().amax(1) if problem.norm == "linf" else delta.norm(dim=1)
         # An L2 norm sums rounding over the pixels, hence the factor.

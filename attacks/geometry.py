@@ -47,7 +47,11 @@ def steepest(gradient: Tensor, norm: str) -> Tensor:
     """The step of unit size along which a linear function with that gradient rises most."""
     if norm == "linf":
         return gradient.sign()
-    return gradient / _l2(gradient).clamp_min(1e-12)
+    largest = _per_image(gradient.flatten(1).abs().amax(1), gradient)
+    scaled = gradient / largest.clamp_min(
+        torch.finfo(gradient.dtype).tiny
+    )  # or the squares of small ones vanish
+    return scaled / _l2(scaled).clamp_min(1e-12)
 
 
 def random_start(clean: Tensor, ids: Tensor, norm: str, eps: float, *seed: object) -> Tensor:

@@ -19,7 +19,7 @@ EXAMPLES = """examples:
       does everything work? under a minute
   python run_benchmark.py --defenses "pgd_at[epochs_scale=3],eat[members=5,transfer=peers]" --seeds 0 1 2
       two variants, three seeds each; every variant is a row of its own
-  python run_benchmark.py --defenses vanilla,pgd_at --attacks "pgd[objective=own,steps=50],standard" --eps 8/255 0.1
+  python run_benchmark.py --defenses vanilla,pgd_at --attacks "pgd[objective=own,steps=50],standard" --eps 8/255
       other attacks and budgets
   python run_benchmark.py --plugin my_defense.py --defenses all,my_defense
       your own defense beside the others (docs/adding_a_defense.md)
@@ -52,26 +52,42 @@ def build_parser() -> argparse.ArgumentParser:
         "what is compared (lists: separated by commas or spaces; name[key=value,...] sets parameters)"
     )
     what.add_argument("--defenses", nargs="+", metavar="NAME", help="defenses; 'all' is the seven")
-    what.add_argument("--attacks", nargs="+", metavar="NAME", help="attacks or suites (default: the preset's)")
-    what.add_argument("--datasets", nargs="+", metavar="NAME", help="data sets; 'all' is those on this machine")
+    what.add_argument(
+        "--attacks", nargs="+", metavar="NAME", help="attacks or suites (default: the preset's)"
+    )
+    what.add_argument(
+        "--datasets", nargs="+", metavar="NAME", help="data sets; 'all' is those on this machine"
+    )
     what.add_argument("--backbones", nargs="+", metavar="NAME", help="smallconv, or any name of timm")
     what.add_argument("--losses", nargs="+", metavar="NAME", help="training losses")
     what.add_argument("--scenarios", nargs="+", metavar="NAME", help="clustering, retrieval-query")
     what.add_argument("--seeds", nargs="+", metavar="N", help="training seeds, each a repetition")
     what.add_argument("--norm", metavar="NORM", help="linf or l2")
-    what.add_argument("--eps", nargs="+", metavar="EPS", help="budgets, as 0.1 or 8/255 (default: the data set's)")
+    what.add_argument(
+        "--eps", nargs="+", metavar="EPS", help="budgets, as 0.1 or 8/255 (default: the data set's)"
+    )
     what.add_argument("--preset", metavar="NAME", help="default or smoke: training, attacks and data sets")
-    what.add_argument("--config", type=Path, metavar="FILE.yaml", help="a file with the same keys as these options")
-    what.add_argument("--plugin", action="append", metavar="FILE.py", help="a file that registers something (repeatable)")
+    what.add_argument(
+        "--config", type=Path, metavar="FILE.yaml", help="a file with the same keys as these options"
+    )
+    what.add_argument(
+        "--plugin", action="append", metavar="FILE.py", help="a file that registers something (repeatable)"
+    )
     how = parser.add_argument_group("how and where")
     how.add_argument("--output", metavar="DIR", help="where records and the board go (default: results)")
     how.add_argument("--device", metavar="DEVICE", help="auto, cpu or cuda")
-    how.add_argument("--workers", metavar="N", help="worker processes of one thread each (default: one a core)")
+    how.add_argument(
+        "--workers", metavar="N", help="worker processes of one thread each (default: one a core)"
+    )
     how.add_argument("--no-progress", action="store_true", help="show no progress")
     instead = parser.add_argument_group("instead of running")
     instead.add_argument("--list", action="store_true", help="list everything that has a name")
-    instead.add_argument("--dry-run", action="store_true", help="show the grid, what of it is cached, and its cost")
-    instead.add_argument("--report-only", action="store_true", help="write the board of --output again from its records")
+    instead.add_argument(
+        "--dry-run", action="store_true", help="show the grid, what of it is cached, and its cost"
+    )
+    instead.add_argument(
+        "--report-only", action="store_true", help="write the board of --output again from its records"
+    )
     return parser
 
 
@@ -118,6 +134,7 @@ def _cache_folder() -> Path:
 
 def _dry_run(grid: Any, store: Any, cache: Path) -> None:
     from benchmark.runner.estimate import Estimator
+    from benchmark.runner.executor import Job
     from benchmark.runner.progress import describe
     from benchmark.runner.run import plan
 
@@ -125,9 +142,8 @@ def _dry_run(grid: Any, store: Any, cache: Path) -> None:
     estimator = Estimator(cache)
     lines = ["To do:"]
     total = 0.0
-    for job in [*todo.trainings, *todo.attacks]:
-        if job.model.id in grid.refused if hasattr(job, "model") else False:
-            continue
+    jobs: list[Job] = [*todo.trainings, *(job for job in todo.attacks if job.model.id not in grid.refused)]
+    for job in jobs:
         cost = estimator.cost(job)
         total += cost
         lines.append(f"  {cost:>12,.0f} passes  {describe(job)}")
@@ -168,7 +184,9 @@ def _run(options: dict[str, Any], command: str) -> int:
     store.check_writable()
     counts = run(grid, config, store, place, command, shown)
     written = _report(config.output)
-    summary = ", ".join(f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status])
+    summary = ", ".join(
+        f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]
+    )
     sys.stdout.write(f"{sum(counts.values())} cells: {summary}. The board: {written}\n")
     return 1 if counts["failed"] else 0
 

@@ -23,7 +23,9 @@ class Criterion(nn.Module):
         transposed: whether `proxies` is stored as (d, classes).
     """
 
-    def __init__(self, loss: nn.Module, proxies: nn.Parameter | None = None, transposed: bool = False) -> None:
+    def __init__(
+        self, loss: nn.Module, proxies: nn.Parameter | None = None, transposed: bool = False
+    ) -> None:
         super().__init__()
         self.loss = loss
         # Kept out of the module's own parameters: the loss owns it, and a checkpoint must hold it once.

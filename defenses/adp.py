@@ -15,7 +15,7 @@ from benchmark.models import Ensemble
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory
 
 JITTER = 1e-6
-"""Added to the diagonal so that the determinant of members that agree is not zero (protocol of the original)."""
+"""Added to the diagonal, as in the original's code: members that agree have a determinant of zero."""
 
 
 def entropy(probabilities: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def entropy(probabilities: Tensor) -> Tensor:
 
 
 def log_ensemble_diversity(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """log det(M M^T + 1e-6 I), the squared volume that the members' non-true-class predictions span.
+    """Log det(M M^T + 1e-6 I), the squared volume that the members' non-true-class predictions span.
 
     Pang et al. 2019, eq. 5.
 
@@ -74,7 +74,9 @@ class ADP(Defense):
         """
         classes = len(labels.unique())
         if self.members > classes - 1:
-            raise UsageError(f"adp[members={self.members}] needs more than {self.members} training classes, not {classes}.")
+            raise UsageError(
+                f"adp[members={self.members}] needs more than {self.members} training classes, not {classes}."
+            )
         return Ensemble([make_member() for _ in range(self.members)])
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:

@@ -42,7 +42,12 @@ class InnerMaximiser(Protocol):
     """The training attack: finds images within the training ball that raise an objective."""
 
     def __call__(
-        self, objective: Callable[[Tensor], Tensor], images: Tensor, model: Embedder, *, start: str = "uniform"
+        self,
+        objective: Callable[[Tensor], Tensor],
+        images: Tensor,
+        model: Embedder,
+        *,
+        start: str = "uniform",
     ) -> Tensor:
         """Returns adversarial images, detached, shape (n, C, H, W) in [0, 1].
 

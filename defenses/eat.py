@@ -73,12 +73,16 @@ class EAT(Defense):
     @model_validator(mode="after")
     def _some_data_for_each(self) -> Any:
         if self.members == 1 and self.split == "leave_one_out":
-            raise ValueError("with members=1, split=leave_one_out leaves no image to train on; use split=none")
+            raise ValueError(
+                "with members=1, split=leave_one_out leaves no image to train on; use split=none"
+            )
         return self
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> SplitEnsemble:
         """An ensemble, and the split of the training set."""
-        return SplitEnsemble([make_member() for _ in range(self.members)], stratified_parts(labels, self.members))
+        return SplitEnsemble(
+            [make_member() for _ in range(self.members)], stratified_parts(labels, self.members)
+        )
 
     def trains_on(self, member: int, part: Tensor) -> Tensor:
         """Which images, by their parts, a member trains on; a mask of the shape of `part`."""
@@ -93,7 +97,9 @@ class EAT(Defense):
         ensemble = cast("SplitEnsemble", model)
         masks = [self.trains_on(i, ensemble.part[batch.index]) for i in range(self.members)]
         total = batch.images.new_zeros(())
-        for member, mask, images in zip(ensemble.members, masks, self._adversarial(ensemble, batch, masks, attack), strict=True):
+        for member, mask, images in zip(
+            ensemble.members, masks, self._adversarial(ensemble, batch, masks, attack), strict=True
+        ):
             if int(mask.sum()) > 1:  # batch norm cannot train on a single image
                 total = total + member.loss(member(images), batch.labels[mask])
         return total

@@ -44,7 +44,9 @@ class TRADES(Defense):
         member.eval()  # the target of the inner problem is made as the attack sees the model
         target = log_probabilities(member(batch.images)).detach()
         member.train()
-        adversarial = attack(lambda images: divergence(target, images), batch.images, member, start="gaussian")
+        adversarial = attack(
+            lambda images: divergence(target, images), batch.images, member, start="gaussian"
+        )
         embeddings = member(batch.images)
         robust = divergence(log_probabilities(embeddings), adversarial)
         return member.loss(embeddings, batch.labels) + self.beta * robust

@@ -46,7 +46,12 @@ def test_an_output_that_cannot_be_written_is_a_usage_error(tmp_path, capsys):
 
 
 def test_help_is_quick_and_says_how():
-    code = "import sys; from benchmark.cli import build_parser; print(build_parser().format_help()); assert 'torch' not in sys.modules"
+    code = """if True:
+        import sys
+        from benchmark.cli import build_parser
+        print(build_parser().format_help())
+        assert "torch" not in sys.modules
+    """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "examples:" in done.stdout
@@ -56,7 +61,17 @@ def test_help_is_quick_and_says_how():
 def test_list_names_everything(capsys):
     assert main(["--list"]) == 0
     listed = capsys.readouterr().out
-    for name in ("vanilla", "eat", "neighbour", "pool", "standard", "glyphs", "smallconv", "proxy_anchor", "clustering"):
+    for name in (
+        "vanilla",
+        "eat",
+        "neighbour",
+        "pool",
+        "standard",
+        "glyphs",
+        "smallconv",
+        "proxy_anchor",
+        "clustering",
+    ):
         assert name in listed
 
 

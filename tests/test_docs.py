@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def test_the_plugin_of_the_guide_gets_a_row(tmp_path):
     guide = (ROOT / "docs" / "adding_a_defense.md").read_text(encoding="utf-8")
-    text = next(block for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "register(" in block)
+    text = next(
+        block for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "register(" in block
+    )
     assert len(text.splitlines()) <= 45
     plugin = tmp_path / "anchored_at.py"
     plugin.write_text(text, encoding="utf-8")
@@ -26,7 +28,9 @@ def test_the_plugin_of_the_guide_gets_a_row(tmp_path):
     assert "anchored_at[weight=3]" in (output / "leaderboard.csv").read_text()
 
 
-@pytest.mark.parametrize("name", ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))])
+@pytest.mark.parametrize(
+    "name", ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))]
+)
 def test_links_lead_somewhere(name):
     path = ROOT / name
     for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):

@@ -125,7 +125,9 @@ def test_class_cosines_follow_the_proxies_of_a_copy_and_of_a_cast(name, embeddin
         torch.testing.assert_close(other.class_cosines(embeddings.to(rows.dtype)), expected)
 
 
-@pytest.mark.parametrize("text", ["proxy_anchor[alpha=0]", "normalized_softmax[temperature=-1]", "proxy_anchr"])
+@pytest.mark.parametrize(
+    "text", ["proxy_anchor[alpha=0]", "normalized_softmax[temperature=-1]", "proxy_anchr"]
+)
 def test_bad_parameters(text):
     with pytest.raises(UsageError):
         LOSSES.build(text)

@@ -9,12 +9,16 @@ from attacks.base import Outcome
 from attacks.geometry import project, random_start, steepest
 from attacks.objectives import OBJECTIVES, Objective, Score
 from attacks.problem import Problem
+from benchmark.core.errors import AttackError
 
 
-def score_and_gradient(problem: Problem, score: Score, images: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def score_and_gradient(
+    problem: Problem, score: Score, images: Tensor, index: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """The score of images, its gradient, and the embeddings, each averaged over the EOT passes.
 
-    The gradient goes through the model's differentiable stand-in (BPDA) where it declares one.
+    The gradient goes through the model's differentiable stand-in (BPDA) where it declares one; the scores and
+    the embeddings are the model's own all the same.
 
     Args:
         problem: the attack's task.
@@ -24,12 +28,24 @@ def score_and_gradient(problem: Problem, score: Score, images: Tensor, index: Te
 
     Returns:
         Scores (b,), gradients (b, C, H, W), mean embeddings (b, d).
+
+    Raises:
+        AttackError: when a gradient is not a number; an attack that it stops must not pass for robustness.
     """
     images = images.detach().requires_grad_(True)
     repeated = images.repeat(problem.passes, 1, 1, 1)
-    embeddings = problem.embedder.differentiable()(repeated)
+    stand_in = problem.embedder.differentiable()
+    embeddings = stand_in(repeated)
+    if stand_in is not problem.embedder:
+        with torch.no_grad():
+            true = problem.embedder(repeated)
+        embeddings = true + (embeddings - embeddings.detach())
     values = score(embeddings, index.repeat(problem.passes)).view(problem.passes, -1).mean(0)
     (gradient,) = torch.autograd.grad(values.sum(), images)
+    if not torch.isfinite(gradient).all():
+        raise AttackError(
+            "The model's gradient is not a number, so that an attack by gradient means nothing."
+        )
     mean = embeddings.detach().view(problem.passes, len(index), -1).mean(0)
     return values.detach(), gradient, mean
 

@@ -13,4 +13,6 @@ class Noise(Attack):
 
     def perturb(self, problem: Problem) -> Outcome:
         """Draws one point for each image."""
-        return Outcome(random_start(problem.images, problem.ids, problem.norm, problem.eps, problem.seed, "noise"))
+        return Outcome(
+            random_start(problem.images, problem.ids, problem.norm, problem.eps, problem.seed, "noise")
+        )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from attacks.base import ATTACKS, Attack, Outcome
 from attacks.objectives.base import OBJECTIVES, ObjectiveSpec
@@ -54,7 +55,7 @@ class PGD(GradientAttack):
     """
 
     steps: PositiveInt = 20
-    step: Number | None = None
+    step: Annotated[Number, Field(gt=0)] | None = None
     restarts: PositiveInt = 1
 
     def step_sizes(self) -> list[float]:

@@ -9,6 +9,10 @@ from collections.abc import Iterable
 class BenchmarkError(Exception):
     """Something went wrong that the message explains; the cell fails, the run goes on."""
 
+    def __str__(self) -> str:
+        """The message in one line, whatever text it quotes."""
+        return " ".join(line.strip() for line in super().__str__().splitlines())
+
 
 class UsageError(BenchmarkError):
     """The command, configuration or plugin is wrong; nothing is run (exit status 2)."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from benchmark.core.errors import UsageError, unknown_name
-from benchmark.core.spec import Spec, format_spec
+from benchmark.core.spec import Spec, format_spec, format_value
 
 
 def parse_fraction(value: Any) -> Any:
@@ -47,7 +47,10 @@ class Parameters(BaseModel):
         for key in spec.parameters:
             if key not in cls.model_fields:
                 raise unknown_name(f"parameter of {spec.name}", key, cls.model_fields)
-        values = {key: None if text == "none" else text for key, text in spec.parameters.items()}
+        optional = {key for key, info in cls.model_fields.items() if type(None) in get_args(info.annotation)}
+        values = {
+            key: None if text == "none" and key in optional else text for key, text in spec.parameters.items()
+        }
         try:
             return cls(**values)
         except ValidationError as error:
@@ -59,7 +62,8 @@ class Parameters(BaseModel):
         changed = {
             key: getattr(self, key)
             for key, info in type(self).model_fields.items()
-            if getattr(self, key) != info.default
+            # As written: a value that would be read back as the default is the default.
+            if format_value(getattr(self, key)) != format_value(info.default)
         }
         return format_spec(self.name, changed)
 
@@ -78,7 +82,7 @@ def explain(error: ValidationError) -> str:
     parts = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
+        message = item["msg"].removeprefix("Value error, ").rstrip(".")
         message = message[:1].lower() + message[1:]
         parts.append(f"{where}={item['input']!r}: {message}" if where else message)
     return "; ".join(parts) + "."

@@ -39,9 +39,14 @@ class Registry(Generic[P]):
 
         def decorate(cls: type[P]) -> type[P]:
             if not (isinstance(cls, type) and issubclass(cls, self.base)):
-                raise UsageError(f"'{name}' is not a {self.kind}: its class must derive from {self.base.__name__}.")
+                raise UsageError(
+                    f"'{name}' is not a {self.kind}: its class must derive from {self.base.__name__}."
+                )
             taken = self._entries.get(name)
-            if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+            if taken is not None and (taken.__module__, taken.__qualname__) != (
+                cls.__module__,
+                cls.__qualname__,
+            ):
                 raise UsageError(f"The {self.kind} name '{name}' is already taken by {taken.__module__}.")
             cls.name = name
             self._entries[name] = cls

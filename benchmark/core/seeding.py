@@ -25,7 +25,9 @@ def seed_everything(*parts: object) -> int:
     return seed
 
 
-def noise_per_image(shape: torch.Size | tuple[int, ...], ids: Tensor, *parts: object, normal: bool = False) -> Tensor:
+def noise_per_image(
+    shape: torch.Size | tuple[int, ...], ids: Tensor, *parts: object, normal: bool = False
+) -> Tensor:
     """Draws noise that depends, image by image, on the image's id and the parts alone.
 
     So the composition of a batch does not change an image's random start.

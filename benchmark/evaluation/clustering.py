@@ -27,7 +27,7 @@ class Clustering(Scenario):
             [cluster(views.attacked(turn), classes, [seed]) for turn, seed in enumerate(KMEANS_SEEDS)]
         )
         shown = labels < DISPLAYED_CLASSES
-        arrays = {
+        arrays: dict[str, np.ndarray] = {
             "assignments": assignments.astype(np.int32),
             "labels": labels.astype(np.int32),
             "display": views.attacked().numpy()[shown].astype(np.float16),

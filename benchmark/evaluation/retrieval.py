@@ -19,7 +19,9 @@ class RetrievalQuery(Scenario):
     def score(self, views: Views) -> ScenarioScore:
         """The metrics "r1", "r2", "r4", "r8", "map_r", and each query's success rate (kept queries,)."""
         outcomes = [
-            retrieve(views.attacked(turn), views.clean(turn), views.labels, views.labels, views.ids, views.ids)
+            retrieve(
+                views.attacked(turn), views.clean(turn), views.labels, views.labels, views.ids, views.ids
+            )
             for turn in range(views.passes)
         ]
         means = [outcome.means() for outcome in outcomes]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
+from benchmark.core.seeding import seed_everything
 
 
 class Views:
@@ -19,6 +20,8 @@ class Views:
         ids: ids of the images, shape (n,), on the CPU.
         passes: passes over which a randomised model's outcomes are averaged; others take one.
         batch_size: images in one pass.
+        seed: seed of a randomised model's draws. They depend on it, the pool and the turn alone, not on which
+            scenario asked first.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class Views:
         ids: Tensor,
         passes: int,
         batch_size: int = 512,
+        seed: int = 0,
     ) -> None:
         self.labels = labels
         self.ids = ids
@@ -38,11 +42,14 @@ class Views:
         self._pools = {"clean": clean, "attacked": attacked}
         self._same = clean is attacked
         self._batch_size = batch_size
+        self._seed = seed
         self._embedded: dict[tuple[str, int], Tensor] = {}
 
     def _embed(self, pool: str, turn: int) -> Tensor:
         key = ("clean" if self._same else pool, turn % self.passes)
         if key not in self._embedded:
+            if self._model.randomised:
+                seed_everything("views", self._seed, *key)
             with torch.no_grad():
                 parts = [self._model(batch) for batch in self._pools[pool].split(self._batch_size)]
             self._embedded[key] = torch.cat(parts).cpu()

@@ -33,8 +33,8 @@ def kmeans_assign(embeddings: Tensor | NDArray[Any], k: int, seed: int) -> NDArr
     The first centroids are drawn by scikit-learn's greedy k-means++ (Arthur & Vassilvitskii 2007): of several
     candidates a step, the one that leaves the smallest sum of squares. faiss's own draws one candidate, which
     merges classes where many small ones lie well apart: on 4,000 points of 512 dimensions in 600 blobs its
-    AMI is 0.91, the greedy start's 0.98. The result depends on the embeddings, their order, k and the seed alone, on one
-    machine (and, from `_ONE_THREAD_BELOW` on, with one number of threads).
+    AMI is 0.91, the greedy start's 0.98. The result depends on the embeddings, their order, k and the seed
+    alone, on one machine (and, from `_ONE_THREAD_BELOW` on, with one number of threads).
 
     Args:
         embeddings: shape (n, d), floating point of any precision, on any device.

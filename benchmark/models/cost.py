@@ -18,12 +18,13 @@ from benchmark.core.embedder import Embedder
 
 def count_flops(module: nn.Module, image_shape: tuple[int, int, int]) -> int:
     """FLOPs of one forward pass of one image of shape (C, H, W)."""
-    was_training = module.training
+    training = [part for part in module.modules() if part.training]
     module.eval()
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(torch.zeros(1, *image_shape, device=device))
-    module.train(was_training)
+    for part in training:
+        part.training = True
     return counter.get_total_flops()
 
 

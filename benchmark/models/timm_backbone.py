@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from functools import lru_cache
+from functools import cache
 
 import timm
 import torch
@@ -56,12 +56,14 @@ class TimmBackbone(Backbone):
             )
         except Exception as error:  # timm and its hub raise many kinds; all mean the same to the user
             if not self.pretrained:
-                raise UsageError(f"timm cannot build '{self.name}' for {channels} channels: {error}") from None
+                raise UsageError(
+                    f"timm cannot build '{self.name}' for {channels} channels: {error}"
+                ) from None
             raise BenchmarkError(
                 f"The pretrained weights of '{self.name}' cannot be fetched ({type(error).__name__}). "
                 f"Connect to the network once, or use {self.name}[pretrained=false]."
             ) from None
-        settings = network.default_cfg
+        settings: dict[str, Any] = network.default_cfg  # type: ignore[assignment]
         mean, std = settings.get("mean", (0.5,)), settings.get("std", (0.5,))
         if len(mean) != channels:
             mean, std = (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels
@@ -76,7 +78,7 @@ class TimmBackbone(Backbone):
         return embedder
 
 
-@lru_cache(maxsize=None)
+@cache
 def timm_backbone(name: str, own: tuple[str, ...]) -> type[Backbone]:
     """The class of one timm architecture.
 
@@ -92,6 +94,10 @@ def timm_backbone(name: str, own: tuple[str, ...]) -> type[Backbone]:
         near = difflib.get_close_matches(name, every, n=1, cutoff=0.5)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise UsageError(
-            f"Unknown backbone '{name}'.{hint} Valid: {', '.join(own)}, and the {len(every)} names of timm.list_models()."
+            f"Unknown backbone '{name}'.{hint} Valid: {', '.join(own)}, and any name of timm.list_models()."
         )
-    return type(f"Timm_{name}", (TimmBackbone,), {"name": name, "__module__": __name__, "__doc__": TimmBackbone.__doc__})
+    return type(
+        f"Timm_{name}",
+        (TimmBackbone,),
+        {"name": name, "__module__": __name__, "__doc__": TimmBackbone.__doc__},
+    )

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
 from benchmark.core.errors import UsageError, unknown_name
 from benchmark.core.parameters import Number, explain
@@ -73,7 +82,9 @@ class Configuration(_Section):
     @field_validator("defenses", "attacks", "datasets", "backbones", "losses", "scenarios", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        if isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        if isinstance(value, str) or (
+            isinstance(value, list) and all(isinstance(item, str) for item in value)
+        ):
             value = split_list(value)
             if not value:
                 raise ValueError("the list is empty; name at least one")
@@ -82,7 +93,9 @@ class Configuration(_Section):
     @field_validator("seeds", "eps", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        if isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        if isinstance(value, str) or (
+            isinstance(value, list) and all(isinstance(item, str) for item in value)
+        ):
             return split_list(value)
         return [value] if isinstance(value, int | float) else value
 
@@ -106,7 +119,9 @@ class Configuration(_Section):
 def presets() -> list[str]:
     """Names of the presets."""
     folder = resources.files("benchmark.presets")
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def _read_yaml(text: str, name: str) -> dict[str, Any]:
@@ -124,7 +139,9 @@ def _read_yaml(text: str, name: str) -> dict[str, Any]:
 def _preset(name: str) -> dict[str, Any]:
     if name not in presets():
         raise unknown_name("preset", name, presets())
-    return _read_yaml((resources.files("benchmark.presets") / f"{name}.yaml").read_text(encoding="utf-8"), name)
+    return _read_yaml(
+        (resources.files("benchmark.presets") / f"{name}.yaml").read_text(encoding="utf-8"), name
+    )
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Estimator:
         self._models: dict[str, tuple[float, float, int]] = {}
 
     def _probe(self, job: TrainJob) -> tuple[float, float, int]:
-        """Units of a training step per image, units of an embedding, passes of one gradient relative to eot."""
+        """Units of a training step for each image, units of an embedding, whether the model is randomised."""
         if job.id not in self._models:
             data = load_data(job.key.dataset, self._cache)
             model, unit = build_model(job.key, data)

@@ -78,7 +78,9 @@ def run_jobs(
                 try:
                     reason = future.result()
                 except ProcessExpired as error:
-                    reason = _fail(job, f"The worker died (exit code {error.exitcode}); out of memory?", place)
+                    reason = _fail(
+                        job, f"The worker died (exit code {error.exitcode}); out of memory?", place
+                    )
                 except Exception as error:  # what could not travel back from the worker
                     reason = _fail(job, f"{type(error).__name__}: {error}", place)
                 on_finish(job, reason)

@@ -54,9 +54,13 @@ class Grid:
             CellRef(
                 id=cell_id,
                 model_id=job.model.id,
-                role=role,  # type: ignore[arg-type]
+                role=role,
                 key=CellKey(
-                    **job.model.key.model_dump(), scenario=scenario, attack=job.attack, norm=job.norm, eps=job.eps
+                    **job.model.key.model_dump(),
+                    scenario=scenario,
+                    attack=job.attack,
+                    norm=job.norm,
+                    eps=job.eps,
                 ),
             )
             for job, role in zip(self.attacks, self.roles, strict=True)
@@ -120,9 +124,13 @@ def build_grid(config: Configuration, cache: Path) -> Grid:
     suite, curve = expand(asked_attacks), expand(config.curve.attacks)
     defenses = _defenses(config.defenses)
     grid.references = [defense.spec for defense in defenses if defense.reference]
-    for dataset, backbone, loss, defense, seed in product(datasets, backbones, losses, defenses, config.seeds):
+    for dataset, backbone, loss, defense, seed in product(
+        datasets, backbones, losses, defenses, config.seeds
+    ):
         if config.norm not in dataset.headline_eps:
-            raise UsageError(f"The data set '{dataset.spec}' has no headline eps for {config.norm}; give --eps.")
+            raise UsageError(
+                f"The data set '{dataset.spec}' has no headline eps for {config.norm}; give --eps."
+            )
         key = ModelKey(
             dataset=dataset.spec, backbone=backbone.spec, loss=loss.spec, defense=defense.spec, seed=seed
         )
@@ -148,7 +156,9 @@ def build_grid(config: Configuration, cache: Path) -> Grid:
         other = [round(headline * factor, 10) for factor in config.curve.factors]
         attacks = [(CLEAN, CLEAN, 0.0, "clean")]
         attacks += [(attack, config.norm, eps, "suite") for eps in budgets for attack in suite]
-        attacks += [(attack, config.norm, eps, "curve") for eps in other if eps not in budgets for attack in curve]
+        attacks += [
+            (attack, config.norm, eps, "curve") for eps in other if eps not in budgets for attack in curve
+        ]
         for attack, norm, eps, role in attacks:
             grid.attacks.append(_attack_job(training, attack, norm, eps, scenarios, config))
             grid.roles.append(role)

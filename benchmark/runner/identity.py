@@ -11,7 +11,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -35,12 +35,12 @@ def _neighbours(module: ModuleType) -> set[str]:
     return names & set(sys.modules)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _source(name: str) -> str:
     return inspect.getsource(sys.modules[name])
 
 
-@lru_cache(maxsize=None)
+@cache
 def _source_digest(start: frozenset[str]) -> str:
     seen: set[str] = set()
     waiting = set(start)

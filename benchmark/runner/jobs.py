@@ -139,7 +139,9 @@ def load_trained(job: TrainJob, place: Place, store: Store) -> tuple[Embedder, i
         load_model(model, str(path))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).split("\n", 1)[0]
-        raise CheckpointError(f"The checkpoint {path} cannot be used ({reason}); delete it and run again.") from None
+        raise CheckpointError(
+            f"The checkpoint {path} cannot be used ({reason}); delete it and run again."
+        ) from None
     return model.to(place.device).eval().requires_grad_(False), unit
 
 
@@ -179,13 +181,19 @@ def _attack(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRecord
 
 
 def _cell_key(job: AttackJob, scenario: str) -> CellKey:
-    return CellKey(**job.model.key.model_dump(), scenario=scenario, attack=job.attack, norm=job.norm, eps=job.eps)
+    return CellKey(
+        **job.model.key.model_dump(), scenario=scenario, attack=job.attack, norm=job.norm, eps=job.eps
+    )
 
 
 def fail_training(job: TrainJob, reason: str, place: Place) -> str:
     """Writes the record of a training that failed."""
     record = ModelRecord(
-        id=job.id, key=job.key, status="failed", reason=reason, provenance=provenance(place.device, place.commit)
+        id=job.id,
+        key=job.key,
+        status="failed",
+        reason=reason,
+        provenance=provenance(place.device, place.commit),
     )
     Store(place.output).save_model(record)
     return reason
@@ -208,7 +216,7 @@ def fail_cells(job: AttackJob, reason: str, place: Place, status: Any = "failed"
 
 
 def _explain(error: Exception, job_id: str, store: Store) -> str:
-    """One line about an error; for one that nobody foresaw, with the traceback in a file beside the records."""
+    """One line about an error; the traceback of one that nobody foresaw goes to a file beside the records."""
     if isinstance(error, BenchmarkError):
         return str(error)
     log = store.root / "logs" / f"{job_id}.txt"

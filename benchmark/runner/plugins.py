@@ -47,7 +47,9 @@ def _check_defense(cls: type[Defense]) -> None:
         wanted = list(inspect.signature(getattr(Defense, method)).parameters)
         given = list(inspect.signature(getattr(cls, method)).parameters)
         if len(given) != len(wanted):
-            raise UsageError(f"{cls.__name__}.{method} takes ({', '.join(given)}), not ({', '.join(wanted)}).")
+            raise UsageError(
+                f"{cls.__name__}.{method} takes ({', '.join(given)}), not ({', '.join(wanted)})."
+            )
 
 
 def load_plugin(path: Path) -> list[type[Parameters]]:

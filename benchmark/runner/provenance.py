@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 import subprocess
 from datetime import datetime, timezone
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -40,7 +40,7 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-@lru_cache(maxsize=None)
+@cache
 def commit() -> str:
     """The source commit, with "-dirty" when source files have changed since; "unknown" outside a checkout."""
     head = _git("rev-parse", "--short=12", "HEAD")
@@ -49,18 +49,12 @@ def commit() -> str:
     return f"{head}-dirty" if _git("status", "--porcelain", "--", *_SOURCE) else head
 
 
-@lru_cache(maxsize=None)
+@cache
 def _packages() -> tuple[tuple[str, str], ...]:
-    found = [("python", platform.python_version())]
-    for name in _PACKAGES:
-        try:
-            found.append((name, version(name)))
-        except PackageNotFoundError:
-            continue
-    return tuple(found)
+    return ("python", platform.python_version()), *((name, version(name)) for name in _PACKAGES)
 
 
-@lru_cache(maxsize=None)
+@cache
 def hardware(device: str) -> str:
     """The GPU's or the processor's name."""
     if device.startswith("cuda"):

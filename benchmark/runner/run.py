@@ -96,7 +96,9 @@ def manifest(grid: Grid, config: Configuration, command: str, place: Place) -> R
     )
 
 
-def run(grid: Grid, config: Configuration, store: Store, place: Place, command: str, shown: bool) -> Counter[str]:
+def run(
+    grid: Grid, config: Configuration, store: Store, place: Place, command: str, shown: bool
+) -> Counter[str]:
     """Computes what is missing of a grid.
 
     Args:

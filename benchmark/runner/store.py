@@ -89,7 +89,9 @@ class Store:
 
     @staticmethod
     def _write(path: Path, record: BaseModel) -> None:
-        write_atomically(path, lambda temporary: temporary.write_text(record.model_dump_json(), encoding="utf-8"))
+        write_atomically(
+            path, lambda temporary: temporary.write_text(record.model_dump_json(), encoding="utf-8")
+        )
 
     def model(self, model_id: str) -> ModelRecord | None:
         """The record of a training, or None."""

@@ -51,7 +51,12 @@ class TrainingAttack:
         self.scale = 1.0
 
     def __call__(
-        self, objective: Callable[[Tensor], Tensor], images: Tensor, model: nn.Module, *, start: str = "uniform"
+        self,
+        objective: Callable[[Tensor], Tensor],
+        images: Tensor,
+        model: nn.Module,
+        *,
+        start: str = "uniform",
     ) -> Tensor:
         """Adversarial images, detached; see `defenses.base.InnerMaximiser`."""
         eps = self.eps * self.scale

@@ -40,14 +40,16 @@ class Trained:
     curve: list[float] = field(default_factory=list)
 
 
-def _optimiser(model: nn.Module, recipe: Recipe, steps: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+def _optimiser(
+    model: nn.Module, recipe: Recipe, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     proxies = [p for module in model.modules() if isinstance(module, Criterion) for p in module.parameters()]
     known = set(map(id, proxies))
     weights = [p for p in model.parameters() if id(p) not in known]
     rates = [recipe.lr, recipe.lr * recipe.proxy_lr_scale]
     groups = [{"params": ps, "lr": rate} for ps, rate in zip((weights, proxies), rates, strict=True) if ps]
     optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
-    highest = [group["lr"] for group in groups]
+    highest = [rate for ps, rate in zip((weights, proxies), rates, strict=True) if ps]
     return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, highest, total_steps=max(2, steps))
 
 

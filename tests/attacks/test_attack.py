@@ -64,9 +64,8 @@ def test_images_of_another_shape_are_caught(linear, make_problem):
             returning(images).run(problem)
 
 
-def test_the_bad_attacks_are_not_registered():
-    assert ATTACKS.names() == ["noise", "fgsm", "pgd", "pgd_decay"]
-    assert OBJECTIVES.names() == ["centroid_ce", "neighbour", "own", "pool", "scatter", "shift"]
+def test_defining_an_attack_does_not_register_it():
+    assert "bad" not in ATTACKS.names()
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def test_parts_name_the_objective_too():
     assert attack.parts() == [attack, OBJECTIVES.build("pool[neighbours=5]")]
 
 
-def test_the_outcome_of_the_model_is_untouched(trained, make_problem):
+def test_the_clean_images_are_left_as_they_were(trained, make_problem):
     problem = make_problem(trained)
     images = problem.images.clone()
     ATTACKS.build("pgd[objective=own,steps=2]").run(problem)

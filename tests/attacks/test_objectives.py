@@ -14,7 +14,9 @@ EVERY = torch.arange(len(LABELS))
 
 
 def problem_of(clean, labels=LABELS):
-    problem = Problem(Embedder(), torch.zeros(len(labels), 1, 1, 1), labels, torch.arange(len(labels)), "linf", 0.1)
+    problem = Problem(
+        Embedder(), torch.zeros(len(labels), 1, 1, 1), labels, torch.arange(len(labels)), "linf", 0.1
+    )
     problem.clean = F.normalize(clean)
     return problem
 
@@ -79,7 +81,11 @@ def test_centroid_ce(problem, moved):
 
 
 def neighbour_by_hand(problem, z, i):
-    others = [(float(z @ c), int(y)) for j, (c, y) in enumerate(zip(problem.clean, problem.labels, strict=True)) if j != i]
+    others = [
+        (float(z @ c), int(y))
+        for j, (c, y) in enumerate(zip(problem.clean, problem.labels, strict=True))
+        if j != i
+    ]
     own = int(problem.labels[i])
     negative = max(s for s, y in others if y != own)
     positive = max((s for s, y in others if y == own), default=-2.0)
@@ -106,7 +112,7 @@ def test_neighbour_of_an_image_alone_in_its_class_is_finite_and_pulls_to_the_neg
     score = OBJECTIVES.build("neighbour").bind(problem)
     z = moved[9:].clone().requires_grad_(True)
     value = score(z, torch.tensor([9]))
-    assert 1 <= float(value) <= 3
+    assert 1 <= value.item() <= 3
     (gradient,) = torch.autograd.grad(value.sum(), z)
     nearest = (problem.clean[:9] @ moved[9]).argmax()
     torch.testing.assert_close(gradient[0], problem.clean[nearest])
@@ -123,7 +129,9 @@ def test_neighbour_is_positive_exactly_where_recall_fails(problem, moved):
 
 def pool_by_hand(bank, labels, z, i, neighbours):
     own = [float(z @ b) for j, b in enumerate(bank) if labels[j] == labels[i] and j != i]
-    others = sorted((float(z @ b) for j, b in enumerate(bank) if labels[j] != labels[i]), reverse=True)[:neighbours]
+    others = sorted((float(z @ b) for j, b in enumerate(bank) if labels[j] != labels[i]), reverse=True)[
+        :neighbours
+    ]
     return sum(others) / len(others) - (sum(own) / len(own) if own else 0.0)
 
 

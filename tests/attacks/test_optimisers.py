@@ -39,7 +39,9 @@ EVERY_PAIR += [(name, "none") for name in ATTACKS.names() if name not in CLIMBER
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize(("name", "objective"), EVERY_PAIR)
 @settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(eps=st.sampled_from([1e-4, 8 / 255, 0.3, 3.0]), seed=st.integers(0, 99), step=st.sampled_from([None, 4.0]))
+@given(
+    eps=st.sampled_from([1e-4, 8 / 255, 0.3, 3.0]), seed=st.integers(0, 99), step=st.sampled_from([None, 4.0])
+)
 def test_every_attack_keeps_the_ball_and_the_range(trained, pool, name, objective, norm, eps, seed, step):
     # Many pixels at the ends of the range, images that are equal, a class of one image.
     images = (2 * pool.images - 0.5).clamp(0, 1)
@@ -365,7 +367,9 @@ class Broken(Embedder):
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("objective", ["own", "pool"])
 @pytest.mark.parametrize("name", CLIMBERS)
-def test_a_gradient_that_is_not_a_number_does_not_pass_for_robustness(trained, make_problem, name, objective, norm):
+def test_a_gradient_that_is_not_a_number_does_not_pass_for_robustness(
+    trained, make_problem, name, objective, norm
+):
     with pytest.raises(AttackError, match="not a number"):
         attack_on(name, objective).run(make_problem(Broken(trained), norm=norm))
 

@@ -2,7 +2,14 @@ import pickle
 
 import pytest
 
-from benchmark.core.errors import AttackError, BenchmarkError, CheckpointError, TrainingError, UsageError, unknown_name
+from benchmark.core.errors import (
+    AttackError,
+    BenchmarkError,
+    CheckpointError,
+    TrainingError,
+    UsageError,
+    unknown_name,
+)
 
 
 def test_unknown_name_lists_the_valid_names_in_order():

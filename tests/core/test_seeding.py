@@ -11,7 +11,7 @@ from benchmark.core.seeding import derive_seed, noise_per_image, seed_everything
 
 def test_a_seed_is_the_same_for_ever():
     # Pinned: a change of this value changes every random start of every record.
-    assert derive_seed("model", 0, 0.1) == 0
+    assert derive_seed("model", 0, 0.1) == 5374972464759215996
 
 
 def test_a_seed_depends_on_every_part_and_on_their_order():
@@ -27,7 +27,10 @@ def test_seed_everything_seeds_all_three():
         draws.append((random.random(), np.random.rand(), float(torch.rand(()))))
     assert draws[0] == draws[1]
     seed_everything("job", 4)
-    assert all(a != b for a, b in zip(draws[0], (random.random(), np.random.rand(), float(torch.rand(()))), strict=True))
+    assert all(
+        a != b
+        for a, b in zip(draws[0], (random.random(), np.random.rand(), float(torch.rand(()))), strict=True)
+    )
 
 
 @given(st.permutations(range(8)), st.integers(1, 8), st.booleans())

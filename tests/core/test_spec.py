@@ -60,17 +60,41 @@ def test_nested_brackets():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[a=1]", "1st", "a[", "a]", "a[x=1", "a[x=1]]", "a[x]", "a[=1]", "a[x=]", "a[x=1,x=2]", "a[x=1]b", "a b"]
+    [
+        "",
+        "[a=1]",
+        "1st",
+        "a[",
+        "a]",
+        "a[x=1",
+        "a[x=1]]",
+        "a[x]",
+        "a[=1]",
+        "a[x=]",
+        "a[x=1,x=2]",
+        "a[x=1]b",
+        "a b",
+    ]
     + ["a[x=1][y=2]", "a[x=[1]", "a!"],
 )
 def test_a_bad_spec_is_refused_and_named(text):
     with pytest.raises(UsageError) as caught:
         parse_spec(text)
     assert len(str(caught.value).splitlines()) == 1
-    assert text in str(caught.value) or text[2:-1] in str(caught.value)  # all of it, or what is in the brackets
+    assert text in str(caught.value) or text[2:-1] in str(
+        caught.value
+    )  # all of it, or what is in the brackets
 
 
 def test_values_are_written_as_they_are_read():
     values = [True, None, 2.0, 8 / 255, 1e-6, 3, "leave_one_out"]
-    assert [format_value(v) for v in values] == ["true", "none", "2", "0.0313725", "1e-06", "3", "leave_one_out"]
+    assert [format_value(v) for v in values] == [
+        "true",
+        "none",
+        "2",
+        "0.0313725",
+        "1e-06",
+        "3",
+        "leave_one_out",
+    ]
     assert format_spec("a", {}) == "a"

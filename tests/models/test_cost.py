@@ -15,7 +15,9 @@ def counter_of(model, member):
 
 
 def test_flops_of_a_hand_counted_network():
-    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 64, 10))
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 64, 10)
+    )
     assert count_flops(network, SHAPE) == 2 * (64 * 4 * 9 + 4 * 64 * 10)
 
 
@@ -102,4 +104,6 @@ def test_nothing_is_counted_outside_the_block(make_member):
 
 def test_flops_of_a_backbone_grow_with_the_image():
     backbone = BACKBONES.build("smallconv[width=0.25]")
-    assert count_flops(backbone.build((1, 16, 16)), (1, 16, 16)) > 3 * count_flops(backbone.build(SHAPE), SHAPE)
+    assert count_flops(backbone.build((1, 16, 16)), (1, 16, 16)) > 3 * count_flops(
+        backbone.build(SHAPE), SHAPE
+    )

@@ -1,6 +1,10 @@
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for fake_run, which these tests share
+
 from fake_run import FakeRun
 
 from benchmark.report import write_report

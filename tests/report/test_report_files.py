@@ -134,7 +134,7 @@ def test_nothing_run_yet_still_gives_a_page(tmp_path):
 
 
 def test_a_folder_without_a_run_is_a_usage_error(tmp_path):
-    with pytest.raises(UsageError, match="no finished or begun run"):
+    with pytest.raises(UsageError, match="Run the benchmark there first"):
         write_report(tmp_path)
 
 

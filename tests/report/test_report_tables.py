@@ -5,6 +5,7 @@ from fake_run import CLUSTERING, NEIGHBOUR, NOISE, OWN, RETRIEVAL, FakeRun
 
 from benchmark.report.frames import CELL_COLUMNS, LEADERBOARD_COLUMNS, cells_frame, leaderboard_frame
 from benchmark.report.outcomes import Run
+from benchmark.report.tables import collect
 from benchmark.runner.store import Store
 
 EXPECTED_LEADERBOARD = (
@@ -70,7 +71,7 @@ def test_worst_ami_takes_all_attacks_at_all_smaller_budgets(tables_of):
                 assert getattr(figures, f"worst_{metric}") == pytest.approx(least)
 
 
-def test_a_smaller_budget_can_set_the_worst_ami(tables_of, tmp_path):
+def test_a_smaller_budget_can_set_the_worst_ami(tmp_path):
     fake = FakeRun(weakness={"pgd_at": 0.3}, references=(), seeds=(0,))
     manifest = fake.write(tmp_path / "run")
     store = Store(tmp_path / "run")
@@ -80,8 +81,6 @@ def test_a_smaller_budget_can_set_the_worst_ami(tables_of, tmp_path):
             figure = 0.05 if ref.key.eps == 0.05 else 0.01
             changed = record.model_copy(update={"metrics": {**record.metrics, "ami": figure}})
             store.save_cell(changed, store.arrays(ref.id))
-    from benchmark.report.tables import collect
-
     (table,) = collect(Run(store))
     (figures,) = table.rows[0].seeds
     assert figures.worst_ami == 0.05
@@ -89,7 +88,7 @@ def test_a_smaller_budget_can_set_the_worst_ami(tables_of, tmp_path):
 
 
 def test_smaller_budgets_of_the_suite_count_too_and_each_has_its_table(tables_of):
-    run, tables = tables_of(FakeRun(eps=(0.05, 0.1), curve={}, curve_eps=()))
+    _, tables = tables_of(FakeRun(eps=(0.05, 0.1), curve={}, curve_eps=()))
     assert [table.key.eps for table in tables] == [0.05, 0.1]
     small, large = (row_of(table, "pgd_at") for table in tables)
     assert small.mean("worst_ami") >= large.mean("worst_ami")
@@ -165,7 +164,7 @@ def test_attacks_that_all_failed_leave_the_worst_case_empty(tables_of):
 
 
 @pytest.mark.parametrize("part", ["cells", "arrays"])
-def test_damaged_files_are_not_trusted(tables_of, tmp_path, part):
+def test_damaged_files_are_not_trusted(tmp_path, part):
     fake = FakeRun()
     manifest = fake.write(tmp_path / "run")
     ref = next(r for r in manifest.cells if r.key.defense == "pgd_at" and r.key.attack == NEIGHBOUR)

@@ -53,7 +53,9 @@ def test_a_change_that_matters_changes_identities(tmp_path, change):
 
 
 def test_another_scenario_leaves_the_first_as_it_is(tmp_path):
-    assert ids(grid(tmp_path, scenarios="clustering")) < ids(grid(tmp_path, scenarios="clustering,retrieval-query"))
+    assert ids(grid(tmp_path, scenarios="clustering")) < ids(
+        grid(tmp_path, scenarios="clustering,retrieval-query")
+    )
 
 
 def test_one_attack_serves_both_scenarios(tmp_path):

@@ -66,7 +66,16 @@ def test_figures_do_not_depend_on_workers_or_on_what_else_ran(tiny, tmp_path):
 
 def test_a_killed_run_goes_on_where_it_stopped(tiny, tmp_path):
     output = tmp_path / "out"
-    arguments = ["--config", str(tiny), "--output", str(output), "--workers", "1", "--defenses", "vanilla,mixup"]
+    arguments = [
+        "--config",
+        str(tiny),
+        "--output",
+        str(output),
+        "--workers",
+        "1",
+        "--defenses",
+        "vanilla,mixup",
+    ]
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "run_benchmark.py"), *arguments],
         stdout=subprocess.DEVNULL,

@@ -11,9 +11,24 @@ from benchmark.runner.store import Store, write_atomically
 
 def record(**changes) -> CellRecord:
     key = CellKey(
-        dataset="d", backbone="b", loss="l", defense="v", seed=0, scenario="clustering", attack="a", norm="linf", eps=0.1
+        dataset="d",
+        backbone="b",
+        loss="l",
+        defense="v",
+        seed=0,
+        scenario="clustering",
+        attack="a",
+        norm="linf",
+        eps=0.1,
     )
-    values = {"id": "x", "model_id": "m", "key": key, "status": "done", "provenance": provenance("cpu"), **changes}
+    values = {
+        "id": "x",
+        "model_id": "m",
+        "key": key,
+        "status": "done",
+        "provenance": provenance("cpu"),
+        **changes,
+    }
     return CellRecord(**values)
 
 

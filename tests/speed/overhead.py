@@ -1,0 +1,89 @@
+"""How much slower attacks and training steps are than the passes they are made of.
+
+    python tests/speed/overhead.py
+
+Each line is a ratio within one run: time of the thing over time of the same number of bare forward and
+backward passes of the same model on the same images. 1.0 is the floor.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+from attacks import ATTACKS, OBJECTIVES, Problem
+from benchmark.data.base import ImageSet
+from benchmark.losses import LOSSES
+from benchmark.models import BACKBONES, Ensemble, Member, count_flops
+from benchmark.training import Recipe, train
+from defenses import DEFENSES
+
+SHAPE = (1, 28, 28)
+CLASSES, IMAGES, STEPS, BATCH = 68, 1360, 5, 256
+
+
+def best_of(work: Callable[[], object], turns: int = 5) -> float:
+    """Shortest of several times, in seconds: the one that other processes disturbed least."""
+    times = []
+    for _ in range(turns):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def main() -> None:
+    """Measures and writes one line each."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    backbone, loss = BACKBONES.build("smallconv"), LOSSES.build("proxy_anchor")
+
+    def make_member() -> Member:
+        return Member(backbone.build(SHAPE), loss.build(CLASSES, backbone.dim))
+
+    images = torch.rand(IMAGES, *SHAPE)
+    labels = torch.arange(IMAGES) % CLASSES
+    data = ImageSet(images, labels, torch.arange(IMAGES))
+
+    for name, model in (
+        ("one member", make_member()),
+        ("three members", Ensemble([make_member() for _ in range(3)])),
+    ):
+        model = model.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+
+        def bare(model: torch.nn.Module = model) -> None:
+            for _ in range(STEPS):
+                for batch in images.split(BATCH):
+                    pixels = batch.detach().requires_grad_(True)
+                    torch.autograd.grad(model(pixels).sum(), pixels)
+
+        floor = best_of(bare)
+        for objective in OBJECTIVES.names():
+            attack = ATTACKS.build(f"pgd_decay[objective={objective},steps={STEPS}]")
+            problem = Problem(model, images, labels, data.ids, "linf", 0.1, batch_size=BATCH)
+            took = best_of(lambda attack=attack, problem=problem: attack.run(problem), 3)
+            sys.stdout.write(f"{name:<14} {STEPS} steps of {objective:<12} {took / floor:5.2f}\n")
+
+    unit = count_flops(make_member(), SHAPE)
+    recipe = Recipe(epochs=1)
+    member = make_member().to(memory_format=torch.channels_last).train()
+
+    def bare_epoch() -> None:
+        for index in torch.arange(IMAGES // recipe.batch_size * recipe.batch_size).split(recipe.batch_size):
+            member.zero_grad()
+            member(images[index]).sum().backward()
+
+    floor = best_of(bare_epoch) / 3  # one unit of cost for each image of the epoch
+    for name in DEFENSES.names():
+        defense = DEFENSES.build(name)
+        model = defense.build(make_member, labels).to(memory_format=torch.channels_last)
+        if not any(True for _ in model.parameters()):
+            continue
+        trained = train(defense, model, data, recipe, 0.1, unit)
+        ratio = trained.seconds / (floor * trained.relative_cost * 3)
+        sys.stdout.write(f"{'training':<14} an epoch of {name:<18} {ratio:5.2f}\n")
+
+
+if __name__ == "__main__":
+    main()
