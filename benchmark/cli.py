@@ -19,7 +19,7 @@ EXAMPLES = """examples:
       does everything work? under a minute
   python run_benchmark.py --defenses "pgd_at[epochs_scale=3],eat[members=5,transfer=peers]" --seeds 0 1 2
       two variants, three seeds each; every variant is a row of its own
-  python run_benchmark.py --defenses vanilla,pgd_at --attacks "pgd[objective=own,steps=50],standard" --eps 8/255
+  python run_benchmark.py --defenses pgd_at --attacks "pgd[objective=own,steps=50],standard" --eps 8/255
       other attacks and budgets
   python run_benchmark.py --plugin my_defense.py --defenses all,my_defense
       your own defense beside the others (docs/adding_a_defense.md)
