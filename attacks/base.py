@@ -48,9 +48,7 @@ class Attack(Parameters):
         """
         outcome = self.perturb(problem)
         if outcome.images.shape != problem.images.shape:
-            raise AttackError(
-                f"{self.spec} changed the shape of the images to {tuple(outcome.images.shape)}."
-            )
+            raise AttackError(f"{self.spec} gave images of another shape: {tuple(outcome.images.shape)}.")
         delta = (outcome.images - problem.images).flatten(1)
         size = delta.abs().amax(1) if problem.norm == "linf" else delta.norm(dim=1)
         # An L2 norm sums rounding over the pixels, hence the factor.

@@ -48,9 +48,8 @@ def steepest(gradient: Tensor, norm: str) -> Tensor:
     if norm == "linf":
         return gradient.sign()
     largest = _per_image(gradient.flatten(1).abs().amax(1), gradient)
-    scaled = gradient / largest.clamp_min(
-        torch.finfo(gradient.dtype).tiny
-    )  # or the squares of small ones vanish
+    # Scaled first, or the squares of small gradients would vanish, and the step with them.
+    scaled = gradient / largest.clamp_min(torch.finfo(gradient.dtype).tiny)
     return scaled / _l2(scaled).clamp_min(1e-12)
 
 

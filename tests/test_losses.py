@@ -41,7 +41,7 @@ def test_proxy_anchor_is_equation_4(embeddings, alpha, delta):
             pull += math.log(1 + sum(math.exp(-alpha * (s - delta)) for s in towards))
         push += math.log(1 + sum(math.exp(alpha * (s + delta)) for s in away))
     expected = pull / with_positives + push / CLASSES
-    assert float(criterion(embeddings, LABELS)) == pytest.approx(expected, rel=1e-5)
+    assert criterion(embeddings, LABELS).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_normalized_softmax_is_cross_entropy_of_scaled_cosines(embeddings):
@@ -51,7 +51,7 @@ def test_normalized_softmax_is_cross_entropy_of_scaled_cosines(embeddings):
     for x, y in zip(embeddings, LABELS, strict=True):
         logits = [cosine(x, w) / 0.2 for w in weights]
         total += math.log(sum(map(math.exp, logits))) - logits[y]
-    assert float(criterion(embeddings, LABELS)) == pytest.approx(total / len(LABELS), rel=1e-5)
+    assert criterion(embeddings, LABELS).item() == pytest.approx(total / len(LABELS), rel=1e-5)
 
 
 def test_multi_similarity_is_equation_15(embeddings):
@@ -61,7 +61,7 @@ def test_multi_similarity_is_equation_15(embeddings):
         others = [(cosine(x, z), LABELS[i] == LABELS[j]) for j, z in enumerate(embeddings) if j != i]
         total += math.log(1 + sum(math.exp(-3 * (s - 0.4)) for s, same in others if same)) / 3
         total += math.log(1 + sum(math.exp(10 * (s - 0.4)) for s, same in others if not same)) / 10
-    assert float(criterion(embeddings, LABELS)) == pytest.approx(total / len(LABELS), rel=1e-5)
+    assert criterion(embeddings, LABELS).item() == pytest.approx(total / len(LABELS), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name, cls in LOSSES.items() if cls.has_proxies])
@@ -75,7 +75,7 @@ def test_class_cosines_by_hand(name, embeddings):
 
 @pytest.mark.parametrize("name", LOSSES.names())
 def test_a_class_is_where_its_loss_draws_it(name):
-    """Descending the loss raises the cosine to one's own class: the columns are in the order of the labels."""
+    """Descending the loss raises the cosine to one's own class: columns are in the order of the labels."""
     criterion = LOSSES.build(name).build(CLASSES, CLASSES)
     assert LOSSES.get(name).has_proxies == any(True for _ in criterion.parameters())
     if not LOSSES.get(name).has_proxies:

@@ -43,9 +43,7 @@ def score_and_gradient(
     values = score(embeddings, index.repeat(problem.passes)).view(problem.passes, -1).mean(0)
     (gradient,) = torch.autograd.grad(values.sum(), images)
     if not torch.isfinite(gradient).all():
-        raise AttackError(
-            "The model's gradient is not a number, so that an attack by gradient means nothing."
-        )
+        raise AttackError("The model's gradient is not a number; no attack by gradient can judge it.")
     mean = embeddings.detach().view(problem.passes, len(index), -1).mean(0)
     return values.detach(), gradient, mean
 

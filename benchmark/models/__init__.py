@@ -5,7 +5,6 @@ from benchmark.models.cost import PassCounter, count_flops
 from benchmark.models.ensemble import Ensemble
 from benchmark.models.member import Member
 from benchmark.models.smallconv import SmallConv
-from benchmark.models.timm_backbone import TimmBackbone
 
 __all__ = [
     "BACKBONES",
@@ -15,6 +14,5 @@ __all__ = [
     "Member",
     "PassCounter",
     "SmallConv",
-    "TimmBackbone",
     "count_flops",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import product
 from math import isnan
 
 import numpy as np
@@ -40,16 +41,16 @@ def eps_curves(run: Run, table: Table, looks: dict[str, Look]) -> Figure | None:
         return None
     metrics = [metric for _, metric, _ in PANELS if any(key[0] == metric for key in panels)]
     attacks = sorted({attack for _, attack in panels})
-    figure = new_figure(2.6 + 3.7 * len(attacks), 1.7 + 2.7 * len(metrics))
-    grid = figure.subplots(len(metrics), len(attacks), squeeze=False, sharex=True)
-    for i, metric in enumerate(metrics):
-        for j, attack in enumerate(attacks):
-            if (metric, attack) in panels:
-                _draw(grid[i, j], panels[metric, attack], table, looks)
-                grid[i, j].set_title(wrapped(attack, 40), fontsize=9.5, loc="left")
-                grid[i, j].set_ylabel(METRICS[metric])
-            else:
-                grid[i, j].set_visible(False)
+    down, across = (len(metrics), len(attacks)) if len(attacks) > 1 else (1, len(metrics))
+    figure = new_figure(2.6 + 3.7 * across, 1.9 + 2.7 * down)
+    grid = figure.subplots(down, across, squeeze=False, sharex=True)
+    for axes, (metric, attack) in zip(grid.flat, product(metrics, attacks), strict=True):
+        if (metric, attack) not in panels:
+            axes.set_visible(False)
+            continue
+        _draw(axes, panels[metric, attack], table, looks)
+        axes.set_title(wrapped(attack, 40), fontsize=9.5, loc="left")
+        axes.set_ylabel(METRICS[metric])
     for axes in grid[-1]:
         axes.set_xlabel(f"{NORMS.get(table.key.norm, table.key.norm)} budget eps", fontsize=9)
     named: dict[str, Artist] = {}

@@ -89,6 +89,8 @@ def new_figure(width: float, height: float) -> Figure:
 def headline(figure: Figure, title: str, note: str) -> None:
     """Puts what is seen above a figure, and under it what it is made of; both wrapped to its width."""
     width = figure.get_figwidth()
+    for name in NORMS.values():
+        title = title.replace(f"{name} ", f"{name}\u00a0")  # a budget stays in one line
     lines = textwrap.fill(title, int(width * TITLE_LETTERS), break_on_hyphens=False)
     figure.suptitle(lines, x=0.01, ha="left", fontsize=12, fontweight="bold")
     lines = textwrap.fill(note, int(width * NOTE_LETTERS), break_on_hyphens=False)

@@ -14,9 +14,9 @@ def fast_ami(labels: np.ndarray, assignments: np.ndarray) -> float:
     """
     _, classes, rows = np.unique(labels, return_inverse=True, return_counts=True)
     _, clusters, columns = np.unique(assignments, return_inverse=True, return_counts=True)
-    if len(rows) == len(columns) == 1:
-        return 1.0
     pairs, shared = np.unique(classes * len(columns) + clusters, return_counts=True)
+    if len(pairs) == len(rows) == len(columns):
+        return 1.0  # each class is one cluster
     i, j = np.divmod(pairs, len(columns))
     n = len(labels)
     mutual = float((shared / n * (np.log(shared * float(n)) - np.log(rows[i] * columns[j]))).sum())

@@ -84,7 +84,7 @@ def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
         axes.scatter(
             chosen[:, 0],
             chosen[:, 1],
-            s=26,
+            s=34,
             color=PALETTE[i % len(PALETTE)],
             marker=MARKERS[i % len(MARKERS)],
             alpha=0.8,

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from multiprocessing.context import BaseContext
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -25,6 +26,15 @@ def _start_worker() -> None:
     # One thread: two such processes are faster than one with two, and sums are taken in one order.
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
+
+
+def _context() -> BaseContext:
+    """Forks workers from a clean process that has imported everything once; spawns them where that cannot be."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmark.runner.jobs"])
+    return context
 
 
 def _fail(job: Job, reason: str, place: Place) -> str:
@@ -63,9 +73,7 @@ def run_jobs(
     # Set for the children, which read them when they import their libraries.
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
-    pool = ProcessPool(
-        max_workers=workers, context=multiprocessing.get_context("spawn"), initializer=_start_worker
-    )
+    pool = ProcessPool(max_workers=workers, context=_context(), initializer=_start_worker)
     try:
         while ready or running:
             while ready and len(running) < workers:

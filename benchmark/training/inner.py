@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.geometry import project
+from benchmark.core.errors import unknown_name
 
 
 @contextmanager
@@ -63,8 +64,10 @@ class TrainingAttack:
         # Drawn on the CPU, so that a GPU's run starts from the same noise.
         if start == "gaussian":
             noise = 0.001 * torch.randn(images.shape)
-        else:
+        elif start == "uniform":
             noise = eps * (2 * torch.rand(images.shape) - 1)
+        else:
+            raise unknown_name("start", start, ("uniform", "gaussian"))
         adversarial = project(images + noise.to(images.device), images, "linf", eps)
         with frozen(model):
             for _ in range(self.steps):

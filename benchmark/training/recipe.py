@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from benchmark.core.parameters import Number, Parameters
@@ -31,7 +33,7 @@ class Recipe(Parameters):
     weight_decay: NonNegativeFloat = 1e-4
     clip: PositiveFloat = 10.0
     shift: NonNegativeInt = 2
-    eps: Number | None = None
+    eps: Annotated[Number, Field(ge=0)] | None = None
     inner_steps: PositiveInt = 3
     inner_step: PositiveFloat = 0.5
     ramp: float = Field(default=0.25, ge=0, le=1)

@@ -114,5 +114,5 @@ def test_random_starts_fill_the_ball_uniformly(norm):
 
 def test_unknown_norm():
     check_norm("l2")
-    with pytest.raises(UsageError, match="Unknown norm 'l1'. Valid: linf, l2"):
+    with pytest.raises(UsageError, match=r"Unknown norm 'l1'\. Valid: linf, l2"):
         check_norm("l1")

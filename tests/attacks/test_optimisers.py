@@ -1,5 +1,6 @@
 import math
 import warnings
+from itertools import pairwise
 
 import pytest
 import torch
@@ -167,7 +168,7 @@ def test_the_best_iterate_is_kept(trained, make_problem, objective):
 @pytest.mark.parametrize("objective", OBJECTIVES.names())
 def test_restarts_never_hurt(trained, make_problem, objective):
     values = [attack_on("pgd", objective, restarts=n).run(make_problem(trained)).objective for n in (1, 2, 4)]
-    for fewer, more in zip(values, values[1:], strict=False):
+    for fewer, more in pairwise(values):
         if OBJECTIVES.get(objective).pooled:
             assert float(more.mean()) >= float(fewer.mean())
         else:

@@ -37,7 +37,7 @@ def test_the_spec_is_canonical():
 
 
 def test_an_unknown_architecture_gets_the_nearest_name():
-    with pytest.raises(UsageError, match="Unknown backbone 'resnet18x'. Did you mean 'resnet18'") as caught:
+    with pytest.raises(UsageError, match=r"Unknown backbone 'resnet18x'\. Did you mean 'resnet18'") as caught:
         BACKBONES.build("resnet18x")
     assert len(str(caught.value).splitlines()) == 1
     assert "smallconv" in str(caught.value)

@@ -36,11 +36,11 @@ def full_report(tmp_path_factory) -> tuple[Path, list[Path]]:
     fake = FakeRun(
         failed_trainings={"trades": "the loss is not a number"},
         failed_attacks={("mixup", "noise"): "the attack left its ball | by far"},
-        missing={("adp", "fgsm[objective=own]")},
+        missing={("vanilla", "fgsm[objective=own]")},
         skipped=["data set cub: not on this machine"],
         descriptions={"pgd_at": "adversarial training (Madry et al. 2018)."},
         commits={"pgd_at": "fedcba9-dirty"},
     )
-    fake.weakness |= {"trades": 0.3, "mixup": 0.9, "adp": 0.92}
+    fake.weakness |= {"trades": 0.3, "mixup": 0.9}
     fake.write(output)
     return output, write_report(output)

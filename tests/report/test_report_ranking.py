@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from fake_run import NEIGHBOUR, NOISE, RETRIEVAL, FakeRun
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_mutual_info_score
 
@@ -11,6 +11,7 @@ from benchmark.report.subsampled_ami import fast_ami
 CLOSE = {"a": 0.30, "b": 0.31, "c": 0.32, "far": 0.95, "pixels": 0.5}
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.integers(2, 120).flatmap(
         lambda n: st.tuples(
