@@ -44,9 +44,12 @@ class Attack(Parameters):
         """Runs the attack and asserts the shape, the ball, the range, and that every pixel is a number.
 
         Raises:
-            AttackError: when one of these does not hold.
+            AttackError: when one of these does not hold, or the clean images were overwritten.
         """
+        version = problem.images._version
         outcome = self.perturb(problem)
+        if problem.images._version != version:
+            raise AttackError(f"{self.spec} changed the clean images in place.")
         if outcome.images.shape != problem.images.shape:
             raise AttackError(f"{self.spec} gave images of another shape: {tuple(outcome.images.shape)}.")
         delta = (outcome.images - problem.images).flatten(1)

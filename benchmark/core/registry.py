@@ -34,7 +34,8 @@ class Registry(Generic[P]):
         """Decorator that registers a class under a name.
 
         Raises:
-            UsageError: when the name is taken by another class, or the class is not of this kind.
+            UsageError: when the name is taken by another class, or the class is not of this kind or has a
+                name already.
         """
 
         def decorate(cls: type[P]) -> type[P]:
@@ -48,6 +49,11 @@ class Registry(Generic[P]):
                 cls.__qualname__,
             ):
                 raise UsageError(f"The {self.kind} name '{name}' is already taken by {taken.__module__}.")
+            # Its name is what its specs say; a second one would rename what is registered under the first.
+            if self._entries.get(cls.name) is cls and cls.name != name:
+                raise UsageError(
+                    f"'{name}' needs a class of its own: this one is the {self.kind} '{cls.name}'."
+                )
             cls.name = name
             self._entries[name] = cls
             return cls

@@ -11,6 +11,9 @@ from benchmark.metrics import KMEANS_SEEDS, cluster, mean_clustering_metrics
 DISPLAYED_CLASSES = 12
 """How many classes' embeddings are kept for pictures; more would not be told apart by colour."""
 
+DISPLAYED_IMAGES = 20
+"""How many images of each of them, the first of the pool; more would hide each other."""
+
 
 @SCENARIOS.register("clustering")
 class Clustering(Scenario):
@@ -26,7 +29,12 @@ class Clustering(Scenario):
         assignments = np.concatenate(
             [cluster(views.attacked(turn), classes, [seed]) for turn, seed in enumerate(KMEANS_SEEDS)]
         )
-        shown = labels < DISPLAYED_CLASSES
+        shown = np.concatenate(
+            [
+                np.flatnonzero(labels == label)[:DISPLAYED_IMAGES]
+                for label in range(min(classes, DISPLAYED_CLASSES))
+            ]
+        )
         arrays: dict[str, np.ndarray] = {
             "assignments": assignments.astype(np.int32),
             "labels": labels.astype(np.int32),

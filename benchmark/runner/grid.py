@@ -48,6 +48,16 @@ class Grid:
         """The models, as the manifest lists them."""
         return [ModelRef(id=job.id, key=job.key) for job in self.trainings]
 
+    def descriptions(self) -> dict[str, str]:
+        """One line about each data set, defense and attack, by its spec."""
+        found: dict[str, str] = {}
+        for cell in self.cells():
+            named = ((DATASETS, cell.key.dataset), (DEFENSES, cell.key.defense), (ATTACKS, cell.key.attack))
+            for registry, text in named:
+                if text != CLEAN and text not in found:
+                    found[text] = registry.get(parse_spec(text).name).summary()
+        return found
+
     def cells(self) -> list[CellRef]:
         """The cells, as the manifest lists them."""
         return [

@@ -63,8 +63,8 @@ def plan(grid: Grid, store: Store) -> Plan:
     for job in grid.attacks:
         todo = {}
         for scenario, cell_id in job.cells.items():
-            record = store.cell(cell_id)
-            if record is not None and (record.status == "done" or job.model.id in grid.refused):
+            refused = job.model.id in grid.refused and store.cell(cell_id) is not None
+            if refused or store.finished(cell_id):
                 cached += 1
             else:
                 todo[scenario] = cell_id
@@ -92,6 +92,7 @@ def manifest(grid: Grid, config: Configuration, command: str, place: Place) -> R
         models=grid.models(),
         cells=grid.cells(),
         skipped=[*grid.skipped, *dict.fromkeys(grid.refused.values())],
+        descriptions=grid.descriptions(),
         provenance=provenance(place.device, place.commit),
     )
 

@@ -101,6 +101,16 @@ class Store:
         """The record of a cell, or None."""
         return self._read(self._record("cells", cell_id), CellRecord)
 
+    def finished(self, cell_id: str) -> CellRecord | None:
+        """The record of a cell that is done and has its arrays, undamaged; else None, and it is made again."""
+        record = self.cell(cell_id)
+        if record is None or record.status != "done":
+            return None
+        try:
+            return record if self.arrays(cell_id) else None
+        except CheckpointError:
+            return None
+
     def save_model(self, record: ModelRecord) -> None:
         """Writes the record of a training; its checkpoint must have been written before."""
         self._write(self._record("models", record.id), record)

@@ -64,6 +64,16 @@ def test_images_of_another_shape_are_caught(linear, make_problem):
             returning(images).run(problem)
 
 
+def test_clean_images_that_are_overwritten_are_noticed(linear, make_problem):
+    class Overwriting(Attack):
+        def perturb(self, problem):
+            problem.images.mul_(0.5)
+            return Outcome(problem.images)
+
+    with pytest.raises(AttackError, match="clean images"):
+        Overwriting().run(make_problem(linear))
+
+
 def test_defining_an_attack_does_not_register_it():
     assert "bad" not in ATTACKS.names()
 

@@ -71,6 +71,16 @@ def test_the_same_class_may_come_again(animals):
     assert animals.get("dog") is again
 
 
+def test_a_class_has_one_name(animals):
+    cat = animals.get("cat")
+    with pytest.raises(UsageError, match="'feline' needs a class of its own: this one is the animal 'cat'"):
+        animals.register("feline")(cat)
+    assert animals.build("cat").spec == "cat"
+    animals.register("feline")(type("Feline", (cat,), {}))
+    assert animals.build("feline").spec == "feline"
+    assert animals.build("cat").spec == "cat"
+
+
 @pytest.mark.parametrize("wrong", [Parameters, int, Animal(), "cat"])
 def test_a_class_of_another_kind_is_refused(animals, wrong):
     with pytest.raises(UsageError, match="'fish' is not a animal: its class must derive from Animal"):

@@ -165,6 +165,17 @@ def test_a_damaged_checkpoint_fails_its_cells_with_advice(tiny, tmp_path):
     assert any("delete it and run again" in " ".join(row) for row in figures(output))
 
 
+def test_what_is_damaged_is_made_again(tiny, tmp_path):
+    output = tmp_path / "out"
+    assert run(tiny, output) == 0
+    whole = figures(output)
+    store = output / "store"
+    next(iter(sorted((store / "arrays").iterdir()))).write_bytes(b"nonsense")
+    next(iter(sorted((store / "cells").iterdir(), reverse=True))).write_text("{")
+    assert run(tiny, output) == 0
+    assert figures(output) == whole
+
+
 def test_a_pairing_that_makes_no_sense_is_skipped_and_said(tiny, tmp_path):
     output = tmp_path / "out"
     assert run(tiny, output, "--defenses", "trades", "--losses", "multi_similarity") == 0
