@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 from typing import Annotated
 
 from pydantic import Field, PositiveInt
@@ -20,6 +21,8 @@ class GradientAttack(Attack):
     Attributes:
         objective: spec of what is maximised.
     """
+
+    always_written: ClassVar[tuple[str, ...]] = ("objective",)
 
     objective: ObjectiveSpec = "centroid_ce"
 

@@ -31,11 +31,14 @@ class Parameters(BaseModel):
 
     Attributes:
         name: the name under which the class is registered.
+        always_written: parameters that stand in the spec string even at their default, because a reader of a
+            table needs them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     name: ClassVar[str] = ""
+    always_written: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def from_spec(cls, spec: Spec) -> Any:
@@ -63,7 +66,7 @@ class Parameters(BaseModel):
             key: getattr(self, key)
             for key, info in type(self).model_fields.items()
             # As written: a value that would be read back as the default is the default.
-            if format_value(getattr(self, key)) != format_value(info.default)
+            if key in self.always_written or format_value(getattr(self, key)) != format_value(info.default)
         }
         return format_spec(self.name, changed)
 
