@@ -22,14 +22,14 @@ class TRADES(Defense):
     p is the softmax over the cosine similarities to the training classes' proxies, divided by a temperature.
 
     Attributes:
-        beta: weight of the robustness term; 6 in the original.
+        beta: weight of the robustness term; 6 in the original, whose loss was cross-entropy.
         temperature: divides the cosines before the softmax. Proxy Anchor's own factor of 32 saturates it.
     """
 
     needs_proxies = True
 
-    beta: NonNegativeFloat = 6.0
-    temperature: PositiveFloat = 0.1
+    beta: NonNegativeFloat = 12.0
+    temperature: PositiveFloat = 0.15
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
         """The clean loss plus beta times the divergence between clean and adversarial predictions."""

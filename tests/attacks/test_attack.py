@@ -81,11 +81,11 @@ def test_defining_an_attack_does_not_register_it():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("pgd[objective=centroid_ce,steps=20]", "pgd"),
+        ("pgd[steps=20]", "pgd[objective=centroid_ce]"),
         ("pgd[steps=5,objective=own]", "pgd[objective=own,steps=5]"),
         ("pgd[objective=pool[neighbours=20]]", "pgd[objective=pool]"),
         ("pgd[objective=pool[ neighbours = 5 ],step=1/4]", "pgd[objective=pool[neighbours=5],step=0.25]"),
-        ("pgd_decay[restarts=2]", "pgd_decay[restarts=2]"),
+        ("pgd_decay[restarts=2]", "pgd_decay[objective=centroid_ce,restarts=2]"),
     ],
 )
 def test_canonical_specs(text, expected):
