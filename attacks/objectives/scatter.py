@@ -21,7 +21,7 @@ class Scatter(Objective):
         spread: over how many nearby centroids the images of one class are dealt.
     """
 
-    spread: PositiveInt = 3
+    spread: PositiveInt = 10
 
     def bind(self, problem: Problem) -> Score:
         """The score for the targets dealt in this problem."""

@@ -21,8 +21,8 @@ def test_the_standard_suite_keeps_one_step_and_the_control():
 def test_each_attack_once_and_in_order():
     texts = ["pgd[steps=20]", "noise", "standard", "pgd", "pgd[objective=centroid_ce]", "pgd[steps=5]"]
     specs = expand(texts)
-    assert specs[:2] == ["pgd", "noise"]
-    assert specs[-1] == "pgd[steps=5]"
+    assert specs[:2] == [ATTACKS.build("pgd").spec, "noise"]
+    assert specs[-1] == ATTACKS.build("pgd[steps=5]").spec
     assert len(set(specs)) == len(specs)
     assert set(expand(["standard"])) <= set(specs)
 

@@ -107,6 +107,15 @@ def test_a_value_that_does_not_fit_gives_one_line(text, parts):
         assert part in message
 
 
+def test_what_is_always_written():
+    class Loud(Thing):
+        name = "loud"
+        always_written = ("mode", "eps")
+
+    assert Loud().spec == "loud[eps=0.0313725,mode=all]"
+    assert Loud(count=5).spec == "loud[count=5,eps=0.0313725,mode=all]"
+
+
 def test_parameters_cannot_be_changed():
     thing = Thing()
     with pytest.raises(ValueError, match="frozen"):

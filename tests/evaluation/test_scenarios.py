@@ -66,6 +66,17 @@ def test_clustering_is_the_mean_over_the_seeds_of_the_attacked_pool(make_views, 
     assert result.metrics != score("clustering", make_views(Counting(), pool.images)).metrics
 
 
+def test_some_images_of_some_classes_are_kept_for_pictures(make_images):
+    data = make_images(classes=13, per_class=22, shape=(1, 8, 8))
+    order = torch.randperm(len(data))
+    views = Views(Counting(), data.images[order], data.images[order], data.labels[order], data.ids[order], 1)
+    arrays = score("clustering", views).arrays
+    labels = views.labels.numpy()
+    rows = np.concatenate([np.flatnonzero(labels == label)[:20] for label in range(12)])
+    assert np.array_equal(arrays["display_labels"], labels[rows])
+    np.testing.assert_allclose(arrays["display"], views.attacked().numpy()[rows], atol=1e-3)
+
+
 def test_retrieval_is_attacked_queries_against_the_clean_gallery(make_views, pool):
     model = Counting()
     views = make_views(model)

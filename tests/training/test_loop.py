@@ -22,7 +22,7 @@ def run(make_member, images):
             defense = DEFENSES.build(defense)
         unit = count_flops(make_member(), data.image_shape)
         torch.manual_seed(seed)
-        model = defense.build(make_member, data.labels)
+        model = defense.build(make_member, data.labels).eval()  # whatever mode it comes in
         return model, train(defense, model, data, recipe, eps, unit, **options)
 
     return go
@@ -59,14 +59,14 @@ def test_the_same_seed_gives_the_same_weights(run, name):
 
 @pytest.mark.parametrize("name", ["vanilla", "pgd_at"])
 def test_the_loss_falls_and_the_model_learns(run, images, name):
-    model, trained = run(name, SHORT.model_copy(update={"epochs": 12, "shift": 0}))
-    assert len(trained.curve) == 12
-    assert trained.curve[-1] < 0.7 * trained.curve[0]
+    model, trained = run(name, SHORT.model_copy(update={"epochs": 16, "lr": 0.02, "shift": 0}), eps=0.05)
+    assert len(trained.curve) == 16
+    assert trained.curve[-1] < 0.6 * trained.curve[0]
     assert trained.seconds > 0
     assert not any(module.training for module in model.modules())
     with torch.no_grad():
         cosines = model.class_cosines(model(images.images))
-    assert float((cosines.argmax(1) == images.labels).double().mean()) > 0.4  # chance is 0.08
+    assert float((cosines.argmax(1) == images.labels).double().mean()) > 0.6  # chance is 0.08
 
 
 # Units an image and step, by hand; vanilla takes 3. The training attack's 3 steps take 6 on one member.
