@@ -47,6 +47,8 @@ class Attack(Parameters):
             AttackError: when one of these does not hold, or the clean images were overwritten.
         """
         version = problem.images._version
+        if problem.num_classes < 2:
+            raise AttackError("The pool has one class; an attack needs another to move images towards.")
         outcome = self.perturb(problem)
         if problem.images._version != version:
             raise AttackError(f"{self.spec} changed the clean images in place.")

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
+from benchmark.core.errors import UsageError
 from benchmark.models import Ensemble, Member
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory
 
@@ -102,6 +103,10 @@ class EAT(Defense):
         ):
             if int(mask.sum()) > 1:  # batch norm cannot train on a single image
                 total = total + member.loss(member(images), batch.labels[mask])
+        if not total.requires_grad:
+            raise UsageError(
+                f"{self.spec}: a batch of {len(batch.labels)} leaves no member two images; raise batch_size."
+            )
         return total
 
     def _adversarial(

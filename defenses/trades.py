@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
-from benchmark.models import Member
+from benchmark.models import Member, frozen
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser
 
 
@@ -41,9 +41,8 @@ class TRADES(Defense):
         def divergence(clean: Tensor, images: Tensor) -> Tensor:
             return F.kl_div(log_probabilities(member(images)), clean, log_target=True, reduction="batchmean")
 
-        member.eval()  # the target of the inner problem is made as the attack sees the model
-        target = log_probabilities(member(batch.images)).detach()
-        member.train()
+        with frozen(member):  # as the attack sees the model
+            target = log_probabilities(member(batch.images)).detach()
         adversarial = attack(
             lambda images: divergence(target, images), batch.images, member, start="gaussian"
         )

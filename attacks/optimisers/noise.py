@@ -11,6 +11,10 @@ from attacks.problem import Problem
 class Noise(Attack):
     """A point drawn uniformly in the ball; the control that every attack must beat."""
 
+    def passes_per_image(self) -> float:
+        """None: it looks at no model."""
+        return 0.0
+
     def perturb(self, problem: Problem) -> Outcome:
         """Draws one point for each image."""
         return Outcome(

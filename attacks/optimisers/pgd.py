@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, PositiveInt
 

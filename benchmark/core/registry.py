@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from benchmark.core.errors import UsageError, unknown_name
 from benchmark.core.parameters import Parameters
-from benchmark.core.spec import parse_spec
+from benchmark.core.spec import Spec, parse_spec
 
 P = TypeVar("P", bound=Parameters)
 
@@ -43,6 +43,8 @@ class Registry(Generic[P]):
                 raise UsageError(
                     f"'{name}' is not a {self.kind}: its class must derive from {self.base.__name__}."
                 )
+            if parse_spec(name) != Spec(name):
+                raise UsageError(f"'{name}' cannot be the name of a {self.kind}: brackets set parameters.")
             taken = self._entries.get(name)
             if taken is not None and (taken.__module__, taken.__qualname__) != (
                 cls.__module__,

@@ -4,6 +4,7 @@ from benchmark.models.backbone import BACKBONES, Backbone, BackboneEmbedder
 from benchmark.models.cost import PassCounter, count_flops
 from benchmark.models.ensemble import Ensemble
 from benchmark.models.member import Member
+from benchmark.models.modes import frozen
 from benchmark.models.smallconv import SmallConv
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "PassCounter",
     "SmallConv",
     "count_flops",
+    "frozen",
 ]

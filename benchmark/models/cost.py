@@ -14,17 +14,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.core.embedder import Embedder
+from benchmark.models.modes import frozen
 
 
 def count_flops(module: nn.Module, image_shape: tuple[int, int, int]) -> int:
     """FLOPs of one forward pass of one image of shape (C, H, W)."""
-    training = [part for part in module.modules() if part.training]
-    module.eval()
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with frozen(module), FlopCounterMode(display=False) as counter:
         module(torch.zeros(1, *image_shape, device=device))
-    for part in training:
-        part.training = True
     return counter.get_total_flops()
 
 

@@ -27,6 +27,15 @@ class Ensemble(Embedder):
         super().__init__()
         self.models = nn.ModuleList(members)
 
+        self.randomised = any(member.randomised for member in members)
+
+    def differentiable(self) -> Embedder:
+        """The ensemble of the members' stand-ins, or itself when none declares one."""
+        stand_ins = [member.differentiable() for member in self.members]
+        if all(stand_in is member for stand_in, member in zip(stand_ins, self.members, strict=True)):
+            return self
+        return Ensemble(cast("Sequence[Member]", stand_ins))
+
     @property
     def members(self) -> Sequence[Member]:
         """The members, in order."""

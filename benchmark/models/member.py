@@ -20,6 +20,7 @@ class Member(Embedder):
         super().__init__()
         self.embedder = embedder
         self.criterion = criterion
+        self.randomised = embedder.randomised
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""

@@ -29,7 +29,7 @@ def _start_worker() -> None:
 
 
 def _context() -> BaseContext:
-    """Forks workers from a clean process that has imported everything once; spawns them where that cannot be."""
+    """Workers are forked from a process that has imported everything once, or spawned where that cannot be."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

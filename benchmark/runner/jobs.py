@@ -160,7 +160,7 @@ def _attack(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRecord
             attacked = outcome.images
             objective = None if outcome.objective is None else float(outcome.objective.mean())
     seconds = time.perf_counter() - started
-    views = Views(model, images, attacked, pool.labels, pool.ids, job.passes)
+    views = Views(model, images, attacked, pool.labels, pool.ids, job.passes, seed=job.model.key.seed)
     results = []
     for scenario, cell_id in job.cells.items():
         score = SCENARIOS.build(scenario).score(views)

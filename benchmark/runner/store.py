@@ -102,7 +102,7 @@ class Store:
         return self._read(self._record("cells", cell_id), CellRecord)
 
     def finished(self, cell_id: str) -> CellRecord | None:
-        """The record of a cell that is done and has its arrays, undamaged; else None, and it is made again."""
+        """The record of a cell that is done and whose arrays are sound; else None, and it is made again."""
         record = self.cell(cell_id)
         if record is None or record.status != "done":
             return None

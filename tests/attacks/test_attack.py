@@ -83,7 +83,7 @@ def test_defining_an_attack_does_not_register_it():
     [
         ("pgd[steps=20]", "pgd[objective=centroid_ce]"),
         ("pgd[steps=5,objective=own]", "pgd[objective=own,steps=5]"),
-        ("pgd[objective=pool[neighbours=20]]", "pgd[objective=pool]"),
+        (f"pgd[objective=pool[neighbours={OBJECTIVES.build('pool').neighbours}]]", "pgd[objective=pool]"),
         ("pgd[objective=pool[ neighbours = 5 ],step=1/4]", "pgd[objective=pool[neighbours=5],step=0.25]"),
         ("pgd_decay[restarts=2]", "pgd_decay[objective=centroid_ce,restarts=2]"),
     ],

@@ -177,7 +177,7 @@ def test_scatter_deals_the_nearest_classes_in_turn(problem, moved, spread):
 def test_scatter_does_not_move_a_class_as_a_block():
     labels = torch.arange(5).repeat_interleave(7)
     problem = problem_of(torch.randn(35, 8), labels)
-    score = OBJECTIVES.build("scatter").bind(problem)
+    score = OBJECTIVES.build("scatter[spread=3]").bind(problem)
     z = torch.zeros(35, 8, requires_grad=True)
     (gradient,) = torch.autograd.grad(score(z, torch.arange(35)).sum(), z)
     directions = gradient + problem.centroids[labels]

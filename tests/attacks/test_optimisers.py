@@ -406,8 +406,8 @@ def test_from_the_same_start_no_image_is_behind_that_of_torchattacks(torchattack
     )
     ours = Ascent(problem, "centroid_ce", [STEP / EPS] * STEPS, restarts=1, start="clean").run()
     assert (ours.objective >= theirs.detach() - 1e-3).all()
-    # Most often the last iterate is the best, and then it is the same one.
-    assert float((ours.objective - theirs.detach()).abs().median()) < 1e-3
+    # Where the last iterate is the best, it is the same one.
+    assert int(((ours.objective - theirs.detach()).abs() < 1e-3).sum()) >= 3
 
 
 def test_from_random_starts_pgd_is_as_strong_as_that_of_torchattacks(torchattacks, trained, make_problem):

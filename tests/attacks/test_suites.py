@@ -19,7 +19,14 @@ def test_the_standard_suite_keeps_one_step_and_the_control():
 
 
 def test_each_attack_once_and_in_order():
-    texts = ["pgd[steps=20]", "noise", "standard", "pgd", "pgd[objective=centroid_ce]", "pgd[steps=5]"]
+    texts = [
+        f"pgd[steps={ATTACKS.build('pgd').steps}]",
+        "noise",
+        "standard",
+        "pgd",
+        "pgd[objective=centroid_ce]",
+        "pgd[steps=5]",
+    ]
     specs = expand(texts)
     assert specs[:2] == [ATTACKS.build("pgd").spec, "noise"]
     assert specs[-1] == ATTACKS.build("pgd[steps=5]").spec

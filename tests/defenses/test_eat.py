@@ -128,7 +128,7 @@ def test_peers_transfer_makes_an_equal_share_on_each_member(build, batch, record
 
 def test_each_share_of_peers_comes_back_to_its_place(build, batch):
     """Whoever made an adversarial image, it keeps its label: the attack here marks what it was made on."""
-    defense, model = build("eat[transfer=peers,split=none]")
+    defense, model = build("eat[members=3,transfer=peers,split=none]")
     order = {member: i for i, member in enumerate(model.members)}
     seen = []
     for member in model.members:

@@ -12,7 +12,7 @@ from benchmark.models import count_flops
 from benchmark.training import Recipe, train
 from defenses import DEFENSES, Defense
 
-SHORT = Recipe(epochs=2, batch_size=32, lr=0.01)
+SHORT = Recipe(epochs=2, batch_size=32, lr=0.01, inner_steps=3, shift=2)
 
 
 @pytest.fixture
@@ -74,13 +74,14 @@ COSTS = {
     "vanilla": 3,
     "pgd_at": 2 * 3 + 3,
     "trades": 1 + 2 * 3 + 2 * 3,  # the target, the attack, the clean and the adversarial batch
-    "adp": 3 * 3,
+    "adp[members=3]": 3 * 3,
     "mixup": 3,
     "random_transforms": 3,
-    "eat": 3 * (2 * 3) + 2 * 3,  # the attack on all members; each image trains two of the three
-    "eat[transfer=self]": 2 * (2 * 3) + 2 * 3,
-    "eat[transfer=peers]": 2 * 3 + 2 * 3,
-    "eat[split=none,members=2]": 2 * (2 * 3) + 2 * 3,
+    # The attack on all three members; each image trains two of them.
+    "eat[members=3,split=leave_one_out,transfer=ensemble]": 3 * (2 * 3) + 2 * 3,
+    "eat[members=3,split=leave_one_out,transfer=self]": 2 * (2 * 3) + 2 * 3,
+    "eat[members=3,split=leave_one_out,transfer=peers]": 2 * 3 + 2 * 3,
+    "eat[members=2,split=none,transfer=ensemble]": 2 * (2 * 3) + 2 * 3,
 }
 
 
@@ -193,7 +194,7 @@ def test_every_parameter_is_in_one_group_at_its_rate(run, monkeypatch):
         return original(given, **options)
 
     monkeypatch.setattr(torch.optim, "AdamW", watch)
-    model, _ = run("eat", SHORT.model_copy(update={"lr": 0.002, "proxy_lr_scale": 50.0}))
+    model, _ = run("eat[members=3]", SHORT.model_copy(update={"lr": 0.002, "proxy_lr_scale": 50.0}))
     weights, proxies = groups[0]
     assert (weights["lr"], proxies["lr"]) == (0.002, pytest.approx(0.1))
     expected = [p for module in model.modules() if isinstance(module, Criterion) for p in module.parameters()]
