@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -18,8 +20,16 @@ Finished = Callable[[Job, str | None], None]
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # else a worker would outlive a run that was killed, until its job is done
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import faiss
     import torch
 
@@ -29,7 +39,7 @@ def _start_worker() -> None:
 
 
 def _context() -> BaseContext:
-    """Workers are forked from a process that has imported everything once, or spawned where that cannot be."""
+    """Forks workers from a process that has imported everything once; spawns where that cannot be."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

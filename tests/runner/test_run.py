@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -64,6 +62,18 @@ def test_figures_do_not_depend_on_workers_or_on_what_else_ran(tiny, tmp_path):
     assert {row for row in figures(tmp_path / "three") if row[3] == "random_transforms"} <= set(beside)
 
 
+def still_running(session: int) -> bool:
+    """Whether a process of the session is left; always False where there is no /proc."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, of_session = path.read_text().rpartition(")")[2].split()[:4]
+        except OSError:  # it has just ended
+            continue
+        if of_session == str(session) and state != "Z":
+            return True
+    return False
+
+
 def test_a_killed_run_goes_on_where_it_stopped(tiny, tmp_path):
     output = tmp_path / "out"
     arguments = [
@@ -86,8 +96,12 @@ def test_a_killed_run_goes_on_where_it_stopped(tiny, tmp_path):
     while not (cells.is_dir() and any(cells.glob("*.json"))) and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # the run alone: its workers must notice
     process.wait()
+    deadline = time.monotonic() + 30
+    while still_running(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not still_running(process.pid)
     kept = {name: changed for name, changed in records(output).items() if ".writing-" not in name}
     assert kept
     assert run(tiny, output, "--defenses", "vanilla,mixup") == 0
