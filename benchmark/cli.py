@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
+    # A negative budget is a bad value, not an unknown option.
+    parser._negative_number_matcher = re.compile(r"-\d")
     what = parser.add_argument_group(
         "what is compared (lists: separated by commas or spaces; name[key=value,...] sets parameters)"
     )
@@ -205,6 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command's arguments; those of the process when not given.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:  # the process is ours: stop as for Ctrl-C, workers included
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         options = vars(build_parser().parse_args(given))
         if options.pop("list", False):
@@ -223,6 +229,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BenchmarkError as error:
         sys.stderr.write(f"error: {error}\n")
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has gone; the interpreter must not stumble over it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        sys.stderr.write(
+            f"error: {error.filename or 'a file'}: {error.strerror or error}. What was done is kept.\n"
+        )
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("Stopped. What was done is kept; the same command goes on from there.\n")

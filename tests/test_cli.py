@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
         (["--defenses", "eat[members=0]"], "members"),
         (["--attacks", "pgd[steps=x]"], "steps"),
         (["--eps", "-0.1"], "negative"),
+        (["--eps", "-8/255"], "negative"),
+        (["--defenses", "al"], "Did you mean 'all'"),
         (["--config", "/not/there.yaml"], "cannot be read"),
         (["--plugin", "/not/there.py"], "no plugin file"),
         (["--defences", "all"], "Unrecognized arguments: --defences"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor
 
@@ -23,7 +24,7 @@ class PoolScore:
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
         """Notes where images, by index in the pool, now are."""
-        self.bank[index] = embeddings.detach()
+        self.bank[index] = F.normalize(embeddings.detach())
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
         """Mean cosine to the nearest attacked images of other classes, less that to the own class."""

@@ -11,6 +11,9 @@ from benchmark.core.spec import Spec, parse_spec
 
 P = TypeVar("P", bound=Parameters)
 
+RESERVED = ("all", "none")
+"""Words of the command line and of the tables."""
+
 
 class Registry(Generic[P]):
     """Names classes of one kind, and builds them from spec strings.
@@ -43,8 +46,8 @@ class Registry(Generic[P]):
                 raise UsageError(
                     f"'{name}' is not a {self.kind}: its class must derive from {self.base.__name__}."
                 )
-            if parse_spec(name) != Spec(name):
-                raise UsageError(f"'{name}' cannot be the name of a {self.kind}: brackets set parameters.")
+            if parse_spec(name) != Spec(name) or name in RESERVED:
+                raise UsageError(f"'{name}' cannot be the name of a {self.kind}: it has another meaning.")
             taken = self._entries.get(name)
             if taken is not None and (taken.__module__, taken.__qualname__) != (
                 cls.__module__,

@@ -84,6 +84,10 @@ class Dataset(Parameters):
         """
         raise NotImplementedError
 
+    def fingerprint(self) -> str:
+        """What the images depend on besides parameters and source: files, versions of what draws them."""
+        return ""
+
     def load(self, cache: Path) -> Split:
         """The split that is trained and tested on: the official one, or the validation split."""
         split = self.read(cache)

@@ -168,12 +168,8 @@ class Glyphs(Dataset):
                 f"The class list {CLASSES_FILE} has {len(letters)} letters, not {self.classes}."
             )
         letters = letters[: self.classes]
-        parameters = {key: getattr(self, key) for key in ("classes", "per_class", "size", "seed")}
-        sources = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (Path(__file__), CLASSES_FILE)]
-        key = fingerprint(parameters, sources, matplotlib.__version__, PIL.__version__)
-        images = cached(cache / f"glyphs-{key}.safetensors", lambda: {"images": self._draw(letters)})[
-            "images"
-        ]
+        file = cache / f"glyphs-{self.fingerprint()}.safetensors"
+        images = cached(file, lambda: {"images": self._draw(letters)})["images"]
 
         labels = torch.arange(self.classes).repeat_interleave(self.per_class)
         numbers = torch.arange(self.per_class).repeat(self.classes)
@@ -184,6 +180,12 @@ class Glyphs(Dataset):
             train=everything.of_classes(torch.arange(half)),
             test=everything.of_classes(torch.arange(half, self.classes)),
         )
+
+    def fingerprint(self) -> str:
+        """A hash of the parameters, the class list, this source, and the versions of what draws letters."""
+        parameters = {key: getattr(self, key) for key in ("classes", "per_class", "size", "seed")}
+        sources = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (Path(__file__), CLASSES_FILE)]
+        return fingerprint(parameters, sources, matplotlib.__version__, PIL.__version__)
 
     def missing(self) -> str | None:
         """Why the data set cannot be drawn on this machine, or None when it can."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.core.embedder import Embedder
+from benchmark.models.member import Member
 from benchmark.models.modes import frozen
 
 
@@ -23,6 +24,11 @@ def count_flops(module: nn.Module, image_shape: tuple[int, int, int]) -> int:
     with frozen(module), FlopCounterMode(display=False) as counter:
         module(torch.zeros(1, *image_shape, device=device))
     return counter.get_total_flops()
+
+
+def _members(embedder: Embedder) -> list[nn.Module]:
+    """Every member within a model, however it is wrapped; a model without any is its own."""
+    return [part for part in embedder.modules() if isinstance(part, Member)] or list(embedder.members)
 
 
 class PassCounter:
@@ -40,7 +46,9 @@ class PassCounter:
     def __init__(self, embedder: Embedder, image_shape: tuple[int, int, int], unit_flops: int) -> None:
         self.forward = 0.0
         self.backward = 0.0
-        self._weights = {member: count_flops(member, image_shape) / unit_flops for member in embedder.members}
+        self._weights = {
+            member: count_flops(member, image_shape) / unit_flops for member in _members(embedder)
+        }
         self._handles: list[Any] = []
 
     @property
@@ -64,7 +72,7 @@ class PassCounter:
             handle.remove()
 
     def _count(self, member: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        units = len(inputs[0]) * self._weights[member]  # type: ignore[index]
+        units = len(inputs[0]) * self._weights[member]
         self.forward += units
         if output.requires_grad:
             trained = any(parameter.requires_grad for parameter in member.parameters())

@@ -17,6 +17,7 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from benchmark.core.errors import UsageError, unknown_name
@@ -98,6 +99,17 @@ class Configuration(_Section):
         ):
             return split_list(value)
         return [value] if isinstance(value, int | float) else value
+
+    @field_validator("plugin", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _within_the_range(self) -> Any:
+        if self.norm == "linf" and max(self.eps or [0.0]) > 1:
+            raise ValueError("eps > 1 in the norm linf: pixels are in [0, 1], so write 8/255, not 8")
+        return self
 
     @field_validator("eps", "seeds")
     @classmethod

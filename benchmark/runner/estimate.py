@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from attacks import ATTACKS
-from benchmark.core.errors import BenchmarkError
 from benchmark.models import PassCounter
 from benchmark.runner.jobs import AttackJob, TrainJob, build_model, load_data
 from benchmark.runner.records import CLEAN
@@ -53,9 +52,7 @@ class Estimator:
         data = load_data(training.key.dataset, self._cache)
         try:
             step, embed, randomised = self._probe(training)
-        except BenchmarkError:
-            step, embed, randomised = 3.0, 1.0, 0
-        except Exception:  # whatever is wrong with the plugin will be told when its job runs
+        except (Exception, SystemExit):  # whatever is wrong with a plugin is told when its job runs
             step, embed, randomised = 3.0, 1.0, 0
         if isinstance(job, TrainJob):
             scale = DEFENSES.build(job.key.defense).epochs_scale

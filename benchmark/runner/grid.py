@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from attacks import ATTACKS, expand
-from benchmark.core.errors import UsageError
+from attacks import ATTACKS, Problem, expand
+from benchmark.core.errors import UsageError, unknown_name
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.core.spec import parse_spec
 from benchmark.data import DATASETS, Dataset
-from benchmark.evaluation import SCENARIOS
+from benchmark.evaluation import SCENARIOS, Views
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
 from benchmark.runner.config import Configuration
-from benchmark.runner.identity import digest, source_digest
-from benchmark.runner.jobs import AttackJob, TrainJob
+from benchmark.runner.identity import digest, function_digest, source_digest
+from benchmark.runner.jobs import AttackJob, TrainJob, build_model, load_trained, make_cells, make_model
 from benchmark.runner.records import CLEAN, CellKey, CellRef, ModelKey, ModelRef
 from benchmark.training import train
 from defenses import DEFENSES, GROUPS, Defense
@@ -97,6 +97,12 @@ def _datasets(texts: list[str], skipped: list[str]) -> list[Dataset]:
     return found
 
 
+def _headline(dataset: Dataset, norm: str, option: str) -> float:
+    if norm not in dataset.headline_eps:
+        raise UsageError(f"The data set '{dataset.spec}' has no headline eps for {norm}; give {option}.")
+    return dataset.headline_eps[norm]
+
+
 def _named(texts: list[str], every: list[str]) -> list[str]:
     return [name for text in texts for name in (every if text == "all" else [text])]
 
@@ -104,6 +110,9 @@ def _named(texts: list[str], every: list[str]) -> list[str]:
 def _defenses(texts: list[str]) -> list[Defense]:
     """The defenses asked for, each once, with the reference rows after them."""
     names = [name for text in texts for name in GROUPS.get(text, (text,))]
+    for name in (parse_spec(text).name for text in names):
+        if name not in DEFENSES.names():
+            raise unknown_name("defense", name, [*DEFENSES.names(), *GROUPS])
     asked = [DEFENSES.build(name) for name in names]
     references = [cls() for _, cls in DEFENSES.items() if cls.reference]
     return list({defense.spec: defense for defense in [*asked, *references]}.values())
@@ -137,21 +146,20 @@ def build_grid(config: Configuration, cache: Path) -> Grid:
     for dataset, backbone, loss, defense, seed in product(
         datasets, backbones, losses, defenses, config.seeds
     ):
-        if config.norm not in dataset.headline_eps:
-            raise UsageError(
-                f"The data set '{dataset.spec}' has no headline eps for {config.norm}; give --eps."
-            )
         key = ModelKey(
             dataset=dataset.spec, backbone=backbone.spec, loss=loss.spec, defense=defense.spec, seed=seed
         )
         recipe = config.training
-        radius = dataset.headline_eps["linf"] if recipe.eps is None else recipe.eps
+        radius = recipe.eps
+        if radius is None:
+            radius = _headline(dataset, "linf", "training: eps")
         sources = source_digest([type(dataset), type(backbone), type(loss), type(defense), train])
         what = {
             "model": key.model_dump(),
             "recipe": recipe.model_dump(),
             "eps": radius,
-            "source": sources,
+            "data": dataset.fingerprint(),
+            "source": [sources, function_digest([build_model, make_model])],
             "protocol": PROTOCOL_VERSION,
         }
         training = TrainJob(id=digest(what), key=key, recipe=recipe.model_dump(), eps=radius)
@@ -161,8 +169,8 @@ def build_grid(config: Configuration, cache: Path) -> Grid:
                 f"{defense.spec} needs a loss with proxies, which {loss.spec} has not "
                 f"(with proxies: {', '.join(name for name, cls in LOSSES.items() if cls.has_proxies)})"
             )
-        headline = dataset.headline_eps[config.norm]
-        budgets = config.eps or [headline]
+        budgets = config.eps or [_headline(dataset, config.norm, "--eps")]
+        headline = dataset.headline_eps.get(config.norm, budgets[0])
         other = [round(headline * factor, 10) for factor in config.curve.factors]
         attacks = [(CLEAN, CLEAN, 0.0, "clean")]
         attacks += [(attack, config.norm, eps, "suite") for eps in budgets for attack in suite]
@@ -188,7 +196,10 @@ def _attack_job(
             "norm": norm,
             "eps": eps,
             "evaluation": config.evaluation.model_dump(),
-            "source": source_digest([*map(type, parts), SCENARIOS.get(scenario)]),
+            "source": [
+                source_digest([*map(type, parts), SCENARIOS.get(scenario), Problem, Views]),
+                function_digest([load_trained, make_cells]),
+            ],
             "protocol": PROTOCOL_VERSION,
         }
         cells[scenario] = digest(what)

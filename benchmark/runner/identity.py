@@ -16,7 +16,15 @@ from types import ModuleType
 from typing import Any
 
 _ROOTS = ("attacks", "defenses", "benchmark")
-_PLUMBING = ("benchmark.core", "benchmark.runner")
+_PLUMBING = (
+    "benchmark.core.errors",
+    "benchmark.core.parameters",
+    "benchmark.core.protocol",
+    "benchmark.core.registry",
+    "benchmark.core.spec",
+    "benchmark.runner",
+)
+"""What no figure depends on. The functions of the runner that make figures are hashed one by one."""
 
 
 def digest(description: Any) -> str:
@@ -49,6 +57,11 @@ def _source_digest(start: frozenset[str]) -> str:
         seen.add(name)
         waiting |= _neighbours(sys.modules[name]) - seen
     return digest({name: _source(name) for name in seen})
+
+
+def function_digest(functions: Iterable[Callable[..., Any]]) -> str:
+    """A hash of the source of some functions alone."""
+    return digest([inspect.getsource(function) for function in functions])
 
 
 def source_digest(things: Iterable[type | Callable[..., Any]]) -> str:

@@ -107,7 +107,8 @@ def build_model(key: ModelKey, data: Split) -> tuple[Embedder, int]:
     return model.to(memory_format=torch.channels_last), unit
 
 
-def _train(job: TrainJob, place: Place, store: Store) -> ModelRecord:
+def make_model(job: TrainJob, place: Place, store: Store) -> ModelRecord:
+    """Trains a model and writes its checkpoint; part of a model's identity, as `build_model` is."""
     data = load_data(job.key.dataset, place.cache)
     model, unit = build_model(job.key, data)
     defense = DEFENSES.build(job.key.defense)
@@ -145,7 +146,8 @@ def load_trained(job: TrainJob, place: Place, store: Store) -> tuple[Embedder, i
     return model.to(place.device).eval().requires_grad_(False), unit
 
 
-def _attack(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRecord, dict[str, np.ndarray]]]:
+def make_cells(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRecord, dict[str, np.ndarray]]]:
+    """Attacks a model and scores it in each scenario; part of a cell's identity."""
     pool = load_data(job.model.key.dataset, place.cache).test
     model, unit = load_trained(job.model, place, store)
     images = pool.batch(slice(None), place.device)
@@ -215,7 +217,7 @@ def fail_cells(job: AttackJob, reason: str, place: Place, status: Any = "failed"
     return reason
 
 
-def _explain(error: Exception, job_id: str, store: Store) -> str:
+def _explain(error: BaseException, job_id: str, store: Store) -> str:
     """One line about an error; the traceback of one that nobody foresaw goes to a file beside the records."""
     if isinstance(error, BenchmarkError):
         return str(error)
@@ -235,11 +237,11 @@ def execute(job: TrainJob | AttackJob, place: Place) -> str | None:
     store = Store(place.output)
     try:
         if isinstance(job, TrainJob):
-            store.save_model(_train(job, place, store))
+            store.save_model(make_model(job, place, store))
         else:
-            for record, arrays in _attack(job, place, store):
+            for record, arrays in make_cells(job, place, store):
                 store.save_cell(record, arrays)
-    except Exception as error:  # a plugin may raise anything; the cell fails, the run goes on
+    except (Exception, SystemExit) as error:  # a plugin may do anything; the cell fails, the run goes on
         if isinstance(job, TrainJob):
             return fail_training(job, _explain(error, job.id, store), place)
         return fail_cells(job, _explain(error, next(iter(job.cells.values())), store), place)

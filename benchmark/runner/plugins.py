@@ -9,16 +9,39 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from attacks import ATTACKS, OBJECTIVES
+from pydantic import ValidationError
+
+from attacks import ATTACKS, OBJECTIVES, SUITES, Attack, Objective
 from benchmark.core.errors import UsageError
-from benchmark.core.parameters import Parameters
+from benchmark.core.parameters import Parameters, explain
 from benchmark.core.registry import Registry
-from benchmark.data import DATASETS
-from benchmark.losses import LOSSES
-from benchmark.models import BACKBONES
+from benchmark.data import DATASETS, Dataset
+from benchmark.evaluation import SCENARIOS, Scenario
+from benchmark.losses import LOSSES, Loss
+from benchmark.models import BACKBONES, Backbone
 from defenses import DEFENSES, Defense
 
-_REGISTRIES: tuple[Registry[Any], ...] = (DEFENSES, ATTACKS, OBJECTIVES, DATASETS, BACKBONES, LOSSES)
+_REGISTRIES: tuple[Registry[Any], ...] = (
+    DEFENSES,
+    ATTACKS,
+    SUITES,
+    OBJECTIVES,
+    DATASETS,
+    BACKBONES,
+    LOSSES,
+    SCENARIOS,
+)
+
+_REQUIRED: dict[type[Parameters], str] = {
+    Defense: "loss",
+    Attack: "perturb",
+    Objective: "bind",
+    Dataset: "read",
+    Backbone: "build",
+    Loss: "build",
+    Scenario: "score",
+}
+"""What a class of each kind must implement."""
 
 
 def _checked(module: str) -> list[type[Parameters]]:
@@ -34,6 +57,14 @@ def _checked(module: str) -> list[type[Parameters]]:
         required = [name for name, info in cls.model_fields.items() if info.is_required()]
         if required:
             raise UsageError(f"'{cls.name}' needs a default for its parameter '{required[0]}'.")
+        try:
+            cls()
+        except ValidationError as error:
+            raise UsageError(f"a default of '{cls.name}' does not fit: {explain(error)}") from None
+        for base, method in _REQUIRED.items():
+            if issubclass(cls, base) and getattr(cls, method) is getattr(base, method):
+                arguments = ", ".join(inspect.signature(getattr(base, method)).parameters)
+                raise UsageError(f"'{cls.name}' has no method {method}({arguments}).")
         if issubclass(cls, Defense):
             _check_defense(cls)
     return mine
@@ -41,8 +72,6 @@ def _checked(module: str) -> list[type[Parameters]]:
 
 def _check_defense(cls: type[Defense]) -> None:
     """Raises UsageError when a defense's methods do not have the contract's arguments."""
-    if cls.loss is Defense.loss:
-        raise UsageError(f"the defense '{cls.name}' has no method loss(self, model, batch, attack).")
     for method in ("loss", "build"):
         wanted = list(inspect.signature(getattr(Defense, method)).parameters)
         given = list(inspect.signature(getattr(cls, method)).parameters)

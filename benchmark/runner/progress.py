@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import Protocol
 
 from rich.console import Console
@@ -79,8 +80,9 @@ class Lines:
         self._done += 1
         took = time.perf_counter() - self._started.pop(id(job), time.perf_counter())
         state = f"done in {duration(took)}" if reason is None else f"FAILED: {reason}"
-        sys.stdout.write(f"[{self._done}/{self._total}] {describe(job)} - {state}{left}\n")
-        sys.stdout.flush()
+        with suppress(BrokenPipeError):  # nobody reads on: no reason to stop working
+            sys.stdout.write(f"[{self._done}/{self._total}] {describe(job)} - {state}{left}\n")
+            sys.stdout.flush()
 
     def close(self) -> None:
         """Nothing is left to do."""

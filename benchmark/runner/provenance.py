@@ -31,6 +31,8 @@ _SOURCE = ("attacks", "benchmark", "defenses", "run_benchmark.py", "pyproject.to
 
 def _git(*arguments: str) -> str | None:
     root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():  # installed inside somebody's own repository, perhaps
+        return None
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=30

@@ -75,7 +75,7 @@ def plan(grid: Grid, store: Store) -> Plan:
     for training in grid.trainings:
         record_of_model = store.model(training.id)
         done = record_of_model is not None and record_of_model.status == "done"
-        usable = done and store.checkpoint(training.id).exists()
+        usable = done and store.has_checkpoint(training.id)
         if (training.id in needed and not usable) or (training.id not in grid.refused and not done):
             trainings.append(training)
     return Plan(trainings, attacks, sum(len(job.cells) for job in grid.attacks), cached)
@@ -137,5 +137,7 @@ def run(
             )
         finally:
             progression.close()
+    # Again, so that the board is this run's even if another one has begun in the same folder meanwhile.
+    store.save_manifest(manifest(grid, config, command, place))
     records = [store.cell(cell.id) for cell in grid.cells()]
     return Counter(record.status if record else "failed" for record in records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +12,18 @@ from typing import TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from benchmark.core.errors import CheckpointError, UsageError
 from benchmark.runner.records import CellRecord, ModelRecord, RunManifest
 
 R = TypeVar("R", bound=BaseModel)
+
+_FOLDERS = ("models", "cells", "arrays", "logs")
+_UNFINISHED = ".writing-"
+_STALE = 3600
+"""Seconds after which a file that is still unfinished belongs to nobody."""
 
 _PERMISSIONS = 0o644
 """Temporary files are private to their user; what takes their place is for everyone to read."""
@@ -27,7 +33,7 @@ _PERMISSIONS = 0o644
 def _replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary file beside `path` that takes its place when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -62,9 +68,13 @@ class Store:
             UsageError: when it cannot be made or written to.
         """
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root):
-                pass
+            for folder in (self.root, *(self.root / name for name in _FOLDERS)):
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+                for litter in folder.glob(f"{_UNFINISHED}*"):  # of runs that were killed while they wrote
+                    if time.time() - litter.stat().st_mtime > _STALE:
+                        litter.unlink(missing_ok=True)
         except OSError as error:
             reason = error.strerror or str(error)
             raise UsageError(f"The output folder '{self.output}' cannot be written: {reason}.") from None
@@ -72,6 +82,14 @@ class Store:
     def checkpoint(self, model_id: str) -> Path:
         """Where the weights of a model are kept (safetensors)."""
         return self.root / "models" / f"{model_id}.safetensors"
+
+    def has_checkpoint(self, model_id: str) -> bool:
+        """Whether the weights of a model are there and whole."""
+        try:
+            with safe_open(self.checkpoint(model_id), framework="numpy"):
+                return True
+        except (OSError, SafetensorError):
+            return False
 
     def _record(self, kind: str, record_id: str) -> Path:
         return self.root / kind / f"{record_id}.json"

@@ -39,6 +39,7 @@ def test_every_preset_is_valid():
     [
         ({"eps": ["-0.1"]}, "negative"),
         ({"eps": ["0"]}, "eps > 0"),
+        ({"eps": ["8"]}, "8/255"),
         ({"eps": ["8/0"]}, "eps"),
         ({"eps": ["nan"]}, "eps"),
         ({"eps": ["inf"]}, "eps"),

@@ -97,6 +97,39 @@ def test_the_source_of_an_objective_is_part_of_its_attacks_identity_alone(tmp_pa
     assert kept == {"none", "fgsm[objective=shift]"}
 
 
+def test_code_and_data_that_decide_figures_are_part_of_every_identity(tmp_path, monkeypatch):
+    from benchmark.data import DATASETS
+    from benchmark.runner import grid as module
+    from benchmark.runner import identity
+
+    before = ids(grid(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(DATASETS.get("digits"), "fingerprint", lambda self: "other images")
+        assert not before & ids(grid(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "make_cells", lambda: None)
+        assert not before & ids(grid(tmp_path))
+    real = identity._source.__wrapped__
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            identity, "_source", lambda name: "# changed" if name == "benchmark.core.seeding" else real(name)
+        )
+        identity._source_digest.cache_clear()
+        assert not before & ids(grid(tmp_path))
+    identity._source_digest.cache_clear()
+
+
+def test_a_data_set_without_a_headline_needs_the_budgets_in_words(tmp_path, monkeypatch):
+    from benchmark.data import DATASETS
+
+    monkeypatch.setattr(DATASETS.get("digits"), "headline_eps", {"l2": 1.0})
+    with pytest.raises(UsageError, match="give training: eps"):
+        grid(tmp_path, norm="l2")
+    with pytest.raises(UsageError, match="give --eps"):
+        grid(tmp_path, training={"eps": 0.1})
+    assert grid(tmp_path, norm="l2", training={"eps": 0.1}).attacks
+
+
 def test_a_loss_without_proxies_is_refused_where_they_are_needed(tmp_path):
     made = grid(tmp_path, defenses="vanilla,trades", losses="multi_similarity")
     refused = [job.key.defense for job in made.trainings if job.id in made.refused]

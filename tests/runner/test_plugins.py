@@ -39,6 +39,17 @@ def test_a_plugin_registers_its_class_once(tmp_path, registry):
         ("\n\nimport not_there_at_all", r"line 3\) does not import: ModuleNotFoundError"),
         ("from defenses import DEFENSES\n@DEFENSES.register('x')\nclass X: pass", "must derive from Defense"),
         (FITS.format(name="vanilla"), "already taken"),
+        (FITS.format(name="all"), "another meaning"),
+        (FITS.format(name="my defense"), "not a valid spec"),
+        ("import sys\nsys.exit(0)", "SystemExit"),
+        (
+            FITS.format(name="mine").replace('"""Mine."""', "beta: int = 'x'"),
+            "default of 'mine' does not fit",
+        ),
+        (
+            "from attacks import ATTACKS, Attack\n@ATTACKS.register('a')\nclass A(Attack): pass",
+            r"no method perturb\(self, problem\)",
+        ),
         (FITS.format(name="mine").replace("def loss", "def lose"), "has no method loss"),
         (FITS.format(name="mine").replace(", attack)", ")"), r"takes \(self, model, batch\)"),
         (FITS.format(name="mine").replace('"""Mine."""', "beta: float"), "default for its parameter 'beta'"),
