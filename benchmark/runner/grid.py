@@ -55,7 +55,8 @@ class Grid:
             named = ((DATASETS, cell.key.dataset), (DEFENSES, cell.key.defense), (ATTACKS, cell.key.attack))
             for registry, text in named:
                 if text != CLEAN and text not in found:
-                    found[text] = registry.get(parse_spec(text).name).summary()
+                    parts = registry.build(text).parts()
+                    found[text] = " ".join(part.summary() for part in reversed(parts))
         return found
 
     def cells(self) -> list[CellRef]:
