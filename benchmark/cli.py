@@ -220,6 +220,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _list_everything()
             return 0
         if options.pop("report_only", False):
+            if "config" in options and "output" not in options:
+                from benchmark.runner.config import resolve
+
+                options["output"] = resolve({}, options["config"]).output
             written = _report(Path(options.get("output", "results")))
             sys.stdout.write(f"The board: {written}\n")
             return 0

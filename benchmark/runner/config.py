@@ -164,6 +164,16 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
+def _check_sections(values: Mapping[str, Any]) -> None:
+    """Raises UsageError for an unknown key within a section, such as `training`."""
+    sections: dict[str, type[BaseModel]] = {"training": Recipe, "evaluation": Evaluation, "curve": Curve}
+    for name, section in sections.items():
+        given = values.get(name)
+        for key in given if isinstance(given, dict) else ():
+            if key not in section.model_fields:
+                raise unknown_name(f"key in {name}", str(key), section.model_fields)
+
+
 def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configuration:
     """Puts the configuration together: the arguments over the file over the preset.
 
@@ -184,7 +194,9 @@ def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configura
         for key in from_file:
             if key not in Configuration.model_fields:
                 raise unknown_name(f"key in {file}", str(key), Configuration.model_fields)
+        from_file = {key: value for key, value in from_file.items() if value is not None}
     asked = _merge(from_file, arguments)
+    _check_sections(asked)
     preset = _preset(str(asked.get("preset", "default")))
     # The preset's figure over eps belongs to the preset's own attacks and budgets.
     if {"attacks", "eps"} & asked.keys():

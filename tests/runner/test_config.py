@@ -66,7 +66,9 @@ def test_bad_values_get_one_line(arguments, said):
         ("defense: [vanilla]", "Did you mean 'defenses'"),
         ("- vanilla", "keys and values"),
         ("defenses: [vanilla", "YAML"),
-        ("training: {epoch: 3}", "epoch"),
+        ("training: {epoch: 3}", "Did you mean 'epochs'"),
+        ("evaluation: {eots: 3}", "Did you mean 'eot'"),
+        ("training: 3", "training"),
     ],
 )
 def test_a_bad_file_gets_one_line(tmp_path, text, said):
@@ -76,6 +78,14 @@ def test_a_bad_file_gets_one_line(tmp_path, text, said):
         resolve({}, file)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_empty_key_in_a_file_is_as_good_as_none(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("training:\nplugin: mine.py\n")
+    config = resolve({}, file)
+    assert config.training == resolve({}).training
+    assert [path.name for path in config.plugin] == ["mine.py"]
 
 
 def test_a_missing_file_is_told(tmp_path):
