@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks.geometry import check_norm
 from benchmark.core.embedder import Embedder
 
 
@@ -28,6 +29,9 @@ class Problem:
         seed: seed of random starts.
         eot: passes that a gradient is averaged over, for a randomised model; others take one.
         batch_size: images (times `eot`) in one pass.
+
+    Raises:
+        UsageError: for a norm that there is no ball of.
     """
 
     embedder: Embedder
@@ -39,6 +43,9 @@ class Problem:
     seed: int = 0
     eot: int = 1
     batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        check_norm(self.norm)
 
     def __len__(self) -> int:
         return len(self.images)

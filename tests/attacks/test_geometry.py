@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attacks.geometry import NORMS, check_norm, project, random_start, steepest
+from attacks.problem import Problem
+from benchmark.core.embedder import Embedder
 from benchmark.core.errors import UsageError
 
 EPS = st.sampled_from([0.0, 1e-4, 8 / 255, 0.3, 1.0, 5.0])
@@ -116,3 +118,8 @@ def test_unknown_norm():
     check_norm("l2")
     with pytest.raises(UsageError, match=r"Unknown norm 'l1'\. Valid: linf, l2"):
         check_norm("l1")
+
+
+def test_a_problem_in_an_unknown_norm_is_refused(pool):
+    with pytest.raises(UsageError, match="Unknown norm 'l3'"):
+        Problem(Embedder(), pool.images, pool.labels, pool.ids, "l3", 0.1)
