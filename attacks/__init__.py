@@ -2,7 +2,7 @@
 
 from attacks.base import ATTACKS, Attack, Outcome
 from attacks.objectives import OBJECTIVES, Objective, Score
-from attacks.optimisers import FGSM, PGD, Noise, PGDDecay
+from attacks.optimisers import APGD, BIM, FGSM, MIFGSM, PGD, Noise, PGDDecay
 from attacks.problem import Problem
 from attacks.suites import SUITES, Suite, expand
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from attacks.geometry import NORMS
 from attacks.problem import Problem
-from benchmark.core.errors import AttackError
+from benchmark.core.errors import AttackError, UsageError
 from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
 
@@ -16,21 +18,48 @@ TOLERANCE = 1e-6
 """What float32 rounding may add to a perturbation's norm, in units of pixels in [0, 1]."""
 
 
+Access = Literal["white", "black", "transfer", "none"]
+"""What an attack uses of the model: gradients, embeddings alone, another model's gradients, nothing."""
+
+
 @dataclass
 class Outcome:
     """What an attack found.
 
     Attributes:
-        images: attacked images in [0, 1], shape (n, C, H, W).
-        objective: what was maximised, at those images, shape (n,); None for attacks without an objective.
+        images: attacked images in [0, 1], shape (n, C, H, W); those that are not the problem's targets are the
+            clean ones.
+        objective: what was maximised, at the attacked images, shape (targets,); None for attacks without an
+            objective.
+        zero_gradient: share of the targets whose first gradient was exactly zero; None where none was taken.
     """
 
     images: Tensor
     objective: Tensor | None = None
+    zero_gradient: float | None = None
 
 
 class Attack(Parameters):
-    """An attack on an embedder; subclasses implement `perturb`."""
+    """An attack on an embedder; subclasses implement `perturb`.
+
+    Attributes:
+        access: what it uses of the model it attacks.
+        norms: the balls that it knows.
+        scenarios: names of the only scenarios that its images are scored in; empty for all the usual ones.
+    """
+
+    access: ClassVar[Access] = "white"
+    norms: ClassVar[tuple[str, ...]] = NORMS
+    scenarios: ClassVar[tuple[str, ...]] = ()
+
+    def source(self) -> str | None:
+        """Spec of the defense whose model, of the same cell, it takes its gradients from; None for its own."""
+        return None
+
+    def check_norm(self, norm: str) -> None:
+        """Raises UsageError when the attack does not know the norm's ball."""
+        if norm not in self.norms:
+            raise UsageError(f"{self.spec} attacks in {' and '.join(self.norms)} only, not in {norm}.")
 
     def perturb(self, problem: Problem) -> Outcome:
         """Finds attacked images within the ball and the range."""
@@ -45,11 +74,17 @@ class Attack(Parameters):
 
         Raises:
             AttackError: when one of these does not hold, or the clean images were overwritten.
+            UsageError: when the attack does not know the problem's norm.
         """
+        self.check_norm(problem.norm)
         version = problem.images._version
         if problem.num_classes < 2:
             raise AttackError("The pool has one class; an attack needs another to move images towards.")
         outcome = self.perturb(problem)
+        if problem.attacked is not None:
+            images = problem.images.clone()
+            images[problem.targets] = outcome.images[problem.targets]
+            outcome.images = images
         if problem.images._version != version:
             raise AttackError(f"{self.spec} changed the clean images in place.")
         if outcome.images.shape != problem.images.shape:

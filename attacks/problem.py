@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -29,6 +30,9 @@ class Problem:
         seed: seed of random starts.
         eot: passes that a gradient is averaged over, for a randomised model; others take one.
         batch_size: images (times `eot`) in one pass.
+        attacked: indices of the images that may be changed, ascending, shape (t,), on the device; all when not
+            given.
+        sources: other trained models of the same cell by their defense's spec, for transferred attacks.
 
     Raises:
         UsageError: for a norm that there is no ball of.
@@ -43,12 +47,20 @@ class Problem:
     seed: int = 0
     eot: int = 1
     batch_size: int = 256
+    attacked: Tensor | None = None
+    sources: Mapping[str, Embedder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_norm(self.norm)
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @cached_property
+    def targets(self) -> Tensor:
+        """Indices of the images that may be changed, shape (t,), on the device."""
+        everything = torch.arange(len(self), device=self.images.device)
+        return everything if self.attacked is None else self.attacked
 
     @property
     def passes(self) -> int:

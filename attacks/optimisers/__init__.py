@@ -1,6 +1,6 @@
-"""How attacks climb: noise, one step, many steps."""
+"""How attacks climb: noise, one step, many steps, queries, another model's gradients."""
 
 from attacks.optimisers.noise import Noise
-from attacks.optimisers.pgd import FGSM, PGD, PGDDecay
+from attacks.optimisers.pgd import APGD, BIM, FGSM, MIFGSM, PGD, PGDDecay
 
-__all__ = ["FGSM", "PGD", "Noise", "PGDDecay"]
+__all__ = ["APGD", "BIM", "FGSM", "MIFGSM", "PGD", "Noise", "PGDDecay"]

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from attacks.base import Outcome
-from attacks.geometry import project, random_start, steepest
+from attacks.geometry import random_start
 from attacks.objectives import OBJECTIVES, Objective, Score
+from attacks.optimisers.rules import Ball, MakeRule, Rule
 from attacks.problem import Problem
 from benchmark.core.errors import AttackError
 
@@ -18,7 +19,8 @@ def score_and_gradient(
     """The score of images, its gradient, and the embeddings, each averaged over the EOT passes.
 
     The gradient goes through the model's differentiable stand-in (BPDA) where it declares one; the scores and
-    the embeddings are the model's own all the same.
+    the embeddings are the model's own all the same. A model that lets no gradient through has a gradient of
+    zero, which the checks will tell.
 
     Args:
         problem: the attack's task.
@@ -41,6 +43,8 @@ def score_and_gradient(
             true = problem.embedder(repeated)
         embeddings = true + (embeddings - embeddings.detach())
     values = score(embeddings, index.repeat(problem.passes)).view(problem.passes, -1).mean(0)
+    if not values.requires_grad:
+        values = values + 0 * images.sum()
     (gradient,) = torch.autograd.grad(values.sum(), images)
     if not torch.isfinite(gradient).all():
         raise AttackError("The model's gradient is not a number; no attack by gradient can judge it.")
@@ -57,7 +61,7 @@ def evaluate(problem: Problem, score: Score, images: Tensor, index: Tensor) -> t
 
 
 class Ascent:
-    """Gradient ascent within the ball, over the whole pool.
+    """Gradient ascent within the ball, over the problem's targets.
 
     An objective of each image alone is climbed batch by batch, and the best iterate of each image is kept
     over steps and restarts. One that looks at the whole attacked pool moves all images step by step; what it
@@ -66,30 +70,43 @@ class Ascent:
     Args:
         problem: the attack's task.
         objective: spec of the objective.
-        step_sizes: size of each step, in units of eps.
+        rule: makes the rule by which a batch moves.
+        steps: number of steps.
         restarts: independent starts; the best is kept.
         start: "random" or "clean".
     """
 
     def __init__(
-        self, problem: Problem, objective: str, step_sizes: list[float], restarts: int, start: str
+        self,
+        problem: Problem,
+        objective: str,
+        rule: MakeRule,
+        steps: int,
+        restarts: int = 1,
+        start: str = "random",
     ) -> None:
         self.problem = problem
         self.objective: Objective = OBJECTIVES.build(objective)
-        self.step_sizes = step_sizes
+        self.rule = rule
+        self.steps = steps
         self.restarts = restarts
         self.random = start == "random" or self.objective.flat_at_clean
+        self._batches = problem.batches(problem.targets)
+        self._without_gradient = 0
 
     def run(self) -> Outcome:
         """Climbs, and returns the images with their scores."""
-        everything = torch.arange(len(self.problem), device=self.problem.images.device)
         climb = self._climb_together if self.objective.pooled else self._climb_alone
         best: Outcome | None = None
         for restart in range(self.restarts):
-            images, values = climb(everything, restart)
+            images, values = climb(restart)
             best = Outcome(images, values) if best is None else self._better(best, images, values)
         assert best is not None
-        return best
+        images = self.problem.images.clone()
+        images[self.problem.targets] = best.images
+        return Outcome(
+            images, best.objective, self._without_gradient / (self.restarts * len(self.problem.targets))
+        )
 
     def _better(self, best: Outcome, images: Tensor, values: Tensor) -> Outcome:
         assert best.objective is not None
@@ -106,21 +123,25 @@ class Ascent:
         ids = self.problem.ids[index.cpu()]
         return random_start(clean, ids, self.problem.norm, self.problem.eps, self.problem.seed, restart)
 
-    def _step(self, images: Tensor, gradient: Tensor, index: Tensor, size: float) -> Tensor:
-        problem = self.problem
-        moved = images + size * problem.eps * steepest(gradient, problem.norm)
-        return project(moved, problem.images[index], problem.norm, problem.eps)
+    def _rule(self, index: Tensor) -> Rule:
+        return self.rule(Ball(self.problem.images[index], self.problem.norm, self.problem.eps))
 
-    def _climb_alone(self, everything: Tensor, restart: int) -> tuple[Tensor, Tensor]:
+    def _note(self, step: int, gradient: Tensor) -> None:
+        if step == 0:
+            self._without_gradient += int((gradient.flatten(1).abs().amax(1) == 0).sum())
+
+    def _climb_alone(self, restart: int) -> tuple[Tensor, Tensor]:
         score = self.objective.bind(self.problem)
         images, scores = [], []
-        for index in self.problem.batches(everything):
+        for index in self._batches:
             current = self._start(index, restart)
+            rule = self._rule(index)
             best = Outcome(current, torch.full((len(index),), -torch.inf, device=current.device))
-            for size in self.step_sizes:
+            for step in range(self.steps):
                 values, gradient, _ = score_and_gradient(self.problem, score, current, index)
+                self._note(step, gradient)
                 best = self._better(best, current, values)
-                current = self._step(current, gradient, index, size)
+                current = rule.move(current, values, gradient)
             values, _ = evaluate(self.problem, score, current, index)
             best = self._better(best, current, values)
             if self.problem.passes > 1:  # the best of noisy scores is a lucky one: score it anew
@@ -130,24 +151,26 @@ class Ascent:
             scores.append(best.objective)
         return torch.cat(images), torch.cat(scores)
 
-    def _climb_together(self, everything: Tensor, restart: int) -> tuple[Tensor, Tensor]:
+    def _climb_together(self, restart: int) -> tuple[Tensor, Tensor]:
         score = self.objective.bind(self.problem)
         observe = score.observe  # type: ignore[attr-defined]
-        current = self._start(everything, restart)
-        batches = self.problem.batches(everything)
-        for size in self.step_sizes:
+        batches = self._batches
+        current = [self._start(index, restart) for index in batches]
+        rules = [self._rule(index) for index in batches]
+        for step in range(self.steps):
             seen = []
-            for index in batches:
-                _, gradient, embeddings = score_and_gradient(self.problem, score, current[index], index)
-                current[index] = self._step(current[index], gradient, index, size)
+            for place, index in enumerate(batches):
+                values, gradient, embeddings = score_and_gradient(self.problem, score, current[place], index)
+                self._note(step, gradient)
+                current[place] = rules[place].move(current[place], values, gradient)
                 seen.append((index, embeddings))
             for index, embeddings in seen:  # after the step: the order of batches must not matter
                 observe(index, embeddings)
         for final in (False, True):  # where all have arrived, then the score there
-            values = []
-            for index in batches:
-                value, embeddings = evaluate(self.problem, score, current[index], index)
-                values.append(value)
+            scores = []
+            for place, index in enumerate(batches):
+                values, embeddings = evaluate(self.problem, score, current[place], index)
+                scores.append(values)
                 if not final:
                     observe(index, embeddings)
-        return current, torch.cat(values)
+        return torch.cat(current), torch.cat(scores)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from attacks.base import ATTACKS, Attack, Outcome
+from typing import ClassVar
+
+from attacks.base import ATTACKS, Access, Attack, Outcome
 from attacks.geometry import random_start
 from attacks.problem import Problem
 
@@ -10,6 +12,8 @@ from attacks.problem import Problem
 @ATTACKS.register("noise")
 class Noise(Attack):
     """A point drawn uniformly in the ball; the control that every attack must beat."""
+
+    access: ClassVar[Access] = "none"
 
     def passes_per_image(self) -> float:
         """None: it looks at no model."""

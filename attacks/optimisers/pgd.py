@@ -1,15 +1,16 @@
-"""One step, many steps, and many that shrink."""
+"""Gradient ascent by rule: one step, many steps, with momentum, with steps that shrink."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
 from attacks.base import ATTACKS, Attack, Outcome
 from attacks.objectives.base import OBJECTIVES, ObjectiveSpec
 from attacks.optimisers.ascent import Ascent
+from attacks.optimisers.rules import Ball, Halving, Momentum, Rule, Steps
 from attacks.problem import Problem
 from benchmark.core.parameters import Number, Parameters
 
@@ -43,34 +44,67 @@ class FGSM(GradientAttack):
 
     def perturb(self, problem: Problem) -> Outcome:
         """Takes the step."""
-        return Ascent(problem, self.objective, [1.0], 1, "clean").run()
+        return Ascent(problem, self.objective, lambda ball: Steps(ball, [1.0]), 1, start="clean").run()
 
 
-@ATTACKS.register("pgd")
-class PGD(GradientAttack):
-    """Projected gradient ascent with steps of one size (Madry et al. 2018, arXiv 1706.06083), random start.
+class Iterative(GradientAttack):
+    """Many steps by one rule.
 
     Attributes:
         steps: number of steps.
-        step: size of a step in units of eps; 2.5 / steps when not given.
-        restarts: independent random starts; the best result of each image is kept.
+        restarts: independent starts, random ones after the first; the best result of each image is kept.
     """
 
+    start: ClassVar[Literal["random", "clean"]] = "random"
+
     steps: PositiveInt = 20
-    step: Annotated[Number, Field(gt=0)] | None = None
     restarts: PositiveInt = 1
 
-    def step_sizes(self) -> list[float]:
-        """Size of each step in units of eps."""
-        return [2.5 / self.steps if self.step is None else self.step] * self.steps
+    def rule(self, ball: Ball) -> Rule:
+        """The rule by which a batch moves."""
+        raise NotImplementedError
 
     def passes_per_image(self) -> float:
         """A gradient for each step, and a look at the result."""
         return (2.0 * self.steps + 1.0) * self.restarts
 
     def perturb(self, problem: Problem) -> Outcome:
-        """Climbs from random starts."""
-        return Ascent(problem, self.objective, self.step_sizes(), self.restarts, "random").run()
+        """Climbs."""
+        return Ascent(problem, self.objective, self.rule, self.steps, self.restarts, self.start).run()
+
+
+@ATTACKS.register("pgd")
+class PGD(Iterative):
+    """Projected gradient ascent with steps of one size (Madry et al. 2018, arXiv 1706.06083), random start.
+
+    Attributes:
+        step: size of a step in units of eps; 2.5 / steps when not given.
+    """
+
+    step: Annotated[Number, Field(gt=0)] | None = None
+
+    def step_sizes(self) -> list[float]:
+        """Size of each step in units of eps."""
+        return [2.5 / self.steps if self.step is None else self.step] * self.steps
+
+    def rule(self, ball: Ball) -> Rule:
+        """Steps of those sizes."""
+        return Steps(ball, self.step_sizes())
+
+
+@ATTACKS.register("bim")
+class BIM(PGD):
+    """PGD from the clean image (Kurakin et al. 2017, arXiv 1607.02533), with steps of eps / steps.
+
+    Attributes:
+        step: size of a step in units of eps; 1 / steps when not given.
+    """
+
+    start: ClassVar[Literal["random", "clean"]] = "clean"
+
+    def step_sizes(self) -> list[float]:
+        """Size of each step in units of eps."""
+        return [1 / self.steps if self.step is None else self.step] * self.steps
 
 
 @ATTACKS.register("pgd_decay")
@@ -85,3 +119,31 @@ class PGDDecay(PGD):
         """Size of each step in units of eps."""
         first = 0.5 if self.step is None else self.step
         return [first * 0.5 * (1 + math.cos(math.pi * t / self.steps)) for t in range(self.steps)]
+
+
+@ATTACKS.register("mi_fgsm")
+class MIFGSM(Iterative):
+    """Momentum iterative FGSM (Dong et al. 2018, arXiv 1710.06081), from the clean image.
+
+    Attributes:
+        decay: of the sum of gradients.
+        step: size of a step in units of eps; 1 / steps when not given, as in the paper.
+    """
+
+    start: ClassVar[Literal["random", "clean"]] = "clean"
+
+    decay: Annotated[float, Field(ge=0)] = 1.0
+    step: Annotated[Number, Field(gt=0)] | None = None
+
+    def rule(self, ball: Ball) -> Rule:
+        """Steps along the sum."""
+        return Momentum(ball, 1 / self.steps if self.step is None else self.step, self.decay)
+
+
+@ATTACKS.register("apgd")
+class APGD(Iterative):
+    """Auto-PGD (Croce and Hein 2020, arXiv 2003.01690): chooses its own step sizes, image by image."""
+
+    def rule(self, ball: Ball) -> Rule:
+        """Steps of two radii that are halved where they no longer pay."""
+        return Halving(ball, self.steps)

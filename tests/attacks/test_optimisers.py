@@ -12,6 +12,7 @@ from torch import nn
 from attacks import ATTACKS, OBJECTIVES, Problem
 from attacks.geometry import random_start, steepest
 from attacks.optimisers.ascent import Ascent, evaluate, score_and_gradient
+from attacks.optimisers.rules import Steps
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import AttackError
 from benchmark.models import PassCounter, count_flops
@@ -404,7 +405,8 @@ def test_from_the_same_start_no_image_is_behind_that_of_torchattacks(torchattack
     theirs = F.cross_entropy(
         classifier(reference(problem.images, problem.labels)), problem.labels, reduction="none"
     )
-    ours = Ascent(problem, "centroid_ce", [STEP / EPS] * STEPS, restarts=1, start="clean").run()
+    sizes = [STEP / EPS] * STEPS
+    ours = Ascent(problem, "centroid_ce", lambda ball: Steps(ball, sizes), STEPS, start="clean").run()
     assert (ours.objective >= theirs.detach() - 1e-3).all()
     # Where the last iterate is the best, it is the same one.
     assert int(((ours.objective - theirs.detach()).abs() < 1e-3).sum()) >= 3
