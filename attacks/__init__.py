@@ -2,23 +2,35 @@
 
 from attacks.base import ATTACKS, Attack, Outcome
 from attacks.objectives import OBJECTIVES, Objective, Score
-from attacks.optimisers import APGD, BIM, FGSM, MIFGSM, PGD, Noise, PGDDecay
+from attacks.optimisers import APGD, BIM, CW, FGSM, MIFGSM, PGD, Noise, PGDDecay, Square, Transfer
 from attacks.problem import Problem
-from attacks.suites import SUITES, Suite, expand
+from attacks.ranking import MEASURES, Measure, Robrank
+from attacks.suites import FROM_CLEAN, STEADY, SUITES, Suite, expand
 
 __all__ = [
+    "APGD",
     "ATTACKS",
+    "BIM",
+    "CW",
     "FGSM",
+    "FROM_CLEAN",
+    "MEASURES",
+    "MIFGSM",
     "OBJECTIVES",
     "PGD",
+    "STEADY",
     "SUITES",
     "Attack",
+    "Measure",
     "Noise",
     "Objective",
     "Outcome",
     "PGDDecay",
     "Problem",
+    "Robrank",
     "Score",
+    "Square",
     "Suite",
+    "Transfer",
     "expand",
 ]

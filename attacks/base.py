@@ -27,8 +27,8 @@ class Outcome:
     """What an attack found.
 
     Attributes:
-        images: attacked images in [0, 1], shape (n, C, H, W); those that are not the problem's targets are the
-            clean ones.
+        images: attacked images in [0, 1], shape (n, C, H, W); all but the problem's targets
+            are the clean ones.
         objective: what was maximised, at the attacked images, shape (targets,); None for attacks without an
             objective.
         zero_gradient: share of the targets whose first gradient was exactly zero; None where none was taken.
@@ -45,21 +45,26 @@ class Attack(Parameters):
     Attributes:
         access: what it uses of the model it attacks.
         norms: the balls that it knows.
-        scenarios: names of the only scenarios that its images are scored in; empty for all the usual ones.
+        scenarios: names of the scenarios that it is made for, the only ones that its images are scored in;
+            empty for all the usual ones.
     """
 
     access: ClassVar[Access] = "white"
     norms: ClassVar[tuple[str, ...]] = NORMS
     scenarios: ClassVar[tuple[str, ...]] = ()
 
-    def source(self) -> str | None:
-        """Spec of the defense whose model, of the same cell, it takes its gradients from; None for its own."""
+    @property
+    def needs(self) -> str | None:
+        """Spec of a defense whose model, of the same cell, it also needs; None for most."""
         return None
 
-    def check_norm(self, norm: str) -> None:
-        """Raises UsageError when the attack does not know the norm's ball."""
-        if norm not in self.norms:
-            raise UsageError(f"{self.spec} attacks in {' and '.join(self.norms)} only, not in {norm}.")
+    def made_for(self) -> tuple[str, ...]:
+        """Names of the only scenarios that its images are scored in; empty for all the usual ones."""
+        return self.scenarios
+
+    def knows(self, norm: str) -> bool:
+        """Whether the attack can keep to that norm's ball."""
+        return norm in self.norms
 
     def perturb(self, problem: Problem) -> Outcome:
         """Finds attacked images within the ball and the range."""
@@ -76,7 +81,8 @@ class Attack(Parameters):
             AttackError: when one of these does not hold, or the clean images were overwritten.
             UsageError: when the attack does not know the problem's norm.
         """
-        self.check_norm(problem.norm)
+        if not self.knows(problem.norm):
+            raise UsageError(f"{self.spec} does not attack in the norm {problem.norm}.")
         version = problem.images._version
         if problem.num_classes < 2:
             raise AttackError("The pool has one class; an attack needs another to move images towards.")

@@ -30,8 +30,8 @@ class Problem:
         seed: seed of random starts.
         eot: passes that a gradient is averaged over, for a randomised model; others take one.
         batch_size: images (times `eot`) in one pass.
-        attacked: indices of the images that may be changed, ascending, shape (t,), on the device; all when not
-            given.
+        attacked: indices of the images that may be changed, ascending, shape (t,), on the device; all when
+            not given.
         sources: other trained models of the same cell by their defense's spec, for transferred attacks.
 
     Raises:

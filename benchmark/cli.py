@@ -66,9 +66,15 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--losses", nargs="+", metavar="NAME", help="training losses")
     what.add_argument("--scenarios", nargs="+", metavar="NAME", help="clustering, retrieval-query")
     what.add_argument("--seeds", nargs="+", metavar="N", help="training seeds, each a repetition")
-    what.add_argument("--norm", metavar="NORM", help="linf or l2")
+    what.add_argument("--norm", nargs="+", metavar="NORM", help="linf, l2 or both")
     what.add_argument(
         "--eps", nargs="+", metavar="EPS", help="budgets, as 0.1 or 8/255 (default: the data set's)"
+    )
+    what.add_argument(
+        "--no-checks",
+        action="store_false",
+        dest="checks",
+        help="do not check the figures for gradient masking (for development)",
     )
     what.add_argument("--preset", metavar="NAME", help="default or smoke: training, attacks and data sets")
     what.add_argument(
@@ -146,12 +152,12 @@ def _dry_run(grid: Any, store: Any, cache: Path) -> None:
     estimator = Estimator(cache)
     lines = ["To do:"]
     total = 0.0
-    jobs: list[Job] = [*todo.trainings, *(job for job in todo.attacks if job.model.id not in grid.refused)]
+    jobs: list[Job] = [*todo.trainings, *(job for job in todo.attacks if not grid.refusal(job))]
     for job in jobs:
         cost = estimator.cost(job)
         total += cost
         lines.append(f"  {cost:>12,.0f} passes  {describe(job)}")
-    lines.append(f"{len(todo.trainings)} of {len(grid.trainings)} models to train.")
+    lines.append(f"{len(todo.trainings)} of {len(grid.trainings) + len(grid.sources)} models to train.")
     lines.append(f"{todo.cells} cells, {todo.cached} cached, {todo.cells - todo.cached} to compute.")
     lines += [f"Left out: {reason}" for reason in [*grid.skipped, *dict.fromkeys(grid.refused.values())]]
     lines.append(f"Cost: {total:,.0f} passes of one image through the plain backbone.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +52,9 @@ class ADP(Defense):
     softmax over the cosine similarities to member k's proxies, divided by a temperature. At test time the
     members' embeddings are concatenated.
 
+    Its rows meet a longer attack too: the evaluation that broke the original found that its attacks had been
+    stopped before they converged (Tramer et al. 2020, arXiv 2002.08347).
+
     Attributes:
         members: number of members K; at most the number of training classes less one.
         alpha: weight of the entropy; 2 in the original, whose loss was cross-entropy.
@@ -60,6 +63,7 @@ class ADP(Defense):
     """
 
     needs_proxies = True
+    adaptive: ClassVar[tuple[str, ...]] = ("pgd_decay[objective=neighbour,steps=100]",)
 
     members: int = Field(default=3, ge=2, le=10)
     alpha: NonNegativeFloat = 2.0

@@ -70,11 +70,14 @@ class Defense(Parameters):
         needs_proxies: whether the method needs a distribution over the training classes, and so a loss that
             has proxies.
         reference: whether rows are shown for orientation, without a rank.
+        adaptive: specs of attacks made against this method, which join the suite of its rows; they may use an
+            objective that the defense's own file registers.
         epochs_scale: factor on the number of training epochs, for controls at equal compute.
     """
 
     needs_proxies: ClassVar[bool] = False
     reference: ClassVar[bool] = False
+    adaptive: ClassVar[tuple[str, ...]] = ()
 
     epochs_scale: PositiveFloat = 1.0
 

@@ -70,8 +70,8 @@ class RandomTransforms(Defense):
 
     The original enlarges images of 299 pixels to between 299 and 330 and pads them to 331. Here the canvas
     keeps the data set's size, since not every backbone takes another, and the image shrinks in that ratio.
-    Each image of a batch gets a transform of its own. A randomised model: attacks average gradients over its
-    passes.
+    Each image of a batch gets a transform of its own. A randomised model: attacks average gradients over
+    its passes, which is the attack that broke the original (EOT; Athalye et al. 2018, arXiv 1802.00420).
 
     Attributes:
         smallest: the smallest scale; the original's is 299 / 331.

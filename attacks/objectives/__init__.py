@@ -1,11 +1,33 @@
 """What attacks maximise: one scalar an image."""
 
 from attacks.objectives.base import OBJECTIVES, Objective, Score
+from attacks.objectives.centroid import Centroid
 from attacks.objectives.centroid_ce import CentroidCE
+from attacks.objectives.collapse import Collapse
+from attacks.objectives.gallery_away import GalleryAway
+from attacks.objectives.information import Information
 from attacks.objectives.neighbour import Neighbour
 from attacks.objectives.own import Own
+from attacks.objectives.pair import Pair
 from attacks.objectives.pool import Pool
+from attacks.objectives.recluster import Recluster
 from attacks.objectives.scatter import Scatter
 from attacks.objectives.shift import Shift
 
-__all__ = ["OBJECTIVES", "CentroidCE", "Neighbour", "Objective", "Own", "Pool", "Scatter", "Score", "Shift"]
+__all__ = [
+    "OBJECTIVES",
+    "Centroid",
+    "CentroidCE",
+    "Collapse",
+    "GalleryAway",
+    "Information",
+    "Neighbour",
+    "Objective",
+    "Own",
+    "Pair",
+    "Pool",
+    "Recluster",
+    "Scatter",
+    "Score",
+    "Shift",
+]

@@ -23,11 +23,13 @@ class Objective(Parameters):
     Attributes:
         flat_at_clean: whether its gradient is zero at the clean image, so that even one-step attacks must
             start elsewhere.
+        scenarios: names of the scenarios that it is made for, where it says nothing in others; else empty.
         pooled: whether it looks at the attacked embeddings of the whole pool; the optimiser then moves all
             images together, and the bound score has a method `observe(index, embeddings)`.
     """
 
     flat_at_clean: ClassVar[bool] = False
+    scenarios: ClassVar[tuple[str, ...]] = ()
     pooled: ClassVar[bool] = False
 
     def bind(self, problem: Problem) -> Score:

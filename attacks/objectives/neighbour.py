@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from attacks.objectives.base import OBJECTIVES, Objective, Score
@@ -13,8 +14,15 @@ from attacks.problem import Problem
 class Neighbour(Objective):
     """max cos(z, negatives) - max cos(z, positives) over the clean gallery, found anew at each step.
 
-    Positive exactly where Recall@1 fails. The query's own place in the gallery is left out.
+    Positive exactly where Recall@1 fails. The query's own place in the gallery is left out. The gradient is
+    that of a soft maximum (log-sum-exp): one that follows the nearest image alone turns round whenever
+    another comes nearer.
+
+    Attributes:
+        sharpness: factor on the cosines in the soft maximum; the larger, the nearer to the hard one.
     """
+
+    sharpness: PositiveFloat = 100.0
 
     def bind(self, problem: Problem) -> Score:
         """The score against the clean gallery of the problem."""
@@ -26,6 +34,11 @@ class Neighbour(Objective):
             itself = index.unsqueeze(1) == torch.arange(len(labels), device=index.device)
             negatives = similarity.masked_fill(same, -torch.inf)
             positives = similarity.masked_fill(~same | itself, -2.0)  # below any cosine: classes of one image
-            return negatives.amax(1) - positives.amax(1)
+            soft = self._soft(negatives) - self._soft(positives)
+            hard = negatives.amax(1) - positives.amax(1)
+            return soft + (hard - soft).detach()
 
         return score
+
+    def _soft(self, similarity: Tensor) -> Tensor:
+        return (self.sharpness * similarity).logsumexp(1) / self.sharpness

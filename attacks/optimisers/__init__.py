@@ -1,6 +1,9 @@
 """How attacks climb: noise, one step, many steps, queries, another model's gradients."""
 
+from attacks.optimisers.cw import CW
 from attacks.optimisers.noise import Noise
 from attacks.optimisers.pgd import APGD, BIM, FGSM, MIFGSM, PGD, PGDDecay
+from attacks.optimisers.square import Square
+from attacks.optimisers.transfer import Transfer
 
-__all__ = ["APGD", "BIM", "FGSM", "MIFGSM", "PGD", "Noise", "PGDDecay"]
+__all__ = ["APGD", "BIM", "CW", "FGSM", "MIFGSM", "PGD", "Noise", "PGDDecay", "Square", "Transfer"]

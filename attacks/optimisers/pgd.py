@@ -26,6 +26,10 @@ class GradientAttack(Attack):
 
     objective: ObjectiveSpec = "centroid_ce"
 
+    def made_for(self) -> tuple[str, ...]:
+        """The scenarios that the objective is made for."""
+        return OBJECTIVES.build(self.objective).scenarios
+
     def parts(self) -> list[Parameters]:
         """The attack and its objective."""
         return [self, OBJECTIVES.build(self.objective)]
@@ -112,12 +116,13 @@ class PGDDecay(PGD):
     """PGD whose step falls to zero along half a cosine, so that the last steps settle.
 
     Attributes:
-        step: size of the first step in units of eps; 0.5 when not given.
+        step: size of the first step in units of eps; 1 when not given: smaller first steps leave images where
+            their random start was.
     """
 
     def step_sizes(self) -> list[float]:
         """Size of each step in units of eps."""
-        first = 0.5 if self.step is None else self.step
+        first = 1.0 if self.step is None else self.step
         return [first * 0.5 * (1 + math.cos(math.pi * t / self.steps)) for t in range(self.steps)]
 
 

@@ -92,8 +92,11 @@ class Momentum(Rule):
 
 
 class Halving(Rule):
-    """Auto-PGD (Croce and Hein 2020, arXiv 2003.01690, algorithm 1): steps of 2 eps with momentum, which are
-    halved, image by image, where they no longer pay; the search then goes on from the best point.
+    """Auto-PGD (Croce and Hein 2020, arXiv 2003.01690, algorithm 1).
+
+    Steps of 2 eps with momentum are halved, image by image, where they no longer pay; the search then goes on
+    from the best point. The second condition for halving, that the best score has not risen, is not asked at
+    the first checkpoint, as in the paper's code.
 
     Args:
         ball: where the batch may move.
@@ -136,7 +139,7 @@ class Halving(Rule):
             self._rises += values > self._last[1]
             self._window += 1
         if self._step in self._checkpoints:
-            images, before, gradient = self._look_back(images, before, gradient)
+            images, values, gradient = self._look_back(images, values, gradient)
         self._last = (images, values)
         moved = self._ball.step(images, gradient, _per_image(self._sizes, images))
         if self._step:
@@ -145,7 +148,7 @@ class Halving(Rule):
         self._step += 1
         return moved
 
-    def _look_back(self, images: Tensor, before: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _look_back(self, images: Tensor, values: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Halves the steps of the images that made no progress, and takes those back to their best point."""
         best_images, best_gradient, best_values = self._best
         stuck = self._rises < self.RISE * self._window
@@ -158,17 +161,17 @@ class Halving(Rule):
         back = _per_image(halve, images)
         return (
             torch.where(back, best_images, images),
-            torch.where(back, best_images, before),
+            torch.where(halve, best_values, values),
             torch.where(back, best_gradient, gradient),
         )
 
 
 def checkpoints(steps: int) -> set[int]:
     """The steps at which Auto-PGD looks back: at shares 0.22, 0.41, ... of all, ever closer together."""
-    shares = [0.0, 0.22]
-    while shares[-1] < 1:
-        shares.append(shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06))
-    return {-int(-share * steps // 1) for share in shares[1:] if share <= 1}
+    shares = [0, 22]  # in percent: integers, or rounding would push a checkpoint to the step after
+    while shares[-1] < 100:
+        shares.append(shares[-1] + max(shares[-1] - shares[-2] - 3, 6))
+    return {-(-share * steps // 100) for share in shares[1:] if share <= 100}
 
 
 def _per_image(values: Tensor, like: Tensor) -> Tensor:

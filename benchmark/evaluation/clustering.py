@@ -1,9 +1,13 @@
-"""The whole pool is attacked, then clustered."""
+"""The pool, or a share of it, is attacked, then all of it is clustered."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Annotated
 
+import numpy as np
+from pydantic import Field
+
+from benchmark.core.parameters import Number
 from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
 from benchmark.evaluation.views import Views
 from benchmark.metrics import KMEANS_SEEDS, cluster, mean_clustering_metrics
@@ -19,8 +23,19 @@ DISPLAYED_IMAGES = 20
 class Clustering(Scenario):
     """k-means on the attacked pool, k the number of classes: AMI, NMI and pairwise F1.
 
-    Figures are means over five k-means seeds. A randomised model is embedded anew for each.
+    Figures are those of the whole pool, whatever the fraction, and means over five k-means seeds. A
+    randomised model is embedded anew for each.
+
+    Attributes:
+        fraction: share of the pool that is attacked, in (0, 1]; the rest stays clean.
     """
+
+    fraction: Annotated[Number, Field(gt=0, le=1)] = 1.0
+
+    @property
+    def share(self) -> float:
+        """The fraction."""
+        return self.fraction
 
     def score(self, views: Views) -> ScenarioScore:
         """The metrics "ami", "nmi", "f1", the assignments (5, n), and some embeddings for pictures."""

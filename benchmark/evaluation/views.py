@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from attacks import Attack
 from benchmark.core.embedder import Embedder
 from benchmark.core.seeding import seed_everything
 
@@ -22,6 +23,8 @@ class Views:
         batch_size: images in one pass.
         seed: seed of a randomised model's draws. They depend on it, the pool and the turn alone, not on which
             scenario asked first.
+        attack: the attack that made the attacked pool; None where nothing is attacked.
+        objective: what the attack maximised, at its images, shape (n,), where it attacked the whole pool.
     """
 
     def __init__(
@@ -34,7 +37,12 @@ class Views:
         passes: int,
         batch_size: int = 512,
         seed: int = 0,
+        attack: Attack | None = None,
+        objective: Tensor | None = None,
     ) -> None:
+        self.attack = attack
+        self.objective = None if objective is None else objective.cpu()
+        self.randomised = model.randomised
         self.labels = labels
         self.ids = ids
         self.passes = passes if model.randomised else 1
@@ -62,3 +70,20 @@ class Views:
     def attacked(self, turn: int = 0) -> Tensor:
         """Embeddings of the attacked pool, shape (n, d), on the CPU; a pass of its own for each turn."""
         return self._embed("attacked", turn)
+
+    def again(self) -> Tensor:
+        """The attacked pool embedded once more, with gradients on: as attacks see the model; shape (n, d).
+
+        A model that answers attacks otherwise than it answers users, or the same image otherwise when it
+        comes again, is found out by the difference to `attacked`.
+        """
+        batches = self._pools["attacked"].split(self._batch_size)
+        return torch.cat(
+            [self._model(batch.clone().requires_grad_(True)).detach().cpu() for batch in batches]
+        )
+
+    def twice(self) -> tuple[Tensor, Tensor]:
+        """Two passes over the first batch of the clean pool, each with draws of its own, shape (b, d)."""
+        batch = self._pools["clean"][: self._batch_size]
+        with torch.no_grad():
+            return self._model(batch).cpu(), self._model(batch).cpu()

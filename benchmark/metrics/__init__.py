@@ -1,17 +1,23 @@
-"""Figures of merit, embeddings in and numbers out: k-means scored against the classes, and retrieval."""
+"""Figures of merit, embeddings in and numbers out: clustering, retrieval and verification."""
 
 from benchmark.metrics.clustering import KMEANS_SEEDS, cluster, clustering_metrics, mean_clustering_metrics
 from benchmark.metrics.kmeans import KMEANS_ITERATIONS, kmeans_assign
+from benchmark.metrics.pairs import Pairs, verification_pairs
 from benchmark.metrics.retrieval import RECALL_KS, RetrievalOutcomes, retrieve
+from benchmark.metrics.verification import FARS, verification_metrics
 
 __all__ = [
+    "FARS",
     "KMEANS_ITERATIONS",
     "KMEANS_SEEDS",
     "RECALL_KS",
+    "Pairs",
     "RetrievalOutcomes",
     "cluster",
     "clustering_metrics",
     "kmeans_assign",
     "mean_clustering_metrics",
     "retrieve",
+    "verification_metrics",
+    "verification_pairs",
 ]

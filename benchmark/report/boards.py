@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 
+from benchmark.report.checks import NOT_RUN, RowVerdict, named, summary
 from benchmark.report.outcomes import CLUSTERING, RETRIEVAL
 from benchmark.report.tables import Row, Table
 
 NONE = "\u2013"  # an en dash
+MARK = "\u2020"  # a dagger
 
 
 def percent(mean: float, std: float | None = None) -> str:
@@ -45,7 +47,7 @@ def main_board(table: Table) -> list[str]:
     """The leaderboard; a scenario that was not run has no columns."""
     columns: list[tuple[str, str, list[str]]] = [
         ("rank", "---", [place(row) for row in table.rows]),
-        ("defense", "---", [code(row.defense) for row in table.rows]),
+        ("defense", "---", [marked(row) for row in table.rows]),
     ]
 
     def figure(title: str, name: str, bold: bool = False) -> None:
@@ -68,8 +70,9 @@ def main_board(table: Table) -> list[str]:
         ("train cost \u00d7", "---:", [times(row.training("relative_cost")) for row in table.rows])
     )
     columns.append(("embed cost \u00d7", "---:", [times(row.training("embed_cost")) for row in table.rows]))
+    columns.append(("checks", "---", [_checks(row) for row in table.rows]))
     columns.append(("failed cells", "---:", [_failed(row) for row in table.rows]))
-    return _lines(columns)
+    return lines(columns)
 
 
 def attacks_board(table: Table) -> list[str]:
@@ -88,13 +91,67 @@ def attacks_board(table: Table) -> list[str]:
         clean = joined(row.mean(f"clean_{metric}") for _, metric in shown)
         worst = joined(row.mean(f"worst_{metric}") for _, metric in shown)
         columns.append((code(row.defense), "---:", [clean, *cells, worst]))
-    return _lines(columns)
+    return lines(columns)
+
+
+def checks_board(table: Table, meanings: Mapping[str, str]) -> list[str]:
+    """The figure that decides each check for each defense: checks down, defenses across.
+
+    Args:
+        table: the table.
+        meanings: when each check fails, in a line; only these are shown.
+    """
+    columns = [
+        ("check", "---", [code(name) for name in meanings]),
+        ("fails when", "---", [text(meaning.rstrip(".")) for meaning in meanings.values()]),
+    ]
+    columns += [
+        (marked(row), "---:", [_deciding(row.checks[name]) for name in meanings]) for row in table.rows
+    ]
+    return lines(columns)
+
+
+def check_notes(table: Table) -> list[str]:
+    """A line for each check that a row fails, and for each that was not run for some rows."""
+    notes = []
+    for row in table.rows:
+        for name in row.failing:
+            verdict = row.checks[name]
+            seed = f" (seed {verdict.seed})" if row.n_seeds > 1 else ""
+            notes.append(f"{code(row.defense)} **fails** {code(name)}: {text(verdict.words)}{seed}.")
+    lacking: dict[tuple[str, str], list[str]] = {}
+    for row in table.rows:
+        for name in named(row.checks, "not run"):
+            lacking.setdefault((name, row.checks[name].words), []).append(code(row.defense))
+    for (name, words), rows in lacking.items():
+        whose = "any row" if len(rows) == len(table.rows) else ", ".join(rows)
+        notes.append(f"{code(name)} was not run for {whose}{f': it {text(words)}' if words else ''}.")
+    return notes
+
+
+def marked(row: Row) -> str:
+    """A defense's name, with a dagger when it fails a check."""
+    return f"{code(row.defense)} {MARK}" if row.failing else code(row.defense)
+
+
+def _deciding(verdict: RowVerdict) -> str:
+    if verdict.status == NOT_RUN or verdict.figure is None:
+        return NONE
+    figure = f"{round(verdict.figure, 3) + 0.0:.3f}"  # no minus before a zero
+    return f"**{figure}** {MARK}" if verdict.status == "fail" else figure
+
+
+def _checks(row: Row) -> str:
+    if row.failing:
+        return f"**fails** {', '.join(map(code, row.failing))}"
+    return summary(row.checks)
 
 
 def _failed(row: Row) -> str:
     return f"**{len(row.failed)}** of {len(row.outcomes)}" if row.failed else "0"
 
 
-def _lines(columns: Sequence[tuple[str, str, list[str]]]) -> list[str]:
+def lines(columns: Sequence[tuple[str, str, list[str]]]) -> list[str]:
+    """A table of Markdown from columns of (head, rule, cells)."""
     heads, rules, cells = zip(*columns, strict=True)
     return [f"| {' | '.join(line)} |" for line in (heads, rules, *zip(*cells, strict=True))]

@@ -77,6 +77,8 @@ def summary(table: Table) -> str:
     metric = next((metric for _, metric, _ in PANELS if _shown(table, metric)), "r1")
     name, reach = METRICS[metric], budget(table.key.norm, table.key.eps)
     known = [row for row in table.rows if not row.reference and not isnan(row.mean(f"worst_{metric}"))]
+    # What a row that fails a check keeps is nothing to say in a headline.
+    known = [row for row in known if not row.failing] or known
     if not known:
         return f"No attack with budget {reach} is done yet on any defense"
     known.sort(key=lambda row: (-row.mean(f"worst_{metric}"), row.defense))

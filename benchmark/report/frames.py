@@ -9,16 +9,18 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.report.checks import summary
 from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome, Run
 from benchmark.report.tables import Row, Table
-from benchmark.runner.records import Provenance
+from benchmark.runner.records import CHECKS, Provenance
 from benchmark.runner.store import write_atomically
 
 LEADERBOARD_COLUMNS = [
     "rank", "rank_low", "rank_high", "dataset", "backbone", "loss", "defense", "suite", "norm", "eps",
     "compute", "n_seeds", "clean_ami", "clean_ami_std", "clean_nmi", "clean_r1", "clean_r1_std",
     "worst_ami", "worst_ami_std", "worst_nmi", "worst_r1", "worst_r1_std", "worst_attack_clustering",
-    "worst_attack_retrieval", "train_seconds", "train_cost", "embed_cost", "checks", "failed_cells",
+    "worst_attack_retrieval", "train_seconds", "train_cost", "embed_cost", "checks",
+    *(f"check_{name}" for name in CHECKS), "failed_cells",
     "protocol", "commit",
 ]  # fmt: skip
 CELL_COLUMNS = [
@@ -26,7 +28,6 @@ CELL_COLUMNS = [
     "value", "status", "reason", "seconds", "forward_passes", "backward_passes", "protocol", "commit",
 ]  # fmt: skip
 DECIMALS = 6
-CHECKS_NOT_RUN = "not run"
 
 
 def leaderboard_frame(tables: Iterable[Table]) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def leaderboard_frame(tables: Iterable[Table]) -> pd.DataFrame:
 
 def cells_frame(run: Run) -> pd.DataFrame:
     """One row for each figure; a cell that has none gives one row that says why."""
-    rows = [row for outcome in run.outcomes for row in _cell_rows(outcome)]
+    rows = [row for outcome in run.cells for row in _cell_rows(outcome)]
     return pd.DataFrame(rows, columns=CELL_COLUMNS)
 
 
@@ -89,7 +90,8 @@ def _leaderboard_row(table: Table, row: Row) -> dict[str, Any]:
         "train_seconds": _rounded(row.training("seconds")),
         "train_cost": _rounded(row.training("relative_cost")),
         "embed_cost": _rounded(row.training("embed_cost")),
-        "checks": CHECKS_NOT_RUN,
+        "checks": summary(row.checks),
+        **{f"check_{name}": verdict.status for name, verdict in row.checks.items()},
         "failed_cells": len(row.failed),
         "protocol": join(provenance.protocol for provenance in made_by),
         "commit": join(provenance.commit for provenance in made_by),

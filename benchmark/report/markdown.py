@@ -11,11 +11,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmark.core.spec import parse_spec
-from benchmark.report.boards import attacks_board, code, main_board, text
+from benchmark.report.ablation import ablation_board
+from benchmark.report.boards import attacks_board, check_notes, checks_board, code, main_board, text
+from benchmark.report.checks import meanings, named
 from benchmark.report.clean_vs_worst import summary
 from benchmark.report.figures import TableFigures
 from benchmark.report.frames import join, provenances
+from benchmark.report.other_scenarios import scenarios_board
 from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome, Run
+from benchmark.report.ranking_board import ranking_lines
 from benchmark.report.reproduce import command
 from benchmark.report.style import METRICS, budget, format_eps
 from benchmark.report.tables import Row, Table
@@ -87,7 +91,15 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "date": manifest.provenance.created[:10],
         "done": sum(outcome.done for outcome in outcomes),
         "total": len(outcomes),
-        "problems": _problems(outcomes),
+        "checking_attacks": sorted({o.key.attack for o in run.check_outcomes}),
+        "checking_budgets": _budgets(run.check_outcomes),
+        "checking_done": sum(outcome.done for outcome in run.check_outcomes),
+        "checking_total": len(run.check_outcomes),
+        "problems": _problems(run.cells),
+        "ranking": ranking_lines(run),
+        "checked": any(map(_was_checked, rows)),
+        "unchecked": any(named(row.checks, "not run") for row in rows),
+        "failing": any(row.failing for row in rows),
         "intervals": any(row.rank_low is not None for row in rows),
         "overlapping": any(row.rank_low != row.rank_high for row in rows),
         "small_pools": SMALL_POOL,
@@ -100,12 +112,21 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
         for scenario, metric in ((CLUSTERING, "ami"), (RETRIEVAL, "r1"))
         if table.has(scenario)
     ]
+    sound = [row for row in table.rows if not row.failing]
+    left_out = len(sound) < len(table.rows) and not all(row.reference for row in sound)
+    judged = [run.checks(model.id, table.key.norm, table.key.eps) for model in run.manifest.models]
     return {
         "table": table,
         "figures": figures,
         "summary": summary(table),
+        "left_out": left_out,
+        "failing": len(sound) < len(table.rows),
+        "checks": checks_board(table, meanings(judged)) if any(map(_was_checked, table.rows)) else [],
+        "check_notes": check_notes(table),
         "board": main_board(table),
         "alone": attacks_board(table),
+        "ablation": ablation_board(run, table),
+        "other_scenarios": scenarios_board(table),
         "measures": " / ".join(shown),
         "spread": any(
             not isnan(row.std(f"clean_{metric}")) for row in table.rows for metric in ("ami", "r1")
@@ -114,6 +135,10 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
         "intervals": any(row.rank_low is not None for row in table.rows),
         "command": command(run.manifest, table, _example(table)),
     }
+
+
+def _was_checked(row: Row) -> bool:
+    return bool(named(row.checks, "pass") or row.failing)
 
 
 def _example(table: Table) -> Row:

@@ -8,12 +8,22 @@ from math import nan
 import numpy as np
 
 from benchmark.core.errors import CheckpointError
-from benchmark.runner.records import CellKey, CellRecord, CellRef, ModelRecord, RunManifest, Status
+from benchmark.runner.records import (
+    CellKey,
+    CellRecord,
+    CellRef,
+    CheckRecord,
+    ModelRecord,
+    RunManifest,
+    Status,
+)
 from benchmark.runner.store import Store
 
 CLUSTERING = "clustering"
 RETRIEVAL = "retrieval-query"
+RANKING = "ranking"
 NOT_RUN = "not run yet"
+_PRECEDENCE = {"check": 0, "curve": 1, "clean": 2, "suite": 3}
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,10 @@ class Run:
     Attributes:
         manifest: the grid.
         models: the record of each training that has one, by id.
-        outcomes: every cell once, in an order that depends on the keys alone.
+        cells: every cell once, in an order that depends on the keys alone.
+        outcomes: those of them that figures and worst cases may be made of.
+        check_outcomes: those that are there for the checks alone.
+        ranking_outcomes: those of the side board of robrank's measures.
 
     Raises:
         UsageError: when no run was made into the folder.
@@ -67,13 +80,22 @@ class Run:
         self.manifest: RunManifest = store.manifest()
         records = {ref.id: store.model(ref.id) for ref in self.manifest.models}
         self.models: dict[str, ModelRecord] = {key: record for key, record in records.items() if record}
-        # An attack of the suite may also be drawn over eps: it is one cell, and the suite's.
-        refs = {ref.id: ref for ref in sorted(self.manifest.cells, key=lambda ref: ref.role == "suite")}
-        self.outcomes = sorted((self._outcome(ref) for ref in refs.values()), key=_order)
+        # An attack of the suite may also be drawn over eps, or be looked at by a check: it is one cell, and
+        # the suite's.
+        refs = {ref.id: ref for ref in sorted(self.manifest.cells, key=lambda ref: _PRECEDENCE[ref.role])}
+        self.cells = sorted((self._outcome(ref) for ref in refs.values()), key=_order)
+        self.ranking_outcomes = [outcome for outcome in self.cells if outcome.key.scenario == RANKING]
+        rest = [outcome for outcome in self.cells if outcome.key.scenario != RANKING]
+        self.outcomes = [outcome for outcome in rest if outcome.ref.role != "check"]
+        self.check_outcomes = [outcome for outcome in self.cells if outcome.ref.role == "check"]
 
     def arrays(self, outcome: Outcome) -> dict[str, np.ndarray]:
         """The arrays of a cell, read anew at each call; empty when it is not done or has none."""
         return self._store.arrays(outcome.ref.id) if outcome.done else {}
+
+    def checks(self, model_id: str, norm: str, eps: float) -> CheckRecord | None:
+        """What the checks say of a model at one budget, or None when it was not judged."""
+        return self._store.checks(model_id, norm, eps)
 
     def _outcome(self, ref: CellRef) -> Outcome:
         record = self._store.cell(ref.id)

@@ -19,22 +19,28 @@ ENTROPY = 20250101
 def rank(run: Run, table: Table) -> None:
     """Sets each row's rank and interval, and puts the rows in their order.
 
-    Rows with failed or missing cells rank below the complete ones, rows without a figure and references have
-    no rank and stand last.
+    Rows that fail a check rank below those that do not, for their figures look better than they are; rows
+    with failed or missing cells rank below both, for they were not even attacked by all. Rows without a
+    figure and references have no rank and stand last.
     """
     main, second = ("worst_ami", "worst_r1") if table.has(CLUSTERING) else ("worst_r1", "worst_r1")
 
-    def strength(row: Row) -> tuple[bool, float, float]:
+    def strength(row: Row) -> tuple[int, float, float]:
         other = row.mean(second)
-        return not row.failed, row.mean(main), -1.0 if isnan(other) else other
+        return -_tier(row), row.mean(main), -1.0 if isnan(other) else other
 
     ranked = [row for row in table.rows if not row.reference and not isnan(row.mean(main))]
     for row in ranked:
         row.rank = 1 + sum(strength(other) > strength(row) for other in ranked)
-    for complete in (True, False):
-        group = [row for row in ranked if complete is not bool(row.failed)]
-        _set_intervals(run, group, main, above=0 if complete else sum(not row.failed for row in ranked))
+    for tier in sorted({_tier(row) for row in ranked}):
+        group = [row for row in ranked if _tier(row) == tier]
+        _set_intervals(run, group, main, above=sum(_tier(row) < tier for row in ranked))
     table.rows.sort(key=lambda row: (row.reference, row.rank is None, row.rank or 0, row.defense))
+
+
+def _tier(row: Row) -> int:
+    """0 for a row that can be believed, 1 for one that fails a check, 2 for one that is not complete."""
+    return 2 if row.failed else int(bool(row.failing))
 
 
 def _set_intervals(run: Run, rows: list[Row], main: str, above: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import isnan, nan
 
+from benchmark.report.checks import RowVerdict, named, over_seeds
 from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome, Run
 from benchmark.report.worst_case import deviation, lowest, mean, worst_queries
 from benchmark.runner.records import ModelRecord
@@ -53,6 +54,7 @@ class Row:
         seeds: figures of each seed that the grid holds.
         outcomes: every cell that the row or its pictures rest on.
         models: records of its trainings.
+        checks: what each check says of its figures.
         rank: its place and the 95 % interval of that; None for a reference, or without a figure to rank by.
     """
 
@@ -62,6 +64,7 @@ class Row:
     seeds: list[SeedFigures]
     outcomes: list[Outcome]
     models: list[ModelRecord]
+    checks: dict[str, RowVerdict]
     rank: int | None = None
     rank_low: int | None = None
     rank_high: int | None = None
@@ -87,6 +90,11 @@ class Row:
     def failed(self) -> list[Outcome]:
         """The cells that failed or were not run."""
         return [outcome for outcome in self.outcomes if outcome.status == "failed"]
+
+    @property
+    def failing(self) -> list[str]:
+        """The checks that it fails: its figures are not to be believed."""
+        return named(self.checks, "fail")
 
     def attacked(self, scenario: str) -> dict[str, list[Outcome]]:
         """The done cells at the table's eps, by attack; for retrieval those of the suite."""
@@ -175,6 +183,7 @@ def _table(run: Run, key: TableKey) -> Table:
                 ],
                 outcomes=outcomes,
                 models=[run.models[model] for model in ids if model in run.models],
+                checks=over_seeds([run.checks(model, key.norm, key.eps) for model in ids]),
             )
         )
     return table

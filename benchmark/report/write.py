@@ -9,6 +9,7 @@ from benchmark.report.frames import cells_frame, leaderboard_frame, write_csv
 from benchmark.report.markdown import render
 from benchmark.report.outcomes import Run
 from benchmark.report.ranking import rank
+from benchmark.report.ranking_board import ranking_frame
 from benchmark.report.tables import collect
 from benchmark.runner.store import Store, write_atomically
 
@@ -22,7 +23,8 @@ def write_report(output: Path) -> list[Path]:
         output: the folder that a run wrote to.
 
     Returns:
-        The files written: `leaderboard.csv`, `cells.csv`, `leaderboard.md`, then the figures.
+        The files written: `leaderboard.csv`, `cells.csv`, `leaderboard.md`, `ranking.csv` where its
+        attacks were run, then the figures.
 
     Raises:
         UsageError: when the folder holds no run or cannot be written.
@@ -34,7 +36,11 @@ def write_report(output: Path) -> list[Path]:
     leaderboard, cells, page = (output / name for name in ("leaderboard.csv", "cells.csv", "leaderboard.md"))
     write_csv(leaderboard_frame(tables), leaderboard)
     write_csv(cells_frame(run), cells)
+    side = ranking_frame(run)
+    ranking = [output / "ranking.csv"] if len(side) else []
+    for path in ranking:
+        write_csv(side, path)
     figures = draw_figures(run, tables, output)
     text = render(run, tables, figures, output)
     write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
-    return [leaderboard, cells, page, *(path for drawn in figures for path in drawn)]
+    return [leaderboard, cells, page, *ranking, *(path for drawn in figures for path in drawn)]

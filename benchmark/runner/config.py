@@ -58,7 +58,9 @@ class Configuration(_Section):
     """Everything that decides what a run computes and where it goes; lists hold spec strings.
 
     Attributes:
-        eps: budgets; each data set's headline when not given.
+        norm: norms of the attacks' balls.
+        eps: budgets; each data set's headline when not given. Only with one norm.
+        checks: whether the checks for gradient masking are run.
         workers: worker processes; one for each core when not given.
     """
 
@@ -69,13 +71,14 @@ class Configuration(_Section):
     losses: list[str]
     scenarios: list[str]
     seeds: list[NonNegativeInt] = Field(min_length=1)
-    norm: Literal["linf", "l2"] = "linf"
+    norm: list[Literal["linf", "l2"]] = Field(default=["linf"], min_length=1)
     eps: list[Number] | None = None
     preset: str = "default"
     output: Path = Path("results")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: PositiveInt | None = None
     plugin: list[Path] = []
+    checks: bool = True
     training: Recipe = Recipe()
     evaluation: Evaluation = Evaluation()
     curve: Curve = Curve()
@@ -91,7 +94,7 @@ class Configuration(_Section):
                 raise ValueError("the list is empty; name at least one")
         return value
 
-    @field_validator("seeds", "eps", mode="before")
+    @field_validator("seeds", "eps", "norm", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         if isinstance(value, str) or (
@@ -106,10 +109,17 @@ class Configuration(_Section):
         return [value] if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _within_the_range(self) -> Any:
-        if self.norm == "linf" and max(self.eps or [0.0]) > 1:
+    def _budgets_fit(self) -> Any:
+        if self.eps and len(self.norm) > 1:
+            raise ValueError("eps with two norms: a number means another thing in each; give one norm")
+        if self.norm == ["linf"] and max(self.eps or [0.0]) > 1:
             raise ValueError("eps > 1 in the norm linf: pixels are in [0, 1], so write 8/255, not 8")
         return self
+
+    @field_validator("norm")
+    @classmethod
+    def _each_once(cls, values: list[Any]) -> list[Any]:
+        return list(dict.fromkeys(values))
 
     @field_validator("eps", "seeds")
     @classmethod

@@ -51,6 +51,11 @@ def _fail(job: Job, reason: str, place: Place) -> str:
     return fail_training(job, reason, place) if isinstance(job, TrainJob) else fail_cells(job, reason, place)
 
 
+def _training_failed(job: AttackJob, training: TrainJob, reason: str) -> str:
+    whose = "" if training.id == job.model.id else f" of {training.key.defense}, the source of this attack,"
+    return f"training{whose} failed: {reason}"
+
+
 def run_jobs(
     trainings: list[TrainJob],
     attacks: list[AttackJob],
@@ -64,7 +69,7 @@ def run_jobs(
 
     Args:
         trainings: models to be trained.
-        attacks: attacks; one whose model is not among `trainings` is ready at once.
+        attacks: attacks; one whose models are not among `trainings` is ready at once.
         cost: units that a job will take.
         place: where jobs run and write.
         workers: number of processes.
@@ -72,8 +77,12 @@ def run_jobs(
         on_finish: called with each job that is over, and the reason when it failed.
     """
     missing = {job.id for job in trainings}
-    ready: list[Job] = [*trainings, *(job for job in attacks if job.model.id not in missing)]
-    blocked = [job for job in attacks if job.model.id in missing]
+
+    def waits(job: AttackJob) -> bool:
+        return any(training.id in missing for training in job.trainings)
+
+    ready: list[Job] = [*trainings, *(job for job in attacks if not waits(job))]
+    blocked = [job for job in attacks if waits(job)]
 
     def order(job: Job) -> tuple[bool, float]:
         return isinstance(job, AttackJob), -cost(job)
@@ -103,12 +112,16 @@ def run_jobs(
                     reason = _fail(job, f"{type(error).__name__}: {error}", place)
                 on_finish(job, reason)
                 if isinstance(job, TrainJob):
-                    waiting = [other for other in blocked if other.model.id == job.id]
-                    blocked = [other for other in blocked if other.model.id != job.id]
                     if reason is None:
-                        ready = sorted([*ready, *waiting], key=order)
-                    for other in waiting if reason is not None else ():
-                        on_finish(other, fail_cells(other, f"training failed: {reason}", place))
+                        missing.discard(job.id)
+                        free = [other for other in blocked if not waits(other)]
+                        ready = sorted([*ready, *free], key=order)
+                        blocked = [other for other in blocked if waits(other)]
+                        continue
+                    lost = [other for other in blocked if job.id in [needed.id for needed in other.trainings]]
+                    blocked = [other for other in blocked if other not in lost]
+                    for other in lost:
+                        on_finish(other, fail_cells(other, _training_failed(other, job, reason), place))
         pool.close()
     finally:
         pool.stop()

@@ -6,19 +6,20 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from attacks import ATTACKS, Problem, expand
+from attacks import ATTACKS, expand
 from benchmark.core.errors import UsageError, unknown_name
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.core.spec import parse_spec
 from benchmark.data import DATASETS, Dataset
-from benchmark.evaluation import SCENARIOS, Views
-from benchmark.losses import LOSSES
-from benchmark.models import BACKBONES
+from benchmark.evaluation import SCENARIOS
+from benchmark.losses import LOSSES, Loss
+from benchmark.models import BACKBONES, Backbone
+from benchmark.runner.cells import Cells, Role, headline, named
 from benchmark.runner.config import Configuration
 from benchmark.runner.identity import digest, function_digest, source_digest
-from benchmark.runner.jobs import AttackJob, TrainJob, build_model, load_trained, make_cells, make_model
+from benchmark.runner.jobs import AttackJob, TrainJob, build_model, make_model
 from benchmark.runner.records import CLEAN, CellKey, CellRef, ModelKey, ModelRef
-from benchmark.training import train
+from benchmark.training import Recipe, train
 from defenses import DEFENSES, GROUPS, Defense
 
 
@@ -29,7 +30,8 @@ class Grid:
     Attributes:
         trainings: one for each model.
         attacks: one for each (model, attack, norm, eps), clean passes included; each serves its cells.
-        roles: "clean", "suite" or "curve" for each attack job, in the same order.
+        roles: what each attack job is for, in the same order.
+        sources: trainings that have no row, but that transferred attacks start from.
         suite: the name of the set of attacks.
         references: specs of defenses whose rows have no rank.
         skipped: what was left out and why.
@@ -39,10 +41,16 @@ class Grid:
     suite: str
     trainings: list[TrainJob] = field(default_factory=list)
     attacks: list[AttackJob] = field(default_factory=list)
-    roles: list[str] = field(default_factory=list)
+    roles: list[Role] = field(default_factory=list)
+    sources: list[TrainJob] = field(default_factory=list)
     references: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+
+    def refusal(self, job: AttackJob) -> str | None:
+        """Why a model that the job needs cannot be made, or None."""
+        reasons = [self.refused[training.id] for training in job.trainings if training.id in self.refused]
+        return reasons[0] if reasons else None
 
     def models(self) -> list[ModelRef]:
         """The models, as the manifest lists them."""
@@ -52,8 +60,12 @@ class Grid:
         """One line about each data set, defense and attack, by its spec."""
         found: dict[str, str] = {}
         for cell in self.cells():
-            named = ((DATASETS, cell.key.dataset), (DEFENSES, cell.key.defense), (ATTACKS, cell.key.attack))
-            for registry, text in named:
+            parts_of = (
+                (DATASETS, cell.key.dataset),
+                (DEFENSES, cell.key.defense),
+                (ATTACKS, cell.key.attack),
+            )
+            for registry, text in parts_of:
                 if text != CLEAN and text not in found:
                     parts = registry.build(text).parts()
                     found[text] = " ".join(part.summary() for part in reversed(parts))
@@ -98,16 +110,6 @@ def _datasets(texts: list[str], skipped: list[str]) -> list[Dataset]:
     return found
 
 
-def _headline(dataset: Dataset, norm: str, option: str) -> float:
-    if norm not in dataset.headline_eps:
-        raise UsageError(f"The data set '{dataset.spec}' has no headline eps for {norm}; give {option}.")
-    return dataset.headline_eps[norm]
-
-
-def _named(texts: list[str], every: list[str]) -> list[str]:
-    return [name for text in texts for name in (every if text == "all" else [text])]
-
-
 def _defenses(texts: list[str]) -> list[Defense]:
     """The defenses asked for, each once, with the reference rows after them."""
     names = [name for text in texts for name in GROUPS.get(text, (text,))]
@@ -135,81 +137,88 @@ def build_grid(config: Configuration, cache: Path) -> Grid:
     Raises:
         UsageError: for any name, parameter or data set that is not there.
     """
-    asked_attacks = _named(config.attacks, ATTACKS.names())
-    grid = Grid(suite=_suite_name(asked_attacks))
+    grid = Grid(suite=_suite_name(named(config.attacks, ATTACKS.names())))
     datasets = _datasets(config.datasets, grid.skipped)
-    backbones = [BACKBONES.build(text) for text in _named(config.backbones, BACKBONES.names())]
-    losses = [LOSSES.build(text) for text in _named(config.losses, LOSSES.names())]
-    scenarios = [SCENARIOS.build(text).spec for text in _named(config.scenarios, SCENARIOS.names())]
-    suite, curve = expand(asked_attacks), expand(config.curve.attacks)
+    backbones = [BACKBONES.build(text) for text in named(config.backbones, BACKBONES.names())]
+    losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
+    scenarios = [SCENARIOS.build(text) for text in named(config.scenarios, SCENARIOS.names())]
+    cells = Cells(config, scenarios, cache)
     defenses = _defenses(config.defenses)
     grid.references = [defense.spec for defense in defenses if defense.reference]
-    for dataset, backbone, loss, defense, seed in product(
-        datasets, backbones, losses, defenses, config.seeds
-    ):
-        key = ModelKey(
-            dataset=dataset.spec, backbone=backbone.spec, loss=loss.spec, defense=defense.spec, seed=seed
-        )
-        recipe = config.training
-        radius = recipe.eps
-        if radius is None:
-            radius = _headline(dataset, "linf", "training: eps")
-        sources = source_digest([type(dataset), type(backbone), type(loss), type(defense), train])
-        what = {
-            "model": key.model_dump(),
-            "recipe": recipe.model_dump(),
-            "eps": radius,
-            "data": dataset.fingerprint(),
-            "source": [sources, function_digest([build_model, make_model])],
-            "protocol": PROTOCOL_VERSION,
-        }
-        training = TrainJob(id=digest(what), key=key, recipe=recipe.model_dump(), eps=radius)
-        grid.trainings.append(training)
-        if defense.needs_proxies and not loss.has_proxies:
-            grid.refused[training.id] = (
-                f"{defense.spec} needs a loss with proxies, which {loss.spec} has not "
-                f"(with proxies: {', '.join(name for name, cls in LOSSES.items() if cls.has_proxies)})"
+    _check_attacks(config, defenses, grid.skipped)
+    for dataset, backbone, loss, seed in product(datasets, backbones, losses, config.seeds):
+        made = {d.spec: _training(dataset, backbone, loss, d, seed, config.training) for d in defenses}
+        grid.trainings += made.values()
+        sources = {}
+        for text in _sources(config, defenses):
+            source = DEFENSES.build(text)
+            sources[text] = made.get(source.spec) or _training(
+                dataset, backbone, loss, source, seed, config.training
             )
-        budgets = config.eps or [_headline(dataset, config.norm, "--eps")]
-        headline = dataset.headline_eps.get(config.norm, budgets[0])
-        other = [round(headline * factor, 10) for factor in config.curve.factors]
-        attacks = [(CLEAN, CLEAN, 0.0, "clean")]
-        attacks += [(attack, config.norm, eps, "suite") for eps in budgets for attack in suite]
-        attacks += [
-            (attack, config.norm, eps, "curve") for eps in other if eps not in budgets for attack in curve
-        ]
-        for attack, norm, eps, role in attacks:
-            grid.attacks.append(_attack_job(training, attack, norm, eps, scenarios, config))
-            grid.roles.append(role)
+            if source.spec not in made:
+                grid.sources.append(sources[text])
+            made.setdefault(source.spec, sources[text])
+        for training in made.values():
+            if reason := _refusal(DEFENSES.build(training.key.defense), loss):
+                grid.refused[training.id] = reason
+        for defense in defenses:
+            for job, role in cells.jobs(made[defense.spec], dataset, defense, sources):
+                grid.attacks.append(job)
+                grid.roles.append(role)
+    if not any(job.attack != CLEAN for job in grid.attacks):
+        raise UsageError("No attack is scored in the scenarios asked for; see --list.")
     return grid
 
 
-def _attack_job(
-    training: TrainJob, attack: str, norm: str, eps: float, scenarios: list[str], config: Configuration
-) -> AttackJob:
-    parts = [] if attack == CLEAN else ATTACKS.build(attack).parts()
-    cells = {}
-    for scenario in scenarios:
-        what = {
-            "model": training.id,
-            "scenario": scenario,
-            "attack": attack,
-            "norm": norm,
-            "eps": eps,
-            "evaluation": config.evaluation.model_dump(),
-            "source": [
-                source_digest([*map(type, parts), SCENARIOS.get(scenario), Problem, Views]),
-                function_digest([load_trained, make_cells]),
-            ],
-            "protocol": PROTOCOL_VERSION,
-        }
-        cells[scenario] = digest(what)
-    return AttackJob(
-        model=training,
-        attack=attack,
-        norm=norm,
-        eps=eps,
-        cells=cells,
-        eot=config.evaluation.eot,
-        passes=config.evaluation.passes,
+def _training(
+    dataset: Dataset, backbone: Backbone, loss: Loss, defense: Defense, seed: int, recipe: Recipe
+) -> TrainJob:
+    key = ModelKey(
+        dataset=dataset.spec, backbone=backbone.spec, loss=loss.spec, defense=defense.spec, seed=seed
     )
+    eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
+    sources = source_digest([type(dataset), type(backbone), type(loss), type(defense), train])
+    what = {
+        "model": key.model_dump(),
+        "recipe": recipe.model_dump(),
+        "eps": eps,
+        "data": dataset.fingerprint(),
+        "source": [sources, function_digest([build_model, make_model])],
+        "protocol": PROTOCOL_VERSION,
+    }
+    return TrainJob(id=digest(what), key=key, recipe=recipe.model_dump(), eps=eps)
+
+
+def _refusal(defense: Defense, loss: Loss) -> str | None:
+    """Why a defense cannot be trained with a loss, or None."""
+    if not defense.needs_proxies or loss.has_proxies:
+        return None
+    usable = ", ".join(name for name, cls in LOSSES.items() if cls.has_proxies)
+    return f"{defense.spec} needs a loss with proxies, which {loss.spec} has not (with proxies: {usable})"
+
+
+def _attacks(config: Configuration, defenses: list[Defense]) -> list[str]:
+    """Every attack that some model meets."""
+    asked = [*named(config.attacks, ATTACKS.names()), *config.curve.attacks]
+    asked += [text for defense in defenses for text in defense.adaptive]
+    return expand([*asked, *(["checks"] if config.checks else [])])
+
+
+def _sources(config: Configuration, defenses: list[Defense]) -> list[str]:
+    """The defenses that transferred attacks start from, as the attacks spell them."""
+    needed = [ATTACKS.build(text).needs for text in _attacks(config, defenses)]
+    return list(dict.fromkeys(text for text in needed if text))
+
+
+def _check_attacks(config: Configuration, defenses: list[Defense], skipped: list[str]) -> None:
+    """Notes attacks that do not know one of the norms.
+
+    Raises:
+        UsageError: when one knows none of them.
+    """
+    for text in _attacks(config, defenses):
+        attack = ATTACKS.build(text)
+        unknown = [norm for norm in config.norm if not attack.knows(norm)]
+        if len(unknown) == len(config.norm):
+            raise UsageError(f"{text} cannot attack in the norm {' or '.join(unknown)}; see --norm.")
+        skipped += [f"{text} in the norm {norm}, which it does not know" for norm in unknown]

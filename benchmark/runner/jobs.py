@@ -13,12 +13,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
-from attacks import ATTACKS, Problem
+from attacks import ATTACKS, Attack, Outcome, Problem
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError, CheckpointError
 from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, Split
-from benchmark.evaluation import SCENARIOS, Views
+from benchmark.evaluation import SCENARIOS, Views, attacked_indices, diagnose
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES, Member, PassCounter, count_flops
 from benchmark.runner.plugins import load_plugins
@@ -70,6 +70,8 @@ class AttackJob(Frozen):
         model: the training that it needs.
         attack: spec of the attack, "none" for clean figures.
         norm, eps: the ball.
+        share: share of the pool that is attacked.
+        source: the training of the model that the attack takes its gradients from, where that is another.
         cells: identity of the cell of each scenario.
         eot: passes that gradients of a randomised model are averaged over.
         passes: passes that outcomes of a randomised model are averaged over.
@@ -79,9 +81,16 @@ class AttackJob(Frozen):
     attack: str
     norm: str
     eps: float
+    share: float = 1.0
+    source: TrainJob | None = None
     cells: dict[str, str]
     eot: int
     passes: int
+
+    @property
+    def trainings(self) -> list[TrainJob]:
+        """The trainings whose models it needs."""
+        return [self.model, *([self.source] if self.source else [])]
 
 
 @lru_cache(maxsize=4)
@@ -151,18 +160,40 @@ def make_cells(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRec
     pool = load_data(job.model.key.dataset, place.cache).test
     model, unit = load_trained(job.model, place, store)
     images = pool.batch(slice(None), place.device)
+    attack = None if job.attack == CLEAN else ATTACKS.build(job.attack)
     seed_everything("attack", job.model.key.model_dump(), job.attack, job.norm, job.eps)
     started = time.perf_counter()
-    attacked, objective = images, None
+    outcome = Outcome(images)
     with PassCounter(model, pool.image_shape, unit) as counter:
-        if job.attack != CLEAN:
-            labels = pool.labels.to(place.device)
-            problem = Problem(model, images, labels, pool.ids, job.norm, job.eps, job.model.key.seed, job.eot)
-            outcome = ATTACKS.build(job.attack).run(problem)
-            attacked = outcome.images
-            objective = None if outcome.objective is None else float(outcome.objective.mean())
+        if attack is not None:
+            problem = Problem(
+                model,
+                images,
+                pool.labels.to(place.device),
+                pool.ids,
+                job.norm,
+                job.eps,
+                job.model.key.seed,
+                job.eot,
+                attacked=None if job.share == 1 else attacked_indices(pool.ids, job.share).to(place.device),
+                sources=_sources(job, attack, place, store),
+            )
+            outcome = attack.run(problem)
     seconds = time.perf_counter() - started
-    views = Views(model, images, attacked, pool.labels, pool.ids, job.passes, seed=job.model.key.seed)
+    views = Views(
+        model,
+        images,
+        outcome.images,
+        pool.labels,
+        pool.ids,
+        job.passes,
+        seed=job.model.key.seed,
+        attack=attack,
+        objective=None if job.share < 1 else outcome.objective,
+    )
+    about = diagnose(views, job.eot) if attack is None else {}
+    if outcome.zero_gradient is not None:
+        about["zero_gradient"] = outcome.zero_gradient
     results = []
     for scenario, cell_id in job.cells.items():
         score = SCENARIOS.build(scenario).score(views)
@@ -172,7 +203,8 @@ def make_cells(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRec
             key=_cell_key(job, scenario),
             status="done",
             metrics=score.metrics,
-            objective=objective,
+            objective=None if outcome.objective is None else float(outcome.objective.mean()),
+            diagnostics={**about, **score.diagnostics},
             seconds=seconds,
             forward_passes=counter.forward,
             backward_passes=counter.backward,
@@ -180,6 +212,12 @@ def make_cells(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRec
         )
         results.append((record, score.arrays))
     return results
+
+
+def _sources(job: AttackJob, attack: Attack, place: Place, store: Store) -> dict[str, Embedder]:
+    if job.source is None or attack.needs is None:
+        return {}
+    return {attack.needs: load_trained(job.source, place, store)[0]}
 
 
 def _cell_key(job: AttackJob, scenario: str) -> CellKey:

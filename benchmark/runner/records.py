@@ -10,6 +10,21 @@ Status = Literal["done", "failed", "skipped"]
 CLEAN = "none"
 """The attack (and norm) name of a clean cell; its eps is 0."""
 
+CheckStatus = Literal["pass", "fail", "not run"]
+CHECKS = (
+    "randomised",
+    "zero_gradient",
+    "one_step_beats_many",
+    "black_box_beats_white_box",
+    "transfer_beats_white_box",
+    "unbounded",
+    "not_monotone",
+    "not_converged",
+    "collapsed",
+    "rescored",
+)
+"""The checks on whether a figure is true, in the order of the protocol."""
+
 
 class Frozen(BaseModel):
     """Immutable and strict about its fields."""
@@ -97,6 +112,12 @@ class CellRecord(Frozen):
             for retrieval.
         objective: mean over the images of what the attack maximised, at the images it returned; None for
             attacks without one.
+        diagnostics: what the checks look at. Clean cells: "repeat_difference", the largest absolute
+            difference of two passes over one batch; "randomised", 1 or 0 as declared; "eot", the passes that
+            gradients were averaged over; "chance", R@1 of a random embedding.
+            Attack cells: "zero_gradient", the share of images whose first gradient was exactly zero (absent
+            for attacks without gradients); for retrieval also "rescored_r1", R@1 of the attacked images
+            embedded once more as attacks see the model, with the input requiring a gradient.
         seconds, forward_passes, backward_passes: what the attack took, in cost units. One attack may serve
             several scenarios; each of its cells carries the whole.
     """
@@ -108,9 +129,49 @@ class CellRecord(Frozen):
     reason: str = ""
     metrics: dict[str, float] = {}
     objective: float | None = None
+    diagnostics: dict[str, float] = {}
     seconds: float = 0.0
     forward_passes: float = 0.0
     backward_passes: float = 0.0
+    provenance: Provenance
+
+
+class CheckVerdict(Frozen):
+    """What one check says of one model in one table.
+
+    Attributes:
+        name: one of `CHECKS`.
+        status: "not run" where what it needs was not run.
+        figure: what decided, None when not run: a difference of R@1 or a share as a fraction, of an
+            objective in its own units.
+        tolerance: what the figure was held against.
+        excess: how far the figure is beyond the tolerance, whichever way that is; negative within it.
+        words: the attacks and figures behind it, in one line; or what was missing.
+        meaning: what the check asks, in one line.
+    """
+
+    name: str
+    status: CheckStatus
+    figure: float | None = None
+    tolerance: float | None = None
+    excess: float | None = None
+    words: str = ""
+    meaning: str = ""
+
+
+class CheckRecord(Frozen):
+    """What the checks say of one model under attacks of one budget.
+
+    Attributes:
+        norm, eps: the budget of the table whose row the verdicts are about; some checks look at others too.
+        verdicts: one for each check.
+    """
+
+    model_id: str
+    key: ModelKey
+    norm: str
+    eps: float
+    verdicts: list[CheckVerdict]
     provenance: Provenance
 
 
@@ -126,13 +187,14 @@ class CellRef(Frozen):
 
     Attributes:
         role: "clean"; "suite" for the attacks that the leaderboard is made of; "curve" for those that are
-            there only for the figure over eps.
+            there only for the figure over eps; "check" for those that only the checks look at. A cell may be
+            listed under several roles: it has one record.
     """
 
     id: str
     model_id: str
     key: CellKey
-    role: Literal["clean", "suite", "curve"]
+    role: Literal["clean", "suite", "curve", "check"]
 
 
 class RunManifest(Frozen):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +16,7 @@ from benchmark.runner.estimate import Estimator
 from benchmark.runner.executor import Job, run_jobs
 from benchmark.runner.grid import Grid
 from benchmark.runner.jobs import AttackJob, Place, TrainJob, fail_cells
+from benchmark.runner.judge import judge
 from benchmark.runner.progress import Progression
 from benchmark.runner.provenance import provenance
 from benchmark.runner.records import RunManifest
@@ -63,22 +66,34 @@ def plan(grid: Grid, store: Store) -> Plan:
     for job in grid.attacks:
         todo = {}
         for scenario, cell_id in job.cells.items():
-            refused = job.model.id in grid.refused and store.cell(cell_id) is not None
+            refused = grid.refusal(job) is not None and store.cell(cell_id) is not None
             if refused or store.finished(cell_id):
                 cached += 1
             else:
                 todo[scenario] = cell_id
         if todo:
             attacks.append(job.model_copy(update={"cells": todo}))
-    needed = {job.model.id for job in attacks} - grid.refused.keys()
+    needed = {training.id for job in attacks if not grid.refusal(job) for training in job.trainings}
+    asked = {training.id for training in grid.trainings} - grid.refused.keys()
     trainings = []
-    for training in grid.trainings:
+    for training in [*grid.trainings, *grid.sources]:
         record_of_model = store.model(training.id)
         done = record_of_model is not None and record_of_model.status == "done"
         usable = done and store.has_checkpoint(training.id)
-        if (training.id in needed and not usable) or (training.id not in grid.refused and not done):
+        if (training.id in needed and not usable) or (training.id in asked and not done):
             trainings.append(training)
     return Plan(trainings, attacks, sum(len(job.cells) for job in grid.attacks), cached)
+
+
+def cost_of(todo: Plan, costs: Mapping[int, float]) -> str:
+    """What a run will take, in words, to be told before it starts."""
+    attacking = sum(costs.get(id(job), 0.0) for job in todo.attacks)
+    training = sum(costs.get(id(job), 0.0) for job in todo.trainings)
+    return (
+        f"To do: {len(todo.trainings)} models to train ({training:,.0f} passes of one image), "
+        f"{len(todo.attacks)} attacks ({attacking:,.0f} passes); "
+        f"{todo.cached} of {todo.cells} cells are cached.\n"
+    )
 
 
 def manifest(grid: Grid, config: Configuration, command: str, place: Place) -> RunManifest:
@@ -116,13 +131,15 @@ def run(
     store.save_manifest(manifest(grid, config, command, place))
     todo = plan(grid, store)
     for job in todo.attacks:
-        if job.model.id in grid.refused:
-            fail_cells(job, grid.refused[job.model.id], place, status="skipped")
-    attacks = [job for job in todo.attacks if job.model.id not in grid.refused]
+        if reason := grid.refusal(job):
+            fail_cells(job, reason, place, status="skipped")
+    attacks = [job for job in todo.attacks if not grid.refusal(job)]
     jobs: list[Job] = [*todo.trainings, *attacks]
     if jobs:
         estimator = Estimator(place.cache)
         costs = {id(job): estimator.cost(job) for job in jobs}
+        if shown:
+            sys.stdout.write(cost_of(todo, costs))
         progression = Progression(costs, shown)
         workers = min(config.workers or default_workers(place.device), len(jobs))
         try:
@@ -138,6 +155,8 @@ def run(
         finally:
             progression.close()
     # Again, so that the board is this run's even if another one has begun in the same folder meanwhile.
-    store.save_manifest(manifest(grid, config, command, place))
+    final = manifest(grid, config, command, place)
+    store.save_manifest(final)
+    judge(store, final)
     records = [store.cell(cell.id) for cell in grid.cells()]
     return Counter(record.status if record else "failed" for record in records)

@@ -16,11 +16,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from benchmark.core.errors import CheckpointError, UsageError
-from benchmark.runner.records import CellRecord, ModelRecord, RunManifest
+from benchmark.runner.records import CellRecord, CheckRecord, ModelRecord, RunManifest
 
 R = TypeVar("R", bound=BaseModel)
 
-_FOLDERS = ("models", "cells", "arrays", "logs")
+_FOLDERS = ("models", "cells", "arrays", "checks", "logs")
 _UNFINISHED = ".writing-"
 _STALE = 3600
 """Seconds after which a file that is still unfinished belongs to nobody."""
@@ -153,6 +153,18 @@ class Store:
             return dict(load_file(path))
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} is damaged ({error}); delete it and run again.") from None
+
+    @staticmethod
+    def _judged(model_id: str, norm: str, eps: float) -> str:
+        return f"{model_id}-{norm}-{eps!r}"
+
+    def save_checks(self, record: CheckRecord) -> None:
+        """Writes the verdicts of the checks on one model at one budget, over those of earlier runs."""
+        self._write(self._record("checks", self._judged(record.model_id, record.norm, record.eps)), record)
+
+    def checks(self, model_id: str, norm: str, eps: float) -> CheckRecord | None:
+        """The verdicts of the checks on one model at one budget, or None."""
+        return self._read(self._record("checks", self._judged(model_id, norm, eps)), CheckRecord)
 
     def save_manifest(self, manifest: RunManifest) -> None:
         """Writes the grid of the run."""

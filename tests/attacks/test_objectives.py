@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from attacks import OBJECTIVES, Problem
+from attacks import ATTACKS, OBJECTIVES, Problem
 from benchmark.core.embedder import Embedder
+from benchmark.metrics import retrieve, verification_pairs
 
 LABELS = torch.tensor([0, 1, 2, 0, 1, 1, 2, 2, 2, 3])  # class 3 has a single image
 EVERY = torch.arange(len(LABELS))
@@ -36,17 +37,35 @@ def centroid(problem, label):
     return mean / np.linalg.norm(mean)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES.names())
+def bound(name, problem):
+    """The score; one that looks at the attacked pool has seen some images move."""
+    objective = OBJECTIVES.build(name)
+    score = objective.bind(problem)
+    if objective.pooled:
+        elsewhere = F.normalize(torch.randn(len(LABELS), 5, dtype=torch.float64))
+        score.observe(EVERY, elsewhere)
+    return score
+
+
+# A gradient that is softer than the value on purpose is checked where it is hard.
+HARD = {"neighbour": "neighbour[sharpness=1000000]"}
+DIFFERENTIABLE = [HARD.get(name, name) for name in OBJECTIVES.names()]
+
+
+@pytest.mark.parametrize("name", [*DIFFERENTIABLE, "gallery_away[temperature=0.3]"])
 def test_gradients_agree_with_finite_differences(name, problem, moved):
-    score = OBJECTIVES.build(name).bind(problem)
     index = torch.tensor([7, 2, 9, 0])
-    assert score(moved[index], index).shape == (4,)
-    assert torch.autograd.gradcheck(lambda z: score(z, index), moved[index].requires_grad_(True))
+    for score in (OBJECTIVES.build(name).bind(problem), bound(name, problem)):
+        assert score(moved[index], index).shape == (4,)
+        z = moved[index].requires_grad_(True)
+        assert torch.autograd.gradcheck(lambda z, score=score: score(z, index), z)
+        (gradient,) = torch.autograd.grad(score(z, index).sum(), z)
+        assert (gradient != 0).any(1).all()  # the check says nothing about a score that does not move
 
 
 @pytest.mark.parametrize("name", OBJECTIVES.names())
 def test_an_image_is_scored_alone_and_in_any_batch(name, problem, moved):
-    score = OBJECTIVES.build(name).bind(problem)
+    score = bound(name, problem)
     whole = score(moved, EVERY)
     for index in (torch.tensor([4]), torch.tensor([9, 1, 1, 3])):
         torch.testing.assert_close(score(moved[index], index), whole[index])
@@ -118,9 +137,19 @@ def test_neighbour_of_an_image_alone_in_its_class_is_finite_and_pulls_to_the_neg
     torch.testing.assert_close(gradient[0], problem.clean[nearest])
 
 
-def test_neighbour_is_positive_exactly_where_recall_fails(problem, moved):
-    from benchmark.metrics import retrieve
+def test_neighbour_follows_a_soft_maximum(problem, moved):
+    score = OBJECTIVES.build("neighbour[sharpness=8]").bind(problem)
+    for i in range(9):  # the tenth is alone in its class
+        z = moved[i : i + 1].clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(score(z, EVERY[i : i + 1]).sum(), z)
+        weights = torch.exp(8 * problem.clean @ moved[i])
+        negative = [j for j in range(10) if LABELS[j] != LABELS[i]]
+        positive = [j for j in range(10) if LABELS[j] == LABELS[i] and j != i]
+        up, down = ((weights[of] @ problem.clean[of]) / weights[of].sum() for of in (negative, positive))
+        torch.testing.assert_close(gradient[0], up - down, rtol=0, atol=0.01)
 
+
+def test_neighbour_is_positive_exactly_where_recall_fails(problem, moved):
     score = OBJECTIVES.build("neighbour").bind(problem)
     outcomes = retrieve(moved, problem.clean, LABELS, LABELS, EVERY, EVERY)
     assert outcomes.left_out == 1
@@ -187,3 +216,134 @@ def test_scatter_does_not_move_a_class_as_a_block():
         assert label not in targets
         assert sizes == [2, 2, 3]
         assert all(a != b for a, b in pairwise(targets))
+
+
+def test_centroid(problem, moved):
+    score = OBJECTIVES.build("centroid").bind(problem)
+    for i, y in enumerate(LABELS.tolist()):
+        cosines = [float(moved[i].numpy() @ centroid(problem, label)) for label in range(4)]
+        expected = max(c for label, c in enumerate(cosines) if label != y) - cosines[y]
+        assert float(score(moved, EVERY)[i]) == pytest.approx(expected)
+
+
+def test_centroid_looks_for_the_nearest_class_anew():
+    labels = torch.tensor([0, 1, 2])
+    score = OBJECTIVES.build("centroid").bind(problem_of(torch.eye(3), labels))
+    for target in (1, 2):
+        z = (torch.eye(3)[0] + 0.1 * torch.eye(3)[target]).unsqueeze(0).requires_grad_(True)
+        (gradient,) = torch.autograd.grad(score(z, torch.tensor([0])).sum(), z)
+        assert gradient[0].tolist() == [-1.0] + [1.0 * (axis == target) for axis in (1, 2)]
+
+
+def test_collapse(problem, moved):
+    mean = problem.clean.numpy().mean(0)
+    expected = moved.numpy() @ mean / np.linalg.norm(mean)
+    score = OBJECTIVES.build("collapse").bind(problem)
+    assert score(moved, EVERY).tolist() == pytest.approx(expected.tolist())
+    assert score(problem.clean[:1], EVERY[:1]) == score(problem.clean[:1], EVERY[9:])  # no labels
+
+
+def test_pair_looks_at_the_partners_of_verification(problem, moved):
+    problem.ids = torch.randperm(1000)[: len(LABELS)]
+    pairs = verification_pairs(LABELS, problem.ids)
+    assert 0 < int(pairs.same.sum()) < len(LABELS)
+    expected = []
+    for i, z in enumerate(moved):
+        cosine = float(z @ problem.clean[pairs.partner[i]])
+        expected.append(-cosine if LABELS[pairs.partner[i]] == LABELS[i] else cosine)
+    assert OBJECTIVES.build("pair").bind(problem)(moved, EVERY).tolist() == pytest.approx(expected)
+
+
+def failures(problem, gallery):
+    """How many clean queries fail, those without a positive left out."""
+    outcomes = retrieve(problem.clean, gallery, LABELS, LABELS, EVERY, EVERY)
+    return int((~outcomes.recall[1]).sum())
+
+
+def test_gallery_away_counts_the_queries_that_fail(problem, moved):
+    """Cold, its differences are those in the number of failures when the image alone is elsewhere."""
+    score = OBJECTIVES.build("gallery_away[temperature=0.0001]").bind(problem)
+    for bank in (problem.clean, moved):
+        score.observe(EVERY, bank)
+        places = F.normalize(torch.randn(40, 5, dtype=torch.float64))
+        differences = set()
+        for i in range(len(LABELS)):
+            index = torch.full((len(places),), i)
+            counts = []
+            for place in places:
+                gallery = bank.clone()
+                gallery[i] = place
+                counts.append(failures(problem, gallery))
+            scores = score(places, index)
+            assert (scores - scores[0]).round().tolist() == [count - counts[0] for count in counts]
+            differences |= {count - counts[0] for count in counts}
+        assert len(differences) > 3
+
+
+@pytest.mark.parametrize("temperature", [0.02, 0.5])
+def test_gallery_away_by_hand(problem, moved, temperature):
+    score = OBJECTIVES.build(f"gallery_away[temperature={temperature}]").bind(problem)
+    score.observe(EVERY[:6], moved[:6])
+    bank = torch.cat([moved[:6], problem.clean[6:]])
+    z = F.normalize(torch.randn(len(LABELS), 5, dtype=torch.float64))
+
+    def smooth(*values):
+        return temperature * math.log(sum(math.exp(value / temperature) for value in values))
+
+    def sigmoid(margin):
+        return 1 / (1 + math.exp(-margin / temperature)) if margin > -700 * temperature else 0.0
+
+    for i, y in enumerate(LABELS.tolist()):
+        expected = 0.0
+        for q, label in enumerate(LABELS.tolist()):
+            if q == i:
+                continue
+            cosines = problem.clean[q] @ bank.t()
+            others = [j for j in range(len(LABELS)) if j not in (i, q)]
+            positives = [float(cosines[j]) for j in others if LABELS[j] == label]
+            negatives = [float(cosines[j]) for j in others if LABELS[j] != label]
+            mine = float(problem.clean[q] @ z[i])
+            if label == y:
+                expected -= sigmoid(smooth(mine, *sorted(positives)[-1:]) - max(negatives))
+            else:
+                margin = smooth(mine, max(negatives)) - max(positives) if positives else math.inf
+                expected += sigmoid(margin)
+        assert float(score(z, EVERY)[i]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_what_a_gallery_score_observes_stays_its_own(problem, moved):
+    before = problem.clean.clone()
+    score = OBJECTIVES.build("gallery_away").bind(problem)
+    first = score(moved, EVERY)
+    score.observe(EVERY, moved.requires_grad_(True))
+    assert torch.equal(problem.clean, before)
+    assert not score.bank.requires_grad
+    assert not torch.equal(score(moved.detach(), EVERY), first)
+    assert torch.equal(OBJECTIVES.build("gallery_away").bind(problem)(moved, EVERY), first)
+
+
+def test_gallery_away_does_not_depend_on_the_size_of_a_chunk(problem, moved, monkeypatch):
+    score = OBJECTIVES.build("gallery_away").bind(problem)
+    expected = score(moved, EVERY)
+    monkeypatch.setattr("attacks.objectives.gallery_away.CHUNK", 3)
+    assert torch.equal(OBJECTIVES.build("gallery_away").bind(problem)(moved, EVERY), expected)
+
+
+@pytest.mark.parametrize("some", [False, True])
+def test_the_objectives_of_scenarios_do_what_they_are_for(trained, make_problem, pool, some):
+    """Each lowers its own scenario's figure, and more than the other does."""
+    attacked = torch.arange(0, len(pool), 2) if some else None
+    problem = make_problem(trained, eps=0.03, attacked=attacked)
+    pairs = verification_pairs(pool.labels, pool.ids)
+    signs = torch.where(pairs.same, 1.0, -1.0)
+    found, margins = {}, {}
+    for objective in ("gallery_away", "pair"):
+        images = ATTACKS.build(f"pgd_decay[objective={objective}]").run(problem).images
+        with torch.no_grad():
+            moved = trained(images)
+        outcomes = retrieve(problem.clean, moved, pool.labels, pool.labels, pool.ids, pool.ids)
+        found[objective] = outcomes.means()["r1"]
+        margins[objective] = float((signs * (moved * problem.clean[pairs.partner]).sum(1)).mean())
+    clean = retrieve(problem.clean, problem.clean, pool.labels, pool.labels, pool.ids, pool.ids)
+    assert found["gallery_away"] < min(found["pair"], clean.means()["r1"] - 0.2)
+    assert margins["pair"] < margins["gallery_away"]

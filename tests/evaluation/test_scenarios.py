@@ -6,7 +6,14 @@ from torch import nn
 
 from benchmark.core.embedder import Embedder
 from benchmark.evaluation import SCENARIOS, Views
-from benchmark.metrics import KMEANS_SEEDS, cluster, mean_clustering_metrics, retrieve
+from benchmark.metrics import (
+    KMEANS_SEEDS,
+    cluster,
+    mean_clustering_metrics,
+    retrieve,
+    verification_metrics,
+    verification_pairs,
+)
 
 
 class Counting(Embedder):
@@ -43,12 +50,17 @@ def make_views(pool):
     return make
 
 
+USUAL = [name for name in SCENARIOS.names() if not SCENARIOS.get(name).exclusive]
+
+
 def score(name, views):
     return SCENARIOS.build(name).score(views)
 
 
 def test_the_scenarios():
-    assert SCENARIOS.names() == ["clustering", "retrieval-query"]
+    expected = {"clustering", "retrieval-query", "retrieval-gallery", "verification", "ranking"}
+    assert set(SCENARIOS.names()) == expected
+    assert {name for name in SCENARIOS.names() if SCENARIOS.get(name).exclusive} == {"ranking"}
 
 
 def test_clustering_is_the_mean_over_the_seeds_of_the_attacked_pool(make_views, pool):
@@ -90,11 +102,75 @@ def test_retrieval_is_attacked_queries_against_the_clean_gallery(make_views, poo
     assert np.array_equal(result.arrays["queries"], np.arange(len(pool)))
 
 
+def test_gallery_retrieval_is_clean_queries_against_the_attacked_gallery(make_views, pool):
+    model = Counting()
+    views = make_views(model, pool.images.roll(1, 0))
+    result = score("retrieval-gallery", views)
+    with torch.no_grad():
+        clean = model(pool.images)
+    # Each image now shows the one before it, so the first of a class shows another class; none finds itself,
+    # since its own id is left out.
+    outcome = retrieve(clean, clean.roll(1, 0), pool.labels, pool.labels, pool.ids, pool.ids)
+    assert result.metrics == pytest.approx(outcome.means())
+    assert np.array_equal(result.arrays["success"], outcome.recall[1].numpy())
+    assert np.array_equal(result.arrays["queries"], np.arange(len(pool)))
+    assert result.metrics != score("retrieval-query", views).metrics
+
+
+def test_both_sides_of_retrieval_agree_where_nothing_is_attacked(make_views, pool):
+    views = make_views(Counting(), pool.images)
+    assert score("retrieval-gallery", views).metrics == score("retrieval-query", views).metrics
+
+
+@pytest.mark.parametrize("fraction", [0.4, 1])
+def test_clustering_of_a_partly_attacked_pool_is_of_the_whole(make_views, pool, fraction):
+    views = make_views(Counting())
+    assert score(f"clustering[fraction={fraction}]", views).metrics == score("clustering", views).metrics
+
+
+def test_verification_compares_attacked_images_with_clean_partners(make_views, pool):
+    views = make_views(Counting())
+    result = score("verification", views)
+    pairs = verification_pairs(pool.labels, pool.ids)
+    similarity = [float(views.attacked()[i] @ views.clean()[j]) for i, j in enumerate(pairs.partner)]
+    assert result.metrics == pytest.approx(verification_metrics(torch.tensor(similarity), pairs.same))
+    assert set(result.metrics) == {"eer"}  # 35 negative pairs are too few for a FAR of 1e-2
+    np.testing.assert_allclose(result.arrays["similarity"], similarity, atol=1e-6)
+    assert np.array_equal(result.arrays["same"], pairs.same.numpy())
+    assert 0 < result.metrics["eer"] < 1
+
+
+def test_verification_of_a_randomised_model_is_the_mean_over_passes(make_views, pool):
+    views = make_views(Shaky(), passes=3)
+    result = score("verification", views)
+    pairs = verification_pairs(pool.labels, pool.ids)
+    similarity = [(views.attacked(t) * views.clean(t)[pairs.partner]).sum(1) for t in range(3)]
+    figures = [verification_metrics(one, pairs.same)["eer"] for one in similarity]
+    assert result.metrics["eer"] == pytest.approx(np.mean(figures))
+    assert len(set(figures)) > 1
+    np.testing.assert_allclose(result.arrays["similarity"], torch.stack(similarity).mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_verification_counts_equal_embeddings_as_ties(make_images, constant):
+    class Constant(Counting):
+        def forward(self, images):
+            vector = torch.tensor([0.1, 0.7, 0.3]) / np.sqrt(0.59)
+            copies = vector.repeat(len(images), 1)
+            return copies if constant else F.normalize(copies + images.flatten(1)[:, :3])
+
+    data = make_images(classes=20, per_class=20)
+    views = Views(Constant(), data.images, data.images.clone(), data.labels, data.ids, 1)
+    metrics = score("verification", views).metrics
+    assert (metrics == {"tar_far_1e2": 0.0, "eer": 1.0}) == constant
+
+
+@pytest.mark.parametrize("scenario", ["retrieval-query", "retrieval-gallery"])
 @pytest.mark.parametrize("model", [Counting, Shaky])
-def test_the_mean_success_is_recall_at_1(make_views, pool, model):
+def test_the_mean_success_is_recall_at_1(make_views, pool, model, scenario):
     labels = pool.labels.clone()
     labels[[3, 40]] = torch.tensor([14, 15])  # alone in their classes: left out
-    result = score("retrieval-query", make_views(model(), labels=labels))
+    result = score(scenario, make_views(model(), labels=labels))
     success, queries = result.arrays["success"], result.arrays["queries"]
     assert success.shape == queries.shape == (len(pool) - 2,)
     assert not {3, 40} & set(queries.tolist())
@@ -138,7 +214,7 @@ def test_a_pool_is_embedded_once_for_all_scenarios(make_views, pool):
     ):
         views = make_views(model, attacked)
         assert model.seen == 0
-        for name in SCENARIOS.names():
+        for name in USUAL:
             score(name, views)
             score(name, views)
         assert model.seen == expected
@@ -160,8 +236,9 @@ def test_the_figures_of_a_scenario_do_not_depend_on_what_else_is_scored(make_vie
     for order in (
         ["clustering", "retrieval-query"],
         ["retrieval-query", "clustering"],
-        ["retrieval-query"],
-        ["clustering"],
+        ["retrieval-gallery", "verification"],
+        ["verification", "retrieval-query", "retrieval-gallery"],
+        ["retrieval-gallery", "clustering", "verification"],
     ):
         torch.manual_seed(5)
         views = make_views(model, attacked, passes=3)

@@ -10,10 +10,13 @@ import numpy as np
 
 from benchmark.report.subsampled_ami import fast_ami
 from benchmark.runner.records import (
+    CHECKS,
     CLEAN,
     CellKey,
     CellRecord,
     CellRef,
+    CheckRecord,
+    CheckVerdict,
     ModelKey,
     ModelRecord,
     ModelRef,
@@ -36,7 +39,11 @@ def provenance(commit: str = "0123abc", created: str = "2025-06-01T12:00:00+00:0
 
 @dataclass
 class FakeRun:
-    """What to pretend; `weakness` is the share of images that each defense loses per unit of attack."""
+    """What to pretend.
+
+    `weakness` is the share of images that each defense loses per unit of attack. `checks` makes the checks
+    pass but where it gives a defense's check another status; `checking` are attacks that only they look at.
+    """
 
     weakness: dict[str, float] = field(
         default_factory=lambda: {"vanilla": 0.95, "pgd_at": 0.3, "eat[members=3]": 0.2, "pixels": 0.9}
@@ -65,6 +72,8 @@ class FakeRun:
     missing: set[tuple[str, str]] = field(default_factory=set)
     commits: dict[str, str] = field(default_factory=dict)
     backwards: bool = False
+    checks: dict[str, dict[str, str]] | None = None
+    checking: dict[str, float] = field(default_factory=dict)
 
     def write(self, output: Path) -> RunManifest:
         """Writes records, arrays and the manifest; `backwards` writes them in the opposite order."""
@@ -98,7 +107,35 @@ class FakeRun:
             provenance=provenance(),
         )
         store.save_manifest(manifest)
+        for model in models if self.checks is not None else ():
+            for eps in self.eps:
+                store.save_checks(self._check_record(model, eps))
         return manifest
+
+    def _check_record(self, model: ModelRef, eps: float) -> CheckRecord:
+        said = (self.checks or {}).get(model.key.defense, {})
+        figures = {"pass": 0.001, "fail": 0.5 + 0.1 * model.key.seed}
+        verdicts = [
+            CheckVerdict(
+                name=name,
+                status=status,
+                figure=figures.get(status),
+                tolerance=None if status == "not run" else 0.02,
+                excess=figures[status] - 0.02 if status in figures else None,
+                words="needs more" if status == "not run" else f"{name} of {model.key.defense} | seen",
+                meaning=f"What {name} asks.",
+            )
+            for name in CHECKS
+            for status in [said.get(name, "pass")]
+        ]
+        return CheckRecord(
+            model_id=model.id,
+            key=model.key,
+            norm=self.norm,
+            eps=eps,
+            verdicts=verdicts,
+            provenance=provenance(),
+        )
 
     def _grid(self) -> list[tuple[str, str, str, float, str]]:
         grid = []
@@ -110,6 +147,7 @@ class FakeRun:
             grid += [
                 (scenario, attack, self.norm, eps, "curve") for eps in self.curve_eps for attack in self.curve
             ]
+        grid += [(RETRIEVAL, attack, self.norm, eps, "check") for eps in self.eps for attack in self.checking]
         return grid
 
     def _ref(self, model: ModelRef, scenario: str, attack: str, norm: str, eps: float, role: str) -> CellRef:
@@ -159,7 +197,7 @@ class FakeRun:
         return record, arrays
 
     def _arrays(self, key: CellKey) -> dict[str, np.ndarray]:
-        strength = {**self.attacks, **self.curve}.get(key.attack, 0.0)
+        strength = {**self.checking, **self.attacks, **self.curve}.get(key.attack, 0.0)
         harm = min(0.03 + self.weakness[key.defense] * strength * min(key.eps / 0.1, 1.4), 0.99)
         labels = np.repeat(np.arange(self.classes, dtype=np.int32), self.per_class)
         # What an image resists belongs to the image and the model; the attack decides how much it takes.

@@ -13,6 +13,7 @@ TINY = {
     "training": {"epochs": 1, "batch_size": 64},
     "evaluation": {"eot": 2, "passes": 2},
     "curve": {"attacks": [], "factors": []},
+    "checks": False,
 }
 
 

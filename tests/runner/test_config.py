@@ -18,7 +18,7 @@ def test_the_command_line_is_over_the_file_which_is_over_the_preset(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("seeds: [3, 4]\nnorm: l2\ntraining: {epochs: 2}\n")
     config = resolve({"norm": "linf"}, file)
-    assert (config.seeds, config.norm, config.training.epochs) == ([3, 4], "linf", 2)
+    assert (config.seeds, config.norm, config.training.epochs) == ([3, 4], ["linf"], 2)
     assert config.training.batch_size == resolve({}).training.batch_size
 
 

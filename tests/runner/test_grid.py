@@ -6,7 +6,14 @@ from benchmark.runner.grid import Grid, build_grid
 
 
 def grid(tmp_path, **arguments) -> Grid:
-    given = {"datasets": "digits", "defenses": "vanilla", "attacks": "noise", **arguments}
+    given = {
+        "datasets": "digits",
+        "defenses": "vanilla",
+        "attacks": "noise",
+        "checks": False,
+        "scenarios": "clustering,retrieval-query",
+        **arguments,
+    }
     return build_grid(resolve(given), tmp_path)
 
 
@@ -63,6 +70,83 @@ def test_one_attack_serves_both_scenarios(tmp_path):
     assert all(set(job.cells) == {"clustering", "retrieval-query"} for job in made.attacks)
 
 
+def test_scenarios_that_attack_another_share_take_an_attack_of_their_own(tmp_path):
+    made = grid(tmp_path, scenarios="clustering,clustering[fraction=0.5],retrieval-query")
+    shares = {(job.attack, job.share): set(job.cells) for job in made.attacks}
+    assert shares["noise", 1.0] == {"clustering", "retrieval-query"}
+    assert shares["noise", 0.5] == {"clustering[fraction=0.5]"}
+    assert len(made.attacks) == 2 * 2 * len(made.trainings)
+
+
+def test_the_source_of_a_transferred_attack_is_trained_without_a_row(tmp_path):
+    made = grid(tmp_path, defenses="pgd_at", attacks="transfer[source=trades],transfer")
+    assert [job.key.defense for job in made.trainings] == ["pgd_at", "pixels"]
+    assert [job.key.defense for job in made.sources] == ["trades", "vanilla"]
+    (job,) = [j for j in made.attacks if j.model.key.defense == "pgd_at" and "trades" in j.attack]
+    assert job.source == made.sources[0]
+    assert [training.key.defense for training in job.trainings] == ["pgd_at", "trades"]
+
+
+def test_a_source_with_a_row_is_trained_once(tmp_path):
+    made = grid(tmp_path, defenses="vanilla,pgd_at", attacks="transfer")
+    assert not made.sources
+    vanilla = next(job for job in made.trainings if job.key.defense == "vanilla")
+    assert {job.source.id for job in made.attacks if job.source} == {vanilla.id}
+
+
+def test_a_change_to_the_source_changes_the_cells_that_start_from_it(tmp_path):
+    def cells(made):
+        return {cell.key.attack: cell.id for cell in made.cells() if cell.key.defense == "pixels"}
+
+    attacks = "transfer[source=vanilla],noise"
+    before = cells(grid(tmp_path, attacks=attacks))
+    after = cells(grid(tmp_path, attacks=attacks, training={"epochs": 7}))
+    assert {attack for attack in before if before[attack] != after[attack]} >= {
+        attack for attack in before if attack.startswith("transfer")
+    }
+
+
+def test_a_refused_source_refuses_the_attack_alone(tmp_path):
+    made = grid(tmp_path, attacks="noise,transfer[source=trades]", losses="multi_similarity")
+    refused = {job.attack.split("[")[0] for job in made.attacks if made.refusal(job)}
+    assert refused == {"transfer"}
+
+
+def test_each_norm_has_its_headline(tmp_path):
+    made = grid(tmp_path, norm="linf,l2")
+    budgets = {(cell.key.norm, cell.key.eps) for cell in made.cells() if cell.role == "suite"}
+    assert budgets == {("linf", 0.1), ("l2", 0.5)}
+
+
+def test_an_attack_that_does_not_know_a_norm_is_left_out_there_and_said_so(tmp_path):
+    made = grid(tmp_path, norm="linf,l2", attacks="noise,cw")
+    assert {c.key.norm for c in made.cells() if c.key.attack.startswith("cw")} == {"l2"}
+    assert any("cw" in reason and "linf" in reason for reason in made.skipped)
+    with pytest.raises(UsageError, match="cannot attack in the norm linf"):
+        grid(tmp_path, attacks="noise,cw")
+
+
+def test_the_checks_add_cells_in_one_scenario_and_each_cell_once(tmp_path):
+    made = grid(tmp_path, checks=True, scenarios="clustering", norm="linf,l2")
+    checks = [cell for cell in made.cells() if cell.role == "check"]
+    assert {cell.key.scenario for cell in checks} == {"retrieval-query"}
+    assert {cell.key.eps for cell in checks if cell.key.norm == "linf"} == {0.05, 0.1, 0.2, 1.0}
+    assert {cell.key.eps for cell in checks if cell.key.norm == "l2"} == {0.25, 0.5, 1.0, 8.0}
+    both = grid(tmp_path, checks=True, attacks="checks")
+    listed = [cell.id for cell in both.cells()]
+    assert len(listed) == len(set(listed))
+    assert {c.role for c in both.cells() if c.key.eps == 0.1} == {"suite"}
+
+
+def test_an_attack_that_a_defense_declares_joins_the_suite_of_its_rows(tmp_path, monkeypatch):
+    from defenses import DEFENSES
+
+    monkeypatch.setattr(DEFENSES.get("pgd_at"), "adaptive", ("bim[objective=own]",))
+    made = grid(tmp_path, defenses="vanilla,pgd_at")
+    rows = {cell.key.defense for cell in made.cells() if cell.key.attack == "bim[objective=own]"}
+    assert rows == {"pgd_at"}
+
+
 def test_the_source_of_a_class_is_part_of_an_identity(tmp_path, monkeypatch):
     before = grid(tmp_path, defenses="vanilla,pgd_at")
     from benchmark.runner import identity
@@ -99,7 +183,7 @@ def test_the_source_of_an_objective_is_part_of_its_attacks_identity_alone(tmp_pa
 
 def test_code_and_data_that_decide_figures_are_part_of_every_identity(tmp_path, monkeypatch):
     from benchmark.data import DATASETS
-    from benchmark.runner import grid as module
+    from benchmark.runner import cells as module
     from benchmark.runner import identity
 
     before = ids(grid(tmp_path))

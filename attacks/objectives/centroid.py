@@ -1,0 +1,26 @@
+"""Towards the nearest other class."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from attacks.objectives.base import OBJECTIVES, Objective, Score
+from attacks.problem import Problem
+
+
+@OBJECTIVES.register("centroid")
+class Centroid(Objective):
+    """cos(z, c_wrong) - cos(z, c_own), c_wrong the nearest other centroid to z, found anew at each step."""
+
+    def bind(self, problem: Problem) -> Score:
+        """The score against the centroids of the problem."""
+        centroids, labels = problem.centroids, problem.labels
+
+        def score(embeddings: Tensor, index: Tensor) -> Tensor:
+            similarity = embeddings @ centroids.t()
+            own = labels[index].unsqueeze(1)
+            wrong = similarity.scatter(1, own, -torch.inf).amax(1)
+            return wrong - similarity.gather(1, own).squeeze(1)
+
+        return score

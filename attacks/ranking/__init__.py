@@ -1,0 +1,25 @@
+"""Robrank's ranking attacks and the ten measures of its empirical robustness score."""
+
+from attacks.ranking.base import MEASURES, PUBLISHED, Measure
+from attacks.ranking.candidate import CAMinus, CAPlus
+from attacks.ranking.embedding import ES, TMA
+from attacks.ranking.misrank import GTM, LTM
+from attacks.ranking.query import GTT, QAMinus, QAPlus
+from attacks.ranking.robrank import Robrank, measure_of
+
+__all__ = [
+    "ES",
+    "GTM",
+    "GTT",
+    "LTM",
+    "MEASURES",
+    "PUBLISHED",
+    "TMA",
+    "CAMinus",
+    "CAPlus",
+    "Measure",
+    "QAMinus",
+    "QAPlus",
+    "Robrank",
+    "measure_of",
+]

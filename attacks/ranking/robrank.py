@@ -1,0 +1,73 @@
+"""The attack that robrank runs for each of its measures."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import AfterValidator, Field, PositiveInt
+
+from attacks.base import ATTACKS, Attack, Outcome
+from attacks.optimisers.ascent import evaluate, score_and_gradient
+from attacks.optimisers.rules import Ball
+from attacks.problem import Problem
+from attacks.ranking.base import MEASURES, Measure
+from benchmark.core.errors import UsageError
+from benchmark.core.parameters import Number, Parameters
+
+
+def _canonical(text: str) -> str:
+    try:
+        return MEASURES.build(text).spec
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+@ATTACKS.register("robrank")
+class Robrank(Attack):
+    """Steps of one size from the clean image, for one of robrank's ranking measures (arXiv 2106.03614).
+
+    As published, the last iterate is what is scored, not the best. 3/8 is robrank's step of 3/255 in its ball
+    of 8/255.
+
+    Attributes:
+        measure: what is attacked and measured.
+        steps: number of steps.
+        step: size of a step in units of eps.
+    """
+
+    scenarios: ClassVar[tuple[str, ...]] = ("ranking",)
+    always_written: ClassVar[tuple[str, ...]] = ("measure",)
+
+    measure: Annotated[str, AfterValidator(_canonical)] = "ca_plus"
+    steps: PositiveInt = 32
+    step: Annotated[Number, Field(gt=0)] = 3 / 8
+
+    def parts(self) -> list[Parameters]:
+        """The attack and its measure."""
+        return [self, MEASURES.build(self.measure)]
+
+    def passes_per_image(self) -> float:
+        """A gradient for each step, and a look at the result."""
+        return 2.0 * self.steps + 1.0
+
+    def perturb(self, problem: Problem) -> Outcome:
+        """Climbs, batch by batch."""
+        score = MEASURES.build(self.measure).bind(problem)
+        images, values, without_gradient = problem.images.clone(), [], 0
+        for index in problem.batches(problem.targets):
+            ball = Ball(problem.images[index], problem.norm, problem.eps)
+            current = ball.clean
+            for step in range(self.steps):
+                _, gradient, _ = score_and_gradient(problem, score, current, index)
+                if step == 0:
+                    without_gradient += int((gradient.flatten(1).abs().amax(1) == 0).sum())
+                current = ball.step(current, gradient, self.step)
+            images[index] = current
+            values.append(evaluate(problem, score, current, index)[0])
+        return Outcome(images, torch.cat(values), without_gradient / len(problem.targets))
+
+
+def measure_of(attack: Attack) -> Measure | None:
+    """The ranking measure that an attack is about, or None."""
+    return next((part for part in attack.parts() if isinstance(part, Measure)), None)

@@ -1,0 +1,218 @@
+"""Is the number true? Checks for figures that look like robustness and are something else.
+
+Each looks for a sign that attacks failed for another reason than that there is nothing to find (Athalye et
+al. 2018, arXiv 1802.00420; Carlini et al. 2019, arXiv 1902.06705). They are decided on what is monotone, the
+mean of an objective and R@1 under `neighbour`, never on AMI. What was not run is never a pass.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import pairwise
+
+from benchmark.evaluation.evidence import Attempt, Evidence, paired, redrawn, strongest, tolerance
+from benchmark.evaluation.verdict import CHECKS, Check, Finding, Verdict
+
+NEIGHBOUR = "neighbour"
+"""R@1's own margin: what raises it lowers R@1."""
+
+
+def judge_all(evidence: Evidence) -> list[Verdict]:
+    """The verdict of every check, in the protocol's order."""
+    return [CHECKS.build(name).judge(evidence) for name in CHECKS.names()]
+
+
+def _r1(attempt: Attempt) -> str:
+    return f"{attempt.attack} leaves R@1 {100 * attempt.r1:.1f}"
+
+
+def _neighbours(attempts: list[Attempt]) -> list[Attempt]:
+    return [attempt for attempt in attempts if attempt.objective == NEIGHBOUR]
+
+
+@CHECKS.register("randomised")
+class Randomised(Check):
+    """Two passes over one batch differ, and gradients were not averaged over passes (EOT).
+
+    Attributes:
+        limit: the largest difference of an embedding's entry that rounding may make.
+    """
+
+    needs = "two clean passes over one batch"
+
+    limit: float = 1e-4
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        """The largest difference of two passes, which does no harm where gradients were averaged."""
+        difference, passes = evidence.model.get("repeat_difference"), evidence.model.get("eot")
+        if difference is None or passes is None:
+            return []
+        words = f"two passes differ by up to {difference:.2g}, gradients are means over {passes:.0f}"
+        if passes > 1:
+            return [Finding(difference, self.limit, 0.0, words)]
+        return [Finding.above(difference, self.limit, words)]
+
+
+@CHECKS.register("zero_gradient")
+class ZeroGradient(Check):
+    """More than 1 % of the images give `neighbour` a gradient of exactly zero.
+
+    Attributes:
+        limit: share of images that may have none.
+    """
+
+    needs = "a white-box attack on `neighbour`"
+
+    limit: float = 0.01
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        """The share of images of each white-box attempt; a transferred one's gradient is another model's."""
+        return [
+            Finding.above(share, self.limit, f"{attempt.attack} finds no gradient on {100 * share:.1f} %")
+            for attempt in _neighbours(evidence.at_eps("white"))
+            if (share := attempt.diagnostics.get("zero_gradient")) is not None
+        ]
+
+
+@CHECKS.register("one_step_beats_many")
+class OneStepBeatsMany(Check):
+    """One step reaches a higher objective, or a lower R@1, than the best of many steps on the same one."""
+
+    needs = "one step and many steps on the same objective"
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        """For each objective, by its mean, and for `neighbour` also by R@1."""
+        found: list[Finding] = []
+        white = evidence.at_eps("white")
+        for one in (attempt for attempt in white if attempt.steps == 1):
+            many = [a for a in white if a.objective == one.objective and (a.steps or 0) > 1]
+            found += self._by_objective(one, many)
+            best = strongest(many)
+            if best is not None and one.objective == NEIGHBOUR:
+                found.append(Finding.above(*paired(best.success, one.success), f"{_r1(one)}, {_r1(best)}"))
+        return found
+
+    @staticmethod
+    def _by_objective(one: Attempt, many: list[Attempt]) -> list[Finding]:
+        valued = [(float(a.values.mean()), a.attack, a.values) for a in many if a.values is not None]
+        if one.values is None or not valued:
+            return []
+        mean, name, values = max(valued, key=lambda item: item[0])
+        words = f"{one.attack} reaches {one.values.mean():.3f}, {name} {mean:.3f}"
+        return [Finding.above(*paired(one.values, values), words)]
+
+
+def _weaker_than(access: str, evidence: Evidence) -> list[Finding]:
+    white, other = strongest(evidence.at_eps("white")), strongest(evidence.at_eps(access))
+    if white is None or other is None:
+        return []
+    return [Finding.above(*paired(white.success, other.success), f"{_r1(other)}, {_r1(white)}")]
+
+
+@CHECKS.register("black_box_beats_white_box")
+class BlackBoxBeatsWhiteBox(Check):
+    """The best black-box attack alone leaves a lower R@1 than the best white-box attack alone."""
+
+    needs = "a black-box and a white-box attack"
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        """How much lower the one's R@1 is than the other's."""
+        return _weaker_than("black", evidence)
+
+
+@CHECKS.register("transfer_beats_white_box")
+class TransferBeatsWhiteBox(Check):
+    """Examples made on another model leave a lower R@1 than the best white-box attack alone."""
+
+    needs = "a transferred and a white-box attack"
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        """How much lower the one's R@1 is than the other's."""
+        return _weaker_than("transfer", evidence)
+
+
+@CHECKS.register("unbounded")
+class Unbounded(Check):
+    """White-box attacks that may change an image into any other leave an R@1 above 0."""
+
+    needs = "a white-box attack over the whole range of pixels"
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        """The lowest R@1 of those attacks, of those that start at the clean images where there are any."""
+        best = strongest(evidence.over_all())
+        if best is None:
+            return []
+        return [Finding.above(best.r1, tolerance(best.success), f"{_r1(best)} at eps {best.eps:.4g}")]
+
+
+@CHECKS.register("not_monotone")
+class NotMonotone(Check):
+    """A larger eps leaves a higher R@1 under the same attack of many steps on `neighbour`."""
+
+    needs = "a white-box attack of many steps on `neighbour` at two budgets"
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        """The rise of R@1 between neighbouring budgets; a single step may overshoot: it does not count."""
+        by_attack: dict[str, list[Attempt]] = defaultdict(list)
+        for attempt in _neighbours(list(evidence.attempts)):
+            if attempt.access == "white" and (attempt.steps or 0) > 1:
+                by_attack[attempt.attack].append(attempt)
+        return [
+            Finding.above(
+                *paired(larger.success, smaller.success),
+                f"{_r1(smaller)} at eps {smaller.eps:.4g}, {100 * larger.r1:.1f} at {larger.eps:.4g}",
+            )
+            for attempts in by_attack.values()
+            for smaller, larger in pairwise(sorted(attempts, key=lambda attempt: attempt.eps))
+        ]
+
+
+@CHECKS.register("not_converged")
+class NotConverged(Check):
+    """Twice the steps on `neighbour` leave a lower R@1."""
+
+    needs = "a white-box attack on `neighbour`, and the same with twice the steps"
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        """How much lower twice the steps take R@1."""
+        attempts = _neighbours(evidence.at_eps("white"))
+        by_name = {attempt.attack: attempt for attempt in attempts}
+        pairs = [(single, by_name[single.twice]) for single in attempts if single.twice in by_name]
+        return [
+            Finding.above(*paired(single.success, double.success), f"{_r1(single)}, {_r1(double)}")
+            for single, double in pairs
+        ]
+
+
+@CHECKS.register("collapsed")
+class Collapsed(Check):
+    """Without any attack, R@1 is no better than that of a random embedding."""
+
+    needs = "the clean pass and the level of chance"
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        """How far clean R@1 is above chance."""
+        clean, chance = evidence.clean, evidence.model.get("chance")
+        if clean is None or chance is None:
+            return []
+        words = f"clean R@1 {100 * clean.r1:.1f}, of a random embedding {100 * chance:.1f}"
+        return [Finding.below(clean.r1 - chance, tolerance(clean.success), words)]
+
+
+@CHECKS.register("rescored")
+class Rescored(Check):
+    """Attacked images embedded once more, as attacks see the model, do not give the recorded R@1."""
+
+    needs = "attacked images that were embedded once more"
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        """The difference for each attempt; a randomised model's single pass may be off the mean of many."""
+        return [
+            Finding.above(
+                abs(again - attempt.r1),
+                redrawn(attempt.success),
+                f"{_r1(attempt)} at eps {attempt.eps:.4g}, scored again {100 * again:.1f}",
+            )
+            for attempt in evidence.attempts
+            if (again := attempt.diagnostics.get("rescored_r1")) is not None
+        ]

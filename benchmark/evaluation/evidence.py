@@ -1,0 +1,140 @@
+"""What the checks look at: what became of one model under every attack that was run on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Literal
+
+import numpy as np
+
+from benchmark.core.errors import BenchmarkError
+
+FLOOR = 0.02
+"""The smallest tolerance: 2 points of R@1, or as much of an objective in its own units."""
+
+ERRORS = 3.0
+"""The tolerance in standard errors, where these are more."""
+
+SAME = 1e-9
+"""Two budgets or figures that differ by less are one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clean:
+    """The clean pass.
+
+    Attributes:
+        r1: recorded R@1, a fraction.
+        success: of each kept query, in [0, 1], shape (queries,).
+    """
+
+    r1: float
+    success: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """One attack on the queries, the gallery clean.
+
+    Attributes:
+        attack: its spec.
+        access: what it uses of the model.
+        eps: radius of its ball.
+        r1: recorded R@1, a fraction.
+        success: of each kept query, in [0, 1], shape (queries,), in the order of the clean pass.
+        objective: spec of what it maximises; empty where it has none.
+        steps: number of steps along a gradient; None where it takes none.
+        from_clean: whether it starts at the clean images, not at random ones within the ball.
+        values: the objective at each kept query, shape (queries,); None where it has none, or where values
+            of two attacks do not compare.
+        twice: spec of the same attack with twice the steps; empty where that means nothing.
+        diagnostics: "zero_gradient", share of images whose first gradient was exactly zero; "rescored_r1",
+            R@1 of the images embedded once more as attacks see the model; those that were measured.
+    """
+
+    attack: str
+    access: Literal["white", "black", "transfer", "none"]
+    eps: float
+    r1: float
+    success: np.ndarray
+    objective: str = ""
+    steps: int | None = None
+    from_clean: bool = False
+    values: np.ndarray | None = None
+    twice: str = ""
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """All that was measured of one model in one norm.
+
+    Attributes:
+        eps: the budget of the table whose row is judged.
+        whole: the budget from which on the ball holds every image; None when that is not known.
+        model: what was measured of the model itself: "repeat_difference", the largest absolute difference of
+            two passes over one batch; "eot", passes that gradients were averaged over; "chance", R@1 of a
+            random embedding; those that were measured.
+        clean: None when it was not run.
+        attempts: those that are done, at every budget.
+    """
+
+    eps: float
+    whole: float | None = None
+    model: Mapping[str, float] = field(default_factory=dict)
+    clean: Clean | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+    def at_eps(self, access: str) -> list[Attempt]:
+        """The attempts of that access at the table's budget."""
+        return [a for a in self.attempts if a.access == access and abs(a.eps - self.eps) < SAME]
+
+    def over_all(self) -> list[Attempt]:
+        """The white-box attempts whose ball holds every image; those from the clean images if there are any.
+
+        A random point of such a ball is another image already: to start there succeeds without a gradient.
+        """
+        if self.whole is None:
+            return []
+        enough = self.whole * (1 - 1e-6)  # a budget may have been rounded
+        found = [a for a in self.attempts if a.access == "white" and a.eps >= enough]
+        return [a for a in found if a.from_clean] or found
+
+
+def strongest(attempts: list[Attempt]) -> Attempt | None:
+    """The attempt that alone leaves the lowest R@1, the first of them in a tie; None of none."""
+    return min(attempts, key=lambda attempt: attempt.r1, default=None)
+
+
+def tolerance(samples: np.ndarray) -> float:
+    """What the mean of samples, shape (n,), may be off: 3 of its standard errors, and no less than 0.02."""
+    if len(samples) < 2:
+        return FLOOR
+    return max(FLOOR, ERRORS * float(np.std(samples, ddof=1)) / sqrt(len(samples)))
+
+
+def paired(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """The mean of first - second over the same queries, and its tolerance.
+
+    The error is that of the difference: a query that is hard for both says nothing about which is higher.
+
+    Raises:
+        BenchmarkError: when there are different numbers of queries.
+    """
+    if first.shape != second.shape:
+        raise BenchmarkError(f"Attacks on {len(first)} and on {len(second)} queries cannot be compared.")
+    difference = first.astype(np.float64) - second.astype(np.float64)
+    return float(difference.mean()), tolerance(difference)
+
+
+def redrawn(success: np.ndarray) -> float:
+    """What one more pass over the same queries may be off its expectation, as `tolerance` has it.
+
+    Args:
+        success: share of passes in which each query was right, shape (queries,); all 0 or 1 for a model that
+            is not randomised, and then no deviation is due to chance.
+    """
+    rates = success.astype(np.float64)
+    return max(FLOOR, ERRORS * sqrt(float((rates * (1 - rates)).mean()) / len(rates)))

@@ -1,0 +1,59 @@
+"""What each attack of a suite is worth: the worst case without it."""
+
+from __future__ import annotations
+
+from math import isnan
+
+from benchmark.report.boards import NONE, code, lines, percent
+from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome, Run
+from benchmark.report.tables import SAME, Row, Table, retrieval_cells
+from benchmark.report.worst_case import lowest, mean, worst_queries
+
+
+def ablation_board(run: Run, table: Table) -> list[str]:
+    """How far each worst case would rise without one attack: attacks down, defenses across.
+
+    A cell holds points of AMI and of R@1, means over seeds; an attack without which nothing changes is shown
+    too, since another model may be the one that it is for.
+
+    Args:
+        run: where the arrays are.
+        table: the table that the attacks are those of.
+
+    Returns:
+        Lines of Markdown; none where the suite has one attack.
+    """
+    if len(table.attacks) < 2:
+        return []
+    columns = [
+        (code(row.defense), "---:", [_rise(run, table, row, attack) for attack in table.attacks])
+        for row in table.rows
+    ]
+    return lines([("without", "---", [code(attack) for attack in table.attacks]), *columns])
+
+
+def _rise(run: Run, table: Table, row: Row, attack: str) -> str:
+    kept = [cell for cell in row.outcomes if cell.key.attack != attack]
+    figures = []
+    if table.has(CLUSTERING):
+        figures.append(mean(_worst_ami(kept, seed.seed, row.eps) - seed.worst_ami for seed in row.seeds))
+    if table.has(RETRIEVAL):
+        figures.append(mean(_worst_r1(run, kept, seed.seed, row.eps) - seed.worst_r1 for seed in row.seeds))
+    if all(isnan(figure) for figure in figures):
+        return NONE
+    return " / ".join("0" if abs(figure) < SAME else f"+{percent(figure)}" for figure in figures)
+
+
+def _worst_ami(cells: list[Outcome], seed: int, eps: float) -> float:
+    pool = [
+        cell
+        for cell in cells
+        if cell.key.seed == seed and cell.key.scenario == CLUSTERING and cell.key.eps < eps + SAME
+    ]
+    worst = lowest(pool, "ami")
+    return worst.metric("ami") if worst else float("nan")
+
+
+def _worst_r1(run: Run, cells: list[Outcome], seed: int, eps: float) -> float:
+    queries = worst_queries(run, retrieval_cells([cell for cell in cells if cell.key.seed == seed], eps))
+    return float("nan") if queries is None else float(queries.mean())

@@ -1,0 +1,63 @@
+"""Clean and worst figures of the scenarios beside the two that the board is ranked by."""
+
+from __future__ import annotations
+
+from math import isnan
+
+from benchmark.core.spec import parse_spec
+from benchmark.report.boards import NONE, code, lines, marked, percent
+from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome
+from benchmark.report.tables import Row, Table, at_eps
+from benchmark.report.worst_case import mean
+
+FIGURES = {
+    "ami": "AMI",
+    "r1": "R@1",
+    "tar_far_1e2": "TAR at FAR 1e-2",
+    "tar_far_1e3": "TAR at FAR 1e-3",
+    "eer": "EER",
+}
+HIGHER_IS_WORSE = ("eer",)
+
+
+def scenarios_board(table: Table) -> list[str]:
+    """Clean and worst figure of every other scenario: scenarios down, defenses across; empty without any.
+
+    These are figures of a whole pool, so the worst is that of one attack of the suite at the table's budget.
+    """
+    shown = [
+        (scenario, metric)
+        for scenario in sorted({o.key.scenario for row in table.rows for o in row.outcomes})
+        for metric in FIGURES
+        if scenario not in (CLUSTERING, RETRIEVAL) and _has(table, scenario, metric)
+    ]
+    if not shown:
+        return []
+    names = [f"{code(scenario)}, {FIGURES[metric]}" for scenario, metric in shown]
+    columns = [(marked(row), "---:", [_clean_and_worst(row, *pair) for pair in shown]) for row in table.rows]
+    return lines([("scenario", "---", names), *columns])
+
+
+def _has(table: Table, scenario: str, metric: str) -> bool:
+    if metric == "ami" and parse_spec(scenario).name != CLUSTERING:
+        return False
+    return any(not isnan(cell.metric(metric)) for row in table.rows for cell in _of(row, scenario))
+
+
+def _of(row: Row, scenario: str) -> list[Outcome]:
+    return [outcome for outcome in row.outcomes if outcome.done and outcome.key.scenario == scenario]
+
+
+def _clean_and_worst(row: Row, scenario: str, metric: str) -> str:
+    clean, worst = [], []
+    for seed in row.seeds:
+        cells = [cell for cell in _of(row, scenario) if cell.key.seed == seed.seed]
+        clean += [cell.metric(metric) for cell in cells if cell.ref.role == "clean"]
+        attacked = [
+            cell.metric(metric) for cell in cells if cell.ref.role == "suite" and at_eps(cell, row.eps)
+        ]
+        if attacked:
+            every = [*attacked, *clean[-1:]]
+            worst.append(max(every) if metric in HIGHER_IS_WORSE else min(every))
+    figures = [percent(mean(values)) for values in (clean, worst)]
+    return NONE if figures == [NONE, NONE] else " \u2192 ".join(figures)

@@ -1,0 +1,174 @@
+"""The board of the scenario `ranking`: robrank's ten measures and the empirical robustness score."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isnan, nan
+from typing import Any
+
+import pandas as pd
+
+from benchmark.core.spec import format_spec, parse_spec
+from benchmark.report.boards import NONE, code, percent
+from benchmark.report.ers import NORMALISED, empirical_robustness_score
+from benchmark.report.frames import DECIMALS
+from benchmark.report.outcomes import RETRIEVAL, Outcome, Run
+from benchmark.report.style import budget
+from benchmark.report.worst_case import mean
+
+CONSTANT = "constant embedding"
+PUBLISHED = "_published"
+GROUP_COLUMNS = ["dataset", "backbone", "loss", "norm", "eps", "attack"]
+RANKING_COLUMNS = [*GROUP_COLUMNS, "defense", "n_seeds", "clean_r1", *NORMALISED, "ers", "ers_published_ties"]
+HEADS = {
+    "ca_plus": "CA+ \u2191", "ca_minus": "CA- \u2193", "qa_plus": "QA+ \u2191", "qa_minus": "QA- \u2193",
+    "tma": "TMA \u2193", "es_d": "ES:D \u2193", "es_r1": "ES:R@1 \u2191", "ltm_r1": "LTM \u2191",
+    "gtm_r1": "GTM \u2191", "gtt": "GTT \u2191",
+}  # fmt: skip
+PLAIN = {"tma": "cosine", "es_d": "distance"}
+"""What is no percentage."""
+
+
+LEGEND = (
+    "Ranks, recalls and ERS in percent, TMA a cosine, ES:D a distance; arrows point to the robust side. "
+    "Ties count against the model; in brackets the ERS with ties as in robrank's code, where that differs."
+)
+
+
+@dataclass(frozen=True, order=True)
+class Group:
+    """What all rows of one board share; `attack` is robrank's spec without the measure."""
+
+    dataset: str
+    backbone: str
+    loss: str
+    norm: str
+    eps: float
+    attack: str
+
+
+@dataclass(frozen=True)
+class RankingRow:
+    """A defense's figures, means over the seeds.
+
+    Attributes:
+        defense: its spec, or CONSTANT.
+        n_seeds: seeds with at least one figure; None for the constant embedding.
+        clean_r1: clean Recall@1, nan where the grid has none.
+        figures: the ten, by name; nan where there is none.
+        ers: the score as a fraction, ties counted against the model.
+        ers_published: the same with ties treated as in robrank's code.
+    """
+
+    defense: str
+    n_seeds: int | None
+    clean_r1: float
+    figures: dict[str, float]
+    ers: float
+    ers_published: float
+
+
+def ranking_boards(run: Run) -> dict[Group, list[RankingRow]]:
+    """The rows of each board, by ERS from the highest down, a constant embedding last; none without cells."""
+    cells: dict[Group, list[Outcome]] = defaultdict(list)
+    for outcome in run.ranking_outcomes:
+        cells[_group(outcome)].append(outcome)
+    return {group: _rows(run, group, outcomes) for group, outcomes in sorted(cells.items())}
+
+
+def ranking_frame(run: Run) -> pd.DataFrame:
+    """`ranking.csv`: one row for each defense of each board, as fractions, cosines and distances."""
+    rows = [{**vars(group), **_csv(row)} for group, board in ranking_boards(run).items() for row in board]
+    frame = pd.DataFrame(rows, columns=RANKING_COLUMNS)
+    frame["n_seeds"] = frame["n_seeds"].astype("Int64")
+    return frame
+
+
+def ranking_lines(run: Run) -> list[str]:
+    """The boards as Markdown, each under a line that names it; empty without cells."""
+    lines: list[str] = []
+    for group, rows in ranking_boards(run).items():
+        named = [code(name) for name in (group.dataset, group.backbone, group.loss, group.attack)]
+        lines += [f"{', '.join(named)}, {budget(group.norm, group.eps)}:", "", *_table(rows), ""]
+    return [*lines, LEGEND] if lines else []
+
+
+def _group(outcome: Outcome) -> Group:
+    key, spec = outcome.key, parse_spec(outcome.key.attack)
+    settings = {name: value for name, value in spec.parameters.items() if name != "measure"}
+    if measure := spec.parameters.get("measure"):
+        settings |= parse_spec(measure).parameters
+    attack = format_spec(spec.name, settings)
+    return Group(key.dataset, key.backbone, key.loss, key.norm, key.eps, attack)
+
+
+def _rows(run: Run, group: Group, outcomes: list[Outcome]) -> list[RankingRow]:
+    by_defense: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        by_defense[outcome.key.defense].append(outcome)
+    rows = []
+    for defense, cells in sorted(by_defense.items()):
+        seeds = len({cell.key.seed for cell in cells if cell.done})
+        rows.append(_row(defense, cells, seeds, _clean_r1(run, group, defense)))
+    rows.sort(key=lambda row: (isnan(row.ers), -row.ers if not isnan(row.ers) else 0.0, row.defense))
+    return [*rows, _row(CONSTANT, outcomes, None, nan, "constant_")]
+
+
+def _row(
+    defense: str, cells: list[Outcome], seeds: int | None, clean_r1: float, prefix: str = ""
+) -> RankingRow:
+    figures = {name: _mean(cells, prefix + name) for name in NORMALISED}
+    published = {name: _mean(cells, prefix + name + PUBLISHED) for name in NORMALISED}
+    # Cosines and distances know no ties, so they have no second figure.
+    published |= {name: figures[name] for name in PLAIN}
+    ers, as_published = map(empirical_robustness_score, (figures, published))
+    return RankingRow(defense, seeds, clean_r1, figures, ers, as_published)
+
+
+def _mean(cells: Iterable[Outcome], metric: str) -> float:
+    return mean(cell.metric(metric) for cell in cells)
+
+
+def _clean_r1(run: Run, group: Group, defense: str) -> float:
+    return mean(
+        outcome.metric("r1")
+        for outcome in run.outcomes
+        if outcome.ref.role == "clean"
+        and outcome.key.scenario == RETRIEVAL
+        and outcome.key.defense == defense
+        and (outcome.key.dataset, outcome.key.backbone, outcome.key.loss)
+        == (group.dataset, group.backbone, group.loss)
+    )
+
+
+def _csv(row: RankingRow) -> dict[str, Any]:
+    numbers = {
+        "clean_r1": row.clean_r1, **row.figures, "ers": row.ers, "ers_published_ties": row.ers_published
+    }  # fmt: skip
+    rounded = {name: round(value, DECIMALS) for name, value in numbers.items()}
+    return {"defense": row.defense, "n_seeds": row.n_seeds, **rounded}
+
+
+def _table(rows: list[RankingRow]) -> list[str]:
+    heads = ["defense", "clean R@1", *HEADS.values(), "ERS \u2191"]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    for row in rows:
+        name = f"*{row.defense}*" if row.n_seeds is None else code(row.defense)
+        shown = [_shown(figure, row.figures[figure]) for figure in HEADS]
+        lines.append([name, percent(row.clean_r1), *shown, _score(row)])
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _shown(figure: str, value: float) -> str:
+    if figure not in PLAIN:
+        return percent(value)
+    return NONE if isnan(value) else f"{value:.3f}"
+
+
+def _score(row: RankingRow) -> str:
+    score, published = percent(row.ers), percent(row.ers_published)
+    if score == NONE:
+        return NONE
+    return f"**{score}**" if score == published else f"**{score}** ({published})"

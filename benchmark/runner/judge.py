@@ -1,0 +1,144 @@
+"""Judges a finished run: from its records to the verdicts of the checks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+
+from attacks import ATTACKS, FGSM, Objective
+from benchmark.core.errors import CheckpointError
+from benchmark.evaluation import RetrievalQuery
+from benchmark.evaluation.checks import judge_all
+from benchmark.evaluation.evidence import Attempt, Clean, Evidence
+from benchmark.evaluation.verdict import CHECKS, Verdict
+from benchmark.runner.records import CLEAN, CellRecord, CellRef, CheckRecord, CheckVerdict, RunManifest
+from benchmark.runner.store import Store
+
+
+def judge(store: Store, manifest: RunManifest) -> list[CheckRecord]:
+    """Writes the verdicts of the checks on each model at each budget of the suite, always anew.
+
+    It computes nothing: what was not run, failed or is damaged leaves the checks that need it "not run".
+
+    Args:
+        store: where the records are, and where the verdicts go.
+        manifest: the grid, whose provenance the verdicts carry.
+
+    Returns:
+        The verdicts, in the order of the grid.
+    """
+    by_model: dict[str, list[CellRef]] = defaultdict(list)
+    # A cell may be listed under several roles; where one is the suite's, that is the one to keep.
+    for cell in {c.id: c for c in sorted(manifest.cells, key=lambda c: c.role == "suite")}.values():
+        by_model[cell.model_id].append(cell)
+    found = []
+    for model in manifest.models:
+        cells = by_model[model.id]
+        suite = [cell.key for cell in cells if cell.role == "suite"]
+        for norm in sorted({key.norm for key in suite}):
+            attempts = tuple(_attempts(store, (cell for cell in cells if cell.key.norm == norm)))
+            for eps in sorted({key.eps for key in suite if key.norm == norm}):
+                evidence = Evidence(
+                    eps=eps,
+                    whole=_whole_range(cells, norm),
+                    model=_diagnostics(store, cells),
+                    clean=_clean(store, cells),
+                    attempts=attempts,
+                )
+                record = CheckRecord(
+                    model_id=model.id,
+                    key=model.key,
+                    norm=norm,
+                    eps=eps,
+                    verdicts=[_written(verdict) for verdict in judge_all(evidence)],
+                    provenance=manifest.provenance,
+                )
+                store.save_checks(record)
+                found.append(record)
+    return found
+
+
+def _written(verdict: Verdict) -> CheckVerdict:
+    return CheckVerdict(
+        name=verdict.name,
+        status=verdict.status,
+        figure=verdict.figure,
+        tolerance=verdict.tolerance,
+        excess=verdict.excess,
+        words=verdict.words,
+        meaning=CHECKS.get(verdict.name).summary(),
+    )
+
+
+def _whole_range(cells: Iterable[CellRef], norm: str) -> float | None:
+    """The budget that lets an image become any other, if it is known.
+
+    An image's size, and with it the diameter of the range in L2, is not in the manifest. But where the grid
+    holds cells for the checks, its largest budget is that diameter or more.
+    """
+    if norm == "linf":
+        return 1.0
+    there = [cell for cell in cells if cell.key.norm == norm]
+    return max(cell.key.eps for cell in there) if any(cell.role == "check" for cell in there) else None
+
+
+def _done(store: Store, cell: CellRef) -> tuple[CellRecord, dict[str, np.ndarray]] | None:
+    """A cell's record and arrays; None unless it is done and whole."""
+    record = store.cell(cell.id)
+    if record is None or record.status != "done":
+        return None
+    try:
+        arrays = store.arrays(cell.id)
+    except CheckpointError:
+        return None
+    return (record, arrays) if "success" in arrays and "r1" in record.metrics else None
+
+
+def _diagnostics(store: Store, cells: Iterable[CellRef]) -> dict[str, float]:
+    """What the clean cells say of the model itself; they all say the same, whatever their scenario."""
+    found: dict[str, float] = {}
+    for cell in cells:
+        record = store.cell(cell.id) if cell.key.attack == CLEAN else None
+        if record is not None and record.status == "done":
+            found |= record.diagnostics
+    return found
+
+
+def _clean(store: Store, cells: Iterable[CellRef]) -> Clean | None:
+    for cell in cells:
+        if cell.key.attack == CLEAN and cell.key.scenario == RetrievalQuery.name:
+            done = _done(store, cell)
+            return Clean(done[0].metrics["r1"], done[1]["success"]) if done else None
+    return None
+
+
+def _attempts(store: Store, cells: Iterable[CellRef]) -> Iterable[Attempt]:
+    for cell in cells:
+        if cell.key.attack == CLEAN or cell.key.scenario != RetrievalQuery.name:
+            continue
+        done = _done(store, cell)
+        if done is not None:
+            yield _attempt(*done)
+
+
+def _attempt(record: CellRecord, arrays: dict[str, np.ndarray]) -> Attempt:
+    attack = ATTACKS.build(record.key.attack)
+    objective = next((part for part in attack.parts() if isinstance(part, Objective)), None)
+    steps = 1 if isinstance(attack, FGSM) else getattr(attack, "steps", None)
+    doubled = attack.model_copy(update={"steps": 2 * steps}) if steps and hasattr(attack, "steps") else None
+    return Attempt(
+        attack=record.key.attack,
+        access=attack.access,
+        eps=record.key.eps,
+        r1=record.metrics["r1"],
+        success=arrays["success"],
+        objective=objective.spec if objective else "",
+        steps=steps,
+        from_clean=isinstance(attack, FGSM) or getattr(attack, "start", "") == "clean",
+        # What an objective on the attacked pool scores depends on that pool: two attacks' do not compare.
+        values=arrays.get("objective") if objective and not objective.pooled else None,
+        twice=doubled.spec if doubled else "",
+        diagnostics=record.diagnostics,
+    )

@@ -1,0 +1,172 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from attacks import Problem
+from attacks.ranking import MEASURES, PUBLISHED
+from benchmark.core.embedder import Embedder
+
+N = 24
+LABELS = torch.tensor([0, 1, 2, 3] * 5 + [0, 1, 2, 4])  # class 4 has a single image
+EVERY = torch.arange(N)
+IDS = torch.arange(N) + 70
+
+
+@pytest.fixture
+def clean():
+    return F.normalize(torch.randn(N, 4, dtype=torch.float64))
+
+
+@pytest.fixture
+def moved():
+    return F.normalize(torch.randn(N, 4, dtype=torch.float64))
+
+
+@pytest.fixture
+def problem(clean):
+    problem = Problem(Embedder(), torch.zeros(N, 1, 1, 1), LABELS, IDS, "linf", 0.1)
+    problem.clean = clean
+    return problem
+
+
+def d(x, y):
+    return float((x - y).norm())
+
+
+def gallery(*absent):
+    return [j for j in range(N) if j not in absent]
+
+
+def loss_by_hand(name, x, i, z, t):
+    """What robrank minimises, image by image, over the gallery without the query itself."""
+    if name in ("ca_plus", "ca_minus"):
+        sign = 1 if name == "ca_plus" else -1
+        return sum(max(0.0, sign * (d(x[t], z) - d(x[t], x[j]))) for j in gallery(i, t)) / N
+    if name in ("qa_plus", "qa_minus", "gtt"):
+        sign = 1 if name == "qa_plus" else -1
+        return sum(max(0.0, sign * (d(z, x[t]) - d(z, x[j]))) for j in gallery(i)) / N
+    if name == "tma":
+        return -float(z @ x[t])
+    if name == "es":
+        return -d(z, x[i])
+    if name == "gtm":
+        return d(z, x[t])
+    positives = [d(z, x[j]) for j in gallery(i) if LABELS[j] == LABELS[i]]
+    negatives = [d(z, x[j]) for j in gallery(i) if LABELS[j] != LABELS[i]]
+    return max(0.0, max(negatives) - min(positives)) if positives else 0.0
+
+
+@pytest.mark.parametrize("name", MEASURES.names())
+def test_objectives_agree_with_loops(name, problem, clean, moved):
+    measure = MEASURES.build(name)
+    targets = measure.targets(clean, LABELS, IDS).tolist()
+    score = measure.bind(problem)
+    expected = [-loss_by_hand(name, clean, i, moved[i], targets[i]) for i in range(N)]
+    assert score(moved, EVERY).tolist() == pytest.approx(expected, abs=1e-5)
+    index = torch.tensor([19, 4, 4])
+    assert score(moved[index], index).tolist() == pytest.approx(
+        [expected[i] for i in index.tolist()], abs=1e-5
+    )
+    assert len(set(expected)) > 10
+    assert torch.autograd.gradcheck(lambda z: score(z, index), moved[index].requires_grad_(True))
+
+
+@pytest.mark.parametrize("name", MEASURES.names())
+def test_gradients_at_the_clean_image_are_numbers(name, problem, clean):
+    for dtype in (torch.float32, torch.float64):
+        problem.clean = clean.to(dtype)
+        start = problem.clean.clone().requires_grad_(True)
+        values = MEASURES.build(name).bind(problem)(F.normalize(start), EVERY)
+        (gradient,) = torch.autograd.grad(values.sum(), start)
+        assert gradient.isfinite().all()
+        if name == "es":
+            assert (gradient.norm(dim=1) > 0.1).all()
+
+
+def rank_by_hand(query, item, rivals):
+    return sum(d(query, rival) < d(query, item) for rival in rivals) / len(rivals)
+
+
+def test_percentile_ranks_agree_with_loops(clean, moved):
+    for name in ("ca_plus", "ca_minus", "qa_plus", "qa_minus"):
+        measure = MEASURES.build(name)
+        targets = measure.targets(clean, LABELS, IDS)
+        found = measure.figures(clean, moved, LABELS, targets)
+        ranks = []
+        for i, t in enumerate(targets.tolist()):
+            rivals = [clean[j] for j in gallery(i, t)]
+            pair = (clean[t], moved[i]) if name.startswith("ca") else (moved[i], clean[t])
+            ranks.append(rank_by_hand(*pair, rivals))
+        assert found == pytest.approx({name: sum(ranks) / N, f"{name}_published": sum(ranks) / N})
+        assert 0.2 < found[name] < 0.8
+
+
+def test_recalls_cosines_and_distances_agree_with_loops(clean, moved):
+    right = []
+    for i in range(N - 1):  # the last has no positive
+        top = min(gallery(i), key=lambda j: d(moved[i], clean[j]))
+        right.append(LABELS[top] == LABELS[i])
+    recall = sum(map(int, right)) / len(right)
+    for name in ("ltm", "gtm"):
+        found = MEASURES.build(name).figures(clean, moved, LABELS, EVERY)
+        assert found == pytest.approx({f"{name}_r1": recall, f"{name}_r1_published": recall})
+    shift = sum(d(moved[i], clean[i]) for i in range(N)) / N
+    found = MEASURES.build("es").figures(clean, moved, LABELS, EVERY)
+    assert found == pytest.approx({"es_d": shift, "es_r1": recall, "es_r1_published": recall})
+    tma = MEASURES.build("tma")
+    targets = tma.targets(clean, LABELS, IDS)
+    cosines = [float(moved[i] @ clean[t]) for i, t in enumerate(targets.tolist())]
+    assert tma.figures(clean, moved, LABELS, targets) == pytest.approx({"tma": sum(cosines) / N}, abs=1e-6)
+
+
+def test_gtt_is_the_share_of_queries_that_keep_their_first(clean, moved):
+    measure = MEASURES.build("gtt")
+    attacked = F.normalize(clean + 0.4 * moved)
+    kept = []
+    for i in range(N):
+        first = min(gallery(i), key=lambda j: d(clean[i], clean[j]))
+        assert int(measure.targets(clean, LABELS, IDS)[i]) == first
+        kept.append(first in sorted(gallery(i), key=lambda j: d(attacked[i], clean[j]))[:4])
+    found = measure.figures(clean, attacked, LABELS, measure.targets(clean, LABELS, IDS))
+    assert found == pytest.approx({"gtt": sum(kept) / N, "gtt_published": sum(kept) / N})
+    assert 0 < found["gtt"] < 1
+
+
+def test_a_clean_pool_by_hand():
+    """Six images on an arc: two classes of three, at 0, 1, 3 and 40, 41, 43 degrees."""
+    angles = torch.deg2rad(torch.tensor([0.0, 1.0, 3.0, 40.0, 41.0, 43.0]))
+    clean = torch.stack([angles.cos(), angles.sin()], dim=1)
+    labels = torch.tensor([0, 0, 0, 1, 1, 1])
+    ids = torch.arange(6)
+    nearest = [1, 0, 1, 4, 3, 4]
+    for name in ("ca_minus", "qa_minus", "gtt"):
+        measure = MEASURES.build(name)
+        targets = measure.targets(clean, labels, ids)
+        assert targets.tolist() == nearest
+        rank = measure.figures(clean, clean, labels, targets)[name]
+        # Images 2 and 5 have one of four rivals before them in the rankings of 1 and 4, all others none.
+        assert rank == pytest.approx({"ca_minus": 2 * (1 / 4) / 6, "qa_minus": 0.0, "gtt": 1.0}[name])
+    assert MEASURES.build("gtm").targets(clean, labels, ids).tolist() == [3, 3, 3, 2, 2, 2]
+    for name in ("es", "ltm", "gtm"):
+        assert MEASURES.build(name).figures(clean, clean, labels, EVERY[:6])[f"{name}_r1"] == 1.0
+
+
+def test_a_constant_embedding_under_both_treatments_of_ties():
+    constant = torch.ones(N, 3)
+    found = {}
+    for name in MEASURES.names():
+        measure = MEASURES.build(name)
+        found |= measure.figures(constant, constant, LABELS, measure.targets(constant, LABELS, IDS))
+    against = {name: value for name, value in found.items() if not name.endswith(PUBLISHED)}
+    assert against == pytest.approx(
+        {"ca_plus": 0, "ca_minus": 1, "qa_plus": 0, "qa_minus": 1, "tma": 1, "es_d": 0}
+        | {"es_r1": 0, "ltm_r1": 0, "gtm_r1": 0, "gtt": 0}
+    )
+    sizes = torch.bincount(LABELS)
+    chance = [float((sizes[y] - 1) / (N - 1)) for y in LABELS.tolist() if sizes[y] > 1]
+    recall = sum(chance) / len(chance)
+    published = {name.removesuffix(PUBLISHED): found[name] for name in found if name not in against}
+    assert published == pytest.approx(
+        {"ca_plus": 0, "ca_minus": 0, "qa_plus": 0.5, "qa_minus": 0.5}
+        | {"es_r1": recall, "ltm_r1": recall, "gtm_r1": recall, "gtt": 4 / (N - 1)}
+    )

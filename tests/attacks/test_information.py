@@ -1,0 +1,112 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from attacks import ATTACKS, OBJECTIVES, Problem
+from attacks.objectives.information import FLOOR
+from benchmark.metrics import KMEANS_SEEDS, cluster, mean_clustering_metrics
+
+
+@pytest.fixture
+def problem(linear, pool):
+    return Problem(linear, pool.images, pool.labels, pool.ids, "linf", 0.1)
+
+
+def shares(score, embedding):
+    """Soft share of one embedding in each cluster, written out."""
+    weights = [
+        math.exp(-score.scale * 0.5 * float((embedding - centroid).square().sum()))
+        for centroid in score.centroids
+    ]
+    return [weight / sum(weights) for weight in weights]
+
+
+def test_each_image_lowers_its_own_part_of_the_mutual_information(problem):
+    objective = OBJECTIVES.build("information[scale=8,pull=0]")
+    score = objective.bind(problem)
+    classes, n = problem.num_classes, len(problem)
+    moved = F.normalize(problem.clean + 0.3 * torch.randn_like(problem.clean))
+    score.observe(torch.arange(n), moved)
+    embeddings = F.normalize(moved + 0.1 * torch.randn_like(moved))
+    found = score(embeddings, torch.arange(n))
+    each = [shares(score, row) for row in moved]
+    for i in (0, 7, n - 1):
+        y = int(problem.labels[i])
+        told = 0.0
+        for k, share in enumerate(shares(score, embeddings[i])):
+            own = sum(each[j][k] for j in range(n) if j != i and int(problem.labels[j]) == y)
+            everyone = sum(each[j][k] for j in range(n))
+            size = int((problem.labels == y).sum())
+            told += share * math.log((own + FLOOR) / (everyone * size / n + FLOOR))
+        assert float(found[i]) == pytest.approx(-told, abs=1e-5)
+    assert classes == len(score.centroids)
+
+
+def test_the_pull_is_that_of_pool(problem):
+    index = torch.arange(len(problem))
+    embeddings = F.normalize(torch.randn_like(problem.clean))
+    alone, pulled = (
+        OBJECTIVES.build(f"information[pull={pull},neighbours=5]").bind(problem)(embeddings, index)
+        for pull in (0, 3)
+    )
+    pool = OBJECTIVES.build("pool[neighbours=5]").bind(problem)(embeddings, index)
+    torch.testing.assert_close(pulled - alone, 3 * pool)
+
+
+def test_the_clusters_follow_when_all_images_have_moved_and_not_before(problem):
+    score = OBJECTIVES.build("information").bind(problem)
+    before = score.centroids.clone()
+    order = torch.randperm(len(problem))
+    moved = F.normalize(torch.randn_like(problem.clean))
+    score.observe(order[:-1], moved[order[:-1]])
+    assert torch.equal(score.centroids, before)
+    score.observe(order[-1:], moved[order[-1:]])
+    assert not torch.equal(score.centroids, before)
+    # A few iterations of k-means have brought each centroid to the mean of the images nearest to it.
+    for _ in range(20):
+        score.observe(order, moved[order])
+    nearest = torch.cdist(moved, score.centroids).argmin(1)
+    for k in nearest.unique():
+        torch.testing.assert_close(score.centroids[k], moved[nearest == k].mean(0))
+
+
+@pytest.mark.parametrize("name", ["information", "recluster"])
+def test_images_that_are_not_attacked_stay_and_the_clusters_still_follow(linear, pool, name):
+    attacked = torch.arange(0, len(pool), 3)
+    problem = Problem(linear, pool.images, pool.labels, pool.ids, "linf", 0.1, attacked=attacked)
+    score = OBJECTIVES.build(name).bind(problem)
+    before = score.centroids.clone()
+    score.observe(attacked, F.normalize(torch.randn(len(attacked), 6).double()))
+    assert not torch.equal(score.centroids, before)
+    outcome = ATTACKS.build(f"pgd_decay[objective={name},steps=3]").run(problem)
+    changed = (outcome.images != pool.images).flatten(1).any(1)
+    assert changed.nonzero().squeeze(1).tolist() == attacked.tolist()
+    assert len(outcome.objective) == len(attacked)
+
+
+def test_recluster_is_cross_entropy_over_the_attacked_classes_centroids(problem):
+    score = OBJECTIVES.build("recluster[scale=4]").bind(problem)
+    index = torch.arange(len(problem))
+    embeddings = F.normalize(torch.randn_like(problem.clean))
+    still = OBJECTIVES.build("centroid_ce[scale=4]").bind(problem)(embeddings, index)
+    torch.testing.assert_close(score(embeddings, index), still)
+    moved = F.normalize(torch.randn_like(problem.clean))
+    score.observe(index, moved)
+    means = torch.stack([F.normalize(moved[problem.labels == y].sum(0), dim=0) for y in range(6)])
+    expected = F.cross_entropy(4 * embeddings @ means.t(), problem.labels, reduction="none")
+    torch.testing.assert_close(score(embeddings, index), expected)
+
+
+def test_it_leaves_clusters_that_tell_less_than_any_other_objective(trained, make_images):
+    data = make_images(classes=10, per_class=12, noise=0.2, seed=3)
+
+    def ami(objective):
+        problem = Problem(trained, data.images, data.labels, data.ids, "linf", 0.1)
+        attacked = ATTACKS.build(f"pgd_decay[objective={objective}]").run(problem).images
+        with torch.no_grad():
+            assignments = cluster(trained(attacked), 10, KMEANS_SEEDS)
+        return mean_clustering_metrics(data.labels, assignments)["ami"]
+
+    assert ami("information") < min(map(ami, ("pool", "centroid_ce", "own"))) - 0.02

@@ -1,0 +1,217 @@
+import math
+
+import numpy as np
+import pytest
+
+from benchmark.core.errors import BenchmarkError
+from benchmark.evaluation.checks import CHECKS, judge_all
+from benchmark.evaluation.evidence import Attempt, Clean, Evidence, paired, redrawn, tolerance
+
+N = 1000
+EPS = 0.1
+MODEL = {"repeat_difference": 0.0, "eot": 1.0, "chance": 0.05}
+ONE, MANY, TWICE = (f"{name}[objective=neighbour]" for name in ("fgsm", "pgd", "pgd_twice"))
+
+
+def right(count, n=N):
+    """Outcomes of which the first `count` are right: those of two attacks differ on as few as can be."""
+    return (np.arange(n) < count).astype(np.float32)
+
+
+def attempt(attack=MANY, r1=0.5, access="white", eps=EPS, steps=20, **more):
+    success = right(round(r1 * N))
+    options = {"objective": "neighbour", "values": np.full(N, -r1, np.float32), **more}
+    return Attempt(attack, access, eps, float(success.mean()), success, steps=steps, **options)
+
+
+def evidence(*attempts, model=MODEL, clean=0.9, **more):
+    found = None if clean is None else Clean(clean, right(round(clean * N)))
+    return Evidence(EPS, 1.0, model, found, tuple(attempts), **more)
+
+
+def verdict(name, *attempts, **more):
+    return CHECKS.build(name).judge(evidence(*attempts, **more))
+
+
+def status(name, *attempts, **more):
+    return verdict(name, *attempts, **more).status
+
+
+def test_without_evidence_nothing_is_a_pass():
+    verdicts = judge_all(Evidence(EPS, None))
+    assert [v.name for v in verdicts] == CHECKS.names()
+    assert {v.status for v in verdicts} == {"not run"}
+    assert all(v.words.startswith("needs ") and v.figure is None and v.excess is None for v in verdicts)
+
+
+def test_a_healthy_model_passes_everything():
+    found = {"zero_gradient": 0.0, "rescored_r1": 0.5}
+    attempts = [
+        attempt(MANY, 0.5, twice=TWICE, diagnostics=found),
+        attempt(TWICE, 0.49, steps=40),
+        attempt(ONE, 0.6, steps=1),
+        attempt("square", 0.7, "black", steps=None),
+        attempt("transfer", 0.8, "transfer", steps=None),
+        attempt(MANY, 0.7, eps=0.05),
+        attempt(MANY, 0.0, eps=1.0),
+    ]
+    verdicts = judge_all(evidence(*attempts))
+    assert {v.status for v in verdicts} == {"pass"}
+    assert all(v.excess <= 0 for v in verdicts)
+
+
+@pytest.mark.parametrize(
+    ("difference", "eot", "expected"),
+    [(0.0, 1, "pass"), (1e-4, 1, "pass"), (1.1e-4, 1, "fail"), (0.5, 1, "fail"), (0.5, 5, "pass")],
+)
+def test_randomised(difference, eot, expected):
+    model = {"repeat_difference": difference, "eot": float(eot)}
+    assert verdict("randomised", model=model).status == expected
+    for name in model:
+        assert status("randomised", model={k: v for k, v in model.items() if k != name}) == "not run"
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.0, "pass"), (0.01, "pass"), (0.011, "fail"), (1.0, "fail")]
+)
+def test_zero_gradient(share, expected):
+    found = {"zero_gradient": share}
+    clean = attempt(diagnostics={"zero_gradient": 0.0})
+    assert status("zero_gradient", clean, attempt(ONE, diagnostics=found)) == expected
+    other = [
+        attempt("transfer", access="transfer", diagnostics=found),  # another model's gradient
+        attempt("pgd[objective=own]", objective="own", diagnostics=found),
+        attempt(eps=1.0, diagnostics=found),
+        attempt(),
+    ]
+    assert status("zero_gradient", *other) == "not run"
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0, "pass"), (20, "pass"), (21, "fail"), (-300, "pass")])
+def test_every_comparison_of_r1_fails_beyond_two_points(gain, expected):
+    lower = (500 - gain) / N
+    found = {
+        "one_step_beats_many": [attempt(), attempt(ONE, lower, steps=1, values=None)],
+        "black_box_beats_white_box": [attempt(), attempt("square", lower, "black")],
+        "transfer_beats_white_box": [attempt(), attempt("transfer", lower, "transfer")],
+        "not_monotone": [attempt(), attempt(r1=lower, eps=0.05)],
+        "not_converged": [attempt(twice=TWICE), attempt(TWICE, lower, steps=40)],
+        "unbounded": [attempt(r1=max(0, gain) / N, eps=1.0)],
+    }
+    for name, attempts in found.items():
+        judged = verdict(name, *attempts)
+        assert (name, judged.status) == (name, expected)
+        assert judged.figure == pytest.approx((max(0, gain) if name == "unbounded" else gain) / N, abs=1e-6)
+        for index in range(len(attempts)):  # each is needed
+            assert status(name, *attempts[:index], *attempts[index + 1 :]) == "not run", name
+
+
+def test_the_best_of_each_side_is_compared():
+    weak, strong, black = attempt("weak", 0.9), attempt("strong", 0.3), attempt("square", 0.5, "black")
+    assert status("black_box_beats_white_box", weak, black) == "fail"
+    assert status("black_box_beats_white_box", weak, strong, black) == "pass"
+    assert status("black_box_beats_white_box", weak, attempt("strong", 0.3, eps=0.2), black) == "fail"
+    one = attempt(ONE, 0.5, steps=1)
+    assert status("one_step_beats_many", one, weak) == "fail"
+    assert status("one_step_beats_many", one, weak, strong) == "pass"
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.0, "pass"), (0.0199, "pass"), (0.0201, "fail")])
+@pytest.mark.parametrize("objective", ["neighbour", "own"])
+def test_one_step_that_reaches_a_higher_objective(gain, expected, objective):
+    many = attempt(objective=objective, values=np.linspace(-1, 1, N))
+    one = attempt(ONE, steps=1, objective=objective, values=np.linspace(-1, 1, N) + gain)
+    judged = verdict("one_step_beats_many", one, many)
+    assert judged.status == expected
+    # Another objective's units mean nothing here; and R@1 decides for `neighbour` alone.
+    other = attempt(ONE, 0.1, steps=1, objective="shift", values=np.full(N, 9.0))
+    assert verdict("one_step_beats_many", one, many, other) == judged
+
+
+def test_r1_of_an_objective_that_is_not_its_margin_is_left_out():
+    one, many = (
+        attempt(a, r1, steps=s, objective="own", values=None) for a, r1, s in ((ONE, 0.1, 1), (MANY, 0.9, 20))
+    )
+    assert status("one_step_beats_many", one, many) == "not run"
+    rising = [attempt(r1=r1, eps=eps, objective="own") for r1, eps in ((0.1, 0.05), (0.9, 0.1))]
+    assert status("not_monotone", *rising) == "not run"
+    overshoot = [attempt(ONE, r1, eps=eps, steps=1) for r1, eps in ((0.1, 0.05), (0.9, 0.1))]
+    assert status("not_monotone", *overshoot) == "not run"
+
+
+def test_every_neighbouring_pair_of_budgets_counts_whatever_their_order():
+    attempts = [attempt(r1=r1, eps=eps) for eps, r1 in ((0.2, 0.2), (0.05, 0.6), (1.0, 0.3), (0.1, 0.4))]
+    judged = verdict("not_monotone", *attempts)
+    assert judged.status == "fail"
+    assert judged.figure == pytest.approx(0.1)
+    assert "0.2" in judged.words and "1" in judged.words
+    assert status("not_monotone", *(a for a in attempts if a.eps < 1)) == "pass"
+
+
+def test_the_whole_range_takes_the_best_attack_and_needs_to_be_known():
+    attempts = [attempt("stuck", 0.9, eps=1.0), attempt("strong", 0.0, eps=1.0)]
+    assert status("unbounded", attempts[0]) == "fail"
+    assert status("unbounded", *attempts) == "pass"
+    # Over the whole range a random start is a random image; it does not count beside a clean start.
+    assert status("unbounded", attempt(r1=0.9, eps=1.0, from_clean=True), attempts[1]) == "fail"
+    assert status("unbounded", attempts[0], attempt(r1=0.0, eps=1.0, from_clean=True)) == "pass"
+    assert status("unbounded", attempt("square", 0.9, "black", eps=1.0)) == "not run"
+    for whole, expected in ((None, "not run"), (28.0, "not run"), (1.0, "fail")):
+        known = Evidence(EPS, whole, attempts=(attempts[0],))
+        assert CHECKS.build("unbounded").judge(known).status == expected
+
+
+@pytest.mark.parametrize(
+    ("clean", "expected"), [(0.0, "fail"), (0.05, "fail"), (0.07, "fail"), (0.1, "pass")]
+)
+def test_collapsed(clean, expected):
+    assert status("collapsed", clean=clean) == expected
+    assert status("collapsed", clean=clean, model={}) == "not run"
+    assert status("collapsed", clean=None) == "not run"
+
+
+@pytest.mark.parametrize(
+    ("again", "expected"), [(0.5, "pass"), (0.52, "pass"), (0.479, "fail"), (0.521, "fail"), (0.0, "fail")]
+)
+def test_rescored(again, expected):
+    found = attempt("square", access="black", eps=0.2, diagnostics={"rescored_r1": again})
+    assert status("rescored", attempt(diagnostics={"rescored_r1": 0.5}), found) == expected
+    assert status("rescored", attempt()) == "not run"
+
+
+def test_one_pass_of_a_randomised_model_may_be_off_the_mean_of_many():
+    rates = np.full(400, 0.5)
+    assert redrawn(rates) == pytest.approx(3 * 0.5 / 20)
+    assert redrawn(right(200, 400)) == 0.02
+    spread = np.random.default_rng(0).binomial(400, 0.5, 20_000) / 400
+    assert (abs(spread - 0.5) > redrawn(rates)).mean() < 0.005
+
+
+def test_the_error_is_that_of_the_paired_difference():
+    generator = np.random.default_rng(0)
+    hard = generator.random(200) < 0.5
+    lucky = hard ^ (generator.random(200) < 0.02)
+    assert paired(hard, lucky)[1] < 0.05  # each alone would have 3 x 0.035
+    other = generator.random(200) < 0.5
+    mean, allowed = paired(hard, other)
+    naive = [float(a) - float(b) for a, b in zip(hard, other, strict=True)]
+    assert mean == pytest.approx(sum(naive) / 200)
+    error = math.sqrt(sum((d - mean) ** 2 for d in naive) / 199 / 200)
+    assert allowed == pytest.approx(3 * error)
+    with pytest.raises(BenchmarkError, match="200 and on 3"):
+        paired(hard, hard[:3])
+
+
+def test_few_queries_allow_more():
+    few = np.array([1.0, 0.0] * 5)
+    assert tolerance(few) > 0.4
+    assert tolerance(np.repeat(few, 1000)) == pytest.approx(0.02)
+    assert tolerance(np.ones(1)) == tolerance(np.ones(9)) == 0.02
+    white, black = (
+        Attempt(name, access, EPS, float(s.mean()), s, objective="neighbour", steps=20)
+        for name, access, s in (
+            ("a", "white", np.array([1.0] * 5 + [0.0] * 5)),
+            ("b", "black", np.eye(10)[0] * 1.0),
+        )
+    )
+    assert status("black_box_beats_white_box", white, black) == "pass"  # 40 points, and 49 are luck

@@ -1,0 +1,109 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from benchmark.core.errors import BenchmarkError
+from benchmark.metrics import retrieve
+from benchmark.metrics.ranking import places, similarity, top_is_right
+
+LINE = torch.tensor([0.0, 10.0, 20.0, 30.0, 40.0])
+
+
+def at(degrees):
+    angles = torch.deg2rad(torch.as_tensor(degrees, dtype=torch.float64))
+    return torch.stack([angles.cos(), angles.sin()], dim=1)
+
+
+@pytest.fixture
+def crowd():
+    """Thirty points with many exact ties: each of ten places is taken by three of them."""
+    points = F.normalize(torch.randn(10, 4)).repeat(3, 1)
+    image = torch.arange(30)
+    return points, torch.where(image % 10 < 5, image % 5, image % 4)  # some places are of one class
+
+
+def naive(queries, gallery, scores, absent):
+    found = []
+    for i, query in enumerate(queries):
+        rivals = [float(query @ x) for j, x in enumerate(gallery) if j not in absent[i].tolist()]
+        bar = float(scores[i])
+        near = [abs(rival - bar) < 1e-6 for rival in rivals]
+        ahead = sum(rival > bar and not level for rival, level in zip(rivals, near, strict=True))
+        found.append((ahead, sum(near), len(rivals)))
+    return found
+
+
+def test_places_on_a_line_of_known_order():
+    gallery = at(LINE)
+    target = torch.tensor([4, 0])
+    queries = at([0.0, 31.0])  # images 0 and 3, the latter moved by a degree
+    own = torch.tensor([0, 3])
+    found = places(queries, gallery, similarity(queries, gallery[target]), torch.stack([own, target], 1))
+    assert found.nearer.tolist() == [3, 3]  # 1, 2, 3 before 4; 4, 2, 1 before 0
+    assert found.level.tolist() == [0, 0]
+    assert found.rivals.tolist() == [3, 3]
+    assert found.share(0.0).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("chunk", [4, 256])
+def test_places_agree_with_a_loop_and_see_ties(crowd, chunk):
+    points, _ = crowd
+    target = (torch.arange(30) * 7 + 3) % 30
+    absent = torch.stack([torch.arange(30), target], 1)
+    scores = similarity(points, points[target])
+    found = places(points, points, scores, absent, chunk)
+    expected = naive(points, points, scores, absent)
+    assert (
+        list(zip(found.nearer.tolist(), found.level.tolist(), found.rivals.tolist(), strict=True)) == expected
+    )
+    assert found.level.sum() > 30
+    for ties in (0.0, 0.5, 1.0):
+        shares = [(ahead + ties * level) / rivals for ahead, level, rivals in expected]
+        assert found.share(ties).tolist() == pytest.approx(shares)
+
+
+def test_half_of_the_ties_is_the_mean_over_their_orders():
+    gallery = at([0.0, 5.0, 5.0, 5.0, 9.0])
+    found = places(gallery[:1], gallery, similarity(gallery[:1], gallery[1:2]), torch.tensor([[0, 1]]))
+    positions = [0, 1, 2]  # of item 1 among the three that are level, of three rivals
+    assert float(found.share(0.5)) == pytest.approx(sum(positions) / 3 / 3)
+    assert [float(found.within(k, fair=True)) for k in (1, 2, 3, 4)] == pytest.approx([1 / 3, 2 / 3, 1, 1])
+    assert [float(found.within(k, fair=False)) for k in (1, 2, 3, 4)] == [0, 0, 1, 1]
+
+
+def test_the_top_agrees_with_retrieval(crowd):
+    points, labels = crowd
+    ids = torch.arange(30)
+    for queries in (points, F.normalize(points + 0.3 * torch.randn(30, 4))):
+        right = top_is_right(queries, points, labels, fair=False, chunk=7)
+        expected = retrieve(queries, points, labels, labels, ids, ids).recall[1]
+        assert right.tolist() == expected.double().tolist()
+        assert 0 < right.mean() < 1
+        assert (top_is_right(queries, points, labels, fair=True) >= right).all()
+
+
+def test_a_fair_top_is_the_share_of_positives_among_those_level():
+    gallery = at([0.0, 3.0, 3.0, 3.0, 8.0])
+    labels = torch.tensor([0, 0, 1, 2, 0])
+    assert float(top_is_right(gallery, gallery, labels, fair=True)[0]) == pytest.approx(1 / 3)
+    assert float(top_is_right(gallery, gallery, labels, fair=False)[0]) == 0.0
+
+
+def test_the_own_image_is_no_candidate_even_when_it_is_not_the_nearest():
+    gallery = at([0.0, 90.0, 60.0])
+    queries = at([80.0, 90.0, 60.0])  # image 0, attacked: another one is now nearest, its own furthest
+    labels = torch.tensor([0, 1, 0])
+    assert top_is_right(queries, gallery, labels, fair=False).tolist() == [0.0, 0.0]
+    assert top_is_right(queries, gallery, torch.tensor([0, 0, 1]), fair=False).tolist() == [1.0, 0.0]
+
+
+def test_what_cannot_be_scored_is_an_error():
+    points = at(LINE)
+    with pytest.raises(BenchmarkError, match="none of the 5"):
+        top_is_right(points, points, torch.arange(5), fair=False)
+    broken = points.clone()
+    broken[2, 1] = torch.nan
+    with pytest.raises(BenchmarkError, match="NaN"):
+        top_is_right(broken, points, torch.zeros(5, dtype=torch.int64), fair=False)
+    with pytest.raises(BenchmarkError, match="NaN"):
+        similarity(points, broken)

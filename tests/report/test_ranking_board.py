@@ -1,0 +1,160 @@
+from math import isnan, nan
+
+import numpy as np
+import pytest
+from fake_run import provenance
+
+from benchmark.report.ers import NORMALISED, empirical_robustness_score
+from benchmark.report.frames import write_csv
+from benchmark.report.outcomes import Run
+from benchmark.report.ranking_board import (
+    HEADS,
+    RANKING_COLUMNS,
+    ranking_boards,
+    ranking_frame,
+    ranking_lines,
+)
+from benchmark.runner.records import CellKey, CellRecord, CellRef, RunManifest
+from benchmark.runner.store import Store
+
+MEASURED = {
+    "ca_plus": ("ca_plus",), "ca_minus": ("ca_minus",), "qa_plus": ("qa_plus",), "qa_minus": ("qa_minus",),
+    "tma": ("tma",), "es": ("es_d", "es_r1"), "ltm": ("ltm_r1",), "gtm": ("gtm_r1",), "gtt": ("gtt",),
+}  # fmt: skip
+STRONG = dict.fromkeys(NORMALISED, 0.3) | {"es_d": 0.5}
+WEAK = dict.fromkeys(NORMALISED, 0.1) | {"ca_minus": 0.9, "qa_minus": 0.9, "tma": 0.9, "es_d": 1.5}
+COLLAPSED = dict.fromkeys(NORMALISED, 0.0) | {"ca_minus": 1.0, "qa_minus": 1.0, "tma": 1.0}
+PUBLISHED = COLLAPSED | {"ca_minus": 0.0, "qa_plus": 0.5, "qa_minus": 0.5, "gtt": 0.1}
+
+
+class Records:
+    def __init__(self, folder):
+        self.store, self.cells = Store(folder), []
+
+    def add(self, role="suite", done=True, metrics=None, **key):
+        key = {"dataset": "glyphs", "backbone": "b", "loss": "l", "norm": "linf", "eps": 0.1, "seed": 0} | key
+        key = CellKey(**key)
+        self.cells.append(
+            CellRef(id=f"c{len(self.cells)}", model_id=f"m-{key.defense}-{key.seed}", key=key, role=role)
+        )
+        self.store.save_cell(
+            CellRecord(
+                id=self.cells[-1].id,
+                model_id=self.cells[-1].model_id,
+                key=key,
+                status="done" if done else "failed",
+                reason="" if done else "it broke",
+                metrics=metrics or {},
+                provenance=provenance(),
+            ),
+            {"success": np.ones(1)} if key.scenario == "retrieval-query" else {},
+        )
+
+    def measures(self, defense, figures, settings="", without=(), **key):
+        for measure, names in MEASURED.items():
+            metrics = {}
+            for name in names:
+                metrics[name] = figures[name]
+                metrics[f"constant_{name}"] = COLLAPSED[name]
+                if name not in ("tma", "es_d"):
+                    metrics[f"{name}_published"] = figures[name]
+                    metrics[f"constant_{name}_published"] = PUBLISHED[name]
+            attack = f"robrank[measure={measure}{settings}]"
+            key |= {"defense": defense, "scenario": "ranking", "attack": attack}
+            self.add(done=measure not in without, metrics=metrics, **key)
+
+    def run(self):
+        manifest = RunManifest(
+            command="", config={}, suite="ranking", compute="equal-epochs", references=[], models=[],
+            cells=self.cells, provenance=provenance(),
+        )  # fmt: skip
+        self.store.save_manifest(manifest)
+        return Run(self.store)
+
+
+@pytest.fixture
+def records(tmp_path):
+    return Records(tmp_path)
+
+
+def test_the_score_of_published_figures():
+    """A broken and an untouched model, and one in between, in the units of the published tables."""
+    broken = dict.fromkeys(NORMALISED, 0.0) | {"ca_minus": 1, "qa_minus": 1, "tma": 1, "es_d": 2}
+    whole = dict.fromkeys(NORMALISED, 1.0) | {"ca_plus": 0.5, "qa_plus": 0.5}
+    whole |= {"ca_minus": 0, "qa_minus": 0, "tma": 0, "es_d": 0}
+    assert empirical_robustness_score(broken) == 0
+    assert empirical_robustness_score(whole) == pytest.approx(1)
+    by_hand = 2 * 30 + (100 - 30) + 2 * 30 + (100 - 30) + 100 * (1 - 0.3) + 100 * (2 - 0.5) / 2 + 4 * 30
+    assert 100 * empirical_robustness_score(STRONG) == pytest.approx(by_hand / 10)
+    assert isnan(empirical_robustness_score({**STRONG, "gtt": nan}))
+    assert isnan(empirical_robustness_score({name: STRONG[name] for name in list(STRONG)[1:]}))
+    assert len(NORMALISED) == 10 and set(HEADS) == set(NORMALISED)
+
+
+def test_rows_are_means_over_seeds_and_a_constant_embedding_stands_last(records):
+    records.measures("vanilla", WEAK)
+    records.measures("pgd_at", STRONG)
+    records.measures("pgd_at", {name: value + 0.1 for name, value in STRONG.items()}, seed=1)
+    for seed, r1 in ((0, 0.8), (1, 0.9)):
+        records.add(
+            "clean", defense="pgd_at", scenario="retrieval-query", attack="none", norm="none", eps=0.0,
+            seed=seed, metrics={"r1": r1},
+        )  # fmt: skip
+    frame = ranking_frame(records.run())
+    assert list(frame.columns) == RANKING_COLUMNS
+    assert frame["defense"].tolist() == ["pgd_at", "vanilla", "constant embedding"]
+    assert frame["attack"].tolist() == ["robrank"] * 3
+    first, second, constant = (row for _, row in frame.iterrows())
+    assert first["n_seeds"] == 2 and second["n_seeds"] == 1
+    assert first["clean_r1"] == pytest.approx(0.85) and isnan(second["clean_r1"])
+    for name in NORMALISED:
+        assert first[name] == pytest.approx(STRONG[name] + 0.05)
+        assert constant[name] == pytest.approx(COLLAPSED[name])
+    mean = {name: value + 0.05 for name, value in STRONG.items()}
+    assert first["ers"] == first["ers_published_ties"] == pytest.approx(empirical_robustness_score(mean))
+    assert constant["ers"] == pytest.approx(0.1)
+    assert constant["ers_published_ties"] == pytest.approx((1 + 1 + 0.5 + 1 + 0.1) / 10)
+
+
+def test_other_settings_are_another_board(records):
+    records.measures("vanilla", WEAK)
+    records.measures("vanilla", STRONG, settings=",steps=10")
+    records.measures("vanilla", STRONG, eps=0.2)
+    boards = ranking_boards(records.run())
+    assert [(group.eps, group.attack) for group in boards] == [
+        (0.1, "robrank"),
+        (0.1, "robrank[steps=10]"),
+        (0.2, "robrank"),
+    ]
+    for rows, expected in zip(boards.values(), (WEAK, STRONG, STRONG), strict=True):
+        assert rows[0].figures == pytest.approx(expected)
+
+
+def test_a_missing_measure_leaves_no_score(records):
+    records.measures("vanilla", STRONG, without=("ltm",))
+    records.measures("pgd_at", WEAK)
+    (rows,) = ranking_boards(records.run()).values()
+    assert [row.defense for row in rows] == ["pgd_at", "vanilla", "constant embedding"]
+    assert isnan(rows[1].ers) and isnan(rows[1].figures["ltm_r1"])
+    assert rows[1].figures["gtt"] == STRONG["gtt"]
+
+
+def test_the_page_and_the_file(records, tmp_path):
+    records.measures("eat[members=3]", STRONG)
+    run = records.run()
+    lines = ranking_lines(run)
+    head, rule, eat, constant = lines[2:6]
+    assert "ES:R@1" in head and head.count("|") == rule.count("|") == eat.count("|") == constant.count("|")
+    assert "`eat[members=3]`" in eat and "| 30.0 |" in eat and "| 0.500 |" in eat
+    score = 100 * empirical_robustness_score(STRONG)
+    assert f"| **{score:.1f}** |" in eat
+    assert "| *constant embedding* |" in constant and "**10.0** (36.0)" in constant
+    write_csv(ranking_frame(run), tmp_path / "ranking.csv")
+    assert (tmp_path / "ranking.csv").read_text().splitlines()[0] == ",".join(RANKING_COLUMNS)
+
+
+def test_nothing_without_cells(records):
+    records.add(defense="vanilla", scenario="clustering", attack="noise", metrics={"ami": 0.5})
+    run = records.run()
+    assert ranking_boards(run) == {} and ranking_lines(run) == []
+    assert ranking_frame(run).empty

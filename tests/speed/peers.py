@@ -1,0 +1,241 @@
+"""Our suite beside the attacks that users put together from today's libraries, on the same trained models.
+
+    python run_benchmark.py --defenses all --output results
+    python tests/speed/peers.py --results results --output peers.md
+
+Every peer that climbs gets as many steps as the longest attack of our suite, every one that queries as many
+queries as our `square`. A worst case is made for both sides by the protocol: for R@1 the minimum of each
+query over the attacks and the clean pass, for AMI the minimum over attacks. Passes are counted; while the
+peers together have spent fewer than we have, those that start at random run again.
+
+The exit status is 0 where ours is lower than, or equal to, the peers' worst case in every figure, 1 where it
+is not, 2 where there was nothing to compare.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import foolbox
+import numpy as np
+import torch
+import torchattacks
+from peer_attacks import NORMS, Budget, Run, list_peers, of_our_code
+from peer_tables import Side, Tried, write_tables
+from torch import Tensor
+
+from attacks import ATTACKS, Problem, expand
+from attacks.geometry import project
+from benchmark.cli import _cache_folder
+from benchmark.core.embedder import Embedder
+from benchmark.core.errors import BenchmarkError, CheckpointError
+from benchmark.data import DATASETS
+from benchmark.data.base import ImageSet
+from benchmark.evaluation import SCENARIOS, Views
+from benchmark.models import PassCounter
+from benchmark.runner.jobs import Place, TrainJob, load_data, load_trained
+from benchmark.runner.plugins import load_plugins
+from benchmark.runner.records import ModelKey
+from benchmark.runner.store import Store
+
+ROUNDING = 1e-5
+"""What a library may leave the ball by; more is an error, and so much is projected back."""
+
+
+@dataclass
+class Bench:
+    """One model with its pool, and how attacks on it are scored."""
+
+    problem: Problem
+    pool: ImageSet
+    unit: int
+    passes: int
+
+    def score(self, attacked: Tensor, passes: float = 0.0) -> Tried:
+        """Scores an attacked pool as the benchmark does."""
+        problem = self.problem
+        views = Views(
+            problem.embedder,
+            problem.images,
+            attacked,
+            self.pool.labels,
+            self.pool.ids,
+            self.passes,
+            seed=problem.seed,
+        )
+        retrieval = SCENARIOS.build("retrieval-query").score(views)
+        ami = SCENARIOS.build("clustering").score(views).metrics["ami"]
+        return Tried(retrieval.metrics["r1"], ami, retrieval.arrays["success"].astype(np.float64), passes)
+
+    def attempt(self, run: Run, turn: int = 0) -> Tried:
+        """Runs an attack, holds it to the ball, counts its passes and scores it.
+
+        Raises:
+            BenchmarkError: when it left the ball by more than rounding.
+        """
+        problem = self.problem
+        with ExitStack() as stack:  # passes through a transferred attack's source are passes too
+            counters = [
+                stack.enter_context(PassCounter(model, self.pool.image_shape, self.unit))
+                for model in (problem.embedder, *problem.sources.values())
+            ]
+            found = run(problem, turn)
+        passes = sum(counter.total for counter in counters) / len(problem)
+        scored = []
+        for images in found:
+            kept = project(images.detach(), problem.images, problem.norm, problem.eps)
+            if not float((kept - images).abs().max()) <= ROUNDING:  # not: a pixel that is no number fails too
+                raise BenchmarkError("An attack left its ball.")
+            scored.append(self.score(kept, passes))
+        success = np.min([one.success for one in scored], axis=0)
+        return Tried(float(success.mean()), min(one.ami for one in scored), success, passes)
+
+
+def compare(
+    bench: Bench, suite: Sequence[str], beside: Sequence[str], budget: Budget
+) -> tuple[Side, Side, Side]:
+    """Ours, the peers', and what is shown beside ours without being counted."""
+    clean = bench.score(bench.problem.images)
+    ours, peers, shown = Side(clean), Side(clean), Side(clean)
+
+    def attempt(side: Side, name: str, run: Run, turn: int = 0) -> None:
+        side.tried[name] = bench.attempt(run, turn)
+        one = side.tried[name]
+        sys.stderr.write(
+            f"  {name:<60} R@1 {100 * one.r1:5.1f}  AMI {100 * one.ami:5.1f}  {one.passes:7.0f}\n"
+        )
+
+    for side, specs in ((ours, suite), (shown, beside)):
+        for spec in specs:
+            attempt(side, spec, of_our_code(spec))
+    turn = 0
+    while not turn or peers.passes < ours.passes:
+        for name, run in list_peers(budget, again=turn > 0).items():
+            attempt(peers, name if not turn else f"{name}, round {turn + 1}", run, turn)
+        turn += 1
+    return ours, peers, shown
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--results", type=Path, required=True, help="output folder of run_benchmark.py")
+    parser.add_argument(
+        "--output", type=Path, help="file for the tables (Markdown); the terminal if not given"
+    )
+    parser.add_argument(
+        "--defenses", nargs="+", help="rows, by canonical name; default: all that have a checkpoint"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="training seed of the models")
+    parser.add_argument("--suite", nargs="+", default=["standard"], help="our side: attacks or suites")
+    parser.add_argument(
+        "--beside", nargs="*", default=[], help="attacks of ours that are shown but not counted"
+    )
+    parser.add_argument("--norm", default="linf", choices=NORMS)
+    parser.add_argument("--eps", type=float, help="default: the data set's headline")
+    parser.add_argument("--steps", type=int, help="of each peer; default: those of our longest attack")
+    parser.add_argument("--queries", type=int, help="of black-box peers; default: those of ours")
+    parser.add_argument("--classes", type=int, help="take the first classes of the pool only, for a try")
+    parser.add_argument("--plugin", type=Path, nargs="*", default=[], help="files with defenses of your own")
+    return parser.parse_args()
+
+
+def trained(options: argparse.Namespace, needed: set[str]) -> Iterator[tuple[str, Bench]]:
+    """Each trained model of the run that was asked for, with the name of its row.
+
+    Args:
+        options: the command line.
+        needed: the defenses whose models transferred attacks start from.
+
+    Raises:
+        CheckpointError: when one of these has no checkpoint.
+    """
+    store = Store(options.results)
+    manifest = store.manifest()
+    evaluation = manifest.config["evaluation"]
+    place = Place(output=options.results, cache=_cache_folder(), device="cpu", commit="")
+    refs = {ref.key: ref for ref in manifest.models}
+    several = len({(key.dataset, key.backbone, key.loss) for key in refs}) > 1
+
+    def load(key: ModelKey) -> tuple[Embedder, int]:
+        if key not in refs:
+            raise CheckpointError(f"The run has no '{key.defense}', which a transferred attack needs.")
+        return load_trained(TrainJob(id=refs[key].id, key=key, recipe={}, eps=0.0), place, store)
+
+    for key in refs:
+        if key.seed != options.seed or key.defense in manifest.references:
+            continue
+        if options.defenses and key.defense not in options.defenses:
+            continue
+        if not store.has_checkpoint(refs[key].id):
+            sys.stderr.write(f"{key.defense} is left out: it has no checkpoint.\n")
+            continue
+        model, unit = load(key)
+        sources = {name: load(key.model_copy(update={"defense": name}))[0] for name in sorted(needed)}
+        pool = load_data(key.dataset, place.cache).test
+        if options.classes:
+            pool = pool.of_classes(torch.arange(options.classes))
+        eps = options.eps or DATASETS.build(key.dataset).headline_eps[options.norm]
+        problem = Problem(
+            model,
+            pool.batch(slice(None)),
+            pool.labels,
+            pool.ids,
+            options.norm,
+            eps,
+            key.seed,
+            evaluation["eot"],
+            sources=sources,
+        )
+        _ = problem.centroids  # both sides know the clean pool; neither pays for it
+        name = key.defense + (f", {key.dataset}, {key.backbone}, {key.loss}" if several else "")
+        yield name, Bench(problem, pool, unit, evaluation["passes"])
+
+
+def main() -> int:
+    """Compares both sides on each model and writes the tables."""
+    options = parse()
+    torch.set_num_threads(1)
+    load_plugins(tuple(options.plugin))
+    suite = [spec for spec in expand(options.suite) if ATTACKS.build(spec).knows(options.norm)]
+    beside = [spec for spec in expand(options.beside) if ATTACKS.build(spec).knows(options.norm)]
+    built = [ATTACKS.build(spec) for spec in (*suite, *beside)]
+    needed = {attack.needs for attack in built if attack.needs is not None}
+    steps = options.steps or max(getattr(attack, "steps", 1) for attack in built)
+    queries = options.queries or max(getattr(attack, "queries", 500) for attack in built)
+    results: dict[str, tuple[Side, Side, Side]] = {}
+    balls: dict[str, None] = {}
+    won = False
+    for name, bench in trained(options, needed):
+        problem = bench.problem
+        sys.stderr.write(f"{name}, {problem.norm} {problem.eps:.4g}, {len(problem)} images\n")
+        budget = Budget(problem.norm, problem.eps, steps, queries)
+        results[name] = compare(bench, suite, beside, budget)
+        balls[f"{problem.norm} {problem.eps:.4g}"] = None
+        about = (
+            f"Budget {', '.join(balls)}, training seed {options.seed}. Peers: {steps} steps or "
+            f"{queries} queries, torchattacks {torchattacks.__version__}, "
+            f"foolbox {foolbox.__version__}."
+        )
+        text, won = write_tables(results, about)
+        if options.output:  # after each model: the whole takes a while
+            options.output.write_text(text, encoding="utf-8")
+    if not results:
+        sys.stderr.write("There is no trained model to attack.\n")
+        return 2
+    if not options.output:
+        sys.stdout.write(text)
+    return 0 if won else 1
+
+
+if __name__ == "__main__":
+    try:
+        status = main()
+    except BenchmarkError as error:
+        sys.stderr.write(f"{error}\n")
+        status = 2
+    sys.exit(status)
