@@ -88,6 +88,18 @@ class Problem:
         return torch.cat(parts)
 
     @cached_property
+    def spread(self) -> float:
+        """Standard deviation of the cosines between images of the clean pool.
+
+        Scales and temperatures of objectives are in units of it: a model whose embeddings all lie in a narrow
+        cone has the same ranking on a smaller scale, and must meet the same attack.
+        """
+        pool = self.clean.double()
+        mean = pool.mean(0).square().sum()
+        square = (pool.t() @ pool).square().sum() / len(pool) ** 2
+        return max(float((square - mean.square()).clamp_min(0).sqrt()), 1e-6)
+
+    @cached_property
     def centroids(self) -> Tensor:
         """Directions of the classes' mean clean embeddings, shape (classes, d)."""
         sums = self.clean.new_zeros(self.num_classes, self.clean.shape[1])

@@ -15,17 +15,18 @@ class CentroidCE(Objective):
     """Cross-entropy of the softmax over scaled cosines to all centroids of the clean pool.
 
     Attributes:
-        scale: factor on the cosines before the softmax.
+        scale: factor on the cosines before the softmax, over the spread of the pool's cosines.
     """
 
-    scale: PositiveFloat = 16.0
+    scale: PositiveFloat = 2.5
 
     def bind(self, problem: Problem) -> Score:
         """The score against the centroids of the problem."""
         centroids, labels = problem.centroids, problem.labels
+        scale = self.scale / problem.spread
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
-            logits = self.scale * embeddings @ centroids.t()
+            logits = scale * embeddings @ centroids.t()
             return F.cross_entropy(logits, labels[index], reduction="none")
 
         return score

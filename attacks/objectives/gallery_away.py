@@ -23,7 +23,7 @@ class GalleryScore:
         self.queries = problem.clean
         self.bank = problem.clean.clone()
         self.labels = problem.labels
-        self.temperature = temperature
+        self.temperature = temperature * problem.spread
         self._rivals: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
@@ -77,13 +77,13 @@ class GalleryAway(Objective):
     On robust models this lowers Recall@1 by several points more than the mean similarities do.
 
     Attributes:
-        temperature: of the sigmoid and of the smooth maximum, in units of cosine.
+        temperature: of the sigmoid and of the smooth maximum, in units of the spread of the pool's cosines.
     """
 
     pooled: ClassVar[bool] = True
     scenarios: ClassVar[tuple[str, ...]] = ("retrieval-gallery",)
 
-    temperature: PositiveFloat = 0.02
+    temperature: PositiveFloat = 0.14
 
     def bind(self, problem: Problem) -> GalleryScore:
         """The score with a bank that starts at the clean embeddings."""

@@ -24,19 +24,19 @@ class InformationScore:
 
     Args:
         problem: the attack's task.
-        scale: sharpness of the soft assignment to clusters.
+        scale: sharpness of the soft assignment to clusters, over the spread of the pool's cosines.
         refits: iterations of k-means each time.
         pool: the score of the pull towards other classes.
-        pull: its weight.
+        pull: its weight, over the same spread.
     """
 
     def __init__(self, problem: Problem, scale: float, refits: int, pool: PoolScore, pull: float) -> None:
         self.pool = pool
         self.labels = problem.labels
         self.sizes = torch.bincount(problem.labels).to(problem.clean.dtype)
-        self.scale = scale
+        self.scale = scale / problem.spread
         self.refits = refits
-        self.pull = pull
+        self.pull = pull / problem.spread
         self._moving = len(problem.targets)
         self._seen = 0
         # From where k-means would converge on a clean pool; later it goes on from where it was.
@@ -95,17 +95,17 @@ class Information(Objective):
     has no slope left.
 
     Attributes:
-        scale: factor on half the squared distances before the softmax.
+        scale: factor on half the squared distances before the softmax, over the spread of the pool's cosines.
         refits: iterations of k-means each time that all images have moved.
-        pull: weight of `pool`.
+        pull: weight of `pool`, over the same spread.
         neighbours: as in `pool`.
     """
 
     pooled: ClassVar[bool] = True
 
-    scale: PositiveFloat = 32.0
+    scale: PositiveFloat = 4.5
     refits: PositiveInt = 3
-    pull: NonNegativeFloat = 5.0
+    pull: NonNegativeFloat = 0.7
     neighbours: PositiveInt = 5
 
     def bind(self, problem: Problem) -> InformationScore:

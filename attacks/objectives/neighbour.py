@@ -19,14 +19,16 @@ class Neighbour(Objective):
     another comes nearer.
 
     Attributes:
-        sharpness: factor on the cosines in the soft maximum; the larger, the nearer to the hard one.
+        sharpness: factor on the cosines in the soft maximum, over the spread of the pool's cosines; the larger, the
+            nearer to the hard one.
     """
 
-    sharpness: PositiveFloat = 100.0
+    sharpness: PositiveFloat = 15.0
 
     def bind(self, problem: Problem) -> Score:
         """The score against the clean gallery of the problem."""
         gallery, labels = problem.clean, problem.labels
+        sharpness = self.sharpness / problem.spread
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
             similarity = embeddings @ gallery.t()
@@ -34,11 +36,12 @@ class Neighbour(Objective):
             itself = index.unsqueeze(1) == torch.arange(len(labels), device=index.device)
             negatives = similarity.masked_fill(same, -torch.inf)
             positives = similarity.masked_fill(~same | itself, -2.0)  # below any cosine: classes of one image
-            soft = self._soft(negatives) - self._soft(positives)
+            soft = _soft_maximum(negatives, sharpness) - _soft_maximum(positives, sharpness)
             hard = negatives.amax(1) - positives.amax(1)
             return soft + (hard - soft).detach()
 
         return score
 
-    def _soft(self, similarity: Tensor) -> Tensor:
-        return (self.sharpness * similarity).logsumexp(1) / self.sharpness
+
+def _soft_maximum(similarity: Tensor, sharpness: float) -> Tensor:
+    return (sharpness * similarity).logsumexp(1) / sharpness

@@ -17,7 +17,7 @@ class ReclusterScore:
 
     def __init__(self, problem: Problem, scale: float) -> None:
         self.labels = problem.labels
-        self.scale = scale
+        self.scale = scale / problem.spread
         self._bank = problem.clean.clone()
         self._moving = len(problem.targets)
         self._seen = 0
@@ -43,12 +43,12 @@ class Recluster(Objective):
     """`centroid_ce` with the centroids fitted again on the attacked pool whenever all its images have moved.
 
     Attributes:
-        scale: factor on the cosines before the softmax.
+        scale: factor on the cosines before the softmax, over the spread of the pool's cosines.
     """
 
     pooled: ClassVar[bool] = True
 
-    scale: PositiveFloat = 16.0
+    scale: PositiveFloat = 2.5
 
     def bind(self, problem: Problem) -> ReclusterScore:
         """The score with centroids that start at the clean ones."""

@@ -32,15 +32,16 @@ class CW(GradientAttack):
     """C&W (Carlini and Wagner 2017, arXiv 1608.04644, section VI.A), within the ball.
 
     Minimises |delta|^2 - c min(score, kappa) by Adam in tanh space, with a binary search for each image's
-    weight c, from the clean image (from a random start where the objective is flat there). An image counts as broken where its score is above 0, so the objective should be a margin. The
-    paper's attack knows no ball: kept is, image by image, the best iterate within it, or the smallest broken
-    one projected onto it where that scores higher.
+    weight c, from the clean image (from a random start where the objective is flat there). An image counts as
+    broken where its score is above 0, so the objective should be a margin. The paper's attack knows no ball:
+    kept is, image by image, the best iterate within it, or the smallest broken one projected onto it where
+    that scores higher.
 
     Attributes:
         searches: weights that are tried for each image.
         steps: of Adam, for each weight.
         lr: Adam's learning rate, in tanh space.
-        c: the first weight.
+        c: the first weight, over the spread of the pool's cosines, on whose scale the scores are.
         kappa: score above which a higher one brings nothing more.
     """
 
@@ -50,7 +51,7 @@ class CW(GradientAttack):
     searches: PositiveInt = 5
     steps: PositiveInt = 20
     lr: Annotated[Number, Field(gt=0)] = 0.1
-    c: Annotated[Number, Field(gt=0)] = 10.0
+    c: Annotated[Number, Field(gt=0)] = 1.0
     kappa: Annotated[Number, Field(ge=0)] = 0.0
 
     @field_validator("objective")
@@ -83,7 +84,7 @@ class CW(GradientAttack):
         still = int((gradient.flatten(1).abs().amax(1) == 0).sum())
         kept = _Kept(clean, problem.eps)
         kept.consider(first, values, inside=True)
-        weights = _Weights(clean, self.c)
+        weights = _Weights(clean, self.c / problem.spread)
         for _ in range(self.searches):
             weights.search(self._descend(problem, score, index, (first, values, gradient), weights.now, kept))
         last = kept.to_project()

@@ -94,7 +94,7 @@ def test_own(problem, moved):
 def test_centroid_ce(problem, moved):
     score = OBJECTIVES.build("centroid_ce[scale=7]").bind(problem)
     for i, y in enumerate(LABELS.tolist()):
-        logits = [7 * float(moved[i].numpy() @ centroid(problem, label)) for label in range(4)]
+        logits = [7 / problem.spread * float(moved[i].numpy() @ centroid(problem, label)) for label in range(4)]
         expected = -logits[y] + math.log(sum(map(math.exp, logits)))
         assert float(score(moved, EVERY)[i]) == pytest.approx(expected)
 
@@ -128,7 +128,7 @@ def test_neighbour_leaves_out_itself_but_not_its_double():
 
 
 def test_neighbour_of_an_image_alone_in_its_class_is_finite_and_pulls_to_the_negatives(problem, moved):
-    score = OBJECTIVES.build("neighbour").bind(problem)
+    score = OBJECTIVES.build(HARD["neighbour"]).bind(problem)
     z = moved[9:].clone().requires_grad_(True)
     value = score(z, torch.tensor([9]))
     assert 1 <= value.item() <= 3
@@ -142,11 +142,34 @@ def test_neighbour_follows_a_soft_maximum(problem, moved):
     for i in range(9):  # the tenth is alone in its class
         z = moved[i : i + 1].clone().requires_grad_(True)
         (gradient,) = torch.autograd.grad(score(z, EVERY[i : i + 1]).sum(), z)
-        weights = torch.exp(8 * problem.clean @ moved[i])
+        weights = torch.exp(8 / problem.spread * problem.clean @ moved[i])
         negative = [j for j in range(10) if LABELS[j] != LABELS[i]]
         positive = [j for j in range(10) if LABELS[j] == LABELS[i] and j != i]
         up, down = ((weights[of] @ problem.clean[of]) / weights[of].sum() for of in (negative, positive))
         torch.testing.assert_close(gradient[0], up - down, rtol=0, atol=0.01)
+
+
+class Cone(Embedder):
+    """The same ranking as another model's, in a cone a hundred times as narrow."""
+
+    def __init__(self, inner, dim):
+        super().__init__()
+        self.inner = inner
+        self.axis = torch.eye(dim + 1, dtype=torch.float64)[-1] * 100
+
+    def forward(self, images):
+        embeddings = self.inner(images)
+        return F.normalize(torch.cat([embeddings, embeddings.new_zeros(len(embeddings), 1)], 1) + self.axis)
+
+
+@pytest.mark.parametrize("name", ["neighbour", "centroid_ce", "information", "recluster", "gallery_away"])
+def test_embeddings_in_a_narrow_cone_meet_the_same_attack(linear, pool, name):
+    attacked = []
+    for embedder in (linear, Cone(linear, 6)):
+        problem = Problem(embedder, pool.images, pool.labels, pool.ids, "linf", 0.1)
+        attacked.append(ATTACKS.build(f"bim[objective={name},steps=8]").run(problem).images)
+    delta, other = (images - pool.images for images in attacked)
+    assert float((delta * other).sum() / (delta.norm() * other.norm())) > 0.9
 
 
 def test_neighbour_is_positive_exactly_where_recall_fails(problem, moved):
@@ -283,6 +306,7 @@ def test_gallery_away_counts_the_queries_that_fail(problem, moved):
 @pytest.mark.parametrize("temperature", [0.02, 0.5])
 def test_gallery_away_by_hand(problem, moved, temperature):
     score = OBJECTIVES.build(f"gallery_away[temperature={temperature}]").bind(problem)
+    temperature *= problem.spread
     score.observe(EVERY[:6], moved[:6])
     bank = torch.cat([moved[:6], problem.clean[6:]])
     z = F.normalize(torch.randn(len(LABELS), 5, dtype=torch.float64))
