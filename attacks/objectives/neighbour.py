@@ -19,8 +19,8 @@ class Neighbour(Objective):
     another comes nearer.
 
     Attributes:
-        sharpness: factor on the cosines in the soft maximum, over the spread of the pool's cosines; the larger, the
-            nearer to the hard one.
+        sharpness: factor on the cosines in the soft maximum, over the spread of the pool's cosines; the
+            larger, the nearer to the hard one.
     """
 
     sharpness: PositiveFloat = 15.0

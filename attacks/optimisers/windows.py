@@ -147,18 +147,21 @@ class Bumps(Windows):
     def propose(self, images: Tensor, side: int, draws: Tensor) -> Tensor:
         """A bump on top of the first window, paid for by emptying the second."""
         delta = (images - self.ball.clean).flatten(2)
-        unused = (self.ball.eps**2 - delta.square().sum((1, 2))).clamp_min(0) / self.channels
+        # Below zero where rounding has left the ball, which this query then makes up for.
+        unused = (self.ball.eps**2 - delta.flatten(1).norm(dim=1).square()) / self.channels
         first, second = self.places(side, draws[:, :2]), self.places(side, draws[:, 2:4])
         here = delta.gather(2, first)
-        delta = delta.scatter(2, first, 0.0)
+        delta.scatter_(2, first, 0.0)
         there = delta.gather(2, second)  # what the windows share is counted in the first
-        delta = delta.scatter(2, second, 0.0)
+        delta.scatter_(2, second, 0.0)
         norm = here.norm(dim=2, keepdim=True)
-        budget = (norm.square() + there.square().sum(2, keepdim=True) + unused.view(-1, 1, 1)).sqrt()
+        budget = norm.square() + there.norm(dim=2, keepdim=True).square() + unused.view(-1, 1, 1)
+        budget = budget.clamp_min(0).sqrt()
         bump = self._bumps(side)[(draws[:, 4] >= 0).long()].flatten(1).unsqueeze(1)
         bump = torch.where((draws[:, 5:] >= 0).unsqueeze(2), bump, -bump) + here / norm.clamp_min(TINY)
         bump = bump * (budget / bump.norm(dim=2, keepdim=True).clamp_min(TINY))
-        return self.ball.project(self.ball.clean + delta.scatter(2, first, bump).view_as(images))
+        delta.scatter_(2, first, bump)
+        return delta.view_as(images).add_(self.ball.clean).clamp_(0, 1)
 
     def _bumps(self, side: int) -> Tensor:
         if side not in self._kernels:

@@ -134,7 +134,7 @@ class Cells:
                 yield Ask(text, norm, eps, role, self._scored_in(attack))
 
     def _scored_in(self, attack: Attack | None) -> tuple[Scenario, ...]:
-        """The scenarios asked for; of those, for an attack that is made for some, these; and its exclusive ones."""
+        """The scenarios asked for, less those an attack is not made for, and the exclusive ones it is made for."""
         made_for = attack.made_for() if attack is not None else ()
         usual = [
             scenario

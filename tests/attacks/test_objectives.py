@@ -94,7 +94,9 @@ def test_own(problem, moved):
 def test_centroid_ce(problem, moved):
     score = OBJECTIVES.build("centroid_ce[scale=7]").bind(problem)
     for i, y in enumerate(LABELS.tolist()):
-        logits = [7 / problem.spread * float(moved[i].numpy() @ centroid(problem, label)) for label in range(4)]
+        logits = [
+            7 / problem.spread * float(moved[i].numpy() @ centroid(problem, label)) for label in range(4)
+        ]
         expected = -logits[y] + math.log(sum(map(math.exp, logits)))
         assert float(score(moved, EVERY)[i]) == pytest.approx(expected)
 
