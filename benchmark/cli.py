@@ -23,6 +23,8 @@ EXAMPLES = """examples:
       two variants, three seeds each; every variant is a row of its own
   python run_benchmark.py --defenses pgd_at --attacks "pgd[objective=own,steps=50],standard" --eps 8/255
       other attacks and budgets
+  python run_benchmark.py --defenses pgd_at --attacks fast --no-checks
+      while you work on a defense
   python run_benchmark.py --plugin my_defense.py --defenses all,my_defense
       your own defense beside the others (docs/adding_a_defense.md)
   python run_benchmark.py --defenses all --dry-run
@@ -64,7 +66,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--backbones", nargs="+", metavar="NAME", help="smallconv, or any name of timm")
     what.add_argument("--losses", nargs="+", metavar="NAME", help="training losses")
-    what.add_argument("--scenarios", nargs="+", metavar="NAME", help="clustering, retrieval-query")
+    what.add_argument(
+        "--scenarios",
+        nargs="+",
+        metavar="NAME",
+        help="clustering[fraction=...], retrieval-query, retrieval-gallery, verification",
+    )
     what.add_argument("--seeds", nargs="+", metavar="N", help="training seeds, each a repetition")
     what.add_argument("--norm", nargs="+", metavar="NORM", help="linf, l2 or both")
     what.add_argument(
@@ -76,7 +83,11 @@ def build_parser() -> argparse.ArgumentParser:
         dest="checks",
         help="do not check the figures for gradient masking (for development)",
     )
-    what.add_argument("--preset", metavar="NAME", help="default or smoke: training, attacks and data sets")
+    what.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="default, published (both norms, every scenario) or smoke: training, attacks and data sets",
+    )
     what.add_argument(
         "--config", type=Path, metavar="FILE.yaml", help="a file with the same keys as these options"
     )
@@ -102,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _list_everything() -> None:
-    from attacks import ATTACKS, OBJECTIVES, SUITES
+    from attacks import ATTACKS, MEASURES, OBJECTIVES, SUITES
     from benchmark.data import DATASETS
     from benchmark.evaluation import SCENARIOS
     from benchmark.losses import LOSSES
@@ -115,6 +126,7 @@ def _list_everything() -> None:
         ("attacks", ATTACKS),
         ("suites of attacks", SUITES),
         ("objectives of attacks", OBJECTIVES),
+        ("measures of robrank", MEASURES),
         ("data sets", DATASETS),
         ("backbones", BACKBONES),
         ("losses", LOSSES),

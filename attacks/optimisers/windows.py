@@ -118,6 +118,7 @@ class Bumps(Windows):
 
     def __init__(self, ball: Ball) -> None:
         super().__init__(ball)
+        self._radius = ball.eps * (1 - 1e-6)  # room for the rounding of norms
         self._tile = max(min(self.height, self.width) // 5, 1)
         self._rows, self._columns = self.height // self._tile, self.width // self._tile
         self._kernels: dict[int, Tensor] = {}
@@ -142,13 +143,13 @@ class Bumps(Windows):
         top, left = (self.height - high) // 2, (self.width - wide) // 2
         delta = F.pad(delta, (left, self.width - wide - left, top, self.height - high - top))
         length = delta.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-        return self.ball.project(self.ball.clean + self.ball.eps * delta / length)
+        return (self.ball.clean + self._radius * delta / length).clamp(0, 1)
 
     def propose(self, images: Tensor, side: int, draws: Tensor) -> Tensor:
         """A bump on top of the first window, paid for by emptying the second."""
         delta = (images - self.ball.clean).flatten(2)
         # Below zero where rounding has left the ball, which this query then makes up for.
-        unused = (self.ball.eps**2 - delta.flatten(1).norm(dim=1).square()) / self.channels
+        unused = (self._radius**2 - delta.flatten(1).norm(dim=1).square()) / self.channels
         first, second = self.places(side, draws[:, :2]), self.places(side, draws[:, 2:4])
         here = delta.gather(2, first)
         delta.scatter_(2, first, 0.0)

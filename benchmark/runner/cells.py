@@ -134,7 +134,7 @@ class Cells:
                 yield Ask(text, norm, eps, role, self._scored_in(attack))
 
     def _scored_in(self, attack: Attack | None) -> tuple[Scenario, ...]:
-        """The scenarios asked for, less those an attack is not made for, and the exclusive ones it is made for."""
+        """The scenarios asked for that the attack is made for, and the exclusive ones that it is."""
         made_for = attack.made_for() if attack is not None else ()
         usual = [
             scenario
