@@ -39,7 +39,7 @@ class Standard(Suite):
         "pgd_decay[objective=centroid_ce]",
         "pgd_decay[objective=gallery_away]",
         "pgd_decay[objective=pair]",
-        "square[objective=neighbour]",
+        "square[objective=neighbour,queries=300]",
         f"transfer[source=vanilla,attack={STEADY}]",
         "fgsm[objective=own]",
         "noise",
@@ -70,7 +70,7 @@ class Checks(Suite):
         "fgsm[objective=neighbour]",
         STEADY,
         "pgd_decay[objective=neighbour,steps=80]",
-        "square[objective=neighbour]",
+        "square[objective=neighbour,queries=300]",
         f"transfer[source=vanilla,attack={STEADY}]",
     )
 

@@ -119,6 +119,7 @@ class Cells:
     def _checks(self, dataset: Dataset, norm: str, eps: float) -> Iterator[Ask]:
         """What the checks need beside the suite, in the one scenario that decides them."""
         scenarios = (SCENARIOS.build(CHECKED_IN),)
+        yield Ask(CLEAN, CLEAN, 0.0, "check", scenarios)
         for attack in expand(["checks"]):
             yield Ask(attack, norm, eps, "check", scenarios)
         whole = whole_range(dataset, norm, self.cache)

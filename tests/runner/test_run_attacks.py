@@ -1,0 +1,150 @@
+"""Whole runs with attacks that need more than one model, one share or one scenario."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from attacks import ATTACKS, Problem
+from benchmark.cli import main
+from benchmark.evaluation import SCENARIOS, Views, attacked_indices
+from benchmark.runner.config import resolve
+from benchmark.runner.grid import build_grid
+from benchmark.runner.jobs import Place, load_data, load_trained, make_cells
+from benchmark.runner.records import CHECKS
+from benchmark.runner.store import Store
+
+FAILING = '''
+from defenses import DEFENSES
+from defenses.vanilla import Vanilla
+
+
+@DEFENSES.register("untrainable")
+class Untrainable(Vanilla):
+    """Its loss is not a number."""
+
+    def loss(self, model, batch, attack):
+        return super().loss(model, batch, attack) * float("nan")
+'''
+
+
+def run(tiny: Path, output: Path, *more: str) -> int:
+    return main(["--config", str(tiny), "--output", str(output), "--workers", "1", "--no-progress", *more])
+
+
+def rows(output: Path, name: str = "cells.csv") -> list[dict[str, str]]:
+    with (output / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DML_BENCHMARK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_transferred_attack_brings_its_source_and_is_that_of_the_source(tiny, tmp_path, cache):
+    output = tmp_path / "out"
+    attack = "transfer[source=vanilla,attack=fgsm[objective=own]]"
+    assert run(tiny, output, "--defenses", "mixup", "--attacks", attack) == 0
+    board = rows(output, "leaderboard.csv")
+    assert {row["defense"] for row in board} == {"mixup", "pixels"}
+    store = Store(output)
+    cell = next(
+        c
+        for c in store.manifest().cells
+        if (c.key.defense, c.key.scenario, c.role) == ("mixup", "retrieval-query", "suite")
+    )
+    assert (cell.key.norm, cell.key.attack) == ("linf", ATTACKS.build(attack).spec)
+    models = [store.model(path.stem) for path in (output / "store" / "models").glob("*.json")]
+    assert sorted(model.key.defense for model in models) == ["mixup", "pixels", "vanilla"]
+
+    # The same by hand: made on the one model, scored on the other.
+    asked = {"defenses": "mixup", "attacks": attack}
+    made = build_grid(resolve(asked, tiny), cache)
+    job = next(j for j in made.attacks if cell.id in j.cells.values())
+    place = Place(output=output, cache=cache, device="cpu", commit="")
+    pool = load_data("digits", cache).test
+    images = pool.batch(slice(None))
+    source, target = (load_trained(training, place, store)[0] for training in (job.source, job.model))
+    assert (job.source.key.defense, job.model.key.defense) == ("vanilla", "mixup")
+    inner = ATTACKS.build("fgsm[objective=own]")
+    attacked = inner.run(Problem(source, images, pool.labels, pool.ids, "linf", 0.1)).images
+    score = SCENARIOS.build("retrieval-query").score(
+        Views(target, images, attacked, pool.labels, pool.ids, 2)
+    )
+    assert store.cell(cell.id).metrics == pytest.approx(score.metrics)
+
+
+def test_a_source_that_cannot_be_trained_fails_the_attack_alone_and_is_named(tiny, tmp_path, cache):
+    plugin = tmp_path / "untrainable_plugin.py"
+    plugin.write_text(FAILING)
+    arguments = ["--plugin", str(plugin), "--attacks", "noise,transfer[source=untrainable]"]
+    assert run(tiny, tmp_path / "out", *arguments) == 1
+    status = {
+        row["attack"].split("[")[0]: row for row in rows(tmp_path / "out") if row["defense"] == "vanilla"
+    }
+    assert (status["noise"]["status"], status["transfer"]["status"]) == ("done", "failed")
+    assert "untrainable" in status["transfer"]["reason"]
+
+
+def test_only_the_share_that_is_attacked_is_changed(tiny, tmp_path, cache):
+    output = tmp_path / "out"
+    assert run(tiny, output, "--scenarios", "clustering[fraction=0.25]", "clustering") == 0
+    found = {
+        (row["scenario"], row["attack"]): float(row["value"])
+        for row in rows(output)
+        if row["metric"] == "ami" and row["defense"] == "vanilla"
+    }
+    own = {scenario: found[scenario, "fgsm[objective=own]"] for scenario, _ in found}
+    clean = found["clustering", "none"]
+    assert found["clustering[fraction=0.25]", "none"] == clean
+    assert own["clustering"] < own["clustering[fraction=0.25]"] < clean
+
+    seen = {}
+
+    grid = build_grid(resolve({"scenarios": "clustering[fraction=0.25]"}, tiny), cache)
+    job = next(j for j in grid.attacks if j.attack == "noise")
+    place = Place(output=output, cache=cache, device="cpu", commit="")
+    with pytest.MonkeyPatch.context() as patch:
+        noise = ATTACKS.get("noise")
+        original = noise.perturb
+
+        def watched(self, problem):
+            seen["targets"] = problem.targets
+            return original(self, problem)
+
+        patch.setattr(noise, "perturb", watched)
+        make_cells(job, place, Store(output))
+    ids = load_data("digits", cache).test.ids
+    assert seen["targets"].tolist() == attacked_indices(ids, 0.25).tolist()
+
+
+def test_the_checks_are_columns_and_records(tiny, tmp_path, cache):
+    output = tmp_path / "out"
+    config = tmp_path / "checked.yaml"
+    config.write_text(tiny.read_text().replace("checks: false", "checks: true"))
+    arguments = ["--attacks", "fgsm[objective=neighbour]", "--scenarios", "clustering", "--norm", "l2"]
+    arguments += ["--datasets", "glyphs[classes=16,per_class=4]"]
+    assert run(config, output, *arguments) == 0
+    (vanilla,) = (row for row in rows(output, "leaderboard.csv") if row["defense"] == "vanilla")
+    statuses = {name: vanilla[f"check_{name}"] for name in CHECKS}
+    assert set(statuses.values()) <= {"pass", "fail"}, statuses
+    failing = "+".join(name for name in CHECKS if statuses[name] == "fail")
+    assert vanilla["checks"] == (f"fail: {failing}" if failing else "pass")
+    assert len(list((output / "store" / "checks").glob("*.json"))) == 2
+    # Cells of the checks make no figure of the board.
+    assert vanilla["worst_r1"] == "" and vanilla["worst_ami"] != ""
+    assert vanilla["worst_attack_clustering"] == "fgsm[objective=neighbour]"
+
+
+def test_robrank_has_a_board_of_its_own(tiny, tmp_path, cache):
+    output = tmp_path / "out"
+    attacks = "noise,robrank[measure=es,steps=2],robrank[measure=tma,steps=2]"
+    assert run(tiny, output, "--attacks", attacks, "--scenarios", "retrieval-query") == 0
+    board = rows(output, "ranking.csv")
+    assert {row["defense"] for row in board} == {"vanilla", "pixels", "constant embedding"}
+    (vanilla,) = (row for row in board if row["defense"] == "vanilla")
+    assert vanilla["es_d"] and vanilla["tma"] and not vanilla["ca_plus"]
+    assert {row["worst_attack_retrieval"] for row in rows(output, "leaderboard.csv")} == {"noise"}
+    assert "empirical robustness score" in (output / "leaderboard.md").read_text()
