@@ -182,11 +182,11 @@ def _run(options: dict[str, Any], command: str) -> int:
     file = options.pop("config", None)
     from benchmark.runner.config import resolve
     from benchmark.runner.grid import build_grid
-    from benchmark.runner.jobs import Place
     from benchmark.runner.plugins import load_plugins
     from benchmark.runner.provenance import commit
     from benchmark.runner.run import resolve_device, run
     from benchmark.runner.store import Store
+    from benchmark.runner.trained import Place
 
     config = resolve(options, file)
     load_plugins(config.plugin)

@@ -65,7 +65,7 @@ class InformationScore:
                 sizes += torch.bincount(nearest, minlength=len(sizes))
             means = sums / sizes.clamp_min(1).unsqueeze(1)
             self.centroids = torch.where((sizes > 0).unsqueeze(1), means, self.centroids)
-        self.table = torch.zeros(len(self.sizes), len(self.sizes)).to(self.sizes)
+        self.table = self.sizes.new_zeros(len(self.sizes), len(self.sizes))
         for part, labels in zip(self.pool.bank.split(CHUNK), self.labels.split(CHUNK), strict=True):
             self.table.index_add_(0, labels, self._share(part))
 

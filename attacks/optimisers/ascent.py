@@ -52,12 +52,35 @@ def score_and_gradient(
     return values.detach(), gradient, mean
 
 
-def evaluate(problem: Problem, score: Score, images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """The score of images and their embeddings, averaged over the EOT passes, without a gradient."""
+def evaluate(problem: Problem, score: Score | None, images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """The score of images (0 without one) and their embeddings, averaged over EOT, without a gradient."""
     with torch.no_grad():
         embeddings = problem.embedder(images.repeat(problem.passes, 1, 1, 1))
-        values = score(embeddings, index.repeat(problem.passes)).view(problem.passes, -1).mean(0)
+        values = embeddings.new_zeros(len(index))
+        if score is not None:
+            values = score(embeddings, index.repeat(problem.passes)).view(problem.passes, -1).mean(0)
     return values, embeddings.view(problem.passes, len(index), -1).mean(0)
+
+
+def score_together(problem: Problem, score: Score, images: Tensor) -> Tensor:
+    """The score of each target where all of them have arrived, for an objective on the whole pool.
+
+    Args:
+        problem: the attack's task.
+        score: the bound objective, with its `observe`.
+        images: the targets' attacked images, shape (t, C, H, W).
+
+    Returns:
+        Scores (t,).
+    """
+    batches = problem.batches(problem.targets)
+    parts = images.split([len(index) for index in batches])
+    arrived = [evaluate(problem, None, part, index)[1] for part, index in zip(parts, batches, strict=True)]
+    for index, embeddings in zip(batches, arrived, strict=True):
+        score.observe(index, embeddings)  # type: ignore[attr-defined]
+    return torch.cat(
+        [evaluate(problem, score, part, index)[0] for part, index in zip(parts, batches, strict=True)]
+    )
 
 
 class Ascent:
@@ -166,11 +189,4 @@ class Ascent:
                 seen.append((index, embeddings))
             for index, embeddings in seen:  # after the step: the order of batches must not matter
                 observe(index, embeddings)
-        for final in (False, True):  # where all have arrived, then the score there
-            scores = []
-            for place, index in enumerate(batches):
-                values, embeddings = evaluate(self.problem, score, current[place], index)
-                scores.append(values)
-                if not final:
-                    observe(index, embeddings)
-        return torch.cat(current), torch.cat(scores)
+        return torch.cat(current), score_together(self.problem, score, torch.cat(current))

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, model_validator
 
 from attacks.base import ATTACKS, Access, Attack, Outcome
 from attacks.objectives.base import OBJECTIVES
-from attacks.optimisers.ascent import evaluate
+from attacks.optimisers.ascent import evaluate, score_together
 from attacks.optimisers.pgd import GradientAttack
 from attacks.problem import Problem
 from benchmark.core.errors import AttackError, UsageError
@@ -89,8 +89,7 @@ class Transfer(Attack):
             return Outcome(images)
         score = OBJECTIVES.build(self.inner.objective).bind(problem)
         if hasattr(score, "observe"):
-            for index in problem.batches(problem.targets):
-                score.observe(index, evaluate(problem, score, images[index], index)[1])
+            return Outcome(images, score_together(problem, score, images[problem.targets]))
         values = [
             evaluate(problem, score, images[index], index)[0] for index in problem.batches(problem.targets)
         ]

@@ -1,3 +1,3 @@
 """The version of the protocol: raised whenever a change to shared code changes what a figure means."""
 
-PROTOCOL_VERSION = "1"
+PROTOCOL_VERSION = "2"

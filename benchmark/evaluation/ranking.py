@@ -45,7 +45,7 @@ class Ranking(Scenario):
 
     def _measure(self, views: Views) -> Measure:
         attack = views.attack
-        measure = measure_of(attack) if attack is not None and self.name in attack.scenarios else None
+        measure = measure_of(attack) if attack is not None and self.name in attack.made_for() else None
         if measure is None:
             what = "clean images" if attack is None else attack.spec
             raise BenchmarkError(f"The scenario ranking scores attacks made for it alone, not {what}.")

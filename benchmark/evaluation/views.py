@@ -77,13 +77,18 @@ class Views:
         A model that answers attacks otherwise than it answers users, or the same image otherwise when it
         comes again, is found out by the difference to `attacked`.
         """
-        batches = self._pools["attacked"].split(self._batch_size)
+        if self._model.randomised:
+            seed_everything("views", self._seed, "again")
+        # With a graph a pass takes more memory, so as few images at a time as attacks take.
+        batches = self._pools["attacked"].split(self._batch_size // 2)
         return torch.cat(
             [self._model(batch.clone().requires_grad_(True)).detach().cpu() for batch in batches]
         )
 
     def twice(self) -> tuple[Tensor, Tensor]:
         """Two passes over the first batch of the clean pool, each with draws of its own, shape (b, d)."""
+        if self._model.randomised:
+            seed_everything("views", self._seed, "twice")
         batch = self._pools["clean"][: self._batch_size]
         with torch.no_grad():
             return self._model(batch).cpu(), self._model(batch).cpu()

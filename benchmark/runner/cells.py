@@ -13,11 +13,12 @@ from attacks import ATTACKS, FROM_CLEAN, STEADY, Attack, Problem, expand
 from benchmark.core.errors import UsageError
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import Dataset
-from benchmark.evaluation import SCENARIOS, Scenario, Views
+from benchmark.evaluation import SCENARIOS, Scenario, Views, attacked_indices, diagnose
+from benchmark.runner.attacking import AttackJob, make_cells
 from benchmark.runner.config import Configuration
 from benchmark.runner.identity import digest, function_digest, source_digest
-from benchmark.runner.jobs import AttackJob, TrainJob, load_data, load_trained, make_cells
 from benchmark.runner.records import CLEAN
+from benchmark.runner.trained import TrainJob, load_data, load_trained
 from defenses import Defense
 
 Role = Literal["clean", "suite", "curve", "check"]
@@ -79,6 +80,8 @@ class Cells:
         for ask in self._asks(dataset, defense):
             attack = None if ask.attack == CLEAN else ATTACKS.build(ask.attack)
             source = sources[attack.needs] if attack is not None and attack.needs else None
+            if source is not None and source.id == training.id:
+                continue  # what is made on the model itself is not transferred
             shared: dict[float, dict[str, str]] = defaultdict(dict)
             for scenario in ask.scenarios:
                 cell = self._identity(training, ask, attack, scenario, source)
@@ -159,7 +162,9 @@ class Cells:
                 "eps": ask.eps,
                 "evaluation": self.config.evaluation.model_dump(),
                 "source": [
-                    source_digest([*map(type, parts), type(scenario), Problem, Views]),
+                    source_digest(
+                        [*map(type, parts), type(scenario), Problem, Views, attacked_indices, diagnose]
+                    ),
                     function_digest([load_trained, make_cells]),
                 ],
                 "protocol": PROTOCOL_VERSION,

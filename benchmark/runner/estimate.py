@@ -8,8 +8,9 @@ import torch
 
 from attacks import ATTACKS
 from benchmark.models import PassCounter
-from benchmark.runner.jobs import AttackJob, TrainJob, build_model, load_data
+from benchmark.runner.attacking import AttackJob
 from benchmark.runner.records import CLEAN
+from benchmark.runner.trained import TrainJob, build_model, load_data
 from benchmark.training import Recipe, TrainingAttack
 from defenses import DEFENSES, Batch
 

@@ -13,7 +13,9 @@ from multiprocessing.process import BaseProcess
 
 from pebble import ProcessExpired, ProcessPool
 
-from benchmark.runner.jobs import AttackJob, Place, TrainJob, execute, fail_cells, fail_training
+from benchmark.runner.attacking import AttackJob
+from benchmark.runner.jobs import execute, fail_cells, fail_training
+from benchmark.runner.trained import Place, TrainJob
 
 Job = TrainJob | AttackJob
 Finished = Callable[[Job, str | None], None]

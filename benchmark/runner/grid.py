@@ -14,11 +14,12 @@ from benchmark.data import DATASETS, Dataset
 from benchmark.evaluation import SCENARIOS
 from benchmark.losses import LOSSES, Loss
 from benchmark.models import BACKBONES, Backbone
+from benchmark.runner.attacking import AttackJob
 from benchmark.runner.cells import Cells, Role, headline, named
 from benchmark.runner.config import Configuration
 from benchmark.runner.identity import digest, function_digest, source_digest
-from benchmark.runner.jobs import AttackJob, TrainJob, build_model, make_model
 from benchmark.runner.records import CLEAN, CellKey, CellRef, ModelKey, ModelRef
+from benchmark.runner.trained import TrainJob, build_model, make_model
 from benchmark.training import Recipe, train
 from defenses import DEFENSES, GROUPS, Defense
 

@@ -10,9 +10,10 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmark.runner.attacking import AttackJob
 from benchmark.runner.executor import Job
-from benchmark.runner.jobs import AttackJob, TrainJob
 from benchmark.runner.records import CLEAN
+from benchmark.runner.trained import TrainJob
 
 
 def describe(job: Job) -> str:

@@ -11,16 +11,18 @@ from dataclasses import dataclass
 import torch
 
 from benchmark.core.errors import UsageError
+from benchmark.runner.attacking import AttackJob
 from benchmark.runner.config import Configuration
 from benchmark.runner.estimate import Estimator
 from benchmark.runner.executor import Job, run_jobs
 from benchmark.runner.grid import Grid
-from benchmark.runner.jobs import AttackJob, Place, TrainJob, fail_cells
+from benchmark.runner.jobs import fail_cells
 from benchmark.runner.judge import judge
 from benchmark.runner.progress import Progression
 from benchmark.runner.provenance import provenance
 from benchmark.runner.records import RunManifest
 from benchmark.runner.store import Store
+from benchmark.runner.trained import Place, TrainJob
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ import pytest
 from attacks import ATTACKS, Problem
 from benchmark.cli import main
 from benchmark.evaluation import SCENARIOS, Views, attacked_indices
+from benchmark.runner.attacking import make_cells
 from benchmark.runner.config import resolve
 from benchmark.runner.grid import build_grid
-from benchmark.runner.jobs import Place, load_data, load_trained, make_cells
 from benchmark.runner.records import CHECKS
 from benchmark.runner.store import Store
+from benchmark.runner.trained import Place, load_data, load_trained
 
 FAILING = '''
 from defenses import DEFENSES

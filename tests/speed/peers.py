@@ -38,10 +38,10 @@ from benchmark.data import DATASETS
 from benchmark.data.base import ImageSet
 from benchmark.evaluation import SCENARIOS, Views
 from benchmark.models import PassCounter
-from benchmark.runner.jobs import Place, TrainJob, load_data, load_trained
 from benchmark.runner.plugins import load_plugins
 from benchmark.runner.records import ModelKey
 from benchmark.runner.store import Store
+from benchmark.runner.trained import Place, TrainJob, load_data, load_trained
 
 ROUNDING = 1e-5
 """What a library may leave the ball by; more is an error, and so much is projected back."""

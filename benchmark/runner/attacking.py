@@ -1,0 +1,129 @@
+"""Attacked models: the description of an attack, which travels to a worker, and the cells made from it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import numpy as np
+
+from attacks import ATTACKS, Outcome, Problem
+from benchmark.core.embedder import Embedder
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.seeding import seed_everything
+from benchmark.evaluation import SCENARIOS, ScenarioScore, Views, attacked_indices, diagnose
+from benchmark.models import PassCounter
+from benchmark.runner.provenance import provenance
+from benchmark.runner.records import CLEAN, CellKey, CellRecord, Frozen
+from benchmark.runner.store import Store
+from benchmark.runner.trained import Place, TrainJob, load_data, load_trained
+
+
+class AttackJob(Frozen):
+    """Attacks one model once, and scores it in every scenario that asks for it.
+
+    Attributes:
+        model: the training that it needs.
+        attack: spec of the attack, "none" for clean figures.
+        norm, eps: the ball.
+        share: share of the pool that is attacked.
+        source: the training of the model that the attack takes its gradients from, where that is another.
+        cells: identity of the cell of each scenario.
+        eot: passes that gradients of a randomised model are averaged over.
+        passes: passes that outcomes of a randomised model are averaged over.
+    """
+
+    model: TrainJob
+    attack: str
+    norm: str
+    eps: float
+    share: float = 1.0
+    source: TrainJob | None = None
+    cells: dict[str, str]
+    eot: int
+    passes: int
+
+    @property
+    def trainings(self) -> list[TrainJob]:
+        """The trainings whose models it needs."""
+        return [self.model, *([self.source] if self.source else [])]
+
+    def key(self, scenario: str) -> CellKey:
+        """The key of one of its cells."""
+        return CellKey(
+            **self.model.key.model_dump(), scenario=scenario, attack=self.attack, norm=self.norm, eps=self.eps
+        )
+
+
+def make_cells(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRecord, dict[str, np.ndarray]]]:
+    """Attacks a model and scores it in each scenario; part of a cell's identity.
+
+    A scenario that cannot be scored fails its own cell, not the others.
+    """
+    pool = load_data(job.model.key.dataset, place.cache).test
+    model, unit = load_trained(job.model, place, store)
+    attack = None if job.attack == CLEAN else ATTACKS.build(job.attack)
+    sources: dict[str, Embedder] = {}
+    if job.source is not None and attack is not None and attack.needs is not None:
+        sources[attack.needs] = load_trained(job.source, place, store)[0]
+    images = pool.batch(slice(None), place.device)
+    seed_everything("attack", job.model.key.model_dump(), job.attack, job.norm, job.eps)
+    started = time.perf_counter()
+    outcome = Outcome(images)
+    with ExitStack() as stack:
+        counters = [
+            stack.enter_context(PassCounter(embedder, pool.image_shape, unit))
+            for embedder in (model, *sources.values())
+        ]
+        if attack is not None:
+            problem = Problem(
+                model,
+                images,
+                pool.labels.to(place.device),
+                pool.ids,
+                job.norm,
+                job.eps,
+                job.model.key.seed,
+                job.eot,
+                attacked=None if job.share == 1 else attacked_indices(pool.ids, job.share).to(place.device),
+                sources=sources,
+            )
+            outcome = attack.run(problem)
+    seconds = time.perf_counter() - started
+    views = Views(
+        model,
+        images,
+        outcome.images,
+        pool.labels,
+        pool.ids,
+        job.passes,
+        seed=job.model.key.seed,
+        attack=attack,
+        objective=None if job.share < 1 else outcome.objective,
+    )
+    about = diagnose(views, job.eot) if attack is None else {}
+    if outcome.zero_gradient is not None:
+        about["zero_gradient"] = outcome.zero_gradient
+    results = []
+    for scenario, cell_id in job.cells.items():
+        score, reason = ScenarioScore({}), ""
+        try:
+            score = SCENARIOS.build(scenario).score(views)
+        except BenchmarkError as error:
+            reason = str(error)
+        record = CellRecord(
+            id=cell_id,
+            model_id=job.model.id,
+            key=job.key(scenario),
+            status="failed" if reason else "done",
+            reason=reason,
+            metrics=score.metrics,
+            objective=None if outcome.objective is None else float(outcome.objective.mean()),
+            diagnostics={**about, **score.diagnostics},
+            seconds=seconds,
+            forward_passes=sum(counter.forward for counter in counters),
+            backward_passes=sum(counter.backward for counter in counters),
+            provenance=provenance(place.device, place.commit),
+        )
+        results.append((record, score.arrays))
+    return results

@@ -1,0 +1,119 @@
+"""Trained models: their description, which travels to a worker, and how they are made and read again."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+
+from benchmark.core.embedder import Embedder
+from benchmark.core.errors import CheckpointError
+from benchmark.core.seeding import seed_everything
+from benchmark.data import DATASETS, Split
+from benchmark.losses import LOSSES
+from benchmark.models import BACKBONES, Member, count_flops
+from benchmark.runner.provenance import provenance
+from benchmark.runner.records import Frozen, ModelKey, ModelRecord
+from benchmark.runner.store import Store, write_atomically
+from benchmark.training import Recipe, train
+from defenses import DEFENSES
+
+
+class Place(Frozen):
+    """Where a job runs and writes; nothing here changes a figure but the device.
+
+    Attributes:
+        output: the user's output folder.
+        cache: folder for drawn or unpacked data sets.
+        device: "cpu" or "cuda".
+        plugins: files to import first.
+        commit: the source commit, as the run saw it at its start.
+    """
+
+    output: Path
+    cache: Path
+    device: str
+    plugins: tuple[Path, ...] = ()
+    commit: str
+
+
+class TrainJob(Frozen):
+    """Trains one model and keeps its checkpoint.
+
+    Attributes:
+        id: the model's identity.
+        key: what is trained.
+        recipe: parameters of the training recipe.
+        eps: radius of the training attack's L_inf ball.
+    """
+
+    id: str
+    key: ModelKey
+    recipe: dict[str, Any]
+    eps: float
+
+
+@lru_cache(maxsize=4)
+def load_data(dataset: str, cache: Path) -> Split:
+    """A data set by its spec; the latest few are kept in memory."""
+    return DATASETS.build(dataset).load(cache)
+
+
+def build_model(key: ModelKey, data: Split) -> tuple[Embedder, int]:
+    """A new model, untrained, and the FLOPs of the cell's plain backbone."""
+    backbone = BACKBONES.build(key.backbone)
+    loss = LOSSES.build(key.loss)
+
+    def make_member() -> Member:
+        embedder = backbone.build(data.train.image_shape)
+        return Member(embedder, loss.build(data.train.num_classes, backbone.dim))
+
+    unit = count_flops(backbone.build(data.train.image_shape), data.train.image_shape)
+    # The same seed for every defense: their first members start from the same weights.
+    seed_everything("model", key.dataset, key.backbone, key.loss, key.seed)
+    model = DEFENSES.build(key.defense).build(make_member, data.train.labels)
+    # About 1.2 times as fast for convolutions, on processors and GPUs alike.
+    return model.to(memory_format=torch.channels_last), unit
+
+
+def make_model(job: TrainJob, place: Place, store: Store) -> ModelRecord:
+    """Trains a model and writes its checkpoint; part of a model's identity, as `build_model` is."""
+    data = load_data(job.key.dataset, place.cache)
+    model, unit = build_model(job.key, data)
+    defense = DEFENSES.build(job.key.defense)
+    trained = train(defense, model, data.train, Recipe(**job.recipe), job.eps, unit, place.device)
+    write_atomically(store.checkpoint(job.id), lambda path: save_model(model, str(path)))
+    return ModelRecord(
+        id=job.id,
+        key=job.key,
+        status="done",
+        seconds=trained.seconds,
+        cost=trained.cost,
+        relative_cost=trained.relative_cost,
+        embed_cost=trained.embed_cost,
+        curve=trained.curve,
+        recipe=job.recipe,
+        provenance=provenance(place.device, place.commit),
+    )
+
+
+def load_trained(job: TrainJob, place: Place, store: Store) -> tuple[Embedder, int]:
+    """A trained model from its checkpoint, in evaluation mode, its parameters frozen.
+
+    Raises:
+        CheckpointError: when the checkpoint is missing, damaged, or does not fit.
+    """
+    model, unit = build_model(job.key, load_data(job.key.dataset, place.cache))
+    path = store.checkpoint(job.id)
+    try:
+        load_model(model, str(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise CheckpointError(
+            f"The checkpoint {path} cannot be used ({reason}); delete it and run again."
+        ) from None
+    return model.to(place.device).eval().requires_grad_(False), unit
