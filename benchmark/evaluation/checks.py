@@ -10,7 +10,19 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import pairwise
 
-from benchmark.evaluation.evidence import Attempt, Evidence, paired, redrawn, strongest, tolerance
+import numpy as np
+
+from benchmark.evaluation.evidence import (
+    FLOOR,
+    SAME,
+    SHARE,
+    Attempt,
+    Evidence,
+    paired,
+    redrawn,
+    strongest,
+    tolerance,
+)
 from benchmark.evaluation.verdict import CHECKS, Check, Finding, Verdict
 
 NEIGHBOUR = "neighbour"
@@ -99,7 +111,8 @@ class OneStepBeatsMany(Check):
             return []
         mean, name, values = max(valued, key=lambda item: item[0])
         words = f"{one.attack} reaches {one.values.mean():.3f}, {name} {mean:.3f}"
-        return [Finding.above(*paired(one.values, values), words)]
+        floor = SHARE * float(np.std(values.astype(np.float64)))
+        return [Finding.above(*paired(one.values, values, floor), words)]
 
 
 def _weaker_than(access: str, evidence: Evidence) -> list[Finding]:
@@ -128,7 +141,26 @@ class TransferBeatsWhiteBox(Check):
 
     def findings(self, evidence: Evidence) -> list[Finding]:
         """How much lower the one's R@1 is than the other's."""
+        if evidence.is_source and evidence.at_eps("white"):
+            return [Finding.above(0.0, FLOOR, "it is the model that transferred attacks are made on")]
         return _weaker_than("transfer", evidence)
+
+
+@CHECKS.register("suite_too_weak")
+class SuiteTooWeak(Check):
+    """One attack that is there for the checks alone leaves a lower R@1 than the whole suite does."""
+
+    needs = "the suite, and attacks beside it"
+
+    def findings(self, evidence: Evidence) -> list[Finding]:
+        """How much lower the one's R@1 is than the row's worst case."""
+        suite = evidence.worst_of_suite()
+        beside = [a for a in evidence.attempts if not a.in_suite and abs(a.eps - evidence.eps) < SAME]
+        best = strongest(beside)
+        if suite is None or best is None:
+            return []
+        words = f"{_r1(best)}, the suite {100 * suite.mean():.1f}"
+        return [Finding.above(*paired(suite, best.success), words)]
 
 
 @CHECKS.register("unbounded")

@@ -12,7 +12,10 @@ import numpy as np
 from benchmark.core.errors import BenchmarkError
 
 FLOOR = 0.02
-"""The smallest tolerance: 2 points of R@1, or as much of an objective in its own units."""
+"""The smallest tolerance: 2 points of R@1."""
+
+SHARE = 0.1
+"""The smallest tolerance of an objective, which has no unit, as a share of its deviation over queries."""
 
 ERRORS = 3.0
 """The tolerance in standard errors, where these are more."""
@@ -50,6 +53,7 @@ class Attempt:
         values: the objective at each kept query, shape (queries,); None where it has none, or where values
             of two attacks do not compare.
         twice: spec of the same attack with twice the steps; empty where that means nothing.
+        in_suite: whether the row's worst case is made of it; others are there for the checks alone.
         diagnostics: "zero_gradient", share of images whose first gradient was exactly zero; "rescored_r1",
             R@1 of the images embedded once more as attacks see the model; those that were measured.
     """
@@ -64,6 +68,7 @@ class Attempt:
     from_clean: bool = False
     values: np.ndarray | None = None
     twice: str = ""
+    in_suite: bool = False
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -79,6 +84,7 @@ class Evidence:
             random embedding; those that were measured.
         clean: None when it was not run.
         attempts: those that are done, at every budget.
+        is_source: whether it is this model that transferred attacks start from.
     """
 
     eps: float
@@ -86,6 +92,15 @@ class Evidence:
     model: Mapping[str, float] = field(default_factory=dict)
     clean: Clean | None = None
     attempts: tuple[Attempt, ...] = ()
+    is_source: bool = False
+
+    def worst_of_suite(self) -> np.ndarray | None:
+        """Each query's success under the worst of the suite and the clean pass, (queries,); None without."""
+        suite = [a.success for a in self.attempts if a.in_suite and abs(a.eps - self.eps) < SAME]
+        if not suite:
+            return None
+        worst: np.ndarray = np.minimum.reduce([*suite, *([self.clean.success] if self.clean else [])])
+        return worst
 
     def at_eps(self, access: str) -> list[Attempt]:
         """The attempts of that access at the table's budget."""
@@ -108,17 +123,22 @@ def strongest(attempts: list[Attempt]) -> Attempt | None:
     return min(attempts, key=lambda attempt: attempt.r1, default=None)
 
 
-def tolerance(samples: np.ndarray) -> float:
-    """What the mean of samples, shape (n,), may be off: 3 of its standard errors, and no less than 0.02."""
+def tolerance(samples: np.ndarray, floor: float = FLOOR) -> float:
+    """What the mean of samples, shape (n,), may be off: 3 of its standard errors, no less than a floor."""
     if len(samples) < 2:
-        return FLOOR
-    return max(FLOOR, ERRORS * float(np.std(samples, ddof=1)) / sqrt(len(samples)))
+        return floor
+    return max(floor, ERRORS * float(np.std(samples, ddof=1)) / sqrt(len(samples)))
 
 
-def paired(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+def paired(first: np.ndarray, second: np.ndarray, floor: float = FLOOR) -> tuple[float, float]:
     """The mean of first - second over the same queries, and its tolerance.
 
     The error is that of the difference: a query that is hard for both says nothing about which is higher.
+
+    Args:
+        first: one figure a query, shape (n,).
+        second: the other figure of the same queries, shape (n,).
+        floor: the smallest tolerance, in the figures' units.
 
     Raises:
         BenchmarkError: when there are different numbers of queries.
@@ -126,7 +146,7 @@ def paired(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     if first.shape != second.shape:
         raise BenchmarkError(f"Attacks on {len(first)} and on {len(second)} queries cannot be compared.")
     difference = first.astype(np.float64) - second.astype(np.float64)
-    return float(difference.mean()), tolerance(difference)
+    return float(difference.mean()), tolerance(difference, floor)
 
 
 def redrawn(success: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from attacks import ATTACKS, FGSM, Objective
+from attacks import ATTACKS, FGSM, Objective, expand
 from benchmark.core.errors import CheckpointError
 from benchmark.evaluation import RetrievalQuery
 from benchmark.evaluation.checks import judge_all
@@ -15,6 +15,7 @@ from benchmark.evaluation.evidence import Attempt, Clean, Evidence
 from benchmark.evaluation.verdict import CHECKS, Verdict
 from benchmark.runner.records import CLEAN, CellRecord, CellRef, CheckRecord, CheckVerdict, RunManifest
 from benchmark.runner.store import Store
+from defenses import DEFENSES
 
 
 def judge(store: Store, manifest: RunManifest) -> list[CheckRecord]:
@@ -34,6 +35,9 @@ def judge(store: Store, manifest: RunManifest) -> list[CheckRecord]:
     for cell in {c.id: c for c in sorted(manifest.cells, key=lambda c: c.role == "suite")}.values():
         by_model[cell.model_id].append(cell)
     found = []
+    sources = {
+        DEFENSES.build(need).spec for text in expand(["checks"]) if (need := ATTACKS.build(text).needs)
+    }
     for model in manifest.models:
         cells = by_model[model.id]
         suite = [cell.key for cell in cells if cell.role == "suite"]
@@ -46,6 +50,7 @@ def judge(store: Store, manifest: RunManifest) -> list[CheckRecord]:
                     model=_diagnostics(store, cells),
                     clean=_clean(store, cells),
                     attempts=attempts,
+                    is_source=model.key.defense in sources,
                 )
                 record = CheckRecord(
                     model_id=model.id,
@@ -120,10 +125,10 @@ def _attempts(store: Store, cells: Iterable[CellRef]) -> Iterable[Attempt]:
             continue
         done = _done(store, cell)
         if done is not None:
-            yield _attempt(*done)
+            yield _attempt(*done, in_suite=cell.role == "suite")
 
 
-def _attempt(record: CellRecord, arrays: dict[str, np.ndarray]) -> Attempt:
+def _attempt(record: CellRecord, arrays: dict[str, np.ndarray], in_suite: bool) -> Attempt:
     attack = ATTACKS.build(record.key.attack)
     objective = next((part for part in attack.parts() if isinstance(part, Objective)), None)
     steps = 1 if isinstance(attack, FGSM) else getattr(attack, "steps", None)
@@ -140,5 +145,6 @@ def _attempt(record: CellRecord, arrays: dict[str, np.ndarray]) -> Attempt:
         # What an objective on the attacked pool scores depends on that pool: two attacks' do not compare.
         values=arrays.get("objective") if objective and not objective.pooled else None,
         twice=doubled.spec if doubled else "",
+        in_suite=in_suite,
         diagnostics=record.diagnostics,
     )

@@ -17,6 +17,7 @@ CHECKS = (
     "one_step_beats_many",
     "black_box_beats_white_box",
     "transfer_beats_white_box",
+    "suite_too_weak",
     "unbounded",
     "not_monotone",
     "not_converged",

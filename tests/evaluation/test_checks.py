@@ -47,7 +47,7 @@ def test_without_evidence_nothing_is_a_pass():
 def test_a_healthy_model_passes_everything():
     found = {"zero_gradient": 0.0, "rescored_r1": 0.5}
     attempts = [
-        attempt(MANY, 0.5, twice=TWICE, diagnostics=found),
+        attempt(MANY, 0.5, twice=TWICE, diagnostics=found, in_suite=True),
         attempt(TWICE, 0.49, steps=40),
         attempt(ONE, 0.6, steps=1),
         attempt("square", 0.7, "black", steps=None),
@@ -116,16 +116,29 @@ def test_the_best_of_each_side_is_compared():
     assert status("one_step_beats_many", one, weak, strong) == "pass"
 
 
-@pytest.mark.parametrize(("gain", "expected"), [(0.0, "pass"), (0.0199, "pass"), (0.0201, "fail")])
+@pytest.mark.parametrize(("gain", "expected"), [(0.0, "pass"), (0.099, "pass"), (0.101, "fail")])
 @pytest.mark.parametrize("objective", ["neighbour", "own"])
-def test_one_step_that_reaches_a_higher_objective(gain, expected, objective):
-    many = attempt(objective=objective, values=np.linspace(-1, 1, N))
-    one = attempt(ONE, steps=1, objective=objective, values=np.linspace(-1, 1, N) + gain)
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_one_step_that_reaches_a_higher_objective(gain, expected, objective, scale):
+    """By a tenth of its deviation, whatever its scale: cosines in a narrow cone are all but equal."""
+    values = scale * np.linspace(-1, 1, N)
+    many = attempt(objective=objective, values=values)
+    one = attempt(ONE, steps=1, objective=objective, values=values + gain * values.std())
     judged = verdict("one_step_beats_many", one, many)
     assert judged.status == expected
     # Another objective's units mean nothing here; and R@1 decides for `neighbour` alone.
     other = attempt(ONE, 0.1, steps=1, objective="shift", values=np.full(N, 9.0))
     assert verdict("one_step_beats_many", one, many, other) == judged
+
+
+def test_a_suite_that_an_attack_beside_it_beats_is_too_weak():
+    suite = [attempt("a", 0.5, in_suite=True), attempt("noise", 0.8, in_suite=True)]
+    assert status("suite_too_weak", *suite, attempt("beside", 0.49)) == "pass"
+    assert status("suite_too_weak", *suite, attempt("beside", 0.3)) == "fail"
+    assert status("suite_too_weak", *suite, attempt("beside", 0.3, eps=0.2)) == "not run"
+    assert status("suite_too_weak", attempt("beside", 0.3)) == "not run"
+    # The suite's worst case is taken query by query, and the clean pass counts.
+    assert status("suite_too_weak", attempt("a", 1.0, in_suite=True), attempt("b", 0.5), clean=0.5) == "pass"
 
 
 def test_r1_of_an_objective_that_is_not_its_margin_is_left_out():

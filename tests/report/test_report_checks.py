@@ -35,7 +35,7 @@ def test_pass_is_said_only_where_every_check_passed(tables_of):
     frame = rows(tables)
     assert frame.checks.to_dict() == {
         "best": "pass",
-        "mid": "9 of 10 pass",
+        "mid": "10 of 11 pass",
         "weak": "fail: unbounded+rescored",
     }
     assert frame.loc["mid", "check_unbounded"] == "not run"
@@ -105,7 +105,7 @@ def test_the_boards_mark_what_fails(tables_of):
     _, (table,) = tables_of(FakeRun(weakness=WEAKNESS, references=(), checks=said))
     lines = {line.split("|")[2].strip(): line for line in main_board(table)}
     assert "**fails** `rescored`" in lines["`weak` \u2020"]
-    assert "| 9 of 10 pass |" in lines["`mid`"] and "| pass |" in lines["`best`"]
+    assert "| 10 of 11 pass |" in lines["`mid`"] and "| pass |" in lines["`best`"]
     board = checks_board(table, dict.fromkeys(CHECKS, "It is so."))
     figures = {line.split("|")[1].strip(" `"): [c.strip() for c in line.split("|")[3:6]] for line in board}
     assert figures["check"] == ["`best`", "`mid`", "`weak` \u2020"]

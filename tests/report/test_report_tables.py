@@ -13,7 +13,7 @@ EXPECTED_LEADERBOARD = (
     "clean_nmi,clean_r1,clean_r1_std,worst_ami,worst_ami_std,worst_nmi,worst_r1,worst_r1_std,"
     "worst_attack_clustering,worst_attack_retrieval,train_seconds,train_cost,embed_cost,checks,"
     "check_randomised,check_zero_gradient,check_one_step_beats_many,check_black_box_beats_white_box,"
-    "check_transfer_beats_white_box,check_unbounded,check_not_monotone,check_not_converged,check_collapsed,"
+    "check_transfer_beats_white_box,check_suite_too_weak,check_unbounded,check_not_monotone,check_not_converged,check_collapsed,"
     "check_rescored,failed_cells,"
     "protocol,commit"
 )

@@ -22,7 +22,7 @@ RETRIEVAL = "retrieval-query"
 STEADY = "pgd_decay[objective=neighbour]"
 TWICE = "pgd_decay[objective=neighbour,steps=40]"
 FGSM, POOL = "fgsm[objective=neighbour]", "pgd_decay[objective=pool]"
-KEY = ModelKey(dataset="glyphs", backbone="smallconv", loss="proxy_anchor", defense="vanilla", seed=0)
+KEY = ModelKey(dataset="glyphs", backbone="smallconv", loss="proxy_anchor", defense="pgd_at", seed=0)
 HEALTHY = {
     (STEADY, 0.1): 0.3,
     (TWICE, 0.1): 0.3,
@@ -96,6 +96,7 @@ def test_facts_about_attacks_come_from_their_specs(judged):
         "one_step_beats_many": "pass",
         "black_box_beats_white_box": "not run",
         "transfer_beats_white_box": "not run",
+        "suite_too_weak": "not run",
         "unbounded": "not run",
         "not_monotone": "not run",
         "not_converged": "pass",
@@ -104,6 +105,23 @@ def test_facts_about_attacks_come_from_their_specs(judged):
     }
     assert verdicts["one_step_beats_many"].figure == pytest.approx(-0.2, abs=1e-6)
     assert verdicts["zero_gradient"].meaning.startswith("More than 1 %")
+
+
+def test_attacks_beside_the_suite_are_held_against_it(judged):
+    weak = judged(roles={(STEADY, 0.1): "check", (TWICE, 0.1): "check"})[0.1]["suite_too_weak"]
+    assert weak.status == "fail" and weak.figure == pytest.approx(0.2)
+    strong = judged({**HEALTHY, (FGSM, 0.1): 0.31}, roles={(FGSM, 0.1): "check", (TWICE, 0.1): "check"})
+    assert strong[0.1]["suite_too_weak"].status == "pass"
+
+
+def test_what_transferred_attacks_start_from_is_not_held_against_itself(judged, monkeypatch):
+    vanilla = KEY.model_copy(update={"defense": "vanilla"})
+    with monkeypatch.context() as patch:
+        patch.setitem(globals(), "KEY", vanilla)
+        nothing = judged(drop=(CLEAN, *(attack for attack, _ in HEALTHY)))[0.1]
+        assert nothing["transfer_beats_white_box"].status == "not run"
+        assert judged()[0.1]["transfer_beats_white_box"].status == "pass"
+    assert judged()[0.1]["transfer_beats_white_box"].status == "not run"
 
 
 def test_other_budgets_serve_the_suites(judged):
