@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isnan
 
-from benchmark.report.boards import NONE, code, lines, percent
+from benchmark.report.boards import NONE, code, lines, percent, scored_here
 from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome, Run
 from benchmark.report.tables import SAME, Row, Table, retrieval_cells
 from benchmark.report.worst_case import lowest, mean, worst_queries
@@ -23,13 +23,14 @@ def ablation_board(run: Run, table: Table) -> list[str]:
     Returns:
         Lines of Markdown; none where the suite has one attack.
     """
-    if len(table.attacks) < 2:
+    attacks = scored_here(table)
+    if len(attacks) < 2:
         return []
     columns = [
-        (code(row.defense), "---:", [_rise(run, table, row, attack) for attack in table.attacks])
+        (code(row.defense), "---:", [_rise(run, table, row, attack) for attack in attacks])
         for row in table.rows
     ]
-    return lines([("without", "---", [code(attack) for attack in table.attacks]), *columns])
+    return lines([("without", "---", [code(attack) for attack in attacks]), *columns])
 
 
 def _rise(run: Run, table: Table, row: Row, attack: str) -> str:
@@ -39,9 +40,10 @@ def _rise(run: Run, table: Table, row: Row, attack: str) -> str:
         figures.append(mean(_worst_ami(kept, seed.seed, row.eps) - seed.worst_ami for seed in row.seeds))
     if table.has(RETRIEVAL):
         figures.append(mean(_worst_r1(run, kept, seed.seed, row.eps) - seed.worst_r1 for seed in row.seeds))
-    if all(isnan(figure) for figure in figures):
-        return NONE
-    return " / ".join("0" if abs(figure) < SAME else f"+{percent(figure)}" for figure in figures)
+    shown = [
+        NONE if isnan(figure) else "0" if abs(figure) < SAME else f"+{percent(figure)}" for figure in figures
+    ]
+    return NONE if set(shown) == {NONE} else " / ".join(shown)
 
 
 def _worst_ami(cells: list[Outcome], seed: int, eps: float) -> float:

@@ -84,10 +84,11 @@ def attacks_board(table: Table) -> list[str]:
         cells = [percent(value) for value in figures]
         return NONE if set(cells) == {NONE} else " / ".join(cells)
 
-    columns = [("attack", "---", ["*clean*", *map(code, table.attacks), "**worst case**"])]
+    attacks = scored_here(table)
+    columns = [("attack", "---", ["*clean*", *map(code, attacks), "**worst case**"])]
     for row in table.rows:
         alone = [row.standalone(scenario, metric) for scenario, metric in shown]
-        cells = [joined(figures.get(attack, float("nan")) for figures in alone) for attack in table.attacks]
+        cells = [joined(figures.get(attack, float("nan")) for figures in alone) for attack in attacks]
         clean = joined(row.mean(f"clean_{metric}") for _, metric in shown)
         worst = joined(row.mean(f"worst_{metric}") for _, metric in shown)
         columns.append((code(row.defense), "---:", [clean, *cells, worst]))
@@ -109,6 +110,17 @@ def checks_board(table: Table, meanings: Mapping[str, str]) -> list[str]:
         (marked(row), "---:", [_deciding(row.checks[name]) for name in meanings]) for row in table.rows
     ]
     return lines(columns)
+
+
+def scored_here(table: Table) -> list[str]:
+    """The attacks of the suite that are scored in the two scenarios that the board is ranked by."""
+    found = {
+        outcome.key.attack
+        for row in table.rows
+        for outcome in row.outcomes
+        if outcome.key.scenario in (CLUSTERING, RETRIEVAL)
+    }
+    return [attack for attack in table.attacks if attack in found]
 
 
 def check_notes(table: Table) -> list[str]:

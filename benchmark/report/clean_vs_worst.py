@@ -79,6 +79,8 @@ def summary(table: Table) -> str:
     known = [row for row in table.rows if not row.reference and not isnan(row.mean(f"worst_{metric}"))]
     # What a row that fails a check keeps is nothing to say in a headline.
     known = [row for row in known if not row.failing] or known
+    if not known and not (table.has(CLUSTERING) or table.has(RETRIEVAL)):
+        return f"The scenarios that were run have no rank; their figures at {reach} are below"
     if not known:
         return f"No attack with budget {reach} is done yet on any defense"
     known.sort(key=lambda row: (-row.mean(f"worst_{metric}"), row.defense))

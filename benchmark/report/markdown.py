@@ -26,7 +26,12 @@ from benchmark.report.tables import Row, Table
 
 TEMPLATE = "leaderboard.md.jinja"
 SMALL_POOL = 10_000
-SCORED = {CLUSTERING: "clustering (AMI)", RETRIEVAL: "retrieval among the test images (Recall@1)"}
+SCORED = {
+    CLUSTERING: "clustering (AMI)",
+    RETRIEVAL: "retrieval among the test images (Recall@1)",
+    "retrieval-gallery": "retrieval from an attacked gallery (Recall@1)",
+    "verification": "verification (TAR at a FAR, EER)",
+}
 
 
 def render(run: Run, tables: list[Table], figures: list[TableFigures], output: Path) -> str:
@@ -64,13 +69,15 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
     attacks, curve_attacks = (sorted({o.key.attack for o in by_role[role]}) for role in ("suite", "curve"))
     defenses = sorted({key.defense for key in keys})
     scenarios = {key.scenario for key in keys}
+    bases = {parse_spec(scenario).name for scenario in scenarios}
     return {
         "manifest": manifest,
         "describe": lambda spec: manifest.descriptions.get(spec, ""),
         "budget": budget,
         "sections": [_section(run, table, drawn) for table, drawn in zip(tables, figures, strict=True)],
         "scenarios": scenarios,
-        "scored": " and ".join(words for scenario, words in SCORED.items() if scenario in scenarios),
+        "scored": " and ".join(words for name, words in SCORED.items() if name in bases),
+        "others": sorted(scenarios - {CLUSTERING, RETRIEVAL}),
         "pools": [_pool(run, dataset) for dataset in sorted({key.dataset for key in keys})],
         "backbones": sorted({key.backbone for key in keys}),
         "losses": sorted({key.loss for key in keys}),
@@ -124,7 +131,7 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
         "checks": checks_board(table, meanings(judged)) if any(map(_was_checked, table.rows)) else [],
         "check_notes": check_notes(table),
         "board": main_board(table),
-        "alone": attacks_board(table),
+        "alone": attacks_board(table) if shown else [],
         "ablation": ablation_board(run, table),
         "other_scenarios": scenarios_board(table),
         "measures": " / ".join(shown),

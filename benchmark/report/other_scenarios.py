@@ -52,12 +52,13 @@ def _clean_and_worst(row: Row, scenario: str, metric: str) -> str:
     clean, worst = [], []
     for seed in row.seeds:
         cells = [cell for cell in _of(row, scenario) if cell.key.seed == seed.seed]
-        clean += [cell.metric(metric) for cell in cells if cell.ref.role == "clean"]
+        own = [cell.metric(metric) for cell in cells if cell.ref.role == "clean"]
+        clean += own
         attacked = [
             cell.metric(metric) for cell in cells if cell.ref.role == "suite" and at_eps(cell, row.eps)
         ]
         if attacked:
-            every = [*attacked, *clean[-1:]]
+            every = [*attacked, *own]
             worst.append(max(every) if metric in HIGHER_IS_WORSE else min(every))
     figures = [percent(mean(values)) for values in (clean, worst)]
     return NONE if figures == [NONE, NONE] else " \u2192 ".join(figures)

@@ -94,8 +94,10 @@ class Run:
         return self._store.arrays(outcome.ref.id) if outcome.done else {}
 
     def checks(self, model_id: str, norm: str, eps: float) -> CheckRecord | None:
-        """What the checks say of a model at one budget, or None when it was not judged."""
-        return self._store.checks(model_id, norm, eps)
+        """What the checks say of a model at one budget; None when its cells of this grid were not judged."""
+        record = self._store.checks(model_id, norm, eps)
+        mine = sorted({cell.id for cell in self.manifest.cells if cell.model_id == model_id})
+        return record if record is not None and record.cells == mine else None
 
     def _outcome(self, ref: CellRef) -> Outcome:
         record = self._store.cell(ref.id)

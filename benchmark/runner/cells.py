@@ -115,7 +115,9 @@ class Cells:
             unit = dataset.headline_eps.get(norm, budgets[0])
             for factor in config.curve.factors:
                 yield from self._all(curve, norm, round(unit * factor, 10), "curve")
-            if config.checks:
+            attacked = [self._scored_in(ATTACKS.build(text)) for text in suite]
+            usual = any(not scenario.exclusive for scenarios in attacked for scenario in scenarios)
+            if config.checks and usual:
                 for eps in budgets:
                     yield from self._checks(dataset, norm, eps)
 

@@ -58,15 +58,16 @@ class Grid:
         return [ModelRef(id=job.id, key=job.key) for job in self.trainings]
 
     def descriptions(self) -> dict[str, str]:
-        """One line about each data set, defense and attack, by its spec."""
+        """One line about each data set, defense, attack and scenario, by its spec."""
         found: dict[str, str] = {}
         for cell in self.cells():
-            parts_of = (
-                (DATASETS, cell.key.dataset),
-                (DEFENSES, cell.key.defense),
-                (ATTACKS, cell.key.attack),
-            )
-            for registry, text in parts_of:
+            key = cell.key
+            for registry, text in (
+                (DATASETS, key.dataset),
+                (DEFENSES, key.defense),
+                (ATTACKS, key.attack),
+                (SCENARIOS, key.scenario),
+            ):
                 if text != CLEAN and text not in found:
                     parts = registry.build(text).parts()
                     found[text] = " ".join(part.summary() for part in reversed(parts))
@@ -212,14 +213,19 @@ def _sources(config: Configuration, defenses: list[Defense]) -> list[str]:
 
 
 def _check_attacks(config: Configuration, defenses: list[Defense], skipped: list[str]) -> None:
-    """Notes attacks that do not know one of the norms.
+    """Notes attacks that do not know one of the norms, or are made for scenarios that were not asked for.
 
     Raises:
-        UsageError: when one knows none of them.
+        UsageError: when one that was asked for by name knows none of the norms.
     """
+    asked = expand([text for text in config.attacks if text != "all"])
+    scenarios = {parse_spec(text).name for text in named(config.scenarios, SCENARIOS.names())}
     for text in _attacks(config, defenses):
         attack = ATTACKS.build(text)
         unknown = [norm for norm in config.norm if not attack.knows(norm)]
-        if len(unknown) == len(config.norm):
+        if text in asked and len(unknown) == len(config.norm):
             raise UsageError(f"{text} cannot attack in the norm {' or '.join(unknown)}; see --norm.")
         skipped += [f"{text} in the norm {norm}, which it does not know" for norm in unknown]
+        elsewhere = [name for name in attack.made_for() if not SCENARIOS.get(name).exclusive]
+        if elsewhere and scenarios.isdisjoint(elsewhere):
+            skipped.append(f"{text}, which is made for the scenario {' or '.join(elsewhere)}")

@@ -57,6 +57,7 @@ def judge(store: Store, manifest: RunManifest) -> list[CheckRecord]:
                     key=model.key,
                     norm=norm,
                     eps=eps,
+                    cells=sorted(cell.id for cell in cells),
                     verdicts=[_written(verdict) for verdict in judge_all(evidence)],
                     provenance=manifest.provenance,
                 )

@@ -165,6 +165,7 @@ class CheckRecord(Frozen):
 
     Attributes:
         norm, eps: the budget of the table whose row the verdicts are about; some checks look at others too.
+        cells: ids of the cells that were there to judge; those of another grid say nothing about this one.
         verdicts: one for each check.
     """
 
@@ -172,6 +173,7 @@ class CheckRecord(Frozen):
     key: ModelKey
     norm: str
     eps: float
+    cells: list[str] = []
     verdicts: list[CheckVerdict]
     provenance: Provenance
 

@@ -109,10 +109,11 @@ class FakeRun:
         store.save_manifest(manifest)
         for model in models if self.checks is not None else ():
             for eps in self.eps:
-                store.save_checks(self._check_record(model, eps))
+                mine = {cell.id for cell in cells if cell.model_id == model.id}
+                store.save_checks(self._check_record(model, eps, mine))
         return manifest
 
-    def _check_record(self, model: ModelRef, eps: float) -> CheckRecord:
+    def _check_record(self, model: ModelRef, eps: float, cells: set[str]) -> CheckRecord:
         said = (self.checks or {}).get(model.key.defense, {})
         figures = {"pass": 0.001, "fail": 0.5 + 0.1 * model.key.seed}
         verdicts = [
@@ -133,6 +134,7 @@ class FakeRun:
             key=model.key,
             norm=self.norm,
             eps=eps,
+            cells=sorted(cells),
             verdicts=verdicts,
             provenance=provenance(),
         )

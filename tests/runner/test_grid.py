@@ -92,6 +92,7 @@ def test_a_source_with_a_row_is_trained_once(tmp_path):
     assert not made.sources
     vanilla = next(job for job in made.trainings if job.key.defense == "vanilla")
     assert {job.source.id for job in made.attacks if job.source} == {vanilla.id}
+    assert "vanilla" not in {job.model.key.defense for job in made.attacks if job.source}
 
 
 def test_a_change_to_the_source_changes_the_cells_that_start_from_it(tmp_path):
@@ -124,6 +125,36 @@ def test_an_attack_that_does_not_know_a_norm_is_left_out_there_and_said_so(tmp_p
     assert any("cw" in reason and "linf" in reason for reason in made.skipped)
     with pytest.raises(UsageError, match="cannot attack in the norm linf"):
         grid(tmp_path, attacks="noise,cw")
+    every = grid(tmp_path, attacks="all")
+    assert any(reason.startswith("cw") for reason in every.skipped)
+    assert {"noise", "square"} <= {cell.key.attack.split("[")[0] for cell in every.cells()}
+
+
+def test_an_attack_made_for_a_scenario_is_scored_there_alone_or_said_to_be_left_out(tmp_path):
+    attacks = "noise,pgd_decay[objective=pair],transfer[attack=pgd[objective=pair]]"
+    made = grid(tmp_path, attacks=attacks, scenarios="clustering,verification", defenses="pgd_at")
+    where = {(c.key.attack.split("[")[0], c.key.scenario) for c in made.cells() if c.role == "suite"}
+    assert where == {
+        ("noise", "clustering"),
+        ("noise", "verification"),
+        ("pgd_decay", "verification"),
+        ("transfer", "verification"),
+    }
+    assert not made.skipped
+    without = grid(tmp_path, attacks=attacks, defenses="pgd_at")
+    assert sum("verification" in reason for reason in without.skipped) == 2
+
+
+def test_nothing_is_transferred_from_a_model_to_itself(tmp_path):
+    made = grid(tmp_path, defenses="vanilla,pgd_at", attacks="noise,transfer")
+    rows = {c.key.defense for c in made.cells() if c.key.attack.startswith("transfer")}
+    assert rows == {"pgd_at", "pixels"}
+
+
+def test_robranks_attacks_alone_need_no_checks(tmp_path):
+    made = grid(tmp_path, attacks="robrank[measure=es]", checks=True)
+    assert {c.key.scenario for c in made.cells() if c.role == "suite"} == {"ranking"}
+    assert not [c for c in made.cells() if c.role == "check"]
 
 
 def test_the_checks_add_cells_in_one_scenario_and_each_cell_once(tmp_path):
