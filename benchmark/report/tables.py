@@ -156,7 +156,11 @@ def counts(outcome: Outcome, scenario: str) -> bool:
 
 def collect(run: Run) -> list[Table]:
     """Builds the tables of a run, with rows in alphabetical order and without ranks."""
-    keys = sorted({_table_key(outcome) for outcome in run.outcomes if outcome.ref.role == "suite"})
+    keys = sorted(
+        {_table_key(outcome) for outcome in run.outcomes if outcome.ref.role == "suite"},
+        # L_inf before L_2: the norm that models are trained in comes first.
+        key=lambda key: (key.dataset, key.backbone, key.loss, key.norm != "linf", key.eps),
+    )
     return [_table(run, key) for key in keys]
 
 
