@@ -76,7 +76,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "budget": budget,
         "sections": [_section(run, table, drawn) for table, drawn in zip(tables, figures, strict=True)],
         "scenarios": scenarios,
-        "scored": " and ".join(words for name, words in SCORED.items() if name in bases),
+        "scored": "; ".join(words for name, words in SCORED.items() if name in bases),
         "others": sorted(scenarios - {CLUSTERING, RETRIEVAL}),
         "pools": [_pool(run, dataset) for dataset in sorted({key.dataset for key in keys})],
         "backbones": sorted({key.backbone for key in keys}),

@@ -102,7 +102,9 @@ def percent_axis(axes: Axes, which: str) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
     axis.set_ticks([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    (axes.set_xlim if which == "x" else axes.set_ylim)(-0.04, 1.04)
+    # AMI falls below 0 where clusters agree with the classes less than random ones do.
+    lowest = min(0.0, axes.dataLim.x0 if which == "x" else axes.dataLim.y0)
+    (axes.set_xlim if which == "x" else axes.set_ylim)(lowest - 0.04, 1.04)
     axes.grid(axis="x" if which == "x" else "y", color="#E3E3E3", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
