@@ -21,7 +21,7 @@ def test_the_plugin_of_the_guide_gets_a_row(tmp_path):
     plugin = tmp_path / "anchored_at.py"
     plugin.write_text(text, encoding="utf-8")
     config = tmp_path / "tiny.yaml"
-    config.write_text("training: {epochs: 1}\ndatasets: digits\nattacks: noise\nworkers: 1\n")
+    config.write_text("training: {epochs: 1}\ndatasets: digits\nattacks: noise\nworkers: 1\nchecks: false\n")
     output = tmp_path / "out"
     arguments = ["--plugin", str(plugin), "--defenses", "anchored_at[weight=3]", "--config", str(config)]
     assert main([*arguments, "--output", str(output), "--no-progress"]) == 0

@@ -66,7 +66,8 @@ def judged(pool, trained, tmp_path):
         for attack, eps in GRID:
             norm = CLEAN if attack == CLEAN else "linf"
             where = CellKey(**key.model_dump(), scenario="retrieval-query", attack=attack, norm=norm, eps=eps)
-            role = "clean" if attack == CLEAN else "suite" if eps == EPS else "check"
+            in_suite = eps == EPS and not attack.startswith("transfer")
+            role = "clean" if attack == CLEAN else "suite" if in_suite else "check"
             cells.append(CellRef(id=f"{attack}-{eps}", model_id="m", key=where, role=role))
             record, arrays = score(model, cells[-1])
             store.save_cell(record, arrays)
