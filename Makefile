@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: benchmark test install clean
+.PHONY: benchmark tune test install clean
 
 install: $(VENV)/installed
 
@@ -16,6 +16,10 @@ $(VENV)/installed: pyproject.toml
 
 benchmark: install
 	$(BIN)/python run_benchmark.py --defenses all
+
+# The constants of the defenses: trials on classes held out of the training classes (docs/tuning.md).
+tune: install
+	$(BIN)/python run_benchmark.py --defenses all --seeds 0 --tune 16 --output results/tuning
 
 test: install
 	$(BIN)/ruff check .

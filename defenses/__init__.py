@@ -1,9 +1,14 @@
 """Defenses: one file each. `defenses/base.py` is the whole contract."""
 
+from defenses.act import ACT
 from defenses.adp import ADP
-from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory
+from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
 from defenses.eat import EAT
+from defenses.ensembles import EnsembleAT, PlainEnsemble
+from defenses.est import EST
+from defenses.hm import HM
 from defenses.mixup import Mixup
+from defenses.panum import Panum
 from defenses.pgd_at import PGDAT
 from defenses.pixels import Pixels
 from defenses.random_transforms import RandomTransforms
@@ -13,23 +18,34 @@ from defenses.vanilla import Vanilla
 ALL = ("vanilla", "pgd_at", "trades", "adp", "mixup", "random_transforms", "eat")
 """What `--defenses all` stands for, now and later."""
 
-GROUPS: dict[str, tuple[str, ...]] = {"all": ALL}
+GROUPS: dict[str, tuple[str, ...]] = {
+    "all": ALL,
+    "controls": ("ensemble", "ensemble_at"),
+    "dml": ("est", "act", "hm", "panum"),
+}
 """Names that stand for several defenses on the command line."""
 
 __all__ = [
+    "ACT",
     "ADP",
     "ALL",
     "DEFENSES",
     "EAT",
+    "EST",
     "GROUPS",
+    "HM",
     "PGDAT",
     "TRADES",
     "Batch",
     "Defense",
+    "EnsembleAT",
     "InnerMaximiser",
     "MemberFactory",
     "Mixup",
+    "Panum",
     "Pixels",
+    "PlainEnsemble",
     "RandomTransforms",
+    "Range",
     "Vanilla",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import UsageError
 from benchmark.models import Ensemble
-from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory
+from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
 
 JITTER = 1e-6
 """Added to the diagonal, as in the original's code: members that agree have a determinant of zero."""
@@ -39,8 +40,9 @@ def log_ensemble_diversity(probabilities: Tensor, labels: Tensor) -> Tensor:
     wrong = F.one_hot(labels, classes) == 0
     others = probabilities.transpose(0, 1)[wrong.unsqueeze(1).expand(-1, members, -1)]
     matrix = F.normalize(others.view(count, members, classes - 1), dim=2)
-    gram = matrix @ matrix.transpose(1, 2)
-    return torch.logdet(gram + JITTER * torch.eye(members, device=gram.device))
+    with torch.autocast(matrix.device.type, enabled=False):  # half precision would swallow the jitter
+        gram = matrix @ matrix.transpose(1, 2)
+        return torch.logdet(gram + JITTER * torch.eye(members, device=gram.device))
 
 
 @DEFENSES.register("adp")
@@ -52,6 +54,12 @@ class ADP(Defense):
     softmax over the cosine similarities to member k's proxies, divided by a temperature. At test time the
     members' embeddings are concatenated.
 
+    The original is trained on clean images, and combined with adversarial training in a variant whose batches
+    hold normal and adversarial images in equal numbers; on which loss those were made is not known here.
+    `adversarial` is that variant, on images that raise the whole objective, regularisers included: the mean
+    of the objective on the clean batch and on its adversarial images. The original drew eps at random from
+    an interval; here it is the training attack's.
+
     Its rows meet a longer attack too: the evaluation that broke the original found that its attacks had been
     stopped before they converged (Tramer et al. 2020, arXiv 2002.08347).
 
@@ -60,15 +68,21 @@ class ADP(Defense):
         alpha: weight of the entropy; 2 in the original, whose loss was cross-entropy.
         beta: weight of the log determinant; 0.5 in the original.
         temperature: divides the cosines before the softmax.
+        adversarial: whether to train on clean and adversarial images, or on clean ones alone.
     """
 
     needs_proxies = True
     adaptive: ClassVar[tuple[str, ...]] = ("pgd_decay[objective=neighbour,steps=100]",)
+    tunable: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {
+        "alpha": Range(0.1, 20, log=True),
+        "beta": Range(0.02, 5, log=True),
+    }
 
     members: int = Field(default=3, ge=2, le=10)
     alpha: NonNegativeFloat = 2.0
     beta: NonNegativeFloat = 0.5
     temperature: PositiveFloat = 0.1
+    adversarial: bool = False
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> Ensemble:
         """An ensemble of plain members.
@@ -84,14 +98,30 @@ class ADP(Defense):
         return Ensemble([make_member() for _ in range(self.members)])
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
-        """The members' losses less the diversity terms, on the clean batch."""
+        """The objective on the clean batch, or its mean over the clean batch and the adversarial one."""
         ensemble = cast("Ensemble", model)
-        total = batch.images.new_zeros(())
+        if not self.adversarial:
+            return self.objective(ensemble, batch.images, batch.labels)
+        adversarial = attack(
+            lambda images: self.objective(ensemble, images, batch.labels), batch.images, ensemble
+        )
+        clean = self.objective(ensemble, batch.images, batch.labels)
+        return (clean + self.objective(ensemble, adversarial, batch.labels)) / 2
+
+    def objective(self, ensemble: Ensemble, images: Tensor, labels: Tensor) -> Tensor:
+        """The members' losses less the diversity terms (eq. 6), a scalar.
+
+        Args:
+            ensemble: the members.
+            images: shape (n, C, H, W) in [0, 1].
+            labels: shape (n,).
+        """
+        total = images.new_zeros(())
         predictions = []
         for member in ensemble.members:
-            embeddings = member(batch.images)
-            total = total + member.loss(embeddings, batch.labels)
+            embeddings = member(images)
+            total = total + member.loss(embeddings, labels)
             predictions.append(F.softmax(member.class_cosines(embeddings) / self.temperature, dim=1))
         probabilities = torch.stack(predictions)
-        diversity = log_ensemble_diversity(probabilities, batch.labels).mean()
+        diversity = log_ensemble_diversity(probabilities, labels).mean()
         return total - self.alpha * entropy(probabilities.mean(0)).mean() - self.beta * diversity

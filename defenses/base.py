@@ -7,9 +7,9 @@ checkpoints and costs are the benchmark's, the same for every defense.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import PositiveFloat
 from torch import Tensor
@@ -63,6 +63,20 @@ class InnerMaximiser(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Range:
+    """Values that tuning may give to a parameter: from `low` to `high`, both included.
+
+    Attributes:
+        low, high: the bounds; both whole for a parameter that is a whole number.
+        log: whether values are drawn evenly on a logarithmic scale.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
 class Defense(Parameters):
     """A defense; subclasses implement `loss`, and `build` unless one plain member is what they train.
 
@@ -72,12 +86,14 @@ class Defense(Parameters):
         reference: whether rows are shown for orientation, without a rank.
         adaptive: specs of attacks made against this method, which join the suite of its rows; they may use an
             objective that the defense's own file registers.
+        tunable: the parameters that `--tune` may choose, each with a range or with the values to choose from.
         epochs_scale: factor on the number of training epochs, for controls at equal compute.
     """
 
     needs_proxies: ClassVar[bool] = False
     reference: ClassVar[bool] = False
     adaptive: ClassVar[tuple[str, ...]] = ()
+    tunable: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {}
 
     epochs_scale: PositiveFloat = 1.0
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -11,7 +12,7 @@ from torch import Tensor
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import UsageError
 from benchmark.models import Ensemble, Member
-from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory
+from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
 
 
 def stratified_parts(labels: Tensor, parts: int) -> Tensor:
@@ -54,22 +55,40 @@ class EAT(Defense):
     """Ensemble Adversarial Training (Ke 2025, arXiv 2501.01025): a reconstruction from what is public of it.
 
     Public: the training set is split at random in N parts, and each member trains on a combination of them
-    (diversity); a self-transferring mechanism uses the robustness of the whole ensemble in the update of
-    every single model; the loss is Proxy Anchor. Not public here: the constants, how parts are combined, and
-    how exactly examples transfer. So each is an option. Not to be confused with the ensemble adversarial
-    training of Tramer et al. 2018, which takes static examples from pre-trained models.
+    (diversity); a self-transferring mechanism uses statistics of the whole ensemble's robustness in the
+    update of every single model; the loss is Proxy Anchor.
+
+    Reconstructed: the combinations (`split`), the self-transfer as a choice of the models that the
+    adversarial images are made on (`transfer`), parts that are stratified so that every member sees every
+    class, and the concatenation of embeddings at test time. A step minimises the sum over members i of
+    L(f_i(x'), y) on the images of member i's parts.
+
+    Unknown here: the number of members, how parts are combined, which statistics of robustness are meant and
+    how they enter the update, whether members share proxies, every weight and constant, and the tables. The
+    defaults are choices of this project. Not to be confused with the ensemble adversarial training of Tramer
+    et al. 2018, which takes static examples from pre-trained models.
+
+    With split=none and transfer=self it is `ensemble_at`, the control.
 
     Attributes:
-        members: number N of members, each with its own proxies and initialisation.
+        members: number N of members, each with its own initialisation.
         split: "leave_one_out": member i trains on every part but the i-th; "disjoint": on the i-th alone;
             "none": on everything.
         transfer: on what the adversarial images that member i trains on are made. "ensemble": on the sum of
             all the members' losses; "peers": one N-th of the batch on each member; "self": on member i.
+        proxies: "own": each member has proxies, and so a space, of its own; "shared": one set for all, which
+            aligns their spaces. No difference under a loss without proxies.
     """
+
+    tunable: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {
+        "split": ("leave_one_out", "disjoint", "none"),
+        "transfer": ("ensemble", "peers", "self"),
+    }
 
     members: int = Field(default=3, ge=1, le=10)
     split: Literal["leave_one_out", "disjoint", "none"] = "leave_one_out"
     transfer: Literal["ensemble", "peers", "self"] = "ensemble"
+    proxies: Literal["own", "shared"] = "own"
 
     @model_validator(mode="after")
     def _some_data_for_each(self) -> Any:
@@ -81,9 +100,11 @@ class EAT(Defense):
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> SplitEnsemble:
         """An ensemble, and the split of the training set."""
-        return SplitEnsemble(
-            [make_member() for _ in range(self.members)], stratified_parts(labels, self.members)
-        )
+        members = [make_member() for _ in range(self.members)]
+        if self.proxies == "shared":
+            for member in members[1:]:
+                member.criterion = members[0].criterion
+        return SplitEnsemble(members, stratified_parts(labels, self.members))
 
     def trains_on(self, member: int, part: Tensor) -> Tensor:
         """Which images, by their parts, a member trains on; a mask of the shape of `part`."""

@@ -2,37 +2,98 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, cast
 
 import torch
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
 from benchmark.models import Member
-from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser
+from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
+from defenses.mixing import MixedWithStored, hidden_layers, mixed_at
 
 
 @DEFENSES.register("mixup")
 class Mixup(Defense):
-    """Mixup (Zhang et al. 2018, arXiv 1710.09412, eq. 1).
+    """Mixup (Zhang et al. 2018, arXiv 1710.09412, eq. 1), and three methods that build on it.
 
     Images are mixed in pairs, x = lambda x_a + (1 - lambda) x_b, and the loss is lambda L(f(x), y_a) +
     (1 - lambda) L(f(x), y_b). Adapted: one lambda for the whole batch, because a loss like Proxy Anchor is
     one of the batch and cannot be weighted image by image.
 
+    - where=hidden is manifold mixup (Verma et al. 2019, arXiv 1806.05236, section 2): at each step one layer
+      is drawn, the input among them, and its activations are mixed in place of the images. The original
+      draws from a few of the first layers of each network; here from every layer that has a width and a
+      height (or tokens), because the backbone may be any.
+    - adversarial=true is interpolated adversarial training (Lamb et al. 2019, arXiv 1906.06784, section 3):
+      the mean of the mixed loss on the clean batch and of that on adversarial images, which are made on the
+      ordinary loss, unmixed. Each half has draws of its own; whether the original's have is not known here.
+    - mixes > 0 is mixup inference (Pang et al. 2020, arXiv 1909.11515, section 3): at test time each image is
+      mixed with `mixes` training images, kept from the first batches, and the embeddings are averaged. The
+      original averages predictions over samples of the predicted class (MI-PL) or of the others (MI-OL),
+      the latter being how adversarial images fare best. Test classes are new here, so every stored image is
+      of another class: it is MI-OL. Its authors used it on models trained by mixup or interpolated
+      adversarial training, with shares of about one half and 30 mixes, as far as is known here; a pass
+      costs as many as there are mixes. A randomised model: attacks average gradients over its passes.
+
     Attributes:
         alpha: lambda is drawn from Beta(alpha, alpha).
+        where: what is mixed in training, "input" or "hidden".
+        adversarial: whether to train on mixed clean and mixed adversarial images, or on mixed clean ones.
+        mixes: mixes that are averaged at test time; 0 embeds the image itself.
+        share: weight of the image in a mix at test time.
+        stored: number of training images to mix with at test time.
     """
 
+    tunable: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {"alpha": Range(0.1, 2, log=True)}
+
     alpha: PositiveFloat = 1.0
+    where: Literal["input", "hidden"] = "input"
+    adversarial: bool = False
+    mixes: int = Field(default=0, ge=0, le=100)
+    share: float = Field(default=0.5, gt=0, le=1)
+    stored: int = Field(default=128, ge=1)
+
+    def build(self, make_member: MemberFactory, labels: Tensor) -> Embedder:
+        """A plain member, or one behind the mixing with stored images."""
+        member = make_member()
+        return MixedWithStored(member, self.mixes, self.share, self.stored) if self.mixes else member
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
-        """The loss on the mixed batch."""
+        """The loss on the mixed batch, or its mean over the mixed clean and the mixed adversarial batch."""
+        if isinstance(model, MixedWithStored):
+            model.store(batch.images)
+            model = model.member
         member = cast("Member", model)
+        if not self.adversarial:
+            return self.mixed_loss(member, batch.images, batch.labels)
+        adversarial = attack(lambda images: member.loss(member(images), batch.labels), batch.images, member)
+        clean = self.mixed_loss(member, batch.images, batch.labels)
+        return (clean + self.mixed_loss(member, adversarial, batch.labels)) / 2
+
+    def mixed_loss(self, member: Member, images: Tensor, labels: Tensor) -> Tensor:
+        """Lambda L(., y_a) + (1 - lambda) L(., y_b) on one random mix of a batch, a scalar.
+
+        Args:
+            member: is trained.
+            images: shape (n, C, H, W) in [0, 1].
+            labels: shape (n,).
+        """
         share = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
-        partner = torch.randperm(len(batch.labels)).to(batch.labels.device)
-        embeddings = member(share * batch.images + (1 - share) * batch.images[partner])
-        first = member.loss(embeddings, batch.labels)
-        second = member.loss(embeddings, batch.labels[partner])
+        partner = torch.randperm(len(labels)).to(labels.device)
+
+        def mix(rows: Tensor) -> Tensor:
+            return share * rows + (1 - share) * rows[partner]
+
+        layers = hidden_layers(member, images[:1]) if self.where == "hidden" else []
+        drawn = int(torch.randint(len(layers) + 1, ())) if layers else 0
+        if drawn:
+            with mixed_at(layers[drawn - 1], mix):
+                embeddings = member(images)
+        else:
+            embeddings = member(mix(images))
+        first = member.loss(embeddings, labels)
+        second = member.loss(embeddings, labels[partner])
         return share * first + (1 - share) * second

@@ -1,89 +1,97 @@
-"""Random resizing and padding at test time."""
+"""Transforms of the images at test time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, cast
 
-import torch
-import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
+from benchmark.core.parameters import Parameters
 from benchmark.models import Member
-from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory
+from defenses import transforms  # the package: a model's identity then holds the source of every transform
+from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
 
 
-def resize_and_pad(images: Tensor, scales: Tensor, places: Tensor) -> Tensor:
-    """Shrinks each image and puts it somewhere on a black canvas of the old size.
-
-    Args:
-        images: shape (n, C, H, W).
-        scales: new size over old size, in (0, 1], shape (n,).
-        places: where the shrunk image goes, 0 at the left or top edge and 1 at the right or bottom one,
-            shape (n, 2) as (x, y).
-
-    Returns:
-        Images of the same shape, differentiable in `images`.
-    """
-    free = (1 - scales).unsqueeze(1)
-    centre = (2 * places - 1) * free  # of the shrunk image, in coordinates from -1 to 1
-    matrix = torch.zeros(len(images), 2, 3, device=images.device, dtype=images.dtype)
-    matrix[:, 0, 0] = matrix[:, 1, 1] = 1 / scales
-    matrix[:, :, 2] = -centre / scales.unsqueeze(1)
-    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
-
-
-class RandomlyTransformed(Embedder):
-    """Embeds a new random transform of each image at every pass.
+class Transformed(Embedder):
+    """Embeds a transform of each image, with new draws at every pass if the transform makes any.
 
     Args:
         member: embeds the transformed images.
-        smallest: the smallest scale that is drawn.
+        transform: what is done to them.
+        straight_through: whether a transform without a gradient of its own passes on the identity's (BPDA).
     """
 
-    randomised = True
-
-    def __init__(self, member: Member, smallest: float) -> None:
+    def __init__(
+        self, member: Member, transform: transforms.Transform, straight_through: bool = False
+    ) -> None:
         super().__init__()
         self.member = member
-        self.smallest = smallest
+        self.transform = transform
+        self.randomised = transform.randomised
+        self._straight_through = straight_through
 
     @property
     def members(self) -> Sequence[Embedder]:
         """The one member behind the transform."""
         return [self.member]
 
+    def differentiable(self) -> Embedder:
+        """Itself, or the same with the identity's gradient where the transform has none."""
+        if self.transform.differentiable or self._straight_through:
+            return self
+        return Transformed(self.member, self.transform, straight_through=True)
+
     def forward(self, images: Tensor) -> Tensor:
         """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
-        scales = 1 - (1 - self.smallest) * torch.rand(len(images)).to(images.device)
-        places = torch.rand(len(images), 2).to(images.device)
-        embeddings: Tensor = self.member(resize_and_pad(images, scales, places))
+        transform = self.transform.straight_through if self._straight_through else self.transform.apply
+        embeddings: Tensor = self.member(transform(images))
         return embeddings
 
 
 @DEFENSES.register("random_transforms")
 class RandomTransforms(Defense):
-    """Random resizing and padding at test time (Xie et al. 2018, arXiv 1711.01991); trained as vanilla.
+    """Transforms of the images before they are embedded: random resizing and padding, or another.
 
-    The original enlarges images of 299 pixels to between 299 and 330 and pads them to 331. Here the canvas
-    keeps the data set's size, since not every backbone takes another, and the image shrinks in that ratio.
-    Each image of a batch gets a transform of its own. A randomised model: attacks average gradients over
-    its passes, which is the attack that broke the original (EOT; Athalye et al. 2018, arXiv 1802.00420).
+    The default is that of Xie et al. 2018 (arXiv 1711.01991). Each transform's own file says where it comes
+    from and how it was adapted. Random ones make new draws at every pass, for each image of a batch; attacks
+    then average gradients over passes (EOT), and take the identity's gradient through what has none (BPDA).
+    That attack broke the originals of Xie et al. and Guo et al. (Athalye et al. 2018, arXiv 1802.00420):
+    unless a row shows otherwise, a transform alone is no defense.
 
     Attributes:
-        smallest: the smallest scale; the original's is 299 / 331.
+        transform: spec of what is done to the images: `jpeg`, `resize_pad[smallest=0.8]`, ...
+        train: images that the member is trained on: "clean", as vanilla, which is the setting of Xie et al.,
+            or "transformed", with draws of their own, as Guo et al. 2018 and Raff et al. 2019 have it.
     """
 
-    smallest: float = Field(default=0.9, gt=0, le=1)
+    tunable: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {
+        "transform": (
+            "resize_pad",
+            "resize_pad[smallest=0.7]",
+            "jpeg",
+            "bit_depth",
+            "total_variation",
+            "barrage",
+        ),
+        "train": ("clean", "transformed"),
+    }
 
-    def build(self, make_member: MemberFactory, labels: Tensor) -> RandomlyTransformed:
+    transform: transforms.TransformSpec = "resize_pad"
+    train: Literal["clean", "transformed"] = "clean"
+
+    def parts(self) -> list[Parameters]:
+        """The defense and its transform."""
+        return [self, *transforms.TRANSFORMS.build(self.transform).parts()]
+
+    def build(self, make_member: MemberFactory, labels: Tensor) -> Transformed:
         """One member behind the transform."""
-        return RandomlyTransformed(make_member(), self.smallest)
+        return Transformed(make_member(), transforms.TRANSFORMS.build(self.transform))
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
-        """The loss on the clean batch, without the transform."""
-        member = cast("RandomlyTransformed", model).member
-        return member.loss(member(batch.images), batch.labels)
+        """The loss on the batch, clean or transformed."""
+        transformed = cast("Transformed", model)
+        member = transformed.member
+        embeddings = (transformed if self.train == "transformed" else member)(batch.images)
+        return member.loss(embeddings, batch.labels)

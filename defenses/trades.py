@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, cast
 
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat
@@ -10,42 +11,60 @@ from torch import Tensor
 
 from benchmark.core.embedder import Embedder
 from benchmark.models import Member, frozen
-from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser
+from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, Range
 
 
 @DEFENSES.register("trades")
 class TRADES(Defense):
     """TRADES (Zhang et al. 2019, arXiv 1901.08573, eq. 5 and algorithm 1).
 
-    Minimises L(f(x), y) + beta * KL(p(x) || p(x')), where x' maximises that KL from a start of
-    x + 0.001 N(0, I), and gradients flow through both terms. A metric-learning model has no classifier, so
-    p is the softmax over the cosine similarities to the training classes' proxies, divided by a temperature.
+    Minimises L(f(x), y) + beta * D(x, x'), where x' maximises D from a start of x + 0.001 N(0, I), because
+    the gradient of D is zero at x itself. In the inner problem the clean side is fixed; in the outer one
+    gradients flow through both sides. The original's D is KL(p(x) || p(x')). A metric-learning model has no
+    classifier, so p is the softmax over the cosine similarities to the training classes' proxies, divided by
+    a temperature; or D is the distance of the embeddings, which needs no proxies and is no part of the paper.
+    A beta that suits one distance says nothing of the other: cosine distances lie in [0, 2].
 
     Attributes:
         beta: weight of the robustness term; 6 in the original, whose loss was cross-entropy.
-        temperature: divides the cosines before the softmax. Proxy Anchor's own factor of 32 saturates it.
+        temperature: divides the cosines before the softmax; unused with distance=embedding. Proxy Anchor's
+            own factor of 32 saturates the softmax.
+        distance: D. "kl": the divergence of the distributions over classes; "embedding":
+            1 - cos(f(x), f(x')). Either is averaged over the batch.
     """
 
-    needs_proxies = True
+    tunable: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {
+        "beta": Range(1, 24, log=True),
+        "temperature": Range(0.05, 0.5, log=True),
+    }
 
     beta: NonNegativeFloat = 12.0
     temperature: PositiveFloat = 0.15
+    distance: Literal["kl", "embedding"] = "kl"
+
+    @property
+    def needs_proxies(self) -> bool:  # type: ignore[override]
+        """Whether the distance is one of distributions over the training classes."""
+        return self.distance == "kl"
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
-        """The clean loss plus beta times the divergence between clean and adversarial predictions."""
+        """The clean loss plus beta times the distance between clean and adversarial images."""
         member = cast("Member", model)
 
-        def log_probabilities(embeddings: Tensor) -> Tensor:
+        def described(embeddings: Tensor) -> Tensor:
+            if self.distance == "embedding":
+                return embeddings
             return F.log_softmax(member.class_cosines(embeddings) / self.temperature, dim=1)
 
-        def divergence(clean: Tensor, images: Tensor) -> Tensor:
-            return F.kl_div(log_probabilities(member(images)), clean, log_target=True, reduction="batchmean")
+        def distance(clean: Tensor, images: Tensor) -> Tensor:
+            other = described(member(images))
+            if self.distance == "embedding":  # of unit vectors
+                return (1 - (clean * other).sum(1)).mean()
+            return F.kl_div(other, clean, log_target=True, reduction="batchmean")
 
         with frozen(member):  # as the attack sees the model
-            target = log_probabilities(member(batch.images)).detach()
-        adversarial = attack(
-            lambda images: divergence(target, images), batch.images, member, start="gaussian"
-        )
+            target = described(member(batch.images)).detach()
+        adversarial = attack(lambda images: distance(target, images), batch.images, member, start="gaussian")
         embeddings = member(batch.images)
-        robust = divergence(log_probabilities(embeddings), adversarial)
+        robust = distance(described(embeddings), adversarial)
         return member.loss(embeddings, batch.labels) + self.beta * robust

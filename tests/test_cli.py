@@ -24,6 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
         (["--seeds"], "--seeds"),
         (["--report-only"], "There is no run"),
         (["--norm", "l3"], "'linf' or 'l2'"),
+        (["--compute", "equal-time"], "'equal-epochs' or 'equal-passes'"),
+        (["--budget", "0"], "budget"),
+        (["--tune", "0"], "number of trials"),
+        (["--check-plugin", "/not/there.py"], "no plugin file"),
         (["--device", "cuda"], "CUDA"),
     ],
 )
@@ -83,3 +87,87 @@ def test_dry_run_tells_grid_cache_and_cost(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "cells, 0 cached" in told
     assert "passes" in told
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """What a plugin registers is forgotten after the test."""
+    from defenses import DEFENSES
+
+    monkeypatch.setattr(DEFENSES, "_entries", dict(DEFENSES._entries))
+
+
+def test_a_new_defense_keeps_the_contract_as_it_is_written(tmp_path, monkeypatch, capsys, registry):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--new-defense", "brand_new"]) == 0
+    assert "--check-plugin brand_new.py" in capsys.readouterr().out
+    assert main(["--check-plugin", "brand_new.py"]) == 0
+    told = capsys.readouterr().out
+    assert "ok    loss_falls" in told
+    assert "0 failed" in told
+    text = Path("brand_new.py").read_text()
+    assert max(map(len, text.splitlines())) <= 110
+    assert main(["--new-defense", "brand_new"]) == 2  # the file is there
+    assert Path("brand_new.py").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("my-defense", "cannot be"),
+        ("class", "cannot be"),
+        ("vanilla", "taken"),
+        ("all", "taken"),
+        ("json", "hide"),
+    ],
+)
+def test_a_name_that_cannot_be_gets_one_line(tmp_path, monkeypatch, capsys, name, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--new-defense", name]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_plugin_tells_each_failure_in_a_line(tmp_path, monkeypatch, capsys, registry):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--new-defense", "turned"]) == 0
+    path = Path("turned.py")
+    path.write_text(
+        path.read_text().replace("return clean +", "batch.images.mul_(0.5)\n        return -clean -")
+    )
+    capsys.readouterr()
+    assert main(["--check-plugin", "turned.py"]) == 1
+    streams = capsys.readouterr()
+    failures = [line.split(":")[0].split()[-1] for line in streams.out.splitlines() if "FAIL" in line]
+    assert failures == ["loss_falls", "leaves_batch"]
+    assert streams.err == ""
+    path.write_text("def f(:")
+    sys.modules.pop("plugin_turned")
+    assert main(["--check-plugin", "turned.py"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_tuning_is_handed_the_configuration_and_the_trials(tmp_path, monkeypatch, capsys):
+    import benchmark.runner.tuning
+
+    asked = []
+    monkeypatch.setattr(
+        benchmark.runner.tuning, "tune", lambda *arguments: asked.append(arguments) or tmp_path / "tuned.yaml"
+    )
+    options = [
+        "--defenses",
+        "pgd_at",
+        "--compute",
+        "equal-passes",
+        "--budget",
+        "9",
+        "--output",
+        str(tmp_path),
+    ]
+    assert main([*options, "--tune", "7"]) == 0
+    ((config, place, trials, shown),) = asked
+    assert (config.compute, config.budget, trials, shown) == (["equal-passes"], 9.0, 7, True)
+    assert place.output == tmp_path
+    assert "tuned.yaml" in capsys.readouterr().out

@@ -9,7 +9,6 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from attacks.problem import Problem
-from benchmark.core.errors import UsageError
 from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
 
@@ -40,12 +39,5 @@ class Objective(Parameters):
 OBJECTIVES: Registry[Objective] = Registry("objective", Objective)
 
 
-def _canonical(text: str) -> str:
-    try:
-        return OBJECTIVES.build(text).spec
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-
-
-ObjectiveSpec = Annotated[str, AfterValidator(_canonical)]
+ObjectiveSpec = Annotated[str, AfterValidator(OBJECTIVES.canonical)]
 """The spec string of an objective, as a parameter of an attack: `pool` or `pool[neighbours=5]`."""

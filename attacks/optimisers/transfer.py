@@ -13,18 +13,10 @@ from attacks.objectives.base import OBJECTIVES
 from attacks.optimisers.ascent import evaluate, score_together
 from attacks.optimisers.pgd import GradientAttack
 from attacks.problem import Problem
-from benchmark.core.errors import AttackError, UsageError
+from benchmark.core.errors import AttackError
 from benchmark.core.parameters import Parameters
 
-
-def _canonical(text: str) -> str:
-    try:
-        return ATTACKS.build(text).spec
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-
-
-AttackSpec = Annotated[str, AfterValidator(_canonical)]
+AttackSpec = Annotated[str, AfterValidator(ATTACKS.canonical)]
 """The spec string of an attack, as a parameter of another."""
 
 

@@ -9,19 +9,13 @@ from torch import Tensor
 
 from attacks.objectives.base import Score
 from attacks.problem import Problem
-from attacks.ranking.base import MEASURES, Measure, distance, twice
-from attacks.ranking.targets import draw, one_percent
+from attacks.ranking.base import MEASURES, distance, twice
+from attacks.ranking.moved import Moved
 from benchmark.metrics.ranking import places, similarity
 
 
-class CandidateAttack(Measure):
-    """An image as a candidate in the ranking of w = 1 clean query.
-
-    Attributes:
-        raises: whether it is to be raised or lowered.
-    """
-
-    raises: ClassVar[bool]
+class CandidateAttack(Moved):
+    """An image as a candidate in the ranking of w = 1 clean query."""
 
     def bind(self, problem: Problem) -> Score:
         """Minus the mean violation of "nearer (or further) than each other image" (arXiv 2002.11293)."""
@@ -55,17 +49,9 @@ class CAPlus(CandidateAttack):
 
     raises: ClassVar[bool] = True
 
-    def targets(self, clean: Tensor, labels: Tensor, ids: Tensor) -> Tensor:
-        """A query for each image, any other."""
-        return draw(clean, ids, self.name, self.seed)
-
 
 @MEASURES.register("ca_minus")
 class CAMinus(CandidateAttack):
     """CA- (w = 1): lower the image in the ranking of a query drawn from its nearest one per cent."""
 
     raises: ClassVar[bool] = False
-
-    def targets(self, clean: Tensor, labels: Tensor, ids: Tensor) -> Tensor:
-        """A query for each image, near to it."""
-        return draw(clean, ids, self.name, self.seed, nearest=one_percent(len(clean)))

@@ -9,19 +9,14 @@ from torch import Tensor
 
 from attacks.objectives.base import Score
 from attacks.problem import Problem
-from attacks.ranking.base import MEASURES, Measure, distance, twice
-from attacks.ranking.targets import draw, one_percent
+from attacks.ranking.base import MEASURES, distance, twice
+from attacks.ranking.moved import Moved
+from attacks.ranking.targets import draw
 from benchmark.metrics.ranking import Places, places, similarity
 
 
-class QueryAttack(Measure):
-    """An image as a query, about m = 1 clean candidate; without the term that preserves semantics.
-
-    Attributes:
-        raises: whether the candidate is to be raised or lowered.
-    """
-
-    raises: ClassVar[bool]
+class QueryAttack(Moved):
+    """An image as a query, about m = 1 clean candidate; without the term that preserves semantics."""
 
     def bind(self, problem: Problem) -> Score:
         """Minus the mean violation of "nearer (or further) than each other image" (arXiv 2002.11293)."""
@@ -57,20 +52,12 @@ class QAPlus(QueryAttack):
 
     raises: ClassVar[bool] = True
 
-    def targets(self, clean: Tensor, labels: Tensor, ids: Tensor) -> Tensor:
-        """A candidate for each query, any other image."""
-        return draw(clean, ids, self.name, self.seed)
-
 
 @MEASURES.register("qa_minus")
 class QAMinus(QueryAttack):
     """QA- (m = 1): lower a candidate drawn from the query's nearest one per cent."""
 
     raises: ClassVar[bool] = False
-
-    def targets(self, clean: Tensor, labels: Tensor, ids: Tensor) -> Tensor:
-        """A candidate for each query, near to it."""
-        return draw(clean, ids, self.name, self.seed, nearest=one_percent(len(clean)))
 
 
 @MEASURES.register("gtt")

@@ -12,15 +12,7 @@ from attacks.optimisers.ascent import evaluate, score_and_gradient
 from attacks.optimisers.rules import Ball
 from attacks.problem import Problem
 from attacks.ranking.base import MEASURES, Measure
-from benchmark.core.errors import UsageError
 from benchmark.core.parameters import Number, Parameters
-
-
-def _canonical(text: str) -> str:
-    try:
-        return MEASURES.build(text).spec
-    except UsageError as error:
-        raise ValueError(str(error)) from None
 
 
 @ATTACKS.register("robrank")
@@ -39,7 +31,7 @@ class Robrank(Attack):
     scenarios: ClassVar[tuple[str, ...]] = ("ranking",)
     always_written: ClassVar[tuple[str, ...]] = ("measure",)
 
-    measure: Annotated[str, AfterValidator(_canonical)] = "ca_plus"
+    measure: Annotated[str, AfterValidator(MEASURES.canonical)] = "ca_plus"
     steps: PositiveInt = 32
     step: Annotated[Number, Field(gt=0)] = 3 / 8
 

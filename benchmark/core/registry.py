@@ -88,6 +88,21 @@ class Registry(Generic[P]):
         entry: P = self.get(spec.name).from_spec(spec)
         return entry
 
+    def forget(self, name: str) -> None:
+        """Takes a name out again, as when the rest of its module turns out to be broken."""
+        self._entries.pop(name, None)
+
+    def canonical(self, text: str) -> str:
+        """The canonical spec of an entry; for validators of parameters that name one.
+
+        Raises:
+            ValueError: where `build` raises UsageError, as pydantic wants it.
+        """
+        try:
+            return self.build(text).spec
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
     def names(self) -> list[str]:
         """Every registered name, in the order of registration."""
         return list(self._entries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -9,8 +10,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from benchmark.core.errors import UsageError
 from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
+from benchmark.core.seeding import derive_seed
+
+_VALIDATION_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,29 @@ class ImageSet:
         labels = torch.searchsorted(classes, self.labels[kept])
         return ImageSet(self.images[kept], labels, self.ids[kept])
 
+    def hold_out(self, share: float) -> tuple[ImageSet, ImageSet]:
+        """Divides the images by classes: a share of the classes, at least two, is held out.
+
+        Which ones is random, but always the same: a seed of training never changes the data.
+
+        Args:
+            share: share of the classes, in (0, 1).
+
+        Returns:
+            The images of the other classes, and those of the classes held out.
+
+        Raises:
+            UsageError: when fewer than two classes would be left.
+        """
+        count = max(2, round(self.num_classes * share))
+        if self.num_classes - count < 2:
+            raise UsageError(
+                f"{self.num_classes} training classes are too few to hold out {count} for validation."
+            )
+        order = list(range(self.num_classes))
+        random.Random(derive_seed("hold out")).shuffle(order)
+        return self.of_classes(torch.tensor(order[count:])), self.of_classes(torch.tensor(order[:count]))
+
 
 @dataclass(frozen=True)
 class Split:
@@ -65,8 +93,8 @@ class Split:
 class Dataset(Parameters):
     """A data set of the benchmark; subclasses implement `read`.
 
-    With `validation=true` the test classes are not touched: a quarter of the training classes, those last in
-    a fixed order, take their place. Hyper-parameters are chosen there.
+    With `validation=true` the test classes are not touched: a quarter of the training classes, always the
+    same ones, take their place. For trials of attacks and protocols.
 
     Attributes:
         headline_eps: for each norm ("linf", "l2") the budget that the leaderboard is ranked at.
@@ -93,16 +121,17 @@ class Dataset(Parameters):
         split = self.read(cache)
         if not self.validation:
             return split
-        classes = split.train.num_classes
-        held_out = max(2, classes // 4)
-        return Split(
-            train=split.train.of_classes(torch.arange(classes - held_out)),
-            test=split.train.of_classes(torch.arange(classes - held_out, classes)),
-        )
+        return Split(*split.train.hold_out(_VALIDATION_SHARE))
 
     def missing(self) -> str | None:
         """Why the data set cannot be used on this machine, or None when it can."""
         return None
 
 
-DATASETS: Registry[Dataset] = Registry("data set", Dataset)
+def _from_folder(name: str) -> type[Dataset] | None:
+    from benchmark.data.folder import image_folder
+
+    return image_folder(name)
+
+
+DATASETS: Registry[Dataset] = Registry("data set", Dataset, fallback=_from_folder)

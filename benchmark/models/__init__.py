@@ -3,6 +3,7 @@
 from benchmark.models.backbone import BACKBONES, Backbone, BackboneEmbedder
 from benchmark.models.cost import PassCounter, count_flops
 from benchmark.models.ensemble import Ensemble
+from benchmark.models.folding import fold_batch_norm
 from benchmark.models.member import Member
 from benchmark.models.modes import frozen
 from benchmark.models.smallconv import SmallConv
@@ -16,5 +17,6 @@ __all__ = [
     "PassCounter",
     "SmallConv",
     "count_flops",
+    "fold_batch_norm",
     "frozen",
 ]

@@ -24,7 +24,7 @@ class BackboneEmbedder(Embedder):
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
-        return F.normalize(self.network(images))
+        return F.normalize(self.network(images).float())  # in full precision whatever the network's
 
 
 class Backbone(Parameters):

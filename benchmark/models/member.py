@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
@@ -29,7 +30,9 @@ class Member(Embedder):
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The training loss, a scalar, of embeddings, shape (n, d), with labels, shape (n,)."""
-        loss: Tensor = self.criterion(embeddings, labels)
+        # Similarities times a scale of 32 do not bear half precision.
+        with torch.autocast(embeddings.device.type, enabled=False):
+            loss: Tensor = self.criterion(embeddings.float(), labels)
         return loss
 
     def class_cosines(self, embeddings: Tensor) -> Tensor:
@@ -38,4 +41,5 @@ class Member(Embedder):
         Raises:
             UsageError: when the loss has no proxies.
         """
-        return self.criterion.class_cosines(embeddings)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return self.criterion.class_cosines(embeddings.float())

@@ -69,6 +69,7 @@ def main_board(table: Table) -> list[str]:
     columns.append(
         ("train cost \u00d7", "---:", [times(row.training("relative_cost")) for row in table.rows])
     )
+    columns.append(("epochs", "---:", [_epochs(row) for row in table.rows]))
     columns.append(("embed cost \u00d7", "---:", [times(row.training("embed_cost")) for row in table.rows]))
     columns.append(("checks", "---", [_checks(row) for row in table.rows]))
     columns.append(("failed cells", "---:", [_failed(row) for row in table.rows]))
@@ -144,6 +145,15 @@ def check_notes(table: Table) -> list[str]:
 def marked(row: Row) -> str:
     """A defense's name, with a dagger when it fails a check."""
     return f"{code(row.defense)} {MARK}" if row.failing else code(row.defense)
+
+
+def _epochs(row: Row) -> str:
+    """Epochs trained, and in brackets the one that was kept where that is another; means over the seeds."""
+    trained, kept = (row.training(name) for name in ("epochs", "best_epoch"))
+    if isnan(trained):
+        return NONE
+    shown = [f"{value:.0f}" if value == round(value) else f"{value:.1f}" for value in (trained, kept)]
+    return shown[0] if kept in (0, trained) else f"{shown[0]} ({shown[1]})"
 
 
 def _deciding(verdict: RowVerdict) -> str:

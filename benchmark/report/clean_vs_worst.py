@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from benchmark.report.outcomes import CLUSTERING, RETRIEVAL
 from benchmark.report.style import METRICS, Look, budget, headline, new_figure, percent_axis, wrapped
-from benchmark.report.tables import Row, Table
+from benchmark.report.tables import Row, Table, mode_words
 
 PANELS = ((CLUSTERING, "ami", "Clustering of the pool: AMI"), (RETRIEVAL, "r1", "Retrieval: R@1"))
 CLOSE = 0.09
@@ -76,6 +76,8 @@ def summary(table: Table) -> str:
     """What a table shows, in one sentence without its full stop."""
     metric = next((metric for _, metric, _ in PANELS if _shown(table, metric)), "r1")
     name, reach = METRICS[metric], budget(table.key.norm, table.key.eps)
+    if not table.lead:
+        reach += f", {mode_words(table.key.compute)}"  # or it would contradict the lead table's headline
     known = [row for row in table.rows if not row.reference and not isnan(row.mean(f"worst_{metric}"))]
     # What a row that fails a check keeps is nothing to say in a headline.
     known = [row for row in known if not row.failing] or known
@@ -97,7 +99,7 @@ def _percent(row: Row, metric: str) -> str:
 
 def _note(table: Table) -> str:
     key = table.key
-    parts = [f"{key.dataset}, {key.backbone}, {key.loss}."]
+    parts = [f"{key.trained}."]
     if table.has(CLUSTERING):
         parts.append("AMI's worst case: the lowest of all attacks at this or a smaller budget.")
     if table.has(RETRIEVAL):

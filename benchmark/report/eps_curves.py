@@ -76,11 +76,8 @@ def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dic
     key = table.key
     for outcome in run.outcomes:
         value = outcome.metric(metric)
-        same = (outcome.key.dataset, outcome.key.backbone, outcome.key.loss) == (
-            key.dataset,
-            key.backbone,
-            key.loss,
-        )
+        trained = outcome.key.dataset, outcome.key.backbone, outcome.key.loss, outcome.compute
+        same = trained == (key.dataset, key.backbone, key.loss, key.compute)
         if not same or outcome.key.scenario != scenario or isnan(value):
             continue
         if outcome.ref.role == "clean":
@@ -158,6 +155,6 @@ def _note(table: Table, panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
     )
     bars = " Bars: standard deviation over training seeds." if spread else ""
     return (
-        f"{key.dataset}, {key.backbone}, {key.loss}. Each panel is one attack alone; eps 0 is clean; the "
+        f"{key.trained}. Each panel is one attack alone; eps 0 is clean; the "
         f"grey line marks the leaderboard's budget.{bars}"
     )

@@ -17,44 +17,60 @@ from benchmark.report.heatmap import heatmap
 from benchmark.report.outcomes import Run
 from benchmark.report.style import format_eps, looks, save, slug
 from benchmark.report.tables import Table
+from benchmark.report.training_curves import training_curves
 from benchmark.report.tsne import tsne
 
 FOLDER = "figures"
-OWN_NAME = re.compile(r"(clean_vs_worst|heatmap|eps|tsne)_[a-z0-9._-]+\.png")
+UNNAMED_MODE = "equal-epochs"
+"""The compute mode that file names do not say."""
+OWN_NAME = re.compile(r"(clean_vs_worst|heatmap|eps|tsne|training)_[a-z0-9._-]+\.png")
 SETTINGS: Any = {"font.family": "DejaVu Sans", "font.size": 9.5, "axes.edgecolor": "#888888"}
 
 
 @dataclass
 class TableFigures:
-    """The figures of one table, as paths; None or absent where there was nothing to draw."""
+    """The figures of one table, as paths; None or absent where there was nothing to draw.
+
+    Attributes:
+        training: with the first of the tables that show the same models.
+    """
 
     clean_vs_worst: Path | None = None
     heatmap: Path | None = None
     eps: Path | None = None
+    training: Path | None = None
     tsne: dict[str, Path] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Path]:
-        yield from (path for path in (self.clean_vs_worst, self.heatmap, self.eps) if path)
+        yield from filter(None, (self.clean_vs_worst, self.heatmap, self.eps, self.training))
         yield from self.tsne.values()
 
 
 def draw_figures(run: Run, tables: list[Table], output: Path) -> list[TableFigures]:
-    """Draws the figures of each table into `figures/`, and removes those of an earlier report."""
+    """Draws the figures of each table into `figures/`, and removes those of an earlier report.
+
+    Of tables that are not the lead ones, only what is clean and worst, and the trainings.
+    """
     folder = output / FOLDER
     dealt = looks((o.key.defense for o in run.outcomes), run.manifest.references)
     with rc_context(SETTINGS):
-        drawn = []
+        drawn, trainings = [], set()
         for table in tables:
             key = table.key
-            name = slug(key.dataset, key.backbone, key.loss, key.norm, format_eps(key.eps))
-            drawn.append(
-                TableFigures(
-                    clean_vs_worst=_save(clean_vs_worst(table, dealt), folder / f"clean_vs_worst_{name}.png"),
-                    heatmap=_save(heatmap(table), folder / f"heatmap_{name}.png"),
-                    eps=_save(eps_curves(run, table, dealt), folder / f"eps_{name}.png"),
-                    tsne=_draw_tsne(run, table, folder, name),
-                )
+            mode = () if key.compute == UNNAMED_MODE else (key.compute,)
+            trained = slug(key.dataset, key.backbone, key.loss, *mode)
+            name = slug(key.dataset, key.backbone, key.loss, key.norm, format_eps(key.eps), *mode)
+            figures = TableFigures(
+                clean_vs_worst=_save(clean_vs_worst(table, dealt), folder / f"clean_vs_worst_{name}.png")
             )
+            if trained not in trainings:
+                figures.training = _save(training_curves(table, dealt), folder / f"training_{trained}.png")
+                trainings.add(trained)
+            if table.lead:
+                figures.heatmap = _save(heatmap(table), folder / f"heatmap_{name}.png")
+                figures.eps = _save(eps_curves(run, table, dealt), folder / f"eps_{name}.png")
+                figures.tsne = _draw_tsne(run, table, folder, name)
+            drawn.append(figures)
     _clear(folder, {path for figures in drawn for path in figures})
     return drawn
 

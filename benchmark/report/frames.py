@@ -19,13 +19,14 @@ LEADERBOARD_COLUMNS = [
     "rank", "rank_low", "rank_high", "dataset", "backbone", "loss", "defense", "suite", "norm", "eps",
     "compute", "n_seeds", "clean_ami", "clean_ami_std", "clean_nmi", "clean_r1", "clean_r1_std",
     "worst_ami", "worst_ami_std", "worst_nmi", "worst_r1", "worst_r1_std", "worst_attack_clustering",
-    "worst_attack_retrieval", "train_seconds", "train_cost", "embed_cost", "checks",
+    "worst_attack_retrieval", "train_seconds", "train_cost", "epochs", "best_epoch", "embed_cost", "checks",
     *(f"check_{name}" for name in CHECKS), "failed_cells",
     "protocol", "commit",
 ]  # fmt: skip
 CELL_COLUMNS = [
-    "dataset", "backbone", "loss", "defense", "seed", "scenario", "attack", "norm", "eps", "metric",
-    "value", "status", "reason", "seconds", "forward_passes", "backward_passes", "protocol", "commit",
+    "dataset", "backbone", "loss", "defense", "seed", "scenario", "attack", "norm", "eps", "compute",
+    "metric", "value", "status", "reason", "seconds", "forward_passes", "backward_passes",
+    "protocol", "commit",
 ]  # fmt: skip
 DECIMALS = 6
 
@@ -82,13 +83,15 @@ def _leaderboard_row(table: Table, row: Row) -> dict[str, Any]:
         "suite": table.suite,
         "norm": table.key.norm,
         "eps": _rounded(table.key.eps),
-        "compute": table.compute,
+        "compute": table.key.compute,
         "n_seeds": row.n_seeds,
         **{name: value for name, value in figures.items() if name in LEADERBOARD_COLUMNS},
         "worst_attack_clustering": row.worst_attack(CLUSTERING, "ami"),
         "worst_attack_retrieval": row.worst_attack(RETRIEVAL, "r1"),
         "train_seconds": _rounded(row.training("seconds")),
         "train_cost": _rounded(row.training("relative_cost")),
+        "epochs": _rounded(row.training("epochs")),
+        "best_epoch": _rounded(row.training("best_epoch")),
         "embed_cost": _rounded(row.training("embed_cost")),
         "checks": summary(row.checks),
         **{f"check_{name}": verdict.status for name, verdict in row.checks.items()},
@@ -103,6 +106,7 @@ def _cell_rows(outcome: Outcome) -> list[dict[str, Any]]:
     shared = {
         **outcome.key.model_dump(),
         "eps": _rounded(outcome.key.eps),
+        "compute": outcome.compute,
         "metric": None,
         "value": None,
         "status": outcome.status,

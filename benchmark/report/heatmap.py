@@ -95,6 +95,6 @@ def _note(table: Table) -> str:
     key = table.key
     several = ", mean over training seeds" if any(row.n_seeds > 1 for row in table.rows) else ""
     return (
-        f"Percent{several}, at {budget(key.norm, key.eps)}; {key.dataset}, {key.backbone}, "
-        f"{key.loss}. Each column is one attack alone; the last is the leaderboard's worst case."
+        f"Percent{several}, at {budget(key.norm, key.eps)}; {key.trained}. "
+        f"Each column is one attack alone; the last is the leaderboard's worst case."
     )

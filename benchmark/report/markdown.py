@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome, Run
 from benchmark.report.ranking_board import ranking_lines
 from benchmark.report.reproduce import command
 from benchmark.report.style import METRICS, budget, format_eps
-from benchmark.report.tables import Row, Table
+from benchmark.report.tables import Row, Table, mode_words
 
 TEMPLATE = "leaderboard.md.jinja"
 SMALL_POOL = 10_000
@@ -74,6 +74,8 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "manifest": manifest,
         "describe": lambda spec: manifest.descriptions.get(spec, ""),
         "budget": budget,
+        "modes": [mode for mode in manifest.compute if mode in {outcome.compute for outcome in outcomes}],
+        "mode_words": mode_words,
         "sections": [_section(run, table, drawn) for table, drawn in zip(tables, figures, strict=True)],
         "scenarios": scenarios,
         "scored": "; ".join(words for name, words in SCORED.items() if name in bases),
@@ -96,13 +98,15 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "protocols": join(provenance.protocol for provenance in made_by),
         "hardware": ", ".join(sorted({provenance.hardware for provenance in made_by})),
         "date": manifest.provenance.created[:10],
-        "done": sum(outcome.done for outcome in outcomes),
-        "total": len(outcomes),
+        "done": _distinct(outcome for outcome in outcomes if outcome.done),
+        "total": _distinct(outcomes),
         "checking_attacks": sorted({o.key.attack for o in run.check_outcomes}),
         "checking_budgets": _budgets(run.check_outcomes),
-        "checking_done": sum(outcome.done for outcome in run.check_outcomes),
-        "checking_total": len(run.check_outcomes),
-        "problems": _problems(run.cells),
+        "checking_done": _distinct(outcome for outcome in run.check_outcomes if outcome.done),
+        "checking_total": _distinct(run.check_outcomes),
+        "problems": _problems(run.cells, len(manifest.compute) > 1),
+        "trainings": [drawn.training for drawn in figures if drawn.training],
+        "examples": _examples(run, tables),
         "ranking": ranking_lines(run),
         "checked": any(map(_was_checked, rows)),
         "unchecked": any(named(row.checks, "not run") for row in rows),
@@ -122,26 +126,42 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
     sound = [row for row in table.rows if not row.failing]
     left_out = len(sound) < len(table.rows) and not all(row.reference for row in sound)
     judged = [run.checks(model.id, table.key.norm, table.key.eps) for model in run.manifest.models]
+    lead = table.lead
     return {
         "table": table,
         "figures": figures,
         "summary": summary(table),
         "left_out": left_out,
         "failing": len(sound) < len(table.rows),
-        "checks": checks_board(table, meanings(judged)) if any(map(_was_checked, table.rows)) else [],
+        "checks": checks_board(table, meanings(judged))
+        if lead and any(map(_was_checked, table.rows))
+        else [],
         "check_notes": check_notes(table),
+        "checked": any(map(_was_checked, table.rows)),
         "board": main_board(table),
-        "alone": attacks_board(table) if shown else [],
-        "ablation": ablation_board(run, table),
-        "other_scenarios": scenarios_board(table),
+        "alone": attacks_board(table) if lead and shown else [],
+        "ablation": ablation_board(run, table) if lead else [],
+        "other_scenarios": scenarios_board(table) if lead else [],
         "measures": " / ".join(shown),
         "spread": any(
             not isnan(row.std(f"clean_{metric}")) for row in table.rows for metric in ("ami", "r1")
         ),
         "several": any(row.n_seeds > 1 for row in table.rows),
         "intervals": any(row.rank_low is not None for row in table.rows),
-        "command": command(run.manifest, table, _example(table)),
     }
+
+
+def _distinct(outcomes: Iterable[Outcome]) -> int:
+    """The number of cells, each counted once in however many compute modes it is shown."""
+    return len({outcome.ref.id for outcome in outcomes})
+
+
+def _examples(run: Run, tables: list[Table]) -> list[str]:
+    """How to make a row of the first table of each compute mode again."""
+    first: dict[str, Table] = {}
+    for table in tables:
+        first.setdefault(table.key.compute, table)
+    return [command(run.manifest, table, _example(table)) for table in first.values()]
 
 
 def _was_checked(row: Row) -> bool:
@@ -171,15 +191,16 @@ def _budgets(outcomes: list[Outcome]) -> list[str]:
     return [budget(norm, eps) for norm, eps in pairs]
 
 
-def _problems(outcomes: list[Outcome]) -> list[dict[str, str]]:
+def _problems(outcomes: list[Outcome], several_modes: bool) -> list[dict[str, str]]:
     """The cells without figures, those of one defense that share status and reason in one line."""
     groups: dict[tuple[str, str, str, str], list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         if not outcome.done:
             key = outcome.key
-            groups[
-                f"{key.dataset}, {key.backbone}, {key.loss}", key.defense, outcome.status, outcome.reason
-            ].append(outcome)
+            model = f"{key.dataset}, {key.backbone}, {key.loss}"
+            if several_modes:
+                model += f", {mode_words(outcome.compute)}"
+            groups[model, key.defense, outcome.status, outcome.reason].append(outcome)
     names = ("model", "defense", "status", "reason")
     return [
         dict(

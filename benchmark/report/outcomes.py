@@ -48,6 +48,11 @@ class Outcome:
         return self.ref.key
 
     @property
+    def compute(self) -> str:
+        """The compute mode of the tables that it is shown in."""
+        return self.ref.compute
+
+    @property
     def done(self) -> bool:
         """Whether the cell has figures."""
         return self.status == "done"
@@ -66,7 +71,8 @@ class Run:
     Attributes:
         manifest: the grid.
         models: the record of each training that has one, by id.
-        cells: every cell once, in an order that depends on the keys alone.
+        cells: every cell once for each compute mode that it is shown in, in an order that depends on the keys
+            and modes alone.
         outcomes: those of them that figures and worst cases may be made of.
         check_outcomes: those that are there for the checks alone.
         ranking_outcomes: those of the side board of robrank's measures.
@@ -82,12 +88,20 @@ class Run:
         self.models: dict[str, ModelRecord] = {key: record for key, record in records.items() if record}
         # An attack of the suite may also be drawn over eps, or be looked at by a check: it is one cell, and
         # the suite's.
-        refs = {ref.id: ref for ref in sorted(self.manifest.cells, key=lambda ref: _PRECEDENCE[ref.role])}
+        refs = {
+            (ref.compute, ref.id): ref
+            for ref in sorted(self.manifest.cells, key=lambda ref: _PRECEDENCE[ref.role])
+        }
         self.cells = sorted((self._outcome(ref) for ref in refs.values()), key=_order)
         self.ranking_outcomes = [outcome for outcome in self.cells if outcome.key.scenario == RANKING]
         rest = [outcome for outcome in self.cells if outcome.key.scenario != RANKING]
         self.outcomes = [outcome for outcome in rest if outcome.ref.role != "check"]
         self.check_outcomes = [outcome for outcome in self.cells if outcome.ref.role == "check"]
+
+    @property
+    def lead(self) -> str:
+        """The compute mode that was asked for first."""
+        return self.manifest.compute[0]
 
     def arrays(self, outcome: Outcome) -> dict[str, np.ndarray]:
         """The arrays of a cell, read anew at each call; empty when it is not done or has none."""
@@ -122,7 +136,7 @@ class Run:
         return ""
 
 
-def _order(outcome: Outcome) -> tuple[str, str, str, str, int, str, str, str, float]:
+def _order(outcome: Outcome) -> tuple[str, str, str, str, int, str, str, str, float, str]:
     key = outcome.key
     model = (key.dataset, key.backbone, key.loss, key.defense, key.seed)
-    return (*model, key.scenario, key.attack, key.norm, key.eps)
+    return (*model, key.scenario, key.attack, key.norm, key.eps, outcome.compute)

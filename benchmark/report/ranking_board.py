@@ -20,8 +20,10 @@ from benchmark.report.worst_case import mean
 
 CONSTANT = "constant embedding"
 PUBLISHED = "_published"
-GROUP_COLUMNS = ["dataset", "backbone", "loss", "norm", "eps", "attack"]
-RANKING_COLUMNS = [*GROUP_COLUMNS, "defense", "n_seeds", "clean_r1", *NORMALISED, "ers", "ers_published_ties"]
+GROUP_COLUMNS = ["dataset", "backbone", "loss", "norm", "eps", "attack", "compute"]
+RANKING_COLUMNS = [
+    *GROUP_COLUMNS, "defense", "n_seeds", "clean_r1", *NORMALISED, "ers", "ers_published_ties", "ers_seeds"
+]  # fmt: skip
 HEADS = {
     "ca_plus": "CA+ \u2191", "ca_minus": "CA- \u2193", "qa_plus": "QA+ \u2191", "qa_minus": "QA- \u2193",
     "tma": "TMA \u2193", "es_d": "ES:D \u2193", "es_r1": "ES:R@1 \u2191", "ltm_r1": "LTM \u2191",
@@ -47,6 +49,7 @@ class Group:
     norm: str
     eps: float
     attack: str
+    compute: str
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,9 @@ class RankingRow:
         n_seeds: seeds with at least one figure; None for the constant embedding.
         clean_r1: clean Recall@1, nan where the grid has none.
         figures: the ten, by name; nan where there is none.
-        ers: the score as a fraction, ties counted against the model.
+        ers: the score as a fraction, ties counted against the model; mean over the seeds with all ten.
         ers_published: the same with ties treated as in robrank's code.
+        ers_seeds: seeds that the scores are of; None for the constant embedding.
     """
 
     defense: str
@@ -68,6 +72,7 @@ class RankingRow:
     figures: dict[str, float]
     ers: float
     ers_published: float
+    ers_seeds: int | None
 
 
 def ranking_boards(run: Run) -> dict[Group, list[RankingRow]]:
@@ -82,14 +87,17 @@ def ranking_frame(run: Run) -> pd.DataFrame:
     """`ranking.csv`: one row for each defense of each board, as fractions, cosines and distances."""
     rows = [{**vars(group), **_csv(row)} for group, board in ranking_boards(run).items() for row in board]
     frame = pd.DataFrame(rows, columns=RANKING_COLUMNS)
-    frame["n_seeds"] = frame["n_seeds"].astype("Int64")
+    for name in ("n_seeds", "ers_seeds"):
+        frame[name] = frame[name].astype("Int64")
     return frame
 
 
 def ranking_lines(run: Run) -> list[str]:
-    """The boards as Markdown, each under a line that names it; empty without cells."""
+    """The boards of the lead compute mode as Markdown, each under a line that names it, if any."""
     lines: list[str] = []
     for group, rows in ranking_boards(run).items():
+        if group.compute != run.lead:
+            continue
         named = [code(name) for name in (group.dataset, group.backbone, group.loss, group.attack)]
         lines += [f"{', '.join(named)}, {budget(group.norm, group.eps)}:", "", *_table(rows), ""]
     return [*lines, LEGEND] if lines else []
@@ -101,7 +109,7 @@ def _group(outcome: Outcome) -> Group:
     if measure := spec.parameters.get("measure"):
         settings |= parse_spec(measure).parameters
     attack = format_spec(spec.name, settings)
-    return Group(key.dataset, key.backbone, key.loss, key.norm, key.eps, attack)
+    return Group(key.dataset, key.backbone, key.loss, key.norm, key.eps, attack, outcome.compute)
 
 
 def _rows(run: Run, group: Group, outcomes: list[Outcome]) -> list[RankingRow]:
@@ -120,11 +128,23 @@ def _row(
     defense: str, cells: list[Outcome], seeds: int | None, clean_r1: float, prefix: str = ""
 ) -> RankingRow:
     figures = {name: _mean(cells, prefix + name) for name in NORMALISED}
+    models: dict[tuple[str, int], list[Outcome]] = defaultdict(list)
+    for cell in cells:
+        models[cell.key.defense, cell.key.seed].append(cell)
+    # A score of measures that are of different seeds would be the score of no model.
+    scores = [pair for pair in (_scores(own, prefix) for own in models.values()) if not isnan(pair[0])]
+    ers, published = (mean(pair[i] for pair in scores) for i in (0, 1))
+    complete = None if seeds is None else len(scores)
+    return RankingRow(defense, seeds, clean_r1, figures, ers, published, complete)
+
+
+def _scores(cells: list[Outcome], prefix: str) -> tuple[float, float]:
+    """One model's score, and the same with ties as published; nan where a measure is missing."""
+    figures = {name: _mean(cells, prefix + name) for name in NORMALISED}
     published = {name: _mean(cells, prefix + name + PUBLISHED) for name in NORMALISED}
     # Cosines and distances know no ties, so they have no second figure.
     published |= {name: figures[name] for name in PLAIN}
-    ers, as_published = map(empirical_robustness_score, (figures, published))
-    return RankingRow(defense, seeds, clean_r1, figures, ers, as_published)
+    return empirical_robustness_score(figures), empirical_robustness_score(published)
 
 
 def _mean(cells: Iterable[Outcome], metric: str) -> float:
@@ -138,8 +158,8 @@ def _clean_r1(run: Run, group: Group, defense: str) -> float:
         if outcome.ref.role == "clean"
         and outcome.key.scenario == RETRIEVAL
         and outcome.key.defense == defense
-        and (outcome.key.dataset, outcome.key.backbone, outcome.key.loss)
-        == (group.dataset, group.backbone, group.loss)
+        and (outcome.key.dataset, outcome.key.backbone, outcome.key.loss, outcome.compute)
+        == (group.dataset, group.backbone, group.loss, group.compute)
     )
 
 
@@ -148,7 +168,7 @@ def _csv(row: RankingRow) -> dict[str, Any]:
         "clean_r1": row.clean_r1, **row.figures, "ers": row.ers, "ers_published_ties": row.ers_published
     }  # fmt: skip
     rounded = {name: round(value, DECIMALS) for name, value in numbers.items()}
-    return {"defense": row.defense, "n_seeds": row.n_seeds, **rounded}
+    return {"defense": row.defense, "n_seeds": row.n_seeds, **rounded, "ers_seeds": row.ers_seeds}
 
 
 def _table(rows: list[RankingRow]) -> list[str]:
@@ -171,4 +191,5 @@ def _score(row: RankingRow) -> str:
     score, published = percent(row.ers), percent(row.ers_published)
     if score == NONE:
         return NONE
-    return f"**{score}**" if score == published else f"**{score}** ({published})"
+    shown = f"**{score}**" if score == published else f"**{score}** ({published})"
+    return shown if row.ers_seeds == row.n_seeds else f"{shown}, {row.ers_seeds} of {row.n_seeds} seeds"

@@ -33,6 +33,7 @@ def command(manifest: RunManifest, table: Table, row: Row) -> str:
         ("norm", [key.norm]),
         ("eps", _budgets(manifest, table) if _asked(manifest, "eps") else ()),
         *(("plugin", [plugin]) for plugin in _values(config, "plugin")),
+        *_mode(manifest, key.compute),
         ("output", [FOLDER]),
     ]
     words = ["python run_benchmark.py"]
@@ -40,7 +41,16 @@ def command(manifest: RunManifest, table: Table, row: Row) -> str:
         quoted = " ".join(_quoted(str(value)) for value in values)
         if quoted:
             words.append(f"--{name} {quoted}")
+    if config.get("checks") is False:
+        words.append("--no-checks")
     return " \\\n    ".join(words)
+
+
+def _mode(manifest: RunManifest, compute: str) -> list[tuple[str, Iterable[Any]]]:
+    """The compute mode, unless it is what a run does anyway."""
+    if compute == "equal-passes":
+        return [("compute", [compute]), ("budget", [f"{manifest.budget:.12g}"])]
+    return [("compute", [compute])] if manifest.compute != [compute] else []
 
 
 def _asked(manifest: RunManifest, option: str) -> bool:

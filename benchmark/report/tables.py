@@ -1,4 +1,4 @@
-"""The leaderboard's tables: one for each data set, backbone, loss, norm and eps, a row for each defense."""
+"""The leaderboard's tables: one for each data set, backbone, loss, norm, eps and compute mode."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ class TableKey:
     loss: str
     norm: str
     eps: float
+    compute: str
+
+    @property
+    def trained(self) -> str:
+        """How its models came to be, in words."""
+        return f"{self.dataset}, {self.backbone}, {self.loss}, {mode_words(self.compute)}"
 
 
 @dataclass(frozen=True)
@@ -121,11 +127,15 @@ class Row:
 
 @dataclass
 class Table:
-    """One leaderboard; its rows stand in the order in which they are shown."""
+    """One leaderboard; its rows stand in the order in which they are shown.
+
+    Attributes:
+        lead: whether it is of the compute mode asked for first, the only one that has every board and figure.
+    """
 
     key: TableKey
-    compute: str
     suite: str
+    lead: bool = True
     rows: list[Row] = field(default_factory=list)
 
     def has(self, scenario: str) -> bool:
@@ -144,6 +154,11 @@ class Table:
         return sorted(found)
 
 
+def mode_words(compute: str) -> str:
+    """A compute mode in words, as in "equal passes"."""
+    return compute.replace("-", " ")
+
+
 def at_eps(outcome: Outcome, eps: float) -> bool:
     """Whether a cell is an attacked one of that budget."""
     return outcome.ref.role != "clean" and abs(outcome.key.eps - eps) < SAME
@@ -159,13 +174,14 @@ def collect(run: Run) -> list[Table]:
     keys = sorted(
         {_table_key(outcome) for outcome in run.outcomes if outcome.ref.role == "suite"},
         # L_inf before L_2: the norm that models are trained in comes first.
-        key=lambda key: (key.dataset, key.backbone, key.loss, key.norm != "linf", key.eps),
+        key=lambda key: (key.dataset, key.backbone, key.loss, key.norm != "linf", key.eps, key.compute),
     )
     return [_table(run, key) for key in keys]
 
 
 def _table_key(outcome: Outcome) -> TableKey:
-    return TableKey(**{name: getattr(outcome.key, name) for name in TableKey.__dataclass_fields__})
+    key = outcome.key
+    return TableKey(key.dataset, key.backbone, key.loss, key.norm, key.eps, outcome.compute)
 
 
 def _table(run: Run, key: TableKey) -> Table:
@@ -173,7 +189,7 @@ def _table(run: Run, key: TableKey) -> Table:
     for outcome in run.outcomes:
         if _belongs(outcome, key):
             by_defense[outcome.key.defense].append(outcome)
-    table = Table(key, run.manifest.compute, run.manifest.suite)
+    table = Table(key, run.manifest.suite, lead=key.compute == run.lead)
     for defense, outcomes in sorted(by_defense.items()):
         ids = sorted({outcome.ref.model_id for outcome in outcomes})
         seeds = sorted({outcome.key.seed for outcome in outcomes})
@@ -195,7 +211,8 @@ def _table(run: Run, key: TableKey) -> Table:
 
 def _belongs(outcome: Outcome, table: TableKey) -> bool:
     key = outcome.key
-    if (key.dataset, key.backbone, key.loss) != (table.dataset, table.backbone, table.loss):
+    trained = key.dataset, key.backbone, key.loss, outcome.compute
+    if trained != (table.dataset, table.backbone, table.loss, table.compute):
         return False
     if outcome.ref.role == "clean":
         return True

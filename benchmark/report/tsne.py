@@ -37,7 +37,7 @@ def tsne(run: Run, table: Table, row: Row) -> Figure | None:
     headline(
         figure,
         f"{row.defense}: embeddings before and after {attacked.key.attack} ({budget(key.norm, key.eps)})",
-        f"{key.dataset}, {key.backbone}, {key.loss}, seed {attacked.key.seed}. {len(labels)} images of "
+        f"{key.trained}, seed {attacked.key.seed}. {len(labels)} images of "
         f"{classes} classes, a colour and shape for each. Both panels share one t-SNE, so places can be "
         f"compared; it shows who is near whom, not how far apart groups are.",
     )

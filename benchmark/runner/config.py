@@ -60,6 +60,10 @@ class Configuration(_Section):
     Attributes:
         norm: norms of the attacks' balls.
         eps: budgets; each data set's headline when not given. Only with one norm.
+        compute: compute modes, each with tables of its own. "equal-epochs": every defense trains for the
+            recipe's epochs; "equal-passes": for as many as it takes to spend the budget.
+        budget: cost units of a training under equal passes, for each training image and epoch of the recipe
+            (vanilla spends 3 in one epoch, PGD-AT with 3 inner steps 9).
         checks: whether the checks for gradient masking are run.
         workers: worker processes; one for each core when not given.
     """
@@ -73,6 +77,8 @@ class Configuration(_Section):
     seeds: list[NonNegativeInt] = Field(min_length=1)
     norm: list[Literal["linf", "l2"]] = Field(default=["linf"], min_length=1)
     eps: list[Number] | None = None
+    compute: list[Literal["equal-epochs", "equal-passes"]] = Field(default=["equal-epochs"], min_length=1)
+    budget: PositiveFloat = 27.0
     preset: str = "default"
     output: Path = Path("results")
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -94,7 +100,7 @@ class Configuration(_Section):
                 raise ValueError("the list is empty; name at least one")
         return value
 
-    @field_validator("seeds", "eps", "norm", mode="before")
+    @field_validator("seeds", "eps", "norm", "compute", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         if isinstance(value, str) or (
@@ -116,7 +122,7 @@ class Configuration(_Section):
             raise ValueError("eps > 1 in the norm linf: pixels are in [0, 1], so write 8/255, not 8")
         return self
 
-    @field_validator("norm")
+    @field_validator("norm", "compute")
     @classmethod
     def _each_once(cls, values: list[Any]) -> list[Any]:
         return list(dict.fromkeys(values))

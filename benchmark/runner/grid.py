@@ -8,19 +8,17 @@ from pathlib import Path
 
 from attacks import ATTACKS, expand
 from benchmark.core.errors import UsageError, unknown_name
-from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.core.spec import parse_spec
 from benchmark.data import DATASETS, Dataset
 from benchmark.evaluation import SCENARIOS
 from benchmark.losses import LOSSES, Loss
-from benchmark.models import BACKBONES, Backbone
+from benchmark.models import BACKBONES
 from benchmark.runner.attacking import AttackJob
-from benchmark.runner.cells import Cells, Role, headline, named
+from benchmark.runner.cells import Cells, Role, named
 from benchmark.runner.config import Configuration
-from benchmark.runner.identity import digest, function_digest, source_digest
 from benchmark.runner.records import CLEAN, CellKey, CellRef, ModelKey, ModelRef
-from benchmark.runner.trained import TrainJob, build_model, make_model
-from benchmark.training import Recipe, train
+from benchmark.runner.trained import TrainJob
+from benchmark.runner.trainings import training_of
 from defenses import DEFENSES, GROUPS, Defense
 
 
@@ -29,9 +27,11 @@ class Grid:
     """Everything that a configuration asks for.
 
     Attributes:
-        trainings: one for each model.
+        trainings: one for each model and compute mode; a model that is the same in both is there twice.
+        modes: the compute mode of each training, in the same order.
         attacks: one for each (model, attack, norm, eps), clean passes included; each serves its cells.
         roles: what each attack job is for, in the same order.
+        attack_modes: the compute mode that each attack job's cells are shown in, in the same order.
         sources: trainings that have no row, but that transferred attacks start from.
         suite: the name of the set of attacks.
         references: specs of defenses whose rows have no rank.
@@ -41,8 +41,10 @@ class Grid:
 
     suite: str
     trainings: list[TrainJob] = field(default_factory=list)
+    modes: list[str] = field(default_factory=list)
     attacks: list[AttackJob] = field(default_factory=list)
     roles: list[Role] = field(default_factory=list)
+    attack_modes: list[str] = field(default_factory=list)
     sources: list[TrainJob] = field(default_factory=list)
     references: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -55,7 +57,10 @@ class Grid:
 
     def models(self) -> list[ModelRef]:
         """The models, as the manifest lists them."""
-        return [ModelRef(id=job.id, key=job.key) for job in self.trainings]
+        return [
+            ModelRef(id=job.id, key=job.key, compute=mode)
+            for job, mode in zip(self.trainings, self.modes, strict=True)
+        ]
 
     def descriptions(self) -> dict[str, str]:
         """One line about each data set, defense, attack and scenario, by its spec."""
@@ -80,6 +85,7 @@ class Grid:
                 id=cell_id,
                 model_id=job.model.id,
                 role=role,
+                compute=mode,
                 key=CellKey(
                     **job.model.key.model_dump(),
                     scenario=scenario,
@@ -88,7 +94,7 @@ class Grid:
                     eps=job.eps,
                 ),
             )
-            for job, role in zip(self.attacks, self.roles, strict=True)
+            for job, role, mode in zip(self.attacks, self.roles, self.attack_modes, strict=True)
             for scenario, cell_id in job.cells.items()
         ]
 
@@ -148,47 +154,35 @@ def build_grid(config: Configuration, cache: Path) -> Grid:
     defenses = _defenses(config.defenses)
     grid.references = [defense.spec for defense in defenses if defense.reference]
     _check_attacks(config, defenses, grid.skipped)
-    for dataset, backbone, loss, seed in product(datasets, backbones, losses, config.seeds):
-        made = {d.spec: _training(dataset, backbone, loss, d, seed, config.training) for d in defenses}
+    cell = product(datasets, backbones, losses, config.seeds, config.compute)
+    for dataset, backbone, loss, seed, mode in cell:
+        budget = config.budget if mode == "equal-passes" else None
+        plain = ModelKey(dataset=dataset.spec, backbone=backbone.spec, loss=loss.spec, defense="", seed=seed)
+        made = {
+            spec: training_of(plain.model_copy(update={"defense": spec}), config, cache, budget)
+            for spec in (defense.spec for defense in defenses)
+        }
         grid.trainings += made.values()
+        grid.modes += [mode] * len(made)
         sources = {}
         for text in _sources(config, defenses):
             source = DEFENSES.build(text)
-            sources[text] = made.get(source.spec) or _training(
-                dataset, backbone, loss, source, seed, config.training
-            )
             if source.spec not in made:
-                grid.sources.append(sources[text])
-            made.setdefault(source.spec, sources[text])
-        for training in made.values():
-            if reason := _refusal(DEFENSES.build(training.key.defense), loss):
-                grid.refused[training.id] = reason
+                key = plain.model_copy(update={"defense": source.spec})
+                made[source.spec] = training_of(key, config, cache, budget)
+                grid.sources.append(made[source.spec])
+            sources[text] = made[source.spec]
+        for job in made.values():
+            if reason := _refusal(DEFENSES.build(job.key.defense), loss):
+                grid.refused[job.id] = reason
         for defense in defenses:
-            for job, role in cells.jobs(made[defense.spec], dataset, defense, sources):
-                grid.attacks.append(job)
+            for attack, role in cells.jobs(made[defense.spec], dataset, defense, sources):
+                grid.attacks.append(attack)
                 grid.roles.append(role)
+                grid.attack_modes.append(mode)
     if not any(job.attack != CLEAN for job in grid.attacks):
         raise UsageError("No attack is scored in the scenarios asked for; see --list.")
     return grid
-
-
-def _training(
-    dataset: Dataset, backbone: Backbone, loss: Loss, defense: Defense, seed: int, recipe: Recipe
-) -> TrainJob:
-    key = ModelKey(
-        dataset=dataset.spec, backbone=backbone.spec, loss=loss.spec, defense=defense.spec, seed=seed
-    )
-    eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
-    sources = source_digest([type(dataset), type(backbone), type(loss), type(defense), train])
-    what = {
-        "model": key.model_dump(),
-        "recipe": recipe.model_dump(),
-        "eps": eps,
-        "data": dataset.fingerprint(),
-        "source": [sources, function_digest([build_model, make_model])],
-        "protocol": PROTOCOL_VERSION,
-    }
-    return TrainJob(id=digest(what), key=key, recipe=recipe.model_dump(), eps=eps)
 
 
 def _refusal(defense: Defense, loss: Loss) -> str | None:

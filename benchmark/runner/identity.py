@@ -33,12 +33,12 @@ def digest(description: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def _neighbours(module: ModuleType) -> set[str]:
-    """Names of the project's modules that a module takes something from."""
+def _neighbours(module: ModuleType, roots: set[str]) -> set[str]:
+    """Names of the modules within some packages that a module takes something from."""
     names = set()
     for value in vars(module).values():
         name = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
-        if isinstance(name, str) and name.split(".")[0] in _ROOTS and not name.startswith(_PLUMBING):
+        if isinstance(name, str) and name.split(".")[0] in roots and not name.startswith(_PLUMBING):
             names.add(name)
     return names & set(sys.modules)
 
@@ -52,10 +52,12 @@ def _source(name: str) -> str:
 def _source_digest(start: frozenset[str]) -> str:
     seen: set[str] = set()
     waiting = set(start)
+    # An installed plugin is a package of its own: what its modules take from each other counts as well.
+    roots = {*_ROOTS, *(name.split(".")[0] for name in start)}
     while waiting:
         name = waiting.pop()
         seen.add(name)
-        waiting |= _neighbours(sys.modules[name]) - seen
+        waiting |= _neighbours(sys.modules[name], roots) - seen
     return digest({name: _source(name) for name in seen})
 
 
@@ -66,6 +68,8 @@ def function_digest(functions: Iterable[Callable[..., Any]]) -> str:
 
 def source_digest(things: Iterable[type | Callable[..., Any]]) -> str:
     """A hash of the source of the modules of some classes or functions, and of all they reach in the project.
+
+    For a class of an installed package, also of all that is reached in that package.
 
     A comment counts too: a result computed once too often is cheaper than one that is stale.
     """

@@ -38,7 +38,7 @@ def judge(store: Store, manifest: RunManifest) -> list[CheckRecord]:
     sources = {
         DEFENSES.build(need).spec for text in expand(["checks"]) if (need := ATTACKS.build(text).needs)
     }
-    for model in manifest.models:
+    for model in {ref.id: ref for ref in manifest.models}.values():
         cells = by_model[model.id]
         suite = [cell.key for cell in cells if cell.role == "suite"]
         for norm in sorted({key.norm for key in suite}):

@@ -1,4 +1,4 @@
-"""Plugins: a user's file that registers a defense (or an attack, a data set, ...)."""
+"""Plugins: a user's file that registers a defense (or an attack, a data set, ...), and installed packages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Iterable
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,9 @@ _REGISTRIES: tuple[Registry[Any], ...] = (
     SCENARIOS,
 )
 
+GROUPS = ("dml_benchmark.defenses", "dml_benchmark.attacks", "dml_benchmark.datasets")
+"""Entry point groups of installed packages; each entry point names a module, which registers what it has."""
+
 _REQUIRED: dict[type[Parameters], str] = {
     Defense: "loss",
     Attack: "perturb",
@@ -44,13 +49,12 @@ _REQUIRED: dict[type[Parameters], str] = {
 """What a class of each kind must implement."""
 
 
-def _checked(module: str) -> list[type[Parameters]]:
-    """What a plugin registered.
+def _checked(mine: list[type[Parameters]]) -> list[type[Parameters]]:
+    """What a plugin registered, as it is.
 
     Raises:
         UsageError: when that is nothing, or cannot be what it says it is.
     """
-    mine = _registered_by(module)
     if not mine:
         raise UsageError("it registers nothing. Put @DEFENSES.register('name') above its class.")
     for cls in mine:
@@ -103,7 +107,7 @@ def load_plugin(path: Path) -> list[type[Parameters]]:
     sys.modules[name] = importlib.util.module_from_spec(specification)
     try:
         specification.loader.exec_module(sys.modules[name])
-        return _checked(name)
+        return _checked(_registered_by(name))
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, UsageError):
@@ -131,7 +135,57 @@ def _line_in(error: BaseException, path: Path) -> int | None:
     return line
 
 
-def load_plugins(paths: Iterable[Path]) -> None:
-    """Imports several plugin files."""
+def _registered() -> dict[tuple[int, str], type[Parameters]]:
+    """Everything that has a name, by the place of its registry and by name."""
+    return {
+        (place, name): cls for place, registry in enumerate(_REGISTRIES) for name, cls in registry.items()
+    }
+
+
+@cache
+def load_installed() -> tuple[str, ...]:
+    """Imports what installed packages offer under the entry point groups, once a process.
+
+    A package that is broken is left out and nothing else suffers: its names are then unknown.
+
+    Returns:
+        For each package left out, what is the matter with it, in one line.
+    """
+    # One module may stand in several groups, and one distribution may be found twice on the path.
+    found = {
+        (point.value, point.dist.name if point.dist else "?"): point
+        for group in GROUPS
+        for point in metadata.entry_points(group=group)
+    }
+    left_out = []
+    for (value, distribution), point in sorted(found.items()):
+        before = _registered()
+        try:
+            point.load()
+            package = point.module.split(".")[0]
+            _checked([cls for cls in _registered().values() if cls.__module__.split(".")[0] == package])
+        except (Exception, SystemExit) as error:  # another author's package may fail in any way
+            for place, name in _registered().keys() - before.keys():
+                _REGISTRIES[place].forget(name)
+            reason = " ".join(str(error).split())
+            told = reason if isinstance(error, UsageError) else f"{type(error).__name__}: {reason}"
+            left_out.append(
+                f"The installed package {distribution} is left out: its entry point "
+                f"'{point.name} = {value}' does not load: {told.rstrip('.')}."
+            )
+    return tuple(left_out)
+
+
+def load_plugins(paths: Iterable[Path]) -> tuple[str, ...]:
+    """Imports what installed packages offer, and several plugin files.
+
+    Returns:
+        What is the matter with the installed packages that were left out, a line each.
+
+    Raises:
+        UsageError: when a file does not fit, as of `load_plugin`.
+    """
+    left_out = load_installed()
     for path in paths:
         load_plugin(path)
+    return left_out

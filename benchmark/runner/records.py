@@ -47,7 +47,7 @@ class CellKey(ModelKey):
     """Which figure of which model.
 
     Attributes:
-        scenario: "clustering" or "retrieval-query".
+        scenario: canonical spec of the scenario.
         attack: canonical spec of the attack, "none" for clean figures.
         norm: "linf" or "l2", "none" for clean figures.
         eps: radius of the ball, in the units of pixels in [0, 1]; 0 for clean figures.
@@ -82,6 +82,24 @@ class Provenance(Frozen):
     created: str
 
 
+class Validation(Frozen):
+    """Figures on the validation classes after an epoch.
+
+    Attributes:
+        epoch: from 1.
+        clean_map_r, attacked_map_r: mAP@R without and under the validation attack, as fractions.
+    """
+
+    epoch: int
+    clean_map_r: float
+    attacked_map_r: float
+
+    @property
+    def score(self) -> float:
+        """What the epoch was chosen by."""
+        return (self.clean_map_r + self.attacked_map_r) / 2
+
+
 class ModelRecord(Frozen):
     """The outcome of one training.
 
@@ -89,7 +107,11 @@ class ModelRecord(Frozen):
         cost: passes spent, in units (one forward pass of one image through one plain backbone).
         relative_cost: `cost` as a multiple of what vanilla training costs under the same recipe.
         embed_cost: units that embedding one image takes; vanilla's is 1.
+        epochs: passes over the training images.
         curve: training loss per epoch.
+        validations: the figures on the validation classes, in the order of the epochs; empty when none were
+            held out.
+        best_epoch: the epoch whose weights were kept, from 1; 0 when nothing was trained.
     """
 
     id: str
@@ -100,7 +122,10 @@ class ModelRecord(Frozen):
     cost: float = 0.0
     relative_cost: float = 0.0
     embed_cost: float = 0.0
+    epochs: int = 0
     curve: list[float] = []
+    validations: list[Validation] = []
+    best_epoch: int = 0
     recipe: dict[str, Any] = {}
     provenance: Provenance
 
@@ -179,10 +204,16 @@ class CheckRecord(Frozen):
 
 
 class ModelRef(Frozen):
-    """A training that a run's grid holds."""
+    """A training that a run's grid holds.
+
+    Attributes:
+        compute: the compute mode of the table that it has a row in, "equal-epochs" or "equal-passes". A model
+            that is the same in both is listed once for each.
+    """
 
     id: str
     key: ModelKey
+    compute: str = "equal-epochs"
 
 
 class CellRef(Frozen):
@@ -191,13 +222,15 @@ class CellRef(Frozen):
     Attributes:
         role: "clean"; "suite" for the attacks that the leaderboard is made of; "curve" for those that are
             there only for the figure over eps; "check" for those that only the checks look at. A cell may be
-            listed under several roles: it has one record.
+            listed under several roles, and in both compute modes: it has one record.
+        compute: as in `ModelRef`.
     """
 
     id: str
     model_id: str
     key: CellKey
     role: Literal["clean", "suite", "curve", "check"]
+    compute: str = "equal-epochs"
 
 
 class RunManifest(Frozen):
@@ -207,7 +240,8 @@ class RunManifest(Frozen):
         command: the command line that was given.
         config: the resolved configuration.
         suite: name of the set of attacks, as asked for.
-        compute: compute mode, "equal-epochs".
+        compute: the compute modes asked for, in order.
+        budget: cost units of a training under equal passes, for each image and epoch of the recipe.
         references: defense specs of rows that are shown without a rank ("pixels").
         skipped: what was left out of the grid and why, in words.
         descriptions: one line each on the data sets, defenses and attacks of the grid, by canonical spec; the
@@ -217,7 +251,8 @@ class RunManifest(Frozen):
     command: str
     config: dict[str, Any]
     suite: str
-    compute: str
+    compute: list[str]
+    budget: float = 0.0
     references: list[str]
     models: list[ModelRef]
     cells: list[CellRef]

@@ -65,9 +65,13 @@ def plan(grid: Grid, store: Store) -> Plan:
     """Finds the cells that have no record of success yet, and the models that they need."""
     attacks = []
     cached = 0
+    seen: set[str] = set()  # a model may have a row in both compute modes
     for job in grid.attacks:
         todo = {}
         for scenario, cell_id in job.cells.items():
+            if cell_id in seen:
+                continue
+            seen.add(cell_id)
             refused = grid.refusal(job) is not None and store.cell(cell_id) is not None
             if refused or store.finished(cell_id):
                 cached += 1
@@ -78,13 +82,13 @@ def plan(grid: Grid, store: Store) -> Plan:
     needed = {training.id for job in attacks if not grid.refusal(job) for training in job.trainings}
     asked = {training.id for training in grid.trainings} - grid.refused.keys()
     trainings = []
-    for training in [*grid.trainings, *grid.sources]:
+    for training in {job.id: job for job in [*grid.trainings, *grid.sources]}.values():
         record_of_model = store.model(training.id)
         done = record_of_model is not None and record_of_model.status == "done"
         usable = done and store.has_checkpoint(training.id)
         if (training.id in needed and not usable) or (training.id in asked and not done):
             trainings.append(training)
-    return Plan(trainings, attacks, sum(len(job.cells) for job in grid.attacks), cached)
+    return Plan(trainings, attacks, len(seen), cached)
 
 
 def cost_of(todo: Plan, costs: Mapping[int, float]) -> str:
@@ -104,7 +108,8 @@ def manifest(grid: Grid, config: Configuration, command: str, place: Place) -> R
         command=command,
         config=config.model_dump(mode="json"),
         suite=grid.suite,
-        compute="equal-epochs",
+        compute=list(config.compute),
+        budget=config.budget,
         references=grid.references,
         models=grid.models(),
         cells=grid.cells(),
@@ -160,5 +165,5 @@ def run(
     final = manifest(grid, config, command, place)
     store.save_manifest(final)
     judge(store, final)
-    records = [store.cell(cell.id) for cell in grid.cells()]
+    records = [store.cell(cell_id) for cell_id in {cell.id for cell in grid.cells()}]
     return Counter(record.status if record else "failed" for record in records)

@@ -13,11 +13,11 @@ from safetensors.torch import load_model, save_model
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import CheckpointError
 from benchmark.core.seeding import seed_everything
-from benchmark.data import DATASETS, Split
+from benchmark.data import DATASETS, ImageSet, Split
 from benchmark.losses import LOSSES
-from benchmark.models import BACKBONES, Member, count_flops
+from benchmark.models import BACKBONES, Member, count_flops, fold_batch_norm
 from benchmark.runner.provenance import provenance
-from benchmark.runner.records import Frozen, ModelKey, ModelRecord
+from benchmark.runner.records import Frozen, ModelKey, ModelRecord, Validation
 from benchmark.runner.store import Store, write_atomically
 from benchmark.training import Recipe, train
 from defenses import DEFENSES
@@ -48,12 +48,14 @@ class TrainJob(Frozen):
         id: the model's identity.
         key: what is trained.
         recipe: parameters of the training recipe.
+        epochs: passes over the training images.
         eps: radius of the training attack's L_inf ball.
     """
 
     id: str
     key: ModelKey
     recipe: dict[str, Any]
+    epochs: int
     eps: float
 
 
@@ -63,29 +65,42 @@ def load_data(dataset: str, cache: Path) -> Split:
     return DATASETS.build(dataset).load(cache)
 
 
-def build_model(key: ModelKey, data: Split) -> tuple[Embedder, int]:
-    """A new model, untrained, and the FLOPs of the cell's plain backbone."""
+def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | None]:
+    """The images that models are trained on, and those of the training classes that are held out, if any."""
+    return data.train.hold_out(recipe.validation) if recipe.validation else (data.train, None)
+
+
+def build_model(key: ModelKey, images: ImageSet) -> tuple[Embedder, int]:
+    """A new model, untrained, and the FLOPs of the cell's plain backbone.
+
+    Args:
+        key: which model.
+        images: what it is trained on.
+    """
     backbone = BACKBONES.build(key.backbone)
     loss = LOSSES.build(key.loss)
 
     def make_member() -> Member:
-        embedder = backbone.build(data.train.image_shape)
-        return Member(embedder, loss.build(data.train.num_classes, backbone.dim))
+        embedder = backbone.build(images.image_shape)
+        return Member(embedder, loss.build(images.num_classes, backbone.dim))
 
-    unit = count_flops(backbone.build(data.train.image_shape), data.train.image_shape)
+    unit = count_flops(backbone.build(images.image_shape), images.image_shape)
     # The same seed for every defense: their first members start from the same weights.
     seed_everything("model", key.dataset, key.backbone, key.loss, key.seed)
-    model = DEFENSES.build(key.defense).build(make_member, data.train.labels)
+    model = DEFENSES.build(key.defense).build(make_member, images.labels)
     # About 1.2 times as fast for convolutions, on processors and GPUs alike.
     return model.to(memory_format=torch.channels_last), unit
 
 
 def make_model(job: TrainJob, place: Place, store: Store) -> ModelRecord:
     """Trains a model and writes its checkpoint; part of a model's identity, as `build_model` is."""
-    data = load_data(job.key.dataset, place.cache)
-    model, unit = build_model(job.key, data)
+    recipe = Recipe(**job.recipe)
+    images, held_out = training_images(recipe, load_data(job.key.dataset, place.cache))
+    model, unit = build_model(job.key, images)
     defense = DEFENSES.build(job.key.defense)
-    trained = train(defense, model, data.train, Recipe(**job.recipe), job.eps, unit, place.device)
+    trained = train(
+        defense, model, images, recipe, job.eps, unit, place.device, epochs=job.epochs, held_out=held_out
+    )
     write_atomically(store.checkpoint(job.id), lambda path: save_model(model, str(path)))
     return ModelRecord(
         id=job.id,
@@ -95,7 +110,13 @@ def make_model(job: TrainJob, place: Place, store: Store) -> ModelRecord:
         cost=trained.cost,
         relative_cost=trained.relative_cost,
         embed_cost=trained.embed_cost,
+        epochs=trained.epochs,
         curve=trained.curve,
+        validations=[
+            Validation(epoch=look.epoch, clean_map_r=look.clean_map_r, attacked_map_r=look.attacked_map_r)
+            for look in trained.looks
+        ],
+        best_epoch=trained.best_epoch,
         recipe=job.recipe,
         provenance=provenance(place.device, place.commit),
     )
@@ -107,7 +128,8 @@ def load_trained(job: TrainJob, place: Place, store: Store) -> tuple[Embedder, i
     Raises:
         CheckpointError: when the checkpoint is missing, damaged, or does not fit.
     """
-    model, unit = build_model(job.key, load_data(job.key.dataset, place.cache))
+    images, _ = training_images(Recipe(**job.recipe), load_data(job.key.dataset, place.cache))
+    model, unit = build_model(job.key, images)
     path = store.checkpoint(job.id)
     try:
         load_model(model, str(path))
@@ -116,4 +138,6 @@ def load_trained(job: TrainJob, place: Place, store: Store) -> tuple[Embedder, i
         raise CheckpointError(
             f"The checkpoint {path} cannot be used ({reason}); delete it and run again."
         ) from None
-    return model.to(place.device).eval().requires_grad_(False), unit
+    model.eval().requires_grad_(False)
+    fold_batch_norm(model)
+    return model.to(place.device), unit

@@ -3,5 +3,6 @@
 from benchmark.training.inner import TrainingAttack
 from benchmark.training.loop import Trained, train
 from benchmark.training.recipe import Recipe
+from benchmark.training.validation import Look, Validation
 
-__all__ = ["Recipe", "Trained", "TrainingAttack", "train"]
+__all__ = ["Look", "Recipe", "Trained", "TrainingAttack", "Validation", "train"]

@@ -19,15 +19,17 @@ class TrainingAttack:
         eps: full radius of the ball.
         steps: number of steps.
         step: size of a step in units of the radius.
+        batch_statistics: whether batch norm normalises by the batch meanwhile; see `frozen`.
 
     Attributes:
         scale: factor on eps in [0, 1], which the training loop raises over the ramp.
     """
 
-    def __init__(self, eps: float, steps: int, step: float) -> None:
+    def __init__(self, eps: float, steps: int, step: float, batch_statistics: bool = False) -> None:
         self.eps = eps
         self.steps = steps
         self.step = step
+        self.batch_statistics = batch_statistics
         self.scale = 1.0
 
     def __call__(
@@ -48,7 +50,7 @@ class TrainingAttack:
         else:
             raise unknown_name("start", start, ("uniform", "gaussian"))
         adversarial = project(images + noise.to(images.device), images, "linf", eps)
-        with frozen(model):
+        with frozen(model, self.batch_statistics):
             for _ in range(self.steps):
                 adversarial.requires_grad_(True)
                 (gradient,) = torch.autograd.grad(objective(adversarial).sum(), adversarial)

@@ -18,6 +18,7 @@ from benchmark.models import PassCounter
 from benchmark.training.augment import random_shift
 from benchmark.training.inner import TrainingAttack
 from benchmark.training.recipe import Recipe
+from benchmark.training.validation import Look, Validation
 from defenses import Batch, Defense
 
 
@@ -26,18 +27,41 @@ class Trained:
     """What a training took.
 
     Attributes:
-        seconds: wall-clock time.
-        cost: passes in units.
+        seconds: wall-clock time, validation included.
+        cost: passes of the training in units; those of the validation are not among them.
         relative_cost: the same as a multiple of vanilla's under the same recipe.
         embed_cost: units that embedding one image takes.
+        epochs: passes over the training images.
         curve: mean training loss of each epoch.
+        looks: what the model did on the validation classes.
+        best_epoch: the epoch whose weights were kept, from 1.
     """
 
     seconds: float = 0.0
     cost: float = 0.0
     relative_cost: float = 0.0
     embed_cost: float = 0.0
+    epochs: int = 0
     curve: list[float] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    best_epoch: int = 0
+
+
+class _Best:
+    """Keeps the weights of the best epoch so far; of two that are alike, the later one's."""
+
+    def __init__(self) -> None:
+        self.look: Look | None = None
+        self._weights: dict[str, torch.Tensor] = {}
+
+    def offer(self, look: Look, model: nn.Module) -> None:
+        if self.look is None or look.score >= self.look.score:
+            self.look = look
+            self._weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
+
+    def restore(self, model: nn.Module) -> None:
+        if self.look is not None:
+            model.load_state_dict(self._weights)
 
 
 def _optimiser(
@@ -62,6 +86,9 @@ def train(
     unit_flops: int,
     device: torch.device | str = "cpu",
     on_epoch: Callable[[int, int], None] | None = None,
+    *,
+    epochs: int | None = None,
+    held_out: ImageSet | None = None,
 ) -> Trained:
     """Trains a model in place.
 
@@ -74,6 +101,9 @@ def train(
         unit_flops: FLOPs of a forward pass of the plain backbone, for the cost.
         device: where to train.
         on_epoch: called after each epoch with the number done and the number of all.
+        epochs: passes over the images; the recipe's, times the defense's scale, when not given.
+        held_out: images of other training classes, on which the epoch to be kept is chosen; the last one is
+            kept when not given.
 
     Raises:
         TrainingError: when the loss is not a number, naming the epoch.
@@ -85,40 +115,51 @@ def train(
     if not any(True for _ in model.parameters()):
         model.eval()
         return trained
-    epochs = max(1, round(recipe.epochs * defense.epochs_scale))
+    epochs = epochs or max(1, round(recipe.epochs * defense.epochs_scale))
+    trained.epochs = epochs
     per_epoch = max(1, len(data) // recipe.batch_size)
     size = min(recipe.batch_size, len(data))
     optimiser, schedule = _optimiser(model, recipe, epochs * per_epoch)
-    attack = TrainingAttack(eps, recipe.inner_steps, recipe.inner_step)
+    attack = TrainingAttack(eps, recipe.inner_steps, recipe.inner_step, recipe.inner_batch_norm == "batch")
+    half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
     labels = data.labels.to(device)
-    with counter:
-        for epoch in range(epochs):
-            model.train()
-            order = torch.randperm(len(data))
-            total = torch.zeros((), device=device)
+    validation = Validation(held_out, eps, device) if held_out is not None else None
+    looked_at = {math.ceil(epochs * turn / recipe.validations) for turn in range(1, recipe.validations + 1)}
+    best = _Best()
+    for epoch in range(epochs):
+        model.train()
+        order = torch.randperm(len(data))
+        total = torch.zeros((), device=device)
+        with counter:
             for step in range(per_epoch):
                 index = order[step * size : (step + 1) * size]
                 images = random_shift(data.batch(index, device), recipe.shift)
                 progress = (epoch * per_epoch + step) / (epochs * per_epoch)
                 attack.scale = min(1.0, progress / recipe.ramp) if recipe.ramp else 1.0
                 index = index.to(device)
-                loss = defense.loss(model, Batch(images, labels[index], index), attack)
+                with half:
+                    loss = defense.loss(model, Batch(images, labels[index], index), attack)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 nn.utils.clip_grad_value_(model.parameters(), recipe.clip)
                 optimiser.step()
                 schedule.step()
                 total += loss.detach()
-            mean = float(total) / per_epoch
-            if not math.isfinite(mean):
-                raise TrainingError(
-                    f"Training broke down in epoch {epoch + 1} of {epochs}: the loss is {mean}. "
-                    "Lower the learning rate (training: lr) or look at the defense's loss."
-                )
-            trained.curve.append(mean)
-            if on_epoch:
-                on_epoch(epoch + 1, epochs)
+        mean = float(total) / per_epoch
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"Training broke down in epoch {epoch + 1} of {epochs}: the loss is {mean}. "
+                "Lower the learning rate (training: lr) or look at the defense's loss."
+            )
+        trained.curve.append(mean)
+        if validation is not None and epoch + 1 in looked_at:
+            trained.looks.append(validation.look(model, epoch + 1))
+            best.offer(trained.looks[-1], model)
+        if on_epoch:
+            on_epoch(epoch + 1, epochs)
+    best.restore(model)
     model.eval()
+    trained.best_epoch = best.look.epoch if best.look else epochs
     trained.seconds = time.perf_counter() - started
     trained.cost = counter.total
     trained.relative_cost = trained.cost / (3 * recipe.epochs * per_epoch * size)

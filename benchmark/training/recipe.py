@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -24,6 +24,12 @@ class Recipe(Parameters):
         inner_steps: steps of the training attack.
         inner_step: size of each of them, in units of eps.
         ramp: share of the training during which eps grows from 0 to its full size.
+        inner_batch_norm: "eval": the training attack sees batch norm as the test attacks will; "batch": it
+            normalises by the batch. Its running statistics are not touched either way.
+        precision: of the passes through the networks; losses, optimiser and validation stay in float32.
+        validation: share of the training classes that are held out to choose the epoch whose weights are kept;
+            0 trains on every class and keeps the last.
+        validations: how many times during the training the model is looked at on them.
     """
 
     epochs: PositiveInt = 48
@@ -37,3 +43,7 @@ class Recipe(Parameters):
     inner_steps: PositiveInt = 3
     inner_step: PositiveFloat = 0.5
     ramp: float = Field(default=0.25, ge=0, le=1)
+    inner_batch_norm: Literal["eval", "batch"] = "eval"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    validation: float = Field(default=0.15, ge=0, le=0.5)
+    validations: PositiveInt = 12

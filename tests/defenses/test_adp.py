@@ -86,3 +86,44 @@ def test_more_members_than_wrong_classes_have_no_volume(make_member):
     ) as caught:
         DEFENSES.build("adp[members=4]").build(make_member, labels)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_diversity_with_numbers():
+    """Two members, three classes, true class 0: wrong-class rows (3, 4) / 5 and (4, 3) / 5."""
+    p = torch.tensor([[[0.3, 0.3, 0.4]], [[0.3, 0.4, 0.3]]], dtype=torch.float64)
+    # Their product is 24 / 25, so the determinant is 1 - 0.9216 = 0.0784, the jitter aside.
+    value = log_ensemble_diversity(p, torch.tensor([0]))
+    assert float(value) == pytest.approx(np.log((1 + 1e-6) ** 2 - 0.9216))
+    assert float(value) == pytest.approx(np.log(0.0784), abs=1e-4)
+    # With true class 1 the rows are (3, 4) / 5 and (1, 1) / root 2, whose product is 7 / (5 root 2).
+    assert float(log_ensemble_diversity(p, torch.tensor([1]))) == pytest.approx(np.log(0.02), abs=3e-4)
+
+
+def test_diversity_keeps_its_precision_under_autocast():
+    p = probabilities(3, 4, 8).float()
+    labels = torch.tensor([0, 1, 2, 3])
+    expected = log_ensemble_diversity(p, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(log_ensemble_diversity(p, labels), expected)
+
+
+def test_adversarial_is_the_mean_of_the_objective_on_clean_and_on_adversarial_images(
+    make_member, batch, recorder
+):
+    defense = DEFENSES.build("adp[adversarial=true,members=2]")
+    plain = DEFENSES.build("adp[members=2]")
+    ensemble = defense.build(make_member, batch.labels).train()
+    loss = defense.loss(ensemble, batch, recorder)
+    ((objective, images, attacked, start),) = recorder.calls
+    assert attacked is ensemble
+    assert start == "uniform"
+    assert torch.equal(images, batch.images)
+    other = torch.rand_like(batch.images)
+    # What is raised is the whole objective, regularisers included.
+    for candidates in (other, batch.images):
+        on = type(batch)(candidates, batch.labels, batch.index)
+        torch.testing.assert_close(objective(candidates), plain.loss(ensemble, on, None))
+    brighter = type(batch)(recorder.changed(batch.images), batch.labels, batch.index)
+    halves = [float(plain.loss(ensemble, part, None).detach()) for part in (batch, brighter)]
+    assert float(loss.detach()) == pytest.approx(np.mean(halves), rel=1e-5)
+    assert halves[0] != pytest.approx(halves[1], rel=1e-4)

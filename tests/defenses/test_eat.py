@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_model, save_model
 
 from benchmark.core.errors import UsageError
 from defenses import DEFENSES, Batch
@@ -170,3 +171,30 @@ def test_one_member_cannot_leave_one_out(build, batch, recorder):
     assert torch.isfinite(defense.loss(model, batch, recorder))
     assert defense.spec == "eat[members=1,split=none]"
     assert DEFENSES.build(defense.spec) == defense
+
+
+def test_shared_proxies_are_one_set_that_every_member_trains(build, make_member, batch, recorder, tmp_path):
+    torch.manual_seed(4)
+    _, own = build("eat")
+    torch.manual_seed(4)
+    defense, model = build("eat[proxies=shared]")
+    assert len({id(member.criterion) for member in own.members}) == 3
+    assert len({id(member.criterion) for member in model.members}) == 1
+    assert torch.equal(own.part, model.part)  # the option changes no draw
+    for ours, theirs in zip(model.members, own.members, strict=True):
+        assert all(map(torch.equal, ours.embedder.parameters(), theirs.embedder.parameters()))
+    defense.loss(model, batch, recorder).backward()
+    (proxies,) = model.members[0].criterion.parameters()
+    together = proxies.grad.clone()
+    apart = torch.zeros_like(together)
+    for i, member in enumerate(model.members):
+        mask = defense.trains_on(i, model.part[batch.index])
+        loss = member.criterion(member(recorder.changed(batch.images)[mask]), batch.labels[mask])
+        apart += torch.autograd.grad(loss, proxies)[0]
+    torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-4)
+    save_model(model, str(tmp_path / "model.safetensors"))
+    fresh = defense.build(make_member, model.part % 12)
+    fresh.part = torch.zeros_like(model.part)
+    load_model(fresh, str(tmp_path / "model.safetensors"))
+    assert all(map(torch.equal, fresh.state_dict().values(), model.state_dict().values()))
+    assert fresh.members[2].criterion is fresh.members[0].criterion

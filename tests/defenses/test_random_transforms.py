@@ -1,11 +1,16 @@
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defenses import DEFENSES
-from defenses.random_transforms import resize_and_pad
+from benchmark.core.errors import UsageError
+from benchmark.runner.identity import _neighbours
+from defenses import DEFENSES, RandomTransforms
+from defenses.transforms import TRANSFORMS
+from defenses.transforms.resize_pad import resize_and_pad
 
 IMAGES = torch.rand(3, 2, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -65,9 +70,10 @@ def test_gradients_agree_with_finite_differences():
 
 @pytest.mark.parametrize("smallest", [0.5, 0.9])
 def test_scales_and_places_are_drawn_over_their_whole_range(make_member, images, monkeypatch, smallest):
-    import defenses.random_transforms as module
+    import defenses.transforms.resize_pad as module
 
-    model = DEFENSES.build(f"random_transforms[smallest={smallest}]").build(make_member, images.labels).eval()
+    spec = f"random_transforms[transform=resize_pad[smallest={smallest}]]"
+    model = DEFENSES.build(spec).build(make_member, images.labels).eval()
     drawn = []
     original = module.resize_and_pad
     monkeypatch.setattr(module, "resize_and_pad", lambda *args: drawn.append(args[1:]) or original(*args))
@@ -95,6 +101,63 @@ def test_trained_as_vanilla_but_embedded_at_random(make_member, batch, images, r
 
 
 def test_the_full_scale_alone_is_vanilla(make_member, images):
-    model = DEFENSES.build("random_transforms[smallest=1]").build(make_member, images.labels).eval()
+    defense = DEFENSES.build("random_transforms[transform=resize_pad[smallest=1]]")
+    model = defense.build(make_member, images.labels).eval()
     with torch.no_grad():
         torch.testing.assert_close(model(images.images), model.member(images.images))
+
+
+@pytest.mark.parametrize("transform", ["jpeg[quality=20]", "bit_depth[bits=1]"])
+def test_trained_on_transformed_images_when_told(make_member, batch, images, recorder, transform):
+    defense = DEFENSES.build(f"random_transforms[train=transformed,transform={transform}]")
+    model = defense.build(make_member, images.labels)
+    changed = TRANSFORMS.build(transform).apply(batch.images)
+    expected = model.member.criterion(model.member(changed), batch.labels)
+    assert torch.equal(defense.loss(model, batch, recorder), expected)
+    assert not torch.equal(model.member.criterion(model.member(batch.images), batch.labels), expected)
+    assert recorder.calls == []
+
+
+@pytest.mark.parametrize("transform", ["jpeg", "bit_depth"])
+def test_attacks_go_through_the_identity_where_there_is_no_gradient(make_member, images, transform):
+    model = (
+        DEFENSES.build(f"random_transforms[transform={transform}]").build(make_member, images.labels).eval()
+    )
+    stand_in = model.differentiable()
+    inputs = images.images[:8].clone().requires_grad_(True)
+    embeddings, true = stand_in(inputs), model(inputs)
+    torch.testing.assert_close(embeddings, true)
+    target = torch.randn_like(embeddings)
+    (gradient,) = torch.autograd.grad((embeddings * target).sum(), inputs)
+    changed = model.transform.apply(inputs.detach()).requires_grad_(True)
+    (expected,) = torch.autograd.grad((model.member(changed) * target).sum(), changed)
+    torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+    assert stand_in.differentiable() is stand_in
+    assert stand_in.member is model.member and stand_in.members == model.members
+
+
+@pytest.mark.parametrize("transform", ["resize_pad", "total_variation", "barrage"])
+def test_random_ones_are_their_own_stand_in(make_member, images, transform):
+    model = DEFENSES.build(f"random_transforms[transform={transform}]").build(make_member, images.labels)
+    assert model.randomised and model.differentiable() is model
+
+
+def test_the_spec_is_canonical_and_errors_name_the_transform():
+    text = "random_transforms[transform=jpeg[quality=75]]"
+    assert DEFENSES.build(text).spec == "random_transforms[transform=jpeg]"
+    for text, word in (("jpg", "jpeg"), ("jpeg[quality=0]", "quality"), ("barrage[least=3,most=2]", "least")):
+        with pytest.raises(UsageError, match=word):
+            DEFENSES.build(f"random_transforms[transform={text}]")
+
+
+def test_tuning_has_choices_that_can_be_built():
+    for name, values in RandomTransforms.tunable.items():
+        for value in values:
+            assert getattr(DEFENSES.build(f"random_transforms[{name}={value}]"), name) == value
+
+
+def test_a_models_identity_holds_the_source_of_every_transform():
+    found = _neighbours(sys.modules["defenses.random_transforms"], {"defenses"})
+    assert "defenses.transforms" in found
+    beyond = _neighbours(sys.modules["defenses.transforms"], {"defenses"})
+    assert {TRANSFORMS.get(name).__module__ for name in TRANSFORMS.names()} <= beyond

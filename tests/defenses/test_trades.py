@@ -61,3 +61,41 @@ def test_without_weight_it_is_vanilla(make_member, batch, recorder):
     member = make_member()
     loss = DEFENSES.build("trades[beta=0]").loss(member, batch, recorder)
     assert torch.equal(loss, member.criterion(member(batch.images), batch.labels))
+
+
+@pytest.mark.parametrize("loss_name", ["proxy_anchor", "multi_similarity"])
+def test_the_embedding_distance_by_hand(make_member, batch, recorder, loss_name):
+    member = make_member(loss_name).train()
+    defense = DEFENSES.build("trades[beta=3,distance=embedding]")
+    loss = defense.loss(member, batch, recorder)
+    clean, attacked = member(batch.images), member(recorder.changed(batch.images))
+    plain = member.criterion(clean, batch.labels)
+    whole = plain + 3 * sum(
+        1 - a @ b / (a.norm() * b.norm()) for a, b in zip(clean, attacked, strict=True)
+    ) / len(clean)
+    torch.testing.assert_close(loss, whole, rtol=1e-4, atol=1e-4)
+    assert float(whole.detach()) - float(plain.detach()) > 1e-4
+    # Through both sides: nothing is held fixed in the outer term.
+    parameters = list(member.embedder.parameters())
+    ours, theirs = torch.autograd.grad(loss, parameters), torch.autograd.grad(whole, parameters)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_the_inner_problem_of_the_embedding_distance(make_member, batch, recorder):
+    member = make_member().train()
+    DEFENSES.build("trades[distance=embedding]").loss(member, batch, recorder)
+    ((objective, images, model, start),) = recorder.calls
+    assert (start, model) == ("gaussian", member)
+    assert torch.equal(images, batch.images)
+    first, second = (torch.rand_like(batch.images).requires_grad_(True) for _ in range(2))
+    value = objective(first)
+    (gradient,) = torch.autograd.grad(value, first)
+    assert float(gradient.abs().max()) > 0
+    assert 0 < float(value.detach()) <= 2
+    assert float(value.detach()) != float(objective(second).detach())
+
+
+def test_only_the_divergence_needs_proxies():
+    assert DEFENSES.build("trades").needs_proxies is True
+    assert DEFENSES.build("trades[distance=embedding]").needs_proxies is False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from zlib import crc32
 
@@ -22,10 +23,12 @@ from benchmark.runner.records import (
     ModelRef,
     Provenance,
     RunManifest,
+    Validation,
 )
 from benchmark.runner.store import Store
 
 CLUSTERING, RETRIEVAL = "clustering", "retrieval-query"
+EPOCHS, PASSES = "equal-epochs", "equal-passes"
 BOTH = (CLUSTERING, RETRIEVAL)
 OWN, NEIGHBOUR, NOISE = "fgsm[objective=own]", "pgd_decay[objective=neighbour]", "noise"
 
@@ -43,6 +46,8 @@ class FakeRun:
 
     `weakness` is the share of images that each defense loses per unit of attack. `checks` makes the checks
     pass but where it gives a defense's check another status; `checking` are attacks that only they look at.
+    In several compute modes the models of `alike` are the same in all; the others lose half as much under
+    equal passes and train for twice the epochs.
     """
 
     weakness: dict[str, float] = field(
@@ -63,7 +68,10 @@ class FakeRun:
     config: dict = field(
         default_factory=lambda: {"preset": "default", "scenarios": list(BOTH), "seeds": [0, 1]}
     )
-    compute: str = "equal-epochs"
+    compute: tuple[str, ...] = (EPOCHS,)
+    budget: float = 27.0
+    alike: tuple[str, ...] = ()
+    validated: bool = True
     suite: str = "standard"
     descriptions: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
@@ -82,10 +90,10 @@ class FakeRun:
         cells: list[CellRef] = []
         for dataset in self.datasets:
             for defense in self.weakness:
-                for seed in self.seeds:
-                    models.append(
-                        ModelRef(id=f"m-{_id(dataset, defense, seed)}", key=_model(dataset, defense, seed))
-                    )
+                for seed, mode in product(self.seeds, self.compute):
+                    own = () if mode == EPOCHS or defense in self.alike else (mode,)
+                    name = f"m-{_id(dataset, defense, seed, *own)}"
+                    models.append(ModelRef(id=name, key=_model(dataset, defense, seed), compute=mode))
                     cells += [self._ref(models[-1], *what) for what in self._grid()]
         step = -1 if self.backwards else 1
         for model in models[::step]:
@@ -98,7 +106,8 @@ class FakeRun:
             command=self.command,
             config=self.config,
             suite=self.suite,
-            compute=self.compute,
+            compute=list(self.compute),
+            budget=self.budget,
             references=list(self.references),
             models=models,
             cells=cells,
@@ -154,13 +163,14 @@ class FakeRun:
 
     def _ref(self, model: ModelRef, scenario: str, attack: str, norm: str, eps: float, role: str) -> CellRef:
         key = CellKey(**model.key.model_dump(), scenario=scenario, attack=attack, norm=norm, eps=eps)
-        return CellRef(
-            id=f"c-{_id(model.id, scenario, attack, norm, eps)}", model_id=model.id, key=key, role=role
-        )
+        name = f"c-{_id(model.id, scenario, attack, norm, eps)}"
+        return CellRef(id=name, model_id=model.id, key=key, role=role, compute=model.compute)
 
     def _model_record(self, model: ModelRef) -> ModelRecord:
         reason = self.failed_trainings.get(model.key.defense, "")
         cost = 0.0 if model.key.defense in self.references else 1.0 + 3.0 * (model.key.defense != "vanilla")
+        epochs = 0 if model.key.defense in self.references else 24 * (1 + self._differs(model))
+        looks = _validations(epochs, model.key.seed, self.weakness[model.key.defense]) if epochs else []
         return ModelRecord(
             id=model.id,
             key=model.key,
@@ -170,8 +180,14 @@ class FakeRun:
             cost=1000.0 * cost,
             relative_cost=cost,
             embed_cost=3.0 if "eat" in model.key.defense else 1.0,
+            epochs=epochs,
+            validations=looks if self.validated else [],
+            best_epoch=max(looks, key=lambda look: look.score).epoch if looks else 0,
             provenance=provenance(self.commits.get(model.key.defense, "0123abc")),
         )
+
+    def _differs(self, ref: ModelRef | CellRef) -> bool:
+        return ref.compute != EPOCHS and ref.key.defense not in self.alike
 
     def _cell(self, ref: CellRef) -> tuple[CellRecord | None, dict[str, np.ndarray]]:
         key = ref.key
@@ -183,7 +199,7 @@ class FakeRun:
             return CellRecord(
                 id=ref.id, model_id=ref.model_id, key=key, status="failed", reason=reason, provenance=made_by
             ), {}
-        arrays = self._arrays(key)
+        arrays = self._arrays(key, 0.5 if self._differs(ref) else 1.0)
         spent = 0.0 if ref.role == "clean" else 1360.0
         record = CellRecord(
             id=ref.id,
@@ -198,9 +214,9 @@ class FakeRun:
         )
         return record, arrays
 
-    def _arrays(self, key: CellKey) -> dict[str, np.ndarray]:
+    def _arrays(self, key: CellKey, share: float) -> dict[str, np.ndarray]:
         strength = {**self.checking, **self.attacks, **self.curve}.get(key.attack, 0.0)
-        harm = min(0.03 + self.weakness[key.defense] * strength * min(key.eps / 0.1, 1.4), 0.99)
+        harm = min(0.03 + share * self.weakness[key.defense] * strength * min(key.eps / 0.1, 1.4), 0.99)
         labels = np.repeat(np.arange(self.classes, dtype=np.int32), self.per_class)
         # What an image resists belongs to the image and the model; the attack decides how much it takes.
         resists = _generator(key.dataset, key.defense, key.seed).random(len(labels))
@@ -241,6 +257,23 @@ def _metrics(arrays: dict[str, np.ndarray]) -> dict[str, float]:
         return {"r1": r1, "r2": min(1.0, r1 + 0.05), "map_r": 0.8 * r1}
     ami = float(np.mean([fast_ami(arrays["labels"], assignment) for assignment in arrays["assignments"]]))
     return {"ami": ami, "nmi": 0.35 + 0.65 * ami, "f1": 0.5}
+
+
+def _validations(epochs: int, seed: int, weakness: float) -> list[Validation]:
+    """Figures that rise and, under attack, fall again in the last third."""
+    looks = []
+    for epoch in range(epochs // 12, epochs + 1, epochs // 12):
+        grown = min(1.0, 1.5 * epoch / epochs)
+        late = max(0.0, epoch / epochs - 2 / 3)
+        attacked = (1 - weakness) * grown - 0.5 * late + 0.02 * seed
+        looks.append(
+            Validation(
+                epoch=epoch,
+                clean_map_r=0.5 + 0.4 * grown - 0.01 * seed,
+                attacked_map_r=max(0.0, attacked),
+            )
+        )
+    return looks
 
 
 def _model(dataset: str, defense: str, seed: int) -> ModelKey:

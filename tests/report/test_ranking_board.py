@@ -29,13 +29,19 @@ PUBLISHED = COLLAPSED | {"ca_minus": 0.0, "qa_plus": 0.5, "qa_minus": 0.5, "gtt"
 
 class Records:
     def __init__(self, folder):
-        self.store, self.cells = Store(folder), []
+        self.store, self.cells, self.modes = Store(folder), [], ["equal-epochs"]
 
-    def add(self, role="suite", done=True, metrics=None, **key):
+    def add(self, role="suite", done=True, metrics=None, compute="equal-epochs", **key):
         key = {"dataset": "glyphs", "backbone": "b", "loss": "l", "norm": "linf", "eps": 0.1, "seed": 0} | key
         key = CellKey(**key)
         self.cells.append(
-            CellRef(id=f"c{len(self.cells)}", model_id=f"m-{key.defense}-{key.seed}", key=key, role=role)
+            CellRef(
+                id=f"c{len(self.cells)}",
+                model_id=f"m-{key.defense}-{key.seed}-{compute}",
+                key=key,
+                role=role,
+                compute=compute,
+            )
         )
         self.store.save_cell(
             CellRecord(
@@ -65,7 +71,7 @@ class Records:
 
     def run(self):
         manifest = RunManifest(
-            command="", config={}, suite="ranking", compute="equal-epochs", references=[], models=[],
+            command="", config={}, suite="ranking", compute=self.modes, references=[], models=[],
             cells=self.cells, provenance=provenance(),
         )  # fmt: skip
         self.store.save_manifest(manifest)
@@ -137,6 +143,36 @@ def test_a_missing_measure_leaves_no_score(records):
     assert [row.defense for row in rows] == ["pgd_at", "vanilla", "constant embedding"]
     assert isnan(rows[1].ers) and isnan(rows[1].figures["ltm_r1"])
     assert rows[1].figures["gtt"] == STRONG["gtt"]
+
+
+def test_only_seeds_with_all_measures_make_the_score(records):
+    records.measures("pgd_at", STRONG)
+    records.measures("pgd_at", WEAK, seed=1, without=("ltm",))
+    run = records.run()
+    (rows,) = ranking_boards(run).values()
+    assert rows[0].ers == pytest.approx(empirical_robustness_score(STRONG))
+    assert (rows[0].n_seeds, rows[0].ers_seeds) == (2, 1)
+    assert rows[0].figures["gtt"] == pytest.approx((STRONG["gtt"] + WEAK["gtt"]) / 2)
+    assert "**, 1 of 2 seeds |" in "\n".join(ranking_lines(run))
+    assert ranking_frame(run).set_index("defense").loc["pgd_at", "ers_seeds"] == 1
+
+
+def test_each_compute_mode_has_its_board_and_the_page_the_first(records):
+    records.modes = ["equal-passes", "equal-epochs"]
+    for mode, figures, r1 in (("equal-epochs", WEAK, 0.5), ("equal-passes", STRONG, 0.7)):
+        records.measures("pgd_at", figures, compute=mode)
+        records.add(
+            "clean", defense="pgd_at", scenario="retrieval-query", attack="none", norm="none", eps=0.0,
+            metrics={"r1": r1}, compute=mode,
+        )  # fmt: skip
+    run = records.run()
+    boards = {group.compute: rows[0] for group, rows in ranking_boards(run).items()}
+    assert boards["equal-epochs"].figures == pytest.approx(WEAK)
+    assert boards["equal-passes"].figures == pytest.approx(STRONG)
+    assert [boards[mode].clean_r1 for mode in ("equal-epochs", "equal-passes")] == [0.5, 0.7]
+    assert ranking_frame(run)["compute"].tolist() == ["equal-epochs"] * 2 + ["equal-passes"] * 2
+    assert sum("`pgd_at`" in line for line in ranking_lines(run)) == 1
+    assert any("| 70.0 |" in line for line in ranking_lines(run))
 
 
 def test_the_page_and_the_file(records, tmp_path):

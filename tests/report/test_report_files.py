@@ -124,7 +124,7 @@ def test_report_twice_gives_the_same_bytes(tmp_path, full_report):
 
 
 def test_nothing_run_yet_still_gives_a_page(tmp_path):
-    fake = FakeRun(weakness={"pgd_at": 0.3, "pixels": 0.5}, seeds=(0,))
+    fake = FakeRun(weakness={"pgd_at": 0.3, "pixels": 0.5}, seeds=(0,), validated=False)
     fake.missing = {(d, a) for d in fake.weakness for a in (*fake.attacks, "none")}
     fake.write(tmp_path)
     names = {path.name for path in write_report(tmp_path)}

@@ -11,14 +11,14 @@ from benchmark.runner.store import Store
 EXPECTED_LEADERBOARD = (
     "rank,rank_low,rank_high,dataset,backbone,loss,defense,suite,norm,eps,compute,n_seeds,clean_ami,clean_ami_std,"
     "clean_nmi,clean_r1,clean_r1_std,worst_ami,worst_ami_std,worst_nmi,worst_r1,worst_r1_std,"
-    "worst_attack_clustering,worst_attack_retrieval,train_seconds,train_cost,embed_cost,checks,"
+    "worst_attack_clustering,worst_attack_retrieval,train_seconds,train_cost,epochs,best_epoch,embed_cost,checks,"
     "check_randomised,check_zero_gradient,check_one_step_beats_many,check_black_box_beats_white_box,"
     "check_transfer_beats_white_box,check_suite_too_weak,check_unbounded,check_not_monotone,check_not_converged,check_collapsed,"
     "check_rescored,failed_cells,"
     "protocol,commit"
 )
 EXPECTED_CELLS = (
-    "dataset,backbone,loss,defense,seed,scenario,attack,norm,eps,metric,value,status,reason,seconds,"
+    "dataset,backbone,loss,defense,seed,scenario,attack,norm,eps,compute,metric,value,status,reason,seconds,"
     "forward_passes,backward_passes,protocol,commit"
 )
 

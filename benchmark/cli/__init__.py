@@ -1,0 +1,120 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.cli.commands import check_plugin, dry_run, list_everything, load, report, report_only
+from benchmark.cli.options import build_parser
+from benchmark.core.errors import BenchmarkError, UsageError
+
+__all__ = ["build_parser", "main"]
+
+
+def _cache_folder() -> Path:
+    from platformdirs import user_cache_path
+
+    return Path(os.environ.get("DML_BENCHMARK_CACHE") or user_cache_path("dml-robustness-benchmark"))
+
+
+def _whole(text: str | None) -> int | None:
+    """The number of trials that was asked for, if any was.
+
+    Raises:
+        UsageError: when it is not a whole number from 1.
+    """
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) == 0:
+        raise UsageError(f"--tune takes a number of trials, from 1; it was given '{text}'.")
+    return int(text)
+
+
+def _run(options: dict[str, Any], command: str) -> int:
+    shown = not options.pop("no_progress", False)
+    dry = options.pop("dry_run", False)
+    trials = _whole(options.pop("tune", None))
+    file = options.pop("config", None)
+    from benchmark.runner.config import resolve
+    from benchmark.runner.grid import build_grid
+    from benchmark.runner.provenance import commit
+    from benchmark.runner.run import resolve_device, run
+    from benchmark.runner.store import Store
+    from benchmark.runner.trained import Place
+
+    config = resolve(options, file)
+    load(config.plugin)
+    cache = _cache_folder()
+    place = Place(
+        output=config.output.resolve(),
+        cache=cache,
+        device=resolve_device(config.device),
+        plugins=tuple(path.resolve() for path in config.plugin),
+        commit=commit(),
+    )
+    store = Store(config.output)
+    if trials:
+        from benchmark.runner.tuning import tune
+
+        store.check_writable()
+        sys.stdout.write(f"The parameters chosen: {tune(config, place, trials, shown)}\n")
+        return 0
+    grid = build_grid(config, cache)
+    if dry:
+        return dry_run(grid, store, cache)
+    store.check_writable()
+    counts = run(grid, config, store, place, command, shown)
+    written = report(config.output)
+    summary = ", ".join(
+        f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]
+    )
+    sys.stdout.write(f"{sum(counts.values())} cells: {summary}. The board: {written}\n")
+    return 1 if counts["failed"] else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line, and returns the exit status.
+
+    Args:
+        arguments: the command's arguments; those of the process when not given.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:  # the process is ours: stop as for Ctrl-C, workers included
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        options = vars(build_parser().parse_args(given))
+        if options.pop("list", False):
+            return list_everything(Path(path) for path in options.get("plugin", []))
+        if "check_plugin" in options:
+            return check_plugin(options["check_plugin"])
+        if "new_defense" in options:
+            from benchmark.cli.skeleton import new_defense
+
+            return new_defense(options["new_defense"])
+        if options.pop("report_only", False):
+            return report_only(options)
+        return _run(options, shlex.join(["python", "run_benchmark.py", *given]))
+    except UsageError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except BenchmarkError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has gone; the interpreter must not stumble over it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        sys.stderr.write(
+            f"error: {error.filename or 'a file'}: {error.strerror or error}. What was done is kept.\n"
+        )
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. What was done is kept; the same command goes on from there.\n")
+        return 130

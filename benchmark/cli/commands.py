@@ -1,0 +1,121 @@
+"""What can be done instead of running."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def load(plugins: Iterable[Path]) -> None:
+    """Imports plugins, and warns of installed packages that were left out."""
+    from benchmark.runner.plugins import load_plugins
+
+    for line in load_plugins(plugins):
+        sys.stderr.write(f"warning: {line}\n")
+
+
+def list_everything(plugins: Iterable[Path]) -> int:
+    """Lists everything that has a name, with its parameters."""
+    from attacks import ATTACKS, MEASURES, OBJECTIVES, SUITES
+    from benchmark.data import DATASETS
+    from benchmark.evaluation import SCENARIOS
+    from benchmark.losses import LOSSES
+    from benchmark.models import BACKBONES
+    from benchmark.runner.config import presets
+    from defenses import DEFENSES, GROUPS
+
+    load(plugins)
+    registries: list[tuple[str, Any]] = [
+        ("defenses", DEFENSES),
+        ("attacks", ATTACKS),
+        ("suites of attacks", SUITES),
+        ("objectives of attacks", OBJECTIVES),
+        ("measures of robrank", MEASURES),
+        ("data sets", DATASETS),
+        ("backbones", BACKBONES),
+        ("losses", LOSSES),
+        ("scenarios", SCENARIOS),
+    ]
+    lines = []
+    for title, registry in registries:
+        lines.append(f"{title}:")
+        for name, cls in registry.items():
+            lines.append(f"  {name:<18} {cls.summary()}")
+            fields = {key: info.default for key, info in cls.model_fields.items()}
+            if fields:
+                lines.append(" " * 21 + ", ".join(f"{key}={value}" for key, value in fields.items()))
+        if title == "defenses":
+            lines += [f"  {name:<18} {', '.join(members)}" for name, members in GROUPS.items()]
+        if title == "backbones":
+            lines.append(f"  {'(timm)':<18} any name of timm.list_models()")
+    lines += ["presets:", f"  {', '.join(presets())}"]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def dry_run(grid: Any, store: Any, cache: Path) -> int:
+    """Tells the jobs of a grid, what of it is cached, and its cost."""
+    from benchmark.runner.estimate import Estimator
+    from benchmark.runner.executor import Job
+    from benchmark.runner.progress import describe
+    from benchmark.runner.run import plan
+
+    todo = plan(grid, store)
+    estimator = Estimator(cache)
+    lines = ["To do:"]
+    total = 0.0
+    jobs: list[Job] = [*todo.trainings, *(job for job in todo.attacks if not grid.refusal(job))]
+    for job in jobs:
+        cost = estimator.cost(job)
+        total += cost
+        lines.append(f"  {cost:>12,.0f} passes  {describe(job)}")
+    lines.append(f"{len(todo.trainings)} of {len(grid.trainings) + len(grid.sources)} models to train.")
+    lines.append(f"{todo.cells} cells, {todo.cached} cached, {todo.cells - todo.cached} to compute.")
+    lines += [f"Left out: {reason}" for reason in [*grid.skipped, *dict.fromkeys(grid.refused.values())]]
+    lines.append(f"Cost: {total:,.0f} passes of one image through the plain backbone.")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def check_plugin(path: Path) -> int:
+    """Checks all that a plugin file registers: a line for each check, and 1 when one failed.
+
+    Raises:
+        UsageError: when the file does not load.
+    """
+    from benchmark.evaluation.conformance import run_checks
+    from benchmark.runner.plugins import load_plugin
+    from defenses import Defense
+
+    load([])
+    failed = passed = 0
+    for cls in load_plugin(path):
+        sys.stdout.write(f"{cls.name}: loads, and has the methods and defaults that it needs.\n")
+        for result in run_checks(cls) if issubclass(cls, Defense) else ():
+            failed, passed = failed + bool(result.failure), passed + (not result.failure)
+            name = result.check.name
+            told = f"FAIL  {result.failure}" if result.failure else f"ok    {name}: {result.check.wanted}"
+            sys.stdout.write(f"  {told}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{passed} checks passed, {failed} failed.\n")
+    return 1 if failed else 0
+
+
+def report(output: Path) -> Path:
+    """Writes the board of a folder from its records, and returns its page."""
+    from benchmark.report import write_report
+
+    write_report(output)
+    return output / "leaderboard.md"
+
+
+def report_only(options: dict[str, Any]) -> int:
+    """Writes the board of the output folder again."""
+    if "config" in options and "output" not in options:
+        from benchmark.runner.config import resolve
+
+        options["output"] = resolve({}, options["config"]).output
+    sys.stdout.write(f"The board: {report(Path(options.get('output', 'results')))}\n")
+    return 0

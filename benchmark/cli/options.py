@@ -1,0 +1,131 @@
+"""What may be typed."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import NoReturn
+
+from benchmark.core.errors import UsageError
+
+EXAMPLES = """examples:
+  python run_benchmark.py --defenses all
+      the seven defenses on the default data set, attacks and budget; the board goes to results/
+  python run_benchmark.py --preset smoke --output /tmp/smoke
+      does everything work? under a minute
+  python run_benchmark.py --defenses "pgd_at[epochs_scale=3],eat[members=5,transfer=peers]" --seeds 0 1 2
+      two variants, three seeds each; every variant is a row of its own
+  python run_benchmark.py --defenses pgd_at --attacks "pgd[objective=own,steps=50],standard" --eps 8/255
+      other attacks and budgets
+  python run_benchmark.py --defenses pgd_at --attacks fast --no-checks
+      while you work on a defense
+  python run_benchmark.py --plugin my_defense.py --defenses all,my_defense
+      your own defense beside the others (docs/adding_a_defense.md)
+  python run_benchmark.py --new-defense my_defense
+  python run_benchmark.py --check-plugin my_defense.py
+      a file to begin from; does it keep the contract?
+  python run_benchmark.py --defenses all --compute equal-passes
+      every defense trains for as many passes, in place of as many epochs
+  python run_benchmark.py --defenses pgd_at,trades --tune 20
+      choose the parameters of each, on classes held out of the training classes
+  python run_benchmark.py --defenses all --dry-run
+      what would be computed, and what it costs
+
+exit status: 0 all cells done; 1 some failed (the board shows them); 2 the command was wrong, nothing was run
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line on stderr, exit status 2."""
+        raise UsageError(f"{message[:1].upper()}{message[1:]}. See --help.")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; options that are not given leave no key, so that files and presets show through."""
+    parser = _Parser(
+        prog="run_benchmark.py",
+        description="Compares defenses of deep metric learning models under attacks made for clustering and "
+        "retrieval: trains each defense, attacks it, scores it, and writes a leaderboard. What is done is "
+        "kept; the same command again goes on where it was stopped.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    # A negative budget is a bad value, not an unknown option.
+    parser._negative_number_matcher = re.compile(r"-\d")
+    what = parser.add_argument_group(
+        "what is compared (lists: separated by commas or spaces; name[key=value,...] sets parameters)"
+    )
+    what.add_argument("--defenses", nargs="+", metavar="NAME", help="defenses; 'all' is the seven")
+    what.add_argument(
+        "--attacks", nargs="+", metavar="NAME", help="attacks or suites (default: the preset's)"
+    )
+    what.add_argument(
+        "--datasets", nargs="+", metavar="NAME", help="data sets; 'all' is those on this machine"
+    )
+    what.add_argument("--backbones", nargs="+", metavar="NAME", help="smallconv, or any name of timm")
+    what.add_argument("--losses", nargs="+", metavar="NAME", help="training losses")
+    what.add_argument(
+        "--scenarios",
+        nargs="+",
+        metavar="NAME",
+        help="clustering[fraction=...], retrieval-query, retrieval-gallery, verification",
+    )
+    what.add_argument("--seeds", nargs="+", metavar="N", help="training seeds, each a repetition")
+    what.add_argument("--norm", nargs="+", metavar="NORM", help="linf, l2 or both")
+    what.add_argument(
+        "--eps", nargs="+", metavar="EPS", help="budgets, as 0.1 or 8/255 (default: the data set's)"
+    )
+    what.add_argument(
+        "--compute", nargs="+", metavar="MODE", help="equal-epochs, equal-passes or both: a table for each"
+    )
+    what.add_argument(
+        "--budget",
+        metavar="N",
+        help="cost units of a training under equal-passes, for each image and epoch (vanilla spends 3)",
+    )
+    what.add_argument(
+        "--no-checks",
+        action="store_false",
+        dest="checks",
+        help="do not check the figures for gradient masking (for development)",
+    )
+    what.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="default, published (both norms, every scenario) or smoke: training, attacks and data sets",
+    )
+    what.add_argument(
+        "--config", type=Path, metavar="FILE.yaml", help="a file with the same keys as these options"
+    )
+    what.add_argument(
+        "--plugin", action="append", metavar="FILE.py", help="a file that registers something (repeatable)"
+    )
+    how = parser.add_argument_group("how and where")
+    how.add_argument("--output", metavar="DIR", help="where records and the board go (default: results)")
+    how.add_argument("--device", metavar="DEVICE", help="auto, cpu or cuda")
+    how.add_argument(
+        "--workers", metavar="N", help="worker processes of one thread each (default: one a core)"
+    )
+    how.add_argument("--no-progress", action="store_true", help="show no progress")
+    instead = parser.add_argument_group("instead of running")
+    instead.add_argument("--list", action="store_true", help="list everything that has a name")
+    instead.add_argument(
+        "--dry-run", action="store_true", help="show the grid, what of it is cached, and its cost"
+    )
+    instead.add_argument(
+        "--tune", metavar="N", help="try N sets of parameters of each defense, and write the best as a file"
+    )
+    instead.add_argument(
+        "--new-defense", metavar="NAME", help="write NAME.py, a defense to begin from, in this folder"
+    )
+    instead.add_argument(
+        "--check-plugin", type=Path, metavar="FILE.py", help="does what a file registers keep the contract?"
+    )
+    instead.add_argument(
+        "--report-only", action="store_true", help="write the board of --output again from its records"
+    )
+    return parser

@@ -1,0 +1,237 @@
+"""Any folder of images, one folder in it for each class, as a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable
+from functools import cache as memoise
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from benchmark.core.errors import BenchmarkError, UsageError, unknown_name
+from benchmark.core.parameters import Number
+from benchmark.core.seeding import derive_seed
+from benchmark.data import image_files
+from benchmark.data.base import DATASETS, Dataset, ImageSet, Split
+from benchmark.data.cache import cached, fingerprint
+
+PREFIX = "folder:"
+"""What a name begins with that says where the images are."""
+
+Positive = Annotated[Number, Field(gt=0)]
+
+
+class ImageFolder(Dataset):
+    """A folder of images, one folder in it for each class, half of them for training.
+
+    Images are the PNG, JPEG, BMP and WebP files that lie directly in a class's folder; everything hidden,
+    `__MACOSX` and other files are ignored. Which classes are for training depends on `seed` and the names
+    alone, and the labels have that random order too, so held-out classes are a fair sample. Transparency is
+    laid over white. Images are uint8 in [0, 255], shape (n, 1 or 3, H, W); ids are hashes of class and file
+    name.
+
+    Attributes:
+        size: side in pixels of the centre square of each image, scaled with antialiasing; none to keep
+            images as they are, when all have one size.
+        grey: one channel instead of three.
+        train: the share of the classes that is for training; not used when a list of classes is given.
+        seed: the seed of the split of classes; seeds of training never change the data.
+        train_classes: a text file with the name of one class for training on each line.
+        test_classes: the same for testing. The classes not in the one list are the other set; with both
+            lists, classes in neither are left out.
+        linf: the budget in L_inf that the leaderboard is ranked at; with none, a run must give one.
+        l2: the same in L2.
+    """
+
+    size: Annotated[int, Field(ge=8, le=1024)] | None = 28
+    grey: bool = False
+    train: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    train_classes: Path | None = None
+    test_classes: Path | None = None
+    linf: Positive | None = None
+    l2: Positive | None = None
+
+    @property
+    def headline_eps(self) -> dict[str, float]:  # type: ignore[override]  # a constant of other data sets
+        """The budgets given, by norm."""
+        return {norm: eps for norm, eps in (("linf", self.linf), ("l2", self.l2)) if eps is not None}
+
+    @property
+    def root(self) -> Path:
+        """The folder of the class folders.
+
+        Raises:
+            UsageError: when none is given.
+        """
+        return Path(self.name.removeprefix(PREFIX)).expanduser()
+
+    def read(self, cache: Path) -> Split:
+        """Decodes the images, or reads them from `cache` when they were decoded before.
+
+        Raises:
+            BenchmarkError: when the folder, a class, a list or an image is missing or damaged, or `cache`
+                cannot be written.
+        """
+        train, test = self._split
+        files, key = self._files, self._decoded_key
+        images = cached(cache / f"folder-{key}.safetensors", lambda: {"images": self._decode()})["images"]
+        names = [image_files.plain_name(file.parent) for file in files]
+        ranks = {name: rank for rank, name in enumerate([*train, *test])}
+        everything = ImageSet(
+            images,
+            torch.tensor([ranks[name] for name in names]),
+            torch.tensor(
+                [derive_seed(n, image_files.plain_name(f)) for n, f in zip(names, files, strict=True)]
+            ),
+        )
+        return Split(
+            train=everything.of_classes(torch.arange(len(train))),
+            test=everything.of_classes(torch.arange(len(train), len(ranks))),
+        )
+
+    def fingerprint(self) -> str:
+        """A hash of the images as decoded and of the split; a copy of a small folder has the same one.
+
+        Above 200 MB, times of modification stand for contents, so that a copy has another.
+
+        Raises:
+            BenchmarkError: when the folder, a class or a list is missing or wrong.
+        """
+        return fingerprint(self._decoded_key, self._split)
+
+    def missing(self) -> str | None:
+        """What is wrong with the folder, its classes or the lists, or None; no image is decoded."""
+        try:
+            _ = self._files
+        except BenchmarkError as error:
+            return str(error)
+        return None
+
+    @cached_property
+    def _folders(self) -> dict[str, Path]:
+        return image_files.class_folders(self.root)
+
+    @cached_property
+    def _split(self) -> tuple[list[str], list[str]]:
+        """Names of the training and of the test classes, in order of label."""
+        if self.train_classes or self.test_classes:
+            listed = [self._listed(file) for file in (self.train_classes, self.test_classes)]
+            train, test = (
+                self._shuffled(set(self._folders) - other if names is None else names)
+                for names, other in zip(listed, [listed[1] or set(), listed[0] or set()], strict=True)
+            )
+            if both := sorted({*train} & {*test}):
+                raise UsageError(f"The class '{both[0]}' is in {self.train_classes} and {self.test_classes}.")
+        else:
+            order = self._shuffled(self._folders)
+            count = int(self.train * len(order) + 0.5)
+            train, test = order[:count], order[count:]
+        if len(train) < 2 or len(test) < 2:
+            raise UsageError(
+                f"{len(train)} classes in {self.root} are for training and {len(test)} for testing; each "
+                "needs 2 or more: add class folders, or change train, train_classes or test_classes."
+            )
+        return train, test
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        """The image files of every class in the split, in order of class and file name."""
+        files: list[Path] = []
+        for name in sorted([*self._split[0], *self._split[1]]):
+            found = image_files.image_files(self._folders[name])
+            if len(found) < 2:
+                raise BenchmarkError(
+                    f"The class folder {self._folders[name]} has {len(found) or 'no'} image"
+                    f"{' (subfolders are not searched)' if not found else ''}; a class needs 2 or more: add "
+                    "some, delete the folder, or leave the class out with train_classes and test_classes."
+                )
+            files += found
+        return files
+
+    @cached_property
+    def _decoded_key(self) -> str:
+        """A hash of everything that the decoded images depend on; the split is no part of it."""
+        source = hashlib.sha256(Path(image_files.__file__).read_bytes()).hexdigest()
+        digest = image_files.files_digest(self._files)
+        return fingerprint(digest, self.size, self.grey, source, image_files.decoder_versions())
+
+    def _shuffled(self, names: Iterable[str]) -> list[str]:
+        """The names in a random order that is the same wherever they are; a new name moves no other."""
+        return sorted(names, key=lambda name: (derive_seed("folder", self.seed, name), name))
+
+    def _listed(self, file: Path | None) -> set[str] | None:
+        """The classes that a list file names.
+
+        Raises:
+            UsageError: when it cannot be read, or names no class or one that is not there.
+        """
+        if file is None:
+            return None
+        try:
+            text = file.expanduser().read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"The list of classes {file} cannot be read: {error}.") from None
+        names = {unicodedata.normalize("NFC", line.strip()) for line in text.splitlines()} - {""}
+        if not names:
+            raise UsageError(f"The list of classes {file} is empty; write one class name a line.")
+        for name in sorted(names - set(self._folders)):
+            raise unknown_name(f"class (in {file})", name, self._folders)
+        return names
+
+    def _decode(self) -> Tensor:
+        """Every image, uint8, shape (n, C, H, W)."""
+        first = image_files.decode(self._files[0], self.size, self.grey)
+        images = np.empty((len(self._files), *first.shape), dtype=np.uint8)
+        for row, file in enumerate(self._files):
+            image = image_files.decode(file, self.size, self.grey)
+            if image.shape != first.shape:
+                sides = [f"{width}x{height}" for _, height, width in (image.shape, first.shape)]
+                raise UsageError(f"{file} is {sides[0]}, {self._files[0]} is {sides[1]}: give a size.")
+            images[row] = image
+        return torch.from_numpy(images)
+
+
+@DATASETS.register("folder")
+class NamedFolder(ImageFolder):
+    """A folder of images, one folder in it for each class: `folder:PATH`, or `folder[path=PATH]`.
+
+    The second form can hold a path with spaces. The other parameters are those of `ImageFolder`.
+
+    Attributes:
+        path: the folder; relative to the current directory unless it begins with `/` or `~`.
+    """
+
+    path: Path | None = None
+
+    @property
+    def root(self) -> Path:
+        """The folder of the class folders.
+
+        Raises:
+            UsageError: when none is given.
+        """
+        if self.path is None:
+            raise UsageError("The data set 'folder' needs a path: write folder:PATH or folder[path=PATH].")
+        return self.path.expanduser()
+
+
+@memoise
+def image_folder(name: str) -> type[Dataset] | None:
+    """The class of the data set `folder:PATH`; None for a name of another form."""
+    if not name.startswith(PREFIX) or name == PREFIX:
+        return None
+    path = Path(name.removeprefix(PREFIX))
+    return type(
+        "ImageFolder",
+        (ImageFolder,),
+        # One spelling of one path, so that `data/` and `data` are the same data set.
+        {"name": f"{PREFIX}{path.as_posix()}", "__module__": __name__, "__doc__": ImageFolder.__doc__},
+    )

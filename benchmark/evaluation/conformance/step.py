@@ -1,0 +1,204 @@
+"""Checks of a training step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark.core.errors import UsageError
+from benchmark.core.seeding import seed_everything
+from benchmark.evaluation.conformance.check import ContractError, check, explain_error
+from benchmark.evaluation.conformance.settings import read_generators
+from benchmark.evaluation.conformance.trial import COLOUR, OneStep, Trial
+from benchmark.models import Member
+
+STEPS = 24
+
+
+@check(
+    f"{STEPS} steps on one batch lower the loss.",
+    "See whether what is returned is to be minimised (its sign), and whether its gradient reaches the "
+    "weights.",
+    trains=True,
+)
+def loss_falls(trial: Trial) -> None:
+    """The sign is right."""
+    values = trial.trained(steps=STEPS)[1]
+    first, last = float(np.mean(values[:6])), float(np.mean(values[-6:]))
+    if not first - last > 0.005 * abs(first):
+        raise ContractError(f"the loss goes from {first:.4g} to {last:.4g}")
+
+
+@check(
+    "The same seed gives the same model and loss; another seed gives another.",
+    "Draw from torch's own generator, never from the clock or a generator of your own, and keep nothing "
+    "between steps outside the model.",
+    trains=True,
+)
+def same_seed(trial: Trial) -> None:
+    """Any row can be made again."""
+    runs = []
+    for seed in (5, 6, 5):
+        model = trial.build(seed)
+        loss = trial.loss(model, seed)
+        loss.backward()
+        runs.append([loss.detach(), *(p.grad for p in model.parameters() if p.grad is not None)])
+    if len(runs[0]) != len(runs[2]) or not all(map(torch.equal, runs[0], runs[2])):
+        raise ContractError("two runs under one seed differ")
+    if torch.equal(runs[0][0], runs[1][0]):
+        raise ContractError("two seeds give the same loss")
+
+
+@check(
+    "Random generators are used, never seeded.",
+    "Take out manual_seed, random.seed and np.random.seed; the benchmark seeds every job.",
+    trains=True,
+)
+def leaves_seeds(trial: Trial) -> None:
+    """A seed set in a step would give every step the same draws."""
+    states = []
+    for seed in (1, 2):
+        model = trial.build()
+        seed_everything("conformance-seeds", seed)
+        trial.defense.loss(model, trial.batch, OneStep())
+        after_loss = read_generators()
+        seed_everything("conformance-seeds", seed)
+        trial.defense.build(trial.make_member, trial.labels)
+        states.append((after_loss, read_generators()))
+    for method, first, second in zip(("loss", "build"), states[0], states[1], strict=True):
+        seeded = [name for name in first if first[name] == second[name]]
+        if seeded:
+            raise ContractError(f"{method} seeds the generator of {' and '.join(seeded)}")
+
+
+@check(
+    "Every weight that images pass through gets a gradient.",
+    "Give the loss every member's embeddings, and set requires_grad to False on what is not to be trained.",
+    trains=True,
+)
+def weight_gradients(trial: Trial) -> None:
+    """A weight without a gradient is not trained, though its passes are counted."""
+    model = trial.build()
+    trial.loss(model).backward()
+    # A method with a loss of its own does not use the member's, nor its proxies.
+    spared = {
+        id(parameter)
+        for part in model.modules()
+        if isinstance(part, Member)
+        for parameter in part.criterion.parameters()
+    }
+    wanting = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and parameter.grad is None and id(parameter) not in spared
+    ]
+    if wanting:
+        raise ContractError(f"{len(wanting)} parameters get no gradient, the first of them {wanting[0]}")
+    for number, member in enumerate(part for part in model.modules() if isinstance(part, Member)):
+        gradients = [p.grad for p in member.parameters() if p.grad is not None]
+        if gradients and not any(bool(gradient.any()) for gradient in gradients):
+            raise ContractError(f"every gradient of member {number + 1} is zero")
+
+
+@check(
+    "A step leaves the model in training mode, its weights, their gradients and requires_grad as they were.",
+    "Take model.eval(), requires_grad_, backward() and in-place changes out of loss; attack(...) freezes the "
+    "model by itself.",
+    trains=True,
+)
+def leaves_model(trial: Trial) -> None:
+    """The optimiser and the training loop change the model; the loss does not."""
+    model = trial.build()
+
+    def state() -> dict[str, Any]:
+        return {
+            "the training mode": [module.training for module in model.modules()],
+            "requires_grad": [parameter.requires_grad for parameter in model.parameters()],
+            "gradients": [parameter.grad is None for parameter in model.parameters()],
+            "weights": [p.detach().clone() for p in model.parameters() if p.requires_grad],
+            "the set of its parameters": [name for name, _ in model.named_parameters()],
+        }
+
+    before = state()
+    trial.loss(model)
+    for (name, old), new in zip(before.items(), state().values(), strict=True):
+        same = len(old) == len(new) and all(
+            torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+            for a, b in zip(old, new, strict=True)
+        )
+        if not same:
+            raise ContractError(f"loss changes {name}")
+
+
+@check(
+    "A step leaves the batch as it was.",
+    "Clone a tensor before changing it in place: batch.images.clone().",
+    trains=True,
+)
+def leaves_batch(trial: Trial) -> None:
+    """Its tensors are the training set's."""
+    batch = trial.batch
+    names = ("images", "labels", "index")
+    before = [getattr(batch, name).clone() for name in names]
+    seed_everything("conformance-step")
+    trial.defense.loss(trial.build(), batch, OneStep())
+    for name, old in zip(names, before, strict=True):
+        if not torch.equal(old, getattr(batch, name)) or getattr(batch, name).requires_grad:
+            raise ContractError(f"loss changes batch.{name}")
+
+
+@check(
+    "The training attack is told every module that its objective passes through.",
+    "Hand attack(objective, images, model) the model that the objective uses, or the whole one: it freezes "
+    "what it is handed.",
+    trains=True,
+)
+def attack_model(trial: Trial) -> None:
+    """Batch norm in training mode makes weaker examples, and its statistics would learn from candidates."""
+    model = trial.build()
+    attack = OneStep()
+    unfrozen: list[Member] = []
+
+    def watch(member: Any, inputs: Any) -> None:
+        if attack.inside and member.training:
+            unfrozen.append(member)
+
+    for part in model.modules():
+        if isinstance(part, Member):
+            part.register_forward_pre_hook(watch)
+    trial.loss(model, attack=attack)
+    if unfrozen:
+        raise ContractError(
+            "the objective passes through a member that is in training mode during the attack"
+        )
+
+
+@check(
+    "A defense that needs proxies says so.",
+    "Set needs_proxies = True on the class if it uses class_cosines.",
+    trains=True,
+)
+def declares_proxies(trial: Trial) -> None:
+    """The benchmark pairs it with no loss that has none."""
+    if trial.defense.needs_proxies:
+        return
+    try:
+        trial.loss(trial.build(loss="multi_similarity"))
+    except UsageError as error:
+        raise ContractError(f"with the loss multi_similarity: {str(error).rstrip('.')}") from None
+
+
+@check(
+    "A step can be trained on colour images of another size.",
+    "Take the number of channels and the size from batch.images, never from a constant.",
+    trains=True,
+)
+def other_shapes_train(trial: Trial) -> None:
+    """Data sets differ in both."""
+    other = Trial(trial.defense, COLOUR)
+    try:
+        other.loss(other.build())
+    except Exception as error:
+        raise ContractError(f"with images of shape {COLOUR}, {explain_error(error)}") from error

@@ -1,0 +1,62 @@
+"""What a training step costs, found by taking one."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from benchmark.models import PassCounter
+from benchmark.runner.records import ModelKey
+from benchmark.runner.trained import build_model, load_data, training_images
+from benchmark.training import Recipe, TrainingAttack
+from defenses import DEFENSES, Batch
+
+
+class Costs(NamedTuple):
+    """Costs of one image, in units of a forward pass of one image through the plain backbone.
+
+    Attributes:
+        step: of a training step.
+        embed: of embedding it.
+        images: how many images a model of this kind is trained on.
+        randomised: whether the model is randomised.
+    """
+
+    step: float
+    embed: float
+    images: int
+    randomised: bool
+
+
+@lru_cache(maxsize=256)
+def _probe(key: ModelKey, validation: float, steps: int, batch_size: int, cache: Path) -> Costs:
+    recipe = Recipe(validation=validation, inner_steps=steps, batch_size=batch_size)
+    images, _ = training_images(recipe, load_data(key.dataset, cache))
+    model, unit = build_model(key, images)
+    size = min(batch_size, len(images))
+    index = torch.randperm(len(images))[:size]  # a batch as the training draws them
+    batch = Batch(images.batch(index), images.labels[index], index)
+    step = 0.0
+    with PassCounter(model, images.image_shape, unit) as counter:
+        if any(True for _ in model.parameters()):
+            model.train()
+            DEFENSES.build(key.defense).loss(model, batch, TrainingAttack(0.1, steps, 0.5)).backward()
+            step = counter.total / size
+    return Costs(step, counter.per_image, len(images), model.randomised)
+
+
+def probe(key: ModelKey, recipe: Recipe, cache: Path) -> Costs:
+    """Builds a model and takes one training step with it.
+
+    Args:
+        key: which model.
+        recipe: how it is trained.
+        cache: folder for drawn or unpacked data sets.
+
+    Raises:
+        Exception: whatever a plugin does.
+    """
+    return _probe(key, recipe.validation, recipe.inner_steps, recipe.batch_size, cache)

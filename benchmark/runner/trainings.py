@@ -1,0 +1,63 @@
+"""From the key of a model to the job that trains it: its epochs, its budget, its identity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmark.core.protocol import PROTOCOL_VERSION
+from benchmark.data import DATASETS
+from benchmark.losses import LOSSES
+from benchmark.models import BACKBONES
+from benchmark.runner.cells import headline
+from benchmark.runner.config import Configuration
+from benchmark.runner.identity import digest, function_digest, source_digest
+from benchmark.runner.probe import probe
+from benchmark.runner.records import ModelKey
+from benchmark.runner.trained import TrainJob, build_model, make_model, training_images
+from benchmark.training import Recipe, train
+from defenses import DEFENSES
+
+
+def training_of(key: ModelKey, config: Configuration, cache: Path, budget: float | None = None) -> TrainJob:
+    """The job that trains a model.
+
+    Args:
+        key: which model.
+        config: holds the recipe.
+        cache: folder for drawn or unpacked data sets.
+        budget: cost units for each training image and epoch of the recipe, which the training is to spend;
+            without it the recipe's epochs are trained. The defense's `epochs_scale` multiplies either.
+
+    Raises:
+        UsageError: when the data set has no headline budget to train with and none is given.
+    """
+    dataset = DATASETS.build(key.dataset)
+    classes = [type(dataset), type(BACKBONES.build(key.backbone)), type(LOSSES.build(key.loss))]
+    defense = DEFENSES.build(key.defense)
+    recipe = config.training
+    eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
+    epochs = max(1, round(_epochs(key, recipe, cache, budget) * defense.epochs_scale))
+    what = {
+        "model": key.model_dump(),
+        "recipe": recipe.model_dump(),
+        "epochs": epochs,
+        "eps": eps,
+        "data": dataset.fingerprint(),
+        "source": [
+            source_digest([*classes, type(defense), train]),
+            function_digest([build_model, make_model, training_images]),
+        ],
+        "protocol": PROTOCOL_VERSION,
+    }
+    return TrainJob(id=digest(what), key=key, recipe=recipe.model_dump(), epochs=epochs, eps=eps)
+
+
+def _epochs(key: ModelKey, recipe: Recipe, cache: Path, budget: float | None) -> float:
+    """How many epochs, before the defense's own factor."""
+    if budget is None:
+        return recipe.epochs
+    try:
+        step = probe(key, recipe, cache).step
+    except (Exception, SystemExit):  # it will fail when it is trained, which writes down why
+        step = 0.0
+    return budget * recipe.epochs / step if step else recipe.epochs

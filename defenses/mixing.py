@@ -1,0 +1,122 @@
+"""What the variants of mixup share: mixing inside a network, and mixing with stored images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from benchmark.core.embedder import Embedder
+from benchmark.models import Member, frozen
+
+Mix = Callable[[Tensor], Tensor]
+"""Mixes the rows of a batch, shape (n, ...), with each other."""
+
+
+def hidden_layers(member: Member, image: Tensor) -> list[nn.Module]:
+    """The layers of a member's network whose activations can be mixed, in the order of the forward pass.
+
+    They are the direct parts of the network (the layers of an `nn.Sequential`, the stages of a ResNet, the
+    list of blocks of a transformer as one) that give at least three dimensions; the vector that the last
+    layers work on is left out. So are convolutions and batch norms that are parts of their own: to mix what
+    a linear map gives is to mix what it takes.
+
+    Args:
+        member: whose network is looked at; one image is passed through it, in evaluation mode.
+        image: shape (1, C, H, W).
+    """
+    network: nn.Module = member.embedder
+    while len(parts := list(network.children())) == 1:  # through what only wraps
+        network = parts[0]
+    found: list[nn.Module] = []
+
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if isinstance(output, Tensor) and output.dim() >= 3 and module not in found:
+            found.append(module)
+
+    handles = [
+        part.register_forward_hook(note) for part in parts if not isinstance(part, _ConvNd | _BatchNorm)
+    ]
+    try:
+        with torch.no_grad(), frozen(member):
+            member(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+@contextmanager
+def mixed_at(layer: nn.Module, mix: Mix) -> Iterator[None]:
+    """Within the block the output of a layer is mixed before it goes on."""
+    handle = layer.register_forward_hook(lambda module, inputs, output: mix(output))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+class MixedWithStored(Embedder):
+    """Embeds mixes of an image with stored ones, drawn anew at each pass, and averages the embeddings.
+
+    The mean of the unit vectors is scaled to unit length. Each image has partners of its own, and the same
+    number of them at every pass. Until an image is stored, the partners are uniform noise.
+
+    Args:
+        member: embeds the mixes.
+        mixes: mixes for each image.
+        share: weight of the image in a mix, in (0, 1].
+        capacity: number of images to store.
+
+    Attributes:
+        stored: training images, shape (at most `capacity`, C, H, W); part of the checkpoint.
+    """
+
+    randomised = True
+
+    stored: Tensor
+
+    def __init__(self, member: Member, mixes: int, share: float, capacity: int) -> None:
+        super().__init__()
+        self.member = member
+        self.mixes = mixes
+        self.share = share
+        self.capacity = capacity
+        self.register_buffer("stored", torch.zeros(0))  # the images' shape is not known yet
+
+    @property
+    def members(self) -> Sequence[Embedder]:
+        """The one member that embeds the mixes."""
+        return [self.member]
+
+    def store(self, images: Tensor) -> None:
+        """Stores the first images, shape (n, C, H, W), for which there is room."""
+        new = images[: self.capacity - len(self.stored)].detach()
+        if len(new):
+            kept = torch.cat([self.stored, new]) if len(self.stored) else new
+            self.stored = kept.clone(memory_format=torch.contiguous_format)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
+        total: Tensor | float = 0.0
+        for _ in range(self.mixes):
+            total = total + self.member(self.share * images + (1 - self.share) * self._partners(images))
+        return F.normalize(torch.as_tensor(total))
+
+    def _partners(self, images: Tensor) -> Tensor:
+        # Drawn on the CPU, so that a GPU's run sees the same mixes.
+        if not len(self.stored):
+            return torch.rand(images.shape).to(images.device)
+        return self.stored[torch.randint(len(self.stored), (len(images),)).to(self.stored.device)]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        stored = state_dict.get(prefix + "stored")
+        if stored is not None and stored.shape != self.stored.shape:
+            self.stored = self.stored.new_zeros(stored.shape)
+        super()._load_from_state_dict(state_dict, prefix, *rest)

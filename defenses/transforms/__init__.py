@@ -1,0 +1,25 @@
+"""Transforms of images that a defense may put before its embedder."""
+
+from defenses.transforms.barrage import Barrage
+from defenses.transforms.base import TRANSFORMS, Transform, TransformSpec
+from defenses.transforms.bit_depth import BitDepth
+from defenses.transforms.jpeg import JPEG
+from defenses.transforms.resize_pad import ResizePad
+from defenses.transforms.simple import Contrast, Gamma, GaussianBlur, GaussianNoise, Translate
+from defenses.transforms.total_variation import TotalVariation
+
+__all__ = [
+    "JPEG",
+    "TRANSFORMS",
+    "Barrage",
+    "BitDepth",
+    "Contrast",
+    "Gamma",
+    "GaussianBlur",
+    "GaussianNoise",
+    "ResizePad",
+    "TotalVariation",
+    "Transform",
+    "TransformSpec",
+    "Translate",
+]

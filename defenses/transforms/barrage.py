@@ -1,0 +1,70 @@
+"""A barrage of random transforms."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import PositiveInt, model_validator
+from torch import Tensor
+
+from defenses.transforms.base import TRANSFORMS, Transform
+
+
+@TRANSFORMS.register("barrage")
+class Barrage(Transform):
+    """A random number of transforms in random order (Raff et al. 2019, CVPR, section 3: BaRT).
+
+    Each image gets a number, drawn evenly, of different transforms, and an order of its own. The original
+    draws from 25 transforms in 10 groups and at most one of each group; here most of its kinds that small
+    grey images allow are there once: colour precision, JPEG, noise, blur, TV denoising, tone (gamma and
+    contrast), zoom and shift. Colour spaces, seam carving, swirls and frequency noise are left out. Within
+    a pass, transforms with no gradient of their own pass on the identity's (BPDA), in attacks and out of
+    them, so gradients and values of a pass belong to the same draws. The right number of transforms for
+    images as small as these is not known.
+
+    Attributes:
+        least, most: bounds of the number of transforms, both included.
+        drawn: specs of the transforms that are drawn from.
+    """
+
+    randomised: ClassVar[bool] = True
+    drawn: ClassVar[tuple[str, ...]] = (
+        "bit_depth[bits=5]",
+        "jpeg",
+        "noise",
+        "blur",
+        "total_variation[dropout=0.2,steps=5]",
+        "gamma",
+        "contrast",
+        "resize_pad",
+        "translate",
+    )
+
+    least: PositiveInt = 1
+    most: PositiveInt = 5
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Barrage:
+        if not self.least <= self.most <= len(self.drawn):
+            raise ValueError(f"least must not be above most, nor most above {len(self.drawn)}")
+        return self
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Applies to each image, shape (n, C, H, W), its own transforms in its own order."""
+        transforms = self._transforms()
+        counts = torch.randint(self.least, self.most + 1, (len(images), 1))
+        orders = torch.rand(len(images), len(transforms)).argsort(1)[:, : self.most]
+        orders[torch.arange(self.most) >= counts] = -1
+        for place in range(self.most):
+            changed = images
+            for number, transform in enumerate(transforms):
+                rows = (orders[:, place] == number).nonzero().squeeze(1)
+                if len(rows):
+                    rows = rows.to(images.device)
+                    changed = changed.index_copy(0, rows, transform.straight_through(images[rows]))
+            images = changed
+        return images
+
+    def _transforms(self) -> list[Transform]:
+        return [TRANSFORMS.build(text) for text in self.drawn]

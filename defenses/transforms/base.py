@@ -1,0 +1,65 @@
+"""What a transform of images is."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import AfterValidator
+from torch import Tensor
+
+from benchmark.core.errors import UsageError
+from benchmark.core.parameters import Parameters
+from benchmark.core.registry import Registry
+
+
+class Transform(Parameters):
+    """A map from images in [0, 1] to images in [0, 1] of the same shape; subclasses implement `apply`.
+
+    Draws are made on the CPU with torch's global generator, one for each image of a batch: a seed then gives
+    the same figures on any device.
+
+    Attributes:
+        randomised: whether two passes over one batch may differ.
+        differentiable: whether the gradient of `apply` is one that an attack can use. If not, attacks take
+            the identity's (BPDA; Athalye et al. 2018, arXiv 1802.00420, section 4.1).
+    """
+
+    randomised: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = True
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Transforms images, shape (n, C, H, W) in [0, 1]; the result has the same shape and range."""
+        raise NotImplementedError
+
+    def straight_through(self, images: Tensor) -> Tensor:
+        """The same values, with a gradient: the transform's own, or the identity's where it has none.
+
+        Args:
+            images: shape (n, C, H, W) in [0, 1].
+        """
+        if self.differentiable:
+            return self.apply(images)
+        with torch.no_grad():
+            transformed = self.apply(images)
+        return transformed + (images - images.detach())
+
+
+TRANSFORMS: Registry[Transform] = Registry("transform", Transform)
+
+
+def _canonical(text: str) -> str:
+    try:
+        return TRANSFORMS.build(text).spec
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+TransformSpec = Annotated[str, AfterValidator(_canonical)]
+"""The spec string of a transform, as a parameter of a defense: `jpeg` or `jpeg[quality=50]`."""
+
+
+def uniform(images: Tensor, low: float, high: float) -> Tensor:
+    """One number for each image, drawn evenly between two bounds, shape (n, 1, 1, 1)."""
+    drawn = low + (high - low) * torch.rand(len(images), 1, 1, 1)
+    return drawn.to(images)
