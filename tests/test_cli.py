@@ -134,9 +134,8 @@ def test_check_plugin_tells_each_failure_in_a_line(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     assert main(["--new-defense", "turned"]) == 0
     path = Path("turned.py")
-    path.write_text(
-        path.read_text().replace("return clean +", "batch.images.mul_(0.5)\n        return -clean -")
-    )
+    wrong = "batch.index.zero_()\n        return 2 * clean.detach() - clean + 0 *"
+    path.write_text(path.read_text().replace("return clean +", wrong))
     capsys.readouterr()
     assert main(["--check-plugin", "turned.py"]) == 1
     streams = capsys.readouterr()

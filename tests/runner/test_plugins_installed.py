@@ -1,5 +1,8 @@
 """Packages that are found through entry points; really installed, by pip, into a folder of their own."""
 
+import contextlib
+import importlib
+import linecache
 import os
 import subprocess
 import sys
@@ -7,6 +10,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from benchmark.cli import main
+from benchmark.runner import identity
+from benchmark.runner.jobs import execute
+from benchmark.runner.plugins import load_installed, load_plugins
+from benchmark.runner.trained import Place
+from defenses import DEFENSES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,12 +38,12 @@ def scaled(loss):
 """
 
 
-def install(folder, name="acme-dml", module=INIT, factor=2):
-    """Makes a wheel by hand, which needs no build backend and no network, and has pip install it."""
+def wheel(folder, name="acme-dml", module=INIT, factor=2):
+    """Makes a wheel by hand, which needs no build backend and no network."""
     package = name.replace("-", "_")
-    wheel = folder / f"{package}-1.0-py3-none-any.whl"
+    file = folder / f"{package}-1.0-py3-none-any.whl"
     info = f"{package}-1.0.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(f"{package}/__init__.py", module)
         archive.writestr(f"{package}/losses.py", LOSSES.format(factor=factor))
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
@@ -42,55 +52,78 @@ def install(folder, name="acme-dml", module=INIT, factor=2):
         )
         archive.writestr(f"{info}/entry_points.txt", f"[dml_benchmark.defenses]\nacme = {package}\n")
         archive.writestr(f"{info}/RECORD", "")
-    target = folder / "site"
-    options = ["--no-index", "--no-deps", "--upgrade", "--quiet", "--disable-pip-version-check"]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(wheel)],
-        check=True,
-        timeout=60,
-    )
-    return target
+    return file
 
 
-def python(code, site, folder):
-    environment = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, env=environment, timeout=60
-    )
+def unpacked(file):
+    """What an installation of a wheel comes to, without the seconds that pip takes."""
+    site = file.parent / "site"
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(site)
+    return site
 
 
-IDENTITY = """if True:
-    from benchmark.runner.identity import source_digest
-    from benchmark.runner.plugins import load_plugins
-    from defenses import DEFENSES
-    assert load_plugins([]) == ()
-    print(source_digest([DEFENSES.get("acme_at")]))
-"""
+@pytest.fixture
+def loaded(monkeypatch):
+    """Loads what is installed in a folder, as a new process would."""
+    entries, path = dict(DEFENSES._entries), list(sys.path)
+    caches = (load_installed, identity._source, identity._source_digest)
+    monkeypatch.setattr(DEFENSES, "_entries", dict(entries))
+
+    def load(site):
+        DEFENSES._entries.clear()
+        DEFENSES._entries.update(entries)
+        sys.path[:] = [str(site), *path]
+        for name in [name for name in sys.modules if name.startswith("acme_")]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        for cached in caches:
+            cached.cache_clear()
+        return load_plugins([])
+
+    yield load
+    for cached in caches:
+        cached.cache_clear()
+    sys.path[:] = path
 
 
-def test_an_installed_defense_is_found_and_its_source_is_part_of_its_identity(tmp_path):
+def test_an_installed_defense_is_found_and_its_source_is_part_of_its_identity(tmp_path, loaded):
     digests = []
-    for factor in (2, 2, 3):
-        done = python(IDENTITY, install(tmp_path, factor=factor), tmp_path)
-        assert done.returncode == 0, done.stderr
-        digests.append(done.stdout)
+    for number, factor in enumerate((2, 2, 3)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert loaded(unpacked(wheel(folder, factor=factor))) == ()
+        digests.append(identity.source_digest([DEFENSES.get("acme_at")]))
     assert digests[0] == digests[1] != digests[2]
 
 
-RUN = """if True:
-    import sys
-    from benchmark.cli import main
-    sys.exit(main(sys.argv[1:] or {arguments!r}))
-"""
-
-
-def test_an_installed_defense_gets_a_row_from_workers_too(tmp_path):
-    config = tmp_path / "tiny.yaml"
-    config.write_text("training: {epochs: 1}\ndatasets: digits\nattacks: noise\nworkers: 2\nchecks: false\n")
-    arguments = ["--defenses", "acme_at", "--config", str(config), "--output", "out", "--no-progress"]
-    done = python(RUN.format(arguments=arguments), install(tmp_path), tmp_path)
+def test_what_pip_installs_stands_in_the_list(tmp_path):
+    site = tmp_path / "site"
+    options = ["--no-index", "--no-deps", "--no-compile", "--quiet", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "install", *options, "--target", str(site), str(wheel(tmp_path))]
+    subprocess.run(pip, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run_benchmark.py"), "--list"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
-    assert "acme_at" in (tmp_path / "out" / "leaderboard.csv").read_text()
+    assert "  acme_at            Acme's.\n" in done.stdout
+
+
+def test_workers_load_what_is_installed_too(tmp_path, loaded):
+    loaded(unpacked(wheel(tmp_path)))
+    DEFENSES.forget("acme_at")
+    load_installed.cache_clear()
+    del sys.modules["acme_dml"]  # so far as a worker that has just been started
+    place = Place(output=tmp_path, cache=tmp_path, device="cpu", plugins=(), commit="")
+    with contextlib.suppress(AttributeError):
+        execute(None, place)  # no job at all: it gets as far as loading
+    assert "acme_at" in DEFENSES.names()
 
 
 @pytest.mark.parametrize(
@@ -101,17 +134,17 @@ def test_an_installed_defense_gets_a_row_from_workers_too(tmp_path):
         ("x = 1", "registers nothing"),
     ],
 )
-def test_a_broken_package_is_left_out_with_one_line_and_nothing_else_suffers(tmp_path, module, said):
-    arguments = ["--defenses", "vanilla", "--datasets", "digits", "--attacks", "noise", "--dry-run"]
-    site = install(
-        tmp_path, module=module.replace("acme_dml.losses", "acme_broken.losses"), name="acme-broken"
-    )
-    done = python(RUN.format(arguments=arguments), site, tmp_path)
-    assert done.returncode == 0, done.stderr
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("warning: The installed package acme-broken is left out")
+def test_a_broken_package_is_left_out_with_one_line_and_nothing_else_suffers(
+    tmp_path, loaded, capsys, module, said
+):
+    module = module.replace("acme_dml.losses", "acme_broken.losses")
+    (line,) = loaded(unpacked(wheel(tmp_path, module=module, name="acme-broken")))
+    assert line.startswith("The installed package acme-broken is left out")
+    assert "\n" not in line
     assert said in line
-    # Nothing of it stays behind.
-    done = python(RUN.format(arguments=["--defenses", "acme_at", "--dry-run"]), site, tmp_path)
-    assert done.returncode == 2
-    assert "Unknown defense 'acme_at'" in done.stderr
+    assert "acme_at" not in DEFENSES.names()  # nothing of it stays behind
+    arguments = ["--datasets", "digits", "--attacks", "noise", "--dry-run", "--output", str(tmp_path / "out")]
+    assert main(["--defenses", "vanilla", *arguments]) == 0
+    assert capsys.readouterr().err == f"warning: {line}\n"
+    assert main(["--defenses", "acme_at", *arguments]) == 2
+    assert "Unknown defense 'acme_at'" in capsys.readouterr().err

@@ -1,0 +1,140 @@
+"""What EAT is worth: the ablation's figures, the diversity of the ensembles, a table and a figure.
+
+    python run_benchmark.py --preset eat --output eat
+    python -m benchmark.studies.eat eat --to eat_ablation
+
+Reads runs, finished or not quite, and measures the stored ensembles on a part of each data set's pool. Writes
+`ablation.csv`, `diversity.csv`, `transfer_matrix.csv`, `table.md` and `eat_ablation.png` (docs/eat.md says
+what is in them). The exit status is 0 when they were written, and 2 when there was nothing to read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from matplotlib import rc_context
+
+from benchmark.cli import _cache_folder
+from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.report.figures import SETTINGS
+from benchmark.report.frames import DECIMALS, write_csv
+from benchmark.report.style import save
+from benchmark.runner.store import write_atomically
+from benchmark.runner.trained import Place, TrainJob, load_data, load_trained
+from benchmark.studies.ablation import COLUMNS, Study, figures_of, read_studies
+from benchmark.studies.diversity import Diversity, first_classes, measure
+from benchmark.studies.eat_figure import eat_figure
+from benchmark.studies.eat_table import write_table
+
+DIVERSITY_COLUMNS = [
+    "dataset", "defense", "seed", "members", "gradient_cosine", "clean_r1", "own_r1", "transferred_r1",
+]  # fmt: skip
+MATRIX_COLUMNS = ["dataset", "defense", "seed", "made_on", "tested_on", "r1"]
+
+
+def measure_all(study: Study, cache: Path) -> Iterator[tuple[dict[str, Any], Diversity]]:
+    """Measures every trained model of a study; members are numbered from 0.
+
+    Args:
+        study: the run's part.
+        cache: folder of drawn or unpacked data sets.
+
+    Yields:
+        The columns that tell the model, and what was measured of it.
+    """
+    place = Place(output=study.output, cache=cache, device="cpu", commit="")
+    for ref in study.trained():
+        record = study.models[ref.id]
+        job = TrainJob(id=ref.id, key=ref.key, recipe=record.recipe, epochs=record.epochs, eps=0.0)
+        model, _ = load_trained(job, place, study.store)
+        pool = load_data(ref.key.dataset, cache).test
+        told = {"dataset": study.dataset, "defense": ref.key.defense, "seed": ref.key.seed}
+        queries = first_classes(pool)
+        yield told, measure(model, pool, queries, study.table.key.norm, study.eps, ref.key.seed)
+
+
+def diversity_row(told: dict[str, Any], found: Diversity) -> dict[str, Any]:
+    """A row of `DIVERSITY_COLUMNS`."""
+    return {
+        **told,
+        "members": found.members,
+        "gradient_cosine": found.gradient_cosine,
+        "clean_r1": float(found.clean_r1.mean()),
+        "own_r1": found.own_r1,
+        "transferred_r1": found.transferred_r1,
+    }
+
+
+def matrix_rows(told: dict[str, Any], found: Diversity) -> list[dict[str, Any]]:
+    """A row of `MATRIX_COLUMNS` for each pair of members."""
+    return [
+        {**told, "made_on": i, "tested_on": j, "r1": float(found.transfer[i, j])}
+        for i in range(found.members)
+        for j in range(found.members)
+    ]
+
+
+def analyse(outputs: Sequence[Path], to: Path, cache: Path) -> str:
+    """Writes every file, and returns the table.
+
+    Args:
+        outputs: folders of runs.
+        to: folder for the files; made where it is missing.
+        cache: folder of drawn or unpacked data sets.
+
+    Raises:
+        UsageError: when a folder holds no run, or no run holds a trained model.
+    """
+    studies, notes = read_studies(outputs)
+    for note in notes:
+        sys.stderr.write(f"{note}\n")
+    models = pd.DataFrame([row for study in studies for row in figures_of(study)], columns=COLUMNS)
+    if models.empty:
+        raise UsageError(f"No model is trained yet in {', '.join(map(str, outputs))}.")
+    rows, matrix = [], []
+    for study in studies:
+        for told, found in measure_all(study, cache):
+            rows.append(diversity_row(told, found))
+            matrix += matrix_rows(told, found)
+    diversity = pd.DataFrame(rows, columns=DIVERSITY_COLUMNS)
+    write_csv(models.round(DECIMALS), to / "ablation.csv")
+    write_csv(diversity.round(DECIMALS), to / "diversity.csv")
+    write_csv(pd.DataFrame(matrix, columns=MATRIX_COLUMNS).round(DECIMALS), to / "transfer_matrix.csv")
+    table = write_table(studies, models, diversity)
+    write_atomically(to / "table.md", lambda path: path.write_text(table, encoding="utf-8"))
+    with rc_context(SETTINGS):
+        figure = eat_figure(models, [study.dataset for study in studies])
+    if figure is not None:
+        save(figure, to / "eat_ablation.png")
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line, and returns the exit status.
+
+    Args:
+        arguments: the command's arguments; those of the process when not given.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmark.studies.eat", description=(__doc__ or "").split("\n", 1)[0]
+    )
+    parser.add_argument("outputs", type=Path, nargs="+", metavar="OUTPUT", help="folder of a finished run")
+    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for the files")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # as in the workers: figures must not depend on the number of cores
+    try:
+        sys.stdout.write(analyse(options.outputs, options.to, _cache_folder()))
+    except BenchmarkError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Figure: the worst cases of every row of the ablation, each seed and the mean, beside the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+
+from benchmark.report.style import GREY, METRICS, PALETTE, headline, new_figure, wrapped
+from benchmark.report.worst_case import mean
+from benchmark.studies.eat_table import CONTROL, SINGLE
+
+LINES: dict[str, Literal["-", "--"]] = {CONTROL: "-", SINGLE: "--"}
+TITLE = "Worst cases of EAT, one factor at a time, and of its controls with the same training passes"
+NOTE = (
+    "Small: one training seed; large: the mean over seeds. Vertical lines: the means of the controls. "
+    "The axes do not begin at 0."
+)
+
+
+def eat_figure(models: pd.DataFrame, datasets: Sequence[str]) -> Figure | None:
+    """Draws a row of panels for each data set: worst AMI and worst R@1; None without a figure.
+
+    Args:
+        models: rows of `ablation.COLUMNS`.
+        datasets: the data sets, from the top.
+    """
+    parts = [(name, models[models["dataset"] == name].dropna(subset=["worst_ami"])) for name in datasets]
+    shown = [(name, part) for name, part in parts if not part.empty]
+    if not shown:
+        return None
+    heights = [0.75 + 0.36 * part["defense"].nunique() for _, part in shown]
+    figure = new_figure(9.4, 1.2 + sum(heights))
+    panels = figure.subplots(len(shown), 2, squeeze=False, height_ratios=heights)
+    for (name, part), (left, right) in zip(shown, panels, strict=True):
+        defenses = list(dict.fromkeys(part["defense"]))[::-1]
+        for axes, metric in ((left, "ami"), (right, "r1")):
+            _panel(axes, part, defenses, f"worst_{metric}")
+            axes.set_title(f"{name}: worst {METRICS[metric]}", fontsize=10.5, loc="left")
+        left.set_yticks(range(len(defenses)), [wrapped(defense) for defense in defenses])
+        right.set_yticks(range(len(defenses)), [""] * len(defenses))
+    handles = [Line2D([], [], color="#444444", linestyle=line, label=name) for name, line in LINES.items()]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    headline(figure, TITLE, NOTE)
+    return figure
+
+
+def _panel(axes: Axes, models: pd.DataFrame, defenses: Sequence[str], name: str) -> None:
+    for height, defense in enumerate(defenses):
+        values = models.loc[models["defense"] == defense, name].dropna().tolist()
+        color = GREY if defense in LINES else PALETTE[0]
+        axes.plot(values, [height] * len(values), "o", color=color, markersize=4, alpha=0.5, zorder=2)
+        if values:
+            axes.plot(mean(values), height, "D", color=color, markersize=8, zorder=3)
+            if defense in LINES:
+                axes.axvline(mean(values), color="#444444", linestyle=LINES[defense], linewidth=1, zorder=1)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+    axes.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
+    axes.grid(axis="x", color="#E3E3E3", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.08)
+    axes.set_ylim(-0.6, len(defenses) - 0.4)
+    axes.tick_params(axis="y", length=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
