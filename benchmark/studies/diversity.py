@@ -105,7 +105,7 @@ def transfer_matrix(problems: Sequence[Problem]) -> np.ndarray:
     """R@1 of each member for queries that were attacked on each.
 
     Args:
-        problems: the same images and targets, with one member each. Targets are queries; the gallery is clean.
+        problems: the same images and targets, with one member each; targets query the clean images.
 
     Returns:
         Fractions, shape (members, members): rows are the members that the images were made on, columns those

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,11 +17,14 @@ from benchmark.report.worst_case import mean
 from benchmark.studies.eat_table import CONTROL, SINGLE
 
 LINES: dict[str, Literal["-", "--"]] = {CONTROL: "-", SINGLE: "--"}
+WORST = ["worst_ami", "worst_r1"]
 TITLE = "Worst cases of EAT, one factor at a time, and of its controls with the same training passes"
 NOTE = (
-    "Small: one training seed; large: the mean over seeds. Vertical lines: the means of the controls. "
-    "The axes do not begin at 0."
+    "Small: one training seed, the first above the others; large: the mean over seeds. Vertical lines: the "
+    "means of the controls. The axes do not begin at 0."
 )
+SPREAD = 0.22
+"""Distance of the first and the last seed's points from their row's height, so that none hides another."""
 
 
 def eat_figure(models: pd.DataFrame, datasets: Sequence[str]) -> Figure | None:
@@ -30,7 +34,7 @@ def eat_figure(models: pd.DataFrame, datasets: Sequence[str]) -> Figure | None:
         models: rows of `ablation.COLUMNS`.
         datasets: the data sets, from the top.
     """
-    parts = [(name, models[models["dataset"] == name].dropna(subset=["worst_ami"])) for name in datasets]
+    parts = [(name, models[models["dataset"] == name].dropna(subset=WORST, how="all")) for name in datasets]
     shown = [(name, part) for name, part in parts if not part.empty]
     if not shown:
         return None
@@ -39,24 +43,38 @@ def eat_figure(models: pd.DataFrame, datasets: Sequence[str]) -> Figure | None:
     panels = figure.subplots(len(shown), 2, squeeze=False, height_ratios=heights)
     for (name, part), (left, right) in zip(shown, panels, strict=True):
         defenses = list(dict.fromkeys(part["defense"]))[::-1]
-        for axes, metric in ((left, "ami"), (right, "r1")):
-            _panel(axes, part, defenses, f"worst_{metric}")
-            axes.set_title(f"{name}: worst {METRICS[metric]}", fontsize=10.5, loc="left")
+        for axes, figure_name in zip((left, right), WORST, strict=True):
+            _panel(axes, part, defenses, figure_name)
+            axes.set_title(
+                f"{name}: worst {METRICS[figure_name.removeprefix('worst_')]}", fontsize=10.5, loc="left"
+            )
         left.set_yticks(range(len(defenses)), [wrapped(defense) for defense in defenses])
         right.set_yticks(range(len(defenses)), [""] * len(defenses))
     handles = [Line2D([], [], color="#444444", linestyle=line, label=name) for name, line in LINES.items()]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+    corner: Any = {"loc": "lower right", "bbox_to_anchor": (1.02, 0.985), "borderpad": 0.2}
+    panels[0, 1].legend(handles=handles, ncols=2, frameon=False, fontsize=9, columnspacing=1.0, **corner)
     headline(figure, TITLE, NOTE)
     return figure
 
 
 def _panel(axes: Axes, models: pd.DataFrame, defenses: Sequence[str], name: str) -> None:
+    seeds = sorted(models["seed"].unique())
+    offsets = dict(zip(seeds, np.linspace(SPREAD, -SPREAD, len(seeds)) * (len(seeds) > 1), strict=True))
     for height, defense in enumerate(defenses):
-        values = models.loc[models["defense"] == defense, name].dropna().tolist()
+        mine = models[models["defense"] == defense].dropna(subset=[name])
+        values = mine[name].tolist()
         color = GREY if defense in LINES else PALETTE[0]
-        axes.plot(values, [height] * len(values), "o", color=color, markersize=4, alpha=0.5, zorder=2)
+        axes.plot(
+            values,
+            [height + offsets[seed] for seed in mine["seed"]],
+            "o",
+            color=color,
+            markersize=3.5,
+            alpha=0.6,
+            zorder=2,
+        )
         if values:
-            axes.plot(mean(values), height, "D", color=color, markersize=8, zorder=3)
+            axes.plot(mean(values), height, "D", color=color, markersize=7, zorder=3)
             if defense in LINES:
                 axes.axvline(mean(values), color="#444444", linestyle=LINES[defense], linewidth=1, zorder=1)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))

@@ -72,7 +72,7 @@ def judged(pool, trained, tmp_path):
             record, arrays = score(model, cells[-1])
             store.save_cell(record, arrays)
         manifest = RunManifest(
-            command="", config={}, suite="checks", compute="", references=[],
+            command="", config={}, suite="checks", compute=["equal-epochs"], references=[],
             models=[ModelRef(id="m", key=key)], cells=cells, provenance=PROVENANCE,
         )  # fmt: skip
         (found,) = judge(store, manifest)

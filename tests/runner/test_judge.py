@@ -69,7 +69,7 @@ def judged(tmp_path):
             command="",
             config={},
             suite="standard",
-            compute="equal-epochs",
+            compute=["equal-epochs"],
             references=[],
             models=[ModelRef(id="m", key=KEY)],
             cells=cells,

@@ -1,0 +1,136 @@
+import pytest
+import torch
+
+from benchmark.data import ImageSet
+from benchmark.models import count_flops
+from benchmark.training import Recipe, Validation, train
+from benchmark.training.loop import _Best
+from benchmark.training.validation import Look
+from defenses import DEFENSES
+
+RECIPE = Recipe(epochs=6, batch_size=32, lr=0.02, validations=3)
+
+
+@pytest.fixture
+def member(make_member, images):
+    member = make_member().train()
+    with torch.no_grad():
+        for _ in range(10):
+            member(images.images)
+    return member
+
+
+def precision_at_r(queries, gallery, labels):
+    """mAP@R, query by query; of images that are alike, the wrong ones come first."""
+    similar = (queries.double() @ gallery.double().t()).float().tolist()
+    values = []
+    for i in range(len(labels)):
+        others = [j for j in range(len(labels)) if j != i]
+        others.sort(key=lambda j: (-similar[i][j], bool(labels[j] == labels[i])))
+        right = [bool(labels[j] == labels[i]) for j in others]
+        count = sum(right)
+        values.append(sum(sum(right[: k + 1]) / (k + 1) for k in range(count) if right[k]) / count)
+    return sum(values) / len(values)
+
+
+def test_the_clean_figure_is_map_at_r(member, images):
+    with torch.no_grad():
+        embeddings = member.eval()(images.images)
+    look = Validation(images, 0.0, "cpu").look(member, 4)
+    expected = precision_at_r(embeddings, embeddings, images.labels)
+    assert look.clean_map_r == pytest.approx(expected, abs=1e-4)
+    assert look.attacked_map_r == look.clean_map_r
+    assert look.epoch == 4
+
+
+def test_under_attack_less_is_left(member, images):
+    looks = [Validation(images, eps, "cpu").look(member, 1) for eps in (0.02, 0.2)]
+    assert looks[0].clean_map_r == looks[1].clean_map_r
+    assert looks[1].attacked_map_r < looks[0].attacked_map_r < looks[0].clean_map_r
+    assert looks[0].score == pytest.approx((looks[0].clean_map_r + looks[0].attacked_map_r) / 2)
+
+
+@pytest.mark.parametrize("spec", ["vanilla", "random_transforms"])
+def test_a_look_leaves_everything_as_it_was(make_member, images, spec):
+    model = DEFENSES.build(spec).build(make_member, images.labels).train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    Validation(images, 0.1, "cpu").look(model, 1)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_looks_do_not_change_the_training(make_member, images):
+    curves = []
+    for held_out in (None, images):
+        torch.manual_seed(1)
+        model = make_member()
+        unit = count_flops(model, images.image_shape)
+        trained = train(DEFENSES.build("pgd_at"), model, images, RECIPE, 0.1, unit, held_out=held_out)
+        curves.append((trained.curve, trained.cost, trained.relative_cost))
+    assert curves[0] == curves[1]
+
+
+def test_the_best_epoch_is_kept(make_member, images, monkeypatch):
+    scores = iter([0.2, 0.9, 0.4])
+    seen = {}
+
+    def look(self, model, epoch):
+        seen[epoch] = {key: value.clone() for key, value in model.state_dict().items()}
+        return Look(epoch, score := next(scores), score)
+
+    monkeypatch.setattr(Validation, "look", look)
+    model = make_member()
+    unit = count_flops(model, images.image_shape)
+    trained = train(DEFENSES.build("vanilla"), model, images, RECIPE, 0.1, unit, held_out=images)
+    assert [found.epoch for found in trained.looks] == [2, 4, 6]
+    assert (trained.best_epoch, trained.epochs, len(trained.curve)) == (4, 6, 6)
+    assert all(torch.equal(value, seen[4][key]) for key, value in model.state_dict().items())
+    assert not all(torch.equal(value, seen[6][key]) for key, value in model.state_dict().items())
+
+
+def test_without_validation_classes_the_last_epoch_is_kept(make_member, images):
+    model = make_member()
+    unit = count_flops(model, images.image_shape)
+    trained = train(DEFENSES.build("vanilla"), model, images, RECIPE, 0.1, unit, epochs=3)
+    assert (trained.best_epoch, trained.epochs, trained.looks) == (3, 3, [])
+
+
+def test_of_two_epochs_that_are_alike_the_later_is_kept():
+    best, model = _Best(), torch.nn.Linear(1, 1)
+    for epoch, score in ((1, 0.5), (2, 0.5), (3, 0.4)):
+        best.offer(Look(epoch, score, score), model)
+    assert best.look.epoch == 2
+
+
+def test_classes_held_out_are_whole_and_always_the_same(make_images):
+    images = make_images(classes=20, per_class=3)
+    kept, held_out = images.hold_out(0.15)
+    assert (kept.num_classes, held_out.num_classes) == (17, 3)
+    assert len(kept) + len(held_out) == len(images)
+    assert set(kept.ids.tolist()).isdisjoint(held_out.ids.tolist())
+    assert held_out.labels.bincount().tolist() == [3, 3, 3]
+    torch.manual_seed(5)
+    assert torch.equal(images.hold_out(0.15)[1].ids, held_out.ids)
+    assert not torch.equal(held_out.ids, images.ids[:9])
+    assert not torch.equal(held_out.ids, images.ids[-9:])
+
+
+def test_too_few_classes_to_hold_any_out():
+    images = ImageSet(torch.zeros(6, 1, 2, 2), torch.tensor([0, 0, 1, 1, 2, 2]), torch.arange(6))
+    with pytest.raises(Exception, match="3 training classes are too few to hold out 2"):
+        images.hold_out(0.1)
+
+
+def test_half_precision_trains_and_keeps_weights_in_full(make_member, images):
+    model = make_member()
+    unit = count_flops(model, images.image_shape)
+    recipe = Recipe(epochs=4, batch_size=32, lr=0.02, precision="bfloat16")
+    seen = []
+    model.embedder.network[-1].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    trained = train(DEFENSES.build("pgd_at"), model, images, recipe, 0.1, unit, held_out=images)
+    assert set(seen) == {torch.bfloat16, torch.float32}  # the validation is in full precision
+    assert trained.curve[-1] < trained.curve[0]
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
