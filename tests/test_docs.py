@@ -1,13 +1,16 @@
 """The documents' own words, run."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from benchmark.cli import build_parser, main
-from benchmark.runner.config import resolve
+from benchmark.runner.config import presets, resolve
 from benchmark.runner.grid import build_grid
+from defenses import GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,17 +41,82 @@ def test_links_lead_somewhere(name):
             assert (path.parent / link).exists(), f"{name} links to {link}"
 
 
-def test_the_commands_of_the_readme_are_understood(tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^python run_benchmark\.py (.*?)(?:\s+#.*)?$", readme, re.MULTILINE)
-    assert len(commands) > 5
-    import shlex
+def commands(name):
+    """The arguments of each command of a document; continued lines are joined, comments left out."""
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    found = re.findall(r"^python run_benchmark\.py (.*?)(?:\s+#.*)?$", text, re.MULTILINE)
+    return [shlex.split(command) for command in found]
 
-    for command in commands:
-        arguments = shlex.split(command)
-        if {"--help", "--plugin"} & set(arguments):
-            continue
-        options = vars(build_parser().parse_args(arguments))
-        for key in ("list", "dry_run", "report_only", "no_progress"):
-            options.pop(key, None)
-        build_grid(resolve(options), tmp_path)
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of images, which stands for the reader's own."""
+    for name in "abcdefgh":
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("L", (9, 9), 20 * number).save(tmp_path / "photos" / name / f"{number}.png")
+    return tmp_path / "photos"
+
+
+ELSEWHERE = {"--help", "--list", "--plugin", "--new-defense", "--check-plugin", "--report-only", "--config"}
+"""Options of commands that build no grid, or need a file that the reader has yet to write."""
+
+
+@pytest.mark.parametrize(
+    "arguments", [one for name in ("README.md", "docs/defenses.md") for one in commands(name)], ids=" ".join
+)
+def test_commands_can_be_run_as_they_stand(arguments, tmp_path, photos):
+    if "--help" in arguments:
+        pytest.skip("argparse itself answers")
+    options = vars(
+        build_parser().parse_args([one.replace("folder:PATH", f"folder:{photos}") for one in arguments])
+    )
+    if ELSEWHERE & set(arguments):
+        return
+    for key in ("dry_run", "no_progress"):
+        options.pop(key, None)
+    assert int(options.pop("tune", 1)) > 0
+    assert resolve(options).compute
+    # Equal passes take a training step of each defense to be counted: not here.
+    assert build_grid(resolve({**options, "compute": "equal-epochs"}), tmp_path / "cache").cells
+
+
+@pytest.mark.parametrize("name", [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))])
+def test_commands_have_options_that_exist(name):
+    for arguments in commands(name):
+        build_parser().parse_args(arguments)
+
+
+def test_the_readme_shows_what_there_is():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE))
+    assert told == set(presets())
+    for name in sorted({*GROUPS["all"], *GROUPS["dml"]}):
+        assert f"`{name}`" in readme
+    shown = {argument for arguments in commands("README.md") for argument in arguments}
+    for option in (
+        "--tune",
+        "--compute",
+        "--new-defense",
+        "--check-plugin",
+        "--plugin",
+        "--preset",
+        "--dry-run",
+    ):
+        assert option in shown
+
+
+def test_paths_of_the_architecture_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text[text.index("| floor |") : text.index("\n\n", text.index("| floor |"))]
+    named = [line.split(" | ", 1) for line in table.splitlines()[2:]]
+    floors = {folder for cell, _ in named for folder in re.findall(r"`([\w/.]+)`", cell)}
+    for floor in floors:
+        assert (ROOT / floor).exists(), floor
+    packages = {path.parent.name for path in (ROOT / "benchmark").glob("*/__init__.py")} - {"presets"}
+    assert {Path(floor).name for floor in floors if floor.endswith("/")} == packages | {"attacks", "defenses"}
+    for cell, what in named:
+        folders = [ROOT / folder for folder in re.findall(r"`([\w/.]+)`", cell)]
+        for module in re.findall(r"`([a-z]+)(?:\.py|/)?`", what):
+            places = [folder / module for folder in folders]
+            assert any(path.exists() or path.with_suffix(".py").exists() for path in places), (cell, module)

@@ -7,19 +7,20 @@ from itertools import product
 from pathlib import Path
 
 from attacks import ATTACKS, expand
-from benchmark.core.errors import UsageError, unknown_name
+from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
-from benchmark.data import DATASETS, Dataset
+from benchmark.data import DATASETS
 from benchmark.evaluation import SCENARIOS
-from benchmark.losses import LOSSES, Loss
+from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
 from benchmark.runner.attacking import AttackJob
 from benchmark.runner.cells import Cells, Role, named
 from benchmark.runner.config import Configuration
+from benchmark.runner.names import datasets_asked_for, defenses_asked_for, refusal
 from benchmark.runner.records import CLEAN, CellKey, CellRef, ModelKey, ModelRef
 from benchmark.runner.trained import TrainJob
 from benchmark.runner.trainings import training_of
-from defenses import DEFENSES, GROUPS, Defense
+from defenses import DEFENSES, Defense
 
 
 @dataclass
@@ -99,36 +100,6 @@ class Grid:
         ]
 
 
-def _datasets(texts: list[str], skipped: list[str]) -> list[Dataset]:
-    """The data sets asked for; "all" leaves out those that are not on this machine, and says so."""
-    found = []
-    for text in texts:
-        if text != "all":
-            dataset = DATASETS.build(text)
-            if reason := dataset.missing():
-                raise UsageError(f"The data set '{text}' is not here: {reason}")
-            found.append(dataset)
-            continue
-        for name in DATASETS.names():
-            dataset = DATASETS.build(name)
-            if reason := dataset.missing():
-                skipped.append(f"data set {name}: {reason}")
-            else:
-                found.append(dataset)
-    return found
-
-
-def _defenses(texts: list[str]) -> list[Defense]:
-    """The defenses asked for, each once, with the reference rows after them."""
-    names = [name for text in texts for name in GROUPS.get(text, (text,))]
-    for name in (parse_spec(text).name for text in names):
-        if name not in DEFENSES.names():
-            raise unknown_name("defense", name, [*DEFENSES.names(), *GROUPS])
-    asked = [DEFENSES.build(name) for name in names]
-    references = [cls() for _, cls in DEFENSES.items() if cls.reference]
-    return list({defense.spec: defense for defense in [*asked, *references]}.values())
-
-
 def _suite_name(texts: list[str]) -> str:
     """The canonical name of the attacks asked for, whatever their order."""
     known = set(ATTACKS.names())
@@ -146,12 +117,12 @@ def build_grid(config: Configuration, cache: Path) -> Grid:
         UsageError: for any name, parameter or data set that is not there.
     """
     grid = Grid(suite=_suite_name(named(config.attacks, ATTACKS.names())))
-    datasets = _datasets(config.datasets, grid.skipped)
+    datasets = datasets_asked_for(config.datasets, grid.skipped)
     backbones = [BACKBONES.build(text) for text in named(config.backbones, BACKBONES.names())]
     losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
     scenarios = [SCENARIOS.build(text) for text in named(config.scenarios, SCENARIOS.names())]
     cells = Cells(config, scenarios, cache)
-    defenses = _defenses(config.defenses)
+    defenses = defenses_asked_for(config.defenses)
     grid.references = [defense.spec for defense in defenses if defense.reference]
     _check_attacks(config, defenses, grid.skipped)
     cell = product(datasets, backbones, losses, config.seeds, config.compute)
@@ -173,7 +144,7 @@ def build_grid(config: Configuration, cache: Path) -> Grid:
                 grid.sources.append(made[source.spec])
             sources[text] = made[source.spec]
         for job in made.values():
-            if reason := _refusal(DEFENSES.build(job.key.defense), loss):
+            if reason := refusal(DEFENSES.build(job.key.defense), loss):
                 grid.refused[job.id] = reason
         for defense in defenses:
             for attack, role in cells.jobs(made[defense.spec], dataset, defense, sources):
@@ -183,14 +154,6 @@ def build_grid(config: Configuration, cache: Path) -> Grid:
     if not any(job.attack != CLEAN for job in grid.attacks):
         raise UsageError("No attack is scored in the scenarios asked for; see --list.")
     return grid
-
-
-def _refusal(defense: Defense, loss: Loss) -> str | None:
-    """Why a defense cannot be trained with a loss, or None."""
-    if not defense.needs_proxies or loss.has_proxies:
-        return None
-    usable = ", ".join(name for name, cls in LOSSES.items() if cls.has_proxies)
-    return f"{defense.spec} needs a loss with proxies, which {loss.spec} has not (with proxies: {usable})"
 
 
 def _attacks(config: Configuration, defenses: list[Defense]) -> list[str]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from benchmark.core.errors import UsageError, unknown_name
+from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
 from benchmark.runner.cells import named
 from benchmark.runner.config import Configuration
 from benchmark.runner.executor import Job, run_jobs
-from benchmark.runner.grid import _datasets, _refusal
+from benchmark.runner.names import datasets_asked_for, refusal, specs_asked_for
 from benchmark.runner.records import ModelKey, ModelRecord
 from benchmark.runner.run import default_workers
 from benchmark.runner.search import Search
@@ -22,7 +22,7 @@ from benchmark.runner.store import Store
 from benchmark.runner.trained import Place, TrainJob
 from benchmark.runner.trainings import training_of
 from benchmark.runner.trials import Trial, write_chosen, write_trials
-from defenses import DEFENSES, GROUPS
+from defenses import DEFENSES
 
 
 @dataclass
@@ -47,26 +47,22 @@ class Tuned:
         return self.trials[-1].cost if self.trials else 0.0
 
 
-def _specs(texts: list[str]) -> list[str]:
+def _tunable(texts: list[str]) -> list[str]:
     """The defenses asked for, as written, without those that are shown for orientation."""
-    names = [name for text in texts for name in GROUPS.get(text, (text,))]
-    for name in (parse_spec(text).name for text in names):
-        if name not in DEFENSES.names():
-            raise unknown_name("defense", name, [*DEFENSES.names(), *GROUPS])
-    return [name for name in names if not DEFENSES.get(parse_spec(name).name).reference]
+    return [spec for spec in specs_asked_for(texts) if not DEFENSES.get(parse_spec(spec).name).reference]
 
 
 def _searches(config: Configuration, trials: int) -> tuple[list[Tuned], list[str]]:
     """A search for each defense in each setting, and in words what there is nothing to do about."""
     notes: list[str] = []
-    datasets = _datasets(config.datasets, notes)
+    datasets = datasets_asked_for(config.datasets, notes)
     backbones = [BACKBONES.build(text) for text in named(config.backbones, BACKBONES.names())]
     losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
     found = []
     for setting in product(datasets, backbones, losses):
-        searches = [Search(text, config.seeds[0]) for text in _specs(config.defenses)]
+        searches = [Search(text, config.seeds[0]) for text in _tunable(config.defenses)]
         for search in {search.label: search for search in searches}.values():
-            if reason := _refusal(DEFENSES.build(search.label), setting[2]):
+            if reason := refusal(DEFENSES.build(search.label), setting[2]):
                 notes.append(reason)
                 continue
             if not search.free:

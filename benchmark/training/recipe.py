@@ -27,8 +27,8 @@ class Recipe(Parameters):
         inner_batch_norm: "eval": the training attack sees batch norm as the test attacks will; "batch": it
             normalises by the batch. Its running statistics are not touched either way.
         precision: of the passes through the networks; losses, optimiser and validation stay in float32.
-        validation: share of the training classes that are held out to choose the epoch whose weights are kept;
-            0 trains on every class and keeps the last.
+        validation: share of the training classes that are held out to choose the epoch whose weights are
+            kept; 0 trains on every class and keeps the last.
         validations: how many times during the training the model is looked at on them.
     """
 

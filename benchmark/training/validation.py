@@ -33,8 +33,8 @@ class Look:
     def score(self) -> float:
         """What the epoch is chosen by, the mean of both.
 
-        mAP@R, because R@1 among the few images of a validation split is soon 1. Under attack alone a defense that does not withstand it would be chosen by chance: its best epoch is
-        then one at the beginning, at which nothing has been learnt.
+        mAP@R, because R@1 among the few images of a validation split is soon 1. Under attack alone the epoch
+        of a defense that does not withstand it would be left to chance, and be one at the beginning.
         """
         return (self.clean_map_r + self.attacked_map_r) / 2
 

@@ -1,0 +1,56 @@
+"""From the names on the command line to what they stand for."""
+
+from __future__ import annotations
+
+from benchmark.core.errors import UsageError, unknown_name
+from benchmark.core.spec import parse_spec
+from benchmark.data import DATASETS, Dataset
+from benchmark.losses import LOSSES, Loss
+from defenses import DEFENSES, GROUPS, Defense
+
+
+def datasets_asked_for(texts: list[str], skipped: list[str]) -> list[Dataset]:
+    """The data sets asked for; "all" leaves out those that are not on this machine, and says so."""
+    found = []
+    for text in texts:
+        if text != "all":
+            dataset = DATASETS.build(text)
+            if reason := dataset.missing():
+                raise UsageError(f"The data set '{text}' is not here: {reason}")
+            found.append(dataset)
+            continue
+        for name in DATASETS.names():
+            dataset = DATASETS.build(name)
+            if reason := dataset.missing():
+                skipped.append(f"data set {name}: {reason}")
+            else:
+                found.append(dataset)
+    return found
+
+
+def specs_asked_for(texts: list[str]) -> list[str]:
+    """The specs of the defenses asked for, as written, with the members of groups in their groups' places.
+
+    Raises:
+        UsageError: for a name that is neither a defense's nor a group's.
+    """
+    specs = [name for text in texts for name in GROUPS.get(text, (text,))]
+    for name in (parse_spec(text).name for text in specs):
+        if name not in DEFENSES.names():
+            raise unknown_name("defense", name, [*DEFENSES.names(), *GROUPS])
+    return specs
+
+
+def defenses_asked_for(texts: list[str]) -> list[Defense]:
+    """The defenses asked for, each once, with the reference rows after them."""
+    asked = [DEFENSES.build(text) for text in specs_asked_for(texts)]
+    references = [cls() for _, cls in DEFENSES.items() if cls.reference]
+    return list({defense.spec: defense for defense in [*asked, *references]}.values())
+
+
+def refusal(defense: Defense, loss: Loss) -> str | None:
+    """Why a defense cannot be trained with a loss, or None."""
+    if not defense.needs_proxies or loss.has_proxies:
+        return None
+    usable = ", ".join(name for name, cls in LOSSES.items() if cls.has_proxies)
+    return f"{defense.spec} needs a loss with proxies, which {loss.spec} has not (with proxies: {usable})"
