@@ -59,6 +59,8 @@ def _run(options: dict[str, Any], command: str) -> int:
         commit=commit(),
     )
     store = Store(config.output)
+    if trials and dry:
+        raise UsageError("--tune draws each trial from what the last ones gave: it has no dry run.")
     if trials:
         from benchmark.runner.tuning import tune
 

@@ -25,10 +25,12 @@ def list_everything(plugins: Iterable[Path]) -> int:
     from benchmark.models import BACKBONES
     from benchmark.runner.config import presets
     from defenses import DEFENSES, GROUPS
+    from defenses.transforms import TRANSFORMS
 
     load(plugins)
     registries: list[tuple[str, Any]] = [
         ("defenses", DEFENSES),
+        ("transforms of random_transforms", TRANSFORMS),
         ("attacks", ATTACKS),
         ("suites of attacks", SUITES),
         ("objectives of attacks", OBJECTIVES),

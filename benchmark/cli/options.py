@@ -96,7 +96,8 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--preset",
         metavar="NAME",
-        help="default, published (both norms, every scenario) or smoke: training, attacks and data sets",
+        help="default, published (with controls, three seeds, both compute modes), scenarios (both norms), "
+        "eat or smoke: training, attacks and data sets",
     )
     what.add_argument(
         "--config", type=Path, metavar="FILE.yaml", help="a file with the same keys as these options"

@@ -44,6 +44,8 @@ class PassCounter:
     """
 
     def __init__(self, embedder: Embedder, image_shape: tuple[int, int, int], unit_flops: int) -> None:
+        self._embedder = embedder
+        self._image_shape = image_shape
         self.forward = 0.0
         self.backward = 0.0
         self._weights = {
@@ -58,8 +60,14 @@ class PassCounter:
 
     @property
     def per_image(self) -> float:
-        """Units that embedding one image takes."""
-        return sum(self._weights.values())
+        """Units that embedding one image takes; a model may pass it through a member several times."""
+        device = next((p.device for p in self._embedder.parameters()), torch.device("cpu"))
+        before = self.forward
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices), frozen(self._embedder), torch.no_grad(), self:
+            self._embedder(torch.zeros(1, *self._image_shape, device=device))
+        units, self.forward = self.forward - before, before
+        return units
 
     def __enter__(self) -> PassCounter:
         self._handles = [member.register_forward_hook(self._count) for member in self._weights]

@@ -17,10 +17,12 @@ def fold_batch_norm(model: nn.Module) -> None:
     Args:
         model: in evaluation mode, its parameters frozen.
     """
-    for sequence in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
+    for sequence in [module for module in model.modules() if type(module) is nn.Sequential]:
         layers = list(sequence)
         for place, (first, second) in enumerate(pairwise(layers)):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                fused = fuse_conv_bn_eval(first, second)
-                sequence[place] = fused.requires_grad_(False)
+            # Not their subclasses, which do more: timm's BatchNormAct2d, say, has an activation within.
+            if not (type(first) is nn.Conv2d and type(second) is nn.BatchNorm2d):
+                continue
+            if second.running_mean is not None:
+                sequence[place] = fuse_conv_bn_eval(first, second).requires_grad_(False)
                 sequence[place + 1] = nn.Identity()

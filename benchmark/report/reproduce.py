@@ -47,10 +47,10 @@ def command(manifest: RunManifest, table: Table, row: Row) -> str:
 
 
 def _mode(manifest: RunManifest, compute: str) -> list[tuple[str, Iterable[Any]]]:
-    """The compute mode, unless it is what a run does anyway."""
+    """The compute mode, whatever the preset or the file says, and its budget."""
     if compute == "equal-passes":
         return [("compute", [compute]), ("budget", [f"{manifest.budget:.12g}"])]
-    return [("compute", [compute])] if manifest.compute != [compute] else []
+    return [("compute", [compute])]
 
 
 def _asked(manifest: RunManifest, option: str) -> bool:

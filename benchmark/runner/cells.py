@@ -14,6 +14,7 @@ from benchmark.core.errors import UsageError
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import Dataset
 from benchmark.evaluation import SCENARIOS, Scenario, Views, attacked_indices, diagnose
+from benchmark.models import fold_batch_norm
 from benchmark.runner.attacking import AttackJob, make_cells
 from benchmark.runner.config import Configuration
 from benchmark.runner.identity import digest, function_digest, source_digest
@@ -167,7 +168,7 @@ class Cells:
                     source_digest(
                         [*map(type, parts), type(scenario), Problem, Views, attacked_indices, diagnose]
                     ),
-                    function_digest([load_trained, make_cells]),
+                    function_digest([load_trained, fold_batch_norm, make_cells]),
                 ],
                 "protocol": PROTOCOL_VERSION,
             }

@@ -130,7 +130,7 @@ def build_grid(config: Configuration, cache: Path) -> Grid:
         budget = config.budget if mode == "equal-passes" else None
         plain = ModelKey(dataset=dataset.spec, backbone=backbone.spec, loss=loss.spec, defense="", seed=seed)
         made = {
-            spec: training_of(plain.model_copy(update={"defense": spec}), config, cache, budget)
+            spec: training_of(plain.model_copy(update={"defense": spec}), config, cache, budget, grid.skipped)
             for spec in (defense.spec for defense in defenses)
         }
         grid.trainings += made.values()

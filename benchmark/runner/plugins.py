@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from attacks import ATTACKS, OBJECTIVES, SUITES, Attack, Objective
+from attacks import ATTACKS, MEASURES, OBJECTIVES, SUITES, Attack, Objective
 from benchmark.core.errors import UsageError
 from benchmark.core.parameters import Parameters, explain
 from benchmark.core.registry import Registry
@@ -22,6 +22,7 @@ from benchmark.evaluation import SCENARIOS, Scenario
 from benchmark.losses import LOSSES, Loss
 from benchmark.models import BACKBONES, Backbone
 from defenses import DEFENSES, Defense
+from defenses.transforms import TRANSFORMS
 
 _REGISTRIES: tuple[Registry[Any], ...] = (
     DEFENSES,
@@ -32,6 +33,8 @@ _REGISTRIES: tuple[Registry[Any], ...] = (
     BACKBONES,
     LOSSES,
     SCENARIOS,
+    MEASURES,
+    TRANSFORMS,
 )
 
 GROUPS = ("dml_benchmark.defenses", "dml_benchmark.attacks", "dml_benchmark.datasets")

@@ -31,25 +31,30 @@ class Costs(NamedTuple):
     randomised: bool
 
 
+_BATCHES = 8
+"""What a step costs may depend on the batch, as where triplets are mined: a mean is taken."""
+
+
 @lru_cache(maxsize=256)
 def _probe(key: ModelKey, validation: float, steps: int, batch_size: int, cache: Path) -> Costs:
     recipe = Recipe(validation=validation, inner_steps=steps, batch_size=batch_size)
     images, _ = training_images(recipe, load_data(key.dataset, cache))
     model, unit = build_model(key, images)
     size = min(batch_size, len(images))
-    index = torch.randperm(len(images))[:size]  # a batch as the training draws them
-    batch = Batch(images.batch(index), images.labels[index], index)
-    step = 0.0
+    defense = DEFENSES.build(key.defense)
+    trained = any(True for _ in model.parameters())
+    model.train()
     with PassCounter(model, images.image_shape, unit) as counter:
-        if any(True for _ in model.parameters()):
-            model.train()
-            DEFENSES.build(key.defense).loss(model, batch, TrainingAttack(0.1, steps, 0.5)).backward()
-            step = counter.total / size
+        for _ in range(_BATCHES if trained else 0):
+            index = torch.randperm(len(images))[:size]  # a batch as the training draws them
+            batch = Batch(images.batch(index), images.labels[index], index)
+            defense.loss(model, batch, TrainingAttack(0.1, steps, 0.5)).backward()
+    step = counter.total / (_BATCHES * size)
     return Costs(step, counter.per_image, len(images), model.randomised)
 
 
 def probe(key: ModelKey, recipe: Recipe, cache: Path) -> Costs:
-    """Builds a model and takes one training step with it.
+    """Builds a model and takes a few training steps with it, the same ones whatever the model's seed.
 
     Args:
         key: which model.
@@ -59,4 +64,6 @@ def probe(key: ModelKey, recipe: Recipe, cache: Path) -> Costs:
     Raises:
         Exception: whatever a plugin does.
     """
-    return _probe(key, recipe.validation, recipe.inner_steps, recipe.batch_size, cache)
+    return _probe(
+        key.model_copy(update={"seed": 0}), recipe.validation, recipe.inner_steps, recipe.batch_size, cache
+    )

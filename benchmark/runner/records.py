@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 Status = Literal["done", "failed", "skipped"]
 CLEAN = "none"
@@ -233,6 +233,11 @@ class CellRef(Frozen):
     compute: str = "equal-epochs"
 
 
+def _listed(value: Any) -> Any:
+    """Runs of before there were two compute modes name the one."""
+    return [value] if isinstance(value, str) else value
+
+
 class RunManifest(Frozen):
     """The grid of the last run in an output folder: what the report shows, done or not.
 
@@ -251,7 +256,7 @@ class RunManifest(Frozen):
     command: str
     config: dict[str, Any]
     suite: str
-    compute: list[str]
+    compute: Annotated[list[str], BeforeValidator(_listed)]
     budget: float = 0.0
     references: list[str]
     models: list[ModelRef]

@@ -113,7 +113,7 @@ def manifest(grid: Grid, config: Configuration, command: str, place: Place) -> R
         references=grid.references,
         models=grid.models(),
         cells=grid.cells(),
-        skipped=[*grid.skipped, *dict.fromkeys(grid.refused.values())],
+        skipped=list(dict.fromkeys([*grid.skipped, *grid.refused.values()])),
         descriptions=grid.descriptions(),
         provenance=provenance(place.device, place.commit),
     )

@@ -22,6 +22,9 @@ from benchmark.runner.store import Store, write_atomically
 from benchmark.training import Recipe, train
 from defenses import DEFENSES
 
+FEWEST_TO_HOLD_OUT = 10
+"""Training classes from which some are held out for validation."""
+
 
 class Place(Frozen):
     """Where a job runs and writes; nothing here changes a figure but the device.
@@ -66,8 +69,13 @@ def load_data(dataset: str, cache: Path) -> Split:
 
 
 def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | None]:
-    """The images that models are trained on, and those of the training classes that are held out, if any."""
-    return data.train.hold_out(recipe.validation) if recipe.validation else (data.train, None)
+    """The images that models are trained on, and those of the training classes that are held out, if any.
+
+    Of fewer than ten training classes none is held out: the two that a figure needs would be missed.
+    """
+    if not recipe.validation or data.train.num_classes < FEWEST_TO_HOLD_OUT:
+        return data.train, None
+    return data.train.hold_out(recipe.validation)
 
 
 def build_model(key: ModelKey, images: ImageSet) -> tuple[Embedder, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attacks import ATTACKS
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import DATASETS
 from benchmark.losses import LOSSES
@@ -15,10 +16,17 @@ from benchmark.runner.probe import probe
 from benchmark.runner.records import ModelKey
 from benchmark.runner.trained import TrainJob, build_model, make_model, training_images
 from benchmark.training import Recipe, train
+from benchmark.training.validation import ATTACK as VALIDATION_ATTACK
 from defenses import DEFENSES
 
 
-def training_of(key: ModelKey, config: Configuration, cache: Path, budget: float | None = None) -> TrainJob:
+def training_of(
+    key: ModelKey,
+    config: Configuration,
+    cache: Path,
+    budget: float | None = None,
+    notes: list[str] | None = None,
+) -> TrainJob:
     """The job that trains a model.
 
     Args:
@@ -27,6 +35,7 @@ def training_of(key: ModelKey, config: Configuration, cache: Path, budget: float
         cache: folder for drawn or unpacked data sets.
         budget: cost units for each training image and epoch of the recipe, which the training is to spend;
             without it the recipe's epochs are trained. The defense's `epochs_scale` multiplies either.
+        notes: is told when the cost of a step cannot be found, so that the recipe's epochs are trained.
 
     Raises:
         UsageError: when the data set has no headline budget to train with and none is given.
@@ -35,8 +44,9 @@ def training_of(key: ModelKey, config: Configuration, cache: Path, budget: float
     classes = [type(dataset), type(BACKBONES.build(key.backbone)), type(LOSSES.build(key.loss))]
     defense = DEFENSES.build(key.defense)
     recipe = config.training
+    validation = ATTACKS.build(VALIDATION_ATTACK).parts() if recipe.validation else []
     eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
-    epochs = max(1, round(_epochs(key, recipe, cache, budget) * defense.epochs_scale))
+    epochs = max(1, round(_epochs(key, recipe, cache, budget, notes) * defense.epochs_scale))
     what = {
         "model": key.model_dump(),
         "recipe": recipe.model_dump(),
@@ -44,7 +54,7 @@ def training_of(key: ModelKey, config: Configuration, cache: Path, budget: float
         "eps": eps,
         "data": dataset.fingerprint(),
         "source": [
-            source_digest([*classes, type(defense), train]),
+            source_digest([*classes, *map(type, [*defense.parts(), *validation]), train]),
             function_digest([build_model, make_model, training_images]),
         ],
         "protocol": PROTOCOL_VERSION,
@@ -52,12 +62,17 @@ def training_of(key: ModelKey, config: Configuration, cache: Path, budget: float
     return TrainJob(id=digest(what), key=key, recipe=recipe.model_dump(), epochs=epochs, eps=eps)
 
 
-def _epochs(key: ModelKey, recipe: Recipe, cache: Path, budget: float | None) -> float:
+def _epochs(
+    key: ModelKey, recipe: Recipe, cache: Path, budget: float | None, notes: list[str] | None
+) -> float:
     """How many epochs, before the defense's own factor."""
     if budget is None:
         return recipe.epochs
     try:
         step = probe(key, recipe, cache).step
-    except (Exception, SystemExit):  # it will fail when it is trained, which writes down why
+    except (Exception, SystemExit) as error:  # most likely its training will fail too, and say why
+        reason = str(error).strip().split("\n", 1)[0]
+        if notes is not None:
+            notes.append(f"equal passes for {key.defense}, which cannot take a training step: {reason}")
         step = 0.0
     return budget * recipe.epochs / step if step else recipe.epochs

@@ -93,7 +93,8 @@ def _trial(tuned: Tuned, spec: str, record: ModelRecord | None) -> Trial:
     if not record.validations:
         raise UsageError(
             f"{spec} has no figures on validation classes; tuning needs them. "
-            "Hold classes out of the training classes with 'training: {validation: 0.15}' in --config."
+            "Hold classes out of the training classes with 'training: {validation: 0.15}' in --config; "
+            "it takes ten training classes."
         )
     # The epoch whose weights were kept is the one whose figures count.
     kept = [one for one in record.validations if one.epoch == record.best_epoch] or record.validations

@@ -28,7 +28,7 @@ class Recipe(Parameters):
             normalises by the batch. Its running statistics are not touched either way.
         precision: of the passes through the networks; losses, optimiser and validation stay in float32.
         validation: share of the training classes that are held out to choose the epoch whose weights are
-            kept; 0 trains on every class and keeps the last.
+            kept; 0 trains on every class and keeps the last. Of fewer than ten classes none is held out.
         validations: how many times during the training the model is looked at on them.
     """
 

@@ -79,8 +79,8 @@ class TotalVariation(Transform):
     minimising 1/2 |kept (z - x)|^2 + weight TV(z). The original leaves the distance unsquared, takes the TV
     over whole rows and columns, and solves with split Bregman iterations until they converge. Here the TV is
     the usual one of each pixel, and a fixed number of steps in batch takes the place of the solver. Attacks
-    differentiate through the steps, which are smooth: no stand-in is needed, where Athalye et al. 2018 took
-    the identity's gradient through a solver that was none of the network's.
+    differentiate through the steps, where Athalye et al. 2018 took the identity's gradient through a solver
+    that was none of the network's. Which of the two is the stronger is not settled here.
 
     Attributes:
         dropout: probability that a value is dropped; the original's is 0.5.

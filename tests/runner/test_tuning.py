@@ -293,10 +293,11 @@ def test_a_real_tuning(run, capsys, monkeypatch):
 
     monkeypatch.setattr(tuning, "run_jobs", here)
     training = {"epochs": 1, "batch_size": 128, "inner_steps": 1, "validation": 0.4, "validations": 1}
-    table, path = run("trades", trials=2, training=training, shown=True)
+    small = "glyphs[classes=24,per_class=6]"
+    table, path = run("trades", trials=2, training=training, shown=True, datasets=small)
     assert list(table.trial) == [1, 2]
     assert table.score.between(0.05, 1).all()
     assert (table.score - (table.clean_map_r + table.attacked_map_r) / 2).abs().max() < 2e-4
     assert (table.cost > 0).all()
-    assert "[2/2] digits / smallconv / proxy_anchor / trades[" in capsys.readouterr().out
+    assert f"[2/2] {small} / smallconv / proxy_anchor / trades[" in capsys.readouterr().out
     assert len(list((path.parent / "store" / "models").glob("*.safetensors"))) == 2
