@@ -130,6 +130,13 @@ def make_model(job: TrainJob, place: Place, store: Store) -> ModelRecord:
     )
 
 
+def job_of(record: ModelRecord) -> TrainJob:
+    """The job of a finished training, to read its checkpoint by; the radius that it had is not kept."""
+    return TrainJob(
+        id=record.id, key=record.key, recipe=record.recipe, epochs=record.epochs, eps=float("nan")
+    )
+
+
 def load_trained(job: TrainJob, place: Place, store: Store) -> tuple[Embedder, int]:
     """A trained model from its checkpoint, in evaluation mode, its parameters frozen.
 

@@ -26,7 +26,7 @@ from benchmark.report.figures import SETTINGS
 from benchmark.report.frames import DECIMALS, write_csv
 from benchmark.report.style import save
 from benchmark.runner.store import write_atomically
-from benchmark.runner.trained import Place, TrainJob, load_data, load_trained
+from benchmark.runner.trained import Place, job_of, load_data, load_trained
 from benchmark.studies.ablation import COLUMNS, Study, figures_of, read_studies
 from benchmark.studies.diversity import Diversity, first_classes, measure
 from benchmark.studies.eat_figure import eat_figure
@@ -51,7 +51,7 @@ def measure_all(study: Study, cache: Path) -> Iterator[tuple[dict[str, Any], Div
     place = Place(output=study.output, cache=cache, device="cpu", commit="")
     for ref in study.trained():
         record = study.models[ref.id]
-        job = TrainJob(id=ref.id, key=ref.key, recipe=record.recipe, epochs=record.epochs, eps=0.0)
+        job = job_of(record)
         model, _ = load_trained(job, place, study.store)
         pool = load_data(ref.key.dataset, cache).test
         told = {"dataset": study.dataset, "defense": ref.key.defense, "seed": ref.key.seed}

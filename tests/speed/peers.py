@@ -41,7 +41,7 @@ from benchmark.models import PassCounter
 from benchmark.runner.plugins import load_plugins
 from benchmark.runner.records import ModelKey
 from benchmark.runner.store import Store
-from benchmark.runner.trained import Place, TrainJob, load_data, load_trained
+from benchmark.runner.trained import Place, job_of, load_data, load_trained
 
 ROUNDING = 1e-5
 """What a library may leave the ball by; more is an error, and so much is projected back."""
@@ -164,7 +164,10 @@ def trained(options: argparse.Namespace, needed: set[str]) -> Iterator[tuple[str
     def load(key: ModelKey) -> tuple[Embedder, int]:
         if key not in refs:
             raise CheckpointError(f"The run has no '{key.defense}', which a transferred attack needs.")
-        return load_trained(TrainJob(id=refs[key].id, key=key, recipe={}, eps=0.0), place, store)
+        record = store.model(refs[key].id)
+        if record is None:
+            raise CheckpointError(f"The run has not trained '{key.defense}'.")
+        return load_trained(job_of(record), place, store)
 
     for key in refs:
         if key.seed != options.seed or key.defense in manifest.references:
