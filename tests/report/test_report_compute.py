@@ -105,4 +105,4 @@ def test_the_command_names_mode_budget_and_lack_of_checks(tables_of):
     assert epochs.endswith("--no-checks")
     run, (table,) = tables_of(FakeRun(config={"checks": True}), "plain")
     plain = command(run.manifest, table, table.rows[0])
-    assert "--compute" not in plain and "--no-checks" not in plain
+    assert "--compute equal-epochs" in plain and "--no-checks" not in plain
