@@ -17,6 +17,9 @@ from benchmark.core.registry import Registry
 TOLERANCE = 1e-6
 """What float32 rounding may add to a perturbation's norm, in units of pixels in [0, 1]."""
 
+CHUNK = 512
+"""Images that are looked at together when an attack's result is checked."""
+
 
 Access = Literal["white", "black", "transfer", "none"]
 """What an attack uses of the model: gradients, embeddings alone, another model's gradients, nothing."""
@@ -27,8 +30,8 @@ class Outcome:
     """What an attack found.
 
     Attributes:
-        images: attacked images in [0, 1], shape (n, C, H, W); all but the problem's targets
-            are the clean ones.
+        images: attacked images in [0, 1], float32, shape (n, C, H, W), where the problem's are, or else on
+            the CPU; all but the problem's targets are the clean ones.
         objective: what was maximised, at the attacked images, shape (targets,); None for attacks without an
             objective.
         zero_gradient: share of the targets whose first gradient was exactly zero; None where none was taken.
@@ -74,6 +77,10 @@ class Attack(Parameters):
         """Passes that one image takes, forward and backward, to tell a run's cost before it starts."""
         return 1.0
 
+    def pools_held(self) -> int:
+        """Pools of images that it needs memory for at once, besides the clean one: 1 is the attacked pool."""
+        return 1
+
     def run(self, problem: Problem) -> Outcome:
         """Runs the attack and asserts the shape, the ball, the range, and that every pixel is a number.
 
@@ -83,29 +90,54 @@ class Attack(Parameters):
         """
         if not self.knows(problem.norm):
             raise UsageError(f"{self.spec} does not attack in the norm {problem.norm}.")
-        version = problem.images._version
+        version = _version(problem)
         if problem.num_classes < 2:
             raise AttackError("The pool has one class; an attack needs another to move images towards.")
         outcome = self.perturb(problem)
-        if problem.attacked is not None:
-            images = problem.images.clone()
-            images[problem.targets] = outcome.images[problem.targets]
-            outcome.images = images
-        if problem.images._version != version:
+        if _version(problem) != version:
             raise AttackError(f"{self.spec} changed the clean images in place.")
-        if outcome.images.shape != problem.images.shape:
+        if tuple(outcome.images.shape) != problem.shape:
             raise AttackError(f"{self.spec} gave images of another shape: {tuple(outcome.images.shape)}.")
-        delta = (outcome.images - problem.images).flatten(1)
-        size = delta.abs().amax(1) if problem.norm == "linf" else delta.norm(dim=1)
+        if problem.attacked is not None:
+            outcome.images = _with_clean_rest(problem, outcome.images)
+        self._assert_within(problem, outcome.images)
+        return outcome
+
+    def _assert_within(self, problem: Problem, attacked: Tensor) -> None:
+        worst, low, high, finite = 0.0, 0.0, 1.0, True
+        for index in problem.everything.split(CHUNK):
+            images = problem.take(index, attacked)
+            delta = (images - problem.take(index)).flatten(1)
+            size = delta.abs().amax(1) if problem.norm == "linf" else delta.norm(dim=1)
+            finite = finite and bool(torch.isfinite(images).all())
+            worst = max(worst, float(size.max()))
+            low, high = min(low, float(images.min())), max(high, float(images.max()))
         # An L2 norm sums rounding over the pixels, hence the factor.
         slack = TOLERANCE * (1.0 if problem.norm == "linf" else 1.0 + problem.eps)
-        if not torch.isfinite(outcome.images).all():
+        if not finite:
             raise AttackError(f"{self.spec} produced pixels that are not numbers.")
-        if (worst := float(size.max())) > problem.eps + slack:
+        if worst > problem.eps + slack:
             raise AttackError(f"{self.spec} left its ball: {worst:.8f} > {problem.eps}.")
-        if float(outcome.images.min()) < 0 or float(outcome.images.max()) > 1:
+        if low < 0 or high > 1:
             raise AttackError(f"{self.spec} left the range [0, 1].")
-        return outcome
+
+
+def _version(problem: Problem) -> int:
+    """How often the clean images were written to; a pool that hands out copies cannot be."""
+    return problem.images._version if isinstance(problem.images, Tensor) else 0
+
+
+def _with_clean_rest(problem: Problem, attacked: Tensor) -> Tensor:
+    """The attacked pool with the clean images in all places that are no targets; seldom a copy."""
+    rest = torch.ones(len(problem), dtype=torch.bool, device=problem.device)
+    rest[problem.targets] = False
+    for index in problem.everything[rest].split(CHUNK):
+        if not torch.equal(problem.take(index, attacked), problem.take(index)):
+            images = problem.canvas()
+            for part in problem.targets.split(CHUNK):
+                problem.put(images, part, problem.take(part, attacked))
+            return images
+    return attacked
 
 
 ATTACKS: Registry[Attack] = Registry("attack", Attack)

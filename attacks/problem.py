@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -14,16 +15,33 @@ from attacks.geometry import check_norm
 from benchmark.core.embedder import Embedder
 
 
+class Images(Protocol):
+    """A pool of images that is not in memory as a whole, such as a data set's."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Tensor | slice, device: torch.device | str) -> Tensor:
+        """The images at some indices, on the CPU, as float32 in [0, 1] on the device."""
+
+
 @dataclass
 class Problem:
     """One attack's task: change `images` within the ball so that the embeddings go wrong.
 
-    The clean pool is also the gallery: each image is a query against all the others.
+    The clean pool is also the gallery, whose images query each other, unless some of them only query.
+
+    A pool may be larger than the memory of the device: the images then come to it batch by batch (`take`),
+    and those that are attacked go back (`put`). Whatever is as small as the embeddings is on the device.
 
     Attributes:
         embedder: the model, in evaluation mode, its parameters frozen.
-        images: the clean pool, float32 in [0, 1], shape (n, C, H, W), on the device.
-        labels: classes, contiguous from 0, shape (n,), on the device.
+        images: the clean pool, in [0, 1], shape (n, C, H, W): a float32 tensor, on the device or elsewhere,
+            or what hands images out batch by batch.
+        labels: classes, contiguous from 0, shape (n,), on the device, which is where the model is.
         ids: ids of the images, shape (n,), on the CPU.
         norm: "linf" or "l2".
         eps: radius of the ball in pixel space.
@@ -32,6 +50,8 @@ class Problem:
         batch_size: images (times `eot`) in one pass.
         attacked: indices of the images that may be changed, ascending, shape (t,), on the device; all when
             not given.
+        queries: which images only query while all others are the gallery, bool, shape (n,), on the device;
+            when not given each image is both, and its own query finds it nowhere.
         sources: other trained models of the same cell by their defense's spec, for transferred attacks.
 
     Raises:
@@ -39,7 +59,7 @@ class Problem:
     """
 
     embedder: Embedder
-    images: Tensor
+    images: Tensor | Images
     labels: Tensor
     ids: Tensor
     norm: str
@@ -48,6 +68,7 @@ class Problem:
     eot: int = 1
     batch_size: int = 256
     attacked: Tensor | None = None
+    queries: Tensor | None = None
     sources: Mapping[str, Embedder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -56,11 +77,76 @@ class Problem:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is, and all that is reckoned with."""
+        return self.labels.device
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether a batch has to be fetched: the clean images do not lie on the device as they are needed."""
+        return not isinstance(self.images, Tensor) or self.images.device != self.device
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, C, H, W)."""
+        shape = self.images.shape[1:] if isinstance(self.images, Tensor) else self.images.image_shape
+        return (len(self), *shape)
+
     @cached_property
+    def everything(self) -> Tensor:
+        """Indices of all images, shape (n,), on the device."""
+        return torch.arange(len(self), device=self.device)
+
+    @property
     def targets(self) -> Tensor:
         """Indices of the images that may be changed, shape (t,), on the device."""
-        everything = torch.arange(len(self), device=self.images.device)
-        return everything if self.attacked is None else self.attacked
+        return self.everything if self.attacked is None else self.attacked
+
+    @cached_property
+    def gallery(self) -> Tensor:
+        """Indices of the images that queries are compared with, shape (g,), on the device."""
+        return self.everything if self.queries is None else self.everything[~self.queries]
+
+    @cached_property
+    def gallery_clean(self) -> Tensor:
+        """Embeddings of the clean gallery, shape (g, d)."""
+        return self.clean if self.queries is None else self.clean[self.gallery]
+
+    def take(self, index: Tensor, images: Tensor | None = None) -> Tensor:
+        """Some images, shape (b, C, H, W), on the device.
+
+        Args:
+            index: their indices in the pool, shape (b,), on the device.
+            images: another pool to take them from than the clean one, on whatever device.
+        """
+        pool = self.images if images is None else images
+        if isinstance(pool, Tensor):
+            return pool[index.to(pool.device)].to(self.device)
+        return pool.batch(index.cpu(), self.device)
+
+    def put(self, images: Tensor, index: Tensor, attacked: Tensor) -> None:
+        """Writes a batch into a pool, in place, wherever that is."""
+        images[index.to(images.device)] = attacked.to(images.device)
+
+    def away(self, tensor: Tensor) -> Tensor:
+        """What a batch keeps while others move: where the clean images are, if these must be fetched."""
+        return tensor.cpu() if self.elsewhere else tensor
+
+    def canvas(self) -> Tensor:
+        """Room for the attacked pool, shape (n, C, H, W), where the clean one is, or else on the CPU.
+
+        The images that may not be changed are there already; the others must all be put.
+        """
+        if isinstance(self.images, Tensor):
+            return torch.empty_like(self.images) if self.attacked is None else self.images.clone()
+        room = torch.empty(self.shape)
+        if self.attacked is not None:
+            kept = torch.ones(len(self), dtype=torch.bool, device=self.device)
+            kept[self.attacked] = False
+            for index in self.everything[kept].split(self.batch_size):
+                self.put(room, index, self.take(index))
+        return room
 
     @property
     def passes(self) -> int:
@@ -81,8 +167,8 @@ class Problem:
         """Embeddings of the clean pool, shape (n, d); for a randomised model the direction of their mean."""
         parts = []
         with torch.no_grad():
-            for batch in self.batches(torch.arange(len(self), device=self.images.device)):
-                repeated = self.images[batch].repeat(self.passes, 1, 1, 1)
+            for batch in self.batches(self.everything):
+                repeated = self.take(batch).repeat(self.passes, 1, 1, 1)
                 embedded = self.embedder(repeated).view(self.passes, len(batch), -1)
                 parts.append(embedded[0] if self.passes == 1 else F.normalize(embedded.mean(0)))
         return torch.cat(parts)

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmark.cli import build_parser, main
+from benchmark.data import Folders
 from benchmark.runner.config import presets, resolve
 from benchmark.runner.grid import build_grid
 from defenses import GROUPS
@@ -78,7 +79,9 @@ def test_commands_can_be_run_as_they_stand(arguments, tmp_path, photos):
     assert int(options.pop("tune", 1)) > 0
     assert resolve(options).compute
     # Equal passes take a training step of each defense to be counted: not here.
-    assert build_grid(resolve({**options, "compute": "equal-epochs"}), tmp_path / "cache").cells
+    assert build_grid(
+        resolve({**options, "compute": "equal-epochs"}), Folders(tmp_path / "cache", tmp_path / "cache")
+    ).cells
 
 
 @pytest.mark.parametrize("name", [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))])

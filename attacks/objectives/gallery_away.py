@@ -20,7 +20,10 @@ class GalleryScore:
     """The score against a bank of attacked embeddings, each the latest that was seen of its image."""
 
     def __init__(self, problem: Problem, temperature: float) -> None:
-        self.queries = problem.clean
+        whole = problem.queries is None
+        self.asking = problem.everything if whole else problem.everything[problem.queries]
+        self.queries = problem.clean if whole else problem.clean[self.asking]
+        self.gallery = None if whole else problem.gallery
         self.bank = problem.clean.clone()
         self.labels = problem.labels
         self.temperature = temperature * problem.spread
@@ -37,31 +40,35 @@ class GalleryScore:
             self._rivals = self._find_rivals()
         positives, positive_places, negatives, negative_places = self._rivals
         similarity = embeddings @ self.queries.t()
-        same = self.labels[index].unsqueeze(1) == self.labels
-        itself = index.unsqueeze(1) == torch.arange(len(self.labels), device=index.device)
+        same = self.labels[index].unsqueeze(1) == self.labels[self.asking]
+        itself = index.unsqueeze(1) == self.asking
         # Of other classes' queries it would be the best negative, of its own class's the best positive.
         negative = self._best(similarity, negatives, negative_places, index)
         positive = self._best(similarity, positives, positive_places, index)
         hit = torch.sigmoid((negative - positives[0]) / self.temperature)
         found = torch.sigmoid((positive - negatives[0]) / self.temperature)
-        return (hit * ~same).sum(1) - (found * (same & ~itself)).sum(1)
+        failures = (hit * ~same).sum(1) - (found * (same & ~itself)).sum(1)
+        if self.gallery is None:
+            return failures
+        return failures * torch.isin(index, self.gallery)  # an image that only queries has no say
 
     def _best(self, similarity: Tensor, rivals: Tensor, places: Tensor, index: Tensor) -> Tensor:
-        """The smooth maximum of each similarity and the best rival that is not the image itself, (b, n)."""
+        """The smooth maximum of each similarity and the best rival that is not the image itself, (b, q)."""
         rival = torch.where(places[0] == index.unsqueeze(1), rivals[1], rivals[0])
         return self.temperature * torch.logaddexp(similarity / self.temperature, rival / self.temperature)
 
     def _find_rivals(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Each query's two most similar positives and where they are, (2, n) each; then its negatives'."""
-        every = torch.arange(len(self.labels), device=self.labels.device)
+        """Each query's two most similar positives and where they are, (2, q) each; then its negatives'."""
+        places = self.asking if self.gallery is None else self.gallery
+        bank = self.bank if self.gallery is None else self.bank[places]
         parts = []
-        for queries in every.split(CHUNK):
-            similarity = self.queries[queries] @ self.bank.t()
-            same = self.labels[queries].unsqueeze(1) == self.labels
-            itself = queries.unsqueeze(1) == every
-            positives = similarity.masked_fill(~same | itself, -torch.inf).topk(2, dim=1)
-            negatives = similarity.masked_fill(same, -torch.inf).topk(2, dim=1)
-            parts.append((*positives, *negatives))
+        for queries, clean in zip(self.asking.split(CHUNK), self.queries.split(CHUNK), strict=True):
+            similarity = clean @ bank.t()
+            same = self.labels[queries].unsqueeze(1) == self.labels[places]
+            itself = queries.unsqueeze(1) == places
+            positives, best = similarity.masked_fill(~same | itself, -torch.inf).topk(2, dim=1)
+            negatives, worst = similarity.masked_fill(same, -torch.inf).topk(2, dim=1)
+            parts.append((positives, places[best], negatives, places[worst]))
         first, second, third, fourth = (torch.cat(part).t() for part in zip(*parts, strict=True))
         return first, second, third, fourth
 

@@ -14,9 +14,9 @@ from attacks.problem import Problem
 class Neighbour(Objective):
     """max cos(z, negatives) - max cos(z, positives) over the clean gallery, found anew at each step.
 
-    Positive exactly where Recall@1 fails. The query's own place in the gallery is left out. The gradient is
-    that of a soft maximum (log-sum-exp): one that follows the nearest image alone turns round whenever
-    another comes nearer.
+    Positive exactly where Recall@1 fails. The query's own place in the gallery is left out; where some images
+    only query, nothing but the others is looked at, by these as by themselves. The gradient is that of a soft
+    maximum (log-sum-exp): one that follows the nearest image alone turns round whenever another comes nearer.
 
     Attributes:
         sharpness: factor on the cosines in the soft maximum, over the spread of the pool's cosines; the
@@ -27,13 +27,14 @@ class Neighbour(Objective):
 
     def bind(self, problem: Problem) -> Score:
         """The score against the clean gallery of the problem."""
-        gallery, labels = problem.clean, problem.labels
+        gallery, labels, places = problem.gallery_clean, problem.labels, problem.gallery
+        theirs = labels[places]
         sharpness = self.sharpness / problem.spread
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
             similarity = embeddings @ gallery.t()
-            same = labels[index].unsqueeze(1) == labels
-            itself = index.unsqueeze(1) == torch.arange(len(labels), device=index.device)
+            same = labels[index].unsqueeze(1) == theirs
+            itself = index.unsqueeze(1) == places
             negatives = similarity.masked_fill(same, -torch.inf)
             positives = similarity.masked_fill(~same | itself, -2.0)  # below any cosine: classes of one image
             soft = _soft_maximum(negatives, sharpness) - _soft_maximum(positives, sharpness)

@@ -9,6 +9,9 @@ from torch import Tensor
 from attacks.objectives.base import OBJECTIVES, Objective, Score
 from attacks.problem import Problem
 
+CHUNK = 1024
+"""Classes compared with all others at a time."""
+
 
 @OBJECTIVES.register("scatter")
 class Scatter(Objective):
@@ -27,13 +30,18 @@ class Scatter(Objective):
         """The score for the targets dealt in this problem."""
         labels, centroids = problem.labels, problem.centroids
         spread = min(self.spread, problem.num_classes - 1)
-        similarity = centroids @ centroids.t()
-        similarity.fill_diagonal_(-torch.inf)
-        nearest = similarity.topk(spread, dim=1).indices
-        turn = torch.zeros_like(labels)
-        for label in range(problem.num_classes):
-            members = (labels == label).nonzero().squeeze(1)
-            turn[members] = torch.arange(len(members), device=labels.device) % spread
+        classes = torch.arange(problem.num_classes, device=labels.device)
+        found = []
+        for some in classes.split(CHUNK):
+            similarity = centroids[some] @ centroids.t()
+            itself = some.unsqueeze(1) == classes
+            found.append(similarity.masked_fill(itself, -torch.inf).topk(spread, dim=1).indices)
+        nearest = torch.cat(found)
+        # Each image's place among those of its class, in the order of the pool.
+        order = labels.argsort(stable=True)
+        sizes = torch.bincount(labels)
+        turn = torch.empty_like(labels)
+        turn[order] = (problem.everything - (sizes.cumsum(0) - sizes)[labels[order]]) % spread
         own, target = centroids[labels], centroids[nearest[labels, turn]]
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:

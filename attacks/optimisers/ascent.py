@@ -8,7 +8,7 @@ from torch import Tensor
 from attacks.base import Outcome
 from attacks.geometry import random_start
 from attacks.objectives import OBJECTIVES, Objective, Score
-from attacks.optimisers.rules import Ball, MakeRule, Rule
+from attacks.optimisers.rules import Ball, MakeRule
 from attacks.problem import Problem
 from benchmark.core.errors import AttackError
 
@@ -68,19 +68,16 @@ def score_together(problem: Problem, score: Score, images: Tensor) -> Tensor:
     Args:
         problem: the attack's task.
         score: the bound objective, with its `observe`.
-        images: the targets' attacked images, shape (t, C, H, W).
+        images: the attacked pool, shape (n, C, H, W).
 
     Returns:
         Scores (t,).
     """
     batches = problem.batches(problem.targets)
-    parts = images.split([len(index) for index in batches])
-    arrived = [evaluate(problem, None, part, index)[1] for part, index in zip(parts, batches, strict=True)]
+    arrived = [evaluate(problem, None, problem.take(index, images), index)[1] for index in batches]
     for index, embeddings in zip(batches, arrived, strict=True):
         score.observe(index, embeddings)  # type: ignore[attr-defined]
-    return torch.cat(
-        [evaluate(problem, score, part, index)[0] for part, index in zip(parts, batches, strict=True)]
-    )
+    return torch.cat([evaluate(problem, score, problem.take(index, images), index)[0] for index in batches])
 
 
 class Ascent:
@@ -88,7 +85,9 @@ class Ascent:
 
     An objective of each image alone is climbed batch by batch, and the best iterate of each image is kept
     over steps and restarts. One that looks at the whole attacked pool moves all images step by step; what it
-    scores moves too, so scores of different steps do not compare and the last iterate is kept.
+    scores moves too, so scores of different steps do not compare and the last iterate is kept. Where the pool
+    is not on the device, a batch is there while it moves, and away with all that its rule keeps while others
+    do.
 
     Args:
         problem: the attack's task.
@@ -122,71 +121,100 @@ class Ascent:
         climb = self._climb_together if self.objective.pooled else self._climb_alone
         best: Outcome | None = None
         for restart in range(self.restarts):
-            images, values = climb(restart)
-            best = Outcome(images, values) if best is None else self._better(best, images, values)
+            best = climb(restart, best)
         assert best is not None
-        images = self.problem.images.clone()
-        images[self.problem.targets] = best.images
-        return Outcome(
-            images, best.objective, self._without_gradient / (self.restarts * len(self.problem.targets))
-        )
+        best.zero_gradient = self._without_gradient / (self.restarts * len(self.problem.targets))
+        return best
 
-    def _better(self, best: Outcome, images: Tensor, values: Tensor) -> Outcome:
-        assert best.objective is not None
-        if self.objective.pooled:  # scores of one pool mean nothing in another: the better pool as a whole
-            return Outcome(images, values) if values.mean() > best.objective.mean() else best
-        risen = values > best.objective
-        chosen = torch.where(risen.view(-1, *[1] * (images.dim() - 1)), images, best.images)
-        return Outcome(chosen, torch.maximum(values, best.objective))
+    def _ball(self, index: Tensor) -> Ball:
+        return Ball(self.problem.take(index), self.problem.norm, self.problem.eps)
 
-    def _start(self, index: Tensor, restart: int) -> Tensor:
-        clean = self.problem.images[index]
+    def _start(self, ball: Ball, index: Tensor, restart: int) -> Tensor:
         if not (self.random or restart):
-            return clean.clone()
+            return ball.clean.clone()
         ids = self.problem.ids[index.cpu()]
-        return random_start(clean, ids, self.problem.norm, self.problem.eps, self.problem.seed, restart)
-
-    def _rule(self, index: Tensor) -> Rule:
-        return self.rule(Ball(self.problem.images[index], self.problem.norm, self.problem.eps))
+        return random_start(ball.clean, ids, self.problem.norm, self.problem.eps, self.problem.seed, restart)
 
     def _note(self, step: int, gradient: Tensor) -> None:
         if step == 0:
             self._without_gradient += int((gradient.flatten(1).abs().amax(1) == 0).sum())
 
-    def _climb_alone(self, restart: int) -> tuple[Tensor, Tensor]:
+    def _climb_alone(self, restart: int, best: Outcome | None) -> Outcome:
+        """Climbs batch by batch; the better of what was found and what it was given, image by image."""
         score = self.objective.bind(self.problem)
-        images, scores = [], []
+        images, scores = self.problem.canvas() if best is None else best.images, []
+        done = 0
         for index in self._batches:
-            current = self._start(index, restart)
-            rule = self._rule(index)
-            best = Outcome(current, torch.full((len(index),), -torch.inf, device=current.device))
-            for step in range(self.steps):
-                values, gradient, _ = score_and_gradient(self.problem, score, current, index)
-                self._note(step, gradient)
-                best = self._better(best, current, values)
-                current = rule.move(current, values, gradient)
-            values, _ = evaluate(self.problem, score, current, index)
-            best = self._better(best, current, values)
-            if self.problem.passes > 1:  # the best of noisy scores is a lucky one: score it anew
-                best.objective, _ = evaluate(self.problem, score, best.images, index)
-            assert best.objective is not None
-            images.append(best.images)
-            scores.append(best.objective)
-        return torch.cat(images), torch.cat(scores)
+            found, values = self._climb(score, index, restart)
+            if best is not None:
+                assert best.objective is not None
+                before = best.objective[done : done + len(index)]
+                found, values = _better(self.problem.take(index, images), before, found, values)
+            self.problem.put(images, index, found)
+            scores.append(values)
+            done += len(index)
+        return Outcome(images, torch.cat(scores))
 
-    def _climb_together(self, restart: int) -> tuple[Tensor, Tensor]:
-        score = self.objective.bind(self.problem)
-        observe = score.observe  # type: ignore[attr-defined]
-        batches = self._batches
-        current = [self._start(index, restart) for index in batches]
-        rules = [self._rule(index) for index in batches]
+    def _climb(self, score: Score, index: Tensor, restart: int) -> tuple[Tensor, Tensor]:
+        """The best iterate of each image of a batch, and its score."""
+        ball = self._ball(index)
+        rule = self.rule()
+        current = self._start(ball, index, restart)
+        best, best_values = current, torch.full((len(index),), -torch.inf, device=current.device)
+        for step in range(self.steps):
+            values, gradient, _ = score_and_gradient(self.problem, score, current, index)
+            self._note(step, gradient)
+            best, best_values = _better(best, best_values, current, values)
+            current = rule.move(current, values, gradient, ball)
+        values, _ = evaluate(self.problem, score, current, index)
+        best, best_values = _better(best, best_values, current, values)
+        if self.problem.passes > 1:  # the best of noisy scores is a lucky one: score it anew
+            best_values, _ = evaluate(self.problem, score, best, index)
+        return best, best_values
+
+    def _climb_together(self, restart: int, best: Outcome | None) -> Outcome:
+        """Climbs step by step; the better pool as a whole: scores of one mean nothing in another."""
+        problem = self.problem
+        score = self.objective.bind(problem)
+        images = self._ascend(score, restart)
+        values = score_together(problem, score, images)
+        if best is None or best.objective is None or values.mean() > best.objective.mean():
+            return Outcome(images, values)
+        return best
+
+    def _ascend(self, score: Score, restart: int) -> Tensor:
+        """The attacked pool after the last step."""
+        problem, batches = self.problem, self._batches
+        rules = [self.rule() for _ in batches]
+        # Fetched once where they are at hand, and else each time: together they are a pool.
+        balls = None if problem.elsewhere else [self._ball(index) for index in batches]
+        current = []
+        for place, index in enumerate(batches):
+            ball = balls[place] if balls else self._ball(index)
+            current.append(problem.away(self._start(ball, index, restart)))
         for step in range(self.steps):
             seen = []
             for place, index in enumerate(batches):
-                values, gradient, embeddings = score_and_gradient(self.problem, score, current[place], index)
+                ball, rule = balls[place] if balls else self._ball(index), rules[place]
+                images = current[place].to(problem.device)
+                values, gradient, embeddings = score_and_gradient(problem, score, images, index)
                 self._note(step, gradient)
-                current[place] = rules[place].move(current[place], values, gradient)
+                if problem.elsewhere:
+                    rule.fetch(problem.device)
+                current[place] = problem.away(rule.move(images, values, gradient, ball))
+                if problem.elsewhere:
+                    rule.fetch(torch.device("cpu"))
                 seen.append((index, embeddings))
             for index, embeddings in seen:  # after the step: the order of batches must not matter
-                observe(index, embeddings)
-        return torch.cat(current), score_together(self.problem, score, torch.cat(current))
+                score.observe(index, embeddings)  # type: ignore[attr-defined]
+        del balls, rules
+        found = problem.canvas()
+        for index in batches:
+            problem.put(found, index, current.pop(0))
+        return found
+
+
+def _better(best: Tensor, best_values: Tensor, images: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Image by image, what scores higher; the first where they are equal."""
+    risen = (values > best_values).view(-1, *[1] * (images.dim() - 1))
+    return torch.where(risen, images, best), torch.maximum(values, best_values)

@@ -68,15 +68,17 @@ class CW(GradientAttack):
     def perturb(self, problem: Problem) -> Outcome:
         """Attacks batch by batch."""
         score = OBJECTIVES.build(self.objective).bind(problem)
-        found = [self._attack(problem, score, index) for index in problem.batches(problem.targets)]
-        images = problem.images.clone()
-        images[problem.targets] = torch.cat([best.images for best, _ in found])
-        values = torch.cat([best.values for best, _ in found])
-        return Outcome(images, values, sum(still for _, still in found) / len(problem.targets))
+        images, values, still = problem.canvas(), [], 0
+        for index in problem.batches(problem.targets):
+            best, flat = self._attack(problem, score, index)
+            problem.put(images, index, best.images)
+            values.append(best.values)
+            still += flat
+        return Outcome(images, torch.cat(values), still / len(problem.targets))
 
     def _attack(self, problem: Problem, score: Score, index: Tensor) -> tuple[_Kept, int]:
         """What was found for a batch, and how many of its first gradients were zero."""
-        clean = first = problem.images[index]
+        clean = first = problem.take(index)
         if OBJECTIVES.build(self.objective).flat_at_clean:
             ids = problem.ids[index.cpu()]
             first = random_start(clean, ids, problem.norm, problem.eps, problem.seed, 0)

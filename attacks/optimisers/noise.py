@@ -21,6 +21,9 @@ class Noise(Attack):
 
     def perturb(self, problem: Problem) -> Outcome:
         """Draws one point for each image."""
-        return Outcome(
-            random_start(problem.images, problem.ids, problem.norm, problem.eps, problem.seed, "noise")
-        )
+        images = problem.canvas()
+        for index in problem.batches(problem.targets):
+            clean, ids = problem.take(index), problem.ids[index.cpu()]
+            drawn = random_start(clean, ids, problem.norm, problem.eps, problem.seed, "noise")
+            problem.put(images, index, drawn)
+        return Outcome(images)

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from attacks.base import ATTACKS, Attack, Outcome
 from attacks.objectives.base import OBJECTIVES, ObjectiveSpec
 from attacks.optimisers.ascent import Ascent
-from attacks.optimisers.rules import Ball, Halving, Momentum, Rule, Steps
+from attacks.optimisers.rules import Halving, Momentum, Rule, Steps
 from attacks.problem import Problem
 from benchmark.core.parameters import Number, Parameters
 
@@ -48,7 +48,7 @@ class FGSM(GradientAttack):
 
     def perturb(self, problem: Problem) -> Outcome:
         """Takes the step."""
-        return Ascent(problem, self.objective, lambda ball: Steps(ball, [1.0]), 1, start="clean").run()
+        return Ascent(problem, self.objective, lambda: Steps([1.0]), 1, start="clean").run()
 
 
 class Iterative(GradientAttack):
@@ -64,13 +64,18 @@ class Iterative(GradientAttack):
     steps: PositiveInt = 20
     restarts: PositiveInt = 1
 
-    def rule(self, ball: Ball) -> Rule:
+    def rule(self) -> Rule:
         """The rule by which a batch moves."""
         raise NotImplementedError
 
     def passes_per_image(self) -> float:
         """A gradient for each step, and a look at the result."""
         return (2.0 * self.steps + 1.0) * self.restarts
+
+    def pools_held(self) -> int:
+        """The attacked pool; where all images move together also what they keep, and the best restart's."""
+        together = OBJECTIVES.build(self.objective).pooled
+        return 1 + (self.rule().pools + (self.restarts > 1) if together else 0)
 
     def perturb(self, problem: Problem) -> Outcome:
         """Climbs."""
@@ -91,9 +96,9 @@ class PGD(Iterative):
         """Size of each step in units of eps."""
         return [2.5 / self.steps if self.step is None else self.step] * self.steps
 
-    def rule(self, ball: Ball) -> Rule:
+    def rule(self) -> Rule:
         """Steps of those sizes."""
-        return Steps(ball, self.step_sizes())
+        return Steps(self.step_sizes())
 
 
 @ATTACKS.register("bim")
@@ -140,15 +145,15 @@ class MIFGSM(Iterative):
     decay: Annotated[float, Field(ge=0)] = 1.0
     step: Annotated[Number, Field(gt=0)] | None = None
 
-    def rule(self, ball: Ball) -> Rule:
+    def rule(self) -> Rule:
         """Steps along the sum."""
-        return Momentum(ball, 1 / self.steps if self.step is None else self.step, self.decay)
+        return Momentum(1 / self.steps if self.step is None else self.step, self.decay)
 
 
 @ATTACKS.register("apgd")
 class APGD(Iterative):
     """Auto-PGD (Croce and Hein 2020, arXiv 2003.01690): chooses its own step sizes, image by image."""
 
-    def rule(self, ball: Ball) -> Rule:
+    def rule(self) -> Rule:
         """Steps of two radii that are halved where they no longer pay."""
-        return Halving(ball, self.steps)
+        return Halving(self.steps)

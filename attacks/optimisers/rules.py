@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -35,20 +36,38 @@ class Ball:
 
 
 class Rule:
-    """How one batch moves from step to step; may keep what it has seen."""
+    """How one batch moves from step to step; may keep what it has seen.
 
-    def move(self, images: Tensor, values: Tensor, gradient: Tensor) -> Tensor:
+    Attributes:
+        pools: how many images it keeps for each image of the batch, gradients counted as such.
+    """
+
+    pools: ClassVar[int] = 0
+
+    def move(self, images: Tensor, values: Tensor, gradient: Tensor, ball: Ball) -> Tensor:
         """The next iterate.
 
         Args:
             images: where the batch is, shape (b, C, H, W).
             values: the score there, shape (b,).
             gradient: the score's gradient there, shape (b, C, H, W).
+            ball: where the batch may move.
         """
         raise NotImplementedError
 
+    def fetch(self, device: torch.device) -> None:
+        """Takes all that it keeps to a device."""
+        for name, value in vars(self).items():
+            setattr(self, name, _fetched(value, device))
 
-MakeRule = Callable[[Ball], Rule]
+
+def _fetched(value: Any, device: torch.device) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_fetched(part, device) for part in value)
+    return value.to(device) if isinstance(value, Tensor) else value
+
+
+MakeRule = Callable[[], Rule]
 """Makes the rule for a batch, once for each start."""
 
 
@@ -56,39 +75,39 @@ class Steps(Rule):
     """Steps of given sizes along the gradient.
 
     Args:
-        ball: where the batch may move.
         sizes: of each step, in units of eps.
     """
 
-    def __init__(self, ball: Ball, sizes: Sequence[float]) -> None:
-        self._ball = ball
+    def __init__(self, sizes: Sequence[float]) -> None:
         self._sizes = iter(sizes)
 
-    def move(self, images: Tensor, values: Tensor, gradient: Tensor) -> Tensor:
+    def move(self, images: Tensor, values: Tensor, gradient: Tensor, ball: Ball) -> Tensor:
         """One step of the next size."""
-        return self._ball.step(images, gradient, next(self._sizes))
+        return ball.step(images, gradient, next(self._sizes))
 
 
 class Momentum(Rule):
     """Steps along a decaying sum of gradients, each scaled to unit L1 norm (Dong et al. 2018, eq. 6 and 7).
 
     Args:
-        ball: where the batch may move.
         size: of each step, in units of eps.
         decay: of the sum.
     """
 
-    def __init__(self, ball: Ball, size: float, decay: float) -> None:
-        self._ball = ball
+    pools: ClassVar[int] = 1
+
+    def __init__(self, size: float, decay: float) -> None:
         self._size = size
         self._decay = decay
-        self._sum = torch.zeros_like(ball.clean)
+        self._sum: Tensor | None = None
 
-    def move(self, images: Tensor, values: Tensor, gradient: Tensor) -> Tensor:
+    def move(self, images: Tensor, values: Tensor, gradient: Tensor, ball: Ball) -> Tensor:
         """Adds the gradient to the sum, and takes a step along it."""
+        if self._sum is None:
+            self._sum = torch.zeros_like(images)
         length = gradient.flatten(1).abs().sum(1).clamp_min(torch.finfo(gradient.dtype).tiny)
         self._sum = self._decay * self._sum + gradient / _per_image(length, gradient)
-        return self._ball.step(images, self._sum, self._size)
+        return ball.step(images, self._sum, self._size)
 
 
 class Halving(Rule):
@@ -99,9 +118,10 @@ class Halving(Rule):
     the first checkpoint, as in the paper's code.
 
     Args:
-        ball: where the batch may move.
         steps: how many steps there will be; the checkpoints are spread over them.
     """
+
+    pools: ClassVar[int] = 3
 
     RISE = 0.75
     """Share of steps that must have risen since the last checkpoint."""
@@ -109,22 +129,24 @@ class Halving(Rule):
     MOMENTUM = 0.75
     """Weight of the new direction against the last one."""
 
-    def __init__(self, ball: Ball, steps: int) -> None:
-        count = len(ball.clean)
-        device = ball.clean.device
-        self._ball = ball
+    def __init__(self, steps: int) -> None:
         self._checkpoints = checkpoints(steps)
         self._step = 0
         self._window = 0
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    def _begin(self, clean: Tensor) -> None:
+        count, device = len(clean), clean.device
         self._sizes = torch.full((count,), 2.0, device=device)
         self._rises = torch.zeros(count, device=device)
-        self._last: tuple[Tensor, Tensor] | None = None
-        self._best = (ball.clean, ball.clean, torch.full((count,), -torch.inf, device=device))
+        self._best = (clean, clean, torch.full((count,), -torch.inf, device=device))
         self._best_then = self._best[2]
         self._halved = torch.zeros(count, dtype=torch.bool, device=device)
 
-    def move(self, images: Tensor, values: Tensor, gradient: Tensor) -> Tensor:
+    def move(self, images: Tensor, values: Tensor, gradient: Tensor, ball: Ball) -> Tensor:
         """A step with momentum, after a look back if a checkpoint is reached."""
+        if self._step == 0:
+            self._begin(ball.clean)
         best_images, best_gradient, best_values = self._best
         better = values > best_values
         pick = _per_image(better, images)
@@ -141,10 +163,10 @@ class Halving(Rule):
         if self._step in self._checkpoints:
             images, values, gradient = self._look_back(images, values, gradient)
         self._last = (images, values)
-        moved = self._ball.step(images, gradient, _per_image(self._sizes, images))
+        moved = ball.step(images, gradient, _per_image(self._sizes, images))
         if self._step:
             momentum = self.MOMENTUM * (moved - images) + (1 - self.MOMENTUM) * (images - before)
-            moved = self._ball.project(images + momentum)
+            moved = ball.project(images + momentum)
         self._step += 1
         return moved
 

@@ -54,6 +54,10 @@ class Square(GradientAttack):
         """One a query."""
         return float(self.queries)
 
+    def pools_held(self) -> int:
+        """The attacked pool; where all images move together, also the bounds between which they do."""
+        return 4 if OBJECTIVES.build(self.objective).pooled else 1
+
     def perturb(self, problem: Problem) -> Outcome:
         """Searches.
 
@@ -71,14 +75,18 @@ class Square(GradientAttack):
 
 @dataclass
 class _Party:
-    """A batch on its way: the best images so far, their scores and embeddings, and what moves them."""
+    """A batch on its way: the best images so far, their scores and embeddings, and what moves them.
+
+    Attributes:
+        windows: how it is changed; None while it is made anew for each query.
+    """
 
     index: Tensor
-    windows: Windows
     draws: Tensor
     images: Tensor
     values: Tensor
     embeddings: Tensor
+    windows: Windows | None
 
 
 class _Search:
@@ -101,10 +109,18 @@ class _Search:
         """Searches, and returns the images with their scores."""
         batches = self.problem.batches(self.problem.targets)
         groups = [batches] if self.objective.pooled else [[index] for index in batches]
-        parties = [party for group in groups for party in self._search(group)]
-        images = self.problem.images.clone()
-        images[self.problem.targets] = torch.cat([party.images for party in parties])
-        return Outcome(images, torch.cat([party.values for party in parties]))
+        values = []
+        images: Tensor | None = None
+        for group in groups:
+            parties = self._search(group)
+            if images is None:
+                images = self.problem.canvas()
+            while parties:
+                party = parties.pop(0)
+                self.problem.put(images, party.index, party.images)
+                values.append(party.values)
+        assert images is not None
+        return Outcome(images, torch.cat(values))
 
     def _search(self, batches: list[Tensor]) -> list[_Party]:
         parties = [self._start(index) for index in batches]
@@ -119,20 +135,32 @@ class _Search:
         self._observe(parties)
         for party in parties:
             if self.objective.pooled and self.noisy:
-                party.values, _ = evaluate(self.problem, self.score, party.images, party.index)
+                images = party.images.to(self.problem.device)
+                party.values, _ = evaluate(self.problem, self.score, images, party.index)
             elif self.objective.pooled:
                 party.values = self.score(party.embeddings, party.index)
         return parties
 
+    def _away(self, images: Tensor) -> Tensor:
+        """What a batch keeps from query to query."""
+        return self.problem.away(images) if self.objective.pooled else images
+
+    def _windows(self, index: Tensor) -> Windows:
+        problem = self.problem
+        return WINDOWS[problem.norm](Ball(problem.take(index), problem.norm, problem.eps))
+
     def _start(self, index: Tensor) -> _Party:
         problem = self.problem
-        clean = problem.images[index]
-        windows = WINDOWS[problem.norm](Ball(clean, problem.norm, problem.eps))
+        windows = self._windows(index)
+        clean = windows.ball.clean
         count = windows.start_draws + (self.attack.queries - 1) * windows.draws
         draws = noise_per_image((count,), problem.ids[index.cpu()], problem.seed, "square").to(clean)
         images = windows.start(draws[:, : windows.start_draws])
         rest = draws[:, windows.start_draws :].view(len(index), -1, windows.draws)
-        return _Party(index, windows, rest, images, *self._look(images, index))
+        values, embeddings = self._look(images, index)
+        # Windows are three pools where all batches wait for each other.
+        waits = self.objective.pooled and problem.elsewhere
+        return _Party(index, rest, self._away(images), values, embeddings, None if waits else windows)
 
     def _query(self, party: _Party, query: int) -> None:
         """Tries one window of each image, and keeps what is better."""
@@ -140,16 +168,18 @@ class _Search:
             self._refresh(party)
         elif self.objective.pooled:
             party.values = self.score(party.embeddings, party.index)
-        side = party.windows.side(self.attack.share(query))
-        images = party.windows.propose(party.images, side, party.draws[:, query - 1])
+        windows = party.windows or self._windows(party.index)
+        side = windows.side(self.attack.share(query))
+        before = party.images.to(self.problem.device)
+        images = windows.propose(before, side, party.draws[:, query - 1])
         values, embeddings = self._look(images, party.index)
         better = values > party.values
-        party.images = torch.where(better.view(-1, 1, 1, 1), images, party.images)
+        party.images = self._away(torch.where(better.view(-1, 1, 1, 1), images, before))
         party.values = torch.where(better, values, party.values)
         party.embeddings = torch.where(better.unsqueeze(1), embeddings, party.embeddings)
 
     def _refresh(self, party: _Party) -> None:
-        party.values, party.embeddings = self._look(party.images, party.index)
+        party.values, party.embeddings = self._look(party.images.to(self.problem.device), party.index)
 
     def _look(self, images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         values, embeddings = evaluate(self.problem, self.score, images, index)

@@ -67,6 +67,10 @@ class Transfer(Attack):
         """Those of the inner attack, on the source, and a look at the result."""
         return self.inner.passes_per_image() + 1.0
 
+    def pools_held(self) -> int:
+        """What the inner attack holds."""
+        return self.inner.pools_held()
+
     def perturb(self, problem: Problem) -> Outcome:
         """Attacks the source, and scores what was found on the model itself.
 
@@ -81,8 +85,9 @@ class Transfer(Attack):
             return Outcome(images)
         score = OBJECTIVES.build(self.inner.objective).bind(problem)
         if hasattr(score, "observe"):
-            return Outcome(images, score_together(problem, score, images[problem.targets]))
+            return Outcome(images, score_together(problem, score, images))
         values = [
-            evaluate(problem, score, images[index], index)[0] for index in problem.batches(problem.targets)
+            evaluate(problem, score, problem.take(index, images), index)[0]
+            for index in problem.batches(problem.targets)
         ]
         return Outcome(images, torch.cat(values))

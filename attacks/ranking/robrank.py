@@ -12,6 +12,7 @@ from attacks.optimisers.ascent import evaluate, score_and_gradient
 from attacks.optimisers.rules import Ball
 from attacks.problem import Problem
 from attacks.ranking.base import MEASURES, Measure
+from benchmark.core.errors import BenchmarkError
 from benchmark.core.parameters import Number, Parameters
 
 
@@ -44,18 +45,25 @@ class Robrank(Attack):
         return 2.0 * self.steps + 1.0
 
     def perturb(self, problem: Problem) -> Outcome:
-        """Climbs, batch by batch."""
+        """Climbs, batch by batch.
+
+        Raises:
+            BenchmarkError: where some images only query: in these measures each image is a query and a
+                candidate.
+        """
+        if problem.queries is not None:
+            raise BenchmarkError(f"{self.spec} needs a pool in which each image queries all others.")
         score = MEASURES.build(self.measure).bind(problem)
-        images, values, without_gradient = problem.images.clone(), [], 0
+        images, values, without_gradient = problem.canvas(), [], 0
         for index in problem.batches(problem.targets):
-            ball = Ball(problem.images[index], problem.norm, problem.eps)
+            ball = Ball(problem.take(index), problem.norm, problem.eps)
             current = ball.clean
             for step in range(self.steps):
                 _, gradient, _ = score_and_gradient(problem, score, current, index)
                 if step == 0:
                     without_gradient += int((gradient.flatten(1).abs().amax(1) == 0).sum())
                 current = ball.step(current, gradient, self.step)
-            images[index] = current
+            problem.put(images, index, current)
             values.append(evaluate(problem, score, current, index)[0])
         return Outcome(images, torch.cat(values), without_gradient / len(problem.targets))
 

@@ -10,17 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.cli.commands import check_plugin, dry_run, list_everything, load, report, report_only
+from benchmark.cli.commands import (
+    check_plugin,
+    download,
+    dry_run,
+    list_data,
+    list_everything,
+    load,
+    report,
+    report_only,
+)
 from benchmark.cli.options import build_parser
+from benchmark.cli.places import folders_for
 from benchmark.core.errors import BenchmarkError, UsageError
 
 __all__ = ["build_parser", "main"]
-
-
-def _cache_folder() -> Path:
-    from platformdirs import user_cache_path
-
-    return Path(os.environ.get("DML_BENCHMARK_CACHE") or user_cache_path("dml-robustness-benchmark"))
 
 
 def _whole(text: str | None) -> int | None:
@@ -50,14 +54,17 @@ def _run(options: dict[str, Any], command: str) -> int:
 
     config = resolve(options, file)
     load(config.plugin)
-    cache = _cache_folder()
+    folders = folders_for(config.data_root, blank=dry)
     place = Place(
         output=config.output.resolve(),
-        cache=cache,
+        cache=folders.cache,
+        data=folders.data,
         device=resolve_device(config.device),
         plugins=tuple(path.resolve() for path in config.plugin),
         commit=commit(),
     )
+    if config.download and not dry:
+        download(config.datasets, folders)
     store = Store(config.output)
     if trials and dry:
         raise UsageError("--tune draws each trial from what the last ones gave: it has no dry run.")
@@ -67,9 +74,9 @@ def _run(options: dict[str, Any], command: str) -> int:
         store.check_writable()
         sys.stdout.write(f"The parameters chosen: {tune(config, place, trials, shown)}\n")
         return 0
-    grid = build_grid(config, cache)
+    grid = build_grid(config, folders)
     if dry:
-        return dry_run(grid, store, cache)
+        return dry_run(grid, store, folders)
     store.check_writable()
     counts = run(grid, config, store, place, command, shown)
     written = report(config.output)
@@ -93,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = vars(build_parser().parse_args(given))
         if options.pop("list", False):
             return list_everything(Path(path) for path in options.get("plugin", []))
+        if options.pop("list_data", False):
+            return list_data(options)
         if "check_plugin" in options:
             return check_plugin(options["check_plugin"])
         if "new_defense" in options:

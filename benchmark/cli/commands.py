@@ -57,7 +57,7 @@ def list_everything(plugins: Iterable[Path]) -> int:
     return 0
 
 
-def dry_run(grid: Any, store: Any, cache: Path) -> int:
+def dry_run(grid: Any, store: Any, folders: Any) -> int:
     """Tells the jobs of a grid, what of it is cached, and its cost."""
     from benchmark.runner.estimate import Estimator
     from benchmark.runner.executor import Job
@@ -65,7 +65,7 @@ def dry_run(grid: Any, store: Any, cache: Path) -> int:
     from benchmark.runner.run import plan
 
     todo = plan(grid, store)
-    estimator = Estimator(cache)
+    estimator = Estimator(folders)
     lines = ["To do:"]
     total = 0.0
     jobs: list[Job] = [*todo.trainings, *(job for job in todo.attacks if not grid.refusal(job))]
@@ -121,3 +121,25 @@ def report_only(options: dict[str, Any]) -> int:
         options["output"] = resolve({}, options["config"]).output
     sys.stdout.write(f"The board: {report(Path(options.get('output', 'results')))}\n")
     return 0
+
+
+def list_data(options: dict[str, Any]) -> int:
+    """Lists the data sets, which of them are here, and where to get the others."""
+    from benchmark.cli import listing
+    from benchmark.cli.places import folders_for
+
+    root = options.get("data_root")
+    folders = folders_for(Path(root) if root else None)
+    return listing.list_data(folders, [Path(path) for path in options.get("plugin", [])])
+
+
+def download(specs: list[str], folders: Any) -> None:
+    """Fetches the data sets asked for that are missing.
+
+    Raises:
+        BenchmarkError: when one cannot be fetched.
+    """
+    from benchmark.data import DATASETS
+    from benchmark.data.downloads import download_missing
+
+    download_missing([DATASETS.build(text) for text in specs if text != "all"], folders)

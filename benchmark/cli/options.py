@@ -66,7 +66,14 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--datasets", nargs="+", metavar="NAME", help="data sets; 'all' is those on this machine"
     )
-    what.add_argument("--backbones", nargs="+", metavar="NAME", help="smallconv, or any name of timm")
+    what.add_argument(
+        "--backbones", nargs="+", metavar="NAME", help="smallconv, bn_inception, any name of timm"
+    )
+    what.add_argument(
+        "--pretrained",
+        metavar="WEIGHTS",
+        help="what backbones start from: auto (ImageNet's weights for photographs), none, imagenet or a file",
+    )
     what.add_argument("--losses", nargs="+", metavar="NAME", help="training losses")
     what.add_argument(
         "--scenarios",
@@ -97,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--preset",
         metavar="NAME",
         help="default, published (with controls, three seeds, both compute modes), scenarios (both norms), "
-        "eat or smoke: training, attacks and data sets",
+        "eat, small, paper (CUB, Cars, SOP), robrank or smoke: training, attacks and data sets",
     )
     what.add_argument(
         "--config", type=Path, metavar="FILE.yaml", help="a file with the same keys as these options"
@@ -107,6 +114,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     how = parser.add_argument_group("how and where")
     how.add_argument("--output", metavar="DIR", help="where records and the board go (default: results)")
+    how.add_argument(
+        "--data-root",
+        metavar="DIR",
+        help="folder of the data sets as they were downloaded (docs/datasets.md; default: the environment "
+        "variable DML_BENCHMARK_DATA, or the user's data folder)",
+    )
+    how.add_argument(
+        "--download", action="store_true", help="fetch data sets that are missing, where allowed"
+    )
     how.add_argument("--device", metavar="DEVICE", help="auto, cpu or cuda")
     how.add_argument(
         "--workers", metavar="N", help="worker processes of one thread each (default: one a core)"
@@ -114,6 +130,9 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument("--no-progress", action="store_true", help="show no progress")
     instead = parser.add_argument_group("instead of running")
     instead.add_argument("--list", action="store_true", help="list everything that has a name")
+    instead.add_argument(
+        "--list-data", action="store_true", help="list the data sets: which are here, where to get the others"
+    )
     instead.add_argument(
         "--dry-run", action="store_true", help="show the grid, what of it is cached, and its cost"
     )

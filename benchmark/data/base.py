@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,8 +14,48 @@ from benchmark.core.errors import UsageError
 from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
 from benchmark.core.seeding import derive_seed
+from benchmark.data.packed import PackedImages, select
 
 _VALIDATION_SHARE = 0.25
+
+
+class Folders(NamedTuple):
+    """Where data sets are.
+
+    Attributes:
+        cache: what was drawn, unpacked or decoded is kept here.
+        data: the archives and folders as they were downloaded.
+        blank: black images stand in for data sets that are missing, to reckon costs with.
+    """
+
+    cache: Path
+    data: Path
+    blank: bool = False
+
+
+class Counts(NamedTuple):
+    """How many classes and images a split has."""
+
+    train_classes: int
+    train_images: int
+    test_classes: int
+    test_images: int
+
+
+class About(NamedTuple):
+    """What a reader must know to get a data set.
+
+    Attributes:
+        source: where it is to be had, a URL.
+        size: of the download, in words ("1.1 GB").
+        licence: in words.
+        layout: what must lie in the data folder, in words.
+    """
+
+    source: str
+    size: str
+    licence: str
+    layout: str
 
 
 @dataclass(frozen=True)
@@ -23,14 +63,18 @@ class ImageSet:
     """Images with labels and ids.
 
     Attributes:
-        images: uint8 in [0, 255], or float32 in [0, 1], shape (n, C, H, W).
+        images: uint8 in [0, 255], or float32 in [0, 1], shape (n, C, H, W): in memory, or in a file of images
+            of any size that are looked at through a window of that shape.
         labels: class of each image, int64, shape (n,), contiguous from 0.
         ids: an id of each image that is unique in the data set, int64, shape (n,).
+        queries: which images only query while all others are the gallery, bool, shape (n,); None where each
+            image queries all others.
     """
 
-    images: Tensor
+    images: Tensor | PackedImages
     labels: Tensor
     ids: Tensor
+    queries: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,7 +100,8 @@ class ImageSet:
         classes = classes.sort().values
         kept = torch.isin(self.labels, classes)
         labels = torch.searchsorted(classes, self.labels[kept])
-        return ImageSet(self.images[kept], labels, self.ids[kept])
+        queries = None if self.queries is None else self.queries[kept]
+        return ImageSet(select(self.images, kept), labels, self.ids[kept], queries)
 
     def hold_out(self, share: float) -> tuple[ImageSet, ImageSet]:
         """Divides the images by classes: a share of the classes, at least two, is held out.
@@ -98,34 +143,77 @@ class Dataset(Parameters):
 
     Attributes:
         headline_eps: for each norm ("linf", "l2") the budget that the leaderboard is ranked at.
+        natural: whether the images are RGB photographs, on which backbones start from ImageNet's weights.
+        recall_ks: the K of Recall@K that the field reports on it.
+        about: where it is to be had; None for what needs no download.
+        official: the counts that the field's papers give; None where there are none.
     """
 
     headline_eps: ClassVar[dict[str, float]] = {}
+    natural: ClassVar[bool] = False
+    recall_ks: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
+    about: ClassVar[About | None] = None
+    official: ClassVar[Counts | None] = None
 
     validation: bool = False
 
-    def read(self, cache: Path) -> Split:
-        """Reads or makes the data set; may keep files under `cache`.
+    def read(self, folders: Folders) -> Split:
+        """Reads or makes the data set; may keep files in the cache folder.
 
         Raises:
             BenchmarkError: when files are missing or damaged, saying which and what to do.
         """
         raise NotImplementedError
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, folders: Folders) -> str:
         """What the images depend on besides parameters and source: files, versions of what draws them."""
         return ""
 
-    def load(self, cache: Path) -> Split:
+    def load(self, folders: Folders) -> Split:
         """The split that is trained and tested on: the official one, or the validation split."""
-        split = self.read(cache)
-        if not self.validation:
-            return split
-        return Split(*split.train.hold_out(_VALIDATION_SHARE))
+        split = self._stand_in(folders) or self.read(folders)
+        return Split(*split.train.hold_out(_VALIDATION_SHARE)) if self.validation else split
 
-    def missing(self) -> str | None:
-        """Why the data set cannot be used on this machine, or None when it can."""
+    def identity(self, folders: Folders) -> str:
+        """The fingerprint of what `load` gives."""
+        return "blank" if self._stand_in(folders) else self.fingerprint(folders)
+
+    def missing(self, folders: Folders) -> str | None:
+        """Why the data set cannot be used on this machine, or None when it can; reads no image."""
         return None
+
+    def download(self, folders: Folders) -> None:
+        """Fetches the data set into the data folder, shows progress, and checks what came.
+
+        Raises:
+            UsageError: when it cannot be fetched by a program.
+            BenchmarkError: when it did not come whole.
+        """
+        where = f" Get it from {self.about.source} ({self.about.size})." if self.about else ""
+        raise UsageError(f"The data set '{self.name}' cannot be downloaded by a program.{where}")
+
+    def blank(self) -> Split | None:
+        """Black images in the official numbers, to reckon costs with where the data set is missing.
+
+        They take no memory. None where the data set has no official counts or no size of its own.
+        """
+        return None
+
+    def _stand_in(self, folders: Folders) -> Split | None:
+        return self.blank() if folders.blank and self.missing(folders) else None
+
+
+def blank_split(counts: Counts, image_shape: tuple[int, int, int]) -> Split:
+    """Black images of shape (C, H, W) in given numbers, classes as even as can be; see `Dataset.blank`."""
+
+    def blank_set(classes: int, images: int) -> ImageSet:
+        everywhere = torch.zeros(1, dtype=torch.uint8).view(1, 1, 1, 1).expand(images, *image_shape)
+        return ImageSet(everywhere, torch.arange(images) * classes // images, torch.arange(images))
+
+    return Split(
+        train=blank_set(counts.train_classes, counts.train_images),
+        test=blank_set(counts.test_classes, counts.test_images),
+    )
 
 
 def _from_folder(name: str) -> type[Dataset] | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 import torch
 from sklearn.datasets import load_digits
 
-from benchmark.data.base import DATASETS, Dataset, ImageSet, Split
+from benchmark.data.base import DATASETS, Dataset, Folders, ImageSet, Split
 
 
 @DATASETS.register("digits")
@@ -20,8 +19,8 @@ class Digits(Dataset):
 
     headline_eps: ClassVar[dict[str, float]] = {"linf": 0.1, "l2": 0.5}
 
-    def read(self, cache: Path) -> Split:
-        """Reads the digits that come with scikit-learn; `cache` is not used."""
+    def read(self, folders: Folders) -> Split:
+        """Reads the digits that come with scikit-learn; no folder is used."""
         table = load_digits()
         images = torch.from_numpy(table.images).float().div(16).unsqueeze(1)
         labels = torch.from_numpy(table.target).long()

@@ -19,7 +19,7 @@ from benchmark.core.errors import BenchmarkError, UsageError, unknown_name
 from benchmark.core.parameters import Number
 from benchmark.core.seeding import derive_seed
 from benchmark.data import image_files
-from benchmark.data.base import DATASETS, Dataset, ImageSet, Split
+from benchmark.data.base import DATASETS, Dataset, Folders, ImageSet, Split
 from benchmark.data.cache import cached, fingerprint
 
 PREFIX = "folder:"
@@ -65,6 +65,11 @@ class ImageFolder(Dataset):
         return {norm: eps for norm, eps in (("linf", self.linf), ("l2", self.l2)) if eps is not None}
 
     @property
+    def natural(self) -> bool:  # type: ignore[override]  # a constant of other data sets
+        """What has colours is taken for photographs."""
+        return not self.grey
+
+    @property
     def root(self) -> Path:
         """The folder of the class folders.
 
@@ -73,16 +78,17 @@ class ImageFolder(Dataset):
         """
         return Path(self.name.removeprefix(PREFIX)).expanduser()
 
-    def read(self, cache: Path) -> Split:
-        """Decodes the images, or reads them from `cache` when they were decoded before.
+    def read(self, folders: Folders) -> Split:
+        """Decodes the images, or reads them from the cache when they were decoded before.
 
         Raises:
-            BenchmarkError: when the folder, a class, a list or an image is missing or damaged, or `cache`
+            BenchmarkError: when the folder, a class, a list or an image is missing or damaged, or the cache
                 cannot be written.
         """
         train, test = self._split
         files, key = self._files, self._decoded_key
-        images = cached(cache / f"folder-{key}.safetensors", lambda: {"images": self._decode()})["images"]
+        file = folders.cache / f"folder-{key}.safetensors"
+        images = cached(file, lambda: {"images": self._decode()})["images"]
         names = [image_files.plain_name(file.parent) for file in files]
         ranks = {name: rank for rank, name in enumerate([*train, *test])}
         everything = ImageSet(
@@ -97,7 +103,7 @@ class ImageFolder(Dataset):
             test=everything.of_classes(torch.arange(len(train), len(ranks))),
         )
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, folders: Folders) -> str:
         """A hash of the images as decoded and of the split; a copy of a small folder has the same one.
 
         Above 200 MB, times of modification stand for contents, so that a copy has another.
@@ -107,7 +113,7 @@ class ImageFolder(Dataset):
         """
         return fingerprint(self._decoded_key, self._split)
 
-    def missing(self) -> str | None:
+    def missing(self, folders: Folders) -> str | None:
         """What is wrong with the folder, its classes or the lists, or None; no image is decoded."""
         try:
             _ = self._files

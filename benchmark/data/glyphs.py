@@ -26,7 +26,7 @@ from pydantic import Field, field_validator
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import derive_seed
-from benchmark.data.base import DATASETS, Dataset, ImageSet, Split
+from benchmark.data.base import DATASETS, Dataset, Folders, ImageSet, Split
 from benchmark.data.cache import cached, fingerprint
 
 CLASSES_FILE = Path(__file__).with_name("glyphs_classes.txt")
@@ -155,12 +155,12 @@ class Glyphs(Dataset):
             raise ValueError("must be even: one half is for training, the other for testing")
         return classes
 
-    def read(self, cache: Path) -> Split:
-        """Draws the images, or reads them from `cache` when they were drawn before.
+    def read(self, folders: Folders) -> Split:
+        """Draws the images, or reads them from the cache when they were drawn before.
 
         Raises:
-            BenchmarkError: when a font file or the class list is missing or damaged, or when `cache` cannot
-                be written.
+            BenchmarkError: when a font file or the class list is missing or damaged, or when the cache
+                cannot be written.
         """
         letters = read_classes()
         if len(letters) < self.classes:
@@ -168,7 +168,7 @@ class Glyphs(Dataset):
                 f"The class list {CLASSES_FILE} has {len(letters)} letters, not {self.classes}."
             )
         letters = letters[: self.classes]
-        file = cache / f"glyphs-{self.fingerprint()}.safetensors"
+        file = folders.cache / f"glyphs-{self.fingerprint(folders)}.safetensors"
         images = cached(file, lambda: {"images": self._draw(letters)})["images"]
 
         labels = torch.arange(self.classes).repeat_interleave(self.per_class)
@@ -181,13 +181,13 @@ class Glyphs(Dataset):
             test=everything.of_classes(torch.arange(half, self.classes)),
         )
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, folders: Folders) -> str:
         """A hash of the parameters, the class list, this source, and the versions of what draws letters."""
         parameters = {key: getattr(self, key) for key in ("classes", "per_class", "size", "seed")}
         sources = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (Path(__file__), CLASSES_FILE)]
         return fingerprint(parameters, sources, matplotlib.__version__, PIL.__version__)
 
-    def missing(self) -> str | None:
+    def missing(self, folders: Folders) -> str | None:
         """Why the data set cannot be drawn on this machine, or None when it can."""
         try:
             read_classes()

@@ -124,17 +124,67 @@ def decode(file: Path, size: int | None, grey: bool) -> npt.NDArray[np.uint8]:
     Raises:
         BenchmarkError: when the file is missing, damaged or truncated.
     """
+    image = _open(file, "L" if grey else "RGB")
+    if size is not None:
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+    return np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
+
+
+def decode_scaled(file: Path, shorter: int) -> npt.NDArray[np.uint8]:
+    """Decodes one image, upright, transparency over white, scaled as a whole.
+
+    Args:
+        file: a PNG, JPEG, BMP or WebP file of any mode.
+        shorter: length in pixels that its shorter side is scaled to, bicubic and antialiased.
+
+    Returns:
+        uint8 in [0, 255], shape (3, h, w), min(h, w) = shorter.
+
+    Raises:
+        BenchmarkError: when the file is missing, damaged or truncated.
+    """
+    image = _open(file, "RGB")
+    factor = shorter / min(image.size)
+    width, height = (max(shorter, round(side * factor)) for side in image.size)
+    scaled = image.resize((width, height), Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(scaled).transpose(2, 0, 1))
+
+
+def check_headers(files: Sequence[Path]) -> None:
+    """Looks at the beginning of each file, which is fast; what is cut off further on is found by decoding.
+
+    Raises:
+        BenchmarkError: when files are missing, empty, or no images, naming the first and how many there are.
+    """
+    found = ((file, _header_damage(file)) for file in files)
+    damaged = [(file, cause) for file, cause in found if cause is not None]
+    if damaged:
+        file, cause = damaged[0]
+        reason = "it is missing" if isinstance(cause, FileNotFoundError) else f"{cause}"
+        others = f" (and {len(damaged) - 1} others)" if len(damaged) > 1 else ""
+        raise BenchmarkError(
+            f"The image {file}{others} cannot be read: {reason}; unpack the archive again, or replace it."
+        )
+
+
+def _header_damage(file: Path) -> Exception | None:
+    try:
+        with Image.open(file, formats=FORMATS):
+            return None
+    except Exception as error:  # decoders raise many kinds on damaged files; all mean the same to the user
+        return error
+
+
+def _open(file: Path, mode: str) -> Image.Image:
+    """An image decoded whole, upright, in a mode without transparency."""
     try:
         with Image.open(file, formats=FORMATS) as opened:
             opened.load()
-            image = _opaque(ImageOps.exif_transpose(opened), "L" if grey else "RGB")
+            return _opaque(ImageOps.exif_transpose(opened), mode)
     except Exception as error:  # decoders raise many kinds on damaged files; all mean the same to the user
         raise BenchmarkError(
             f"The image {file} cannot be decoded ({error}); replace it or delete it."
         ) from None
-    if size is not None:
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
-    return np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
 
 
 def _opaque(image: Image.Image, mode: str) -> Image.Image:

@@ -23,8 +23,8 @@ DISPLAYED_IMAGES = 20
 class Clustering(Scenario):
     """k-means on the attacked pool, k the number of classes: AMI, NMI and pairwise F1.
 
-    Figures are those of the whole pool, whatever the fraction, and means over five k-means seeds. A
-    randomised model is embedded anew for each.
+    Figures are those of the whole pool, queries and gallery together, whatever the fraction, and means over
+    five k-means seeds. A randomised model is embedded anew for each.
 
     Attributes:
         fraction: share of the pool that is attacked, in (0, 1]; the rest stays clean.

@@ -17,11 +17,16 @@ def diagnose(views: Views, eot: int) -> dict[str, float]:
     Returns:
         "repeat_difference": largest absolute difference between two passes over one batch; "randomised": 1
         when the model says that it is; "eot": passes that its gradients are averaged over; "chance": R@1 of a
-        random embedding, the chance that another image of the pool is of a query's class.
+        random embedding, the chance that another image of the gallery is of a query's class.
     """
     first, second = views.twice()
-    sizes = torch.bincount(views.labels).double()
-    pairs = (sizes * (sizes - 1)).sum() / (len(views.labels) * max(1, len(views.labels) - 1))
+    classes = int(views.labels.max()) + 1
+    asking, stored = (
+        torch.bincount(views.labels[side], minlength=classes).double()
+        for side in (views.asking, views.stored)
+    )
+    own = 0 if views.separate else 1  # a query that is in the gallery itself
+    pairs = (asking * (stored - own)).sum() / (len(views.asking) * max(1, len(views.stored) - own))
     return {
         "repeat_difference": float((first - second).abs().max()),
         "randomised": float(views.randomised),

@@ -27,9 +27,12 @@ class Ranking(Scenario):
         """The measure's figures by name, and under `constant_` what a constant embedding has of each.
 
         Raises:
-            BenchmarkError: when the attack does not name this scenario, or ids occur twice.
+            BenchmarkError: when the attack does not name this scenario, ids occur twice, or some images only
+                query.
         """
         measure = self._measure(views)
+        if views.separate:
+            raise BenchmarkError("Ranking: its measures need a pool in which each image queries all others.")
         if len(views.ids.unique()) != len(views.ids):
             raise BenchmarkError("Ranking: the pool has two images of one id.")
         turns = [views.clean(turn) for turn in range(views.passes)]

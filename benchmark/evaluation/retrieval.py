@@ -7,35 +7,42 @@ from torch import Tensor
 
 from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
 from benchmark.evaluation.views import Views
-from benchmark.metrics import retrieve
+from benchmark.metrics import RetrievalOutcomes, retrieve
 
 
 class Retrieval(Scenario):
-    """Each image queries the others of the pool, its own id left out: R@1, R@2, R@4, R@8, mAP@R.
+    """Each image queries the others of the pool, its own id left out: R@K, mAP@R, R-precision.
 
-    A randomised model's outcomes are means over several passes, each with new draws on both sides.
+    Where a data set has queries and a gallery of their own, those query these. A randomised model's outcomes
+    are means over several passes, each with new draws on both sides.
     """
 
     def sides(self, views: Views, turn: int) -> tuple[Tensor, Tensor]:
-        """Embeddings of the queries and of the gallery in one pass, (n, d) each."""
+        """The pool's embeddings in one pass, (n, d) each: as the queries have it, as the gallery has it."""
         raise NotImplementedError
 
     def score(self, views: Views) -> ScenarioScore:
-        """The metrics "r1", "r2", "r4", "r8", "map_r", and each query's success rate (kept queries,)."""
-        outcomes = [
-            retrieve(*self.sides(views, turn), views.labels, views.labels, views.ids, views.ids)
-            for turn in range(views.passes)
-        ]
+        """The metrics, and the success rate and index in the pool of each query with a positive, (kept,)."""
+        outcomes = [_outcomes(views, *self.sides(views, turn)) for turn in range(views.passes)]
         means = [outcome.means() for outcome in outcomes]
         metrics = {name: float(np.mean([mean[name] for mean in means])) for name in means[0]}
         success = np.mean([outcome.recall[1].numpy() for outcome in outcomes], axis=0)
-        arrays = {"success": success.astype(np.float32), "queries": outcomes[0].kept.numpy().astype(np.int32)}
+        queries = views.asking[outcomes[0].kept].numpy()
+        arrays = {"success": success.astype(np.float32), "queries": queries.astype(np.int32)}
         return ScenarioScore(metrics, arrays)
+
+
+def _outcomes(views: Views, asking: Tensor, stored: Tensor) -> RetrievalOutcomes:
+    labels, ids = views.labels, views.ids
+    if views.separate:
+        asking, stored = asking[views.asking], stored[views.stored]
+    queries, gallery = views.asking, views.stored
+    return retrieve(asking, stored, labels[queries], labels[gallery], ids[queries], ids[gallery], ks=views.ks)
 
 
 @SCENARIOS.register("retrieval-query")
 class RetrievalQuery(Retrieval):
-    """Each attacked image queries the clean pool, its own image left out: R@1, R@2, R@4, R@8, mAP@R."""
+    """Each attacked query meets the clean gallery, its own image left out: R@K, mAP@R, R-precision."""
 
     def sides(self, views: Views, turn: int) -> tuple[Tensor, Tensor]:
         """Attacked queries, a clean gallery."""
@@ -47,15 +54,14 @@ class RetrievalQuery(Retrieval):
         if views.objective is not None:
             score.arrays["objective"] = views.objective[score.arrays["queries"]].float().numpy()
         if views.attack is not None:
-            sides = views.again(), views.clean()
-            again = retrieve(*sides, views.labels, views.labels, views.ids, views.ids)
+            again = _outcomes(views, views.again(), views.clean())
             score.diagnostics["rescored_r1"] = again.means()["r1"]
         return score
 
 
 @SCENARIOS.register("retrieval-gallery")
 class RetrievalGallery(Retrieval):
-    """Each clean image queries the attacked pool, its own image left out: R@1, R@2, R@4, R@8, mAP@R.
+    """Each clean query meets the attacked gallery, its own image left out: R@K, mAP@R, R-precision.
 
     One adversary attacks the gallery, so a worst case is that of one gallery: the lowest mean over attacks,
     not each query's lowest.

@@ -15,9 +15,10 @@ from benchmark.metrics import verification_metrics, verification_pairs
 class Verification(Scenario):
     """Whether pairs are of one class, one image of each attacked: TAR at FAR 1e-2 and 1e-3, and EER.
 
-    Each image is the attacked side of one pair. A figure is one of the whole pool, because all pairs share a
-    threshold: its worst case is the lowest TAR, or the highest EER, over attacks. A randomised model's
-    figures are means over several passes, each with new draws on both sides.
+    Each image is the attacked side of one pair, and its partner any other of the pool: queries and gallery
+    are not told apart. A figure is one of the whole pool, because all pairs share a threshold: its worst case
+    is the lowest TAR, or the highest EER, over attacks. A randomised model's figures are means over several
+    passes, each with new draws on both sides.
     """
 
     def score(self, views: Views) -> ScenarioScore:

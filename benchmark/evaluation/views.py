@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch import Tensor
 
-from attacks import Attack
+from attacks import Attack, Images
 from benchmark.core.embedder import Embedder
 from benchmark.core.seeding import seed_everything
+from benchmark.metrics import RECALL_KS
 
 
 class Views:
@@ -15,8 +18,8 @@ class Views:
 
     Args:
         model: the embedder.
-        clean: the clean pool, in [0, 1], shape (n, C, H, W), on the model's device.
-        attacked: the attacked pool, same shape; the same tensor where nothing is attacked.
+        clean: the clean pool, in [0, 1], shape (n, C, H, W), or what hands it out batch by batch.
+        attacked: the attacked pool, same shape; the same object where nothing is attacked.
         labels: classes, shape (n,), on the CPU.
         ids: ids of the images, shape (n,), on the CPU.
         passes: passes over which a randomised model's outcomes are averaged; others take one.
@@ -25,13 +28,21 @@ class Views:
             scenario asked first.
         attack: the attack that made the attacked pool; None where nothing is attacked.
         objective: what the attack maximised, at its images, shape (n,), where it attacked the whole pool.
+        queries: which images only query while all others are the gallery, bool, shape (n,), on the CPU; when
+            not given each image is both.
+        ks: the K of Recall@K.
+        device: where the model is; where the attacked pool is when not given.
+
+    Attributes:
+        asking, stored: indices of the queries and of the gallery in the pool, shapes (q,) and (g,); the same
+            tensor where each image is both.
     """
 
     def __init__(
         self,
         model: Embedder,
-        clean: Tensor,
-        attacked: Tensor,
+        clean: Tensor | Images,
+        attacked: Tensor | Images,
         labels: Tensor,
         ids: Tensor,
         passes: int,
@@ -39,16 +50,26 @@ class Views:
         seed: int = 0,
         attack: Attack | None = None,
         objective: Tensor | None = None,
+        queries: Tensor | None = None,
+        ks: Sequence[int] = RECALL_KS,
+        device: torch.device | str | None = None,
     ) -> None:
         self.attack = attack
         self.objective = None if objective is None else objective.cpu()
         self.randomised = model.randomised
         self.labels = labels
         self.ids = ids
+        self.ks = tuple(ks)
+        everything = torch.arange(len(labels))
+        self.separate = queries is not None
+        self.asking = everything if queries is None else everything[queries]
+        self.stored = everything if queries is None else everything[~queries]
         self.passes = passes if model.randomised else 1
         self._model = model
         self._pools = {"clean": clean, "attacked": attacked}
         self._same = clean is attacked
+        given = attacked.device if isinstance(attacked, Tensor) else torch.device("cpu")
+        self._device = given if device is None else torch.device(device)
         self._batch_size = batch_size
         self._seed = seed
         self._embedded: dict[tuple[str, int], Tensor] = {}
@@ -59,9 +80,19 @@ class Views:
             if self._model.randomised:
                 seed_everything("views", self._seed, *key)
             with torch.no_grad():
-                parts = [self._model(batch) for batch in self._pools[pool].split(self._batch_size)]
+                parts = [self._model(batch) for batch in self._batches(pool, self._batch_size)]
             self._embedded[key] = torch.cat(parts).cpu()
         return self._embedded[key]
+
+    def _batches(self, pool: str, size: int) -> Iterator[Tensor]:
+        for start in range(0, len(self.labels), size):
+            yield self._batch(pool, slice(start, start + size))
+
+    def _batch(self, pool: str, part: slice) -> Tensor:
+        images = self._pools[pool]
+        if isinstance(images, Tensor):
+            return images[part].to(self._device)
+        return images.batch(part, self._device)
 
     def clean(self, turn: int = 0) -> Tensor:
         """Embeddings of the clean pool, shape (n, d), on the CPU; a pass of its own for each turn."""
@@ -80,7 +111,7 @@ class Views:
         if self._model.randomised:
             seed_everything("views", self._seed, "again")
         # With a graph a pass takes more memory, so as few images at a time as attacks take.
-        batches = self._pools["attacked"].split(self._batch_size // 2)
+        batches = self._batches("attacked", self._batch_size // 2)
         return torch.cat(
             [self._model(batch.clone().requires_grad_(True)).detach().cpu() for batch in batches]
         )
@@ -89,6 +120,6 @@ class Views:
         """Two passes over the first batch of the clean pool, each with draws of its own, shape (b, d)."""
         if self._model.randomised:
             seed_everything("views", self._seed, "twice")
-        batch = self._pools["clean"][: self._batch_size]
+        batch = self._batch("clean", slice(self._batch_size))
         with torch.no_grad():
             return self._model(batch).cpu(), self._model(batch).cpu()

@@ -12,10 +12,18 @@ from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.metrics.adjusted import adjusted_mutual_information
 from benchmark.metrics.kmeans import kmeans_assign
 
 KMEANS_SEEDS = (0, 1, 2, 3, 4)
 """The protocol's k-means seeds: every clustering figure, clean or attacked, is the mean over these."""
+
+MANY_PAIRS = 10**6
+"""From this many pairs of a class with a cluster on, AMI is reckoned from their sizes, not from each pair.
+
+At the 11,316 x 11,316 of Stanford Online Products this takes 0.02 s, scikit-learn 18 s; the figures differ by
+less than 1e-9. Below, where scikit-learn takes a fraction of a second, they are its own to the last bit.
+"""
 
 
 def clustering_metrics(labels: Tensor | NDArray[Any], assignments: Tensor | NDArray[Any]) -> dict[str, float]:
@@ -41,10 +49,17 @@ def clustering_metrics(labels: Tensor | NDArray[Any], assignments: Tensor | NDAr
     if not len(classes):
         raise BenchmarkError("Clustering: there is no point to score.")
     return {
-        "ami": float(adjusted_mutual_info_score(classes, clusters, average_method="arithmetic")),
+        "ami": _ami(classes, clusters),
         "nmi": float(normalized_mutual_info_score(classes, clusters, average_method="arithmetic")),
         "f1": _pairwise_f1(classes, clusters),
     }
+
+
+def _ami(classes: NDArray[Any], clusters: NDArray[Any]) -> float:
+    table = contingency_matrix(classes, clusters, sparse=True, dtype=np.int64)
+    if table.shape[0] * table.shape[1] < MANY_PAIRS:
+        return float(adjusted_mutual_info_score(classes, clusters, average_method="arithmetic"))
+    return adjusted_mutual_information(table)
 
 
 def _pairwise_f1(labels: NDArray[Any], assignments: NDArray[Any]) -> float:

@@ -1,4 +1,4 @@
-"""Recall@K and mAP@R by cosine similarity, with every tie counted against the query."""
+"""Recall@K, mAP@R and R-precision by cosine similarity, with every tie counted against the query."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ class RetrievalOutcomes:
     Attributes:
         recall: for each K, whether each kept query found a positive within rank K; bool, shape (q_valid,).
         map_r: average precision at R of each kept query, in [0, 1]; float64, shape (q_valid,).
+        r_precision: share of positives among the R nearest of each kept query, likewise; at least `map_r`.
         kept: the indices, ascending, of the queries with a positive in the gallery; int64, (q_valid,).
         left_out: how many queries have none.
     """
 
     recall: dict[int, Tensor]
     map_r: Tensor
+    r_precision: Tensor
     kept: Tensor
     left_out: int
 
     def means(self) -> dict[str, float]:
-        """The mean over the kept queries, in [0, 1], of each figure: `r1`, `r2`, ... and `map_r`.
+        """The mean over the kept queries, in [0, 1], of `r1`, `r2`, ..., `map_r` and `r_precision`.
 
         Raises:
             BenchmarkError: when no query was kept.
@@ -42,7 +44,11 @@ class RetrievalOutcomes:
                 f"Retrieval: none of the {self.left_out} queries has a positive in the gallery."
             )
         recalls = {f"r{k}": float(right.double().mean()) for k, right in self.recall.items()}
-        return {**recalls, "map_r": float(self.map_r.mean())}
+        return {
+            **recalls,
+            "map_r": float(self.map_r.mean()),
+            "r_precision": float(self.r_precision.mean()),
+        }
 
 
 @torch.no_grad()
@@ -56,7 +62,7 @@ def retrieve(
     ks: Sequence[int] = RECALL_KS,
     chunk: int = 256,
 ) -> RetrievalOutcomes:
-    """Ranks the gallery for each query by cosine similarity, and scores Recall@K and mAP@R.
+    """Ranks the gallery for each query by cosine similarity, and scores Recall@K, mAP@R and R-precision.
 
     For self-retrieval, hand over the same images twice. Gallery entries that bear a query's own id do not
     exist for that query; a positive is any other entry with its label, a negative any with another label.
@@ -64,7 +70,8 @@ def retrieve(
     the query, so that a constant embedding scores 0 where there are at least as many negatives as K and R.
     A query is right at K if its nearest positive has rank <= K. mAP@R (Musgrave et al. 2020) is the mean
     over i = 1..R of precision at i where rank i holds a positive and 0 where not, R the number of the
-    query's positives. Similarities are compared as float32 numbers.
+    query's positives. R-precision is the share of the ranks 1..R that hold a positive. Similarities are
+    compared as float32 numbers.
 
     Args:
         queries: embeddings, shape (q, d), floating point, on any device; brought to unit length here.
@@ -96,7 +103,7 @@ def retrieve(
     device = torch.device("cpu") if queries.device.type == "mps" else queries.device
     reference = _unit(gallery.to(device))
     reference_labels, reference_ids = gallery_labels.to(device), gallery_ids.to(device)
-    best_ranks, precisions, counts = [], [], []
+    best_ranks, averages, shares, counts = [], [], [], []
     for start in range(0, len(queries), chunk):
         part = slice(start, start + chunk)
         # A matrix product may add up its columns in different orders, so that equal embeddings differ in
@@ -104,46 +111,39 @@ def retrieve(
         similarity = (_unit(queries[part].to(device)) @ reference.T).float()
         same = query_labels[part].to(device)[:, None] == reference_labels
         own = query_ids[part].to(device)[:, None] == reference_ids
-        positive, negative = same & ~own, ~(same | own)
-        count = positive.sum(1)
-        ranks = _positive_ranks(similarity, positive, negative, count, max(ks))
-        best_ranks.append(ranks[:, 0].cpu())
-        precisions.append(_average_precision_at_r(ranks, count).cpu())
+        positive = same & ~own
+        count = positive.sum(1, dtype=torch.int32).long()
+        most = max(1, int(count.max()))
+        positives = similarity.masked_fill(~positive, float("-inf")).topk(most).values
+        negatives = similarity.masked_fill_(same | own, float("-inf"))
+        ranks = _ranks(positives, negatives.topk(most).values)
+        best_ranks.append(1 + (negatives >= positives[:, :1]).sum(1, dtype=torch.int32).cpu())
+        averages.append(_average_precision_at_r(ranks, count).cpu())
+        shares.append(((ranks <= count[:, None]).sum(1).double() / count.clamp(min=1)).cpu())
         counts.append(count.cpu())
 
-    best_rank, map_r, count = (torch.cat(parts) for parts in (best_ranks, precisions, counts))
+    best_rank, map_r, r_precision, count = map(torch.cat, (best_ranks, averages, shares, counts))
     kept = count.nonzero()[:, 0]
     return RetrievalOutcomes(
         recall={k: best_rank[kept] <= k for k in ks},
         map_r=map_r[kept],
+        r_precision=r_precision[kept],
         kept=kept,
         left_out=len(queries) - len(kept),
     )
 
 
-def _positive_ranks(
-    similarity: Tensor, positive: Tensor, negative: Tensor, count: Tensor, depth: int
-) -> Tensor:
-    """Ranks of each query's positives, nearest first; all int64.
+def _ranks(positives: Tensor, negatives: Tensor) -> Tensor:
+    """Ranks of each query's positives, int64, shape (c, p), exact up to p; beyond, only known to be beyond.
 
     Args:
-        similarity: shape (c, g).
-        positive: mask, shape (c, g).
-        negative: mask, shape (c, g).
-        count: the number of positives of each query, shape (c,).
-        depth: ranks up to this and up to `count` are exact; beyond, they are only known to be beyond.
-
-    Returns:
-        Shape (c, max(1, largest count)). Where a query has fewer positives, the rest are beyond its count.
+        positives: similarities, descending, shape (c, p), where p is the largest number of positives. Where
+            a query has fewer, the rest are -inf, and their ranks are beyond its own number.
+        negatives: similarities of the p nearest negatives, descending, shape (c, p), filled up likewise.
     """
-    lowest = float("-inf")
-    most = max(1, int(count.max()))
-    positives = similarity.masked_fill(~positive, lowest).topk(most).values
-    nearest_negatives = min(max(most, depth), similarity.shape[1])
-    negatives = similarity.masked_fill(~negative, lowest).topk(nearest_negatives).values
+    most = positives.shape[1]
     below = torch.searchsorted(negatives.flip(1).contiguous(), positives)
-    at_least_as_similar = nearest_negatives - below
-    return at_least_as_similar + torch.arange(1, most + 1, device=similarity.device)
+    return most - below + torch.arange(1, most + 1, device=positives.device)
 
 
 def _average_precision_at_r(ranks: Tensor, count: Tensor) -> Tensor:

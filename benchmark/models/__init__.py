@@ -1,6 +1,7 @@
 """Backbones, and the modules that embedders are put together from."""
 
 from benchmark.models.backbone import BACKBONES, Backbone, BackboneEmbedder
+from benchmark.models.bn_inception import BNInception
 from benchmark.models.cost import PassCounter, count_flops
 from benchmark.models.ensemble import Ensemble
 from benchmark.models.folding import fold_batch_norm
@@ -10,6 +11,7 @@ from benchmark.models.smallconv import SmallConv
 
 __all__ = [
     "BACKBONES",
+    "BNInception",
     "Backbone",
     "BackboneEmbedder",
     "Ensemble",

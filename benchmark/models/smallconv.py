@@ -18,7 +18,7 @@ class SmallConv(Backbone):
 
     width: PositiveFloat = 1.0
 
-    def build(self, image_shape: tuple[int, int, int]) -> BackboneEmbedder:
+    def build(self, image_shape: tuple[int, int, int], natural: bool = False) -> BackboneEmbedder:
         """A new embedder for images of shape (C, H, W); any size of at least one pixel."""
         channels, height, width = image_shape
         layers: list[nn.Module] = []

@@ -4,79 +4,101 @@ from __future__ import annotations
 
 import difflib
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import timm
-import torch
-from pydantic import PositiveInt
-from torch import Tensor, nn
+from torch import nn
 
-from benchmark.core.errors import BenchmarkError, UsageError
-from benchmark.models.backbone import Backbone, BackboneEmbedder
+from benchmark.core.errors import UsageError
+from benchmark.models.backbone import Backbone
+from benchmark.models.library_backbone import Facts, LibraryBackbone, unreachable
 
-
-class _Normalised(nn.Module):
-    """Applies mean and standard deviation before a network, so that attacks live in pixel space."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        output: Tensor = self.network((images - self.mean) / self.std)
-        return output
+_TIMEOUT = 10.0  # seconds until the hub must have answered
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # as timm names them, the first that there is
 
 
-class TimmBackbone(Backbone):
-    """An architecture of timm with its classifier replaced by a linear layer to the embedding.
+class TimmBackbone(LibraryBackbone):
+    """An architecture of timm with its classifier replaced by a linear layer to the embedding."""
 
-    Attributes:
-        dim: dimension of the embedding.
-        pretrained: start from timm's weights, which are fetched on first use; random weights otherwise.
-    """
+    def facts(self) -> Facts:
+        """What timm says of the architecture."""
+        settings = _settings(self.name)
+        classifier = settings.classifier or ()
+        return Facts(
+            mean=tuple(settings.mean),
+            std=tuple(settings.std),
+            classifier=(classifier,) if isinstance(classifier, str) else tuple(classifier),
+            wants="images of " + "x".join(map(str, settings.input_size)),
+        )
 
-    dim: PositiveInt = 512
-    pretrained: bool = False
-
-    def build(self, image_shape: tuple[int, int, int]) -> BackboneEmbedder:
-        """A new embedder for images of shape (C, H, W).
+    def random_body(self) -> nn.Module:
+        """A new network up to its pooled features.
 
         Raises:
-            UsageError: when the architecture cannot take images of that shape.
-            BenchmarkError: when the pretrained weights cannot be had.
+            UsageError: when timm cannot build it.
         """
-        channels = image_shape[0]
         try:
-            network = timm.create_model(
-                self.name, pretrained=self.pretrained, in_chans=channels, num_classes=self.dim
+            return timm.create_model(self.name, pretrained=False, in_chans=3, num_classes=0)
+        except Exception as error:  # timm raises many kinds; all mean the same to the user
+            raise UsageError(f"timm cannot build '{self.name}': {error}") from None
+
+    def library_body(self) -> nn.Module:
+        """The same with timm's weights.
+
+        Raises:
+            UsageError: when timm has none.
+            BenchmarkError: when they cannot be had.
+        """
+        settings = _settings(self.name)
+        if not settings.has_weights:
+            raise UsageError(
+                f"timm has no pretrained weights of '{self.name}'. Choose: --pretrained none (random "
+                "weights) or --pretrained PATH (a file of weights)."
             )
-        except Exception as error:  # timm and its hub raise many kinds; all mean the same to the user
-            if not self.pretrained:
-                raise UsageError(
-                    f"timm cannot build '{self.name}' for {channels} channels: {error}"
-                ) from None
-            raise BenchmarkError(
-                f"The pretrained weights of '{self.name}' cannot be fetched ({type(error).__name__}). "
-                f"Connect to the network once, or use {self.name}[pretrained=false]."
-            ) from None
-        settings: dict[str, Any] = network.default_cfg  # type: ignore[assignment]
-        mean, std = settings.get("mean", (0.5,)), settings.get("std", (0.5,))
-        if len(mean) != channels:
-            mean, std = (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels
-        embedder = BackboneEmbedder(_Normalised(network, tuple(mean), tuple(std)))
         try:
-            with torch.no_grad():
-                embedder.eval()(torch.zeros(1, *image_shape))
-        except (RuntimeError, AssertionError, ValueError) as error:
-            shape = "x".join(map(str, image_shape))
-            reason = str(error).split("\n", 1)[0]
-            raise UsageError(f"The backbone '{self.name}' cannot take images of {shape}: {reason}") from None
-        return embedder
+            overlay = {"file": str(_from_hub(settings)), "custom_load": False} if settings.hf_hub_id else {}
+            return timm.create_model(
+                self.name, pretrained=True, in_chans=3, num_classes=0, pretrained_cfg_overlay=overlay
+            )
+        except Exception as error:  # timm and its hub raise many kinds
+            raise unreachable(self.name, error) from None
+
+    def library_weights(self) -> str:
+        """Where timm has the weights from: a repository of its hub, or an address."""
+        settings = _settings(self.name)
+        return f"timm:{settings.hf_hub_id or settings.url}"
+
+
+def _settings(name: str) -> Any:
+    """What timm knows of the weights of an architecture, None when it has no such architecture or weights."""
+    try:
+        return timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    except RuntimeError:  # there is the architecture, but not the tag
+        return None
+
+
+def _from_hub(settings: Any) -> Path:
+    """The file of weights of a repository of timm's hub, from the cache or fetched into it.
+
+    timm's own way there asks the hub again for every network, and tries for most of a minute without a
+    connection. Here a cached file is taken as it is, and the hub has one chance to answer.
+    """
+    from huggingface_hub import get_session, hf_hub_download, hf_hub_url, try_to_load_from_cache
+
+    repository, _, version = settings.hf_hub_id.partition("@")
+    revision = version or None
+    names = (settings.hf_hub_filename,) if settings.hf_hub_filename else _HUB_FILES
+    for name in names:
+        cached = try_to_load_from_cache(repository, name, revision=revision)
+        if isinstance(cached, str):
+            return Path(cached)
+    for name in names:
+        address = hf_hub_url(repository, name, revision=revision)
+        answer = get_session().head(address, timeout=_TIMEOUT)
+        if answer.status_code < 400:
+            return Path(hf_hub_download(repository, name, revision=revision))
+    raise FileNotFoundError(f"{address} answers {answer.status_code}")
 
 
 @cache
@@ -84,13 +106,13 @@ def timm_backbone(name: str, own: tuple[str, ...]) -> type[Backbone]:
     """The class of one timm architecture.
 
     Args:
-        name: timm's name for it.
+        name: timm's name for it, with or without the tag of its weights.
         own: the names that are registered here, for the message.
 
     Raises:
         UsageError: when timm has no such architecture.
     """
-    if not timm.is_model(name):
+    if _settings(name) is None:
         every = [*own, *timm.list_models()]
         near = difflib.get_close_matches(name, every, n=1, cutoff=0.5)
         hint = f" Did you mean '{near[0]}'?" if near else ""

@@ -6,13 +6,16 @@ import time
 from contextlib import ExitStack
 
 import numpy as np
+from torch import Tensor
 
-from attacks import ATTACKS, Outcome, Problem
+from attacks import ATTACKS, Attack, Images, Outcome, Problem
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import seed_everything
+from benchmark.data import DATASETS, ImageSet
 from benchmark.evaluation import SCENARIOS, ScenarioScore, Views, attacked_indices, diagnose
 from benchmark.models import PassCounter
+from benchmark.runner.memory import fits_on_device, free_on_device, free_on_host, pool_bytes
 from benchmark.runner.provenance import provenance
 from benchmark.runner.records import CLEAN, CellKey, CellRecord, Frozen
 from benchmark.runner.store import Store
@@ -55,21 +58,33 @@ class AttackJob(Frozen):
         )
 
 
+def place_images(pool: ImageSet, attack: Attack | None, device: str) -> Tensor | Images:
+    """The pool as a whole on the device where there is room for it and the attack; else as it is.
+
+    Raises:
+        BenchmarkError: when the attacked pool would not even fit into the CPU's memory.
+    """
+    held = 0 if attack is None else attack.pools_held()
+    if fits_on_device(pool_bytes(pool), held, free_on_device(device), free_on_host()):
+        return pool.batch(slice(None), device)
+    return pool
+
+
 def make_cells(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRecord, dict[str, np.ndarray]]]:
     """Attacks a model and scores it in each scenario; part of a cell's identity.
 
     A scenario that cannot be scored fails its own cell, not the others.
     """
-    pool = load_data(job.model.key.dataset, place.cache).test
+    pool = load_data(job.model.key.dataset, place.folders).test
     model, unit = load_trained(job.model, place, store)
     attack = None if job.attack == CLEAN else ATTACKS.build(job.attack)
     sources: dict[str, Embedder] = {}
     if job.source is not None and attack is not None and attack.needs is not None:
         sources[attack.needs] = load_trained(job.source, place, store)[0]
-    images = pool.batch(slice(None), place.device)
+    images = place_images(pool, attack, place.device)
     seed_everything("attack", job.model.key.model_dump(), job.attack, job.norm, job.eps)
     started = time.perf_counter()
-    outcome = Outcome(images)
+    outcome: Outcome | None = None
     with ExitStack() as stack:
         counters = [
             stack.enter_context(PassCounter(embedder, pool.image_shape, unit))
@@ -86,6 +101,7 @@ def make_cells(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRec
                 job.model.key.seed,
                 job.eot,
                 attacked=None if job.share == 1 else attacked_indices(pool.ids, job.share).to(place.device),
+                queries=None if pool.queries is None else pool.queries.to(place.device),
                 sources=sources,
             )
             outcome = attack.run(problem)
@@ -93,17 +109,22 @@ def make_cells(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRec
     views = Views(
         model,
         images,
-        outcome.images,
+        images if outcome is None else outcome.images,
         pool.labels,
         pool.ids,
         job.passes,
         seed=job.model.key.seed,
         attack=attack,
-        objective=None if job.share < 1 else outcome.objective,
+        objective=None if outcome is None or job.share < 1 else outcome.objective,
+        queries=pool.queries,
+        ks=DATASETS.build(job.model.key.dataset).recall_ks,
+        device=place.device,
     )
     about = diagnose(views, job.eot) if attack is None else {}
-    if outcome.zero_gradient is not None:
+    if outcome is not None and outcome.zero_gradient is not None:
         about["zero_gradient"] = outcome.zero_gradient
+    values = None if outcome is None else outcome.objective
+    reached = None if values is None else float(values.mean())
     results = []
     for scenario, cell_id in job.cells.items():
         score, reason = ScenarioScore({}), ""
@@ -118,7 +139,7 @@ def make_cells(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRec
             status="failed" if reason else "done",
             reason=reason,
             metrics=score.metrics,
-            objective=None if outcome.objective is None else float(outcome.objective.mean()),
+            objective=reached,
             diagnostics={**about, **score.diagnostics},
             seconds=seconds,
             forward_passes=sum(counter.forward for counter in counters),

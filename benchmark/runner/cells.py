@@ -6,13 +6,12 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from attacks import ATTACKS, FROM_CLEAN, STEADY, Attack, Problem, expand
 from benchmark.core.errors import UsageError
 from benchmark.core.protocol import PROTOCOL_VERSION
-from benchmark.data import Dataset
+from benchmark.data import Dataset, Folders
 from benchmark.evaluation import SCENARIOS, Scenario, Views, attacked_indices, diagnose
 from benchmark.models import fold_batch_norm
 from benchmark.runner.attacking import AttackJob, make_cells
@@ -55,12 +54,12 @@ class Cells:
     Args:
         config: what is asked for.
         scenarios: the scenarios asked for.
-        cache: folder for drawn or unpacked data sets.
+        folders: where data sets are.
     """
 
     config: Configuration
     scenarios: list[Scenario]
-    cache: Path
+    folders: Folders
 
     def jobs(
         self, training: TrainJob, dataset: Dataset, defense: Defense, sources: dict[str, TrainJob]
@@ -128,7 +127,7 @@ class Cells:
         yield Ask(CLEAN, CLEAN, 0.0, "check", scenarios)
         for attack in expand(["checks"]):
             yield Ask(attack, norm, eps, "check", scenarios)
-        whole = whole_range(dataset, norm, self.cache)
+        whole = whole_range(dataset, norm, self.folders)
         for other in (round(eps * factor, 10) for factor in CHECK_FACTORS):
             if other < whole:
                 yield Ask(ATTACKS.build(STEADY).spec, norm, other, "check", scenarios)
@@ -191,8 +190,8 @@ def headline(dataset: Dataset, norm: str, option: str) -> float:
     return dataset.headline_eps[norm]
 
 
-def whole_range(dataset: Dataset, norm: str, cache: Path) -> float:
+def whole_range(dataset: Dataset, norm: str, folders: Folders) -> float:
     """The budget that lets every image become any other: no two images in [0, 1] are further apart."""
     if norm == "linf":
         return 1.0
-    return math.sqrt(math.prod(load_data(dataset.spec, cache).test.image_shape))
+    return math.sqrt(math.prod(load_data(dataset.spec, folders).test.image_shape))

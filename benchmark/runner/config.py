@@ -66,6 +66,10 @@ class Configuration(_Section):
             (vanilla spends 3 in one epoch, PGD-AT with 3 inner steps 9).
         checks: whether the checks for gradient masking are run.
         workers: worker processes; one for each core when not given.
+        data_root: folder of the data sets as they were downloaded.
+        download: whether data sets that are missing are fetched into it first.
+        pretrained: weights that backbones start from, where their own spec does not say: "auto" (those of
+            their library for photographs, none for anything else), "imagenet", "none" or a file.
     """
 
     defenses: list[str]
@@ -84,6 +88,9 @@ class Configuration(_Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: PositiveInt | None = None
     plugin: list[Path] = []
+    data_root: Path | None = None
+    download: bool = False
+    pretrained: str = "auto"
     checks: bool = True
     training: Recipe = Recipe()
     evaluation: Evaluation = Evaluation()

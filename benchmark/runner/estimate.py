@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from attacks import ATTACKS
+from benchmark.data import Folders
 from benchmark.runner.attacking import AttackJob
 from benchmark.runner.probe import Costs, probe
 from benchmark.runner.records import CLEAN
@@ -16,18 +15,18 @@ class Estimator:
     """Estimates costs in units of one forward pass of one image through the plain backbone.
 
     Args:
-        cache: folder for drawn or unpacked data sets.
+        folders: where data sets are.
     """
 
-    def __init__(self, cache: Path) -> None:
-        self._cache = cache
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
 
     def cost(self, job: TrainJob | AttackJob) -> float:
         """Units that a job will take; a guess of one plain training where a plugin cannot be probed."""
         training = job if isinstance(job, TrainJob) else job.model
-        data = load_data(training.key.dataset, self._cache)
+        data = load_data(training.key.dataset, self._folders)
         try:
-            costs = probe(training.key, Recipe(**training.recipe), self._cache)
+            costs = probe(training.key, Recipe(**training.recipe), self._folders)
         except (Exception, SystemExit):  # whatever is wrong with a plugin is told when its job runs
             costs = Costs(3.0, 1.0, len(data.train), False)
         if isinstance(job, TrainJob):

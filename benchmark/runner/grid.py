@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
 
 from attacks import ATTACKS, expand
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
-from benchmark.data import DATASETS
+from benchmark.data import DATASETS, Folders
 from benchmark.evaluation import SCENARIOS
 from benchmark.losses import LOSSES
-from benchmark.models import BACKBONES
 from benchmark.runner.attacking import AttackJob
 from benchmark.runner.cells import Cells, Role, named
 from benchmark.runner.config import Configuration
-from benchmark.runner.names import datasets_asked_for, defenses_asked_for, refusal
+from benchmark.runner.names import backbones_asked_for, datasets_asked_for, defenses_asked_for, refusal
 from benchmark.runner.records import CLEAN, CellKey, CellRef, ModelKey, ModelRef
 from benchmark.runner.trained import TrainJob
 from benchmark.runner.trainings import training_of
@@ -106,33 +104,33 @@ def _suite_name(texts: list[str]) -> str:
     return ",".join(sorted({ATTACKS.build(t).spec if parse_spec(t).name in known else t for t in texts}))
 
 
-def build_grid(config: Configuration, cache: Path) -> Grid:
+def build_grid(config: Configuration, folders: Folders) -> Grid:
     """Expands a configuration.
 
     Args:
         config: what is asked for.
-        cache: folder for drawn or unpacked data sets.
+        folders: where data sets are.
 
     Raises:
         UsageError: for any name, parameter or data set that is not there.
     """
     grid = Grid(suite=_suite_name(named(config.attacks, ATTACKS.names())))
-    datasets = datasets_asked_for(config.datasets, grid.skipped)
-    backbones = [BACKBONES.build(text) for text in named(config.backbones, BACKBONES.names())]
+    datasets = datasets_asked_for(config.datasets, grid.skipped, folders)
+    backbones = backbones_asked_for(config.backbones, config.pretrained)
     losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
     scenarios = [SCENARIOS.build(text) for text in named(config.scenarios, SCENARIOS.names())]
-    cells = Cells(config, scenarios, cache)
+    cells = Cells(config, scenarios, folders)
     defenses = defenses_asked_for(config.defenses)
     grid.references = [defense.spec for defense in defenses if defense.reference]
     _check_attacks(config, defenses, grid.skipped)
+    for dataset, backbone in product(datasets, backbones):
+        backbone.check(dataset.load(folders).test.image_shape)
     cell = product(datasets, backbones, losses, config.seeds, config.compute)
     for dataset, backbone, loss, seed, mode in cell:
         budget = config.budget if mode == "equal-passes" else None
         plain = ModelKey(dataset=dataset.spec, backbone=backbone.spec, loss=loss.spec, defense="", seed=seed)
-        made = {
-            spec: training_of(plain.model_copy(update={"defense": spec}), config, cache, budget, grid.skipped)
-            for spec in (defense.spec for defense in defenses)
-        }
+        keys = [plain.model_copy(update={"defense": defense.spec}) for defense in defenses]
+        made = {key.defense: training_of(key, config, folders, budget, grid.skipped) for key in keys}
         grid.trainings += made.values()
         grid.modes += [mode] * len(made)
         sources = {}
@@ -140,7 +138,7 @@ def build_grid(config: Configuration, cache: Path) -> Grid:
             source = DEFENSES.build(text)
             if source.spec not in made:
                 key = plain.model_copy(update={"defense": source.spec})
-                made[source.spec] = training_of(key, config, cache, budget)
+                made[source.spec] = training_of(key, config, folders, budget)
                 grid.sources.append(made[source.spec])
             sources[text] = made[source.spec]
         for job in made.values():

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 from benchmark.core.errors import UsageError, unknown_name
 from benchmark.core.spec import parse_spec
-from benchmark.data import DATASETS, Dataset
+from benchmark.data import DATASETS, Dataset, Folders
 from benchmark.losses import LOSSES, Loss
+from benchmark.models import BACKBONES, Backbone
 from defenses import DEFENSES, GROUPS, Defense
 
 
-def datasets_asked_for(texts: list[str], skipped: list[str]) -> list[Dataset]:
+def datasets_asked_for(texts: list[str], skipped: list[str], folders: Folders) -> list[Dataset]:
     """The data sets asked for; "all" leaves out those that are not on this machine, and says so."""
     found = []
     for text in texts:
         if text != "all":
             dataset = DATASETS.build(text)
-            if reason := dataset.missing():
-                raise UsageError(f"The data set '{text}' is not here: {reason}")
+            if reason := dataset.missing(folders):
+                if not (folders.blank and dataset.blank()):
+                    raise UsageError(f"The data set '{text}' is not here: {reason}")
+                skipped.append(f"data set {text}, reckoned by its official numbers: {reason}")
             found.append(dataset)
             continue
         for name in DATASETS.names():
             dataset = DATASETS.build(name)
-            if reason := dataset.missing():
+            if reason := dataset.missing(folders):
                 skipped.append(f"data set {name}: {reason}")
             else:
                 found.append(dataset)
     return found
+
+
+def backbones_asked_for(texts: list[str], pretrained: str) -> list[Backbone]:
+    """The backbones asked for, starting from some weights where their own spec does not say which."""
+    names = [name for text in texts for name in (BACKBONES.names() if text == "all" else [text])]
+    return [BACKBONES.build(name).with_pretrained(pretrained) for name in names]
 
 
 def specs_asked_for(texts: list[str]) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from benchmark.data import Folders
 from benchmark.models import PassCounter
 from benchmark.runner.records import ModelKey
 from benchmark.runner.trained import build_model, load_data, training_images
@@ -36,10 +36,10 @@ _BATCHES = 8
 
 
 @lru_cache(maxsize=256)
-def _probe(key: ModelKey, validation: float, steps: int, batch_size: int, cache: Path) -> Costs:
+def _probe(key: ModelKey, validation: float, steps: int, batch_size: int, folders: Folders) -> Costs:
     recipe = Recipe(validation=validation, inner_steps=steps, batch_size=batch_size)
-    images, _ = training_images(recipe, load_data(key.dataset, cache))
-    model, unit = build_model(key, images)
+    images, _ = training_images(recipe, load_data(key.dataset, folders))
+    model, unit = build_model(key, images, random=True)
     size = min(batch_size, len(images))
     defense = DEFENSES.build(key.defense)
     trained = any(True for _ in model.parameters())
@@ -53,17 +53,17 @@ def _probe(key: ModelKey, validation: float, steps: int, batch_size: int, cache:
     return Costs(step, counter.per_image, len(images), model.randomised)
 
 
-def probe(key: ModelKey, recipe: Recipe, cache: Path) -> Costs:
+def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     """Builds a model and takes a few training steps with it, the same ones whatever the model's seed.
 
     Args:
         key: which model.
         recipe: how it is trained.
-        cache: folder for drawn or unpacked data sets.
+        folders: where data sets are.
 
     Raises:
         Exception: whatever a plugin does.
     """
     return _probe(
-        key.model_copy(update={"seed": 0}), recipe.validation, recipe.inner_steps, recipe.batch_size, cache
+        key.model_copy(update={"seed": 0}), recipe.validation, recipe.inner_steps, recipe.batch_size, folders
     )

@@ -143,7 +143,7 @@ def run(
     attacks = [job for job in todo.attacks if not grid.refusal(job)]
     jobs: list[Job] = [*todo.trainings, *attacks]
     if jobs:
-        estimator = Estimator(place.cache)
+        estimator = Estimator(place.folders)
         costs = {id(job): estimator.cost(job) for job in jobs}
         if shown:
             sys.stdout.write(cost_of(todo, costs))

@@ -13,7 +13,7 @@ from safetensors.torch import load_model, save_model
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import CheckpointError
 from benchmark.core.seeding import seed_everything
-from benchmark.data import DATASETS, ImageSet, Split
+from benchmark.data import DATASETS, Folders, ImageSet, Split
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES, Member, count_flops, fold_batch_norm
 from benchmark.runner.provenance import provenance
@@ -31,7 +31,8 @@ class Place(Frozen):
 
     Attributes:
         output: the user's output folder.
-        cache: folder for drawn or unpacked data sets.
+        cache: folder for drawn, unpacked and decoded data sets.
+        data: folder of the data sets as they were downloaded.
         device: "cpu" or "cuda".
         plugins: files to import first.
         commit: the source commit, as the run saw it at its start.
@@ -39,9 +40,15 @@ class Place(Frozen):
 
     output: Path
     cache: Path
+    data: Path
     device: str
     plugins: tuple[Path, ...] = ()
     commit: str
+
+    @property
+    def folders(self) -> Folders:
+        """Where data sets are."""
+        return Folders(self.cache, self.data)
 
 
 class TrainJob(Frozen):
@@ -63,9 +70,9 @@ class TrainJob(Frozen):
 
 
 @lru_cache(maxsize=4)
-def load_data(dataset: str, cache: Path) -> Split:
+def load_data(dataset: str, folders: Folders) -> Split:
     """A data set by its spec; the latest few are kept in memory."""
-    return DATASETS.build(dataset).load(cache)
+    return DATASETS.build(dataset).load(folders)
 
 
 def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | None]:
@@ -78,21 +85,24 @@ def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | N
     return data.train.hold_out(recipe.validation)
 
 
-def build_model(key: ModelKey, images: ImageSet) -> tuple[Embedder, int]:
+def build_model(key: ModelKey, images: ImageSet, random: bool = False) -> tuple[Embedder, int]:
     """A new model, untrained, and the FLOPs of the cell's plain backbone.
 
     Args:
         key: which model.
         images: what it is trained on.
+        random: spare the pretrained weights, where others are put in their place or only costs are counted.
     """
     backbone = BACKBONES.build(key.backbone)
     loss = LOSSES.build(key.loss)
+    natural = DATASETS.build(key.dataset).natural
+    shape = images.image_shape
 
     def make_member() -> Member:
-        embedder = backbone.build(images.image_shape)
+        embedder = backbone.build_random(shape) if random else backbone.build(shape, natural)
         return Member(embedder, loss.build(images.num_classes, backbone.dim))
 
-    unit = count_flops(backbone.build(images.image_shape), images.image_shape)
+    unit = count_flops(backbone.build_random(shape), shape)
     # The same seed for every defense: their first members start from the same weights.
     seed_everything("model", key.dataset, key.backbone, key.loss, key.seed)
     model = DEFENSES.build(key.defense).build(make_member, images.labels)
@@ -103,7 +113,7 @@ def build_model(key: ModelKey, images: ImageSet) -> tuple[Embedder, int]:
 def make_model(job: TrainJob, place: Place, store: Store) -> ModelRecord:
     """Trains a model and writes its checkpoint; part of a model's identity, as `build_model` is."""
     recipe = Recipe(**job.recipe)
-    images, held_out = training_images(recipe, load_data(job.key.dataset, place.cache))
+    images, held_out = training_images(recipe, load_data(job.key.dataset, place.folders))
     model, unit = build_model(job.key, images)
     defense = DEFENSES.build(job.key.defense)
     trained = train(
@@ -143,8 +153,8 @@ def load_trained(job: TrainJob, place: Place, store: Store) -> tuple[Embedder, i
     Raises:
         CheckpointError: when the checkpoint is missing, damaged, or does not fit.
     """
-    images, _ = training_images(Recipe(**job.recipe), load_data(job.key.dataset, place.cache))
-    model, unit = build_model(job.key, images)
+    images, _ = training_images(Recipe(**job.recipe), load_data(job.key.dataset, place.folders))
+    model, unit = build_model(job.key, images, random=True)
     path = store.checkpoint(job.id)
     try:
         load_model(model, str(path))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from attacks import ATTACKS
 from benchmark.core.protocol import PROTOCOL_VERSION
-from benchmark.data import DATASETS
+from benchmark.data import DATASETS, Folders
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
 from benchmark.runner.cells import headline
@@ -23,7 +21,7 @@ from defenses import DEFENSES
 def training_of(
     key: ModelKey,
     config: Configuration,
-    cache: Path,
+    folders: Folders,
     budget: float | None = None,
     notes: list[str] | None = None,
 ) -> TrainJob:
@@ -32,7 +30,7 @@ def training_of(
     Args:
         key: which model.
         config: holds the recipe.
-        cache: folder for drawn or unpacked data sets.
+        folders: where data sets are.
         budget: cost units for each training image and epoch of the recipe, which the training is to spend;
             without it the recipe's epochs are trained. The defense's `epochs_scale` multiplies either.
         notes: is told when the cost of a step cannot be found, so that the recipe's epochs are trained.
@@ -41,18 +39,20 @@ def training_of(
         UsageError: when the data set has no headline budget to train with and none is given.
     """
     dataset = DATASETS.build(key.dataset)
-    classes = [type(dataset), type(BACKBONES.build(key.backbone)), type(LOSSES.build(key.loss))]
+    backbone = BACKBONES.build(key.backbone)
+    classes = [type(dataset), type(backbone), type(LOSSES.build(key.loss))]
     defense = DEFENSES.build(key.defense)
     recipe = config.training
     validation = ATTACKS.build(VALIDATION_ATTACK).parts() if recipe.validation else []
     eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
-    epochs = max(1, round(_epochs(key, recipe, cache, budget, notes) * defense.epochs_scale))
+    epochs = max(1, round(_epochs(key, recipe, folders, budget, notes) * defense.epochs_scale))
     what = {
         "model": key.model_dump(),
         "recipe": recipe.model_dump(),
         "epochs": epochs,
         "eps": eps,
-        "data": dataset.fingerprint(),
+        "data": dataset.identity(folders),
+        "weights": backbone.fingerprint(dataset.natural),
         "source": [
             source_digest([*classes, *map(type, [*defense.parts(), *validation]), train]),
             function_digest([build_model, make_model, training_images]),
@@ -63,13 +63,13 @@ def training_of(
 
 
 def _epochs(
-    key: ModelKey, recipe: Recipe, cache: Path, budget: float | None, notes: list[str] | None
+    key: ModelKey, recipe: Recipe, folders: Folders, budget: float | None, notes: list[str] | None
 ) -> float:
     """How many epochs, before the defense's own factor."""
     if budget is None:
         return recipe.epochs
     try:
-        step = probe(key, recipe, cache).step
+        step = probe(key, recipe, folders).step
     except (Exception, SystemExit) as error:  # most likely its training will fail too, and say why
         reason = str(error).strip().split("\n", 1)[0]
         if notes is not None:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
+from benchmark.data import Folders
 from benchmark.losses import LOSSES
-from benchmark.models import BACKBONES
 from benchmark.runner.cells import named
 from benchmark.runner.config import Configuration
 from benchmark.runner.executor import Job, run_jobs
-from benchmark.runner.names import datasets_asked_for, refusal, specs_asked_for
+from benchmark.runner.names import backbones_asked_for, datasets_asked_for, refusal, specs_asked_for
 from benchmark.runner.records import ModelKey, ModelRecord
 from benchmark.runner.run import default_workers
 from benchmark.runner.search import Search
@@ -52,11 +52,11 @@ def _tunable(texts: list[str]) -> list[str]:
     return [spec for spec in specs_asked_for(texts) if not DEFENSES.get(parse_spec(spec).name).reference]
 
 
-def _searches(config: Configuration, trials: int) -> tuple[list[Tuned], list[str]]:
+def _searches(config: Configuration, folders: Folders, trials: int) -> tuple[list[Tuned], list[str]]:
     """A search for each defense in each setting, and in words what there is nothing to do about."""
     notes: list[str] = []
-    datasets = datasets_asked_for(config.datasets, notes)
-    backbones = [BACKBONES.build(text) for text in named(config.backbones, BACKBONES.names())]
+    datasets = datasets_asked_for(config.datasets, notes, folders)
+    backbones = backbones_asked_for(config.backbones, config.pretrained)
     losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
     found = []
     for setting in product(datasets, backbones, losses):
@@ -77,7 +77,7 @@ def _job(tuned: Tuned, spec: str, config: Configuration, place: Place) -> TrainJ
     dataset, backbone, loss = tuned.setting
     key = ModelKey(dataset=dataset, backbone=backbone, loss=loss, defense=spec, seed=config.seeds[0])
     budget = config.budget if config.compute[0] == "equal-passes" else None
-    return training_of(key, config, place.cache, budget)
+    return training_of(key, config, place.folders, budget)
 
 
 def _trial(tuned: Tuned, spec: str, record: ModelRecord | None) -> Trial:
@@ -154,7 +154,7 @@ def tune(config: Configuration, place: Place, trials: int, shown: bool) -> Path:
         )
     store = Store(place.output)
     store.check_writable()
-    searches, notes = _searches(config, trials)
+    searches, notes = _searches(config, place.folders, trials)
 
     def say(line: str) -> None:
         if shown:

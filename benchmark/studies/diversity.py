@@ -119,7 +119,7 @@ def _gradients(problem: Problem) -> Tensor:
     """Unit input gradients at the clean targets, shape (t, pixels), in double; nan where one is zero."""
     score = OBJECTIVES.build(OBJECTIVE).bind(problem)
     parts = [
-        score_and_gradient(problem, score, problem.images[index], index)[1]
+        score_and_gradient(problem, score, problem.take(index), index)[1]
         for index in problem.batches(problem.targets)
     ]
     gradients = torch.cat(parts).flatten(1).double()

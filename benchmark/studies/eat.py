@@ -20,8 +20,9 @@ import pandas as pd
 import torch
 from matplotlib import rc_context
 
-from benchmark.cli import _cache_folder
+from benchmark.cli.places import folders_for
 from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.data import Folders
 from benchmark.report.figures import SETTINGS
 from benchmark.report.frames import DECIMALS, write_csv
 from benchmark.report.style import save
@@ -38,22 +39,22 @@ DIVERSITY_COLUMNS = [
 MATRIX_COLUMNS = ["dataset", "defense", "seed", "made_on", "tested_on", "r1"]
 
 
-def measure_all(study: Study, cache: Path) -> Iterator[tuple[dict[str, Any], Diversity]]:
+def measure_all(study: Study, folders: Folders) -> Iterator[tuple[dict[str, Any], Diversity]]:
     """Measures every trained model of a study; members are numbered from 0.
 
     Args:
         study: the run's part.
-        cache: folder of drawn or unpacked data sets.
+        folders: where data sets are.
 
     Yields:
         The columns that tell the model, and what was measured of it.
     """
-    place = Place(output=study.output, cache=cache, device="cpu", commit="")
+    place = Place(output=study.output, cache=folders.cache, data=folders.data, device="cpu", commit="")
     for ref in study.trained():
         record = study.models[ref.id]
         job = job_of(record)
         model, _ = load_trained(job, place, study.store)
-        pool = load_data(ref.key.dataset, cache).test
+        pool = load_data(ref.key.dataset, folders).test
         told = {"dataset": study.dataset, "defense": ref.key.defense, "seed": ref.key.seed}
         queries = first_classes(pool)
         yield told, measure(model, pool, queries, study.table.key.norm, study.eps, ref.key.seed)
@@ -80,13 +81,13 @@ def matrix_rows(told: dict[str, Any], found: Diversity) -> list[dict[str, Any]]:
     ]
 
 
-def analyse(outputs: Sequence[Path], to: Path, cache: Path) -> str:
+def analyse(outputs: Sequence[Path], to: Path, folders: Folders) -> str:
     """Writes every file, and returns the table.
 
     Args:
         outputs: folders of runs.
         to: folder for the files; made where it is missing.
-        cache: folder of drawn or unpacked data sets.
+        folders: where data sets are.
 
     Raises:
         UsageError: when a folder holds no run, or no run holds a trained model.
@@ -99,7 +100,7 @@ def analyse(outputs: Sequence[Path], to: Path, cache: Path) -> str:
         raise UsageError(f"No model is trained yet in {', '.join(map(str, outputs))}.")
     rows, matrix = [], []
     for study in studies:
-        for told, found in measure_all(study, cache):
+        for told, found in measure_all(study, folders):
             rows.append(diversity_row(told, found))
             matrix += matrix_rows(told, found)
     diversity = pd.DataFrame(rows, columns=DIVERSITY_COLUMNS)
@@ -129,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # as in the workers: figures must not depend on the number of cores
     try:
-        sys.stdout.write(analyse(options.outputs, options.to, _cache_folder()))
+        sys.stdout.write(analyse(options.outputs, options.to, folders_for()))
     except BenchmarkError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

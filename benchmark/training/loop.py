@@ -15,9 +15,11 @@ from benchmark.core.errors import TrainingError
 from benchmark.data.base import ImageSet
 from benchmark.losses import Criterion
 from benchmark.models import PassCounter
-from benchmark.training.augment import random_shift
+from benchmark.training.batches import Batches
 from benchmark.training.inner import TrainingAttack
 from benchmark.training.recipe import Recipe
+from benchmark.training.sampling import epoch_order
+from benchmark.training.schedule import WarmUp, make_optimiser
 from benchmark.training.validation import Look, Validation
 from defenses import Batch, Defense
 
@@ -28,6 +30,7 @@ class Trained:
 
     Attributes:
         seconds: wall-clock time, validation included.
+        waited: those of them that were spent waiting for images.
         cost: passes of the training in units; those of the validation are not among them.
         relative_cost: the same as a multiple of vanilla's under the same recipe.
         embed_cost: units that embedding one image takes.
@@ -38,6 +41,7 @@ class Trained:
     """
 
     seconds: float = 0.0
+    waited: float = 0.0
     cost: float = 0.0
     relative_cost: float = 0.0
     embed_cost: float = 0.0
@@ -64,17 +68,9 @@ class _Best:
             model.load_state_dict(self._weights)
 
 
-def _optimiser(
-    model: nn.Module, recipe: Recipe, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    proxies = [p for module in model.modules() if isinstance(module, Criterion) for p in module.parameters()]
-    known = set(map(id, proxies))
-    weights = [p for p in model.parameters() if id(p) not in known]
-    rates = [recipe.lr, recipe.lr * recipe.proxy_lr_scale]
-    groups = [{"params": ps, "lr": rate} for ps, rate in zip((weights, proxies), rates, strict=True) if ps]
-    optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
-    highest = [rate for ps, rate in zip((weights, proxies), rates, strict=True) if ps]
-    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, highest, total_steps=max(2, steps))
+def _on_tuples(model: nn.Module) -> bool:
+    """Whether a loss of the model is one on the tuples of a batch."""
+    return any(module.tuples for module in model.modules() if isinstance(module, Criterion))
 
 
 def train(
@@ -119,7 +115,10 @@ def train(
     trained.epochs = epochs
     per_epoch = max(1, len(data) // recipe.batch_size)
     size = min(recipe.batch_size, len(data))
-    optimiser, schedule = _optimiser(model, recipe, epochs * per_epoch)
+    optimiser, schedule = make_optimiser(model, recipe, epochs, per_epoch)
+    warm_up = WarmUp(model, min(recipe.warm_up, epochs - 1))
+    per_class = recipe.images_per_class if _on_tuples(model) else None
+    batches = Batches(data, recipe, device)
     attack = TrainingAttack(eps, recipe.inner_steps, recipe.inner_step, recipe.inner_batch_norm == "batch")
     half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
     labels = data.labels.to(device)
@@ -128,12 +127,11 @@ def train(
     best = _Best()
     for epoch in range(epochs):
         model.train()
-        order = torch.randperm(len(data))
+        warm_up.before(epoch)
+        order = epoch_order(data.labels, size, per_class)
         total = torch.zeros((), device=device)
         with counter:
-            for step in range(per_epoch):
-                index = order[step * size : (step + 1) * size]
-                images = random_shift(data.batch(index, device), recipe.shift)
+            for step, (images, index) in enumerate(batches.epoch(order, size, epoch)):
                 progress = (epoch * per_epoch + step) / (epochs * per_epoch)
                 attack.scale = min(1.0, progress / recipe.ramp) if recipe.ramp else 1.0
                 index = index.to(device)
@@ -160,6 +158,7 @@ def train(
     best.restore(model)
     model.eval()
     trained.best_epoch = best.look.epoch if best.look else epochs
+    trained.waited = batches.waited
     trained.seconds = time.perf_counter() - started
     trained.cost = counter.total
     trained.relative_cost = trained.cost / (3 * recipe.epochs * per_epoch * size)

@@ -15,11 +15,21 @@ class Recipe(Parameters):
     Attributes:
         epochs: passes over the training set.
         batch_size: images in a batch.
-        lr: highest learning rate of AdamW; the schedule is one cycle.
+        images_per_class: images of a class in a batch, for losses on the tuples of a batch; others take
+            the images in random order.
+        lr: highest learning rate of AdamW.
+        schedule: of the learning rate. "one_cycle": up and down again over the whole training (Smith & Topin
+            2018, arXiv 1708.07120); "step": times `decay` after every `decay_every` epochs; "constant".
+        decay_every: epochs, for the schedule "step".
+        decay: factor, for the schedule "step".
+        warm_up: epochs at the beginning in which only the last layer and the loss's own parameters learn.
         proxy_lr_scale: factor on the learning rate of the loss's own parameters.
         weight_decay: of AdamW.
         clip: largest absolute value of a gradient's entry.
         shift: images are moved by up to so many pixels, in both directions, for augmentation.
+        crop: smallest share of an image's area that a random crop of it has (of random shape, scaled to the
+            size of the window), for augmentation; none is cropped when not given.
+        flip: images are mirrored left to right with probability 1/2.
         eps: radius of the training attack's L_inf ball; the data set's headline when not given.
         inner_steps: steps of the training attack.
         inner_step: size of each of them, in units of eps.
@@ -34,11 +44,18 @@ class Recipe(Parameters):
 
     epochs: PositiveInt = 48
     batch_size: int = Field(default=64, ge=4)
+    images_per_class: int = Field(default=4, ge=2)
     lr: PositiveFloat = 6e-3
+    schedule: Literal["one_cycle", "step", "constant"] = "one_cycle"
+    decay_every: PositiveInt = 10
+    decay: float = Field(default=0.5, gt=0, le=1)
+    warm_up: NonNegativeInt = 0
     proxy_lr_scale: PositiveFloat = 100.0
     weight_decay: NonNegativeFloat = 1e-4
     clip: PositiveFloat = 10.0
     shift: NonNegativeInt = 2
+    crop: float | None = Field(default=None, gt=0, le=1)
+    flip: bool = False
     eps: Annotated[Number, Field(ge=0)] | None = None
     inner_steps: PositiveInt = 3
     inner_step: PositiveFloat = 0.5

@@ -57,9 +57,9 @@ def test_auto_pgd_goes_where_the_published_algorithm_goes(norm):
     shape = (12, 2, 3, 3)
     hill, clean, eps, steps = Hill(shape), torch.rand(shape, dtype=torch.float64), 0.2, 30
     ball = Ball(clean, norm, eps)
-    rule, images, visited = Halving(ball, steps), clean, [clean]
+    rule, images, visited = Halving(steps), clean, [clean]
     for _ in range(steps):
-        images = rule.move(images, hill.value(images), hill.slope(images))
+        images = rule.move(images, hill.value(images), hill.slope(images), ball)
         visited.append(images)
     counts = []
     for i in range(len(clean)):
@@ -88,11 +88,11 @@ def test_auto_pgd_halves_and_returns_by_hand():
     # One pixel in [0.3, 0.7]; the peak 0.52 lies inside, so steps of 2 eps = 0.4 jump across it. Momentum:
     # 0.3 -> 0.7 (cut); then z = 0.3, and 0.75 * -0.4 + 0.25 * 0.4 = -0.2 leads to 0.5.
     clean = torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64)
-    rule = Halving(Ball(clean, "linf", 0.2), 10)
+    rule, ball = Halving(10), Ball(clean, "linf", 0.2)
     images = torch.full_like(clean, 0.3)
     visited = []
     for _ in range(4):
-        images = rule.move(images, -(images - 0.52).abs().flatten(), 0.52 - images)
+        images = rule.move(images, -(images - 0.52).abs().flatten(), 0.52 - images, ball)
         visited.append(float(images))
     # z = 0.7 and 0.75 * 0.2 - 0.25 * 0.2 lead from 0.5 to 0.6. That is the checkpoint, 3 of 10: two steps of
     # three rose, less than 0.75; so back to 0.5 with 0.2: z = 0.7, 0.5 + 0.75 * 0.2 + 0.25 * (0.5 - 0.5).
@@ -102,21 +102,22 @@ def test_auto_pgd_halves_and_returns_by_hand():
 def test_momentum_by_hand():
     clean = torch.full((1, 1, 1, 2), 0.5)
     for decay, second in ((1.0, [0.6, 0.5]), (0.5, [0.5, 0.5])):
-        rule = Momentum(Ball(clean, "linf", 0.2), 0.25, decay)
-        first = rule.move(clean, torch.zeros(1), torch.tensor([30.0, 10.0]).view(1, 1, 1, 2))
+        rule, ball = Momentum(0.25, decay), Ball(clean, "linf", 0.2)
+        first = rule.move(clean, torch.zeros(1), torch.tensor([30.0, 10.0]).view(1, 1, 1, 2), ball)
         torch.testing.assert_close(first.flatten(), torch.tensor([0.55, 0.55]))
         # (0.75, 0.25) decayed, and (-0.5, -0.5); unscaled gradients would still point upwards.
-        moved = rule.move(first, torch.zeros(1), torch.tensor([-1.0, -1.0]).view(1, 1, 1, 2))
+        moved = rule.move(first, torch.zeros(1), torch.tensor([-1.0, -1.0]).view(1, 1, 1, 2), ball)
         torch.testing.assert_close(moved.flatten(), torch.tensor(second))
 
 
 def test_steps_stay_in_the_ball():
     clean = torch.full((1, 1, 1, 2), 0.5)
-    rule = Steps(Ball(clean, "linf", 0.2), [0.5, 1.0])
+    rule, ball = Steps([0.5, 1.0]), Ball(clean, "linf", 0.2)
     gradient = torch.tensor([2.0, -1e-9]).view(1, 1, 1, 2)
-    first = rule.move(clean, torch.zeros(1), gradient)
+    first = rule.move(clean, torch.zeros(1), gradient, ball)
     torch.testing.assert_close(first.flatten(), torch.tensor([0.6, 0.4]))
-    torch.testing.assert_close(rule.move(first, torch.zeros(1), gradient).flatten(), torch.tensor([0.7, 0.3]))
+    second = rule.move(first, torch.zeros(1), gradient, ball)
+    torch.testing.assert_close(second.flatten(), torch.tensor([0.7, 0.3]))
 
 
 @pytest.mark.parametrize("name", ["bim", "mi_fgsm"])

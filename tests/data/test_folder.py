@@ -1,6 +1,7 @@
 import os
 import shutil
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,15 @@ import torch
 from PIL import Image
 
 from benchmark.core.errors import BenchmarkError, UsageError
-from benchmark.data import DATASETS, image_files
+from benchmark.data import DATASETS, Folders, image_files
 from benchmark.data.folder import ImageFolder
+
+NOWHERE = Folders(Path("nowhere"), Path("nowhere"))
+
+
+def at(cache):
+    return Folders(cache, cache / "data")
+
 
 NAMES = [f"class{number}" for number in range(8)]
 SIZE = 10
@@ -73,14 +81,14 @@ def one_line(error):
 def refused(dataset, match, kind=BenchmarkError):
     """Asserts that reading fails, and that `missing` says so beforehand, with the same reason."""
     with pytest.raises(kind, match=match) as caught:
-        dataset.read(dataset.root / "no-cache")
-    assert dataset.missing() == one_line(caught.value)
+        dataset.read(at(dataset.root / "no-cache"))
+    assert dataset.missing(NOWHERE) == one_line(caught.value)
 
 
 def test_reads_every_image_once(root, cache):
     dataset = build(root)
-    assert dataset.missing() is None
-    split = dataset.load(cache)
+    assert dataset.missing(NOWHERE) is None
+    split = dataset.load(at(cache))
     both = [*colours(split.train), *colours(split.test)]
     assert sorted(both) == sorted(colour_of(name, index) for name in NAMES for index in range(3))
     assert sorted([*classes_of(split.train), *classes_of(split.test)]) == NAMES
@@ -94,7 +102,7 @@ def test_short_and_long_form_are_the_same(root, cache):
     short = DATASETS.build(f"folder:{root}/[size={SIZE},linf=8/255]")
     assert short.spec == f"folder:{root}[linf=0.0313725,size={SIZE}]"
     assert DATASETS.build(short.spec) == DATASETS.build(f"folder:{root}[size={SIZE},linf=0.0313725]")
-    left, right = short.load(cache).test, build(root).load(cache).test
+    left, right = short.load(at(cache)).test, build(root).load(at(cache)).test
     assert torch.equal(left.images, right.images) and torch.equal(left.ids, right.ids)
     with pytest.raises(UsageError, match=r"parameter of folder:.* 'path'"):
         DATASETS.build(f"folder:{root}[path=elsewhere]")
@@ -103,36 +111,36 @@ def test_short_and_long_form_are_the_same(root, cache):
 def test_home_and_relative_paths(root, monkeypatch):
     monkeypatch.setenv("HOME", str(root.parent))
     monkeypatch.chdir(root.parent)
-    assert DATASETS.build("folder:~/images").missing() is None
-    assert DATASETS.build("folder:images").missing() is None
+    assert DATASETS.build("folder:~/images").missing(NOWHERE) is None
+    assert DATASETS.build("folder:images").missing(NOWHERE) is None
 
 
 def test_split_depends_on_names_and_seed_alone(root, cache, tmp_path):
-    first = build(root).load(cache)
+    first = build(root).load(at(cache))
     elsewhere = make_folder(tmp_path / "copy", reversed(NAMES))
-    again = build(elsewhere).load(tmp_path / "other-cache")
+    again = build(elsewhere).load(at(tmp_path / "other-cache"))
     assert classes_of(again.train) == classes_of(first.train)
     assert torch.equal(again.train.ids, first.train.ids)
     # Held fixed: a change would move every figure ever made from a folder.
     assert classes_of(first.train) == FIXED
-    assert classes_of(build(root, seed=1).load(cache).train) != FIXED
+    assert classes_of(build(root, seed=1).load(at(cache)).train) != FIXED
 
 
 def test_labels_are_not_in_order_of_name(root, cache):
-    train = classes_of(build(root, train=0.75).load(cache).train)
+    train = classes_of(build(root, train=0.75).load(at(cache)).train)
     assert len(train) == 6 and train != sorted(train)
 
 
 def test_seeds_share_the_decoded_images(root, cache, monkeypatch):
-    build(root).load(cache)
+    build(root).load(at(cache))
     monkeypatch.setattr(ImageFolder, "_decode", lambda _: pytest.fail("decoded, not read from the cache"))
-    build(root, seed=1).load(cache)
+    build(root, seed=1).load(at(cache))
 
 
 def test_one_list(root, cache, tmp_path):
     file = tmp_path / "test.txt"
     file.write_text("class3\r\n\r\nclass1\nclass6\n")
-    split = build(root, test_classes=file).load(cache)
+    split = build(root, test_classes=file).load(at(cache))
     assert sorted(classes_of(split.test)) == ["class1", "class3", "class6"]
     assert sorted(classes_of(split.train)) == ["class0", "class2", "class4", "class5", "class7"]
 
@@ -142,7 +150,7 @@ def test_two_lists_leave_classes_out(root, cache, tmp_path):
     (tmp_path / "train.txt").write_text("class0\nclass1\n")
     (tmp_path / "test.txt").write_text("class7\nclass5\n")
     lists = {"train_classes": tmp_path / "train.txt", "test_classes": tmp_path / "test.txt"}
-    split = build(root, **lists).load(cache)
+    split = build(root, **lists).load(at(cache))
     assert sorted(classes_of(split.train)) == ["class0", "class1"]
     assert sorted(classes_of(split.test)) == ["class5", "class7"]
 
@@ -175,7 +183,7 @@ def test_missing_root(tmp_path):
 
 
 def test_without_a_path():
-    assert "folder:PATH" in DATASETS.build("folder").missing()
+    assert "folder:PATH" in DATASETS.build("folder").missing(NOWHERE)
     for name in ("folder:", "folders"):
         with pytest.raises(UsageError, match="Did you mean 'folder'"):
             DATASETS.build(name)
@@ -199,7 +207,7 @@ def test_ignored_entries(root, cache):
     (root / "class0" / "._0.png").write_bytes(b"not an image")
     (root / "class0" / "Thumbs.db").touch()
     make_class(root / "class0", "nested")
-    split = build(root).load(cache)
+    split = build(root).load(at(cache))
     assert len(split.train) + len(split.test) == 24
 
 
@@ -218,7 +226,7 @@ def test_damaged_image(root, cache, damage):
     Image.fromarray(noise).save(file)
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(BenchmarkError, match=r"class2/1\.png cannot be decoded") as caught:
-        build(root).load(cache)
+        build(root).load(at(cache))
     one_line(caught.value)
     assert not list(cache.glob("*"))
 
@@ -274,27 +282,27 @@ def test_scales_the_centre_square(tmp_path):
 
 
 def test_size_none(root, cache):
-    assert build(root, size="none").load(cache).test.image_shape == (3, SIZE, SIZE)
+    assert build(root, size="none").load(at(cache)).test.image_shape == (3, SIZE, SIZE)
     make_class(root, "wide", size=(12, 9))
     with pytest.raises(UsageError, match=r"wide/0.png is 12x9, .*class0/0.png is 10x10: give a size"):
-        build(root, size="none").load(cache)
+        build(root, size="none").load(at(cache))
 
 
 def test_grey(root, cache):
-    image_set = build(root, grey="true").load(cache).train
+    image_set = build(root, grey="true").load(at(cache)).train
     assert image_set.image_shape == (1, SIZE, SIZE)
 
 
 def test_names_beyond_ascii(tmp_path, cache):
     names = ["été", "文字", "буква", "ø"]
     root = make_folder(tmp_path / "bücher", names)
-    split = DATASETS.build(f"folder:{root}[size={SIZE}]").load(cache)
+    split = DATASETS.build(f"folder:{root}[size={SIZE}]").load(at(cache))
     assert sorted(classes_of(split.train, names) + classes_of(split.test, names)) == sorted(names)
     # A file system that decomposes names gives the same data set.
     (root / "été").rename(root / unicodedata.normalize("NFD", "été"))
     again = DATASETS.build(f"folder:{root}[size={SIZE}]")
-    assert again.fingerprint() == DATASETS.build(f"folder:{root}[size={SIZE}]").fingerprint()
-    assert torch.equal(again.load(cache).train.ids, split.train.ids)
+    assert again.fingerprint(NOWHERE) == DATASETS.build(f"folder:{root}[size={SIZE}]").fingerprint(NOWHERE)
+    assert torch.equal(again.load(at(cache)).train.ids, split.train.ids)
     make_class(root, "été")
     refused(DATASETS.build(f"folder:{root}"), "Two folders .* have the name 'été'")
 
@@ -308,25 +316,25 @@ def test_names_that_are_not_text(root):
 
 
 def test_fingerprint_follows_the_contents(root, tmp_path):
-    before = build(root).fingerprint()
+    before = build(root).fingerprint(NOWHERE)
     copy = shutil.copytree(root, tmp_path / "copy", copy_function=shutil.copy)  # times are not kept
     os.utime(copy / "class0" / "0.png", (1, 1))
-    assert build(copy).fingerprint() == before
+    assert build(copy).fingerprint(NOWHERE) == before
     for change in ({"seed": 3}, {"grey": "true"}, {"size": 9}, {"train": 0.25}):
-        assert build(root, **change).fingerprint() != before
-    assert build(root, linf=0.1, validation="true").fingerprint() == before
+        assert build(root, **change).fingerprint(NOWHERE) != before
+    assert build(root, linf=0.1, validation="true").fingerprint(NOWHERE) == before
     Image.new("RGB", (SIZE, SIZE)).save(copy / "class0" / "0.png")
-    assert build(copy).fingerprint() != before
+    assert build(copy).fingerprint(NOWHERE) != before
     (root / "class0" / "0.png").rename(root / "class0" / "9.png")
-    assert build(root).fingerprint() != before
+    assert build(root).fingerprint(NOWHERE) != before
 
 
 def test_fingerprint_of_large_folders_follows_times(root, monkeypatch):
     monkeypatch.setattr(image_files, "HASHED_BYTES", 0)
-    before = build(root).fingerprint()
-    assert build(root).fingerprint() == before
+    before = build(root).fingerprint(NOWHERE)
+    assert build(root).fingerprint(NOWHERE) == before
     os.utime(root / "class0" / "0.png", (1, 1))
-    assert build(root).fingerprint() != before
+    assert build(root).fingerprint(NOWHERE) != before
 
 
 def test_headline_budgets(root):

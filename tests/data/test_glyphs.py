@@ -1,10 +1,19 @@
+from pathlib import Path
+
 import pytest
 import torch
 from matplotlib.ft2font import FT2Font
 
 from benchmark.core.errors import BenchmarkError, UsageError
-from benchmark.data import DATASETS, glyphs
+from benchmark.data import DATASETS, Folders, glyphs
 from benchmark.data.glyphs import FACES, MAX_CLASSES, MAX_PER_CLASS, Glyphs, face_path, read_classes
+
+NOWHERE = Folders(Path("nowhere"), Path("nowhere"))
+
+
+def at(cache):
+    return Folders(cache, cache / "data")
+
 
 SMALL = {"classes": 12, "per_class": 3}
 
@@ -16,7 +25,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def split(cache):
-    return Glyphs(**SMALL).load(cache)
+    return Glyphs(**SMALL).load(at(cache))
 
 
 def same(left, right):
@@ -36,14 +45,14 @@ def refuse_to_draw(*_):
 
 
 def test_is_deterministic(tmp_path, split):
-    assert same(Glyphs(**SMALL).load(tmp_path), split)
+    assert same(Glyphs(**SMALL).load(at(tmp_path)), split)
 
 
 def test_cache_is_used(cache, split, monkeypatch):
     monkeypatch.setattr(Glyphs, "_draw", refuse_to_draw)
-    assert same(Glyphs(**SMALL).load(cache), split)
+    assert same(Glyphs(**SMALL).load(at(cache)), split)
     with pytest.raises(AssertionError, match="drawn"):
-        Glyphs(**SMALL, seed=1).load(cache)
+        Glyphs(**SMALL, seed=1).load(at(cache))
 
 
 @pytest.mark.parametrize("version", ["matplotlib.__version__", "PIL.__version__"])
@@ -51,20 +60,20 @@ def test_cache_is_not_used_across_versions(cache, split, monkeypatch, version):
     monkeypatch.setattr(f"benchmark.data.glyphs.{version}", "0.0")
     monkeypatch.setattr(Glyphs, "_draw", refuse_to_draw)
     with pytest.raises(AssertionError, match="drawn"):
-        Glyphs(**SMALL).load(cache)
+        Glyphs(**SMALL).load(at(cache))
 
 
 def test_validation_shares_the_cache(cache, split, monkeypatch):
     monkeypatch.setattr(Glyphs, "_draw", refuse_to_draw)
-    Glyphs(**SMALL, validation=True).load(cache)
+    Glyphs(**SMALL, validation=True).load(at(cache))
 
 
 def test_damaged_cache_is_made_again(tmp_path, split):
-    Glyphs(**SMALL).load(tmp_path)
+    Glyphs(**SMALL).load(at(tmp_path))
     (file,) = tmp_path.iterdir()
     sound = file.read_bytes()
     file.write_bytes(sound[:100])
-    assert same(Glyphs(**SMALL).load(tmp_path), split)
+    assert same(Glyphs(**SMALL).load(at(tmp_path)), split)
     assert file.read_bytes() == sound
 
 
@@ -97,7 +106,7 @@ def test_training_and_test_classes_are_disjoint(split):
 
 
 def test_validation_touches_no_test_class(cache, split):
-    validation = Glyphs(**SMALL, validation=True).load(cache)
+    validation = Glyphs(**SMALL, validation=True).load(at(cache))
     assert (validation.train.num_classes, validation.test.num_classes) == (4, 2)
     used = letters_of(validation.train) + letters_of(validation.test)
     assert sorted(used) == letters_of(split.train)
@@ -105,12 +114,12 @@ def test_validation_touches_no_test_class(cache, split):
 
 
 def test_smallest_set_can_be_split_for_validation(tmp_path):
-    validation = Glyphs(classes=8, per_class=2, validation=True).load(tmp_path)
+    validation = Glyphs(classes=8, per_class=2, validation=True).load(at(tmp_path))
     assert (validation.train.num_classes, validation.test.num_classes) == (2, 2)
 
 
 def test_images_do_not_depend_on_how_many_there_are(tmp_path, split):
-    larger = Glyphs(classes=26, per_class=5).load(tmp_path)
+    larger = Glyphs(classes=26, per_class=5).load(at(tmp_path))
     images = {
         image_id: image
         for part in (larger.train, larger.test)
@@ -123,13 +132,13 @@ def test_images_do_not_depend_on_how_many_there_are(tmp_path, split):
 
 def test_images_differ_within_a_class_and_with_the_seed(tmp_path, split):
     assert len(split.train.images.flatten(1).unique(dim=0)) == len(split.train)
-    other = Glyphs(**SMALL, seed=1).load(tmp_path)
+    other = Glyphs(**SMALL, seed=1).load(at(tmp_path))
     assert not (other.train.images == split.train.images).flatten(1).all(dim=1).any()
 
 
 @pytest.mark.parametrize("size", [16, 28, 40])
 def test_letters_are_whole(tmp_path, size):
-    split = Glyphs(classes=40, per_class=6, size=size).load(tmp_path)
+    split = Glyphs(classes=40, per_class=6, size=size).load(at(tmp_path))
     images = torch.cat([split.train.batch(slice(None)), split.test.batch(slice(None))])[:, 0]
     assert images.shape[1:] == (size, size)
     # A letter that just touches the border leaves it mostly dark: half a pixel is kept free.
@@ -202,11 +211,11 @@ def test_missing_class_list(tmp_path):
 
 
 def test_missing_font(tmp_path, monkeypatch):
-    assert Glyphs().missing() is None
+    assert Glyphs().missing(NOWHERE) is None
     monkeypatch.setattr(glyphs.matplotlib, "get_data_path", lambda: str(tmp_path))
     with pytest.raises(BenchmarkError, match=r"The font file .*ttf is missing"):
-        Glyphs(**SMALL).load(tmp_path)
-    assert "is missing" in (Glyphs().missing() or "")
+        Glyphs(**SMALL).load(at(tmp_path))
+    assert "is missing" in (Glyphs().missing(NOWHERE) or "")
 
 
 def test_damaged_font(tmp_path, monkeypatch):
@@ -216,4 +225,4 @@ def test_damaged_font(tmp_path, monkeypatch):
         (folder / f"{face}.ttf").write_bytes(b"no font")
     monkeypatch.setattr(glyphs.matplotlib, "get_data_path", lambda: str(tmp_path))
     with pytest.raises(BenchmarkError, match="cannot be read"):
-        Glyphs(**SMALL).load(tmp_path)
+        Glyphs(**SMALL).load(at(tmp_path))

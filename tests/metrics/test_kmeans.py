@@ -11,6 +11,8 @@ from sklearn.metrics import adjusted_mutual_info_score
 from benchmark.core.errors import BenchmarkError
 from benchmark.metrics import KMEANS_ITERATIONS, KMEANS_SEEDS, cluster, kmeans, kmeans_assign
 
+BOTH_SIZES = pytest.mark.parametrize("large_from", [1, kmeans.LARGE_FROM], ids=["as-large", "as-small"])
+
 
 def blobs(spread=2.0, n=400, d=8, k=20):
     points, labels = make_blobs(n, d, centers=k, cluster_std=spread, random_state=0)
@@ -22,8 +24,10 @@ def test_separated_blobs_are_found():
     assert adjusted_mutual_info_score(labels, kmeans_assign(points, 3, seed=0)) == pytest.approx(1.0)
 
 
+@BOTH_SIZES
 @pytest.mark.parametrize("spread", [0.5, 3.0, 5.0])
-def test_agrees_with_scikit_learn_within_the_spread_of_seeds(spread):
+def test_agrees_with_scikit_learn_within_the_spread_of_seeds(spread, monkeypatch, large_from):
+    monkeypatch.setattr(kmeans, "LARGE_FROM", large_from)
     points, labels = blobs(spread)
 
     def reference(seed):
@@ -45,7 +49,9 @@ def test_twenty_five_iterations_are_enough(monkeypatch):
     assert np.mean(few) == pytest.approx(np.mean(many), abs=0.002)
 
 
-def test_deterministic_in_its_seed_and_different_between_seeds():
+@BOTH_SIZES
+def test_deterministic_in_its_seed_and_different_between_seeds(monkeypatch, large_from):
+    monkeypatch.setattr(kmeans, "LARGE_FROM", large_from)
     points, _ = blobs()
     first, again = cluster(points, 20), cluster(points, 20)
     assert first.shape == (len(KMEANS_SEEDS), 400)
@@ -54,7 +60,9 @@ def test_deterministic_in_its_seed_and_different_between_seeds():
     assert len({row.tobytes() for row in first}) == len(KMEANS_SEEDS)
 
 
-def test_does_not_touch_the_global_random_state():
+@BOTH_SIZES
+def test_does_not_touch_the_global_random_state(monkeypatch, large_from):
+    monkeypatch.setattr(kmeans, "LARGE_FROM", large_from)
     points, _ = blobs()
     np.random.seed(0)
     torch.manual_seed(0)
@@ -65,14 +73,18 @@ def test_does_not_touch_the_global_random_state():
     assert (np.random.rand(), torch.rand(1).item()) == expected
 
 
-def test_leaves_its_input_alone():
+@BOTH_SIZES
+def test_leaves_its_input_alone(monkeypatch, large_from):
+    monkeypatch.setattr(kmeans, "LARGE_FROM", large_from)
     points, _ = blobs()
     before = points.copy()
     kmeans_assign(points, 20, seed=0)
     assert (points == before).all()
 
 
-def test_uses_every_point():
+@BOTH_SIZES
+def test_uses_every_point(monkeypatch, large_from):
+    monkeypatch.setattr(kmeans, "LARGE_FROM", large_from)
     # faiss would by default draw 256 points for each centroid, and miss the small far group in most seeds.
     points = np.zeros((5000, 2), dtype=np.float32)
     points[17] = 1.0
@@ -94,33 +106,93 @@ def test_takes_tensors_that_require_grad_or_are_not_contiguous():
     assert (kmeans_assign(turned, 20, seed=0) == kmeans_assign(points, 20, seed=0)).all()
 
 
-def test_a_tight_cloud_far_from_the_origin_is_resolved():
+@BOTH_SIZES
+def test_a_tight_cloud_far_from_the_origin_is_resolved(monkeypatch, large_from):
+    monkeypatch.setattr(kmeans, "LARGE_FROM", large_from)
     points, labels = blobs(0.1, k=20)
     tight = (1.0 + 1e-5 * points).astype(np.float32)
     assert adjusted_mutual_info_score(labels, kmeans_assign(tight, 20, seed=0)) > 0.9
 
 
+@BOTH_SIZES
 @pytest.mark.parametrize("k", [1, 2, 49, 50])
-def test_equal_points_share_a_cluster(k):
+def test_equal_points_share_a_cluster(k, monkeypatch, large_from):
+    monkeypatch.setattr(kmeans, "LARGE_FROM", large_from)
     for value in (0.0, 0.125, 1e-20):
         assigned = kmeans_assign(np.full((50, 64), value, dtype=np.float32), k, seed=0)
         assert len(np.unique(assigned)) == 1
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(1, 40), st.data())
-def test_any_repeated_points_get_a_valid_assignment(n, data):
+@given(st.integers(1, 40), st.booleans(), st.data())
+def test_any_repeated_points_get_a_valid_assignment(n, large, data):
     k = data.draw(st.integers(1, n))
     rows = data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
-    assigned = kmeans_assign(np.eye(4, dtype=np.float32)[rows], k, seed=data.draw(st.integers(0, 9)))
+    points = np.eye(4, dtype=np.float32)[rows] - 0.25
+    assigned = kmeans._assign(points, k, seed=data.draw(st.integers(0, 9)), large=large)
     assert assigned.shape == (n,)
     assert assigned.min() >= 0
     assert assigned.max() < k
 
 
-def test_as_many_clusters_as_points():
+@BOTH_SIZES
+def test_as_many_clusters_as_points(monkeypatch, large_from):
+    monkeypatch.setattr(kmeans, "LARGE_FROM", large_from)
     points, _ = blobs(n=60)
     assert len(np.unique(kmeans_assign(points, 60, seed=0))) == 60
+
+
+@pytest.fixture
+def starts(monkeypatch):
+    """Which starts were made, in order, with how many threads."""
+    made = []
+
+    def noting(name, plain):
+        def start(*args, **settings):
+            made.append((name, faiss.omp_get_max_threads()))
+            return plain(*args, **settings)
+
+        return start
+
+    for name in ("greedy_start", "kmeans_plusplus"):
+        monkeypatch.setattr(kmeans, name, noting(name, getattr(kmeans, name)))
+    return made
+
+
+def test_the_number_of_products_decides_which_start_is_made(starts, monkeypatch):
+    points, _ = blobs()
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(2)
+    try:
+        for large_from in (400 * 8 * 20 + 1, 400 * 8 * 20):
+            monkeypatch.setattr(kmeans, "LARGE_FROM", large_from)
+            kmeans_assign(points, 20, seed=0)
+        assert starts == [("kmeans_plusplus", 1), ("greedy_start", 2)]
+        assert faiss.omp_get_max_threads() == 2
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+@pytest.mark.parametrize(("n", "d", "k"), [(1360, 64, 68), (2420, 64, 121), (8131, 512, 98)])
+def test_the_small_sets_the_birds_and_the_cars_are_small(n, d, k):
+    assert n * d * k < kmeans.LARGE_FROM
+
+
+@pytest.mark.parametrize(("n", "d", "k"), [(26_830, 512, 3_985), (60_502, 512, 11_316)])
+def test_the_shops_are_large(n, d, k):
+    assert n * d * k >= kmeans.LARGE_FROM
+
+
+def test_both_starts_are_as_good_where_classes_are_many_and_small():
+    points, labels = blobs(3.0, n=1500, d=32, k=300)
+    points -= points.mean(axis=0)
+    one, other = (
+        [adjusted_mutual_info_score(labels, kmeans._assign(points, 300, seed, large)) for seed in range(6)]
+        for large in (False, True)
+    )
+    error = np.sqrt((np.var(one, ddof=1) + np.var(other, ddof=1)) / 6)
+    assert abs(np.mean(one) - np.mean(other)) < max(3 * error, 0.005)
+    assert 0.9 < np.mean(other) < 0.999
 
 
 def test_small_clusters_write_nothing(capfd):

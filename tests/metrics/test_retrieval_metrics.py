@@ -51,12 +51,16 @@ def random_self_case(seed=0, n=120, d=16, classes=12, shift=1.0):
     return Case(embeddings, embeddings, labels, labels, torch.arange(n), torch.arange(n))
 
 
-def naive(case, ks=(1, 2, 4, 8)):
+def six_digits(similarity):
+    return round(similarity, 6)
+
+
+def naive(case, ks=(1, 2, 4, 8), rounded=six_digits):
     """Sorts every gallery, positives last among ties, and walks down it."""
-    recall, map_r, kept = {k: [] for k in ks}, [], []
+    recall, map_r, r_precision, kept = {k: [] for k in ks}, [], [], []
     for i, query in enumerate(case.queries.double()):
         ranked = sorted(
-            (round(-float(query @ reference / query.norm() / reference.norm()), 6), bool(same))
+            (rounded(-float(query @ reference / query.norm() / reference.norm())), bool(same))
             for reference, same, own in zip(
                 case.gallery.double(),
                 case.gallery_labels == case.query_labels[i],
@@ -73,25 +77,28 @@ def naive(case, ks=(1, 2, 4, 8)):
         for k in ks:
             recall[k].append(hits.index(True) < k)
         map_r.append(sum(sum(hits[: j + 1]) / (j + 1) for j in range(total) if hits[j]) / total)
-    return recall, map_r, kept
+        r_precision.append(sum(hits[:total]) / total)
+    return recall, map_r, r_precision, kept
 
 
 def same_outcomes(ours, theirs):
     return (
         all(torch.equal(ours.recall[k], theirs.recall[k]) for k in ours.recall)
         and torch.allclose(ours.map_r, theirs.map_r, atol=1e-12)
+        and torch.equal(ours.r_precision, theirs.r_precision)
         and torch.equal(ours.kept, theirs.kept)
         and ours.left_out == theirs.left_out
     )
 
 
-def check_against_naive(case):
-    outcomes = case.retrieve()
-    recall, map_r, kept = naive(case)
+def check_against_naive(case, ks=(1, 2, 4, 8), rounded=six_digits):
+    outcomes = case.retrieve(ks=ks)
+    recall, map_r, r_precision, kept = naive(case, ks, rounded)
     assert outcomes.kept.tolist() == kept
     assert outcomes.left_out == len(case.queries) - len(kept)
     assert {k: right.tolist() for k, right in outcomes.recall.items()} == recall
     assert outcomes.map_r.tolist() == pytest.approx(map_r, abs=1e-12)
+    assert outcomes.r_precision.tolist() == r_precision
 
 
 @given(cases())
@@ -105,12 +112,36 @@ def test_agrees_with_naive_loops_without_ties(seed):
     check_against_naive(random_self_case(seed))
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_agrees_with_naive_loops_where_classes_are_large_and_k_is_larger(shift):
+    # R from 0 to 80, and K on both sides of it, up to more than the gallery holds.
+    case = random_self_case(n=180, classes=2, shift=shift)
+    labels = torch.where(torch.arange(180) < 40, torch.arange(180) // 8 + 2, case.query_labels)
+    labels[0] = 99
+    case.query_labels = case.gallery_labels = labels
+    check_against_naive(case, ks=(1, 10, 100, 179, 1000), rounded=np.float32)
+
+
+def test_k_beyond_the_number_of_positives_counts_every_negative():
+    # 1,199 of the 1,200 negatives are nearer than the only positive: rank 1,200.
+    gallery = torch.stack([torch.ones(1201), torch.linspace(0, 1, 1201)], 1)
+    labels, ids = torch.zeros(1201, dtype=torch.int64), torch.arange(1201)
+    labels[1199] = 1
+    one, other = torch.tensor([1]), torch.tensor([-1])
+    outcomes = retrieve(torch.tensor([[1.0, 0.0]]), gallery, one, labels, other, ids, ks=(1, 1199, 1200))
+    assert {k: right.tolist() for k, right in outcomes.recall.items()} == {
+        1: [False],
+        1199: [False],
+        1200: [True],
+    }
+
+
 @pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
 @pytest.mark.parametrize("classes", [3, 12, 60])
 def test_agrees_with_pytorch_metric_learning(shift, classes):
     case = random_self_case(classes, n=150, classes=classes, shift=shift)
     calculator = AccuracyCalculator(
-        include=("precision_at_1", "mean_average_precision_at_r"),
+        include=("precision_at_1", "mean_average_precision_at_r", "r_precision"),
         k="max_bin_count",
         knn_func=CustomKNN(CosineSimilarity()),
     )
@@ -118,6 +149,7 @@ def test_agrees_with_pytorch_metric_learning(shift, classes):
     means = case.retrieve().means()
     assert means["r1"] == pytest.approx(expected["precision_at_1"], abs=1e-6)
     assert means["map_r"] == pytest.approx(expected["mean_average_precision_at_r"], abs=1e-6)
+    assert means["r_precision"] == pytest.approx(expected["r_precision"], abs=1e-6)
 
 
 @given(cases(), st.integers(1, 30))
@@ -174,7 +206,8 @@ def test_constant_embeddings_score_zero(seed, d):
     labels, ids = torch.arange(60) % 6, torch.arange(60)
     for chunk in (1, 13, 60):
         outcomes = retrieve(embeddings, embeddings, labels, labels, ids, ids, chunk=chunk)
-        assert outcomes.means() == {"r1": 0.0, "r2": 0.0, "r4": 0.0, "r8": 0.0, "map_r": 0.0}
+        names = ("r1", "r2", "r4", "r8", "map_r", "r_precision")
+        assert outcomes.means() == dict.fromkeys(names, 0.0)
 
 
 def test_own_id_is_left_out_and_duplicates_are_not():
@@ -200,7 +233,7 @@ def test_own_id_is_found_wherever_it_lies_in_the_gallery():
 def test_without_shared_ids_an_equal_image_counts():
     embeddings, labels = torch.eye(2), torch.tensor([0, 1])
     outcomes = retrieve(embeddings, embeddings, labels, labels, torch.tensor([0, 1]), torch.tensor([2, 3]))
-    assert outcomes.means() == {"r1": 1.0, "r2": 1.0, "r4": 1.0, "r8": 1.0, "map_r": 1.0}
+    assert outcomes.means() == dict.fromkeys(("r1", "r2", "r4", "r8", "map_r", "r_precision"), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +272,10 @@ def test_types_shapes_and_other_ks():
     assert set(outcomes.recall) == {1, 100}
     assert outcomes.recall[1].dtype == torch.bool
     assert outcomes.recall[1].shape == outcomes.map_r.shape == outcomes.kept.shape
-    assert list(outcomes.means()) == ["r1", "r100", "map_r"]
+    assert outcomes.r_precision.shape == outcomes.kept.shape
+    assert outcomes.r_precision.dtype == torch.float64
+    assert (outcomes.r_precision >= outcomes.map_r).all()
+    assert list(outcomes.means()) == ["r1", "r100", "map_r", "r_precision"]
     assert all(type(value) is float for value in outcomes.means().values())
     with pytest.raises(dataclasses.FrozenInstanceError):
         outcomes.left_out = 0

@@ -1,9 +1,10 @@
 import copy
 
+import pytest
 import torch
 from torch import nn
 
-from benchmark.models import BACKBONES, Ensemble, fold_batch_norm, frozen
+from benchmark.models import BACKBONES, BackboneEmbedder, Ensemble, count_flops, fold_batch_norm, frozen
 
 
 def settled(model, shape):
@@ -31,12 +32,65 @@ def test_the_function_and_its_gradient_stay(make_member):
     assert not any(parameter.requires_grad for parameter in folded.parameters())
 
 
-def test_other_architectures_are_left_alone():
-    model = settled(BACKBONES.build("resnet18[dim=8]").build((3, 32, 32)), (3, 32, 32))
-    images = torch.rand(2, 3, 32, 32)
+@pytest.mark.parametrize("name", ["mobilenetv2_100", "resnet18", "bn_inception"])
+def test_the_nets_of_other_libraries(name):
+    shape = (3, 64, 64)
+    model = BACKBONES.build(f"{name}[dim=8]").build(shape)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    model.eval().requires_grad_(False)
+    images = torch.rand(2, *shape)
     before = model(images)
+    keys, flops = len(model.state_dict()), count_flops(model, shape)
     fold_batch_norm(model)
-    torch.testing.assert_close(model(images), before, atol=1e-5, rtol=1e-4)
+    assert (model(images) - before).abs().max() < 1e-5
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    assert len(model.state_dict()) < keys / 2 and count_flops(model, shape) == flops
+
+
+class Twice(nn.Module):
+    """One convolution for two batch norms, a batch norm used twice, and one of a kind that is not known."""
+
+    class Doubled(nn.BatchNorm2d):
+        def forward(self, maps):
+            return 2 * super().forward(maps)
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.one, self.two = nn.Conv2d(1, 2, 3), nn.Conv2d(1, 2, 3)
+        self.norm, self.other = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
+        self.doubled = self.Doubled(2)
+
+    def forward(self, images):
+        if self.how == "shared convolution":
+            maps = self.norm(self.one(images)) + self.other(self.one(images))
+        elif self.how == "shared output":
+            found = self.one(images)
+            maps = self.norm(found) + found
+        elif self.how == "shared norm":
+            maps = self.norm(self.one(images)) + self.norm(self.two(images))
+        elif self.how == "unknown norm":
+            maps = self.doubled(self.one(images))
+        else:  # a branch that depends on the images cannot be traced
+            maps = self.norm(self.one(images)) if images.sum() > 0 else images
+        return maps.flatten(1)
+
+
+@pytest.mark.parametrize(
+    "how", ["shared convolution", "shared output", "shared norm", "unknown norm", "untraceable"]
+)
+def test_what_cannot_be_folded_is_left_alone(how):
+    model = settled(BackboneEmbedder(Twice(how)), (1, 8, 8))
+    images = torch.rand(3, 1, 8, 8)
+    before, keys = model(images), set(model.state_dict())
+    fold_batch_norm(model)
+    torch.testing.assert_close(model(images), before)
+    assert set(model.state_dict()) == keys
 
 
 def test_batch_statistics_are_used_but_not_kept(make_member, images):

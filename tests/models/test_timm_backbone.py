@@ -1,11 +1,27 @@
+import huggingface_hub
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
-from benchmark.core.errors import UsageError
+from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.models import BACKBONES
 
 NAME = "mobilenetv3_small_050"
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """A hub without a cache that nobody answers from."""
+
+    class Session:
+        def head(self, address, timeout):
+            assert address.startswith("https://") and timeout <= 10
+            raise OSError("no route\nto host")
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *names, **options: None)
+    monkeypatch.setattr(huggingface_hub, "get_session", Session)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -24,16 +40,34 @@ def test_mean_and_deviation_are_applied_inside():
     images = torch.rand(2, 3, 32, 32)
     mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
-    expected = F.normalize(embedder.network.network((images - mean) / std))
+    expected = F.normalize(embedder.head(embedder.network.body((images - mean) / std)))
     torch.testing.assert_close(embedder(images), expected)
+    torch.testing.assert_close(embedder(images[:, :1]), embedder(images[:, :1].repeat(1, 3, 1, 1)))
     assert not any("mean" in key.split(".")[-1] and "running" not in key for key in embedder.state_dict())
 
 
+@pytest.mark.parametrize("name, features", [("mobilenetv2_100", 1280), ("resnet18", 512), ("resnet50", 2048)])
+def test_the_architectures_of_the_field(name, features):
+    embedder = BACKBONES.build(name).build_random((3, 32, 32))
+    assert (embedder.head.in_features, embedder.head.out_features) == (features, 512)
+    assert sum(p.numel() for p in embedder.head_parameters()) == 512 * (features + 1)
+
+
+def test_a_transformer_takes_its_own_size_only():
+    backbone = BACKBONES.build("vit_small_patch16_224")
+    backbone.check((3, 224, 224))
+    wanted = r"'vit_small_patch16_224' cannot take images of 1x28x28: it is made for images of 3x224x224 \("
+    with pytest.raises(UsageError, match=wanted) as caught:
+        backbone.check((1, 28, 28))
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_the_spec_is_canonical():
-    assert BACKBONES.build(f"{NAME}[dim=512,pretrained=false]").spec == NAME
-    assert BACKBONES.build(f"{NAME}[pretrained=true,dim=8]").spec == f"{NAME}[dim=8,pretrained=true]"
+    assert BACKBONES.build(f"{NAME}[dim=512,pretrained=auto]").spec == NAME
+    assert BACKBONES.build(f"{NAME}[pretrained=none,dim=8]").spec == f"{NAME}[dim=8,pretrained=none]"
     assert BACKBONES.get(NAME) is BACKBONES.get(NAME)
     assert NAME not in BACKBONES.names()
+    assert BACKBONES.build("resnet18.tv_in1k").spec == "resnet18.tv_in1k"
 
 
 def test_an_unknown_architecture_gets_the_nearest_name():
@@ -43,9 +77,47 @@ def test_an_unknown_architecture_gets_the_nearest_name():
     assert "smallconv" in str(caught.value)
     with pytest.raises(UsageError, match="Did you mean 'smallconv'"):
         BACKBONES.build("smalconv")
+    with pytest.raises(UsageError, match=r"Unknown backbone 'resnet18\.no_such_tag'"):
+        BACKBONES.build("resnet18.no_such_tag")
 
 
-def test_an_architecture_that_cannot_take_the_images():
-    with pytest.raises(UsageError, match="cannot take images of 3x32x32") as caught:
-        BACKBONES.build("vit_tiny_patch16_224").build((3, 32, 32))
+@pytest.mark.parametrize("spec, natural", [(NAME, True), (f"{NAME}[pretrained=imagenet]", False)])
+def test_weights_that_cannot_be_fetched_are_an_error(offline, spec, natural):
+    with pytest.raises(BenchmarkError, match=f"weights of '{NAME}' cannot be fetched") as caught:
+        BACKBONES.build(spec).build((3, 32, 32), natural=natural)
+    assert "--pretrained none" in str(caught.value) and "--pretrained PATH" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_random_weights_need_no_hub(offline):
+    BACKBONES.build(NAME).build((3, 32, 32))
+    BACKBONES.build(f"{NAME}[pretrained=none]").build((3, 32, 32), natural=True)
+    BACKBONES.build(f"{NAME}[pretrained=imagenet]").build_random((3, 32, 32))
+
+
+def test_an_architecture_without_weights_says_so():
+    every = timm.list_models("*resnet*")
+    name = next(name for name in every if not timm.get_pretrained_cfg(name).has_weights)
+    with pytest.raises(UsageError, match=f"no pretrained weights of '{name}'.*--pretrained none"):
+        BACKBONES.build(name).library_body()
+
+
+def test_weights_of_the_hub_are_taken_from_its_cache(monkeypatch, tmp_path):
+    model = timm.create_model(NAME).eval()
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    asked = []
+
+    def cached(repository, name, revision):
+        asked.append((repository, name))
+        return str(tmp_path / name)
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
+    monkeypatch.setattr(huggingface_hub, "get_session", None)  # and the hub is not asked
+    backbone = BACKBONES.build(NAME)
+    body = backbone.build((3, 32, 32), natural=True).network.body.eval()
+    images = torch.randn(2, 3, 32, 32)
+    model.reset_classifier(0)
+    torch.testing.assert_close(body(images), model(images))
+    assert asked == [("timm/mobilenetv3_small_050.lamb_in1k", "model.safetensors")]
+    assert backbone.fingerprint(natural=True) == "timm:timm/mobilenetv3_small_050.lamb_in1k"
+    assert backbone.fingerprint(natural=False) == ""

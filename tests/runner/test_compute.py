@@ -1,5 +1,6 @@
 import pytest
 
+from benchmark.data import Folders
 from benchmark.runner.config import resolve
 from benchmark.runner.grid import build_grid
 from benchmark.runner.run import plan
@@ -12,7 +13,7 @@ BOTH = "equal-epochs,equal-passes"
 def make(tmp_path):
     def make(**arguments):
         given = {"datasets": "digits", "attacks": "noise", "checks": False, **arguments}
-        return build_grid(resolve(given), tmp_path)
+        return build_grid(resolve(given), Folders(tmp_path, tmp_path))
 
     return make
 

@@ -1,6 +1,7 @@
 import pytest
 
 from benchmark.core.errors import UsageError
+from benchmark.data import Folders
 from benchmark.runner.config import Configuration, resolve
 from benchmark.runner.grid import Grid, build_grid
 
@@ -14,7 +15,7 @@ def grid(tmp_path, **arguments) -> Grid:
         "scenarios": "clustering,retrieval-query",
         **arguments,
     }
-    return build_grid(resolve(given), tmp_path)
+    return build_grid(resolve(given), Folders(tmp_path, tmp_path))
 
 
 def ids(made: Grid) -> set[str]:
@@ -219,7 +220,7 @@ def test_code_and_data_that_decide_figures_are_part_of_every_identity(tmp_path, 
 
     before = ids(grid(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(DATASETS.get("digits"), "fingerprint", lambda self: "other images")
+        patch.setattr(DATASETS.get("digits"), "fingerprint", lambda self, folders: "other images")
         assert not before & ids(grid(tmp_path))
     with monkeypatch.context() as patch:
         patch.setattr(module, "make_cells", lambda: None)

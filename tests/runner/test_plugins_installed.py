@@ -120,7 +120,7 @@ def test_workers_load_what_is_installed_too(tmp_path, loaded):
     DEFENSES.forget("acme_at")
     load_installed.cache_clear()
     del sys.modules["acme_dml"]  # so far as a worker that has just been started
-    place = Place(output=tmp_path, cache=tmp_path, device="cpu", plugins=(), commit="")
+    place = Place(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", plugins=(), commit="")
     with contextlib.suppress(AttributeError):
         execute(None, place)  # no job at all: it gets as far as loading
     assert "acme_at" in DEFENSES.names()

@@ -7,6 +7,7 @@ import pytest
 
 from attacks import ATTACKS, Problem
 from benchmark.cli import main
+from benchmark.data import Folders
 from benchmark.evaluation import SCENARIOS, Views, attacked_indices
 from benchmark.runner.attacking import make_cells
 from benchmark.runner.config import resolve
@@ -62,10 +63,10 @@ def test_a_transferred_attack_brings_its_source_and_is_that_of_the_source(tiny, 
 
     # The same by hand: made on the one model, scored on the other.
     asked = {"defenses": "mixup", "attacks": attack}
-    made = build_grid(resolve(asked, tiny), cache)
+    made = build_grid(resolve(asked, tiny), Folders(cache, cache))
     job = next(j for j in made.attacks if cell.id in j.cells.values())
-    place = Place(output=output, cache=cache, device="cpu", commit="")
-    pool = load_data("digits", cache).test
+    place = Place(output=output, cache=cache, data=cache, device="cpu", commit="")
+    pool = load_data("digits", Folders(cache, cache)).test
     images = pool.batch(slice(None))
     source, target = (load_trained(training, place, store)[0] for training in (job.source, job.model))
     assert (job.source.key.defense, job.model.key.defense) == ("vanilla", "mixup")
@@ -104,9 +105,9 @@ def test_only_the_share_that_is_attacked_is_changed(tiny, tmp_path, cache):
 
     seen = {}
 
-    grid = build_grid(resolve({"scenarios": "clustering[fraction=0.25]"}, tiny), cache)
+    grid = build_grid(resolve({"scenarios": "clustering[fraction=0.25]"}, tiny), Folders(cache, cache))
     job = next(j for j in grid.attacks if j.attack == "noise")
-    place = Place(output=output, cache=cache, device="cpu", commit="")
+    place = Place(output=output, cache=cache, data=cache, device="cpu", commit="")
     with pytest.MonkeyPatch.context() as patch:
         noise = ATTACKS.get("noise")
         original = noise.perturb
@@ -117,7 +118,7 @@ def test_only_the_share_that_is_attacked_is_changed(tiny, tmp_path, cache):
 
         patch.setattr(noise, "perturb", watched)
         make_cells(job, place, Store(output))
-    ids = load_data("digits", cache).test.ids
+    ids = load_data("digits", Folders(cache, cache)).test.ids
     assert seen["targets"].tolist() == attacked_indices(ids, 0.25).tolist()
 
 

@@ -8,6 +8,7 @@ import yaml
 
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
+from benchmark.data import Folders
 from benchmark.runner import tuning
 from benchmark.runner.config import resolve
 from benchmark.runner.grid import build_grid
@@ -87,7 +88,7 @@ def trained(monkeypatch):
 def run(tmp_path):
     def start(defenses: str, trials: int = 8, output: str = "out", shown: bool = False, **given):
         config = resolve({"defenses": defenses, "datasets": "digits", "seeds": "0", **given})
-        place = Place(output=tmp_path / output, cache=tmp_path, device="cpu", commit="abc")
+        place = Place(output=tmp_path / output, cache=tmp_path, data=tmp_path, device="cpu", commit="abc")
         path = tune(config, place, trials, shown)
         return pd.read_csv(path.parent / "tuning.csv", keep_default_na=True), path
 
@@ -233,7 +234,7 @@ def test_the_chosen_values_are_a_configuration(trained, run, tmp_path):
     assert config.defenses == list(table[table.chosen].spec)
     assert config.datasets == ["digits"]
     assert (config.training.epochs, config.training.validation) == (3, 0.2)
-    grid = build_grid(config, tmp_path)  # what was chosen need not be trained again
+    grid = build_grid(config, Folders(tmp_path, tmp_path))  # what was chosen need not be trained again
     store = Store(path.parent)
     assert {job.key.defense for job in grid.trainings if store.model(job.id)} == set(config.defenses)
 

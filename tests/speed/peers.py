@@ -31,7 +31,7 @@ from torch import Tensor
 
 from attacks import ATTACKS, Problem, expand
 from attacks.geometry import project
-from benchmark.cli import _cache_folder
+from benchmark.cli.places import folders_for
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError, CheckpointError
 from benchmark.data import DATASETS
@@ -157,7 +157,8 @@ def trained(options: argparse.Namespace, needed: set[str]) -> Iterator[tuple[str
     store = Store(options.results)
     manifest = store.manifest()
     evaluation = manifest.config["evaluation"]
-    place = Place(output=options.results, cache=_cache_folder(), device="cpu", commit="")
+    folders = folders_for()
+    place = Place(output=options.results, cache=folders.cache, data=folders.data, device="cpu", commit="")
     refs = {ref.key: ref for ref in manifest.models}
     several = len({(key.dataset, key.backbone, key.loss) for key in refs}) > 1
 
@@ -179,7 +180,7 @@ def trained(options: argparse.Namespace, needed: set[str]) -> Iterator[tuple[str
             continue
         model, unit = load(key)
         sources = {name: load(key.model_copy(update={"defense": name}))[0] for name in sorted(needed)}
-        pool = load_data(key.dataset, place.cache).test
+        pool = load_data(key.dataset, place.folders).test
         if options.classes:
             pool = pool.of_classes(torch.arange(options.classes))
         eps = options.eps or DATASETS.build(key.dataset).headline_eps[options.norm]

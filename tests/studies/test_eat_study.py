@@ -9,7 +9,7 @@ from matplotlib import image
 from safetensors.torch import save_model
 
 from benchmark.core.errors import UsageError
-from benchmark.data import DATASETS
+from benchmark.data import DATASETS, Folders
 from benchmark.report.outcomes import Run
 from benchmark.report.tables import collect
 from benchmark.runner.store import Store
@@ -18,6 +18,11 @@ from benchmark.studies import eat
 from benchmark.studies.ablation import COLUMNS, figures_of, read_studies, short_name
 from benchmark.studies.eat_table import paired_difference, write_table
 from benchmark.training import Recipe
+
+
+def at(cache):
+    return Folders(cache, cache / "data")
+
 
 WEAKNESS = {"eat": 0.2, "eat[members=2]": 0.3, "ensemble_at": 0.25, "pgd_at": 0.4, "pixels": 0.9}
 EMPTY = pd.DataFrame(columns=eat.DIVERSITY_COLUMNS)
@@ -101,7 +106,7 @@ def test_every_file_of_two_runs(tmp_path, monkeypatch, capsys):
     )
     manifest = two.write(tmp_path / "two")
     store = Store(tmp_path / "two")
-    data = DATASETS.build("digits").load(tmp_path)
+    data = DATASETS.build("digits").load(at(tmp_path))
     for ref in manifest.models:
         if ref.key.defense != "pixels":
             model, _ = build_model(ref.key, training_images(Recipe(), data)[0])

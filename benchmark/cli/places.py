@@ -1,0 +1,28 @@
+"""Where data sets are looked for and kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platformdirs import user_cache_path, user_data_path
+
+if TYPE_CHECKING:
+    from benchmark.data import Folders
+
+APPLICATION = "dml-robustness-benchmark"
+
+
+def folders_for(data_root: Path | None = None, blank: bool = False) -> Folders:
+    """The folders that the user, the environment or the system names, in this order.
+
+    Args:
+        data_root: the user's folder of data sets, if one was given.
+        blank: whether black images stand in for data sets that are missing.
+    """
+    from benchmark.data import Folders
+
+    cache = Path(os.environ.get("DML_BENCHMARK_CACHE") or user_cache_path(APPLICATION))
+    data = data_root or os.environ.get("DML_BENCHMARK_DATA") or user_data_path(APPLICATION)
+    return Folders(cache, Path(data).expanduser().resolve(), blank)

@@ -1,0 +1,164 @@
+"""Photographs of any size, decoded and scaled once, in one file that is mapped into memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import uuid
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from benchmark.core.errors import BenchmarkError
+from benchmark.data import image_files
+
+
+class PackedImages:
+    """Images of any size behind a window: what is seen of each is its central square.
+
+    Reads like a uint8 tensor of shape (n, 3, side, side), but nothing is in memory until it is asked for.
+
+    Args:
+        pixels: all images one after the other, each (3, h, w), uint8, flat.
+        offsets: where each image begins in it, int64, shape (n,).
+        sizes: height and width of each image, int64, shape (n, 2), none below `side`.
+        side: of the window, in pixels.
+    """
+
+    dtype = torch.uint8
+
+    def __init__(self, pixels: Tensor, offsets: Tensor, sizes: Tensor, side: int) -> None:
+        self._pixels = pixels
+        self._offsets = offsets
+        self._sizes = sizes
+        self._side = side
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    @property
+    def shape(self) -> torch.Size:
+        """(n, 3, side, side)."""
+        return torch.Size((len(self), 3, self._side, self._side))
+
+    def whole(self, row: int) -> Tensor:
+        """One image as it is stored, uint8, shape (3, h, w); not a copy: it must not be written to."""
+        height, width = self._sizes[row].tolist()
+        start = int(self._offsets[row])
+        return self._pixels[start : start + 3 * height * width].view(3, height, width)
+
+    def __getitem__(self, indices: Tensor | slice) -> Tensor:
+        """The central squares of some images, uint8, shape (b, 3, side, side)."""
+        rows = torch.arange(len(self))[indices].tolist()
+        windows = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8)
+        for place, row in enumerate(rows):
+            image = self.whole(row)
+            top, left = ((extent - self._side) // 2 for extent in image.shape[1:])
+            windows[place] = image[:, top : top + self._side, left : left + self._side]
+        return windows
+
+    def select(self, rows: Tensor) -> PackedImages:
+        """Some of the images, by a mask or by indices; no pixel is copied."""
+        return PackedImages(self._pixels, self._offsets[rows], self._sizes[rows], self._side)
+
+
+def select(images: Tensor | PackedImages, rows: Tensor) -> Tensor | PackedImages:
+    """Some of the images, by a mask or by indices."""
+    return images.select(rows) if isinstance(images, PackedImages) else images[rows]
+
+
+def packed(path: Path, files: Sequence[Path], scaled: int, side: int, title: str) -> PackedImages:
+    """Decodes photographs into a file, or opens the one that was made before.
+
+    The path must name everything that the pixels depend on. The headers of all files are looked at before the
+    first is decoded, so damage is told in seconds. The file appears whole or not at all.
+
+    Args:
+        path: of the file without an ending; two files are kept, the pixels and where each image is.
+        files: the photographs, in any format and mode; they become RGB, transparency over white.
+        scaled: length in pixels of each image's shorter side as it is stored (bicubic, antialiased).
+        side: of the window, at most `scaled`.
+        title: what to call it beside the progress bar.
+
+    Raises:
+        BenchmarkError: when an image is missing or damaged, or the cache cannot be written.
+    """
+    pixels, index = path.with_suffix(".pixels"), path.with_suffix(".safetensors")
+    opened = _open(pixels, index, len(files), side)
+    if opened is not None:
+        return opened
+    image_files.check_headers(files)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(pixels, index, files, scaled, title)
+    except OSError as error:
+        raise BenchmarkError(f"Cannot write the cache file {pixels}: {error.strerror or error}.") from None
+    opened = _open(pixels, index, len(files), side)
+    if opened is None:
+        raise BenchmarkError(f"The cache file {pixels} cannot be read again; is the disk sound?")
+    return opened
+
+
+def _open(pixels: Path, index: Path, count: int, side: int) -> PackedImages | None:
+    """The images of sound files; None when they are absent or of other lengths than was written."""
+    try:
+        with safe_open(index, framework="pt") as file:
+            sizes = file.get_tensor("sizes")
+        lengths = 3 * sizes.prod(1)
+        total = int(lengths.sum())
+        if len(sizes) != count or pixels.stat().st_size != total:
+            return None
+        flat = torch.from_file(str(pixels), shared=False, size=total, dtype=torch.uint8)
+    except (OSError, SafetensorError, RuntimeError):
+        return None
+    return PackedImages(flat, lengths.cumsum(0) - lengths, sizes, side)
+
+
+def _write(pixels: Path, index: Path, files: Sequence[Path], scaled: int, title: str) -> None:
+    mark = uuid.uuid4().hex
+    parts = [path.with_name(f".{path.name}.{mark}") for path in (pixels, index)]
+    sizes = []
+    bar = Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
+    try:
+        with parts[0].open("wb") as file, bar:
+            task = bar.add_task(f"{title}: decoding", total=len(files))
+            for image in _decoded(files, scaled):
+                file.write(image.tobytes())
+                sizes.append(image.shape[1:])
+                bar.advance(task)
+        save_file({"sizes": torch.tensor(sizes)}, parts[1])
+        # The index last: with it the file counts as whole.
+        for part, path in zip(parts, (pixels, index), strict=True):
+            part.replace(path)
+    finally:
+        for part in parts:
+            with contextlib.suppress(OSError):  # it is gone when all went well
+                part.unlink()
+
+
+def _decoded(files: Sequence[Path], scaled: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """The images in order, decoded by a few threads that are never far ahead."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    waiting: deque[Future[npt.NDArray[np.uint8]]] = deque()
+    with ThreadPoolExecutor(cores) as pool:
+        try:
+            for file in files:
+                waiting.append(pool.submit(image_files.decode_scaled, file, scaled))
+                if len(waiting) > 4 * cores:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,15 @@
+"""Losses of pytorch-metric-learning, by name."""
+
+from benchmark.losses import (  # noqa: F401 (importing them registers them)
+    arcface,
+    contrastive,
+    multi_similarity,
+    normalized_softmax,
+    proxy_anchor,
+    proxy_nca,
+    soft_triple,
+    triplet,
+)
+from benchmark.losses.base import LOSSES, Criterion, Loss
+
+__all__ = ["LOSSES", "Criterion", "Loss"]

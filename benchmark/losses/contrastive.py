@@ -1,0 +1,32 @@
+"""The contrastive loss."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import NonNegativeFloat, PositiveFloat
+from pytorch_metric_learning.losses import ContrastiveLoss
+
+from benchmark.losses.base import LOSSES, Criterion, Loss
+
+
+@LOSSES.register("contrastive")
+class Contrastive(Loss):
+    """Contrastive loss on the pairs of a batch (Hadsell et al. 2006), on distances rather than their squares.
+
+    The Euclidean distance of unit vectors is in [0, 2]. Positive and negative pairs are averaged apart, each
+    over those with a loss above zero.
+
+    Attributes:
+        positive: distance down to which positive pairs are drawn together.
+        negative: distance up to which negative pairs are pushed apart.
+    """
+
+    has_proxies: ClassVar[bool] = False
+
+    positive: NonNegativeFloat = 0.0
+    negative: PositiveFloat = 0.5
+
+    def build(self, num_classes: int, dim: int) -> Criterion:
+        """A new criterion; it has no parameters."""
+        return Criterion(ContrastiveLoss(pos_margin=self.positive, neg_margin=self.negative))

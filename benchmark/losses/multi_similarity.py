@@ -1,0 +1,31 @@
+"""Multi-Similarity."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import PositiveFloat
+from pytorch_metric_learning.losses import MultiSimilarityLoss
+
+from benchmark.losses.base import LOSSES, Criterion, Loss
+
+
+@LOSSES.register("multi_similarity")
+class MultiSimilarity(Loss):
+    """Multi-Similarity (Wang et al. 2019, arXiv 1904.06627, eq. 15), a loss on the pairs of a batch.
+
+    Attributes:
+        alpha: scale on the positive pairs.
+        beta: scale on the negative pairs.
+        base: similarity around which both are measured.
+    """
+
+    has_proxies: ClassVar[bool] = False
+
+    alpha: PositiveFloat = 2.0
+    beta: PositiveFloat = 50.0
+    base: float = 0.5
+
+    def build(self, num_classes: int, dim: int) -> Criterion:
+        """A new criterion; it has no parameters."""
+        return Criterion(MultiSimilarityLoss(alpha=self.alpha, beta=self.beta, base=self.base))

@@ -1,0 +1,26 @@
+"""Proxy Anchor."""
+
+from __future__ import annotations
+
+from pydantic import PositiveFloat
+from pytorch_metric_learning.losses import ProxyAnchorLoss
+
+from benchmark.losses.base import LOSSES, Criterion, Loss, to_rows
+
+
+@LOSSES.register("proxy_anchor")
+class ProxyAnchor(Loss):
+    """Proxy Anchor (Kim et al. 2020, arXiv 2003.13911, eq. 4); one proxy a class.
+
+    Attributes:
+        alpha: scale of the similarities.
+        delta: margin.
+    """
+
+    alpha: PositiveFloat = 32.0
+    delta: float = 0.1
+
+    def build(self, num_classes: int, dim: int) -> Criterion:
+        """A new criterion with fresh proxies."""
+        loss = ProxyAnchorLoss(num_classes, dim, margin=self.delta, alpha=self.alpha)
+        return Criterion(loss, to_rows)

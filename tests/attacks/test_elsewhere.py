@@ -1,0 +1,198 @@
+"""A pool that is not on the device meets the very same attacks, and is never there as a whole."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from attacks import ATTACKS, Attack, Outcome, Problem
+from attacks.optimisers.rules import Ball, Halving, Momentum
+from benchmark.core.embedder import Embedder
+from benchmark.core.errors import AttackError
+
+BATCH = 7
+
+
+class Store:
+    """Hands images out batch by batch, and notes how many at a time."""
+
+    def __init__(self, images):
+        self._images = images
+        self.sizes = []
+
+    @property
+    def image_shape(self):
+        return tuple(self._images.shape[1:])
+
+    def __len__(self):
+        return len(self._images)
+
+    def batch(self, indices, device):
+        assert indices.device.type == "cpu"
+        found = self._images[indices].to(device)
+        self.sizes.append(len(found))
+        return found
+
+
+class Shaky(Embedder):
+    randomised = True
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images):
+        return self.inner(images + 0.05 * torch.randn_like(images))
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr("attacks.base.CHUNK", BATCH)
+
+
+def outcomes(attack, embedder, pool, **options):
+    """What an attack finds on a pool in memory, and on the same pool in a store."""
+    found = []
+    for images in (pool.images.clone(), Store(pool.images)):
+        torch.manual_seed(0)
+        problem = Problem(
+            embedder, images, pool.labels, pool.ids, eps=0.1, batch_size=BATCH,
+            sources={"vanilla": embedder}, **options,
+        )  # fmt: skip
+        found.append(attack.run(problem))
+    assert max(images.sizes) <= BATCH
+    return found
+
+
+def assert_same(here, there):
+    assert torch.equal(there.images, here.images)
+    assert there.zero_gradient == here.zero_gradient
+    assert (there.objective is None) == (here.objective is None)
+    assert here.objective is None or torch.equal(there.objective, here.objective)
+
+
+SOME = torch.tensor([2, 3, 5, 8, 11, 17, 20, 23, 28])
+
+
+def test_a_pool_elsewhere_meets_the_same_attack(trained, pool, attack_on, pair):
+    name, objective = pair
+    attack = attack_on(name, objective, restarts=2, queries=5)
+    for norm, some in zip(attack.norms[::-1], (None, SOME), strict=False):
+        assert_same(*outcomes(attack, trained, pool, norm=norm, attacked=some))
+
+
+@pytest.mark.parametrize("name", ["robrank[measure=gtm,steps=2]", "cw[objective=shift,searches=2,steps=2]"])
+def test_so_it_does_under_attacks_of_their_own_kind(trained, pool, name):
+    attack = ATTACKS.build(name)
+    assert_same(*outcomes(attack, trained, pool, norm=attack.norms[-1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [("pgd", "own"), ("apgd", "pool"), ("cw", "own"), ("square", "own"), ("square", "pool"), ("noise", None)],
+)
+def test_so_does_a_randomised_model(trained, pool, attack_on, name, objective):
+    attack = attack_on(name, objective, restarts=2, queries=12)
+    assert_same(*outcomes(attack, Shaky(trained), pool, norm=attack.norms[-1], eot=2, attacked=SOME))
+
+
+class Large(TorchDispatchMode):
+    """Keeps every tensor with at least as many numbers as a whole pool has."""
+
+    def __init__(self, least):
+        super().__init__()
+        self.least = least
+        self.kept = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        for value in found if isinstance(found, (tuple, list)) else [found]:
+            if isinstance(value, torch.Tensor) and value.numel() >= self.least:
+                self.kept[value.untyped_storage().data_ptr()] = value
+        return found
+
+
+@pytest.mark.parametrize("some", [None, torch.tensor([1, 4, 6])])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "pgd_decay[objective=neighbour,steps=3]",
+        "apgd[objective=own,steps=3,restarts=2]",
+        "pgd_decay[objective=information,steps=3]",
+        "mi_fgsm[objective=pool,steps=3]",
+        "square[objective=neighbour,queries=4]",
+        "transfer[source=vanilla,attack=pgd_decay[objective=pool,steps=3]]",
+        "noise",
+    ],
+)
+def test_the_attacked_pool_is_all_that_is_held_as_a_whole(linear, pool, spec, some):
+    problem = Problem(
+        linear, Store(pool.images), pool.labels, pool.ids, "linf", 0.1, batch_size=BATCH,
+        attacked=some, sources={"vanilla": linear},
+    )  # fmt: skip
+    with Large(pool.images.numel()) as large:
+        outcome = ATTACKS.build(spec).run(problem)
+    assert set(large.kept) == {outcome.images.untyped_storage().data_ptr()}
+
+
+@pytest.mark.parametrize(
+    ("spec", "pools"),
+    [
+        ("noise", 1),
+        ("pgd_decay[objective=neighbour,restarts=3]", 1),
+        ("pgd_decay[objective=information]", 1),
+        ("pgd_decay[objective=information,restarts=2]", 2),
+        ("mi_fgsm[objective=pool]", 2),
+        ("apgd[objective=pool,restarts=2]", 5),
+        ("apgd[objective=own]", 1),
+        ("transfer[source=vanilla,attack=mi_fgsm[objective=pool]]", 2),
+    ],
+)
+def test_the_memory_that_an_attack_asks_for(spec, pools):
+    assert ATTACKS.build(spec).pools_held() == pools
+
+
+@pytest.mark.parametrize("make", [lambda: Momentum(0.25, 1.0), lambda: Halving(9)])
+def test_all_that_a_rule_keeps_goes_with_it(make):
+    clean = torch.rand(4, 1, 3, 3)
+    rule = make()
+    rule.move(clean, torch.zeros(4), torch.rand_like(clean), Ball(clean, "linf", 0.1))
+    rule.fetch(torch.device("meta"))
+    found = []
+    for value in vars(rule).values():
+        found += [part for part in (value if isinstance(value, tuple) else (value,)) if torch.is_tensor(part)]
+    images = sum(tensor.shape == clean.shape for tensor in found)
+    assert images == rule.pools
+    assert {tensor.device.type for tensor in found} == {"meta"}
+
+
+@pytest.mark.parametrize("move", [0.05, -0.2, 0.2])
+def test_what_comes_back_is_checked(linear, pool, move):
+    class Bump(Attack):
+        def perturb(self, problem):
+            images = problem.take(problem.everything)
+            images[-1] += move
+            return Outcome(images)
+
+    Bump.name = "bump"
+    images = pool.images * 0.5 + 0.25
+    if abs(move) <= 0.1:
+        problem = Problem(linear, Store(images), pool.labels, pool.ids, "linf", 0.1)
+        assert not torch.equal(Bump().run(problem).images, images)
+        problem.attacked = torch.tensor([0, 4])  # the one that is changed is no target: it is put back
+        assert torch.equal(Bump().run(problem).images, images)
+    else:
+        with pytest.raises(AttackError, match="left its ball"):
+            Bump().run(Problem(linear, Store(images), pool.labels, pool.ids, "linf", 0.1))
+
+
+def test_the_clean_pool_is_embedded_in_the_same_batches(linear, pool):
+    here, there = (
+        Problem(linear, images, pool.labels, pool.ids, "linf", 0.1, batch_size=BATCH)
+        for images in (pool.images, Store(pool.images))
+    )
+    assert not here.elsewhere and there.elsewhere
+    assert here.shape == there.shape == tuple(pool.images.shape)
+    assert torch.equal(here.clean, there.clean)
+    torch.testing.assert_close(there.clean, F.normalize(linear(pool.images)))
+    assert max(there.images.sizes) == BATCH

@@ -1,0 +1,102 @@
+import hashlib
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from benchmark.core.errors import UsageError
+from benchmark.models.weights_file import load_weights, read_weights, weights_digest
+
+
+class Net(nn.Sequential):
+    def __init__(self, classes=None):
+        super().__init__()
+        self.add_module("conv", nn.Conv2d(3, 4, 3))
+        self.add_module("norm", nn.BatchNorm2d(4))
+        if classes:
+            self.add_module("fc", nn.Linear(4, classes))
+
+
+def save(state, path):
+    (save_file if path.suffix == ".safetensors" else torch.save)(state, path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth", "pt"])
+def test_all_but_the_classifier_is_loaded(tmp_path, suffix):
+    whole, body = Net(classes=5), Net()
+    nn.init.normal_(whole.norm.running_mean)
+    path = save(whole.state_dict(), tmp_path / f"w.{suffix}")
+    load_weights(body, path, ("fc",))
+    assert all(torch.equal(value, whole.state_dict()[key]) for key, value in body.state_dict().items())
+    with pytest.raises(UsageError, match=r"has no 'fc\.(weight|bias)'"):
+        load_weights(Net(), path, ())
+
+
+def test_old_files_that_count_no_batches_are_fine(tmp_path):
+    state = {key: value for key, value in Net().state_dict().items() if "num_batches" not in key}
+    load_weights(Net(), save(state, tmp_path / "w.pth"), ())
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda state: state.pop("norm.bias"), "does not fit: it has no 'norm.bias'"),
+        (lambda state: state.update({"conv2.weight": torch.ones(1)}), "the backbone has no 'conv2.weight'"),
+        (
+            lambda state: state.update({"conv.bias": torch.ones(7)}),
+            "does not fit: 'conv.bias' is 7, not 4",
+        ),
+        (lambda state: state.update({"fcx.weight": torch.ones(1)}), "the backbone has no 'fcx.weight'"),
+    ],
+)
+def test_the_first_key_that_does_not_fit_is_named(tmp_path, change, message):
+    state = dict(Net(classes=2).state_dict())
+    change(state)
+    for name in ("w.safetensors", "w.pth"):
+        path = save(state, tmp_path / name)
+        with pytest.raises(UsageError, match=message) as caught:
+            load_weights(Net(), path, ("fc",))
+        assert str(path) in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
+def test_missing_and_damaged_files(tmp_path, name):
+    path = tmp_path / name
+    for read in (read_weights, weights_digest):
+        with pytest.raises(UsageError, match=f"{name} does not exist"):
+            read(path)
+    save(Net().state_dict(), path)
+    whole = path.read_bytes()
+    for damaged in (b"", b"not weights", whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(UsageError, match=f"{name} cannot be read") as caught:
+            read_weights(path)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_files_that_hold_something_else(tmp_path):
+    path = save({"epoch": 3, "state_dict": {}}, tmp_path / "w.pth")
+    with pytest.raises(UsageError, match="no state dict: 'epoch' is no tensor"):
+        read_weights(path)
+    with pytest.raises(UsageError, match="no state dict but Tensor"):
+        read_weights(save(torch.ones(2), path))
+
+
+def test_nothing_that_a_file_holds_is_run(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (tmp_path.joinpath("sprung").touch, ())
+
+    path = save({"conv.weight": Trap()}, tmp_path / "w.pth")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_weights(path)
+    assert not tmp_path.joinpath("sprung").exists()
+
+
+def test_the_digest_is_of_the_content(tmp_path):
+    path = tmp_path / "w.pth"
+    for content in (b"one", b"three"):
+        path.write_bytes(content)
+        assert weights_digest(path) == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,111 @@
+"""Where a pool is kept while it is attacked."""
+
+import numpy as np
+import pytest
+
+from benchmark.core.errors import BenchmarkError
+from benchmark.data import Folders
+from benchmark.runner import attacking
+from benchmark.runner.config import resolve
+from benchmark.runner.grid import build_grid
+from benchmark.runner.memory import fits_on_device, free_on_device, free_on_host, pool_bytes
+from benchmark.runner.store import Store
+from benchmark.runner.trained import Place, make_model
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("pool", "held", "device", "host", "expected"),
+    [
+        (3.6, 1, 80, 120, True),  # CUB-200-2011 at 224 pixels
+        (16, 1, 80, 120, True),  # In-Shop
+        (16, 5, 80, 120, False),
+        (36, 1, 80, 120, False),  # Stanford Online Products
+        (10, 1, 38, 100, True),
+        (10, 1, 37, 100, False),
+        (0.001, 1, None, 1, True),
+        (3.6, 1, None, 20, False),  # on the CPU, batch by batch is as fast
+        (3.6, 1, None, None, True),
+        (36, 0, 20, 10, False),  # nothing is attacked, so nothing is held
+    ],
+)
+def test_a_pool_is_on_the_device_where_it_fits(pool, held, device, host, expected):
+    sizes = (None if size is None else int(size * GB) for size in (device, host))
+    assert fits_on_device(int(pool * GB), held, *sizes) == expected
+
+
+@pytest.mark.parametrize("device", [None, 80 * GB])
+def test_a_pool_that_fits_nowhere_is_one_clear_error(device):
+    with pytest.raises(BenchmarkError) as caught:
+        fits_on_device(36 * GB, 2, device, 60 * GB)
+    message = str(caught.value)
+    assert "needs 72.0 GB" in message
+    assert "48.0 of the 60.0 GB that are free" in message
+    assert "fewer test classes" in message
+    assert "\n" not in message
+
+
+def test_the_size_of_a_pool(make_images):
+    data = make_images(classes=3, per_class=2, shape=(3, 5, 7))
+    assert pool_bytes(data) == data.images.numel() * 4
+
+
+def tell(root, name, text):
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_free_memory_is_what_kernel_and_container_leave(tmp_path):
+    assert free_on_host(tmp_path) is None
+    tell(tmp_path, "proc/meminfo", "MemTotal:  9000 kB\nMemFree:  10 kB\nMemAvailable:    2000 kB\n")
+    assert free_on_host(tmp_path) == 2000 * 1024
+    tell(tmp_path, "sys/fs/cgroup/memory.current", "900000\n")
+    tell(tmp_path, "sys/fs/cgroup/memory.stat", "anon 5\ninactive_file 300000\n")
+    for limit, expected in (("max", 2000 * 1024), ("1000000", 400000), ("99999999", 2000 * 1024), ("1", 0)):
+        tell(tmp_path, "sys/fs/cgroup/memory.max", limit + "\n")
+        assert free_on_host(tmp_path) == expected
+
+
+def test_the_processor_is_no_device_of_its_own():
+    assert free_on_device("cpu") is None
+
+
+def test_a_cell_does_not_depend_on_where_its_pool_was(tiny, tmp_path, monkeypatch):
+    asked = {
+        "datasets": "glyphs[classes=16,per_class=4]",
+        "attacks": "pgd_decay[objective=information,steps=2],fgsm[objective=neighbour]",
+        "scenarios": "clustering[fraction=0.5],retrieval-query",
+    }
+    grid = build_grid(resolve(asked, tiny), Folders(tmp_path, tmp_path))
+    place = Place(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
+    store = Store(tmp_path)
+    make_model(grid.attacks[0].model, place, store)
+    assert len(grid.attacks) > 4
+    for job in grid.attacks:
+        here = attacking.make_cells(job, place, store)
+        with monkeypatch.context() as patch:
+            patch.setattr(attacking, "fits_on_device", lambda *_: False)
+            there = attacking.make_cells(job, place, store)
+        for (record, arrays), (other, others) in zip(here, there, strict=True):
+            different = {"seconds": 0.0, "provenance": record.provenance}
+            assert record.model_copy(update=different) == other.model_copy(update=different)
+            assert record.status == "done"
+            for name, values in arrays.items():
+                np.testing.assert_array_equal(values, others[name])
+
+
+def test_a_pool_that_fits_nowhere_is_told_before_the_attack(tiny, tmp_path, monkeypatch):
+    asked = {"datasets": "glyphs[classes=16,per_class=4]", "attacks": "noise"}
+    grid = build_grid(resolve(asked, tiny), Folders(tmp_path, tmp_path))
+    place = Place(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
+    store = Store(tmp_path)
+    make_model(grid.attacks[0].model, place, store)
+    monkeypatch.setattr(attacking, "free_on_host", lambda: 1000)
+    for job in grid.attacks:
+        if job.attack == "none":
+            assert attacking.make_cells(job, place, store)[0][0].status == "done"
+        else:
+            with pytest.raises(BenchmarkError, match="GB of memory for its images"):
+                attacking.make_cells(job, place, store)
