@@ -125,12 +125,12 @@ def report_only(options: dict[str, Any]) -> int:
 
 def list_data(options: dict[str, Any]) -> int:
     """Lists the data sets, which of them are here, and where to get the others."""
-    from benchmark.cli import listing
+    from benchmark.cli.listing import list_data as listed
     from benchmark.cli.places import folders_for
 
     root = options.get("data_root")
     folders = folders_for(Path(root) if root else None)
-    return listing.list_data(folders, [Path(path) for path in options.get("plugin", [])])
+    return listed(folders, [Path(path) for path in options.get("plugin", [])])
 
 
 def download(specs: list[str], folders: Any) -> None:

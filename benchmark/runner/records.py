@@ -134,8 +134,8 @@ class CellRecord(Frozen):
     """The outcome of one cell.
 
     Attributes:
-        metrics: figures as fractions: "ami", "nmi", "f1" for clustering; "r1", "r2", "r4", "r8", "map_r"
-            for retrieval.
+        metrics: figures as fractions: "ami", "nmi", "f1" for clustering; "r1" and more K of Recall@K,
+            "map_r", "r_precision" for retrieval.
         objective: mean over the images of what the attack maximised, at the images it returned; None for
             attacks without one.
         diagnostics: what the checks look at. Clean cells: "repeat_difference", the largest absolute

@@ -97,7 +97,7 @@ def test_retrieval_is_attacked_queries_against_the_clean_gallery(make_views, poo
         clean = model(pool.images)
     outcome = retrieve(views.attacked(), clean, pool.labels, pool.labels, pool.ids, pool.ids)
     assert result.metrics == pytest.approx(outcome.means())
-    assert set(result.metrics) == {"r1", "r2", "r4", "r8", "map_r"}
+    assert set(result.metrics) == {"r1", "r2", "r4", "r8", "map_r", "r_precision"}
     assert np.array_equal(result.arrays["success"], outcome.recall[1].numpy())
     assert np.array_equal(result.arrays["queries"], np.arange(len(pool)))
 

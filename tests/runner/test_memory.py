@@ -81,7 +81,8 @@ def test_a_cell_does_not_depend_on_where_its_pool_was(tiny, tmp_path, monkeypatc
     grid = build_grid(resolve(asked, tiny), Folders(tmp_path, tmp_path))
     place = Place(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
     store = Store(tmp_path)
-    make_model(grid.attacks[0].model, place, store)
+    for training in {job.model.id: job.model for job in grid.attacks}.values():
+        make_model(training, place, store)
     assert len(grid.attacks) > 4
     for job in grid.attacks:
         here = attacking.make_cells(job, place, store)
@@ -101,7 +102,8 @@ def test_a_pool_that_fits_nowhere_is_told_before_the_attack(tiny, tmp_path, monk
     grid = build_grid(resolve(asked, tiny), Folders(tmp_path, tmp_path))
     place = Place(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
     store = Store(tmp_path)
-    make_model(grid.attacks[0].model, place, store)
+    for training in {job.model.id: job.model for job in grid.attacks}.values():
+        make_model(training, place, store)
     monkeypatch.setattr(attacking, "free_on_host", lambda: 1000)
     for job in grid.attacks:
         if job.attack == "none":

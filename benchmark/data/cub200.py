@@ -1,0 +1,58 @@
+"""CUB-200-2011: 200 species of birds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from benchmark.core.errors import BenchmarkError
+from benchmark.data.base import DATASETS, About, Counts, Folders
+from benchmark.data.photographs import Entry, Layout, Photographs, number, table
+
+_CLASSES = 100
+_MD5 = "97eceeb196236b17998738112f37df78"
+_URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
+
+
+def _entries(folder: Path) -> list[Entry]:
+    """images.txt (number, file) and image_class_labels.txt (number, class)."""
+    labels_file = folder / "image_class_labels.txt"
+    labels = {row[0]: number(row[1], labels_file) for row in table(labels_file, 2)}
+    entries = []
+    for image, file in table(folder / "images.txt", 2):
+        if image not in labels:
+            raise BenchmarkError(f"{labels_file} has no class of image {image}; unpack the archive again.")
+        entries.append(Entry(file, labels[image], "train" if labels[image] <= _CLASSES else "test"))
+    return entries
+
+
+@DATASETS.register("cub200")
+class Cub200(Photographs):
+    """CUB-200-2011 (Wah et al. 2011): birds; the first 100 species for training, the others for testing."""
+
+    about: ClassVar[About | None] = About(
+        source="https://www.vision.caltech.edu/datasets/cub_200_2011/",
+        size="1.2 GB",
+        licence="non-commercial research; the images' rights are their owners'",
+        layout="CUB_200_2011.tgz or the folder CUB_200_2011",
+    )
+    official: ClassVar[Counts | None] = Counts(100, 5_864, 100, 5_924)
+    layouts: ClassVar[tuple[Layout, ...]] = (
+        Layout(
+            folders=("CUB_200_2011", "cub200/CUB_200_2011", "cub200", "."),
+            marker="image_class_labels.txt",
+            images=("images",),
+            archives=("CUB_200_2011.tgz", "CUB_200_2011.tar.gz"),
+            entries=_entries,
+        ),
+    )
+
+    def download(self, folders: Folders) -> None:
+        """Fetches the archive, 1.2 GB, and checks it.
+
+        Raises:
+            BenchmarkError: when it did not come whole.
+        """
+        from benchmark.data.downloads import fetch
+
+        fetch(_URL, folders.data / "CUB_200_2011.tgz", _MD5)

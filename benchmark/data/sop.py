@@ -1,0 +1,42 @@
+"""Stanford Online Products: 22,634 things that were sold, a handful of photographs of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from benchmark.data.base import DATASETS, About, Counts
+from benchmark.data.photographs import Entry, Layout, Photographs, Side, number, table
+
+
+def _entries(folder: Path) -> list[Entry]:
+    """Ebay_train.txt and Ebay_test.txt: a line of titles, then image, class, superclass, file."""
+    sides: tuple[Side, Side] = ("train", "test")
+    entries = []
+    for side in sides:
+        file = folder / f"Ebay_{side}.txt"
+        entries += [Entry(row[3], number(row[1], file), side) for row in table(file, 4, skip=1)]
+    return entries
+
+
+@DATASETS.register("sop")
+class StanfordOnlineProducts(Photographs):
+    """Stanford Online Products (Song et al. 2016, arXiv 1511.06452), its classes split as by its authors."""
+
+    recall_ks: ClassVar[tuple[int, ...]] = (1, 10, 100, 1000)
+    about: ClassVar[About | None] = About(
+        source="https://cvgl.stanford.edu/projects/lifted_struct/",
+        size="2.9 GB",
+        licence="none stated; research use",
+        layout="Stanford_Online_Products.zip or the folder Stanford_Online_Products",
+    )
+    official: ClassVar[Counts | None] = Counts(11_318, 59_551, 11_316, 60_502)
+    layouts: ClassVar[tuple[Layout, ...]] = (
+        Layout(
+            folders=("Stanford_Online_Products", "sop/Stanford_Online_Products", "sop", "."),
+            marker="Ebay_test.txt",
+            images=(".",),
+            archives=("Stanford_Online_Products.zip",),
+            entries=_entries,
+        ),
+    )
