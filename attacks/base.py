@@ -105,9 +105,10 @@ class Attack(Parameters):
 
     def _assert_within(self, problem: Problem, attacked: Tensor) -> None:
         worst, low, high, finite = 0.0, 0.0, 1.0, True
-        for index in problem.everything.split(CHUNK):
-            images = problem.take(index, attacked)
-            delta = (images - problem.take(index)).flatten(1)
+        for start in range(0, len(problem), CHUNK):
+            part = slice(start, start + CHUNK)
+            images = problem.take(part, attacked)
+            delta = (images - problem.take(part)).flatten(1)
             size = delta.abs().amax(1) if problem.norm == "linf" else delta.norm(dim=1)
             finite = finite and bool(torch.isfinite(images).all())
             worst = max(worst, float(size.max()))

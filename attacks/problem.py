@@ -113,17 +113,19 @@ class Problem:
         """Embeddings of the clean gallery, shape (g, d)."""
         return self.clean if self.queries is None else self.clean[self.gallery]
 
-    def take(self, index: Tensor, images: Tensor | None = None) -> Tensor:
+    def take(self, index: Tensor | slice, images: Tensor | None = None) -> Tensor:
         """Some images, shape (b, C, H, W), on the device.
 
         Args:
-            index: their indices in the pool, shape (b,), on the device.
+            index: their indices in the pool, shape (b,), on the device; of a slice, the result may be a part
+                of the pool itself, which must not be written to.
             images: another pool to take them from than the clean one, on whatever device.
         """
         pool = self.images if images is None else images
         if isinstance(pool, Tensor):
-            return pool[index.to(pool.device)].to(self.device)
-        return pool.batch(index.cpu(), self.device)
+            there = index if isinstance(index, slice) else index.to(pool.device)
+            return pool[there].to(self.device)
+        return pool.batch(index if isinstance(index, slice) else index.cpu(), self.device)
 
     def put(self, images: Tensor, index: Tensor, attacked: Tensor) -> None:
         """Writes a batch into a pool, in place, wherever that is."""

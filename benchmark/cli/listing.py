@@ -3,55 +3,61 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark.cli.commands import load
 from benchmark.data import DATASETS, Dataset, Folders
+from benchmark.data.downloads import can_download
 from benchmark.data.folder import ImageFolder
 
-
-def _counts(dataset: Dataset) -> str:
-    counts = dataset.official
-    if counts is None:
-        return ""
-    return (
-        f"{counts.train_classes:,} classes, {counts.train_images:,} images / "
-        f"{counts.test_classes:,} classes, {counts.test_images:,} images"
-    )
+_WIDTH = 110
+_FORM = "{:<14} {:<10} {:>15}  {:>17}  {:<8} {:<10} {}"
+_BEFORE_LICENCE = 82
 
 
 def list_data(folders: Folders, plugins: Iterable[Path]) -> int:
-    """Writes a few lines for each data set; reads no image.
+    """Writes a row for each data set, and where to get those that are not here; reads no image.
 
     Args:
         folders: where they are looked for.
         plugins: files that may register more of them.
     """
     load(plugins)
-    lines = []
-    for name, cls in DATASETS.items():
+    lines = [_FORM.format("data set", "", "classes", "images", "size", "--download", "licence").rstrip()]
+    lines.append(_FORM.format("", "", "train / test", "train / test", "", "", "").rstrip())
+    absent = []
+    for name, cls in sorted(DATASETS.items()):
         dataset = cls()
-        missing = dataset.missing(folders)
-        here = (
-            "give a path: folder:PATH"
-            if isinstance(dataset, ImageFolder)
-            else "missing"
-            if missing
-            else "here"
-        )
-        lines.append(f"{name:<14} {here:<8} {_counts(dataset)}".rstrip())
-        about = dataset.about
-        if about is not None and missing:
-            fetched = (
-                "fetched with --download" if cls.download is not Dataset.download else "to be fetched by hand"
-            )
-            lines.append(f"{'':14} {about.size}, {fetched}; {about.licence}")
-            lines.append(f"{'':14} {about.source}")
-            lines.append(f"{'':14} wanted: {about.layout}")
+        reason = dataset.missing(folders)
+        lines += _row(name, dataset, reason)
+        if reason and not isinstance(dataset, ImageFolder):
+            absent.append(reason)
+    for line in absent:
+        lines += ["", *textwrap.wrap(line, _WIDTH, break_long_words=False, break_on_hyphens=False)]
     lines += [
-        f"Data folder: {folders.data} (--data-root DIR, or the environment variable DML_BENCHMARK_DATA)",
-        f"Cache: {folders.cache} (the environment variable DML_BENCHMARK_CACHE)",
+        "",
+        f"Data folder: {folders.data}",
+        "  (another: --data-root DIR, or the environment variable DML_BENCHMARK_DATA)",
+        f"Cache of what was decoded: {folders.cache}",
+        "  (another: the environment variable DML_BENCHMARK_CACHE)",
+        "Layouts and licences in full: docs/datasets.md",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
+
+
+def _row(name: str, dataset: Dataset, reason: str | None) -> list[str]:
+    counts, about = dataset.official, dataset.about
+    licence = textwrap.wrap(about.licence if about else "", _WIDTH - _BEFORE_LICENCE)
+    first = _FORM.format(
+        name,
+        "needs PATH" if isinstance(dataset, ImageFolder) else "missing" if reason else "here",
+        f"{counts.train_classes:,} / {counts.test_classes:,}" if counts else "",
+        f"{counts.train_images:,} / {counts.test_images:,}" if counts else "",
+        about.size if about else "",
+        "" if about is None else "yes" if can_download(dataset) else "no",
+        licence[0] if licence else "",
+    )
+    return [first.rstrip(), *(" " * _BEFORE_LICENCE + line for line in licence[1:])]

@@ -2,65 +2,124 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
+import torch
 from pydantic import Field
+from torch import Tensor
 
-from benchmark.data.base import DATASETS, About
-from benchmark.data.torchvision_sets import TorchvisionSet
+from benchmark.data.archives import unpacked
+from benchmark.data.base import DATASETS, About, Folders
+from benchmark.data.torchvision_sets import Remote, TorchvisionSet
 
 _SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _LICENCE = "none stated; research use"
 
 
-@DATASETS.register("cifar10")
-class Cifar10(TorchvisionSet):
-    """CIFAR-10 (Krizhevsky 2009): five classes for training, the other five for testing.
+class Cifar(TorchvisionSet):
+    """What both have in common: pickles, which torchvision reads after it has checked their checksums.
 
-    Its files are pickles: torchvision reads them after it has checked their checksums.
+    No other file of the data folder is unpickled.
     """
 
     headline_eps: ClassVar[dict[str, float]] = {"linf": 8 / 255, "l2": 0.5}
     natural: ClassVar[bool] = True
-    classes: ClassVar[int] = 10
-    images_per_class: ClassVar[int] = 6_000
     image_shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
-    about: ClassVar[About | None] = About(_SOURCE, "170 MB", _LICENCE, "the folder cifar-10-batches-py")
 
-    def sources(self, root: Path, download: bool) -> list[Any]:
-        """Training and test part.
+    def source(self) -> Any:
+        """Torchvision's class."""
+        raise NotImplementedError
+
+    def remotes(self) -> list[Remote]:
+        """The archive."""
+        source = self.source()
+        return [Remote(source.url, source.filename, source.tgz_md5)]
+
+    def check(self, folders: Folders) -> None:
+        """Looks for the archive or for every file of the folder.
 
         Raises:
-            RuntimeError: when the files are missing or have other checksums.
+            BenchmarkError: when one is missing.
         """
+        source = self.source()
+        folder, archive = folders.data / source.base_folder, folders.data / source.filename
+        if not folder.is_dir():
+            if not archive.is_file():
+                self.absent(folders, (folder, archive))
+            return
+        for name, _ in self._checksums():
+            if not (folder / name).is_file():
+                self.absent(folders, [folder / name])
+
+    def contents(self, folders: Folders) -> object:
+        """The checksums, because nothing else is ever read."""
+        return self._checksums()
+
+    def decoded(self, folders: Folders) -> tuple[Tensor, Tensor]:
+        """All images, those for training by their authors first; labels are their (fine) classes.
+
+        Raises:
+            BenchmarkError: when a file is missing or has another checksum.
+        """
+        from torchvision.datasets.utils import check_integrity
+
+        source = self.source()
+        root = folders.data
+        if not (root / source.base_folder).is_dir():
+            root = unpacked(root / source.filename, folders.cache)
+        for name, md5 in self._checksums():
+            file = root / source.base_folder / name
+            if not check_integrity(file, md5):
+                self.damaged(file, "its checksum is wrong" if file.is_file() else "it is missing")
+        # Torchvision checks them again, so it depends on nobody that only these are unpickled.
+        parts = [source(root, train=train, download=False) for train in (True, False)]
+        images = torch.from_numpy(np.concatenate([part.data for part in parts]))
+        labels = torch.tensor([label for part in parts for label in part.targets])
+        return images.permute(0, 3, 1, 2).contiguous(), labels
+
+    def _checksums(self) -> list[list[str]]:
+        source = self.source()
+        return [*source.train_list, *source.test_list, [source.meta["filename"], source.meta["md5"]]]
+
+
+@DATASETS.register("cifar10")
+class Cifar10(Cifar):
+    """CIFAR-10 (Krizhevsky 2009): five classes for training, the other five for testing.
+
+    See `Cifar` and `TorchvisionSet`.
+    """
+
+    classes: ClassVar[int] = 10
+    images_per_class: ClassVar[int] = 6_000
+    about: ClassVar[About | None] = About(
+        _SOURCE, "170 MB", _LICENCE, "cifar-10-python.tar.gz or the folder cifar-10-batches-py"
+    )
+
+    def source(self) -> Any:
+        """Torchvision's class."""
         from torchvision.datasets import CIFAR10
 
-        return [CIFAR10(root, train=train, download=download) for train in (True, False)]
+        return CIFAR10
 
 
 @DATASETS.register("cifar100")
-class Cifar100(TorchvisionSet):
+class Cifar100(Cifar):
     """CIFAR-100 (Krizhevsky 2009): fifty classes for training, the other fifty for testing.
 
-    Its files are pickles: torchvision reads them after it has checked their checksums.
+    See `Cifar` and `TorchvisionSet`.
     """
 
-    headline_eps: ClassVar[dict[str, float]] = {"linf": 8 / 255, "l2": 0.5}
-    natural: ClassVar[bool] = True
     classes: ClassVar[int] = 100
     images_per_class: ClassVar[int] = 600
-    image_shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
-    about: ClassVar[About | None] = About(_SOURCE, "169 MB", _LICENCE, "the folder cifar-100-python")
+    about: ClassVar[About | None] = About(
+        _SOURCE, "169 MB", _LICENCE, "cifar-100-python.tar.gz or the folder cifar-100-python"
+    )
 
     per_class: Annotated[int, Field(ge=2)] | None = 40
 
-    def sources(self, root: Path, download: bool) -> list[Any]:
-        """Training and test part.
-
-        Raises:
-            RuntimeError: when the files are missing or have other checksums.
-        """
+    def source(self) -> Any:
+        """Torchvision's class."""
         from torchvision.datasets import CIFAR100
 
-        return [CIFAR100(root, train=train, download=download) for train in (True, False)]
+        return CIFAR100

@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
-import PIL
 import torch
-from PIL import Image, features
 from pydantic import Field
 from torch import Tensor
 
+from benchmark.data import image_files
+from benchmark.data.archives import unpacked
 from benchmark.data.base import DATASETS, About, Folders
-from benchmark.data.cache import cached, fingerprint
-from benchmark.data.torchvision_sets import TorchvisionSet
+from benchmark.data.torchvision_sets import Remote, TorchvisionSet
 
-_BACKGROUND, _EVALUATION = 964, 659
+_FOLDER = "omniglot-py"
 
 
 @DATASETS.register("omniglot")
 class Omniglot(TorchvisionSet):
     """Omniglot (Lake et al. 2015): the 30 background alphabets for training, the 20 others for testing.
 
-    Black on white, as drawn, scaled down with antialiasing; grey, uint8, shape (n, 1, size, size).
+    The split is its authors'. White on black: the other way round than drawn, as in the other grey sets,
+    because shifted images are filled up with black. The drawings, 105 x 105 pixels, are scaled with
+    antialiasing (bicubic). Torchvision's loader is not used: its classes are in the order in which a folder
+    happens to be listed. See `TorchvisionSet`.
 
     Attributes:
         size: side in pixels.
-        per_class: how many of the 20 drawings of each character are taken; none takes all.
+        per_class: how many of the 20 drawings of each character are taken, the first ones; none takes all.
     """
 
     headline_eps: ClassVar[dict[str, float]] = {"linf": 0.1, "l2": 1.5}
-    classes: ClassVar[int] = _BACKGROUND + _EVALUATION
+    classes: ClassVar[int] = 964 + 659
     images_per_class: ClassVar[int] = 20
+    subsets: ClassVar[dict[str, int]] = {"images_background": 964, "images_evaluation": 659}
     about: ClassVar[About | None] = About(
-        "https://github.com/brendenlake/omniglot", "18 MB", "MIT", "the folder omniglot-py"
+        "https://github.com/brendenlake/omniglot",
+        "16 MB",
+        "MIT",
+        "omniglot-py with images_background and images_evaluation, each a folder or a .zip",
     )
 
     size: Annotated[int, Field(ge=8, le=105)] = 28
@@ -43,38 +50,83 @@ class Omniglot(TorchvisionSet):
     @property
     def training_classes(self) -> int:
         """The characters of the background alphabets."""
-        return _BACKGROUND
+        return self.subsets["images_background"]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:  # type: ignore[override]  # a constant of other data sets
         """(1, size, size)."""
         return 1, self.size, self.size
 
-    def sources(self, root: Path, download: bool) -> list[Any]:
-        """The background and the evaluation alphabets.
+    def remotes(self) -> list[Remote]:
+        """An archive for each part."""
+        from torchvision.datasets import Omniglot as Source
+
+        return [
+            Remote(f"{Source.download_url_prefix}/{part}.zip", f"{_FOLDER}/{part}.zip", md5)
+            for part, md5 in Source.zips_md5.items()
+        ]
+
+    def check(self, folders: Folders) -> None:
+        """Looks for a folder or an archive of each part, and counts the characters in folders.
 
         Raises:
-            RuntimeError: when the files are missing.
+            BenchmarkError: when one is missing, or a folder has another number of characters.
         """
-        from torchvision.datasets import Omniglot as Torchvisions
+        for part, count in self.subsets.items():
+            folder, archive = _places(folders, part)
+            if not (folder.is_dir() or archive.is_file()):
+                self.absent(folders, (folder, archive))
+            if folder.is_dir() and (found := len(_characters(folder))) != count:
+                self.damaged(folder, f"it has {found:,} characters where {count:,} belong")
 
-        return [Torchvisions(str(root), background=part, download=download) for part in (True, False)]
+    def contents(self, folders: Folders) -> object:
+        """A hash of the files."""
+        return _digest(self, folders)
 
     def decoded(self, folders: Folders) -> tuple[Tensor, Tensor]:
-        """All drawings, decoded once, and their characters; the evaluation's come after the background's."""
-        parts = self._open(folders)
-        lengths = [len(part) for part in parts]
-        key = fingerprint(lengths, self.size, PIL.__version__, features.version("zlib"))
+        """All drawings, the background's characters first, in order of alphabet, character and file.
 
-        def decode() -> dict[str, Tensor]:
-            first = [0, len(parts[0]._characters)]
-            pixels, labels = [], []
-            for start, part in zip(first, parts, strict=True):
-                for image, label in part:
-                    scaled = image.convert("L").resize((self.size, self.size), Image.Resampling.LANCZOS)
-                    pixels.append(np.asarray(scaled))
-                    labels.append(start + label)
-            return {"images": torch.from_numpy(np.stack(pixels)).unsqueeze(1), "labels": torch.tensor(labels)}
+        Raises:
+            BenchmarkError: when a drawing is damaged, or there are too few.
+        """
+        files = self._files(folders)
+        images = np.empty((len(files), *self.image_shape), dtype=np.uint8)
+        for row, (file, _) in enumerate(files):
+            images[row] = 255 - image_files.decode(file, self.size, grey=True)
+        return torch.from_numpy(images), torch.tensor([label for _, label in files])
 
-        made = cached(folders.cache / f"omniglot-{key}.safetensors", decode)
-        return made["images"], made["labels"]
+    def _files(self, folders: Folders) -> list[tuple[Path, int]]:
+        """Every drawing and its class."""
+        files: list[tuple[Path, int]] = []
+        label = 0
+        for part, count in self.subsets.items():
+            folder, archive = _places(folders, part)
+            if not folder.is_dir():
+                folder = unpacked(archive, folders.cache) / part
+                if not folder.is_dir() or len(_characters(folder)) != count:
+                    self.damaged(archive, f"there are not {count:,} characters in {part}")
+            for character in _characters(folder):
+                drawings = image_files.image_files(character)
+                if len(drawings) != self.images_per_class:
+                    self.damaged(
+                        folder, f"{character} has {len(drawings)} drawings, not {self.images_per_class}"
+                    )
+                files += [(file, label) for file in drawings]
+                label += 1
+        return files
+
+
+def _places(folders: Folders, part: str) -> tuple[Path, Path]:
+    """Where a part is, unpacked and packed."""
+    return folders.data / _FOLDER / part, folders.data / _FOLDER / f"{part}.zip"
+
+
+def _characters(folder: Path) -> list[Path]:
+    """The folders of the characters, in order of alphabet and name."""
+    alphabets = image_files.class_folders(folder).values()
+    return [path for alphabet in alphabets for path in image_files.class_folders(alphabet).values()]
+
+
+@lru_cache(maxsize=4)
+def _digest(dataset: Omniglot, folders: Folders) -> str:
+    return image_files.files_digest([file for file, _ in dataset._files(folders)])

@@ -75,7 +75,11 @@ class PackedImages:
 
 def select(images: Tensor | PackedImages, rows: Tensor) -> Tensor | PackedImages:
     """Some of the images, by a mask or by indices."""
-    return images.select(rows) if isinstance(images, PackedImages) else images[rows]
+    if isinstance(images, PackedImages):
+        return images.select(rows)
+    if images.stride(0) == 0:  # one image in place of many, which must not come to take their memory
+        return images[:1].expand(len(rows.nonzero() if rows.dtype == torch.bool else rows), *images.shape[1:])
+    return images[rows]
 
 
 def packed(path: Path, files: Sequence[Path], scaled: int, side: int, title: str) -> PackedImages:

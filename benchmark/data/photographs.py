@@ -170,7 +170,7 @@ class Photographs(Dataset):
             if have != (class_count, image_count):
                 raise BenchmarkError(
                     f"{self.name} has {have[1]:,} {name} images of {have[0]:,} classes where {image_count:,} "
-                    f"of {class_count:,} belong: unpack it again, or write {self.name}[partial=true] for a part."
+                    f"of {class_count:,} belong: unpack it again, or use {self.name}[partial=true]."
                 )
 
     def _find(self, folders: Folders) -> Found:

@@ -1,30 +1,40 @@
-"""Small data sets of torchvision, their classes divided for metric learning."""
+"""Small data sets that torchvision knows, their classes divided for metric learning."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import sys
+import hashlib
+import inspect
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar, NamedTuple, NoReturn
 
-import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.data import image_files
 from benchmark.data.base import Counts, Dataset, Folders, ImageSet, Split, blank_split
+from benchmark.data.cache import cached, fingerprint
+
+
+class Remote(NamedTuple):
+    """A file that can be fetched: its address, its place below the data folder, its checksum."""
+
+    url: str
+    place: str
+    md5: str
 
 
 class TorchvisionSet(Dataset):
-    """Images of both of a data set's own parts together; the first half of its classes is for training.
+    """Images of all parts of a data set together; the first classes are for training, the others for testing.
 
-    Its own parts share their classes, which metric learning's must not. Images are uint8 in their own size.
+    The parts that its authors made share their classes, which metric learning's must not. Addresses,
+    checksums and layouts are torchvision's; archives need not be unpacked. Images are uint8 in [0, 255],
+    shape (n, C, H, W); ids are row numbers in the whole data set. What is taken is kept in the cache.
 
     Attributes:
-        per_class: how many images of each class are taken, the first ones; none takes all. Ten classes of
-            thousands of images say no more about retrieval than a few hundred do, at a multiple of the cost.
+        per_class: how many images of each class are taken, the first ones; none takes all.
     """
 
     classes: ClassVar[int]
@@ -33,97 +43,132 @@ class TorchvisionSet(Dataset):
 
     per_class: Annotated[int, Field(ge=2)] | None = 200
 
+    @field_validator("per_class")
+    @classmethod
+    def _as_many_as_there_are(cls, per_class: int | None) -> int | None:
+        if per_class is not None and per_class > cls.images_per_class:
+            raise ValueError(f"there are {cls.images_per_class} images of each class")
+        return per_class
+
     @property
     def official(self) -> Counts:  # type: ignore[override]  # a constant of other data sets
         """The counts under these parameters."""
-        half, each = (
-            self.training_classes,
-            min(self.per_class or self.images_per_class, self.images_per_class),
-        )
-        return Counts(half, half * each, self.classes - half, (self.classes - half) * each)
+        each = self.per_class or self.images_per_class
+        training, testing = self.training_classes, self.classes - self.training_classes
+        return Counts(training, training * each, testing, testing * each)
 
     @property
     def training_classes(self) -> int:
         """How many of the classes are for training, the first ones."""
         return self.classes // 2
 
+    def remotes(self) -> list[Remote]:
+        """What `download` fetches."""
+        raise NotImplementedError
+
+    def check(self, folders: Folders) -> None:
+        """Looks whether the files are there, without reading them.
+
+        Raises:
+            BenchmarkError: when one is not, or is cut off as far as its size tells.
+        """
+        raise NotImplementedError
+
+    def contents(self, folders: Folders) -> object:
+        """What tells the files' contents from others, as JSON can write it.
+
+        Raises:
+            BenchmarkError: when files are missing or damaged.
+        """
+        raise NotImplementedError
+
+    def decoded(self, folders: Folders) -> tuple[Tensor, Tensor]:
+        """All images, uint8, shape (n, C, H, W), and their classes, int64, shape (n,).
+
+        Raises:
+            BenchmarkError: when files are missing or damaged.
+        """
+        raise NotImplementedError
+
     def missing(self, folders: Folders) -> str | None:
-        """Whether the files are in the data folder; torchvision checks those that have a checksum."""
+        """Which file is not there and where it is to be had, or None; checksums are left to `read`."""
         try:
-            self._open(folders)
+            self.check(folders)
         except BenchmarkError as error:
             return str(error)
         return None
 
     def download(self, folders: Folders) -> None:
-        """Lets torchvision fetch the files and check them.
+        """Fetches the archives from where torchvision has them, and checks them.
 
         Raises:
-            BenchmarkError: when they did not come whole.
+            BenchmarkError: when one did not come whole.
         """
-        try:
-            folders.data.mkdir(parents=True, exist_ok=True)
-            with contextlib.redirect_stdout(sys.stderr):
-                self.sources(folders.data, download=True)
-        except Exception as error:  # torchvision and urllib raise many kinds
-            raise BenchmarkError(
-                f"{self.name} cannot be fetched to {folders.data}: {str(error).splitlines()[0]}"
-            ) from None
+        from benchmark.data.downloads import fetch
+
+        for remote in self.remotes():
+            fetch(remote.url, folders.data / remote.place, remote.md5)
+
+    def fingerprint(self, folders: Folders) -> str:
+        """A hash of the parameters, the files' contents, these sources, and the versions that decode."""
+        parameters = {key: getattr(self, key) for key in type(self).model_fields if key != "validation"}
+        modules = (inspect.getfile(type(self)), __file__, image_files.__file__)
+        sources = [hashlib.sha256(Path(module).read_bytes()).hexdigest() for module in modules]
+        return fingerprint(parameters, self.contents(folders), sources, image_files.decoder_versions())
 
     def read(self, folders: Folders) -> Split:
-        """Reads the images from the data folder.
+        """Reads the images from the data folder, or from the cache when they were read before.
 
         Raises:
             BenchmarkError: when files are missing, damaged, or not as many as there should be.
         """
-        images, labels = self.decoded(folders)
-        counts = torch.bincount(labels, minlength=self.classes)
-        if counts.tolist() != [self.images_per_class] * self.classes:
-            raise BenchmarkError(
-                f"{self.name} in {folders.data} has {len(labels):,} images of {int((counts > 0).sum())} "
-                f"classes where {self.images_per_class:,} of each of {self.classes} belong: fetch it again "
-                "(--download)."
-            )
-        each = self.per_class or self.images_per_class
-        rows = (
-            torch.cat([(labels == label).nonzero()[:each, 0] for label in range(self.classes)]).sort().values
-        )
-        everything = ImageSet(images[rows], labels[rows], rows)
-        half = self.training_classes
+        self.check(folders)
+        file = folders.cache / f"{self.name}-{self.fingerprint(folders)}.safetensors"
+        taken = cached(file, lambda: self._taken(folders))
+        everything = ImageSet(taken["images"], taken["labels"], taken["ids"])
         return Split(
-            train=everything.of_classes(torch.arange(half)),
-            test=everything.of_classes(torch.arange(half, self.classes)),
+            train=everything.of_classes(torch.arange(self.training_classes)),
+            test=everything.of_classes(torch.arange(self.training_classes, self.classes)),
         )
-
-    def decoded(self, folders: Folders) -> tuple[Tensor, Tensor]:
-        """All images, uint8, shape (n, C, H, W), and their classes, shape (n,)."""
-        parts = self._open(folders)
-        pixels = np.concatenate([np.asarray(part.data) for part in parts])
-        images = torch.from_numpy(pixels)
-        images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
-        return images, torch.cat([torch.as_tensor(part.targets) for part in parts]).long()
 
     def blank(self) -> Split:
         """Black images in the same numbers."""
         return blank_split(self.official, self.image_shape)
 
-    def sources(self, root: Path, download: bool) -> list[Any]:
-        """Torchvision's data sets that make up this one, read from `root`.
+    def absent(self, folders: Folders, looked_for: Iterable[Path]) -> NoReturn:
+        """Says that files are missing, where they were looked for, and where they are to be had.
 
         Raises:
-            RuntimeError: when they are not there.
+            BenchmarkError: always.
         """
-        raise NotImplementedError
-
-    def _open(self, folders: Folders) -> list[Any]:
         assert self.about is not None
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                return self.sources(folders.data, download=False)
-        except Exception as error:  # whatever torchvision stumbles over in missing or damaged files
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        places = " or ".join(str(path.relative_to(folders.data)) for path in looked_for)
+        raise BenchmarkError(
+            f"{self.name} is not whole in {folders.data}: there is no {places}. Fetch it with --download "
+            f"({self.about.size}) or from {self.about.source}, or name its folder with --data-root."
+        )
+
+    def damaged(self, file: Path, reason: str) -> NoReturn:
+        """Says that a file is damaged, and what to do.
+
+        Raises:
+            BenchmarkError: always.
+        """
+        assert self.about is not None
+        raise BenchmarkError(
+            f"{file} is damaged ({reason}): delete it, and fetch it again with --download "
+            f"({self.about.size}) or from {self.about.source}."
+        )
+
+    def _taken(self, folders: Folders) -> dict[str, Tensor]:
+        images, labels = self.decoded(folders)
+        counts = torch.bincount(labels, minlength=self.classes)
+        if counts.tolist() != [self.images_per_class] * self.classes:
             raise BenchmarkError(
-                f"{self.name} is not whole in {folders.data} ({reason.rstrip('.')}), where "
-                f"{self.about.layout} should be. Fetch it with --download ({self.about.size}), or name its "
-                "folder with --data-root."
-            ) from None
+                f"{self.name} in {folders.data} has {len(labels):,} images of {int((counts > 0).sum()):,} "
+                f"classes where {self.images_per_class:,} of each of {self.classes:,} belong: delete it and "
+                "fetch it again (--download)."
+            )
+        each = self.per_class or self.images_per_class
+        rows = labels.argsort(stable=True).view(self.classes, -1)[:, :each].flatten().sort().values
+        return {"images": images[rows], "labels": labels[rows], "ids": rows}

@@ -61,9 +61,14 @@ def _source_digest(start: frozenset[str]) -> str:
     return digest({name: _source(name) for name in seen})
 
 
+@cache
+def _function_source(function: Callable[..., Any]) -> str:
+    return inspect.getsource(function)
+
+
 def function_digest(functions: Iterable[Callable[..., Any]]) -> str:
     """A hash of the source of some functions alone."""
-    return digest([inspect.getsource(function) for function in functions])
+    return digest([_function_source(function) for function in functions])
 
 
 def source_digest(things: Iterable[type | Callable[..., Any]]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 
-from benchmark.data import Folders
+from benchmark.data import Folders, ImageSet
 from benchmark.models import PassCounter
 from benchmark.runner.records import ModelKey
 from benchmark.runner.trained import build_model, load_data, training_images
@@ -31,23 +33,42 @@ class Costs(NamedTuple):
     randomised: bool
 
 
+_SIDE = 32
+_BACKBONE = "smallconv"
+_LARGEST = 64
 _BATCHES = 8
 """What a step costs may depend on the batch, as where triplets are mined: a mean is taken."""
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Several would mostly wait for each other on nets this small, the more so beside other work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @lru_cache(maxsize=256)
 def _probe(key: ModelKey, validation: float, steps: int, batch_size: int, folders: Folders) -> Costs:
     recipe = Recipe(validation=validation, inner_steps=steps, batch_size=batch_size)
     images, _ = training_images(recipe, load_data(key.dataset, folders))
-    model, unit = build_model(key, images, random=True)
-    size = min(batch_size, len(images))
+    # How many passes a step takes depends neither on the backbone nor on the images' size.
+    channels, height, width = images.image_shape
+    shape = (channels, min(height, _SIDE), min(width, _SIDE))
+    blank = ImageSet(torch.zeros(1, 1, 1, 1).expand(len(images), *shape), images.labels, images.ids)
+    model, unit = build_model(key, blank, random=True)
+    size = min(batch_size, _LARGEST, len(images))
     defense = DEFENSES.build(key.defense)
     trained = any(True for _ in model.parameters())
     model.train()
-    with PassCounter(model, images.image_shape, unit) as counter:
+    with PassCounter(model, shape, unit) as counter, _one_thread():
         for _ in range(_BATCHES if trained else 0):
             index = torch.randperm(len(images))[:size]  # a batch as the training draws them
-            batch = Batch(images.batch(index), images.labels[index], index)
+            seen = images.batch(index) if shape == images.image_shape else torch.rand(size, *shape)
+            batch = Batch(seen, images.labels[index], index)
             defense.loss(model, batch, TrainingAttack(0.1, steps, 0.5)).backward()
     step = counter.total / (_BATCHES * size)
     return Costs(step, counter.per_image, len(images), model.randomised)
@@ -65,5 +86,9 @@ def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
         Exception: whatever a plugin does.
     """
     return _probe(
-        key.model_copy(update={"seed": 0}), recipe.validation, recipe.inner_steps, recipe.batch_size, folders
+        key.model_copy(update={"seed": 0, "backbone": _BACKBONE}),
+        recipe.validation,
+        recipe.inner_steps,
+        recipe.batch_size,
+        folders,
     )

@@ -1,10 +1,13 @@
 """Where a pool is kept while it is attacked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.data import Folders
+from benchmark.data import DATASETS, Folders, Split
 from benchmark.runner import attacking
 from benchmark.runner.config import resolve
 from benchmark.runner.grid import build_grid
@@ -95,6 +98,33 @@ def test_a_cell_does_not_depend_on_where_its_pool_was(tiny, tmp_path, monkeypatc
             assert record.status == "done"
             for name, values in arrays.items():
                 np.testing.assert_array_equal(values, others[name])
+
+
+def test_a_cell_of_a_data_set_with_queries_of_its_own(tiny, tmp_path, monkeypatch):
+    asked = {
+        "datasets": "glyphs[classes=16,per_class=4]",
+        "attacks": "fgsm[objective=neighbour]",
+        "eps": "0.01",
+    }
+    grid = build_grid(resolve(asked, tiny), Folders(tmp_path, tmp_path))
+    place = Place(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
+    store = Store(tmp_path)
+    job = next(job for job in grid.attacks if job.attack != "none" and job.model.key.defense == "vanilla")
+    make_model(job.model, place, store)
+    split = attacking.load_data(job.model.key.dataset, place.folders)
+    queries = torch.arange(len(split.test)) % 4 != 0
+    with_roles = Split(split.train, replace(split.test, queries=queries))
+    monkeypatch.setattr(attacking, "load_data", lambda *_: with_roles)
+    monkeypatch.setattr(DATASETS.get("glyphs"), "recall_ks", (1, 3))
+    cells = {
+        record.key.scenario: (record, arrays) for record, arrays in attacking.make_cells(job, place, store)
+    }
+    record, arrays = cells["retrieval-query"]
+    assert {"r1", "r3"} < set(record.metrics) and "r2" not in record.metrics
+    assert arrays["queries"].tolist() == queries.nonzero().flatten().tolist()
+    # So the attack looked at the gallery alone, as the scenario does.
+    np.testing.assert_array_equal(arrays["success"] == 1, arrays["objective"] < 0)
+    assert 0 < record.metrics["r1"] < 1
 
 
 def test_a_pool_that_fits_nowhere_is_told_before_the_attack(tiny, tmp_path, monkeypatch):

@@ -1,0 +1,98 @@
+"""Attacks where the model is on a device and the pool there, on the CPU, or in a store."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from attacks import ATTACKS, OBJECTIVES, Problem
+from benchmark.core.embedder import Embedder
+
+# Loaded by its path: the folders of tests are no packages.
+_spec = importlib.util.spec_from_file_location("other_device", Path(__file__).with_name("other_device.py"))
+other = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(other)
+
+SPECS = [
+    *(f"pgd_decay[objective={name},steps=2]" for name in OBJECTIVES.names()),
+    "apgd[objective=pool,steps=3]",
+    "mi_fgsm[objective=pool,steps=2]",
+    "square[objective=own,queries=4]",
+    "square[objective=pool,queries=4]",
+    "cw[steps=2,searches=2]",
+    "noise",
+    "transfer[source=vanilla,attack=fgsm[objective=pool]]",
+]
+
+
+class Product(Embedder):
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, images):
+        return F.normalize((images.flatten(1) - 0.5) @ self.weight)
+
+
+class Store:
+    def __init__(self, images):
+        self._images = images
+        self.image_shape = tuple(images.shape[1:])
+
+    def __len__(self):
+        return len(self._images)
+
+    def batch(self, indices, device):
+        return self._images[indices].to(device)
+
+
+def on_device(images):
+    return images.to(other.OTHER)
+
+
+def on_cpu(images):
+    return images
+
+
+@pytest.fixture
+def attacked(pool, monkeypatch):
+    make = torch.tensor
+    monkeypatch.setattr(  # the one function that would make an empty tensor there
+        torch, "tensor", lambda data, device=None, **rest: make(data, **rest).to(device or "cpu")
+    )
+    weight = torch.randn(64, 6)
+
+    def run(attack, device, wrap, **masks):
+        model = Product(weight.to(device))
+        problem = Problem(
+            model, wrap(pool.images.clone()), pool.labels.to(device), pool.ids, attack.norms[-1], 0.1,
+            batch_size=7, sources={"vanilla": model}, **{key: mask.to(device) for key, mask in masks.items()},
+        )  # fmt: skip
+        return attack.run(problem)
+
+    return run
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_nothing_is_mixed_and_nothing_changes(pool, attacked, spec):
+    attack = ATTACKS.build(spec)
+    half = torch.arange(len(pool)) % 2 == 0
+    some, asking = {"attacked": half.nonzero().flatten()}, {"queries": half}
+    for masks, wraps in (({}, (on_device, Store)), (some, (on_cpu,)), (asking, (Store,))):
+        expected = attacked(attack, "cpu", on_cpu, **masks)
+        for wrap in wraps:
+            with other.TwoDevices():
+                found = attacked(attack, other.OTHER, wrap, **masks)
+            assert torch.equal(other.inner(found.images), expected.images)
+            assert (found.images.device == other.OTHER) == (wrap is on_device)
+            assert found.objective is None or torch.equal(found.objective.inner, expected.objective)
+
+
+def test_the_second_device_refuses_the_first():
+    with other.TwoDevices():
+        there = torch.ones(2).to(other.OTHER)
+        assert (there + 1).inner.tolist() == [2, 2]
+        with pytest.raises(AssertionError, match="two devices"):
+            there + torch.ones(2)
