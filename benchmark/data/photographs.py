@@ -187,7 +187,7 @@ class Photographs(Dataset):
         assert self.about is not None
         raise BenchmarkError(
             f"{self.name} is not in {folders.data}, where {self.about.layout} should be. Get it from "
-            f"{self.about.source} ({self.about.size}), and name the folder it is in with --data-root."
+            f"{self.about.source} ({self.about.size}), and name its folder with --data-root (--list-data)."
         )
 
     def _locate(self, folders: Folders) -> tuple[Path, list[Entry]]:

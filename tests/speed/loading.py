@@ -1,9 +1,9 @@
 """How fast photographs are decoded, cropped and handed out, and what a training step waits for them.
 
 `python tests/speed/loading.py [--images 256] [--backbone mobilenetv2_100]`: draws photographs of 500 x 375
-pixels as JPEG files into a temporary folder, decodes them into the memory-mapped cache, makes the batches of an
-epoch, and trains a few steps of `vanilla` and `pgd_at`. Figures are images a second on this machine; the share of
-a training that was spent waiting for images is what matters, and should be below 5 %.
+pixels as JPEG files, decodes them into the memory-mapped cache, makes the batches of an epoch, and trains a
+few steps of `vanilla` and `pgd_at`. Figures are images a second on this machine; what matters is the share of
+a training that was spent waiting for images, which should be below 5 %.
 """
 
 from __future__ import annotations
