@@ -184,7 +184,9 @@ class Problem:
         """
         pool = self.clean.double()
         mean = pool.mean(0).square().sum()
-        square = (pool.t() @ pool).square().sum() / len(pool) ** 2
+        # The smaller of the two products whose entries have the same sum of squares.
+        gram = pool.t() @ pool if pool.shape[1] <= len(pool) else pool @ pool.t()
+        square = gram.square().sum() / len(pool) ** 2
         return max(float((square - mean.square()).clamp_min(0).sqrt()), 1e-6)
 
     @cached_property

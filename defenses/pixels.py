@@ -8,12 +8,17 @@ from torch import Tensor
 from benchmark.core.embedder import Embedder
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory
 
+_SIDE = 32
+
 
 class PixelEmbedder(Embedder):
-    """The image itself, as one vector of unit length."""
+    """The image itself, as one vector of unit length; large ones are averaged down to 32 x 32 pixels."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, C * H * W)."""
+        """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, C * h * w)."""
+        height, width = images.shape[2:]
+        if max(height, width) > _SIDE:
+            images = F.adaptive_avg_pool2d(images, (min(height, _SIDE), min(width, _SIDE)))
         return F.normalize(images.flatten(1))
 
 
