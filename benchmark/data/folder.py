@@ -41,6 +41,8 @@ class ImageFolder(Dataset):
         size: side in pixels of the centre square of each image, scaled with antialiasing; none to keep
             images as they are, when all have one size.
         grey: one channel instead of three.
+        per_class: how many images of each class are taken, by a draw that depends on the file names alone: the
+            same on every machine, and those of a smaller number are among those of a larger. None takes all.
         train: the share of the classes that is for training; not used when a list of classes is given.
         seed: the seed of the split of classes; seeds of training never change the data.
         train_classes: a text file with the name of one class for training on each line.
@@ -52,6 +54,7 @@ class ImageFolder(Dataset):
 
     size: Annotated[int, Field(ge=8, le=1024)] | None = 28
     grey: bool = False
+    per_class: Annotated[int, Field(ge=2)] | None = None
     train: Annotated[float, Field(gt=0, lt=1)] = 0.5
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     train_classes: Path | None = None
@@ -159,8 +162,13 @@ class ImageFolder(Dataset):
                     f"{' (subfolders are not searched)' if not found else ''}; a class needs 2 or more: add "
                     "some, delete the folder, or leave the class out with train_classes and test_classes."
                 )
-            files += found
+            files += self._some(name, found)
         return files
+
+    def _some(self, name: str, files: list[Path]) -> list[Path]:
+        """`per_class` images of a class, in order of name: file names may tell more than their number."""
+        drawn = sorted(files, key=lambda file: derive_seed("per class", name, image_files.plain_name(file)))
+        return sorted(drawn[: self.per_class], key=image_files.plain_name)
 
     @cached_property
     def _decoded_key(self) -> str:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.core.seeding import derive_seed
 from benchmark.data import DATASETS, Folders, image_files
 from benchmark.data.folder import ImageFolder
 
@@ -198,6 +199,21 @@ def test_too_few_images(root, count, match):
     make_class(root, "thin", count)
     (root / "thin" / "notes.txt").touch()
     refused(build(root), match)
+
+
+def test_some_images_of_each_class(tmp_path, cache):
+    for name in NAMES:
+        make_class(tmp_path, name, count=9)
+
+    def taken(count):
+        split = build(tmp_path, per_class=count).read(at(cache))
+        assert split.train.labels.bincount().tolist() == [min(count, 9)] * 4
+        return set(split.train.ids.tolist())
+
+    assert taken(3) < taken(5) < taken(9) == taken(20)
+    # Not the first ones: their order may mean something, as where files are numbered by the place they show.
+    lowest = {derive_seed(name, f"{i}.png") for name in FIXED for i in range(3)}
+    assert taken(3) != lowest
 
 
 def test_ignored_entries(root, cache):
