@@ -201,12 +201,12 @@ def test_too_few_images(root, count, match):
     refused(build(root), match)
 
 
-def test_some_images_of_each_class(tmp_path, cache):
+def test_some_images_of_each_class(root, cache):
     for name in NAMES:
-        make_class(tmp_path, name, count=9)
+        make_class(root, name, count=9)
 
     def taken(count):
-        split = build(tmp_path, per_class=count).read(at(cache))
+        split = build(root, per_class=count).read(at(cache))
         assert split.train.labels.bincount().tolist() == [min(count, 9)] * 4
         return set(split.train.ids.tolist())
 
