@@ -48,20 +48,23 @@ def _run(options: dict[str, Any], command: str) -> int:
     from benchmark.runner.config import resolve
     from benchmark.runner.grid import build_grid
     from benchmark.runner.provenance import commit
-    from benchmark.runner.run import resolve_device, run
+    from benchmark.runner.run import default_workers, resolve_device, run
     from benchmark.runner.store import Store
     from benchmark.runner.trained import Place
 
     config = resolve(options, file)
     load(config.plugin)
     folders = folders_for(config.data_root, blank=dry)
+    device = resolve_device(config.device)
     place = Place(
         output=config.output.resolve(),
         cache=folders.cache,
         data=folders.data,
-        device=resolve_device(config.device),
+        device=device,
         plugins=tuple(path.resolve() for path in config.plugin),
         commit=commit(),
+        workers=config.workers or default_workers(device),
+        save_every=config.save_every,
     )
     if config.download and not dry:
         download(config.datasets, folders)

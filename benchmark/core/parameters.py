@@ -62,13 +62,21 @@ class Parameters(BaseModel):
     @property
     def spec(self) -> str:
         """The canonical spec string: the name and those parameters that differ from their defaults."""
-        changed = {
+        return format_spec(self.name, self._changed())
+
+    @property
+    def portable(self) -> str:
+        """The spec without what differs from machine to machine, as paths do: what seeds are made of."""
+        return self.spec
+
+    def _changed(self) -> dict[str, Any]:
+        """The parameters that stand in the spec string."""
+        return {
             key: getattr(self, key)
             for key, info in type(self).model_fields.items()
             # As written: a value that would be read back as the default is the default.
             if key in self.always_written or format_value(getattr(self, key)) != format_value(info.default)
         }
-        return format_spec(self.name, changed)
 
     def parts(self) -> list[Parameters]:
         """This and everything that it is put together from by name; their sources are part of an identity."""

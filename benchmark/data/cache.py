@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.files import replacing
 
 
 def cached(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -67,13 +66,8 @@ def _read(path: Path) -> dict[str, Tensor] | None:
 
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata={"sha256": _digest(tensors)})
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={"sha256": _digest(tensors)})
     except (OSError, SafetensorError) as error:
         raise BenchmarkError(f"Cannot write the cache file {path}: {error}.") from None
-    finally:
-        with contextlib.suppress(OSError):  # it is gone when all went well
-            temporary.unlink()

@@ -18,6 +18,7 @@ from torch import Tensor
 from benchmark.core.errors import BenchmarkError, UsageError, unknown_name
 from benchmark.core.parameters import Number
 from benchmark.core.seeding import derive_seed
+from benchmark.core.spec import format_spec
 from benchmark.data import image_files
 from benchmark.data.base import DATASETS, Dataset, Folders, ImageSet, Split
 from benchmark.data.cache import cached, fingerprint
@@ -41,8 +42,8 @@ class ImageFolder(Dataset):
         size: side in pixels of the centre square of each image, scaled with antialiasing; none to keep
             images as they are, when all have one size.
         grey: one channel instead of three.
-        per_class: how many images of each class are taken, by a draw that depends on the file names alone: the
-            same on every machine, and those of a smaller number are among those of a larger. None takes all.
+        per_class: how many images of each class are taken, drawn by their names alone: the same on every
+            machine, and those of a smaller number are among those of a larger. None takes all.
         train: the share of the classes that is for training; not used when a list of classes is given.
         seed: the seed of the split of classes; seeds of training never change the data.
         train_classes: a text file with the name of one class for training on each line.
@@ -80,6 +81,12 @@ class ImageFolder(Dataset):
             UsageError: when none is given.
         """
         return Path(self.name.removeprefix(PREFIX)).expanduser()
+
+    @property
+    def portable(self) -> str:
+        """The spec without paths: which images they lead to is the fingerprint's to say."""
+        without = {key: value for key, value in self._changed().items() if not isinstance(value, Path)}
+        return format_spec("folder", without)
 
     def read(self, folders: Folders) -> Split:
         """Decodes the images, or reads them from the cache when they were decoded before.

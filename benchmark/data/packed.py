@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.files import remove_unfinished, replacing
 from benchmark.data import image_files
 
 
@@ -104,7 +103,6 @@ def packed(path: Path, files: Sequence[Path], scaled: int, side: int, title: str
         return opened
     image_files.check_headers(files)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         _write(pixels, index, files, scaled, title)
     except OSError as error:
         raise BenchmarkError(f"Cannot write the cache file {pixels}: {error.strerror or error}.") from None
@@ -130,25 +128,18 @@ def _open(pixels: Path, index: Path, count: int, side: int) -> PackedImages | No
 
 
 def _write(pixels: Path, index: Path, files: Sequence[Path], scaled: int, title: str) -> None:
-    mark = uuid.uuid4().hex
-    parts = [path.with_name(f".{path.name}.{mark}") for path in (pixels, index)]
+    remove_unfinished(pixels.parent)
     sizes = []
     bar = Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
-    try:
-        with parts[0].open("wb") as file, bar:
+    # The index last: with it the file counts as whole.
+    with replacing(index) as new_index, replacing(pixels) as new_pixels:
+        with new_pixels.open("wb") as file, bar:
             task = bar.add_task(f"{title}: decoding", total=len(files))
             for image in _decoded(files, scaled):
                 file.write(image.tobytes())
                 sizes.append(image.shape[1:])
                 bar.advance(task)
-        save_file({"sizes": torch.tensor(sizes)}, parts[1])
-        # The index last: with it the file counts as whole.
-        for part, path in zip(parts, (pixels, index), strict=True):
-            part.replace(path)
-    finally:
-        for part in parts:
-            with contextlib.suppress(OSError):  # it is gone when all went well
-                part.unlink()
+        save_file({"sizes": torch.tensor(sizes)}, new_index)
 
 
 def _decoded(files: Sequence[Path], scaled: int) -> Iterator[npt.NDArray[np.uint8]]:

@@ -13,6 +13,7 @@ from torch import nn
 
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.parameters import explain
+from benchmark.core.spec import format_spec
 from benchmark.models.backbone import Backbone, BackboneEmbedder
 from benchmark.models.embedding_network import EmbeddingNetwork
 from benchmark.models.weights_file import SUFFIXES, load_weights, weights_digest
@@ -66,6 +67,12 @@ class LibraryBackbone(Backbone):
         if set(value) & set("[],"):
             raise ValueError("a file's path must be without comma and square brackets")
         return value
+
+    @property
+    def portable(self) -> str:
+        """The spec without the weights: which ones they are is the fingerprint's to say."""
+        without = {key: value for key, value in self._changed().items() if key != "pretrained"}
+        return format_spec(self.name, without)
 
     def facts(self) -> Facts:
         """What the library says of the architecture."""

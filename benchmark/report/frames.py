@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.core.files import write_atomically
 from benchmark.report.checks import summary
 from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome, Run
 from benchmark.report.tables import Row, Table
 from benchmark.runner.records import CHECKS, Provenance
-from benchmark.runner.store import write_atomically
 
 LEADERBOARD_COLUMNS = [
     "rank", "rank_low", "rank_high", "dataset", "backbone", "loss", "defense", "suite", "norm", "eps",

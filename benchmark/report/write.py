@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmark.core.files import write_atomically
 from benchmark.report.figures import draw_figures
 from benchmark.report.frames import cells_frame, leaderboard_frame, write_csv
 from benchmark.report.markdown import render
@@ -11,7 +12,7 @@ from benchmark.report.outcomes import Run
 from benchmark.report.ranking import rank
 from benchmark.report.ranking_board import ranking_frame
 from benchmark.report.tables import collect
-from benchmark.runner.store import Store, write_atomically
+from benchmark.runner.store import Store
 
 
 def write_report(output: Path) -> list[Path]:

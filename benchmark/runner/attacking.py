@@ -19,7 +19,7 @@ from benchmark.runner.memory import fits_on_device, free_on_device, free_on_host
 from benchmark.runner.provenance import provenance
 from benchmark.runner.records import CLEAN, CellKey, CellRecord, Frozen
 from benchmark.runner.store import Store
-from benchmark.runner.trained import Place, TrainJob, load_data, load_trained
+from benchmark.runner.trained import Place, TrainJob, load_data, load_trained, portable
 
 
 class AttackJob(Frozen):
@@ -58,15 +58,21 @@ class AttackJob(Frozen):
         )
 
 
-def place_images(pool: ImageSet, attack: Attack | None, device: str) -> Tensor | Images:
+def place_images(pool: ImageSet, attack: Attack | None, place: Place) -> Tensor | Images:
     """The pool as a whole on the device where there is room for it and the attack; else as it is.
+
+    Workers share the memory, and none knows what another is about to take: each may take an equal part.
 
     Raises:
         BenchmarkError: when the attacked pool would not even fit into the CPU's memory.
     """
     held = 0 if attack is None else attack.pools_held()
-    if fits_on_device(pool_bytes(pool), held, free_on_device(device), free_on_host()):
-        return pool.batch(slice(None), device)
+    free = [
+        None if free is None else free // place.workers
+        for free in (free_on_device(place.device), free_on_host())
+    ]
+    if fits_on_device(pool_bytes(pool), held, *free):
+        return pool.batch(slice(None), place.device)
     return pool
 
 
@@ -81,8 +87,8 @@ def make_cells(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRec
     sources: dict[str, Embedder] = {}
     if job.source is not None and attack is not None and attack.needs is not None:
         sources[attack.needs] = load_trained(job.source, place, store)[0]
-    images = place_images(pool, attack, place.device)
-    seed_everything("attack", job.model.key.model_dump(), job.attack, job.norm, job.eps)
+    images = place_images(pool, attack, place)
+    seed_everything("attack", portable(job.model.key).model_dump(), job.attack, job.norm, job.eps)
     started = time.perf_counter()
     outcome: Outcome | None = None
     with ExitStack() as stack:

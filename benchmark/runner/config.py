@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -66,6 +67,7 @@ class Configuration(_Section):
             (vanilla spends 3 in one epoch, PGD-AT with 3 inner steps 9).
         checks: whether the checks for gradient masking are run.
         workers: worker processes; one for each core when not given.
+        save_every: seconds between two saves of a training in hand, from which a run that was killed goes on.
         data_root: folder of the data sets as they were downloaded.
         download: whether data sets that are missing are fetched into it first.
         pretrained: weights that backbones start from, where their own spec does not say: "auto" (those of
@@ -87,6 +89,7 @@ class Configuration(_Section):
     output: Path = Path("results")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: PositiveInt | None = None
+    save_every: NonNegativeFloat = 120.0
     plugin: list[Path] = []
     data_root: Path | None = None
     download: bool = False

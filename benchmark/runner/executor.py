@@ -19,6 +19,9 @@ from benchmark.runner.trained import Place, TrainJob
 
 Job = TrainJob | AttackJob
 Finished = Callable[[Job, str | None], None]
+_PATIENCE = 5.0
+"""Seconds after which whoever waits for a job is told that it goes on."""
+
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -66,6 +69,7 @@ def run_jobs(
     workers: int,
     on_start: Callable[[Job], None],
     on_finish: Finished,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> None:
     """Runs every job, trainings before the attacks that need them, costly ones first.
 
@@ -77,6 +81,7 @@ def run_jobs(
         workers: number of processes.
         on_start: called when a job is handed to a worker.
         on_finish: called with each job that is over, and the reason when it failed.
+        on_wait: called every few seconds in which no job is over.
     """
     missing = {job.id for job in trainings}
 
@@ -101,7 +106,9 @@ def run_jobs(
                 job = ready.pop(0)
                 running[pool.schedule(execute, args=(job, place))] = job
                 on_start(job)
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, _PATIENCE, return_when=FIRST_COMPLETED)
+            if not done:
+                on_wait()
             for future in done:
                 job = running.pop(future)
                 try:

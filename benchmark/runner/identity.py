@@ -18,6 +18,7 @@ from typing import Any
 _ROOTS = ("attacks", "defenses", "benchmark")
 _PLUMBING = (
     "benchmark.core.errors",
+    "benchmark.core.files",
     "benchmark.core.parameters",
     "benchmark.core.protocol",
     "benchmark.core.registry",

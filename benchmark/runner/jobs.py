@@ -6,11 +6,12 @@ import traceback
 from typing import Any
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.files import write_atomically
 from benchmark.runner.attacking import AttackJob, make_cells
 from benchmark.runner.plugins import load_plugins
 from benchmark.runner.provenance import provenance
 from benchmark.runner.records import CellRecord, ModelRecord
-from benchmark.runner.store import Store, write_atomically
+from benchmark.runner.store import Store
 from benchmark.runner.trained import Place, TrainJob, make_model
 
 

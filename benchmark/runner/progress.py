@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -34,11 +35,28 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+class Epochs(NamedTuple):
+    """How far a training is: epochs done, and all of them."""
+
+    done: int
+    total: int
+
+    def __str__(self) -> str:
+        return f" (epoch {self.done} of {self.total})" if self.total else ""
+
+
+Reached = Callable[[Job], Epochs]
+"""How far a job is; no epochs of none where nobody knows."""
+
+
 class Display(Protocol):
     """Shows how far a run is."""
 
     def start(self, job: Job) -> None:
         """A job has been handed to a worker."""
+
+    def wait(self, reached: Reached) -> None:
+        """Jobs go on; `reached` tells how far one is."""
 
     def finish(self, job: Job, reason: str | None, left: str) -> None:
         """A job is over; `reason` says why it failed, `left` how long the rest will take."""
@@ -53,6 +71,9 @@ class Silent:
     def start(self, job: Job) -> None:
         """Nothing."""
 
+    def wait(self, reached: Reached) -> None:
+        """Nothing."""
+
     def finish(self, job: Job, reason: str | None, left: str) -> None:
         """Nothing."""
 
@@ -61,7 +82,7 @@ class Silent:
 
 
 class Lines:
-    """One line for each job that is over, for logs.
+    """One line for each job that is over, and for each tenth of a long training, for logs.
 
     Args:
         total: number of jobs.
@@ -71,18 +92,34 @@ class Lines:
         self._total = total
         self._done = 0
         self._started: dict[int, float] = {}
+        self._running: list[Job] = []
+        self._told: dict[int, int] = {}
 
     def start(self, job: Job) -> None:
         """Notes the time."""
         self._started[id(job)] = time.perf_counter()
+        self._running.append(job)
+
+    def wait(self, reached: Reached) -> None:
+        """Writes a line for a training that has come a tenth further since the last."""
+        for job in self._running:
+            epochs = reached(job)
+            tenth = 10 * epochs.done // epochs.total if epochs.total else 0
+            if tenth > self._told.get(id(job), 0):
+                self._told[id(job)] = tenth
+                self._say(f"{describe(job)}{epochs}")
 
     def finish(self, job: Job, reason: str | None, left: str) -> None:
         """Writes the line."""
         self._done += 1
+        self._running = [other for other in self._running if other is not job]
         took = time.perf_counter() - self._started.pop(id(job), time.perf_counter())
         state = f"done in {duration(took)}" if reason is None else f"FAILED: {reason}"
+        self._say(f"{describe(job)} - {state}{left}")
+
+    def _say(self, line: str) -> None:
         with suppress(BrokenPipeError):  # nobody reads on: no reason to stop working
-            sys.stdout.write(f"[{self._done}/{self._total}] {describe(job)} - {state}{left}\n")
+            sys.stdout.write(f"[{self._done}/{self._total}] {line}\n")
             sys.stdout.flush()
 
     def close(self) -> None:
@@ -109,13 +146,17 @@ class Bar:
         self._running: list[Job] = []
         self._progress.start()
 
-    def _describe(self) -> str:
-        return "  |  ".join(describe(job) for job in self._running)
+    def _describe(self, reached: Reached = lambda job: Epochs(0, 0)) -> str:
+        return "  |  ".join(f"{describe(job)}{reached(job)}" for job in self._running)
 
     def start(self, job: Job) -> None:
         """Shows the job."""
         self._running.append(job)
         self._progress.update(self._task, description=self._describe())
+
+    def wait(self, reached: Reached) -> None:
+        """Shows how far the jobs are."""
+        self._progress.update(self._task, description=self._describe(reached))
 
     def finish(self, job: Job, reason: str | None, left: str) -> None:
         """Moves the bar; a failure stays on the screen."""
@@ -135,9 +176,11 @@ class Progression:
     Args:
         costs: cost of each job, by `id(job)`.
         shown: whether anything is shown at all.
+        reached: tells how far a job is.
     """
 
-    def __init__(self, costs: dict[int, float], shown: bool) -> None:
+    def __init__(self, costs: dict[int, float], shown: bool, reached: Reached) -> None:
+        self._reached = reached
         self._costs = dict(costs)
         self._total = max(1.0, sum(costs.values()))
         self._started = time.perf_counter()
@@ -150,6 +193,10 @@ class Progression:
     def start(self, job: AttackJob | TrainJob) -> None:
         """A job has been handed to a worker."""
         self._display.start(job)
+
+    def wait(self) -> None:
+        """No job has come to its end for a while."""
+        self._display.wait(self._reached)
 
     def finish(self, job: AttackJob | TrainJob, reason: str | None) -> None:
         """A job is over."""

@@ -108,6 +108,7 @@ class ModelRecord(Frozen):
         relative_cost: `cost` as a multiple of what vanilla training costs under the same recipe.
         embed_cost: units that embedding one image takes; vanilla's is 1.
         epochs: passes over the training images.
+        resumed: the epoch after which the training went on, when it had been broken off; 0 for one in one go.
         curve: training loss per epoch.
         validations: the figures on the validation classes, in the order of the epochs; empty when none were
             held out.
@@ -123,6 +124,7 @@ class ModelRecord(Frozen):
     relative_cost: float = 0.0
     embed_cost: float = 0.0
     epochs: int = 0
+    resumed: int = 0
     curve: list[float] = []
     validations: list[Validation] = []
     best_epoch: int = 0

@@ -18,11 +18,12 @@ from benchmark.runner.executor import Job, run_jobs
 from benchmark.runner.grid import Grid
 from benchmark.runner.jobs import fail_cells
 from benchmark.runner.judge import judge
-from benchmark.runner.progress import Progression
+from benchmark.runner.progress import Epochs, Progression
 from benchmark.runner.provenance import provenance
 from benchmark.runner.records import RunManifest
 from benchmark.runner.store import Store
 from benchmark.runner.trained import Place, TrainJob
+from benchmark.training import SavePoint
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,12 @@ def cost_of(todo: Plan, costs: Mapping[int, float]) -> str:
     )
 
 
+def epochs_of(job: Job, store: Store) -> Epochs:
+    """How far a job is, as the last save of a training tells; attacks do not."""
+    notes = SavePoint(store.unfinished(job.id)).notes() if isinstance(job, TrainJob) else None
+    return Epochs(notes["epoch"], notes["epochs"]) if notes else Epochs(0, 0)
+
+
 def manifest(grid: Grid, config: Configuration, command: str, place: Place) -> RunManifest:
     """The grid as the report reads it."""
     return RunManifest(
@@ -147,8 +154,8 @@ def run(
         costs = {id(job): estimator.cost(job) for job in jobs}
         if shown:
             sys.stdout.write(cost_of(todo, costs))
-        progression = Progression(costs, shown)
-        workers = min(config.workers or default_workers(place.device), len(jobs))
+        progression = Progression(costs, shown, lambda job: epochs_of(job, store))
+        workers = min(place.workers, len(jobs))
         try:
             run_jobs(
                 todo.trainings,
@@ -158,6 +165,7 @@ def run(
                 workers,
                 progression.start,
                 progression.finish,
+                progression.wait,
             )
         finally:
             progression.close()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,38 +12,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from benchmark.core.errors import CheckpointError, UsageError
+from benchmark.core.files import remove_unfinished, write_atomically
 from benchmark.runner.records import CellRecord, CheckRecord, ModelRecord, RunManifest
 
 R = TypeVar("R", bound=BaseModel)
 
-_FOLDERS = ("models", "cells", "arrays", "checks", "logs")
-_UNFINISHED = ".writing-"
-_STALE = 3600
-"""Seconds after which a file that is still unfinished belongs to nobody."""
-
-_PERMISSIONS = 0o644
-"""Temporary files are private to their user; what takes their place is for everyone to read."""
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary file beside `path` that takes its place when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(_PERMISSIONS)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` fill a temporary file, then puts it in the place of `path` in one step."""
-    with _replacing(path) as temporary:
-        write(temporary)
+_FOLDERS = ("models", "cells", "arrays", "checks", "logs", "unfinished")
 
 
 class Store:
@@ -72,9 +42,7 @@ class Store:
                 folder.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder):
                     pass
-                for litter in folder.glob(f"{_UNFINISHED}*"):  # of runs that were killed while they wrote
-                    if time.time() - litter.stat().st_mtime > _STALE:
-                        litter.unlink(missing_ok=True)
+                remove_unfinished(folder)
         except OSError as error:
             reason = error.strerror or str(error)
             raise UsageError(f"The output folder '{self.output}' cannot be written: {reason}.") from None
@@ -82,6 +50,10 @@ class Store:
     def checkpoint(self, model_id: str) -> Path:
         """Where the weights of a model are kept (safetensors)."""
         return self.root / "models" / f"{model_id}.safetensors"
+
+    def unfinished(self, model_id: str) -> Path:
+        """Where the state of a training in hand is kept (safetensors)."""
+        return self.root / "unfinished" / f"{model_id}.safetensors"
 
     def has_checkpoint(self, model_id: str) -> bool:
         """Whether the weights of a model are there and whole."""
@@ -130,8 +102,13 @@ class Store:
             return None
 
     def save_model(self, record: ModelRecord) -> None:
-        """Writes the record of a training; its checkpoint must have been written before."""
+        """Writes the record of a training; its checkpoint must have been written before.
+
+        Of one that is done, the state on the way there is not needed any more.
+        """
         self._write(self._record("models", record.id), record)
+        if record.status == "done":
+            self.unfinished(record.id).unlink(missing_ok=True)
 
     def save_cell(self, record: CellRecord, arrays: dict[str, np.ndarray] | None = None) -> None:
         """Writes a cell: its arrays first, so that a record never stands without them."""

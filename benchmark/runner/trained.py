@@ -12,14 +12,15 @@ from safetensors.torch import load_model, save_model
 
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import CheckpointError
+from benchmark.core.files import write_atomically
 from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, Folders, ImageSet, Split
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES, Member, count_flops, fold_batch_norm
 from benchmark.runner.provenance import provenance
 from benchmark.runner.records import Frozen, ModelKey, ModelRecord, Validation
-from benchmark.runner.store import Store, write_atomically
-from benchmark.training import Recipe, train
+from benchmark.runner.store import Store
+from benchmark.training import Recipe, SavePoint, train
 from defenses import DEFENSES
 
 FEWEST_TO_HOLD_OUT = 10
@@ -36,6 +37,8 @@ class Place(Frozen):
         device: "cpu" or "cuda".
         plugins: files to import first.
         commit: the source commit, as the run saw it at its start.
+        workers: how many jobs run side by side, and share the memory.
+        save_every: seconds between two saves of a training in hand.
     """
 
     output: Path
@@ -44,6 +47,8 @@ class Place(Frozen):
     device: str
     plugins: tuple[Path, ...] = ()
     commit: str
+    workers: int = 1
+    save_every: float = 120.0
 
     @property
     def folders(self) -> Folders:
@@ -75,6 +80,12 @@ def load_data(dataset: str, folders: Folders) -> Split:
     return DATASETS.build(dataset).load(folders)
 
 
+def portable(key: ModelKey) -> ModelKey:
+    """The key as it would be on any machine: wherever data sets and weights lie, seeds are the same."""
+    dataset, backbone = DATASETS.build(key.dataset), BACKBONES.build(key.backbone)
+    return key.model_copy(update={"dataset": dataset.portable, "backbone": backbone.portable})
+
+
 def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | None]:
     """The images that models are trained on, and those of the training classes that are held out, if any.
 
@@ -104,7 +115,8 @@ def build_model(key: ModelKey, images: ImageSet, random: bool = False) -> tuple[
 
     unit = count_flops(backbone.build_random(shape), shape)
     # The same seed for every defense: their first members start from the same weights.
-    seed_everything("model", key.dataset, key.backbone, key.loss, key.seed)
+    anywhere = portable(key)
+    seed_everything("model", anywhere.dataset, anywhere.backbone, anywhere.loss, anywhere.seed)
     model = DEFENSES.build(key.defense).build(make_member, images.labels)
     # About 1.2 times as fast for convolutions, on processors and GPUs alike.
     return model.to(memory_format=torch.channels_last), unit
@@ -117,7 +129,16 @@ def make_model(job: TrainJob, place: Place, store: Store) -> ModelRecord:
     model, unit = build_model(job.key, images)
     defense = DEFENSES.build(job.key.defense)
     trained = train(
-        defense, model, images, recipe, job.eps, unit, place.device, epochs=job.epochs, held_out=held_out
+        defense,
+        model,
+        images,
+        recipe,
+        job.eps,
+        unit,
+        place.device,
+        epochs=job.epochs,
+        held_out=held_out,
+        save_point=SavePoint(store.unfinished(job.id), place.save_every),
     )
     write_atomically(store.checkpoint(job.id), lambda path: save_model(model, str(path)))
     return ModelRecord(
@@ -129,6 +150,7 @@ def make_model(job: TrainJob, place: Place, store: Store) -> ModelRecord:
         relative_cost=trained.relative_cost,
         embed_cost=trained.embed_cost,
         epochs=trained.epochs,
+        resumed=trained.resumed,
         curve=trained.curve,
         validations=[
             Validation(epoch=look.epoch, clean_map_r=look.clean_map_r, attacked_map_r=look.attacked_map_r)

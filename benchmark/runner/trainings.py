@@ -12,7 +12,7 @@ from benchmark.runner.config import Configuration
 from benchmark.runner.identity import digest, function_digest, source_digest
 from benchmark.runner.probe import probe
 from benchmark.runner.records import ModelKey
-from benchmark.runner.trained import TrainJob, build_model, make_model, training_images
+from benchmark.runner.trained import TrainJob, build_model, make_model, portable, training_images
 from benchmark.training import Recipe, train
 from benchmark.training.validation import ATTACK as VALIDATION_ATTACK
 from defenses import DEFENSES
@@ -47,7 +47,7 @@ def training_of(
     eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
     epochs = max(1, round(_epochs(key, recipe, folders, budget, notes) * defense.epochs_scale))
     what = {
-        "model": key.model_dump(),
+        "model": portable(key).model_dump(),
         "recipe": recipe.model_dump(),
         "epochs": epochs,
         "eps": eps,
@@ -55,7 +55,7 @@ def training_of(
         "weights": backbone.fingerprint(dataset.natural),
         "source": [
             source_digest([*classes, *map(type, [*defense.parts(), *validation]), train]),
-            function_digest([build_model, make_model, training_images]),
+            function_digest([build_model, make_model, portable, training_images]),
         ],
         "protocol": PROTOCOL_VERSION,
     }

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from benchmark.core.files import write_atomically
 from benchmark.runner.config import Configuration
-from benchmark.runner.store import write_atomically
 
 
 @dataclass

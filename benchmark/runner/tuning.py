@@ -16,7 +16,6 @@ from benchmark.runner.config import Configuration
 from benchmark.runner.executor import Job, run_jobs
 from benchmark.runner.names import backbones_asked_for, datasets_asked_for, refusal, specs_asked_for
 from benchmark.runner.records import ModelKey, ModelRecord
-from benchmark.runner.run import default_workers
 from benchmark.runner.search import Search
 from benchmark.runner.store import Store
 from benchmark.runner.trained import Place, TrainJob
@@ -113,7 +112,7 @@ def _train(jobs: list[tuple[Tuned, TrainJob]], config: Configuration, place: Pla
             todo.setdefault(job.id, (tuned, job))
     if not todo:
         return
-    workers = min(config.workers or default_workers(place.device), len(todo))
+    workers = min(place.workers, len(todo))
 
     def cost(job: Job) -> float:
         return todo[job.id][0].cost if isinstance(job, TrainJob) else 0.0

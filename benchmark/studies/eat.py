@@ -22,11 +22,11 @@ from matplotlib import rc_context
 
 from benchmark.cli.places import folders_for
 from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.core.files import write_atomically
 from benchmark.data import Folders
 from benchmark.report.figures import SETTINGS
 from benchmark.report.frames import DECIMALS, write_csv
 from benchmark.report.style import save
-from benchmark.runner.store import write_atomically
 from benchmark.runner.trained import Place, job_of, load_data, load_trained
 from benchmark.studies.ablation import COLUMNS, Study, figures_of, read_studies
 from benchmark.studies.diversity import Diversity, first_classes, measure

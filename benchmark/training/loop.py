@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import nn
@@ -19,6 +19,7 @@ from benchmark.training.batches import Batches
 from benchmark.training.inner import TrainingAttack
 from benchmark.training.recipe import Recipe
 from benchmark.training.sampling import epoch_order
+from benchmark.training.savepoint import SavePoint
 from benchmark.training.schedule import WarmUp, make_optimiser
 from benchmark.training.validation import Look, Validation
 from defenses import Batch, Defense
@@ -35,6 +36,7 @@ class Trained:
         relative_cost: the same as a multiple of vanilla's under the same recipe.
         embed_cost: units that embedding one image takes.
         epochs: passes over the training images.
+        resumed: after which epoch it went on, when it had been broken off; 0 for one in one go.
         curve: mean training loss of each epoch.
         looks: what the model did on the validation classes.
         best_epoch: the epoch whose weights were kept, from 1.
@@ -46,6 +48,7 @@ class Trained:
     relative_cost: float = 0.0
     embed_cost: float = 0.0
     epochs: int = 0
+    resumed: int = 0
     curve: list[float] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     best_epoch: int = 0
@@ -56,16 +59,20 @@ class _Best:
 
     def __init__(self) -> None:
         self.look: Look | None = None
-        self._weights: dict[str, torch.Tensor] = {}
+        self.weights: dict[str, torch.Tensor] = {}
 
     def offer(self, look: Look, model: nn.Module) -> None:
         if self.look is None or look.score >= self.look.score:
             self.look = look
-            self._weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
+            self.weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
+
+    def resume(self, looks: list[Look], weights: dict[str, torch.Tensor]) -> None:
+        self.look = max(looks, key=lambda look: (look.score, look.epoch), default=None)
+        self.weights = weights
 
     def restore(self, model: nn.Module) -> None:
         if self.look is not None:
-            model.load_state_dict(self._weights)
+            model.load_state_dict(self.weights)
 
 
 def _on_tuples(model: nn.Module) -> bool:
@@ -85,6 +92,7 @@ def train(
     *,
     epochs: int | None = None,
     held_out: ImageSet | None = None,
+    save_point: SavePoint | None = None,
 ) -> Trained:
     """Trains a model in place.
 
@@ -100,6 +108,7 @@ def train(
         epochs: passes over the images; the recipe's, times the defense's scale, when not given.
         held_out: images of other training classes, on which the epoch to be kept is chosen; the last one is
             kept when not given.
+        save_point: where the state is kept between epochs; a training that was broken off goes on from there.
 
     Raises:
         TrainingError: when the loss is not a number, naming the epoch.
@@ -125,7 +134,15 @@ def train(
     validation = Validation(held_out, eps, device) if held_out is not None else None
     looked_at = {math.ceil(epochs * turn / recipe.validations) for turn in range(1, recipe.validations + 1)}
     best = _Best()
-    for epoch in range(epochs):
+    if save_point is not None and (found := save_point.restore(model, optimiser, schedule)) is not None:
+        notes, weights = found
+        trained.resumed, trained.curve = notes["epoch"], notes["curve"]
+        trained.looks = [Look(**look) for look in notes["looks"]]
+        best.resume(trained.looks, weights)
+        counter.forward, counter.backward = notes["passes"]
+        started -= notes["seconds"]
+        batches.waited = notes["waited"]
+    for epoch in range(trained.resumed, epochs):
         model.train()
         warm_up.before(epoch)
         order = epoch_order(data.labels, size, per_class)
@@ -155,6 +172,17 @@ def train(
             best.offer(trained.looks[-1], model)
         if on_epoch:
             on_epoch(epoch + 1, epochs)
+        if save_point is not None and epoch + 1 < epochs:
+            notes = {
+                "epoch": epoch + 1,
+                "epochs": epochs,
+                "curve": trained.curve,
+                "looks": [asdict(look) for look in trained.looks],
+                "passes": [counter.forward, counter.backward],
+                "seconds": time.perf_counter() - started,
+                "waited": batches.waited,
+            }
+            save_point.save(model, optimiser, schedule, best.weights, notes)
     best.restore(model)
     model.eval()
     trained.best_epoch = best.look.epoch if best.look else epochs

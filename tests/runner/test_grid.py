@@ -1,9 +1,15 @@
+from itertools import product
+
 import pytest
+import timm
+from PIL import Image
+from safetensors.torch import save_file
 
 from benchmark.core.errors import UsageError
 from benchmark.data import Folders
 from benchmark.runner.config import Configuration, resolve
 from benchmark.runner.grid import Grid, build_grid
+from benchmark.runner.trained import portable
 
 
 def grid(tmp_path, **arguments) -> Grid:
@@ -289,3 +295,24 @@ def test_unknown_names_and_bad_parameters_get_one_line(tmp_path, arguments, said
 def test_the_configuration_survives_the_manifest(tmp_path):
     config = resolve({"defenses": "vanilla"})
     assert Configuration(**config.model_dump(mode="json")) == config
+
+
+def test_where_data_and_weights_lie_changes_neither_identities_nor_seeds(tmp_path):
+    weights = timm.create_model("test_resnet", num_classes=0).state_dict()
+    keys, found = [], []
+    for place in (tmp_path / "here", tmp_path / "there"):
+        for label, number in product(range(8), range(3)):
+            file = place / "images" / f"class{label}" / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (12, 12), 30 * label + number).save(file)
+        save_file(weights, place / "w.safetensors")
+        made = grid(
+            tmp_path,
+            datasets=f"folder[path={place / 'images'},size=12,linf=0.1]",
+            backbones=f"test_resnet[dim=8,pretrained={place / 'w.safetensors'}]",
+        )
+        keys.append(made.trainings[0].key)
+        found.append(ids(made))
+    assert found[0] == found[1]
+    assert keys[0] != keys[1]
+    assert portable(keys[0]) == portable(keys[1])

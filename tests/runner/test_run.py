@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from benchmark.cli import main
 
@@ -74,26 +75,23 @@ def still_running(session: int) -> bool:
     return False
 
 
-def test_a_killed_run_goes_on_where_it_stopped(tiny, tmp_path):
-    output = tmp_path / "out"
-    arguments = [
-        "--config",
-        str(tiny),
-        "--output",
-        str(output),
-        "--workers",
-        "1",
-        "--defenses",
-        "vanilla,mixup",
-    ]
+def kill_when_there_is(pattern: str, output: Path, *arguments: str) -> None:
+    """Starts a run, and kills it with all its workers as soon as its store has such a file."""
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "run_benchmark.py"), *arguments],
+        [
+            sys.executable,
+            str(ROOT / "run_benchmark.py"),
+            "--output",
+            str(output),
+            "--workers",
+            "1",
+            *arguments,
+        ],
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    cells = output / "store" / "cells"
     deadline = time.monotonic() + 120
-    while not (cells.is_dir() and any(cells.glob("*.json"))) and time.monotonic() < deadline:
+    while not any((output / "store").glob(pattern)) and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()  # the run alone: its workers must notice
@@ -102,6 +100,11 @@ def test_a_killed_run_goes_on_where_it_stopped(tiny, tmp_path):
     while still_running(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not still_running(process.pid)
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tiny, tmp_path):
+    output = tmp_path / "out"
+    kill_when_there_is("cells/*.json", output, "--config", str(tiny), "--defenses", "vanilla,mixup")
     kept = {name: changed for name, changed in records(output).items() if ".writing-" not in name}
     assert kept
     assert run(tiny, output, "--defenses", "vanilla,mixup") == 0
@@ -109,6 +112,26 @@ def test_a_killed_run_goes_on_where_it_stopped(tiny, tmp_path):
     assert {name: after[name] for name in kept} == kept
     assert run(tiny, tmp_path / "whole", "--defenses", "vanilla,mixup") == 0
     assert figures(output) == figures(tmp_path / "whole")
+
+
+def test_a_killed_training_goes_on_where_it_stopped(tiny, tmp_path):
+    changes = {"save_every": 0, "training": {"epochs": 30, "batch_size": 64}}
+    tiny.write_text(yaml.safe_dump({**yaml.safe_load(tiny.read_text()), **changes}))
+    kill_when_there_is("unfinished/*.safetensors", tmp_path / "out", "--config", str(tiny))
+    assert not list((tmp_path / "out" / "store" / "models").glob("*.json"))
+    for name in ("out", "whole"):
+        assert run(tiny, tmp_path / name) == 0
+    assert figures(tmp_path / "out") == figures(tmp_path / "whole")
+    resumed, whole = (
+        next(record for record in found if record["key"]["defense"] == "vanilla")
+        for found in (
+            [json.loads(path.read_text()) for path in (tmp_path / name / "store" / "models").glob("*.json")]
+            for name in ("out", "whole")
+        )
+    )
+    assert whole["resumed"] == 0 < resumed["resumed"] < 30
+    assert resumed["curve"] == whole["curve"]
+    assert not list((tmp_path / "out" / "store" / "unfinished").iterdir())
 
 
 FAULTY = '''

@@ -6,7 +6,7 @@ import pytest
 from benchmark.core.errors import CheckpointError, UsageError
 from benchmark.runner.provenance import provenance
 from benchmark.runner.records import CellKey, CellRecord
-from benchmark.runner.store import Store, write_atomically
+from benchmark.runner.store import Store
 
 
 def record(**changes) -> CellRecord:
@@ -52,20 +52,6 @@ def test_a_damaged_record_counts_as_absent_and_a_damaged_array_is_told(tmp_path)
     arrays.write_bytes(b"nonsense")
     with pytest.raises(CheckpointError, match="delete it"):
         store.arrays("x")
-
-
-def test_a_write_that_breaks_off_leaves_the_old_file_and_no_litter(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def broken(temporary):
-        temporary.write_text("half")
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        write_atomically(path, broken)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_output_that_is_a_file_is_a_usage_error(tmp_path):

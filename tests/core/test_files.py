@@ -1,0 +1,42 @@
+import os
+import stat
+import time
+
+import pytest
+
+from benchmark.core.files import remove_unfinished, replacing, write_atomically
+
+
+def test_a_write_that_breaks_off_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def broken(temporary):
+        temporary.write_text("half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_atomically(path, broken)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_folder_is_made_and_others_may_read(tmp_path):
+    path = tmp_path / "new" / "file"
+    write_atomically(path, lambda temporary: temporary.write_text("text"))
+    assert path.read_text() == "text"
+    assert path.stat().st_mode & stat.S_IRGRP
+
+
+def test_what_a_killed_process_left_is_removed_once_it_is_old(tmp_path):
+    (tmp_path / "kept").write_text("")
+    with replacing(tmp_path / "file") as temporary:
+        litter = tmp_path / f"{temporary.name}2"
+        litter.write_text("half")
+        remove_unfinished(tmp_path)
+        assert litter.exists()  # it may be another process's, still writing
+        old = time.time() - 7200
+        os.utime(litter, (old, old))
+        remove_unfinished(tmp_path)
+        assert not litter.exists() and temporary.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "kept"]

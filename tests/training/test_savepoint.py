@@ -1,0 +1,129 @@
+import random
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from benchmark.models import count_flops
+from benchmark.training import Recipe, train
+from benchmark.training.savepoint import SavePoint
+from defenses import DEFENSES
+
+RECIPE = Recipe(epochs=6, batch_size=32, lr=0.02, validations=3, warm_up=2)
+
+
+class KilledError(Exception):
+    """What ends a training in these tests; that of a real process is killed in tests/runner."""
+
+
+@pytest.fixture
+def go(make_member, images):
+    def run(spec="vanilla", recipe=RECIPE, path=None, killed_after=None, seed=0):
+        def on_epoch(done, total):
+            told.append(done)
+            if done == killed_after:
+                raise KilledError
+
+        told = []
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        defense = DEFENSES.build(spec)
+        model = defense.build(make_member, images.labels).to(memory_format=torch.channels_last)
+        point = SavePoint(path, every=0) if path else None
+        unit = count_flops(make_member(), images.image_shape)
+        try:
+            trained = train(
+                defense,
+                model,
+                images,
+                recipe,
+                0.1,
+                unit,
+                on_epoch=on_epoch,
+                held_out=images,
+                save_point=point,
+            )
+        except KilledError:
+            return None, None, told
+        return model, trained, told
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("spec", "schedule"),
+    [
+        ("vanilla", "one_cycle"),
+        ("pgd_at", "step"),
+        ("random_transforms", "constant"),
+        ("mixup[mixes=2]", "one_cycle"),
+        ("hm", "one_cycle"),
+        ("eat[members=2,proxies=shared]", "step"),
+    ],
+)
+def test_a_training_that_was_broken_off_ends_as_the_whole_one(go, tmp_path, spec, schedule):
+    recipe = RECIPE.model_copy(update={"schedule": schedule, "decay_every": 2, "crop": 0.5, "flip": True})
+    whole, expected, _ = go(spec, recipe)
+    path = tmp_path / "point.safetensors"
+    for seed, epoch in ((0, 2), (9, 4)):  # the state of the epoch before is what is left
+        assert go(spec, recipe, path, killed_after=epoch, seed=seed)[0] is None
+    model, trained, told = go(spec, recipe, path, seed=7)  # whatever model and generators begin with
+    assert told == [4, 5, 6]
+    state = model.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in whole.state_dict().items())
+    for name in ("curve", "looks", "best_epoch", "cost", "relative_cost", "epochs"):
+        assert getattr(trained, name) == getattr(expected, name), name
+    assert (trained.resumed, expected.resumed) == (3, 0)
+
+
+def test_the_generators_of_python_and_numpy_go_on_too(tmp_path):
+    point = SavePoint(tmp_path / "point.safetensors")
+    model = torch.nn.Linear(2, 2)
+    optimiser = torch.optim.AdamW(model.parameters())
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0)
+    np.random.randn()  # leaves a second normal number for the next call
+    point.save(model, optimiser, schedule, {}, {"epoch": 1})
+
+    def drawn():
+        return random.random(), np.random.randn(), np.random.rand(), torch.rand(3).tolist()
+
+    expected = drawn()
+    assert point.restore(model, optimiser, schedule) == ({"epoch": 1}, {})
+    assert drawn() == expected
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[:-10]),
+        lambda path: path.write_bytes(b""),
+        lambda path: save_file({"model.x": torch.zeros(1)}, path),
+        lambda path: save_file({"model.x": torch.zeros(1)}, path, {"about": '{"setting": ["1.0", "cpu"]}'}),
+    ],
+)
+def test_without_a_sound_file_of_the_same_setting_a_training_begins_anew(go, tmp_path, damage):
+    path = tmp_path / "point.safetensors"
+    go(path=path, killed_after=3)
+    assert SavePoint(path).notes()["epoch"] == 2
+    damage(path)
+    assert SavePoint(path).notes() is None
+    assert go(path=path)[2] == [1, 2, 3, 4, 5, 6]
+
+
+def test_it_writes_no_more_often_than_asked_for(tmp_path, monkeypatch):
+    path = tmp_path / "point.safetensors"
+    model = torch.nn.Linear(1, 1)
+    optimiser = torch.optim.SGD(model.parameters())
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0)
+    clock = iter([0.0, 59.0, 61.0, 61.0, 100.0, 122.0, 122.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    point = SavePoint(path, every=60)
+    written = []
+    for epoch in range(4):
+        point.save(model, optimiser, schedule, {}, {"epoch": epoch})
+        written.append(point.notes()["epoch"] if path.exists() else None)
+    assert written == [None, 1, 1, 3]
