@@ -99,10 +99,10 @@ def mine(labels: Tensor, mining: Mining, margin: float, embeddings: Tensor | Non
 class TripletDefense(Defense):
     """The frame of the defenses that perturb triplets: mine, perturb, then the triplet loss.
 
-    The losses of these papers are triplet losses on batches drawn to hold two images of each class. The
-    batches here are drawn at random, the same ones for every defense, so that an image may have no positive
-    beside it and is then left out; and the networks start untrained. There the triplet loss alone trains
-    badly (on validation classes, it lost most of the robustness of `pgd_at`). So the cell's own loss is added
+    The losses of these papers are triplet losses on batches drawn to hold two images of each class, for
+    pre-trained networks. The batches here are the same for every defense, drawn at random for losses with
+    proxies, so that an image may have no positive beside it and is then left out; and networks for small
+    images start untrained. There the triplet loss alone trains badly (on validation classes, it lost most of the robustness of `pgd_at`). So the cell's own loss is added
     (`base`), with a weight on the triplet term, whose values are smaller by an order of magnitude. That is a
     choice of this benchmark, not the papers'. Each element of a triplet is an image of its own: one that
     stands in several triplets is perturbed in each of them apart. A batch without any triplet gives the

@@ -130,5 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     except KeyboardInterrupt:
+        if arguments is None:  # a second signal must not end in a traceback
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         sys.stderr.write("Stopped. What was done is kept; the same command goes on from there.\n")
         return 130

@@ -50,10 +50,12 @@ class Parameters(BaseModel):
         for key in spec.parameters:
             if key not in cls.model_fields:
                 raise unknown_name(f"parameter of {spec.name}", key, cls.model_fields)
-        optional = {key for key, info in cls.model_fields.items() if type(None) in get_args(info.annotation)}
-        values = {
-            key: None if text == "none" and key in optional else text for key, text in spec.parameters.items()
-        }
+        values: dict[str, Any] = {}
+        for key, text in spec.parameters.items():
+            kind = cls.model_fields[key].annotation
+            kinds = get_args(kind) or (kind,)
+            optional, fraction = type(None) in kinds, float in kinds
+            values[key] = None if text == "none" and optional else parse_fraction(text) if fraction else text
         try:
             return cls(**values)
         except ValidationError as error:

@@ -85,7 +85,10 @@ def format_value(value: object) -> str:
     if value is None:
         return "none"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        short, levels = f"{value:.6g}", f"{255 * value:.0f}"
+        # 8/255 in decimals would be read back as another number. Above, few will think of grey levels.
+        exact = float(short) != value == float(levels) / 255 and value < 0.25
+        return f"{levels}/255" if exact else short
     return str(value)
 
 

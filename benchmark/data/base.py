@@ -103,13 +103,14 @@ class ImageSet:
         queries = None if self.queries is None else self.queries[kept]
         return ImageSet(select(self.images, kept), labels, self.ids[kept], queries)
 
-    def hold_out(self, share: float) -> tuple[ImageSet, ImageSet]:
+    def hold_out(self, share: float, most: int | None = None) -> tuple[ImageSet, ImageSet]:
         """Divides the images by classes: a share of the classes, at least two, is held out.
 
         Which ones is random, but always the same: a seed of training never changes the data.
 
         Args:
             share: share of the classes, in (0, 1).
+            most: how many images are held out at most; fewer classes then, if two or more of them stay.
 
         Returns:
             The images of the other classes, and those of the classes held out.
@@ -124,6 +125,9 @@ class ImageSet:
             )
         order = list(range(self.num_classes))
         random.Random(derive_seed("hold out")).shuffle(order)
+        if most is not None:
+            images = self.labels.bincount()[torch.tensor(order[:count])].cumsum(0)
+            count = max(2, int((images <= most).sum()))
         return self.of_classes(torch.tensor(order[count:])), self.of_classes(torch.tensor(order[:count]))
 
 

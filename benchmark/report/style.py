@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from benchmark.core.files import write_atomically
+from benchmark.core.parameters import parse_fraction
+from benchmark.core.spec import format_value
 
 # Okabe and Ito's palette without its yellow, which is too pale for lines on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -58,11 +60,8 @@ def slug(*parts: str, limit: int = 80) -> str:
 
 def format_eps(eps: float) -> str:
     """Writes a budget so that it reads back as the same number: as a short decimal, else in 255ths."""
-    short = f"{eps:.6g}"
-    if float(short) == eps:
-        return short
-    levels = round(eps * 255)
-    return f"{levels}/255" if levels / 255 == eps else repr(eps)
+    text = format_value(eps)
+    return text if float(parse_fraction(text)) == eps else repr(eps)
 
 
 def budget(norm: str, eps: float) -> str:

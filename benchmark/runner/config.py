@@ -23,7 +23,7 @@ from pydantic import (
 
 from benchmark.core.errors import UsageError, unknown_name
 from benchmark.core.parameters import Number, explain
-from benchmark.core.spec import split_list
+from benchmark.core.spec import parse_spec, split_list
 from benchmark.training import Recipe
 
 
@@ -66,6 +66,8 @@ class Configuration(_Section):
         budget: cost units of a training under equal passes, for each training image and epoch of the recipe
             (vanilla spends 3 in one epoch, PGD-AT with 3 inner steps 9).
         checks: whether the checks for gradient masking are run.
+        training: the recipe.
+        training_for: other values of some of its keys for some data sets, by their name.
         workers: worker processes; one for each core when not given.
         save_every: seconds between two saves of a training in hand, from which a run that was killed goes on.
         data_root: folder of the data sets as they were downloaded.
@@ -96,6 +98,7 @@ class Configuration(_Section):
     pretrained: str = "auto"
     checks: bool = True
     training: Recipe = Recipe()
+    training_for: dict[str, dict[str, Any]] = {}
     evaluation: Evaluation = Evaluation()
     curve: Curve = Curve()
 
@@ -131,6 +134,23 @@ class Configuration(_Section):
         if self.norm == ["linf"] and max(self.eps or [0.0]) > 1:
             raise ValueError("eps > 1 in the norm linf: pixels are in [0, 1], so write 8/255, not 8")
         return self
+
+    @model_validator(mode="after")
+    def _recipes_fit(self) -> Any:
+        for name, changes in self.training_for.items():
+            for key in changes:
+                if key not in Recipe.model_fields:
+                    raise unknown_name(f"key in training_for: {name}", key, Recipe.model_fields)
+            try:
+                self.recipe(name)
+            except ValidationError as error:
+                raise UsageError(f"training_for: {name}: {explain(error)}") from None
+        return self
+
+    def recipe(self, dataset: str) -> Recipe:
+        """The recipe for a data set, by its spec or its name."""
+        changes = self.training_for.get(parse_spec(dataset).name, {})
+        return Recipe(**{**self.training.model_dump(), **changes})
 
     @field_validator("norm", "compute")
     @classmethod
@@ -224,6 +244,10 @@ def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configura
     asked = _merge(from_file, arguments)
     _check_sections(asked)
     preset = _preset(str(asked.get("preset", "default")))
+    # What the user says of training holds for every data set.
+    for changes in preset.get("training_for", {}).values():
+        for key in asked.get("training", {}):
+            changes.pop(key, None)
     # The preset's figure over eps belongs to the preset's own attacks and budgets.
     if {"attacks", "eps"} & asked.keys():
         preset.pop("curve", None)

@@ -116,6 +116,8 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     """
     grid = Grid(suite=_suite_name(named(config.attacks, ATTACKS.names())))
     datasets = datasets_asked_for(config.datasets, grid.skipped, folders)
+    for name in config.training_for:
+        DATASETS.get(name)
     backbones = backbones_asked_for(config.backbones, config.pretrained)
     losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
     scenarios = [SCENARIOS.build(text) for text in named(config.scenarios, SCENARIOS.names())]

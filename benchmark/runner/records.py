@@ -104,6 +104,8 @@ class ModelRecord(Frozen):
     """The outcome of one training.
 
     Attributes:
+        seconds: wall-clock time, validation included.
+        waited: those of them that were spent waiting for images.
         cost: passes spent, in units (one forward pass of one image through one plain backbone).
         relative_cost: `cost` as a multiple of what vanilla training costs under the same recipe.
         embed_cost: units that embedding one image takes; vanilla's is 1.
@@ -120,6 +122,7 @@ class ModelRecord(Frozen):
     status: Status
     reason: str = ""
     seconds: float = 0.0
+    waited: float = 0.0
     cost: float = 0.0
     relative_cost: float = 0.0
     embed_cost: float = 0.0

@@ -26,6 +26,9 @@ from defenses import DEFENSES
 FEWEST_TO_HOLD_OUT = 10
 """Training classes from which some are held out for validation."""
 
+MOST_HELD_OUT = 1000
+"""Images that are held out at most: more cost much memory and time, and tell little more."""
+
 
 class Place(Frozen):
     """Where a job runs and writes; nothing here changes a figure but the device.
@@ -93,7 +96,7 @@ def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | N
     """
     if not recipe.validation or data.train.num_classes < FEWEST_TO_HOLD_OUT:
         return data.train, None
-    return data.train.hold_out(recipe.validation)
+    return data.train.hold_out(recipe.validation, MOST_HELD_OUT)
 
 
 def build_model(key: ModelKey, images: ImageSet, random: bool = False) -> tuple[Embedder, int]:
@@ -146,6 +149,7 @@ def make_model(job: TrainJob, place: Place, store: Store) -> ModelRecord:
         key=job.key,
         status="done",
         seconds=trained.seconds,
+        waited=trained.waited,
         cost=trained.cost,
         relative_cost=trained.relative_cost,
         embed_cost=trained.embed_cost,

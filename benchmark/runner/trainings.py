@@ -29,7 +29,7 @@ def training_of(
 
     Args:
         key: which model.
-        config: holds the recipe.
+        config: holds the recipes.
         folders: where data sets are.
         budget: cost units for each training image and epoch of the recipe, which the training is to spend;
             without it the recipe's epochs are trained. The defense's `epochs_scale` multiplies either.
@@ -42,7 +42,7 @@ def training_of(
     backbone = BACKBONES.build(key.backbone)
     classes = [type(dataset), type(backbone), type(LOSSES.build(key.loss))]
     defense = DEFENSES.build(key.defense)
-    recipe = config.training
+    recipe = config.recipe(key.dataset)
     validation = ATTACKS.build(VALIDATION_ATTACK).parts() if recipe.validation else []
     eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
     epochs = max(1, round(_epochs(key, recipe, folders, budget, notes) * defense.epochs_scale))

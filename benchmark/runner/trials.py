@@ -142,7 +142,7 @@ def _configuration(
         "defenses": list(dict.fromkeys(defenses)),
         "compute": list(config.compute),
         "budget": config.budget,
-        "training": config.training.model_dump(mode="json", exclude_none=True),
+        "training": config.recipe(dataset).model_dump(mode="json", exclude_none=True),
         **({"plugin": [str(path) for path in config.plugin]} if config.plugin else {}),
     }
     lines = "".join(f"# {line}".rstrip() + "\n" for line in comment)

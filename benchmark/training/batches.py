@@ -17,8 +17,9 @@ from benchmark.training.augment import random_shift
 from benchmark.training.crops import random_crops
 from benchmark.training.recipe import Recipe
 
-_AHEAD = 4
-"""Batches that are made ahead; each takes as much memory as the model's input."""
+_THREADS = 8
+"""Most threads that make batches. Each has one in hand, and one more lies ready: a batch takes as much memory
+as the model's input."""
 
 
 class Batches:
@@ -66,13 +67,14 @@ class Batches:
         seed = int(torch.randint(2**62, ()))
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         waiting: deque[Future[Tensor]] = deque()
-        with ThreadPoolExecutor(max_workers=max(1, min(8, cores - 1))) as pool:
+        threads = max(1, min(_THREADS, cores - 1))
+        with ThreadPoolExecutor(threads) as pool:
             try:
-                for place in range(len(parts) + _AHEAD):
+                for place in range(len(parts) + threads):
                     if place < len(parts):
                         own = derive_seed(seed, number, place)
                         waiting.append(pool.submit(self._make, parts[place], own))
-                    if place >= _AHEAD - 1 and waiting:
+                    if place >= threads:
                         started = time.perf_counter()
                         images = waiting.popleft().result()
                         # Where it was pinned, the copy goes on while the last step is being computed.

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from benchmark.core.parameters import Number, Parameters
 
@@ -15,12 +22,13 @@ class Recipe(Parameters):
     Attributes:
         epochs: passes over the training set.
         batch_size: images in a batch.
-        images_per_class: images of a class in a batch, for losses on the tuples of a batch; others take
-            the images in random order.
+        images_per_class: images of a class in a batch, for losses on the tuples of a batch, at most half of
+            the batch, since a tuple needs two classes; others take the images in random order.
         lr: highest learning rate of AdamW.
         schedule: of the learning rate. "one_cycle": up and down again over the whole training (Smith & Topin
             2018, arXiv 1708.07120); "step": times `decay` after every `decay_every` epochs; "constant".
-        decay_every: epochs, for the schedule "step".
+        decay_every: epochs, for the schedule "step"; where a defense trains for more or fewer epochs than the
+            recipe's, its steps are further apart or nearer in the same measure.
         decay: factor, for the schedule "step".
         warm_up: epochs at the beginning in which only the last layer and the loss's own parameters learn.
         proxy_lr_scale: factor on the learning rate of the loss's own parameters.
@@ -38,7 +46,8 @@ class Recipe(Parameters):
             normalises by the batch. Its running statistics are not touched either way.
         precision: of the passes through the networks; losses, optimiser and validation stay in float32.
         validation: share of the training classes that are held out to choose the epoch whose weights are
-            kept; 0 trains on every class and keeps the last. Of fewer than ten classes none is held out.
+            kept; fewer where that makes more than a thousand images. 0 trains on every class and keeps the
+            last. Of fewer than ten classes none is held out.
         validations: how many times during the training the model is looked at on them.
     """
 
@@ -64,3 +73,12 @@ class Recipe(Parameters):
     precision: Literal["float32", "bfloat16"] = "float32"
     validation: float = Field(default=0.15, ge=0, le=0.5)
     validations: PositiveInt = 12
+
+    @model_validator(mode="after")
+    def _two_classes_in_a_batch(self) -> Recipe:
+        if 2 * self.images_per_class > self.batch_size:
+            raise ValueError(
+                f"batch_size={self.batch_size} does not hold two classes with images_per_class="
+                f"{self.images_per_class}"
+            )
+        return self

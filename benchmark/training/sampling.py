@@ -12,9 +12,10 @@ def epoch_order(labels: Tensor, batch_size: int, per_class: int | None) -> Tenso
     Args:
         labels: class of each image, shape (n,), on the CPU.
         batch_size: images in a batch, at most n.
-        per_class: images of each class in a batch, for losses on the tuples of a batch; more, as few as will
-            do, where there are too few classes to fill it; of a class with fewer images some come twice. None
-            for all images in random order.
+        per_class: images of each class in a batch, for losses on the tuples of a batch, at most half of it;
+            more, as few as will do, where there are too few classes to fill it, and fewer of the last class
+            where the batch is no multiple; of a class with fewer images some come twice. None for all images
+            in random order.
 
     Returns:
         Indices, int64, n // batch_size whole batches at least. (pytorch-metric-learning's sampler wants a

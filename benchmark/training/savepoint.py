@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,8 +56,7 @@ class SavePoint:
             best: weights of the best epoch so far; empty where none is kept.
             notes: what else there is to remember, as JSON can write it.
 
-        Raises:
-            OSError: when the file cannot be written.
+        A file that cannot be written is told on stderr, and the training goes on.
         """
         if time.monotonic() - self._last < self._every:
             return
@@ -69,7 +69,7 @@ class SavePoint:
                 for index, values in state["state"].items()
                 for name, value in values.items()
             },
-            **{_GENERATOR + name: value for name, value in _generators().items()},
+            **{_GENERATOR + name: value for name, value in _generators(model).items()},
         }
         about = {
             "notes": dict(notes),
@@ -80,9 +80,10 @@ class SavePoint:
         }
         # Copies, since safetensors refuses tensors that share their memory, as shared proxies do.
         copies = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
-        write_atomically(
-            self.path, lambda path: save_file(copies, path, metadata={"about": json.dumps(about)})
-        )
+        try:
+            write_atomically(self.path, lambda path: save_file(copies, path, {"about": json.dumps(about)}))
+        except (OSError, SafetensorError) as error:
+            sys.stderr.write(f"warning: a training in hand cannot be saved to {self.path}: {error}\n")
         self._last = time.monotonic()
 
     def restore(
@@ -135,11 +136,14 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _setting(model: nn.Module) -> list[str]:
     """What must be the same for a training to go on."""
-    device = next((parameter.device.type for parameter in model.parameters()), "cpu")
-    return [str(torch.__version__), device]
+    return [str(torch.__version__), _device(model).type]
 
 
-def _generators() -> dict[str, Tensor]:
+def _device(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def _generators(model: nn.Module) -> dict[str, Tensor]:
     """The states of torch's and NumPy's generators, uint8 and int64."""
     _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     states = {
@@ -147,7 +151,7 @@ def _generators() -> dict[str, Tensor]:
         "numpy": torch.tensor([*map(int, keys), position, has_gauss], dtype=torch.int64),
         "gauss": torch.tensor(gauss, dtype=torch.float64),
     }
-    if torch.cuda.is_available():
+    if _device(model).type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state()
     return states
 
@@ -160,5 +164,5 @@ def _set_generators(states: Mapping[str, Tensor], python: list[Any]) -> None:
         ("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, float(states["gauss"]))
     )
     torch.set_rng_state(states["torch"])
-    if "cuda" in states and torch.cuda.is_available():
+    if "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"])

@@ -19,7 +19,9 @@ def _one_cycle(optimiser: torch.optim.Optimizer, recipe: Recipe, epochs: int, pe
 
 
 def _step(optimiser: torch.optim.Optimizer, recipe: Recipe, epochs: int, per_epoch: int) -> LRScheduler:
-    return StepLR(optimiser, recipe.decay_every * per_epoch, recipe.decay)
+    # Stretched with the training, as the cycle is, or a long one would go on at a rate of nothing.
+    every = recipe.decay_every * epochs / recipe.epochs
+    return StepLR(optimiser, max(1, round(every * per_epoch)), recipe.decay)
 
 
 def _constant(optimiser: torch.optim.Optimizer, recipe: Recipe, epochs: int, per_epoch: int) -> LRScheduler:

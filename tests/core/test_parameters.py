@@ -45,7 +45,8 @@ def canonical(text):
         ("thing[]", "thing"),
         ("thing[rate=0.1,count=3,fast=false,mode=all,share=0.50]", "thing"),
         ("thing[eps=8/255]", "thing"),
-        ("thing[eps=4/255]", "thing[eps=0.0156863]"),
+        ("thing[eps=4/255]", "thing[eps=4/255]"),
+        ("thing[rate=2/255]", "thing[rate=2/255]"),
         ("thing[step=1/4]", "thing[step=0.25]"),
         ("thing[step=none]", "thing"),
         ("thing[ fast = true , count=5 ]", "thing[count=5,fast=true]"),
@@ -112,8 +113,8 @@ def test_what_is_always_written():
         name = "loud"
         always_written = ("mode", "eps")
 
-    assert Loud().spec == "loud[eps=0.0313725,mode=all]"
-    assert Loud(count=5).spec == "loud[count=5,eps=0.0313725,mode=all]"
+    assert Loud().spec == "loud[eps=8/255,mode=all]"
+    assert Loud(count=5).spec == "loud[count=5,eps=8/255,mode=all]"
 
 
 def test_parameters_cannot_be_changed():

@@ -89,12 +89,14 @@ def test_a_bad_spec_is_refused_and_named(text):
 
 
 def test_values_are_written_as_they_are_read():
-    values = [True, None, 2.0, 8 / 255, 1e-6, 3, "leave_one_out"]
+    values = [True, None, 2.0, 8 / 255, 0.2, 1 / 3, 1e-6, 3, "leave_one_out"]
     assert [format_value(v) for v in values] == [
         "true",
         "none",
         "2",
-        "0.0313725",
+        "8/255",
+        "0.2",  # also 51/255
+        "0.333333",
         "1e-06",
         "3",
         "leave_one_out",

@@ -1,7 +1,9 @@
 import pytest
 
 from benchmark.core.errors import UsageError
+from benchmark.data import Folders
 from benchmark.runner.config import presets, resolve
+from benchmark.runner.grid import build_grid
 
 
 def test_lists_are_split_outside_brackets():
@@ -91,3 +93,50 @@ def test_an_empty_key_in_a_file_is_as_good_as_none(tmp_path):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(UsageError, match="cannot be read"):
         resolve({}, tmp_path / "none.yaml")
+
+
+def test_a_data_set_may_have_a_recipe_of_its_own(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("training: {epochs: 7}\ntraining_for: {sop: {lr: 0.5, epochs: 3}, digits: {shift: 0}}\n")
+    config = resolve({}, file)
+    recipe = config.recipe("sop[size=64]")
+    assert (recipe.epochs, recipe.lr, recipe.shift) == (3, 0.5, config.training.shift)
+    assert config.recipe("digits") == config.training.model_copy(update={"shift": 0})
+    assert config.recipe("glyphs") == config.training
+    made = build_grid(
+        resolve({"datasets": "digits", "attacks": "noise", "checks": False}, file),
+        Folders(tmp_path, tmp_path),
+    )
+    assert {job.recipe["shift"] for job in made.trainings} == {0}
+
+
+def test_what_the_user_says_of_training_is_over_the_presets_recipes(tmp_path):
+    assert resolve({"preset": "paper"}).recipe("sop").lr == 6e-4
+    file = tmp_path / "c.yaml"
+    file.write_text("preset: paper\ntraining: {lr: 0.5}\n")
+    recipe = resolve({}, file).recipe("sop")
+    assert (recipe.lr, recipe.decay_every) == (0.5, 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{sop: {lrr: 1}}", "Unknown key in training_for: sop 'lrr'. Did you mean 'lr'"),
+        ("{sop: {lr: -1}}", "training_for: sop: lr=-1"),
+        ("{sop: 3}", "training_for.sop=3"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_told(tmp_path, text, said):
+    file = tmp_path / "c.yaml"
+    file.write_text(f"training_for: {text}\n")
+    with pytest.raises(UsageError) as caught:
+        resolve({}, file)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_for_no_data_set_is_told(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("training_for: {digit: {lr: 1}}\n")
+    with pytest.raises(UsageError, match="Did you mean 'digits'"):
+        build_grid(resolve({"datasets": "digits"}, file), Folders(tmp_path, tmp_path))
