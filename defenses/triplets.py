@@ -102,11 +102,11 @@ class TripletDefense(Defense):
     The losses of these papers are triplet losses on batches drawn to hold two images of each class, for
     pre-trained networks. The batches here are the same for every defense, drawn at random for losses with
     proxies, so that an image may have no positive beside it and is then left out; and networks for small
-    images start untrained. There the triplet loss alone trains badly (on validation classes, it lost most of the robustness of `pgd_at`). So the cell's own loss is added
-    (`base`), with a weight on the triplet term, whose values are smaller by an order of magnitude. That is a
-    choice of this benchmark, not the papers'. Each element of a triplet is an image of its own: one that
-    stands in several triplets is perturbed in each of them apart. A batch without any triplet gives the
-    cell's loss on clean images.
+    images start untrained. There the triplet loss alone trains badly (on validation classes, it lost most
+    of the robustness of `pgd_at`). So the cell's own loss is added (`base`), with a weight on the triplet
+    term, whose values are smaller by an order of magnitude. That is a choice of this benchmark, not the
+    papers'. Each element of a triplet is an image of its own: one that stands in several triplets is
+    perturbed in each of them apart. A batch without any triplet gives the cell's loss on clean images.
 
     Attributes:
         margin: of the triplet loss, on distances of unit vectors.

@@ -21,7 +21,7 @@ from benchmark.report.other_scenarios import scenarios_board
 from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome, Run
 from benchmark.report.ranking_board import ranking_lines
 from benchmark.report.reproduce import command
-from benchmark.report.style import METRICS, budget, format_eps
+from benchmark.report.style import METRICS, budget, format_eps, shown
 from benchmark.report.tables import Row, Table, mode_words
 
 TEMPLATE = "leaderboard.md.jinja"
@@ -51,6 +51,7 @@ def render(run: Run, tables: list[Table], figures: list[TableFigures], output: P
         autoescape=False,  # Markdown, not HTML; `text` and `code` guard what comes from outside
     )
     filters: dict[str, Callable[..., str]] = {
+        "shown": shown,
         "code": code,
         "text": text,
         "link": lambda path: path.relative_to(output).as_posix(),
@@ -197,7 +198,7 @@ def _problems(outcomes: list[Outcome], several_modes: bool) -> list[dict[str, st
     for outcome in outcomes:
         if not outcome.done:
             key = outcome.key
-            model = f"{key.dataset}, {key.backbone}, {key.loss}"
+            model = f"{shown(key.dataset)}, {shown(key.backbone)}, {key.loss}"
             if several_modes:
                 model += f", {mode_words(outcome.compute)}"
             groups[model, key.defense, outcome.status, outcome.reason].append(outcome)

@@ -15,7 +15,7 @@ from benchmark.report.boards import NONE, code, percent
 from benchmark.report.ers import NORMALISED, empirical_robustness_score
 from benchmark.report.frames import DECIMALS
 from benchmark.report.outcomes import RETRIEVAL, Outcome, Run
-from benchmark.report.style import budget
+from benchmark.report.style import budget, shown
 from benchmark.report.worst_case import mean
 
 CONSTANT = "constant embedding"
@@ -98,7 +98,7 @@ def ranking_lines(run: Run) -> list[str]:
     for group, rows in ranking_boards(run).items():
         if group.compute != run.lead:
             continue
-        named = [code(name) for name in (group.dataset, group.backbone, group.loss, group.attack)]
+        named = [code(shown(name)) for name in (group.dataset, group.backbone, group.loss, group.attack)]
         lines += [f"{', '.join(named)}, {budget(group.norm, group.eps)}:", "", *_table(rows), ""]
     return [*lines, LEGEND] if lines else []
 

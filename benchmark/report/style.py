@@ -49,11 +49,21 @@ def looks(defenses: Iterable[str], references: Iterable[str]) -> dict[str, Look]
     return dealt | {name: Look(GREY, MARKERS[-1 - i % len(MARKERS)], ":") for i, name in enumerate(shown)}
 
 
+def shown(spec: str) -> str:
+    """A spec as a reader of the board needs it: paths in it without the way to them."""
+    return re.sub(r"(?<=[:=])[^,\[\]]*[/\\]", _without_way, spec)
+
+
+def _without_way(way: re.Match[str]) -> str:
+    """Nothing in place of a way to a file; a fraction, as 8/255 is, has only a number there."""
+    return way.group() if re.fullmatch(r"\d+(\.\d+)?/", way.group()) else ""
+
+
 def slug(*parts: str, limit: int = 80) -> str:
     """A part of a file name: lower-case letters, digits, `.`, `_` and `-`; unique even when cut short."""
-    words = [re.sub(r"[^a-z0-9._-]", "-", part.lower()).strip("-") for part in parts]
+    words = [re.sub(r"[^a-z0-9._-]", "-", shown(part).lower()).strip("-") for part in parts]
     text = "_".join(words)
-    if len(text) <= limit:
+    if len(text) <= limit and list(map(shown, parts)) == list(parts):
         return text
     return f"{text[: limit - 9].rstrip('-_')}-{sha256('|'.join(parts).encode()).hexdigest()[:8]}"
 

@@ -9,6 +9,7 @@ from math import isnan, nan
 
 from benchmark.report.checks import RowVerdict, named, over_seeds
 from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome, Run
+from benchmark.report.style import shown
 from benchmark.report.worst_case import deviation, lowest, mean, worst_queries
 from benchmark.runner.records import ModelRecord
 
@@ -30,7 +31,7 @@ class TableKey:
     @property
     def trained(self) -> str:
         """How its models came to be, in words."""
-        return f"{self.dataset}, {self.backbone}, {self.loss}, {mode_words(self.compute)}"
+        return f"{shown(self.dataset)}, {shown(self.backbone)}, {self.loss}, {mode_words(self.compute)}"
 
 
 @dataclass(frozen=True)
