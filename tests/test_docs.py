@@ -89,7 +89,7 @@ def test_commands_can_be_run_as_they_stand(arguments, tmp_path, photos):
     assert resolve(options).compute
     # Equal passes take a training step of each defense to be counted: not here.
     folders = Folders(tmp_path, tmp_path, blank=True)
-    config = resolve({**options, "compute": "equal-epochs", "device": "cpu", "pretrained": "none"})
+    config = resolve({**options, "compute": "equal-epochs", "device": "cpu"})
     assert build_grid(config, folders).cells
 
 

@@ -67,11 +67,18 @@ class Backbone(Parameters):
         """
         return self.build(image_shape)
 
-    def check(self, image_shape: tuple[int, int, int]) -> None:
-        """Tells early, without weights, whether `build` can take images of shape (C, H, W).
+    def check(self, image_shape: tuple[int, int, int], natural: bool = False) -> None:
+        """Tells early and without the network whether `build` can do what it is asked; as for `build`.
 
         Raises:
             UsageError: when it cannot.
+        """
+
+    def fetch(self, natural: bool = False) -> None:
+        """Fetches the weights that `build` starts from, so that they are had before anything is trained.
+
+        Raises:
+            BenchmarkError: when they cannot be had.
         """
 
     def with_pretrained(self, value: str) -> Backbone:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from benchmark.models.modes import batch_norms
 
 
 class EmbeddingNetwork(nn.Module):
@@ -46,7 +47,7 @@ class EmbeddingNetwork(nn.Module):
         self.head = nn.Linear(features, dim)
         self.freeze_bn = freeze_bn
         if freeze_bn:
-            for norm in self._norms():
+            for norm in batch_norms(self.body):
                 norm.requires_grad_(False)
             self.train(self.training)
 
@@ -54,7 +55,7 @@ class EmbeddingNetwork(nn.Module):
         """Sets the mode of all modules, but of frozen batch norm."""
         super().train(mode)
         if self.freeze_bn:
-            for norm in self._norms():
+            for norm in batch_norms(self.body):
                 norm.eval()
         return self
 
@@ -62,6 +63,3 @@ class EmbeddingNetwork(nn.Module):
         """Maps images, shape (n, 1 or 3, H, W) in [0, 1], to vectors, shape (n, d)."""
         output: Tensor = self.head(self.dropout(self.body((images - self.mean) / self.std)))
         return output
-
-    def _norms(self) -> list[_BatchNorm]:
-        return [module for module in self.body.modules() if isinstance(module, _BatchNorm)]

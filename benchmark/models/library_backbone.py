@@ -16,9 +16,13 @@ from benchmark.core.parameters import explain
 from benchmark.core.spec import format_spec
 from benchmark.models.backbone import Backbone, BackboneEmbedder
 from benchmark.models.embedding_network import EmbeddingNetwork
+from benchmark.models.modes import batch_norms
 from benchmark.models.weights_file import SUFFIXES, load_weights, weights_digest
 
 AUTO, IMAGENET, RANDOM = "auto", "imagenet", "none"
+
+INSTEAD = "--pretrained none (random weights) or --pretrained PATH (a file of weights)"
+"""What to choose where a library's weights cannot be had, in words."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class LibraryBackbone(Backbone):
             anything else; `imagenet`: the library's own; `none`: random; or a file of weights of this
             architecture under the library's names, `.safetensors`, `.pth` or `.pt`.
         freeze_bn: batch norm keeps its statistics, scale and shift in training, as Proxy Anchor's recipe has
-            it; for pretrained weights.
+            it; for pretrained weights alone.
         dropout: probability that a feature before the last layer is left out in training, in [0, 1).
     """
 
@@ -95,22 +99,24 @@ class LibraryBackbone(Backbone):
         raise NotImplementedError
 
     def library_weights(self) -> str:
-        """The library's own name for its weights."""
+        """The library's own name for its weights, without the network.
+
+        Raises:
+            UsageError: when it has none.
+        """
         raise NotImplementedError
 
     def build(self, image_shape: tuple[int, int, int], natural: bool = False) -> BackboneEmbedder:
         """A new embedder for images of shape (C, H, W) with one or three channels.
 
         Raises:
-            UsageError: when the architecture cannot take such images, or a file of weights does not fit.
+            UsageError: when the architecture cannot take such images, a file of weights does not fit, or
+                batch norm is to be frozen that is not there or not pretrained.
             BenchmarkError: when the library's weights cannot be had.
         """
         choice = self._choice(natural)
         features = _features(self, image_shape)
-        body = self.library_body() if choice == IMAGENET else self.random_body()
-        if choice not in (IMAGENET, RANDOM):
-            load_weights(body, Path(choice).expanduser(), self.facts().classifier)
-        return self._embedder(body, features)
+        return self._embedder(self._body(choice), features)
 
     def build_random(self, image_shape: tuple[int, int, int]) -> BackboneEmbedder:
         """What `build` makes, with random weights: to count its cost, or to load a checkpoint over it.
@@ -121,13 +127,27 @@ class LibraryBackbone(Backbone):
         features = _features(self, image_shape)
         return self._embedder(self.random_body(), features)
 
-    def check(self, image_shape: tuple[int, int, int]) -> None:
-        """Passes one image of shape (C, H, W) through a network with random weights, once for each shape.
+    def check(self, image_shape: tuple[int, int, int], natural: bool = False) -> None:
+        """Passes one image through a network with random weights, once for each shape, and tries a file.
 
         Raises:
-            UsageError: when the architecture cannot take such images.
+            UsageError: as for `build`, or when the library has no weights.
         """
+        choice = self._choice(natural)
         _features(self, image_shape)
+        if choice == IMAGENET:
+            self.library_weights()
+        elif choice != RANDOM:
+            self._try(choice)
+
+    def fetch(self, natural: bool = False) -> None:
+        """Loads the library's weights once, if they are wanted, which fetches them on first use.
+
+        Raises:
+            BenchmarkError: when they cannot be had.
+        """
+        if self._choice(natural) == IMAGENET:
+            self._try(IMAGENET)
 
     def with_pretrained(self, value: str) -> Backbone:
         """This backbone with another choice of `pretrained`, unless its spec makes one.
@@ -147,7 +167,8 @@ class LibraryBackbone(Backbone):
         """Empty for random weights, the sha256 of a file, or the library's name for its own weights.
 
         Raises:
-            UsageError: when the file cannot be read.
+            UsageError: when the file cannot be read, the library has no weights, or batch norm would be
+                frozen at random.
         """
         choice = self._choice(natural)
         if choice == RANDOM:
@@ -155,8 +176,35 @@ class LibraryBackbone(Backbone):
         return self.library_weights() if choice == IMAGENET else weights_digest(Path(choice).expanduser())
 
     def _choice(self, natural: bool) -> str:
-        """`imagenet`, `none`, or a path."""
-        return self.pretrained if self.pretrained != AUTO else IMAGENET if natural else RANDOM
+        """`imagenet`, `none`, or a path.
+
+        Raises:
+            UsageError: for `none` with frozen batch norm.
+        """
+        choice = self.pretrained if self.pretrained != AUTO else IMAGENET if natural else RANDOM
+        if choice == RANDOM and self.freeze_bn:
+            # Libraries start the last scale of a residual block at zero: frozen, no gradient passes it. And
+            # statistics that are no network's own let all images collapse to one point.
+            why = "" if self.pretrained == RANDOM else ", since pretrained=auto is for photographs,"
+            raise UsageError(
+                f"The backbone '{self.name}' would start from random weights{why} and cannot learn with "
+                "freeze_bn=true: choose freeze_bn=false, or weights (pretrained=imagenet or a file)."
+            )
+        return choice
+
+    def _body(self, choice: str) -> nn.Module:
+        """A new body with the weights of `_choice`."""
+        if choice == IMAGENET:
+            return self.library_body()
+        body = self.random_body()
+        if choice != RANDOM:
+            load_weights(body, Path(choice).expanduser(), self.facts().classifier)
+        return body
+
+    def _try(self, choice: str) -> None:
+        """Makes a body and throws it away; what is drawn later stays the same."""
+        with torch.random.fork_rng(devices=[]):
+            self._body(choice)
 
     def _embedder(self, body: nn.Module, features: int) -> BackboneEmbedder:
         facts = self.facts()
@@ -171,7 +219,7 @@ def unreachable(name: str, error: Exception) -> BenchmarkError:
     reason = f"{type(error).__name__}: {error}".split("\n", 1)[0].rstrip(" .:")
     return BenchmarkError(
         f"The pretrained weights of '{name}' cannot be fetched ({reason}). Connect to the network once, or "
-        "choose: --pretrained none (random weights) or --pretrained PATH (a file of weights)."
+        f"choose: {INSTEAD}."
     )
 
 
@@ -180,7 +228,7 @@ def _features(backbone: LibraryBackbone, image_shape: tuple[int, int, int]) -> i
     """How many features the body has, as one image tells.
 
     Raises:
-        UsageError: when it cannot take the image.
+        UsageError: when it cannot take the image, or has no batch norm where that is to be frozen.
     """
     channels, height, width = image_shape
     shape = "x".join(map(str, image_shape))
@@ -190,6 +238,10 @@ def _features(backbone: LibraryBackbone, image_shape: tuple[int, int, int]) -> i
         )
     with torch.random.fork_rng(devices=[]), torch.no_grad():  # the first look draws, the next ones do not
         body = backbone.random_body().eval()
+        if backbone.freeze_bn and not batch_norms(body):
+            raise UsageError(
+                f"The backbone '{backbone.name}' has no batch norm to freeze: leave out freeze_bn=true."
+            )
         try:
             output: Any = body(torch.zeros(1, 3, height, width))
         except Exception as error:  # whatever a network of another library stumbles over

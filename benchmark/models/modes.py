@@ -9,6 +9,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """Every batch norm within a model."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+
+
 @contextmanager
 def frozen(model: nn.Module, batch_statistics: bool = False) -> Iterator[None]:
     """Within the block the model is in evaluation mode and its parameters take no gradient.
@@ -21,7 +26,7 @@ def frozen(model: nn.Module, batch_statistics: bool = False) -> Iterator[None]:
             goes on normalising by the batch's own statistics (which makes weaker examples).
     """
     training = [] if batch_statistics else [module for module in model.modules() if module.training]
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    norms = batch_norms(model)
     momenta = [norm.momentum for norm in norms]
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for module in training:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,9 @@ from typing import Any
 import timm
 from torch import nn
 
-from benchmark.core.errors import UsageError
+from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.models.backbone import Backbone
-from benchmark.models.library_backbone import Facts, LibraryBackbone, unreachable
+from benchmark.models.library_backbone import INSTEAD, Facts, LibraryBackbone, unreachable
 
 _TIMEOUT = 10.0  # seconds until the hub must have answered
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # as timm names them, the first that there is
@@ -48,25 +50,35 @@ class TimmBackbone(LibraryBackbone):
 
         Raises:
             UsageError: when timm has none.
-            BenchmarkError: when they cannot be had.
+            BenchmarkError: when they cannot be had, or not for every layer.
+        """
+        source = self.library_weights()
+        settings = _settings(self.name)
+        try:
+            overlay = {"file": str(_from_hub(settings)), "custom_load": False} if settings.hf_hub_id else {}
+            with _missing_keys() as missing:
+                body: nn.Module = timm.create_model(
+                    self.name, pretrained=True, in_chans=3, num_classes=0, pretrained_cfg_overlay=overlay
+                )
+        except Exception as error:  # timm and its hub raise many kinds
+            raise unreachable(self.name, error) from None
+        if missing:
+            raise BenchmarkError(
+                f"The pretrained weights of '{self.name}' are not whole: {overlay.get('file', source)} has "
+                f"no '{missing[0]}'. Delete that file if it is damaged, to have it fetched again, or choose: "
+                f"{INSTEAD}."
+            )
+        return body
+
+    def library_weights(self) -> str:
+        """Where timm has the weights from: a repository of its hub, or an address.
+
+        Raises:
+            UsageError: when timm has none.
         """
         settings = _settings(self.name)
         if not settings.has_weights:
-            raise UsageError(
-                f"timm has no pretrained weights of '{self.name}'. Choose: --pretrained none (random "
-                "weights) or --pretrained PATH (a file of weights)."
-            )
-        try:
-            overlay = {"file": str(_from_hub(settings)), "custom_load": False} if settings.hf_hub_id else {}
-            return timm.create_model(
-                self.name, pretrained=True, in_chans=3, num_classes=0, pretrained_cfg_overlay=overlay
-            )
-        except Exception as error:  # timm and its hub raise many kinds
-            raise unreachable(self.name, error) from None
-
-    def library_weights(self) -> str:
-        """Where timm has the weights from: a repository of its hub, or an address."""
-        settings = _settings(self.name)
+            raise UsageError(f"timm has no pretrained weights of '{self.name}'. Choose: {INSTEAD}.")
         return f"timm:{settings.hf_hub_id or settings.url}"
 
 
@@ -76,6 +88,30 @@ def _settings(name: str) -> Any:
         return timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     except RuntimeError:  # there is the architecture, but not the tag
         return None
+
+
+@contextmanager
+def _missing_keys() -> Iterator[list[str]]:
+    """The weights that networks loaded within the block were not given.
+
+    Without a classifier timm loads what there is, leaves the rest at random, and keeps what is missing to
+    itself; which keys it looks for is known only once its own filter has renamed those of the file.
+    """
+    missing: list[str] = []
+    real = nn.Module.load_state_dict
+
+    def watched(
+        self: nn.Module, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        result = real(self, state_dict, strict, assign)
+        missing.extend(result.missing_keys)
+        return result
+
+    nn.Module.load_state_dict = watched  # type: ignore[method-assign]
+    try:
+        yield missing
+    finally:
+        nn.Module.load_state_dict = real  # type: ignore[method-assign]
 
 
 def _from_hub(settings: Any) -> Path:

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from safetensors.torch import load_file
@@ -17,30 +19,56 @@ from benchmark.core.errors import UsageError
 SUFFIXES = (".safetensors", ".pth", ".pt")
 """Names of files that can be read."""
 
+_NESTED = ("state_dict", "model", "model_state_dict", "net")
+"""Where training scripts put a state dict in their checkpoints."""
+
+_WRAPPER = "module."
+"""What torch's data-parallel copies put before every key."""
+
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by their keys.
 
     Args:
-        path: a `.safetensors` file, or a `.pth` or `.pt` file that holds a state dict.
+        path: a `.safetensors` file, or a `.pth` or `.pt` file that holds a state dict, alone or in a
+            training's checkpoint, of a network alone or as its data-parallel copy.
 
     Raises:
         UsageError: when the file is missing or damaged, or holds anything but tensors.
     """
     _must_exist(path)
+    found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickled(path)
+    if not isinstance(found, Mapping):
+        raise UsageError(f"The weights file {path} holds no state dict but {type(found).__name__}.")
+    nested = [found[name] for name in _NESTED if isinstance(found.get(name), Mapping)]
+    state = nested[0] if nested else found
+    for key, value in state.items():
+        if not (isinstance(key, str) and isinstance(value, Tensor)):
+            raise UsageError(f"The weights file {path} holds no state dict: '{key}' names no tensor.")
+    wrapped = all(key.startswith(_WRAPPER) for key in state)
+    return {key.removeprefix(_WRAPPER) if wrapped else key: value for key, value in state.items()}
+
+
+def _read_safetensors(path: Path) -> Any:
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        return load_file(path)
     except Exception as error:  # a damaged file fails in many ways
         reason = (str(error).strip() or type(error).__name__).split("\n", 1)[0]
         raise UsageError(f"The weights file {path} cannot be read: {reason}") from None
-    if not isinstance(found, Mapping):
-        raise UsageError(f"The weights file {path} holds no state dict but {type(found).__name__}.")
-    for key, value in found.items():
-        if not isinstance(value, Tensor):
-            raise UsageError(f"The weights file {path} holds no state dict: '{key}' is no tensor.")
-    return dict(found)
+
+
+def _read_pickled(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UsageError(f"The weights file {path} cannot be read: {error.strerror or error}.") from None
+    except Exception as error:  # as above; and torch's own words would have the user run what the file holds
+        whole = isinstance(error, UnpicklingError) and is_zipfile(path)
+        holds = "holds" if whole else "cannot be read: it is damaged, or holds"
+        raise UsageError(
+            f"The weights file {path} {holds} more than tensors, and nothing in it is run; save only its "
+            "state_dict()."
+        ) from None
 
 
 def load_weights(network: nn.Module, path: Path, classifier: tuple[str, ...]) -> None:
@@ -52,7 +80,8 @@ def load_weights(network: nn.Module, path: Path, classifier: tuple[str, ...]) ->
         classifier: modules whose keys in the file are left out if the network has them not.
 
     Raises:
-        UsageError: when the file cannot be read, or the first key that is wrong, missing or too many.
+        UsageError: when the file cannot be read, or the first key that is wrong, missing, too many or not
+            finite.
     """
     own = network.state_dict()
     ignored = tuple(f"{name}." for name in classifier)
@@ -62,6 +91,8 @@ def load_weights(network: nn.Module, path: Path, classifier: tuple[str, ...]) ->
         if key in own and value.shape != own[key].shape:
             wanted, found = (" x ".join(map(str, shape)) or "1" for shape in (own[key].shape, value.shape))
             raise UsageError(f"The weights file {path} does not fit: '{key}' is {found}, not {wanted}.")
+        if value.is_floating_point() and not value.float().isfinite().all():
+            raise UsageError(f"The weights file {path} is of no use: '{key}' has values that are not finite.")
     unexpected = [key for key in weights if key not in own]
     if unexpected:
         raise UsageError(f"The weights file {path} does not fit: the backbone has no '{unexpected[0]}'.")

@@ -126,7 +126,7 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     grid.references = [defense.spec for defense in defenses if defense.reference]
     _check_attacks(config, defenses, grid.skipped)
     for dataset, backbone in product(datasets, backbones):
-        backbone.check(dataset.load(folders).test.image_shape)
+        backbone.check(dataset.load(folders).test.image_shape, dataset.natural)
     cell = product(datasets, backbones, losses, config.seeds, config.compute)
     for dataset, backbone, loss, seed, mode in cell:
         budget = config.budget if mode == "equal-passes" else None

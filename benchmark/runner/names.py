@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from benchmark.core.errors import UsageError, unknown_name
 from benchmark.core.spec import parse_spec
 from benchmark.data import DATASETS, Dataset, Folders
 from benchmark.losses import LOSSES, Loss
 from benchmark.models import BACKBONES, Backbone
+from benchmark.runner.records import ModelKey
 from defenses import DEFENSES, GROUPS, Defense
 
 
@@ -32,9 +35,33 @@ def datasets_asked_for(texts: list[str], skipped: list[str], folders: Folders) -
 
 
 def backbones_asked_for(texts: list[str], pretrained: str) -> list[Backbone]:
-    """The backbones asked for, starting from some weights where their own spec does not say which."""
+    """The backbones asked for, starting from some weights where their own spec does not say which.
+
+    Raises:
+        UsageError: for a choice of weights that none of them takes, besides unknown names and values.
+    """
     names = [name for text in texts for name in (BACKBONES.names() if text == "all" else [text])]
-    return [BACKBONES.build(name).with_pretrained(pretrained) for name in names]
+    backbones = [BACKBONES.build(name) for name in names]
+    # A class that leaves the method as it is has no weights to choose.
+    taken = any(type(backbone).with_pretrained is not Backbone.with_pretrained for backbone in backbones)
+    if pretrained != "auto" and not taken:
+        raise UsageError(
+            f"--pretrained {pretrained} has no effect: no backbone of this run takes weights "
+            f"({', '.join(names)}). Leave it out, or name another one with --backbones."
+        )
+    return [backbone.with_pretrained(pretrained) for backbone in backbones]
+
+
+def fetch_weights(keys: Iterable[ModelKey]) -> None:
+    """Fetches the pretrained weights of all models that are to be trained, once each.
+
+    Raises:
+        BenchmarkError: when they cannot be had; each training would find that out for itself.
+    """
+    for backbone, natural in dict.fromkeys(
+        (key.backbone, DATASETS.build(key.dataset).natural) for key in keys
+    ):
+        BACKBONES.build(backbone).fetch(natural)
 
 
 def specs_asked_for(texts: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ from benchmark.runner.executor import Job, run_jobs
 from benchmark.runner.grid import Grid
 from benchmark.runner.jobs import fail_cells
 from benchmark.runner.judge import judge
+from benchmark.runner.names import fetch_weights
 from benchmark.runner.progress import Epochs, Progression
 from benchmark.runner.provenance import provenance
 from benchmark.runner.records import RunManifest
@@ -141,9 +142,13 @@ def run(
 
     Returns:
         How many cells are "done", "failed", "skipped" in the end.
+
+    Raises:
+        BenchmarkError: when pretrained weights cannot be had; nothing has been run or written then.
     """
-    store.save_manifest(manifest(grid, config, command, place))
     todo = plan(grid, store)
+    fetch_weights(training.key for training in todo.trainings)
+    store.save_manifest(manifest(grid, config, command, place))
     for job in todo.attacks:
         if reason := grid.refusal(job):
             fail_cells(job, reason, place, status="skipped")

@@ -129,7 +129,7 @@ def test_the_check_looks_once_and_names_what_is_wrong():
 @pytest.mark.parametrize("spec, shape", [("small", SHAPE), ("mobilenetv3_small_050", (3, 32, 32))])
 def test_frozen_batch_norm_stays_as_it_is(spec, shape):
     freezing = Small(freeze_bn=True) if spec == "small" else BACKBONES.build(f"{spec}[freeze_bn=true]")
-    model = nn.ModuleList([freezing.build(shape)])
+    model = nn.ModuleList([freezing.build_random(shape)])
     embed, images = model[0], torch.rand(4, *shape)
     before = copy.deepcopy(model.state_dict())
     optimiser = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
@@ -153,6 +153,67 @@ def test_frozen_batch_norm_stays_as_it_is(spec, shape):
     assert not any(p.requires_grad for norm in norms(model) for p in norm.parameters())
 
 
+@pytest.mark.parametrize("pretrained, natural", [("auto", False), ("none", True), ("none", False)])
+def test_batch_norm_is_not_frozen_at_random(pretrained, natural):
+    backbone = Small(freeze_bn=True, pretrained=pretrained)
+    for way in (
+        lambda: backbone.check(SHAPE, natural),
+        lambda: backbone.build(SHAPE, natural),
+        lambda: backbone.fingerprint(natural),
+    ):
+        with pytest.raises(UsageError, match=r"random weights.*cannot learn.*freeze_bn=false, or weights"):
+            way()
+    backbone.build_random(SHAPE)  # a checkpoint comes over it
+    Small(freeze_bn=True).check(SHAPE, natural=True)
+    Small(pretrained=pretrained).check(SHAPE, natural)
+
+
+def test_batch_norm_that_is_not_there_cannot_be_frozen():
+    class Plain(Small):
+        def random_body(self):
+            return nn.Sequential(nn.Conv2d(3, 5, 8), nn.Flatten())
+
+    with pytest.raises(UsageError, match="'small' has no batch norm to freeze"):
+        Plain(freeze_bn=True).check(SHAPE, natural=True)
+    Plain().check(SHAPE, natural=True)
+
+
+def test_a_file_is_tried_by_the_check(tmp_path):
+    state = Small().random_body().state_dict()
+    file = tmp_path / "w.pth"
+    backbone = Small(pretrained=str(file))
+    torch.save(state, file)
+    drawn = torch.random.get_rng_state()
+    backbone.check(SHAPE)
+    assert torch.equal(torch.random.get_rng_state(), drawn)
+    del state["0.bias"]
+    torch.save(state, file)
+    with pytest.raises(UsageError, match=r"it has no '0\.bias'"):
+        backbone.check(SHAPE)
+
+
+def test_weights_are_fetched_where_they_are_wanted():
+    asked = []
+
+    class Fetching(Small):
+        def library_body(self):
+            asked.append(self.spec)
+            return self.random_body()
+
+    drawn = torch.random.get_rng_state()
+    Fetching().fetch(natural=True)
+    assert len(asked) == 1
+    Fetching(pretrained="imagenet").fetch(natural=False)
+    assert len(asked) == 2
+    Fetching().fetch(natural=False)
+    Fetching(pretrained="none").fetch(natural=True)
+    Fetching(pretrained="absent.pth").fetch(natural=True)
+    Fetching().check(SHAPE, natural=True)
+    SmallConv().fetch(natural=True)
+    assert len(asked) == 2
+    assert torch.equal(torch.random.get_rng_state(), drawn)
+
+
 def test_batch_norm_that_is_not_frozen_learns():
     model = Small().build(SHAPE).train()
     step(model)
@@ -161,14 +222,14 @@ def test_batch_norm_that_is_not_frozen_learns():
 
 
 def test_dropout_is_for_training_only():
-    model = Small(dropout=0.5, freeze_bn=True).build(SHAPE).train()
+    model = Small(dropout=0.5, freeze_bn=True).build_random(SHAPE).train()
     assert not torch.equal(model(IMAGES), model(IMAGES))
     with frozen(model):
         assert torch.equal(model(IMAGES), model(IMAGES))
     assert not torch.equal(model(IMAGES), model(IMAGES))
     model.eval()
     assert torch.equal(model(IMAGES), model(IMAGES))
-    plain = Small(freeze_bn=True).build(SHAPE).train()
+    plain = Small(freeze_bn=True).build_random(SHAPE).train()
     assert torch.equal(plain(IMAGES), plain(IMAGES))
     for value in (1.0, -0.1):
         with pytest.raises(ValueError, match="dropout"):
@@ -177,7 +238,7 @@ def test_dropout_is_for_training_only():
 
 def test_a_checkpoint_is_read_back(tmp_path):
     backbone = Small(freeze_bn=True, dropout=0.1)
-    model = backbone.build(SHAPE)
+    model = backbone.build_random(SHAPE)
     step(model.train())
     save_model(model, str(tmp_path / "m.safetensors"))
     other = backbone.build_random(SHAPE)
@@ -187,7 +248,7 @@ def test_a_checkpoint_is_read_back(tmp_path):
 
 def test_passes_are_counted_with_frozen_batch_norm(make_member):
     member = make_member(shape=SHAPE)
-    member.embedder = Small(freeze_bn=True).build(SHAPE)
+    member.embedder = Small(freeze_bn=True).build_random(SHAPE)
     with PassCounter(member, SHAPE, count_flops(member, SHAPE)) as counter:
         member(IMAGES).sum().backward()
     assert (counter.forward, counter.backward) == (6, 12)

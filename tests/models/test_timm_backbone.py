@@ -98,8 +98,46 @@ def test_random_weights_need_no_hub(offline):
 def test_an_architecture_without_weights_says_so():
     every = timm.list_models("*resnet*")
     name = next(name for name in every if not timm.get_pretrained_cfg(name).has_weights)
-    with pytest.raises(UsageError, match=f"no pretrained weights of '{name}'.*--pretrained none"):
-        BACKBONES.build(name).library_body()
+    for way in (lambda backbone: backbone.library_body(), lambda backbone: backbone.fingerprint(True)):
+        with pytest.raises(UsageError, match=f"no pretrained weights of '{name}'.*--pretrained none"):
+            way(BACKBONES.build(name))
+    with pytest.raises(UsageError, match=f"no pretrained weights of '{name}'"):
+        BACKBONES.build(name).check((3, 64, 64), natural=True)
+
+
+def test_a_transformer_has_no_batch_norm_to_freeze():
+    with pytest.raises(UsageError, match="'test_vit' has no batch norm to freeze"):
+        BACKBONES.build("test_vit[freeze_bn=true]").check((3, 160, 160), natural=True)
+
+
+def in_the_cache(monkeypatch, file):
+    """Lets a file be what the hub's cache has."""
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *names, **options: str(file))
+
+
+@pytest.mark.parametrize("absent", ["blocks.1.0.conv_pw.weight", "bn1.running_mean"])
+def test_no_layer_of_the_hubs_weights_is_left_at_random(monkeypatch, tmp_path, absent):
+    state = timm.create_model(NAME).state_dict()
+    del state[absent]
+    file = tmp_path / "model.safetensors"
+    save_file(state, file)
+    in_the_cache(monkeypatch, file)
+    load = torch.nn.Module.load_state_dict
+    with pytest.raises(
+        BenchmarkError, match=f"not whole: {file} has no '{absent}'.*--pretrained PATH"
+    ) as told:
+        BACKBONES.build(NAME).fetch(natural=True)
+    assert len(str(told.value).splitlines()) == 1
+    assert torch.nn.Module.load_state_dict is load
+
+
+def test_keys_that_timm_renames_are_not_missed(monkeypatch, tmp_path):
+    model = timm.create_model("test_vit", img_size=96)  # embeddings of positions are for another size
+    renamed = {f"visual.trunk.{key}": value for key, value in model.state_dict().items()}
+    save_file(renamed, tmp_path / "model.safetensors")
+    in_the_cache(monkeypatch, tmp_path / "model.safetensors")
+    body = BACKBONES.build("test_vit").build((3, 160, 160), natural=True).network.body
+    assert torch.equal(body.patch_embed.proj.weight, model.patch_embed.proj.weight)
 
 
 def test_weights_of_the_hub_are_taken_from_its_cache(monkeypatch, tmp_path):

@@ -1,4 +1,5 @@
 import hashlib
+from argparse import Namespace
 
 import pytest
 import torch
@@ -77,9 +78,10 @@ def test_missing_and_damaged_files(tmp_path, name):
 
 
 def test_files_that_hold_something_else(tmp_path):
-    path = save({"epoch": 3, "state_dict": {}}, tmp_path / "w.pth")
-    with pytest.raises(UsageError, match="no state dict: 'epoch' is no tensor"):
-        read_weights(path)
+    path = tmp_path / "w.pth"
+    for content, key in (({"epoch": 3}, "epoch"), ({0: torch.ones(1)}, "0"), ({"net": {1: 2}}, "1")):
+        with pytest.raises(UsageError, match=f"no state dict: '{key}' names no tensor"):
+            read_weights(save(content, path))
     with pytest.raises(UsageError, match="no state dict but Tensor"):
         read_weights(save(torch.ones(2), path))
 
@@ -90,9 +92,51 @@ def test_nothing_that_a_file_holds_is_run(tmp_path):
             return (tmp_path.joinpath("sprung").touch, ())
 
     path = save({"conv.weight": Trap()}, tmp_path / "w.pth")
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="holds more than tensors"):
         read_weights(path)
     assert not tmp_path.joinpath("sprung").exists()
+
+
+@pytest.mark.parametrize("content", [Net(), {"state_dict": {}, "args": Namespace(lr=1)}])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_the_words_for_what_is_not_run_are_ours(tmp_path, content, zipped):
+    path = tmp_path / "w.pth"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UsageError) as caught:
+        read_weights(path)
+    told = str(caught.value)
+    assert told.endswith("holds more than tensors, and nothing in it is run; save only its state_dict().")
+    assert ("damaged" in told) is not zipped  # an old file that was cut off fails in the same way
+    assert told.isprintable()
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model", "model_state_dict", "net"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_state_dict_is_found_in_what_training_scripts_save(tmp_path, name, prefix):
+    whole, body = Net(classes=5), Net()
+    state = {prefix + key: value for key, value in whole.state_dict().items()}
+    path = save({"epoch": 3, name: state, "optimizer": {"state": {}}}, tmp_path / "w.pth")
+    load_weights(body, path, ("fc",))
+    assert torch.equal(body.conv.weight, whole.conv.weight)
+    body = Net()
+    load_weights(body, save(state, tmp_path / "bare.safetensors"), ("fc",))
+    assert torch.equal(body.conv.weight, whole.conv.weight)
+
+
+def test_a_prefix_of_some_keys_alone_is_a_name(tmp_path):
+    path = save({"module.weight": torch.ones(1), "bias": torch.ones(1)}, tmp_path / "w.pth")
+    assert set(read_weights(path)) == {"module.weight", "bias"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, value):
+    state = Net(classes=2).state_dict()
+    state["fc.bias"][0] = value  # of no use, so no matter
+    path = save(state, tmp_path / "w.pth")
+    load_weights(Net(), path, ("fc",))
+    state["norm.bias"][2] = value
+    with pytest.raises(UsageError, match=r"'norm\.bias' has values that are not finite"):
+        load_weights(Net(), save(state, path), ("fc",))
 
 
 def test_the_digest_is_of_the_content(tmp_path):

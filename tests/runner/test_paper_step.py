@@ -4,9 +4,12 @@ import csv
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from benchmark.cli import main
+from benchmark.models import BACKBONES
+from benchmark.runner.config import resolve
 
 CONFIG = """
 preset: paper
@@ -41,13 +44,32 @@ def run(tmp_path, birds, *more):
     return main(asked)
 
 
+def with_files(tmp_path):
+    """The preset's backbones, each with a file in the place of weights that would have to be fetched."""
+    for text in resolve({"preset": "paper"}).backbones:
+        backbone = BACKBONES.build(text)
+        file = tmp_path / f"{backbone.name}.pth"
+        torch.save(backbone.random_body().state_dict(), file)
+        yield backbone.with_pretrained(str(file)).spec
+
+
 def test_trains_and_attacks_with_both_backbones(tmp_path, birds, monkeypatch):
     monkeypatch.setenv("DML_BENCHMARK_CACHE", str(tmp_path / "cache"))
-    assert run(tmp_path, birds, "--defenses", "pgd_at", "--pretrained", "none") == 0
+    assert run(tmp_path, birds, "--defenses", "pgd_at", "--backbones", *with_files(tmp_path)) == 0
     with (tmp_path / "out" / "leaderboard.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["defense"] == "pgd_at"]
     assert len(rows) == 2
     assert all(0 <= float(row["worst_r1"]) <= 1 for row in rows)
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_the_presets_frozen_batch_norm_is_not_started_at_random(tmp_path, birds, monkeypatch, capsys, more):
+    monkeypatch.setenv("DML_BENCHMARK_CACHE", str(tmp_path / "cache"))
+    assert run(tmp_path, birds, "--defenses", "vanilla", "--pretrained", "none", *more) == 2
+    told = capsys.readouterr()
+    assert "random weights" in told.err and "freeze_bn=false" in told.err
+    assert len(told.err.splitlines()) == 1 and not told.out
+    assert not (tmp_path / "out").exists()
 
 
 def test_weights_that_cannot_be_had_are_told_and_nothing_starts_at_random(
