@@ -14,7 +14,13 @@ from benchmark.losses import LOSSES
 from benchmark.runner.cells import named
 from benchmark.runner.config import Configuration
 from benchmark.runner.executor import Job, run_jobs
-from benchmark.runner.names import backbones_asked_for, datasets_asked_for, refusal, specs_asked_for
+from benchmark.runner.names import (
+    backbones_asked_for,
+    datasets_asked_for,
+    fetch_weights,
+    refusal,
+    specs_asked_for,
+)
 from benchmark.runner.records import ModelKey, ModelRecord
 from benchmark.runner.search import Search
 from benchmark.runner.store import Store
@@ -57,6 +63,8 @@ def _searches(config: Configuration, folders: Folders, trials: int) -> tuple[lis
     datasets = datasets_asked_for(config.datasets, notes, folders)
     backbones = backbones_asked_for(config.backbones, config.pretrained)
     losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
+    for dataset, backbone in product(datasets, backbones):
+        backbone.check(dataset.load(folders).test.image_shape, dataset.natural)
     found = []
     for setting in product(datasets, backbones, losses):
         searches = [Search(text, config.seeds[0]) for text in _tunable(config.defenses)]
@@ -112,6 +120,7 @@ def _train(jobs: list[tuple[Tuned, TrainJob]], config: Configuration, place: Pla
             todo.setdefault(job.id, (tuned, job))
     if not todo:
         return
+    fetch_weights(job.key for _, job in todo.values())
     workers = min(place.workers, len(todo))
 
     def cost(job: Job) -> float:
