@@ -14,7 +14,13 @@ from benchmark.losses import LOSSES
 from benchmark.runner.attacking import AttackJob
 from benchmark.runner.cells import Cells, Role, named
 from benchmark.runner.config import Configuration
-from benchmark.runner.names import backbones_asked_for, datasets_asked_for, defenses_asked_for, refusal
+from benchmark.runner.names import (
+    backbones_asked_for,
+    check_recipes,
+    datasets_asked_for,
+    defenses_asked_for,
+    refusal,
+)
 from benchmark.runner.records import CLEAN, CellKey, CellRef, ModelKey, ModelRef
 from benchmark.runner.trained import TrainJob
 from benchmark.runner.trainings import training_of
@@ -116,8 +122,7 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     """
     grid = Grid(suite=_suite_name(named(config.attacks, ATTACKS.names())))
     datasets = datasets_asked_for(config.datasets, grid.skipped, folders)
-    for name in config.training_for:
-        DATASETS.get(name)
+    check_recipes(config.training_for)
     backbones = backbones_asked_for(config.backbones, config.pretrained)
     losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
     scenarios = [SCENARIOS.build(text) for text in named(config.scenarios, SCENARIOS.names())]

@@ -34,6 +34,16 @@ def datasets_asked_for(texts: list[str], skipped: list[str], folders: Folders) -
     return found
 
 
+def check_recipes(names: Iterable[str]) -> None:
+    """Tells of a recipe for a data set that there is not, which no training would look at.
+
+    Raises:
+        UsageError: for the first such name.
+    """
+    for name in names:
+        DATASETS.get(name)
+
+
 def backbones_asked_for(texts: list[str], pretrained: str) -> list[Backbone]:
     """The backbones asked for, starting from some weights where their own spec does not say which.
 

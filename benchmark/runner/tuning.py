@@ -16,6 +16,7 @@ from benchmark.runner.config import Configuration
 from benchmark.runner.executor import Job, run_jobs
 from benchmark.runner.names import (
     backbones_asked_for,
+    check_recipes,
     datasets_asked_for,
     fetch_weights,
     refusal,
@@ -60,6 +61,7 @@ def _tunable(texts: list[str]) -> list[str]:
 def _searches(config: Configuration, folders: Folders, trials: int) -> tuple[list[Tuned], list[str]]:
     """A search for each defense in each setting, and in words what there is nothing to do about."""
     notes: list[str] = []
+    check_recipes(config.training_for)
     datasets = datasets_asked_for(config.datasets, notes, folders)
     backbones = backbones_asked_for(config.backbones, config.pretrained)
     losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
