@@ -102,14 +102,15 @@ class Views:
         """Embeddings of the attacked pool, shape (n, d), on the CPU; a pass of its own for each turn."""
         return self._embed("attacked", turn)
 
-    def again(self) -> Tensor:
+    def again(self, turn: int = 0) -> Tensor:
         """The attacked pool embedded once more, with gradients on: as attacks see the model; shape (n, d).
 
         A model that answers attacks otherwise than it answers users, or the same image otherwise when it
-        comes again, is found out by the difference to `attacked`.
+        comes again, is found out by the difference to `attacked`. For a randomised model a pass of its own
+        for each turn, with other draws than `attacked` has.
         """
         if self._model.randomised:
-            seed_everything("views", self._seed, "again")
+            seed_everything("views", self._seed, "again", turn)
         # With a graph a pass takes more memory, so as few images at a time as attacks take.
         batches = self._batches("attacked", self._batch_size // 2)
         return torch.cat(
