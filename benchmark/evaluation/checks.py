@@ -195,6 +195,7 @@ class NotMonotone(Check):
             )
             for attempts in by_attack.values()
             for smaller, larger in pairwise(sorted(attempts, key=lambda attempt: attempt.eps))
+            if larger.eps - smaller.eps >= SAME
         ]
 
 
