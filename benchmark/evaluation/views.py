@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from attacks import Attack, Images
+from attacks import Attack, Images, images_a_pass
 from benchmark.core.embedder import Embedder
 from benchmark.core.seeding import seed_everything
 from benchmark.metrics import RECALL_KS
@@ -23,7 +23,7 @@ class Views:
         labels: classes, shape (n,), on the CPU.
         ids: ids of the images, shape (n,), on the CPU.
         passes: passes over which a randomised model's outcomes are averaged; others take one.
-        batch_size: images in one pass.
+        batch_size: images in one pass; twice as many as attacks take when not given.
         seed: seed of a randomised model's draws. They depend on it, the pool and the turn alone, not on which
             scenario asked first.
         attack: the attack that made the attacked pool; None where nothing is attacked.
@@ -46,7 +46,7 @@ class Views:
         labels: Tensor,
         ids: Tensor,
         passes: int,
-        batch_size: int = 512,
+        batch_size: int | None = None,
         seed: int = 0,
         attack: Attack | None = None,
         objective: Tensor | None = None,
@@ -70,7 +70,8 @@ class Views:
         self._same = clean is attacked
         given = attacked.device if isinstance(attacked, Tensor) else torch.device("cpu")
         self._device = given if device is None else torch.device(device)
-        self._batch_size = batch_size
+        shape = clean.shape[1:] if isinstance(clean, Tensor) else clean.image_shape
+        self._batch_size = batch_size or 2 * images_a_pass(shape)
         self._seed = seed
         self._embedded: dict[tuple[str, int], Tensor] = {}
 
@@ -112,7 +113,7 @@ class Views:
         if self._model.randomised:
             seed_everything("views", self._seed, "again", turn)
         # With a graph a pass takes more memory, so as few images at a time as attacks take.
-        batches = self._batches("attacked", self._batch_size // 2)
+        batches = self._batches("attacked", max(1, self._batch_size // 2))
         return torch.cat(
             [self._model(batch.clone().requires_grad_(True)).detach().cpu() for batch in batches]
         )

@@ -15,7 +15,7 @@ from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, ImageSet
 from benchmark.evaluation import SCENARIOS, ScenarioScore, Views, attacked_indices, diagnose
 from benchmark.models import PassCounter
-from benchmark.runner.memory import fits_on_device, free_on_device, free_on_host, pool_bytes
+from benchmark.runner.memory import fits_on_device, memory_of_device, memory_of_host, pool_bytes
 from benchmark.runner.provenance import provenance
 from benchmark.runner.records import CLEAN, CellKey, CellRecord, Frozen
 from benchmark.runner.store import Store
@@ -61,17 +61,17 @@ class AttackJob(Frozen):
 def place_images(pool: ImageSet, attack: Attack | None, place: Place) -> Tensor | Images:
     """The pool as a whole on the device where there is room for it and the attack; else as it is.
 
-    Workers share the memory, and none knows what another is about to take: each may take an equal part.
+    Workers share the memory: each may take an equal part.
 
     Raises:
         BenchmarkError: when the attacked pool would not even fit into the CPU's memory.
     """
     held = 0 if attack is None else attack.pools_held()
-    free = [
-        None if free is None else free // place.workers
-        for free in (free_on_device(place.device), free_on_host())
+    parts = [
+        None if memory is None else memory.part(place.workers)
+        for memory in (memory_of_device(place.device), memory_of_host())
     ]
-    if fits_on_device(pool_bytes(pool), held, *free):
+    if fits_on_device(pool_bytes(pool), held, *parts):
         return pool.batch(slice(None), place.device)
     return pool
 
