@@ -36,6 +36,8 @@ def _outcomes(views: Views, asking: Tensor, stored: Tensor) -> RetrievalOutcomes
     labels, ids = views.labels, views.ids
     if views.separate:
         asking, stored = asking[views.asking], stored[views.stored]
+    # Large galleries are much work, and a GPU is made for it.
+    asking, stored = asking.to(views.device), stored.to(views.device)
     queries, gallery = views.asking, views.stored
     return retrieve(asking, stored, labels[queries], labels[gallery], ids[queries], ids[gallery], ks=views.ks)
 

@@ -34,6 +34,7 @@ class Views:
         device: where the model is; where the attacked pool is when not given.
 
     Attributes:
+        device: where the model is.
         asking, stored: indices of the queries and of the gallery in the pool, shapes (q,) and (g,); the same
             tensor where each image is both.
     """
@@ -69,7 +70,7 @@ class Views:
         self._pools = {"clean": clean, "attacked": attacked}
         self._same = clean is attacked
         given = attacked.device if isinstance(attacked, Tensor) else torch.device("cpu")
-        self._device = given if device is None else torch.device(device)
+        self.device = given if device is None else torch.device(device)
         shape = clean.shape[1:] if isinstance(clean, Tensor) else clean.image_shape
         self._batch_size = batch_size or 2 * images_a_pass(shape)
         self._seed = seed
@@ -92,8 +93,8 @@ class Views:
     def _batch(self, pool: str, part: slice) -> Tensor:
         images = self._pools[pool]
         if isinstance(images, Tensor):
-            return images[part].to(self._device)
-        return images.batch(part, self._device)
+            return images[part].to(self.device)
+        return images.batch(part, self.device)
 
     def clean(self, turn: int = 0) -> Tensor:
         """Embeddings of the clean pool, shape (n, d), on the CPU; a pass of its own for each turn."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from attacks import ATTACKS, Attack, Images, Outcome, Problem
@@ -76,6 +78,18 @@ def place_images(pool: ImageSet, attack: Attack | None, place: Place) -> Tensor 
     return pool
 
 
+@contextmanager
+def _whole_float32() -> Iterator[None]:
+    """Without TF32, to which torch rounds what goes into a GPU's convolutions: 10 bits instead of 23."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+@_whole_float32()
 def make_cells(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRecord, dict[str, np.ndarray]]]:
     """Attacks a model and scores it in each scenario; part of a cell's identity.
 
