@@ -3,7 +3,7 @@
 from attacks.base import ATTACKS, Attack, Outcome
 from attacks.objectives import OBJECTIVES, Objective, Score
 from attacks.optimisers import APGD, BIM, CW, FGSM, MIFGSM, PGD, Noise, PGDDecay, Square, Transfer
-from attacks.problem import Images, Problem
+from attacks.problem import Images, Problem, images_a_pass
 from attacks.ranking import MEASURES, Measure, Robrank
 from attacks.suites import FROM_CLEAN, STEADY, SUITES, Suite, expand
 
@@ -34,4 +34,5 @@ __all__ = [
     "Suite",
     "Transfer",
     "expand",
+    "images_a_pass",
 ]

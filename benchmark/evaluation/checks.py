@@ -19,7 +19,6 @@ from benchmark.evaluation.evidence import (
     Attempt,
     Evidence,
     paired,
-    redrawn,
     strongest,
     tolerance,
 )
@@ -196,6 +195,7 @@ class NotMonotone(Check):
             )
             for attempts in by_attack.values()
             for smaller, larger in pairwise(sorted(attempts, key=lambda attempt: attempt.eps))
+            if larger.eps - smaller.eps >= SAME
         ]
 
 
@@ -238,11 +238,16 @@ class Rescored(Check):
     needs = "attacked images that were embedded once more"
 
     def findings(self, evidence: Evidence) -> list[Finding]:
-        """The difference for each attempt; a randomised model's single pass may be off the mean of many."""
+        """The difference for each attempt.
+
+        The floor alone is the tolerance: both are means over as many passes, pass by pass with one gallery.
+        (All queries of a pass share its draws, so an error reckoned from each query's own rate would be too
+        small. Over twenty passes of 1,360 queries a standard deviation of 0.2 points was measured.)
+        """
         return [
             Finding.above(
                 abs(again - attempt.r1),
-                redrawn(attempt.success),
+                FLOOR,
                 f"{_r1(attempt)} at eps {attempt.eps:.4g}, scored again {100 * again:.1f}",
             )
             for attempt in evidence.attempts

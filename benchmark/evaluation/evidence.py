@@ -55,7 +55,8 @@ class Attempt:
         twice: spec of the same attack with twice the steps; empty where that means nothing.
         in_suite: whether the row's worst case is made of it; others are there for the checks alone.
         diagnostics: "zero_gradient", share of images whose first gradient was exactly zero; "rescored_r1",
-            R@1 of the images embedded once more as attacks see the model; those that were measured.
+            R@1 of the images embedded once more as attacks see the model, a mean over as many passes as
+            `r1`; those that were measured.
     """
 
     attack: str
@@ -147,14 +148,3 @@ def paired(first: np.ndarray, second: np.ndarray, floor: float = FLOOR) -> tuple
         raise BenchmarkError(f"Attacks on {len(first)} and on {len(second)} queries cannot be compared.")
     difference = first.astype(np.float64) - second.astype(np.float64)
     return float(difference.mean()), tolerance(difference, floor)
-
-
-def redrawn(success: np.ndarray) -> float:
-    """What one more pass over the same queries may be off its expectation, as `tolerance` has it.
-
-    Args:
-        success: share of passes in which each query was right, shape (queries,); all 0 or 1 for a model that
-            is not randomised, and then no deviation is due to chance.
-    """
-    rates = success.astype(np.float64)
-    return max(FLOOR, ERRORS * sqrt(float((rates * (1 - rates)).mean()) / len(rates)))

@@ -36,6 +36,8 @@ def _outcomes(views: Views, asking: Tensor, stored: Tensor) -> RetrievalOutcomes
     labels, ids = views.labels, views.ids
     if views.separate:
         asking, stored = asking[views.asking], stored[views.stored]
+    # Large galleries are much work, and a GPU is made for it.
+    asking, stored = asking.to(views.device), stored.to(views.device)
     queries, gallery = views.asking, views.stored
     return retrieve(asking, stored, labels[queries], labels[gallery], ids[queries], ids[gallery], ks=views.ks)
 
@@ -49,13 +51,19 @@ class RetrievalQuery(Retrieval):
         return views.attacked(turn), views.clean(turn)
 
     def score(self, views: Views) -> ScenarioScore:
-        """As above; and for the checks the objective's value at each kept query, and R@1 scored once more."""
+        """As above; and for the checks the objective's value at each kept query, and R@1 scored once more.
+
+        Once more over as many passes, each against the clean gallery of the pass that it is held against.
+        """
         score = super().score(views)
         if views.objective is not None:
             score.arrays["objective"] = views.objective[score.arrays["queries"]].float().numpy()
         if views.attack is not None:
-            again = _outcomes(views, views.again(), views.clean())
-            score.diagnostics["rescored_r1"] = again.means()["r1"]
+            again = [
+                _outcomes(views, views.again(turn), views.clean(turn)).means()["r1"]
+                for turn in range(views.passes)
+            ]
+            score.diagnostics["rescored_r1"] = float(np.mean(again))
         return score
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
 from benchmark.evaluation.views import Views
-from benchmark.metrics import verification_metrics, verification_pairs
+from benchmark.metrics import rounded, verification_metrics, verification_pairs
 
 
 @SCENARIOS.register("verification")
@@ -35,5 +35,4 @@ class Verification(Scenario):
 
 
 def _cosine(first: Tensor, second: Tensor) -> Tensor:
-    # Rounded from float64, so that pairs of equal embeddings are ties.
-    return (F.normalize(first.double(), dim=1) * F.normalize(second.double(), dim=1)).sum(1).float()
+    return rounded((F.normalize(first.double(), dim=1) * F.normalize(second.double(), dim=1)).sum(1))

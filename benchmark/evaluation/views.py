@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from attacks import Attack, Images
+from attacks import Attack, Images, images_a_pass
 from benchmark.core.embedder import Embedder
 from benchmark.core.seeding import seed_everything
 from benchmark.metrics import RECALL_KS
@@ -23,7 +23,7 @@ class Views:
         labels: classes, shape (n,), on the CPU.
         ids: ids of the images, shape (n,), on the CPU.
         passes: passes over which a randomised model's outcomes are averaged; others take one.
-        batch_size: images in one pass.
+        batch_size: images in one pass; twice as many as attacks take when not given.
         seed: seed of a randomised model's draws. They depend on it, the pool and the turn alone, not on which
             scenario asked first.
         attack: the attack that made the attacked pool; None where nothing is attacked.
@@ -34,6 +34,7 @@ class Views:
         device: where the model is; where the attacked pool is when not given.
 
     Attributes:
+        device: where the model is.
         asking, stored: indices of the queries and of the gallery in the pool, shapes (q,) and (g,); the same
             tensor where each image is both.
     """
@@ -46,7 +47,7 @@ class Views:
         labels: Tensor,
         ids: Tensor,
         passes: int,
-        batch_size: int = 512,
+        batch_size: int | None = None,
         seed: int = 0,
         attack: Attack | None = None,
         objective: Tensor | None = None,
@@ -69,8 +70,9 @@ class Views:
         self._pools = {"clean": clean, "attacked": attacked}
         self._same = clean is attacked
         given = attacked.device if isinstance(attacked, Tensor) else torch.device("cpu")
-        self._device = given if device is None else torch.device(device)
-        self._batch_size = batch_size
+        self.device = given if device is None else torch.device(device)
+        shape = clean.shape[1:] if isinstance(clean, Tensor) else clean.image_shape
+        self._batch_size = batch_size or 2 * images_a_pass(shape)
         self._seed = seed
         self._embedded: dict[tuple[str, int], Tensor] = {}
 
@@ -91,8 +93,8 @@ class Views:
     def _batch(self, pool: str, part: slice) -> Tensor:
         images = self._pools[pool]
         if isinstance(images, Tensor):
-            return images[part].to(self._device)
-        return images.batch(part, self._device)
+            return images[part].to(self.device)
+        return images.batch(part, self.device)
 
     def clean(self, turn: int = 0) -> Tensor:
         """Embeddings of the clean pool, shape (n, d), on the CPU; a pass of its own for each turn."""
@@ -102,16 +104,17 @@ class Views:
         """Embeddings of the attacked pool, shape (n, d), on the CPU; a pass of its own for each turn."""
         return self._embed("attacked", turn)
 
-    def again(self) -> Tensor:
+    def again(self, turn: int = 0) -> Tensor:
         """The attacked pool embedded once more, with gradients on: as attacks see the model; shape (n, d).
 
         A model that answers attacks otherwise than it answers users, or the same image otherwise when it
-        comes again, is found out by the difference to `attacked`.
+        comes again, is found out by the difference to `attacked`. For a randomised model a pass of its own
+        for each turn, with other draws than `attacked` has.
         """
         if self._model.randomised:
-            seed_everything("views", self._seed, "again")
+            seed_everything("views", self._seed, "again", turn)
         # With a graph a pass takes more memory, so as few images at a time as attacks take.
-        batches = self._batches("attacked", self._batch_size // 2)
+        batches = self._batches("attacked", max(1, self._batch_size // 2))
         return torch.cat(
             [self._model(batch.clone().requires_grad_(True)).detach().cpu() for batch in batches]
         )

@@ -10,6 +10,6 @@ from benchmark.losses import (  # noqa: F401 (importing them registers them)
     soft_triple,
     triplet,
 )
-from benchmark.losses.base import LOSSES, Criterion, Loss
+from benchmark.losses.base import LOSSES, Criterion, Loss, on_tuples
 
-__all__ = ["LOSSES", "Criterion", "Loss"]
+__all__ = ["LOSSES", "Criterion", "Loss", "on_tuples"]

@@ -58,6 +58,11 @@ class Criterion(nn.Module):
         return self._cosines(self.loss, embeddings)
 
 
+def on_tuples(model: nn.Module) -> bool:
+    """Whether a loss of the model is one on the tuples of a batch."""
+    return any(module.tuples for module in model.modules() if isinstance(module, Criterion))
+
+
 def to_rows(loss: nn.Module, embeddings: Tensor) -> Tensor:
     """Cosine similarities to one vector a class, in `loss.proxies`, shape (classes, d)."""
     rows: Tensor = loss.proxies  # type: ignore[assignment]

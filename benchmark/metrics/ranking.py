@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.metrics.rounding import rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Places:
 
 def similarity(first: Tensor, second: Tensor) -> Tensor:
     """Cosines of rows in pairs, shapes (n, d) to (n,), rounded as `places` rounds, so that ties are found."""
-    return (_unit(first) * _unit(second)).sum(1).float()
+    return rounded((_unit(first) * _unit(second)).sum(1))
 
 
 @torch.no_grad()
@@ -71,8 +72,7 @@ def places(queries: Tensor, gallery: Tensor, scores: Tensor, absent: Tensor, chu
     nearer, level = [], []
     for start in range(0, len(queries), chunk):
         part = slice(start, start + chunk)
-        # Rounded from float64: equal embeddings are ties whatever the order of a product's sums.
-        cosines = (_unit(queries[part]) @ reference.T).float().scatter(1, absent[part], -torch.inf)
+        cosines = rounded(_unit(queries[part]) @ reference.T).scatter(1, absent[part], -torch.inf)
         bar = scores[part].unsqueeze(1)
         nearer.append((cosines > bar).sum(1))
         level.append((cosines == bar).sum(1))
@@ -102,7 +102,7 @@ def top_is_right(queries: Tensor, gallery: Tensor, labels: Tensor, fair: bool, c
     everything = torch.arange(len(labels))
     right = []
     for index in everything.split(chunk):
-        cosines = (_unit(queries[index]) @ reference.T).float()
+        cosines = rounded(_unit(queries[index]) @ reference.T)
         same = labels[index].unsqueeze(1) == labels
         positive = same & (index.unsqueeze(1) != everything)
         best = cosines.masked_fill(~positive, -torch.inf).amax(1, keepdim=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.metrics.rounding import rounded
 
 RECALL_KS = (1, 2, 4, 8)
 """The protocol's K of Recall@K."""
@@ -71,7 +72,7 @@ def retrieve(
     A query is right at K if its nearest positive has rank <= K. mAP@R (Musgrave et al. 2020) is the mean
     over i = 1..R of precision at i where rank i holds a positive and 0 where not, R the number of the
     query's positives. R-precision is the share of the ranks 1..R that hold a positive. Similarities are
-    compared as float32 numbers.
+    compared as float32 numbers, those within 1e-12 of 0 as 0.
 
     Args:
         queries: embeddings, shape (q, d), floating point, on any device; brought to unit length here.
@@ -106,9 +107,7 @@ def retrieve(
     best_ranks, averages, shares, counts = [], [], [], []
     for start in range(0, len(queries), chunk):
         part = slice(start, start + chunk)
-        # A matrix product may add up its columns in different orders, so that equal embeddings differ in
-        # the last bits. Rounding a float64 product to float32 makes them ties again.
-        similarity = (_unit(queries[part].to(device)) @ reference.T).float()
+        similarity = rounded(_unit(queries[part].to(device)) @ reference.T)
         same = query_labels[part].to(device)[:, None] == reference_labels
         own = query_ids[part].to(device)[:, None] == reference_ids
         positive = same & ~own

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from attacks import ATTACKS, Attack, Images, Outcome, Problem
@@ -15,7 +17,7 @@ from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, ImageSet
 from benchmark.evaluation import SCENARIOS, ScenarioScore, Views, attacked_indices, diagnose
 from benchmark.models import PassCounter
-from benchmark.runner.memory import fits_on_device, free_on_device, free_on_host, pool_bytes
+from benchmark.runner.memory import fits_on_device, memory_of_device, memory_of_host, pool_bytes
 from benchmark.runner.provenance import provenance
 from benchmark.runner.records import CLEAN, CellKey, CellRecord, Frozen
 from benchmark.runner.store import Store
@@ -61,21 +63,33 @@ class AttackJob(Frozen):
 def place_images(pool: ImageSet, attack: Attack | None, place: Place) -> Tensor | Images:
     """The pool as a whole on the device where there is room for it and the attack; else as it is.
 
-    Workers share the memory, and none knows what another is about to take: each may take an equal part.
+    Workers share the memory: each may take an equal part.
 
     Raises:
         BenchmarkError: when the attacked pool would not even fit into the CPU's memory.
     """
     held = 0 if attack is None else attack.pools_held()
-    free = [
-        None if free is None else free // place.workers
-        for free in (free_on_device(place.device), free_on_host())
+    parts = [
+        None if memory is None else memory.part(place.workers)
+        for memory in (memory_of_device(place.device), memory_of_host())
     ]
-    if fits_on_device(pool_bytes(pool), held, *free):
+    if fits_on_device(pool_bytes(pool), held, *parts):
         return pool.batch(slice(None), place.device)
     return pool
 
 
+@contextmanager
+def _whole_float32() -> Iterator[None]:
+    """Without TF32, to which torch rounds what goes into a GPU's convolutions: 10 bits instead of 23."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+@_whole_float32()
 def make_cells(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRecord, dict[str, np.ndarray]]]:
     """Attacks a model and scores it in each scenario; part of a cell's identity.
 

@@ -13,6 +13,7 @@ from benchmark.core.errors import UsageError
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import Dataset, Folders
 from benchmark.evaluation import SCENARIOS, Scenario, Views, attacked_indices, diagnose
+from benchmark.evaluation.evidence import SAME
 from benchmark.models import fold_batch_norm
 from benchmark.runner.attacking import AttackJob, make_cells
 from benchmark.runner.config import Configuration
@@ -113,22 +114,23 @@ class Cells:
             for eps in budgets:
                 yield from self._all(suite, norm, eps, "suite")
             unit = dataset.headline_eps.get(norm, budgets[0])
+            asked = [*budgets, unit]
             for factor in config.curve.factors:
-                yield from self._all(curve, norm, round(unit * factor, 10), "curve")
+                yield from self._all(curve, norm, times(unit, factor, asked), "curve")
             attacked = [self._scored_in(ATTACKS.build(text)) for text in suite]
             usual = any(not scenario.exclusive for scenarios in attacked for scenario in scenarios)
             if config.checks and usual:
                 for eps in budgets:
-                    yield from self._checks(dataset, norm, eps)
+                    yield from self._checks(dataset, norm, eps, asked)
 
-    def _checks(self, dataset: Dataset, norm: str, eps: float) -> Iterator[Ask]:
+    def _checks(self, dataset: Dataset, norm: str, eps: float, asked: list[float]) -> Iterator[Ask]:
         """What the checks need beside the suite, in the one scenario that decides them."""
         scenarios = (SCENARIOS.build(CHECKED_IN),)
         yield Ask(CLEAN, CLEAN, 0.0, "check", scenarios)
         for attack in expand(["checks"]):
             yield Ask(attack, norm, eps, "check", scenarios)
         whole = whole_range(dataset, norm, self.folders)
-        for other in (round(eps * factor, 10) for factor in CHECK_FACTORS):
+        for other in (times(eps, factor, [*asked, whole]) for factor in CHECK_FACTORS):
             if other < whole:
                 yield Ask(ATTACKS.build(STEADY).spec, norm, other, "check", scenarios)
         yield Ask(ATTACKS.build(FROM_CLEAN).spec, norm, whole, "check", scenarios)
@@ -177,6 +179,15 @@ class Cells:
 def named(texts: list[str], every: list[str]) -> list[str]:
     """The texts, with "all" replaced by every name."""
     return [name for text in texts for name in (every if text == "all" else [text])]
+
+
+def times(eps: float, factor: float, asked: list[float]) -> float:
+    """A multiple of a budget: one that is asked for anyway where they are alike, else in ten decimals.
+
+    4/255 has more decimals than ten: rounded, it would be a budget of its own beside the one asked for.
+    """
+    product = eps * factor
+    return next((other for other in asked if abs(other - product) < SAME), round(product, 10))
 
 
 def headline(dataset: Dataset, norm: str, option: str) -> float:

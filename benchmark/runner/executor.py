@@ -1,4 +1,4 @@
-"""Runs jobs on worker processes of one thread each; a worker that dies takes one job with it, not the run."""
+"""Runs jobs on worker processes; a worker that dies takes one job with it, not the run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 
+import torch
 from pebble import ProcessExpired, ProcessPool
 
 from benchmark.runner.attacking import AttackJob
@@ -30,17 +31,31 @@ def _end_with(parent: BaseProcess) -> None:
     os._exit(1)
 
 
-def _start_worker() -> None:
+def threads_of_worker(device: str, workers: int) -> int:
+    """Threads of each of some worker processes.
+
+    One on the CPU: two such processes are faster than one with two, and sums are taken in one order. Beside a
+    GPU, where there is one worker or few, their equal part of the cores: scores are reckoned on these.
+    """
+    if torch.device(device).type == "cpu":
+        return 1
+    return max(1, cores() // workers)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker(threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     parent = multiprocessing.parent_process()
     if parent is not None:  # else a worker would outlive a run that was killed, until its job is done
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import faiss
-    import torch
 
-    # One thread: two such processes are faster than one with two, and sums are taken in one order.
-    torch.set_num_threads(1)
-    faiss.omp_set_num_threads(1)
+    torch.set_num_threads(threads)
+    faiss.omp_set_num_threads(threads)
 
 
 def _context() -> BaseContext:
@@ -98,8 +113,11 @@ def run_jobs(
     running: dict[Future[str | None], Job] = {}
     # Set for the children, which read them when they import their libraries.
     before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    pool = ProcessPool(max_workers=workers, context=_context(), initializer=_start_worker)
+    threads = threads_of_worker(place.device, workers)
+    os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    pool = ProcessPool(
+        max_workers=workers, context=_context(), initializer=_start_worker, initargs=(threads,)
+    )
     try:
         while ready or running:
             while ready and len(running) < workers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -10,12 +11,48 @@ from attacks import Images
 from benchmark.core.errors import BenchmarkError
 
 USABLE = 0.8
-"""Share of the free memory that pools may fill; activations and the system need the rest."""
+"""Share of a worker's memory that pools may fill; activations (bounded by `images_a_pass`) need the rest."""
 
 USABLE_FOR_SPEED = 0.2
-"""The same share where pools may as well be read batch by batch: other workers use that memory too."""
+"""The same share where pools may as well be read batch by batch."""
 
 _GB = 1e9
+
+
+class Memory(NamedTuple):
+    """Bytes of a device's memory, or of the CPU's.
+
+    Attributes:
+        free: what could still be filled now.
+        total: all of it.
+    """
+
+    free: int
+    total: int
+
+    def part(self, workers: int) -> int:
+        """What one of several workers may take: an equal part of all, where so much is still free.
+
+        Not a part of what is free: that is less already by what the others hold, so that whether a pool fits
+        would depend on who came first.
+        """
+        return min(self.free, self.total // workers)
+
+
+class _Group(NamedTuple):
+    """Where the kernel tells the limits of a container (a control group)."""
+
+    folder: str
+    limit: str
+    used: str
+    prefix: str
+
+
+_GROUPS = (
+    _Group("sys/fs/cgroup", "memory.max", "memory.current", ""),
+    _Group("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+)
+"""Of version 2, and of version 1 (without a limit: more bytes than there are)."""
 
 
 def fits_on_device(pool: int, held: int, device: int | None, host: int | None) -> bool:
@@ -27,8 +64,8 @@ def fits_on_device(pool: int, held: int, device: int | None, host: int | None) -
     Args:
         pool: bytes of the pool as float32.
         held: pools that the attack holds; 0 where nothing is attacked.
-        device: free bytes on the device; None when the CPU is the device.
-        host: free bytes of the CPU's memory; None when nobody knows.
+        device: bytes on the device that may be taken; None when the CPU is the device.
+        host: bytes of the CPU's memory that may be taken; None when nobody knows.
 
     Raises:
         BenchmarkError: when the pool fits nowhere.
@@ -42,8 +79,8 @@ def fits_on_device(pool: int, held: int, device: int | None, host: int | None) -
     if host is not None and held * pool > USABLE * host:
         raise BenchmarkError(
             f"The attack needs {held * pool / _GB:.1f} GB of memory for its images, and may take "
-            f"{USABLE * host / _GB:.1f} of the {host / _GB:.1f} GB that are free. Use fewer test classes, "
-            "smaller images, fewer workers, or a machine with more memory."
+            f"{USABLE * host / _GB:.1f} of the {host / _GB:.1f} GB that are a worker's. Use fewer test "
+            "classes, smaller images, fewer workers, or a machine with more memory."
         )
     return False
 
@@ -53,30 +90,36 @@ def pool_bytes(images: Images) -> int:
     return 4 * len(images) * torch.Size(images.image_shape).numel()
 
 
-def free_on_device(device: str) -> int | None:
-    """Free bytes on the device, what torch has set aside included; None for the CPU."""
+def memory_of_device(device: str) -> Memory | None:
+    """The device's memory, what torch has set aside being free; None for the CPU."""
     if torch.device(device).type != "cuda":
         return None
-    free, _ = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free, total = torch.cuda.mem_get_info(device)
+    return Memory(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device), total)
 
 
-def free_on_host(root: Path = Path("/")) -> int | None:
-    """Bytes of memory that this process could still fill, within the limit of a container; None off Linux.
+def memory_of_host(root: Path = Path("/")) -> Memory | None:
+    """The CPU's memory, within the limit of a container; None off Linux.
 
     Args:
         root: of the file system in which the kernel tells.
     """
     try:
         lines = (root / "proc/meminfo").read_text().splitlines()
-        free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError, IndexError):
+        told = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.endswith("kB")}
+        free, total = told["MemAvailable"], told["MemTotal"]
+    except (OSError, KeyError, ValueError, IndexError):
         return None
-    group = root / "sys/fs/cgroup"
-    try:
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):  # no container, or one without a limit
-        return free
-    # Files that the kernel keeps in memory count as used, but give way.
-    return max(0, min(free, limit - used + int(stat.get("inactive_file", 0))))
+    for group in _GROUPS:
+        try:
+            limit, used = (
+                int((root / group.folder / name).read_text()) for name in (group.limit, group.used)
+            )
+            stat = (root / group.folder / "memory.stat").read_text().splitlines()
+        except (OSError, ValueError):  # no container, or one without a limit
+            continue
+        counted = dict(line.split() for line in stat)
+        # Files that the kernel keeps in memory count as used, but give way.
+        files = sum(int(counted.get(f"{group.prefix}{kind}", 0)) for kind in ("inactive_file", "active_file"))
+        free, total = min(free, max(0, limit - used + files)), min(total, limit)
+    return Memory(free, total)

@@ -22,7 +22,7 @@ def datasets_asked_for(texts: list[str], skipped: list[str], folders: Folders) -
             if reason := dataset.missing(folders):
                 if not (folders.blank and dataset.blank()):
                     raise UsageError(f"The data set '{text}' is not here: {reason}")
-                skipped.append(f"data set {text}, reckoned by its official numbers: {reason}")
+                skipped.append(f"the images of {text}, which is reckoned by its official numbers: {reason}")
             found.append(dataset)
             continue
         for name in DATASETS.names():

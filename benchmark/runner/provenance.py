@@ -57,16 +57,20 @@ def _packages() -> tuple[tuple[str, str], ...]:
 
 
 @cache
-def hardware(device: str) -> str:
-    """The GPU's or the processor's name."""
+def _chip(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        model = platform.processor() or platform.machine()
-    return f"{model}, one thread a worker"
+        return platform.processor() or platform.machine()
+
+
+def hardware(device: str) -> str:
+    """The GPU's or the processor's name, and the threads of a worker, on which a large k-means depends."""
+    threads = torch.get_num_threads() if device.startswith("cuda") else 1
+    return f"{_chip(device)}, {'one thread' if threads == 1 else f'{threads} threads'} a worker"
 
 
 def provenance(device: str, source_commit: str | None = None) -> Provenance:

@@ -13,7 +13,7 @@ from torch import nn
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import TrainingError
 from benchmark.data.base import ImageSet
-from benchmark.losses import Criterion
+from benchmark.losses import on_tuples
 from benchmark.models import PassCounter
 from benchmark.training.batches import Batches
 from benchmark.training.inner import TrainingAttack
@@ -75,11 +75,6 @@ class _Best:
             model.load_state_dict(self.weights)
 
 
-def _on_tuples(model: nn.Module) -> bool:
-    """Whether a loss of the model is one on the tuples of a batch."""
-    return any(module.tuples for module in model.modules() if isinstance(module, Criterion))
-
-
 def train(
     defense: Defense,
     model: Embedder,
@@ -126,7 +121,7 @@ def train(
     size = min(recipe.batch_size, len(data))
     optimiser, schedule = make_optimiser(model, recipe, epochs, per_epoch)
     warm_up = WarmUp(model, min(recipe.warm_up, epochs - 1))
-    per_class = recipe.images_per_class if _on_tuples(model) else None
+    per_class = recipe.images_per_class if on_tuples(model) else None
     batches = Batches(data, recipe, device)
     attack = TrainingAttack(eps, recipe.inner_steps, recipe.inner_step, recipe.inner_batch_norm == "batch")
     half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bfloat16")

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from attacks import ATTACKS
 from benchmark.core.embedder import Embedder
 from benchmark.evaluation import SCENARIOS, Views
 from benchmark.metrics import (
@@ -257,6 +258,31 @@ def test_the_draws_of_passes_and_pools_differ_and_follow_the_seed(make_views, po
     for i, first in enumerate(each):
         assert not any(torch.equal(first, second) for second in each[:i])
     assert torch.equal(again.attacked(1), views.attacked(1))
+
+
+def test_what_is_embedded_once_more_has_draws_of_its_own_in_each_turn(make_views, pool):
+    model, attacked = Shaky(), pool.images.clone()
+    views, same, other = (make_views(model, attacked, seed=seed) for seed in (1, 1, 2))
+    each = [views.again(0), views.again(1), views.attacked(0), views.attacked(1), other.again(0)]
+    for i, first in enumerate(each):
+        assert not any(torch.equal(first, second) for second in each[:i])
+    assert torch.equal(same.again(1), each[1])
+
+
+@pytest.mark.parametrize("model", [Counting, Shaky])
+def test_r1_is_scored_once_more_over_as_many_passes(make_views, pool, model):
+    views = make_views(model(), passes=6, attack=ATTACKS.build("noise"))
+    expected = [
+        retrieve(views.again(t), views.clean(t), pool.labels, pool.labels, pool.ids, pool.ids).means()["r1"]
+        for t in range(views.passes)
+    ]
+    result = score("retrieval-query", views)
+    assert result.diagnostics["rescored_r1"] == pytest.approx(np.mean(expected))
+    if model is Counting:
+        assert result.diagnostics["rescored_r1"] == result.metrics["r1"]
+    else:
+        assert len(set(expected)) > 1
+        assert result.diagnostics["rescored_r1"] != result.metrics["r1"]
 
 
 def test_the_size_of_a_batch_changes_nothing(make_views, pool):

@@ -11,7 +11,8 @@ from pytorch_metric_learning.utils.inference import CustomKNN
 from torch.nn import functional as F
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.metrics import retrieve
+from benchmark.metrics import retrieve, rounded
+from benchmark.metrics.ranking import places
 
 # Few directions in the plane, so that ties and duplicates are common.
 DIRECTIONS = F.normalize(torch.tensor([[1, 0], [0, 1], [1, 1], [1, 2], [-1, 0], [-1, 2]]).float())
@@ -156,6 +157,33 @@ def test_agrees_with_pytorch_metric_learning(shift, classes):
 @settings(deadline=None)
 def test_chunk_size_does_not_matter(case, chunk):
     assert same_outcomes(case.retrieve(chunk=chunk), case.retrieve())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_orthogonal_vectors_are_ties_whatever_the_chunk(seed):
+    """Their cosines come out as some 1e-17 or other, and differ with the shape of the product."""
+    generator = torch.Generator().manual_seed(seed)
+    queries = torch.randint(-3, 4, (9, 24), generator=generator).float()
+    gallery = torch.randint(-3, 4, (40, 24), generator=generator).float()
+    first = queries[0]
+    gallery = gallery * (first @ first) - torch.outer(gallery @ first, first)  # exact: these are integers
+    assert not (gallery @ first).any()
+    labels = torch.cat([torch.zeros(1), torch.randint(0, 3, (48,), generator=generator)]).long()
+    case = Case(queries, gallery, labels[:9], labels[9:], torch.arange(9), torch.arange(100, 140))
+    outcomes = case.retrieve(ks=(1, 30))
+    assert outcomes.map_r[0] == outcomes.r_precision[0] == 0  # all are level, and ties count against it
+    for chunk in (1, 2, 9):
+        assert same_outcomes(case.retrieve(ks=(1, 30), chunk=chunk), outcomes)
+    level = places(queries[:1], gallery, torch.zeros(1), torch.zeros(1, 1, dtype=torch.int64)).level
+    assert level.tolist() == [39]
+
+
+def test_rounding_changes_nothing_but_what_is_all_but_0():
+    cosines = torch.randn(300, 300, dtype=torch.float64) * 10.0 ** torch.randint(-11, 1, (300, 300))
+    cosines = cosines[cosines.abs() > 1e-12]
+    assert len(cosines) > 80_000
+    assert torch.equal(rounded(cosines), cosines.float())
+    assert not rounded(torch.tensor([1e-13, -1e-17, 0.0], dtype=torch.float64)).any()
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 119, 120, 1000])

@@ -11,7 +11,7 @@ from benchmark.data import DATASETS, Folders, Split
 from benchmark.runner import attacking
 from benchmark.runner.config import resolve
 from benchmark.runner.grid import build_grid
-from benchmark.runner.memory import fits_on_device, free_on_device, free_on_host, pool_bytes
+from benchmark.runner.memory import Memory, fits_on_device, memory_of_device, memory_of_host, pool_bytes
 from benchmark.runner.store import Store
 from benchmark.runner.trained import Place, make_model
 
@@ -44,7 +44,7 @@ def test_a_pool_that_fits_nowhere_is_one_clear_error(device):
         fits_on_device(36 * GB, 2, device, 60 * GB)
     message = str(caught.value)
     assert "needs 72.0 GB" in message
-    assert "48.0 of the 60.0 GB that are free" in message
+    assert "48.0 of the 60.0 GB that are a worker's" in message
     assert "fewer test classes" in message
     assert "\n" not in message
 
@@ -60,19 +60,54 @@ def tell(root, name, text):
     path.write_text(text)
 
 
-def test_free_memory_is_what_kernel_and_container_leave(tmp_path):
-    assert free_on_host(tmp_path) is None
+@pytest.mark.parametrize(
+    ("folder", "limit", "used", "prefix", "none"),
+    [
+        ("sys/fs/cgroup", "memory.max", "memory.current", "", "max"),
+        ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_", str(2**63 - 1)),
+    ],
+)
+def test_memory_is_what_kernel_and_container_leave(tmp_path, folder, limit, used, prefix, none):
+    assert memory_of_host(tmp_path) is None
     tell(tmp_path, "proc/meminfo", "MemTotal:  9000 kB\nMemFree:  10 kB\nMemAvailable:    2000 kB\n")
-    assert free_on_host(tmp_path) == 2000 * 1024
-    tell(tmp_path, "sys/fs/cgroup/memory.current", "900000\n")
-    tell(tmp_path, "sys/fs/cgroup/memory.stat", "anon 5\ninactive_file 300000\n")
-    for limit, expected in (("max", 2000 * 1024), ("1000000", 400000), ("99999999", 2000 * 1024), ("1", 0)):
-        tell(tmp_path, "sys/fs/cgroup/memory.max", limit + "\n")
-        assert free_on_host(tmp_path) == expected
+    free, total = 2000 * 1024, 9000 * 1024
+    assert memory_of_host(tmp_path) == (free, total)
+    tell(tmp_path, f"{folder}/{used}", "900000\n")
+    # Files in memory give way, those of a data set that are read again and again as well.
+    kept = f"anon 5\n{prefix}inactive_file 100000\n{prefix}active_file 200000\n"
+    tell(tmp_path, f"{folder}/memory.stat", kept)
+    limits = (
+        (none, (free, total)),
+        ("1000000", (400000, 1000000)),
+        ("99999999", (free, total)),
+        ("1", (0, 1)),
+    )
+    for told, expected in limits:
+        tell(tmp_path, f"{folder}/{limit}", told + "\n")
+        assert memory_of_host(tmp_path) == expected
 
 
 def test_the_processor_is_no_device_of_its_own():
-    assert free_on_device("cpu") is None
+    assert memory_of_device("cpu") is None
+
+
+def test_a_worker_s_part_does_not_depend_on_what_the_others_hold():
+    total, workers = 64 * GB, 4
+    for others in (0, 3):  # those that hold their parts already
+        assert Memory(total - others * total // workers, total).part(workers) == 16 * GB
+    assert Memory(5 * GB, total).part(workers) == 5 * GB
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_each_worker_takes_its_part(make_images, tmp_path, monkeypatch, device):
+    pool = make_images(classes=3, per_class=2)
+    taken = []
+    monkeypatch.setattr(attacking, "memory_of_host", lambda: Memory(30, 80))
+    monkeypatch.setattr(attacking, "memory_of_device", lambda _: Memory(9, 12) if device == "cuda" else None)
+    monkeypatch.setattr(attacking, "fits_on_device", lambda *sizes: taken.append(sizes[2:]))
+    place = Place(output=tmp_path, cache=tmp_path, data=tmp_path, device=device, commit="", workers=4)
+    assert attacking.place_images(pool, None, place) is pool
+    assert taken == [(3 if device == "cuda" else None, 20)]
 
 
 def test_a_cell_does_not_depend_on_where_its_pool_was(tiny, tmp_path, monkeypatch):
@@ -134,7 +169,7 @@ def test_a_pool_that_fits_nowhere_is_told_before_the_attack(tiny, tmp_path, monk
     store = Store(tmp_path)
     for training in {job.model.id: job.model for job in grid.attacks}.values():
         make_model(training, place, store)
-    monkeypatch.setattr(attacking, "free_on_host", lambda: 1000)
+    monkeypatch.setattr(attacking, "memory_of_host", lambda: Memory(1000, 1000))
     for job in grid.attacks:
         if job.attack == "none":
             assert attacking.make_cells(job, place, store)[0][0].status == "done"

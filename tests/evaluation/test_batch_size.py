@@ -1,0 +1,68 @@
+"""How many images are in one pass: by their size alone."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from attacks import Problem, images_a_pass
+from benchmark.core.embedder import Embedder
+from benchmark.evaluation import Views
+
+
+class Recording(Embedder):
+    """Notes how many images each pass has."""
+
+    def __init__(self):
+        super().__init__()
+        self.passes = []
+
+    def forward(self, images):
+        self.passes.append(len(images))
+        return F.normalize(images.flatten(1)[:, :8] + 1)
+
+
+class Blank:
+    """Images that take no memory until a batch is asked for."""
+
+    def __init__(self, count, side):
+        self.count, self.image_shape = count, (1, side, side)
+
+    def __len__(self):
+        return self.count
+
+    def batch(self, indices, device):
+        return torch.zeros(len(torch.arange(self.count)[indices]), *self.image_shape, device=device)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((1, 28, 28), 256),
+        ((3, 32, 32), 256),
+        ((3, 64, 64), 256),
+        ((3, 96, 96), 256),
+        ((3, 128, 128), 144),
+        ((3, 224, 224), 47),
+        ((3, 4000, 4000), 1),
+    ],
+)
+def test_small_images_keep_their_batch_and_large_ones_have_a_smaller(shape, expected):
+    assert images_a_pass(shape) == expected
+
+
+@pytest.mark.parametrize(("side", "most"), [(28, 256), (224, 47)])
+def test_attacks_and_scores_keep_to_it(side, most):
+    count = 600 if side == 28 else 100
+    images = Blank(count, side)
+    labels, ids = torch.arange(count) % 5, torch.arange(count)
+    model = Recording()
+    problem = Problem(model, images, labels, ids, "linf", 0.1)
+    assert problem.clean.shape == (count, 8)
+    assert model.passes == [most, most, count - 2 * most]
+    views = Views(model, images, Blank(count, side), labels, ids, 1)
+    model.passes.clear()
+    views.clean()
+    assert model.passes == [2 * most, count - 2 * most]
+    model.passes.clear()
+    views.again()
+    assert model.passes == [most, most, count - 2 * most]
