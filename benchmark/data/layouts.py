@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -205,13 +206,13 @@ def _files_in(folders: list[Path], names: Iterable[str]) -> dict[str, tuple[Path
     """The path and the size of each file that is in one of some folders and not empty."""
     found = {}
     for name in names:
-        for path in (folder / spelt for spelt in _spellings(name) for folder in folders):
+        for path in (f"{folder}/{spelt}" for spelt in _spellings(name) for folder in folders):
             try:
-                about = path.stat()
+                about = os.stat(path)  # noqa: PTH116 (a hundred thousand times: three times as fast)
             except OSError:
                 continue
             if stat.S_ISREG(about.st_mode) and about.st_size:
-                found[name] = path, about.st_size
+                found[name] = Path(path), about.st_size
                 break
     return found
 
