@@ -209,7 +209,7 @@ def _files_in(folders: list[Path], names: Iterable[str]) -> dict[str, tuple[Path
         for path in (f"{folder}/{spelt}" for spelt in _spellings(name) for folder in folders):
             try:
                 about = os.stat(path)  # noqa: PTH116 (a hundred thousand times: three times as fast)
-            except OSError:
+            except (OSError, ValueError):  # a name with a zero byte is no path
                 continue
             if stat.S_ISREG(about.st_mode) and about.st_size:
                 found[name] = Path(path), about.st_size
