@@ -60,3 +60,18 @@ def test_blank_images_take_no_memory_whatever_their_number():
 def test_what_is_in_memory_is_read_as_ever(places, blank):
     assert DATASETS.build("digits").load(blank).train.images.stride(0) != 0
     assert DATASETS.build("digits").identity(blank) == DATASETS.build("digits").identity(places)
+
+
+def test_the_grid_and_its_costs_decode_nothing(places, blank, monkeypatch, capsys):
+    from benchmark.cli.commands import dry_run
+    from benchmark.runner.config import resolve
+    from benchmark.runner.grid import build_grid
+    from benchmark.runner.store import Store
+
+    LAYOUTS["cub200"](places.data)
+    monkeypatch.setattr(image_files, "decode_scaled", lambda *_: pytest.fail("decoded"))
+    given = {"datasets": build("cub200").spec, "attacks": "noise", "defenses": "vanilla", "norm": "l2"}
+    config = resolve({**given, "training": {"validation": 0}})
+    assert dry_run(build_grid(config, blank), Store(places.cache / "results"), blank) == 0
+    assert "Cost: " in capsys.readouterr().out
+    assert not list(places.cache.glob("*.pixels"))
