@@ -123,6 +123,9 @@ def packed_before(path: Path, count: int, side: int) -> PackedImages | None:
         path: as for `packed`.
         count: how many images there must be.
         side: of the window, in pixels.
+
+    Raises:
+        BenchmarkError: when the files are sound, but cannot be mapped.
     """
     pixels, index = _files(path)
     try:
@@ -132,9 +135,14 @@ def packed_before(path: Path, count: int, side: int) -> PackedImages | None:
         total = int(lengths.sum())
         if len(sizes) != count or total == 0 or pixels.stat().st_size != total:
             return None
-        mapped = np.memmap(pixels, np.uint8, "r")
     except (OSError, SafetensorError):
         return None
+    try:
+        mapped = np.memmap(pixels, np.uint8, "r")
+    except OSError as error:  # to decode it again would not help
+        raise BenchmarkError(
+            f"The cache file {pixels} cannot be mapped: {error.strerror or error}."
+        ) from None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         flat = torch.from_numpy(mapped)

@@ -229,6 +229,12 @@ def flat_in_the_data_folder(data, content):
     (data / "image_class_labels.txt").write_text("1 1")
 
 
+def flat_and_of_other_images(data, content):
+    for file in cub(data).glob("*.txt"):
+        (data / file.name).write_text(file.read_text().replace("Bird", "Fish"))
+    shutil.rmtree(data / "CUB_200_2011")
+
+
 def a_broken_one_of_another_name(data, content):
     (data / "CUB_200_2011.tar.gz").write_bytes(b"<html>")
 
@@ -241,6 +247,7 @@ def a_broken_one_of_another_name(data, content):
         without_some_images,
         without_some_lines,
         flat_in_the_data_folder,
+        flat_and_of_other_images,
         a_broken_one_of_another_name,
     ],
 )

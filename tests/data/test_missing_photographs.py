@@ -124,6 +124,13 @@ def test_images_that_are_missing_are_counted_and_the_first_is_named(damage, numb
     assert not places.cache.exists()
 
 
+def test_of_two_places_that_are_not_whole_the_one_that_lacks_less_is_told(places):
+    folder = cub(places.data / "cub200")
+    (folder / "images" / "001.Bird" / "b1_0.jpg").unlink()
+    (cub(places.data) / "images.txt").unlink()
+    assert f"1 of 8 images are missing or empty in {folder}" in told("cub200", places)
+
+
 def test_what_was_unpacked_and_then_deleted_in_part(places):
     archive = pack(places.data / "CUB_200_2011.tgz", cub(places.data))
     load("cub200", places)

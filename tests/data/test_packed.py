@@ -61,6 +61,17 @@ def test_files_that_are_not_whole_are_made_again(tmp_path, pictures):
     assert packed_before(path, 4, 32) is None
 
 
+def test_what_cannot_be_mapped_is_told_and_not_decoded_again(tmp_path, pictures, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    made(tmp_path / "cache" / "a", pictures)
+    monkeypatch.setattr("benchmark.data.packed.np.memmap", refuse)
+    monkeypatch.setattr(image_files, "decode_scaled", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(BenchmarkError, match=r"a\.pixels cannot be mapped: Cannot allocate memory\."):
+        made(tmp_path / "cache" / "a", pictures)
+
+
 def test_several_at_once(tmp_path, pictures):
     found, barrier = [], threading.Barrier(4)
 
