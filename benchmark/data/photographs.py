@@ -16,15 +16,8 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import derive_seed
 from benchmark.data import image_files
 from benchmark.data.archives import unpacked, unpacked_before
-from benchmark.data.base import (
-    Dataset,
-    Folders,
-    ImageSet,
-    Split,
-    StandIn,
-    blank_images,
-    blank_split,
-)
+from benchmark.data.base import Dataset, Folders, ImageSet, Split, StandIn
+from benchmark.data.blank import blank_images, blank_split
 from benchmark.data.cache import fingerprint
 from benchmark.data.counting import fault
 from benchmark.data.layouts import Entry, Layout, Place, StillPackedError, places

@@ -2,12 +2,10 @@
 
 import hashlib
 import http.server
-import shutil
 import threading
 from typing import ClassVar
 
 import pytest
-from layouts_on_disk import build, cub, load, pack, refused
 
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.data import DATASETS, Folders
@@ -61,7 +59,7 @@ def asked():
     return Handler.asked
 
 
-def fetch_fails(url, to, match, md5=MD5):
+def refused(url, to, match, md5=MD5):
     with pytest.raises(BenchmarkError, match=match) as caught:
         fetch(url, to, md5)
     assert "\n" not in str(caught.value)
@@ -88,26 +86,24 @@ def test_what_is_whole_is_not_fetched_again(server, tmp_path, asked):
 
 
 def test_another_checksum_leaves_nothing(server, tmp_path):
-    fetch_fails(f"{server}/whole", tmp_path / "file.tgz", "another checksum", md5="0" * 32)
+    refused(f"{server}/whole", tmp_path / "file.tgz", "another checksum", md5="0" * 32)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_the_server_refuses(server, tmp_path):
     to = tmp_path / "file.tgz"
-    fetch_fails(
-        f"{server}/none", to, rf"/none cannot be fetched: .* 404 Not Found. Put the file to {to} by hand"
-    )
+    refused(f"{server}/none", to, rf"/none cannot be fetched: .* 404 Not Found. Put the file to {to} by hand")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nobody_answers(server, tmp_path):
-    fetch_fails("http://127.0.0.1:9/file", tmp_path / "file.tgz", "cannot be fetched: .*refused")
+    refused("http://127.0.0.1:9/file", tmp_path / "file.tgz", "cannot be fetched: .*refused")
 
 
 def test_a_connection_that_is_cut_off_goes_on_from_there(server, tmp_path, asked):
     to = tmp_path / "file.tgz"
     for _ in range(2):
-        fetch_fails(f"{server}/cut-ranges", to, "cut off")
+        refused(f"{server}/cut-ranges", to, "cut off")
     assert (tmp_path / "file.tgz.part").read_bytes() == CONTENT[:200_000]
     fetch(f"{server}/ranges", to, MD5)
     assert to.read_bytes() == CONTENT
@@ -117,7 +113,7 @@ def test_a_connection_that_is_cut_off_goes_on_from_there(server, tmp_path, asked
 def test_a_server_that_cannot_go_on_begins_again(server, tmp_path):
     to = tmp_path / "file.tgz"
     for _ in range(2):
-        fetch_fails(f"{server}/cut", to, "cut off")
+        refused(f"{server}/cut", to, "cut off")
         assert (tmp_path / "file.tgz.part").stat().st_size == 100_000
     fetch(f"{server}/whole", to, MD5)
     assert to.read_bytes() == CONTENT
@@ -140,7 +136,7 @@ def test_a_part_that_is_whole_is_kept(server, tmp_path, asked):
 
 def test_a_folder_that_cannot_be_written(server, tmp_path):
     (tmp_path / "file").touch()
-    fetch_fails(f"{server}/whole", tmp_path / "file" / "x.tgz", "x.tgz cannot be written: ")
+    refused(f"{server}/whole", tmp_path / "file" / "x.tgz", "x.tgz cannot be written: ")
 
 
 def test_a_full_disk(server, tmp_path, monkeypatch):
@@ -163,7 +159,7 @@ def test_a_full_disk(server, tmp_path, monkeypatch):
         "open",
         lambda path, mode="r", *more: Full(opened(path, mode)) if mode == "wb" else opened(path, mode, *more),
     )
-    fetch_fails(f"{server}/whole", tmp_path / "x.tgz", "x.tgz cannot be written: No space left on device")
+    refused(f"{server}/whole", tmp_path / "x.tgz", "x.tgz cannot be written: No space left on device")
 
 
 def test_a_data_set_is_fetched_where_it_is_missing(server, tmp_path, asked, monkeypatch):
@@ -191,80 +187,3 @@ def test_nothing_is_fetched_when_one_cannot_be(server, tmp_path, asked, monkeypa
         download_missing([dataset, DATASETS.build("folder:/not/there")], folders)
     assert not asked
     assert can_download(dataset) and not can_download(DATASETS.build("digits"))
-
-
-@pytest.fixture
-def birds(server, places, monkeypatch):
-    """A tiny CUB-200-2011 that the server has; its archive's content, and the data folder."""
-    content = pack(places.data / "CUB_200_2011.tgz", cub(places.data)).read_bytes()
-    (places.data / "CUB_200_2011.tgz").unlink()
-    monkeypatch.setitem(globals(), "CONTENT", content)
-    monkeypatch.setattr("benchmark.data.cub200._URL", f"{server}/whole")
-    monkeypatch.setattr("benchmark.data.cub200._MD5", hashlib.md5(content).hexdigest())
-    return content
-
-
-def cut_off(data, content):
-    (data / "CUB_200_2011.tgz").write_bytes(content[:100])
-
-
-def a_page(data, content):
-    (data / "CUB_200_2011.tgz").write_bytes(b"<html>")
-
-
-def without_images(data, content):
-    shutil.rmtree(cub(data) / "images")
-
-
-def without_some_images(data, content):
-    (cub(data) / "images" / "001.Bird" / "b1_0.jpg").unlink()
-
-
-def without_some_lines(data, content):
-    (cub(data) / "images.txt").write_text("1 001.Bird/b1_0.jpg")
-
-
-def flat_in_the_data_folder(data, content):
-    (data / "images.txt").write_text("1 001.Bird/b1_0.jpg")
-    (data / "image_class_labels.txt").write_text("1 1")
-
-
-def flat_and_of_other_images(data, content):
-    for file in cub(data).glob("*.txt"):
-        (data / file.name).write_text(file.read_text().replace("Bird", "Fish"))
-    shutil.rmtree(data / "CUB_200_2011")
-
-
-def a_broken_one_of_another_name(data, content):
-    (data / "CUB_200_2011.tar.gz").write_bytes(b"<html>")
-
-
-@pytest.mark.parametrize(
-    "before",
-    [
-        a_page,
-        without_images,
-        without_some_images,
-        without_some_lines,
-        flat_in_the_data_folder,
-        flat_and_of_other_images,
-        a_broken_one_of_another_name,
-    ],
-)
-def test_whatever_lies_there_what_is_fetched_is_used(before, birds, places, asked):
-    before(places.data, birds)
-    download_missing([build("cub200")], places)
-    assert len(asked) == 1
-    assert len(load("cub200", places).test) == 4
-    download_missing([build("cub200")], places)
-    assert len(asked) == 1
-
-
-def test_an_archive_that_was_cut_off_is_named_to_be_deleted(birds, places, asked):
-    cut_off(places.data, birds)
-    download_missing([build("cub200")], places)
-    archive = places.data / "CUB_200_2011.tgz"
-    refused("cub200", places, f"{archive} is damaged or was cut off .*: delete it, and get it again")
-    archive.unlink()
-    download_missing([build("cub200")], places)
-    assert len(load("cub200", places).test) == 4 and len(asked) == 1
