@@ -1,6 +1,5 @@
 """Metadata of full length, without an image, through the parsers: the field's counts, and none less."""
 
-import numpy as np
 import pytest
 from layouts_on_disk import annotations
 
@@ -64,8 +63,8 @@ def inshop(data):
     return file
 
 
-def cars(data):
-    labels = [*spread(8_054, 98), *spread(8_131, 98, 99)]
+def cars(data, training=8_054):
+    labels = [*spread(training, 98), *spread(8_131, 98, 99)]
     rows = [(f"car_ims/{row:06d}.jpg", label) for row, label in enumerate(labels, 1)]
     annotations(data / "cars_annos.mat", rows, "relative_im_path")
     return data / "cars_annos.mat"
@@ -115,10 +114,7 @@ def test_a_line_less_is_told(name, message, places):
 
 
 def test_a_car_less_is_told(places):
-    from scipy.io import loadmat, savemat
-
-    file = cars(places.data)
-    savemat(file, {"annotations": np.atleast_1d(loadmat(file, squeeze_me=True)["annotations"])[1:]})
+    cars(places.data, training=8_053)
     with pytest.raises(BenchmarkError, match="cars196 has 8,053 train images instead of 8,054"):
         _locate(DATASETS.build("cars196"), places, unpack=False)
 
