@@ -60,10 +60,25 @@ def test_counts_sizes_and_licences(listed):
 
 def test_what_is_there_is_here(listed, tmp_path):
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "cifar-10-python.tar.gz").touch()
+    archive = tmp_path / "data" / "cifar-10-python.tar.gz"
+    archive.write_bytes(b"\x1f\x8b and more")
     table, rest = rows(listed())
     assert table["cifar10"][1] == "here" and "\ncifar10 " not in rest
     assert table["cifar100"][1] == "missing"
+    archive.write_bytes(b"<html>")
+    table, rest = rows(listed())
+    assert table["cifar10"][1] == "missing" and f"{archive} is damaged (it is no archive)" in " ".join(
+        rest.split()
+    )
+
+
+def test_photographs_without_all_their_files_are_not_here(listed, tmp_path):
+    folder = tmp_path / "data" / "CUB_200_2011"
+    folder.mkdir(parents=True)
+    (folder / "images.txt").write_text("1 a/b.jpg")
+    table, rest = rows(listed())
+    assert table["cub200"][1] == "missing"
+    assert f"no image_class_labels.txt in {folder}" in " ".join(rest.split())
 
 
 def test_a_plugins_data_set_is_listed(listed, tmp_path):

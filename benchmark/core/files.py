@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_UNFINISHED = ".writing-"
+UNFINISHED = ".writing-"
+"""What the names of files and folders begin with that are not whole yet."""
+
 _STALE = 3600
-"""Seconds after which a file that nobody has written to belongs to nobody."""
+"""Seconds after which a file or a folder that nobody has written to belongs to nobody."""
 
 _PERMISSIONS = 0o644
 """Temporary files are private to their user; what takes their place is for everyone to read."""
@@ -25,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: when the folder or the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -43,8 +46,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what processes that were killed while they wrote have left in a folder."""
-    for litter in folder.glob(f"{_UNFINISHED}*"):
+    """Removes what processes that were killed while they wrote have left in a folder: files and folders."""
+    for litter in folder.glob(f"{UNFINISHED}*"):
         with suppress(FileNotFoundError):  # another process was faster
-            if time.time() - litter.stat().st_mtime > _STALE:
+            if time.time() - litter.lstat().st_mtime <= _STALE:
+                continue
+            if litter.is_dir():
+                shutil.rmtree(litter, ignore_errors=True)
+            else:
                 litter.unlink()

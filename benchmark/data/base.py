@@ -25,7 +25,8 @@ class Folders(NamedTuple):
     Attributes:
         cache: what was drawn, unpacked or decoded is kept here.
         data: the archives and folders as they were downloaded.
-        blank: black images stand in for data sets that are missing, to reckon costs with.
+        blank: black images stand in for data sets that are missing or would have to be decoded, to reckon
+            costs with.
     """
 
     cache: Path
@@ -34,12 +35,13 @@ class Folders(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How many classes and images a split has."""
+    """How many classes and images a split has, and how many of the test images only query."""
 
     train_classes: int
     train_images: int
     test_classes: int
     test_images: int
+    queries: int = 0
 
 
 class About(NamedTuple):
@@ -139,6 +141,13 @@ class Split:
     test: ImageSet
 
 
+class StandIn(NamedTuple):
+    """Black images in place of a data set's, which take no memory, and the fingerprint to know them by."""
+
+    split: Split
+    identity: str
+
+
 class Dataset(Parameters):
     """A data set of the benchmark; subclasses implement `read`.
 
@@ -175,16 +184,26 @@ class Dataset(Parameters):
 
     def load(self, folders: Folders) -> Split:
         """The split that is trained and tested on: the official one, or the validation split."""
-        split = self._stand_in(folders) or self.read(folders)
+        standing_in = self._stand_in(folders)
+        split = standing_in.split if standing_in else self.read(folders)
         return Split(*split.train.hold_out(_VALIDATION_SHARE)) if self.validation else split
 
     def identity(self, folders: Folders) -> str:
         """The fingerprint of what `load` gives."""
-        return "blank" if self._stand_in(folders) else self.fingerprint(folders)
+        standing_in = self._stand_in(folders)
+        return standing_in.identity if standing_in else self.fingerprint(folders)
 
     def missing(self, folders: Folders) -> str | None:
         """Why the data set cannot be used on this machine, or None when it can; reads no image."""
         return None
+
+    def check_files(self, folders: Folders) -> None:
+        """Looks for damage that is cheaply found, before any data set of a command is decoded; may unpack.
+
+        Raises:
+            BenchmarkError: when files are missing or damaged, saying which and what to do.
+        """
+        return
 
     def download(self, folders: Folders) -> None:
         """Fetches the data set into the data folder, shows progress, and checks what came.
@@ -203,21 +222,16 @@ class Dataset(Parameters):
         """
         return None
 
-    def _stand_in(self, folders: Folders) -> Split | None:
-        return self.blank() if folders.blank and self.missing(folders) else None
+    def stand_in(self, folders: Folders) -> StandIn | None:
+        """What to reckon costs with instead of what `read` gives; None where that is to be read.
 
+        What is here and takes long to read gives its own labels, ids and fingerprint.
+        """
+        split = self.blank() if self.missing(folders) else None
+        return StandIn(split, "blank") if split else None
 
-def blank_split(counts: Counts, image_shape: tuple[int, int, int]) -> Split:
-    """Black images of shape (C, H, W) in given numbers, classes as even as can be; see `Dataset.blank`."""
-
-    def blank_set(classes: int, images: int) -> ImageSet:
-        everywhere = torch.zeros(1, dtype=torch.uint8).view(1, 1, 1, 1).expand(images, *image_shape)
-        return ImageSet(everywhere, torch.arange(images) * classes // images, torch.arange(images))
-
-    return Split(
-        train=blank_set(counts.train_classes, counts.train_images),
-        test=blank_set(counts.test_classes, counts.test_images),
-    )
+    def _stand_in(self, folders: Folders) -> StandIn | None:
+        return self.stand_in(folders) if folders.blank else None
 
 
 def _from_folder(name: str) -> type[Dataset] | None:

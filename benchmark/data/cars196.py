@@ -2,70 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.data.base import DATASETS, About, Counts
-from benchmark.data.image_files import class_folders, image_files
-from benchmark.data.photographs import Entry, Layout, Photographs
+from benchmark.data.image_files import class_folders, image_files, plain_name
+from benchmark.data.kaggle_cars import kaggle_labels
+from benchmark.data.layouts import Archive, Entry, Layout
+from benchmark.data.photographs import Photographs
 
 _CLASSES = 98
+_TORCHVISION = ("devkit/cars_train_annos.mat", "cars_test_annos_withlabels.mat")
 
 
-def _annotations(file: Path) -> Any:
-    """The struct array `annotations` of one of the data set's .mat files.
+def _listed(file: Path, images: str, name: str) -> list[Entry]:
+    """The images that one of the data set's .mat files lists: a struct array with a name and a class.
+
+    Args:
+        file: the .mat file.
+        images: what is put before each name.
+        name: the field of the name.
 
     Raises:
-        BenchmarkError: when the file is missing or damaged.
+        BenchmarkError: when the file is damaged or of another kind.
     """
     from scipy.io import loadmat
 
     try:
-        return loadmat(str(file), squeeze_me=True)["annotations"]
-    except FileNotFoundError:
-        raise BenchmarkError(f"{file} is missing; it belongs beside the images.") from None
+        rows = np.atleast_1d(loadmat(str(file), squeeze_me=True)["annotations"])
     except Exception as error:  # scipy raises many kinds on damaged files
         raise BenchmarkError(f"{file} cannot be read ({error}); get it again.") from None
+    try:
+        return [_entry(f"{images}{row[name]}", int(row["class"])) for row in rows]
+    except (ValueError, IndexError, KeyError, TypeError):
+        raise BenchmarkError(
+            f"{file} has annotations without the field '{name}' or a number in 'class'; get it again."
+        ) from None
 
 
 def _entry(file: str, label: int) -> Entry:
     return Entry(file, label, "train" if label <= _CLASSES else "test")
 
 
-def _listed(folder: Path, file: str, images: str, name: str) -> list[Entry]:
-    rows = np.atleast_1d(_annotations(folder / file))
-    try:
-        return [_entry(f"{images}{row[name]}", int(row["class"])) for row in rows]
-    except (ValueError, IndexError, KeyError) as error:
-        raise BenchmarkError(f"{folder / file} has no field {error} as it should; get it again.") from None
-
-
-def _original(folder: Path) -> list[Entry]:
+def _original(find: Callable[[str], Path]) -> list[Entry]:
     """cars_annos.mat: names such as car_ims/000001.jpg; its own split is not used."""
-    return _listed(folder, "cars_annos.mat", "", "relative_im_path")
+    return _listed(find("cars_annos.mat"), "", "relative_im_path")
 
 
-def _torchvision(folder: Path) -> list[Entry]:
+def _torchvision(find: Callable[[str], Path]) -> list[Entry]:
     """The layout that torchvision's StanfordCars reads: two folders of images, a list of each."""
+    train, test = _TORCHVISION
     return [
-        *_listed(folder, "devkit/cars_train_annos.mat", "cars_train/", "fname"),
-        *_listed(folder, "cars_test_annos_withlabels.mat", "cars_test/", "fname"),
+        *_listed(find(train), "cars_train/", "fname"),
+        *_listed(find(test), "cars_test/", "fname"),
     ]
 
 
-def _kaggle(folder: Path) -> list[Entry]:
-    """A folder for each class in train/ and test/; classes are in order of name, as in the original."""
-    parts = {part: class_folders(folder / part) for part in ("train", "test")}
-    labels = {name: label for label, name in enumerate(sorted({*parts["train"], *parts["test"]}), start=1)}
-    return [
-        _entry(f"{part}/{path.name}/{file.name}", labels[name])
-        for part, found in parts.items()
-        for name, path in found.items()
-        for file in image_files(path)
-    ]
+def _kaggle(folder: str) -> Layout:
+    """A folder for each class in train/ and test/, both in `folder`; lists of the classes may lie above."""
+    parts = (f"{folder}/train", f"{folder}/test")
+
+    def entries(find: Callable[[str], Path]) -> list[Entry]:
+        found = {part: class_folders(find(path)) for part, path in zip(("train", "test"), parts, strict=True)}
+        files = {
+            f"{part}/{name}/{plain_name(file)}": name
+            for part, folders in found.items()
+            for name, path in folders.items()
+            for file in image_files(path)
+        }
+        above = find(parts[0]).parents
+        labels = kaggle_labels(above[: folder.count("/") + 2], files)
+        return [_entry(file, labels[name]) for file, name in files.items()]
+
+    whole = ("stanford-car-dataset-by-classes-folder.zip", "archive.zip")
+    return Layout(
+        folders=("cars196", "."),
+        metadata=parts,
+        images=(folder,),
+        archives=tuple(Archive(name, parts, sign=f"{parts[0]}/") for name in whole),
+        entries=entries,
+    )
 
 
 @DATASETS.register("cars196")
@@ -76,29 +96,28 @@ class Cars196(Photographs):
         source="https://www.kaggle.com/datasets/jutrera/stanford-car-dataset-by-classes-folder",
         size="1.9 GB",
         licence="non-commercial research",
-        layout="car_ims.tgz and cars_annos.mat, torchvision's folder stanford_cars, or Kaggle's car_data",
+        layout="cars_annos.mat and car_ims.tgz, torchvision's stanford_cars, or Kaggle's cars196/archive.zip",
     )
     official: ClassVar[Counts | None] = Counts(98, 8_054, 98, 8_131)
     layouts: ClassVar[tuple[Layout, ...]] = (
         Layout(
             folders=("cars196", "CARS196", "cars", "."),
-            marker="cars_annos.mat",
+            metadata=("cars_annos.mat",),
             images=(".",),
-            archives=("car_ims.tgz",),
+            archives=(Archive("car_ims.tgz"),),
             entries=_original,
         ),
         Layout(
             folders=("stanford_cars", "cars196/stanford_cars", "."),
-            marker="devkit/cars_train_annos.mat",
+            metadata=_TORCHVISION,
             images=(".",),
-            archives=(),
+            archives=(
+                Archive("car_devkit.tgz", metadata=_TORCHVISION[:1], images=()),
+                Archive("cars_train.tgz", images=("cars_train/",)),
+                Archive("cars_test.tgz", images=("cars_test/",)),
+            ),
             entries=_torchvision,
         ),
-        Layout(
-            folders=("car_data/car_data", "car_data", "cars196/car_data/car_data", "cars196/car_data"),
-            marker="train",
-            images=(".",),
-            archives=(),
-            entries=_kaggle,
-        ),
+        _kaggle("car_data/car_data"),
+        _kaggle("car_data"),
     )

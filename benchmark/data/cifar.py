@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from benchmark.data.archives import unpacked
+from benchmark.data.archives import is_archive, unpacked
 from benchmark.data.base import DATASETS, About, Folders
 from benchmark.data.torchvision_sets import Remote, TorchvisionSet
 
@@ -40,13 +40,15 @@ class Cifar(TorchvisionSet):
         """Looks for the archive or for every file of the folder.
 
         Raises:
-            BenchmarkError: when one is missing.
+            BenchmarkError: when one is missing, or the archive is none.
         """
         source = self.source()
         folder, archive = folders.data / source.base_folder, folders.data / source.filename
         if not folder.is_dir():
             if not archive.is_file():
                 self.absent(folders, (folder, archive))
+            if not is_archive(archive):
+                self.damaged(archive, "it is no archive")
             return
         for name, _ in self._checksums():
             if not (folder / name).is_file():

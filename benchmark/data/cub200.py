@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.data.base import DATASETS, About, Counts, Folders
-from benchmark.data.photographs import Entry, Layout, Photographs, number, table
+from benchmark.data.layouts import Archive, Entry, Layout
+from benchmark.data.metadata import number, table
+from benchmark.data.photographs import Photographs
 
 _CLASSES = 100
 _MD5 = "97eceeb196236b17998738112f37df78"
 _URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
 
 
-def _entries(folder: Path) -> list[Entry]:
+_METADATA = ("image_class_labels.txt", "images.txt")
+
+
+def _entries(find: Callable[[str], Path]) -> list[Entry]:
     """images.txt (number, file) and image_class_labels.txt (number, class)."""
-    labels_file = folder / "image_class_labels.txt"
+    labels_file = find("image_class_labels.txt")
     labels = {row[0]: number(row[1], labels_file) for row in table(labels_file, 2)}
     entries = []
-    for image, file in table(folder / "images.txt", 2):
+    for image, file in table(find("images.txt"), 2):
         if image not in labels:
             raise BenchmarkError(f"{labels_file} has no class of image {image}; unpack the archive again.")
         entries.append(Entry(file, labels[image], "train" if labels[image] <= _CLASSES else "test"))
@@ -40,9 +46,9 @@ class Cub200(Photographs):
     layouts: ClassVar[tuple[Layout, ...]] = (
         Layout(
             folders=("CUB_200_2011", "cub200/CUB_200_2011", "cub200", "."),
-            marker="image_class_labels.txt",
+            metadata=_METADATA,
             images=("images",),
-            archives=("CUB_200_2011.tgz", "CUB_200_2011.tar.gz"),
+            archives=tuple(Archive(f"CUB_200_2011.{ending}", _METADATA) for ending in ("tgz", "tar.gz")),
             entries=_entries,
         ),
     )

@@ -65,7 +65,9 @@ def fetch(url: str, to: Path, md5: str) -> None:
         if to.is_file() and _md5(to) == md5:
             return
         to.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(url, part)
+        if not _fetch(url, part) and _md5(part) != md5:
+            part.unlink()  # it is as long as what is there, or longer, and yet another file
+            _fetch(url, part)
         if _md5(part) != md5:
             part.unlink()
             raise BenchmarkError(
@@ -77,12 +79,15 @@ def fetch(url: str, to: Path, md5: str) -> None:
         raise BenchmarkError(f"{to} cannot be written: {error.strerror or error}.") from None
 
 
-def _fetch(url: str, part: Path) -> None:
-    """Appends to `part` what is lacking of it."""
+def _fetch(url: str, part: Path) -> bool:
+    """Appends to `part` what is lacking of it; False where the server has nothing more."""
     have = part.stat().st_size if part.is_file() else 0
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     bar = Progress(*columns, console=Console(file=sys.stderr), disable=not sys.stderr.isatty())
-    with _answer(url, part, have) as answer, bar:
+    opened = _answer(url, part, have)
+    if opened is None:
+        return False
+    with opened as answer, bar:
         # A server that does not know how to go on sends the whole again.
         have = have if answer.status == http.HTTPStatus.PARTIAL_CONTENT else 0
         length = answer.headers.get("Content-Length")
@@ -94,10 +99,11 @@ def _fetch(url: str, part: Path) -> None:
                 bar.advance(task, len(block))
         if total is not None and part.stat().st_size < total:
             raise _broken(url, part, "the connection was cut off")
+    return True
 
 
-def _answer(url: str, part: Path, have: int) -> http.client.HTTPResponse:
-    """The server's answer; if it has bytes of the file that are here already, it is asked for the others."""
+def _answer(url: str, part: Path, have: int) -> http.client.HTTPResponse | None:
+    """The server's answer, asked for what comes after the bytes that are here; None where nothing does."""
     headers = _AGENT | ({"Range": f"bytes={have}-"} if have else {})
     try:
         answer: http.client.HTTPResponse = urllib.request.urlopen(
@@ -107,8 +113,7 @@ def _answer(url: str, part: Path, have: int) -> http.client.HTTPResponse:
     except urllib.error.HTTPError as error:
         error.close()
         if have and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            part.unlink()  # there is nothing after what is here, so it is another file
-            return _answer(url, part, 0)
+            return None
         raise BenchmarkError(
             f"{url} cannot be fetched: the server says {error.code} {error.reason}. Put the file to "
             f"{part.with_suffix('')} by hand."

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import unicodedata
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import PIL
-from PIL import Image, ImageOps, features
+from PIL import ExifTags, Image, ImageOps, features
+from rich.console import Console
+from rich.progress import Progress
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.data.cache import fingerprint
@@ -18,11 +22,31 @@ from benchmark.data.cache import fingerprint
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 """Files with these endings, in any case, are images; other files are ignored."""
 
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
-"""Pillow's names for what is decoded, whatever the ending says; some of its other readers start programs."""
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF")
+"""Pillow's names for what is decoded, whatever the ending says; some of its other readers start programs.
+
+Six files of Stanford Online Products are GIFs that are named .JPG.
+"""
+
+LONGEST = 50
+"""How many times as long as the shorter side the longer may be: a strip would be scaled up to gigabytes."""
 
 HASHED_BYTES = 200 * 2**20
 """Files of no more bytes in all are identified by their contents, more by their times of modification."""
+
+_READERS = 8
+"""Threads that look at headers; they wait for the disk more than they work."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each orientation that a camera may have noted."""
 
 
 def plain_name(path: Path) -> str:
@@ -113,7 +137,7 @@ def decode(file: Path, size: int | None, grey: bool) -> npt.NDArray[np.uint8]:
     """Decodes one image, upright, transparency over white.
 
     Args:
-        file: a PNG, JPEG, BMP or WebP file of any mode.
+        file: a PNG, JPEG, BMP, WebP or GIF file of any mode; of several frames the first.
         size: side in pixels of the centre square that is cut out and scaled, antialiased; None to keep the
             image as it is.
         grey: one channel (luma, ITU-R 601-2) instead of three.
@@ -134,34 +158,41 @@ def decode_scaled(file: Path, shorter: int) -> npt.NDArray[np.uint8]:
     """Decodes one image, upright, transparency over white, scaled as a whole.
 
     Args:
-        file: a PNG, JPEG, BMP or WebP file of any mode.
+        file: a PNG, JPEG, BMP, WebP or GIF file of any mode; of several frames the first.
         shorter: length in pixels that its shorter side is scaled to, bicubic and antialiased.
 
     Returns:
         uint8 in [0, 255], shape (3, h, w), min(h, w) = shorter.
 
     Raises:
-        BenchmarkError: when the file is missing, damaged or truncated.
+        BenchmarkError: when the file is missing, damaged or truncated, or a strip (see `LONGEST`).
     """
-    image = _open(file, "RGB")
+    image = _open(file, "RGB", strips=False)
     factor = shorter / min(image.size)
     width, height = (max(shorter, round(side * factor)) for side in image.size)
     scaled = image.resize((width, height), Image.Resampling.BICUBIC)
     return np.ascontiguousarray(np.asarray(scaled).transpose(2, 0, 1))
 
 
-def check_headers(files: Sequence[Path]) -> None:
+def check_headers(files: Sequence[Path], title: str = "") -> None:
     """Looks at the beginning of each file, which is fast; what is cut off further on is found by decoding.
 
+    Args:
+        files: the images.
+        title: what to call them beside the progress bar.
+
     Raises:
-        BenchmarkError: when files are missing, empty, or no images, naming the first and how many there are.
+        BenchmarkError: when files are missing, empty, strips or no images, naming the first and how many.
     """
-    found = ((file, _header_damage(file)) for file in files)
-    damaged = [(file, cause) for file, cause in found if cause is not None]
+    bar = Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
+    damaged = []
+    with ThreadPoolExecutor(_READERS) as pool, bar:
+        causes = bar.track(pool.map(_header_damage, files), len(files), description=f"{title}: checking")
+        damaged = [(file, cause) for file, cause in zip(files, causes, strict=True) if cause is not None]
     if damaged:
         file, cause = damaged[0]
         reason = "it is missing" if isinstance(cause, FileNotFoundError) else f"{cause}"
-        others = f" (and {len(damaged) - 1} others)" if len(damaged) > 1 else ""
+        others = f" (and {len(damaged) - 1:,} others)" if len(damaged) > 1 else ""
         raise BenchmarkError(
             f"The image {file}{others} cannot be read: {reason}; unpack the archive again, or replace it."
         )
@@ -169,22 +200,40 @@ def check_headers(files: Sequence[Path]) -> None:
 
 def _header_damage(file: Path) -> Exception | None:
     try:
-        with Image.open(file, formats=FORMATS):
+        with Image.open(file, formats=FORMATS) as opened:
+            _no_strip(opened)
             return None
     except Exception as error:  # decoders raise many kinds on damaged files; all mean the same to the user
         return error
 
 
-def _open(file: Path, mode: str) -> Image.Image:
+def _no_strip(image: Image.Image) -> None:
+    if max(image.size) > LONGEST * min(image.size):
+        width, height = image.size
+        raise ValueError(f"it is a strip of {width} x {height} pixels")
+
+
+def _open(file: Path, mode: str, strips: bool = True) -> Image.Image:
     """An image decoded whole, upright, in a mode without transparency."""
     try:
         with Image.open(file, formats=FORMATS) as opened:
+            if not strips:
+                _no_strip(opened)
             opened.load()
-            return _opaque(ImageOps.exif_transpose(opened), mode)
+            return _opaque(_upright(opened), mode)
     except Exception as error:  # decoders raise many kinds on damaged files; all mean the same to the user
         raise BenchmarkError(
             f"The image {file} cannot be decoded ({error}); replace it or delete it."
         ) from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned as its camera was held; as it is where that is not noted, or not to be read."""
+    try:
+        turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # a damaged tag raises many kinds; the pixels are sound
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def _opaque(image: Image.Image, mode: str) -> Image.Image:

@@ -7,7 +7,9 @@ from typing import ClassVar
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.data.base import DATASETS, About, Counts
-from benchmark.data.photographs import Entry, Layout, Photographs, Side, number, table
+from benchmark.data.layouts import Archive, Entry, Layout, Side
+from benchmark.data.metadata import number, table
+from benchmark.data.photographs import Photographs
 
 _SIDES: dict[str, Side] = {"train": "train", "query": "query", "gallery": "gallery"}
 
@@ -16,32 +18,43 @@ def _entries_of(file: Path) -> list[Entry]:
     """list_eval_partition.txt: their number, a line of titles, then file, item, side."""
     entries = []
     for image, item, side in table(file, 3, skip=2):
-        if side.strip() not in _SIDES:
-            raise BenchmarkError(f"{file}: '{side}' of {image} is none of {', '.join(_SIDES)}.")
-        entries.append(Entry(image, number(item.removeprefix("id_"), file), _SIDES[side.strip()]))
+        if side not in _SIDES:
+            raise BenchmarkError(
+                f"{file}: '{side}' of {image} is none of {', '.join(_SIDES)}; unpack the archive again."
+            )
+        entries.append(Entry(image, number(item.removeprefix("id_"), file), _SIDES[side]))
     listed = number((table(file, 1) or [["0"]])[0][0], file)
     if listed != len(entries):
-        raise BenchmarkError(f"{file} says that it lists {listed:,} images, and lists {len(entries):,}.")
+        raise BenchmarkError(
+            f"{file} says that it lists {listed:,} images, and lists {len(entries):,}; "
+            "unpack the archive again."
+        )
     return entries
-
-
-def _in_eval(folder: Path) -> list[Entry]:
-    return _entries_of(folder / "Eval" / "list_eval_partition.txt")
-
-
-def _beside(folder: Path) -> list[Entry]:
-    return _entries_of(folder / "list_eval_partition.txt")
 
 
 _FOLDERS = (
     "In-shop Clothes Retrieval Benchmark",
     "In-shop_Clothes_Retrieval_Benchmark",
     "inshop/In-shop Clothes Retrieval Benchmark",
+    "inshop/In-shop_Clothes_Retrieval_Benchmark",
     "inshop",
     ".",
 )
-_IMAGES = ("Img", ".")
-_ARCHIVES = ("Img/img.zip", "img.zip")
+
+
+def _layout(file: str) -> Layout:
+    """The images in their own archive or in one of the whole, or unpacked; `file` is their list."""
+    whole = (
+        Archive(f"{name}.zip", (file,))
+        for name in ("In-shop Clothes Retrieval Benchmark", "In-shop_Clothes_Retrieval_Benchmark")
+    )
+    return Layout(
+        folders=_FOLDERS,
+        metadata=(file,),
+        images=("Img", "."),
+        archives=(Archive("Img/img.zip"), Archive("img.zip"), *whole),
+        entries=lambda find: _entries_of(find(file)),
+    )
 
 
 @DATASETS.register("inshop")
@@ -58,8 +71,8 @@ class InShop(Photographs):
         licence="non-commercial research, by an agreement with its authors",
         layout="'In-shop Clothes Retrieval Benchmark' with Eval/list_eval_partition.txt and Img/img.zip",
     )
-    official: ClassVar[Counts | None] = Counts(3_997, 25_882, 3_985, 14_218 + 12_612)
+    official: ClassVar[Counts | None] = Counts(3_997, 25_882, 3_985, 14_218 + 12_612, queries=14_218)
     layouts: ClassVar[tuple[Layout, ...]] = (
-        Layout(_FOLDERS, "Eval/list_eval_partition.txt", _IMAGES, _ARCHIVES, _in_eval),
-        Layout(_FOLDERS, "list_eval_partition.txt", _IMAGES, _ARCHIVES, _beside),
+        _layout("Eval/list_eval_partition.txt"),
+        _layout("list_eval_partition.txt"),
     )

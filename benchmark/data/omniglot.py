@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from benchmark.data import image_files
-from benchmark.data.archives import unpacked
+from benchmark.data.archives import is_archive, unpacked
 from benchmark.data.base import DATASETS, About, Folders
 from benchmark.data.torchvision_sets import Remote, TorchvisionSet
 
@@ -70,12 +70,14 @@ class Omniglot(TorchvisionSet):
         """Looks for a folder or an archive of each part, and counts the characters in folders.
 
         Raises:
-            BenchmarkError: when one is missing, or a folder has another number of characters.
+            BenchmarkError: when one is missing or no archive, or a folder has another number of characters.
         """
         for part, count in self.subsets.items():
             folder, archive = _places(folders, part)
             if not (folder.is_dir() or archive.is_file()):
                 self.absent(folders, (folder, archive))
+            if not (folder.is_dir() or is_archive(archive)):
+                self.damaged(archive, "it is no archive")
             if folder.is_dir() and (found := len(_characters(folder))) != count:
                 self.damaged(folder, f"it has {found:,} characters where {count:,} belong")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -84,8 +85,8 @@ def select(images: Tensor | PackedImages, rows: Tensor) -> Tensor | PackedImages
 def packed(path: Path, files: Sequence[Path], scaled: int, side: int, title: str) -> PackedImages:
     """Decodes photographs into a file, or opens the one that was made before.
 
-    The path must name everything that the pixels depend on. The headers of all files are looked at before the
-    first is decoded, so damage is told in seconds. The file appears whole or not at all.
+    The path must name everything that the pixels depend on. The file appears whole or not at all, so several
+    processes may ask for it at once.
 
     Args:
         path: of the file without an ending; two files are kept, the pixels and where each image is.
@@ -97,34 +98,59 @@ def packed(path: Path, files: Sequence[Path], scaled: int, side: int, title: str
     Raises:
         BenchmarkError: when an image is missing or damaged, or the cache cannot be written.
     """
-    pixels, index = path.with_suffix(".pixels"), path.with_suffix(".safetensors")
-    opened = _open(pixels, index, len(files), side)
+    opened = packed_before(path, len(files), side)
     if opened is not None:
         return opened
-    image_files.check_headers(files)
+    pixels, index = _files(path)
     try:
         _write(pixels, index, files, scaled, title)
-    except OSError as error:
-        raise BenchmarkError(f"Cannot write the cache file {pixels}: {error.strerror or error}.") from None
-    opened = _open(pixels, index, len(files), side)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BenchmarkError(f"Cannot write the cache file {pixels}: {reason}.") from None
+    opened = packed_before(path, len(files), side)
     if opened is None:
         raise BenchmarkError(f"The cache file {pixels} cannot be read again; is the disk sound?")
     return opened
 
 
-def _open(pixels: Path, index: Path, count: int, side: int) -> PackedImages | None:
-    """The images of sound files; None when they are absent or of other lengths than was written."""
+def packed_before(path: Path, count: int, side: int) -> PackedImages | None:
+    """The images of sound files that `packed` made; None when they are absent or cut off.
+
+    The pixels are mapped for reading alone: a private mapping that could be written to would count as memory,
+    of which a large data set needs more than there is. To write to them ends the process.
+
+    Args:
+        path: as for `packed`.
+        count: how many images there must be.
+        side: of the window, in pixels.
+
+    Raises:
+        BenchmarkError: when the files are sound, but cannot be mapped.
+    """
+    pixels, index = _files(path)
     try:
         with safe_open(index, framework="pt") as file:
             sizes = file.get_tensor("sizes")
         lengths = 3 * sizes.prod(1)
         total = int(lengths.sum())
-        if len(sizes) != count or pixels.stat().st_size != total:
+        if len(sizes) != count or total == 0 or pixels.stat().st_size != total:
             return None
-        flat = torch.from_file(str(pixels), shared=False, size=total, dtype=torch.uint8)
-    except (OSError, SafetensorError, RuntimeError):
+    except (OSError, SafetensorError):
         return None
+    try:
+        mapped = np.memmap(pixels, np.uint8, "r")
+    except OSError as error:  # to decode it again would not help
+        raise BenchmarkError(
+            f"The cache file {pixels} cannot be mapped: {error.strerror or error}."
+        ) from None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        flat = torch.from_numpy(mapped)
     return PackedImages(flat, lengths.cumsum(0) - lengths, sizes, side)
+
+
+def _files(path: Path) -> tuple[Path, Path]:
+    return path.with_suffix(".pixels"), path.with_suffix(".safetensors")
 
 
 def _write(pixels: Path, index: Path, files: Sequence[Path], scaled: int, title: str) -> None:

@@ -3,63 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import derive_seed
 from benchmark.data import image_files
-from benchmark.data.archives import unpacked
-from benchmark.data.base import Dataset, Folders, ImageSet, Split, blank_split
+from benchmark.data.archives import unpacked, unpacked_before
+from benchmark.data.base import Dataset, Folders, ImageSet, Split, StandIn
+from benchmark.data.blank import blank_images, blank_split
 from benchmark.data.cache import fingerprint
-from benchmark.data.packed import packed, select
-
-Side = Literal["train", "test", "query", "gallery"]
-
-
-class Entry(NamedTuple):
-    """One image as the metadata list it.
-
-    Attributes:
-        file: relative to the folder that `Layout.images` finds, with forward slashes.
-        label: its class; classes are ordered by it.
-        side: which part it belongs to.
-    """
-
-    file: str
-    label: int
-    side: Side
+from benchmark.data.counting import fault
+from benchmark.data.layouts import Entry, Layout, Place, StillPackedError, places
+from benchmark.data.packed import PackedImages, packed, packed_before, select
 
 
-class Layout(NamedTuple):
-    """One of the forms in which a data set lies on disks.
+class Located(NamedTuple):
+    """The images of a data set: what the metadata say of each, its file, and a hash of all they depend on."""
 
-    Attributes:
-        folders: where it may be below the data folder.
-        marker: what must be in one of them, a file or folder of metadata.
-        images: folders that images may be in, relative to the same.
-        archives: archives, below the data folder or beside the marker, that hold the whole or the images.
-        entries: reads the metadata in the folder.
-    """
-
-    folders: tuple[str, ...]
-    marker: str
-    images: tuple[str, ...]
-    archives: tuple[str, ...]
-    entries: Callable[[Path], list[Entry]]
-
-
-class Found(NamedTuple):
-    """Where a data set is: its layout, the folder of its metadata, and the archives that are still packed."""
-
-    layout: Layout
-    folder: Path | None
-    archives: tuple[Path, ...]
+    entries: list[Entry]
+    files: list[Path]
+    key: str
 
 
 class Photographs(Dataset):
@@ -71,8 +41,7 @@ class Photographs(Dataset):
     Attributes:
         size: side in pixels of the square that models see.
         resize: length in pixels of the shorter side as it is kept.
-        partial: a part of the data set will do: counts are not checked, and classes without images are left
-            out. It shows in the name of the data set.
+        partial: a part of the data set will do: counts are not checked. It shows in the name of the data set.
     """
 
     # A budget in L2 as large as that in L_inf would be 12 at this size; robust classifiers are tested at 3.
@@ -91,14 +60,12 @@ class Photographs(Dataset):
         return self
 
     def missing(self, folders: Folders) -> str | None:
-        """What is not there, or not whole, where it was looked for and where it is to be had; or None."""
+        """What is not there, or not whole, where it was looked for and where it is to be had; or None.
+
+        Reads the metadata and looks for every image, but into no archive.
+        """
         try:
-            found = self._find(folders)
-            if found.folder is not None:
-                entries = found.layout.entries(found.folder)
-                self.check(entries)
-                if not (found.archives or _images(found.layout, [found.folder], entries)):
-                    return _without_images(self, folders, entries)
+            _locate(self, folders, unpack=False)
         except BenchmarkError as error:
             return str(error)
         return None
@@ -109,24 +76,10 @@ class Photographs(Dataset):
         Raises:
             BenchmarkError: when files are missing, damaged, or not as many as there should be.
         """
-        root, entries, key = _index(self, folders)
-        files = [root / entry.file for entry in entries]
-        images = packed(folders.cache / f"{self.name}-{key}", files, self.resize, self.size, self.name)
-        names = [hash_of(entry.file) for entry in entries]
-        sides = []
-        for wanted in (("train",), ("test", "query", "gallery")):
-            rows = torch.tensor([row for row, entry in enumerate(entries) if entry.side in wanted])
-            labels = torch.tensor([entries[row].label for row in rows.tolist()])
-            queries = torch.tensor([entries[row].side == "query" for row in rows.tolist()])
-            sides.append(
-                ImageSet(
-                    select(images, rows),
-                    labels.unique(return_inverse=True)[1],
-                    torch.tensor([names[row] for row in rows.tolist()]),
-                    queries if bool(queries.any()) else None,
-                )
-            )
-        return Split(*sides)
+        located = _here(self, folders)
+        self.check_files(folders)
+        path = self._decoded(located, folders)
+        return self._split(packed(path, located.files, self.resize, self.size, self.name), located.entries)
 
     def fingerprint(self, folders: Folders) -> str:
         """A hash of the metadata, the sizes of the files and what decodes them; a copy has the same one.
@@ -134,155 +87,153 @@ class Photographs(Dataset):
         Raises:
             BenchmarkError: as `read` does.
         """
-        return _index(self, folders)[2]
+        return _here(self, folders).key
 
-    def blank(self) -> Split | None:
-        """Black images in the official numbers."""
-        return blank_split(self.official, (3, self.size, self.size)) if self.official else None
-
-    def check(self, entries: Iterable[Entry]) -> None:
-        """Holds what the metadata list against the official counts, and test against training classes.
+    def check_files(self, folders: Folders) -> None:
+        """Counts the images and looks at the header of each, where they were not decoded before.
 
         Raises:
-            BenchmarkError: when there are other numbers of classes or images, and `partial` is not set.
+            BenchmarkError: as `read` does, but for damage that only decoding tells.
         """
-        entries = list(entries)
-        groups = {
-            "training": [entry for entry in entries if entry.side == "train"],
-            "test": [entry for entry in entries if entry.side != "train"],
-        }
-        classes = {name: {entry.label for entry in group} for name, group in groups.items()}
-        if both := classes["training"] & classes["test"]:
-            raise BenchmarkError(f"{self.name}: class {min(both)} is in the training and in the test set.")
-        if len(names := {entry.file for entry in entries}) != len(entries):
-            raise BenchmarkError(f"{self.name}: {len(entries) - len(names)} images are listed twice.")
-        if min(map(len, classes.values())) < 2:
-            raise BenchmarkError(f"{self.name}: training and test set need two classes or more each.")
-        if self.partial or self.official is None:
-            return
-        official = self.official
-        wanted = {
-            "training": (official.train_classes, official.train_images),
-            "test": (official.test_classes, official.test_images),
-        }
-        for name, (class_count, image_count) in wanted.items():
-            have = len(classes[name]), len(groups[name])
-            if have != (class_count, image_count):
-                raise BenchmarkError(
-                    f"{self.name} has {have[1]:,} {name} images of {have[0]:,} classes where {image_count:,} "
-                    f"of {class_count:,} belong: unpack it again, or use {self.name}[partial=true]."
-                )
+        if not folders.blank:
+            _check_headers(self, folders)
 
-    def _find(self, folders: Folders) -> Found:
-        still_packed: list[Found] = []
-        for layout in self.layouts:
-            for folder in (folders.data / name for name in layout.folders):
-                beside = tuple(path for name in layout.archives if (path := folder / name).is_file())
-                if (folder / layout.marker).exists():
-                    return Found(layout, folder, beside)
-                if beside:
-                    still_packed.append(Found(layout, None, beside))
-        if still_packed:
-            return still_packed[0]
-        assert self.about is not None
-        raise BenchmarkError(
-            f"{self.name} is not in {folders.data}, where {self.about.layout} should be. Get it from "
-            f"{self.about.source} ({self.about.size}), and name its folder with --data-root (--list-data)."
+    def stand_in(self, folders: Folders) -> StandIn:
+        """Black images with the labels and ids of what is here, or in the official numbers."""
+        return _stand_in(self, folders)
+
+    def blank(self) -> Split:
+        """Black images in the official numbers."""
+        assert self.official is not None
+        return blank_split(self.official, (3, self.size, self.size))
+
+    def lacks(self, what: str) -> BenchmarkError:
+        """What to raise where something is not as it should be: what, and where the whole is to be had.
+
+        Args:
+            what: goes on from the name of the data set, and says where it was looked for.
+        """
+        if self.about is None:
+            return BenchmarkError(f"{self.name} {what}.")
+        fetched = ", or fetch it with --download" if type(self).download is not Dataset.download else ""
+        return BenchmarkError(
+            f"{self.name} {what}. Get it from {self.about.source} ({self.about.size}){fetched}."
         )
 
-    def _locate(self, folders: Folders) -> tuple[Path, list[Entry]]:
-        """The folder that the entries' files are in, and the entries."""
-        found = self._find(folders)
-        layout = found.layout
-        if found.folder is not None:
-            entries = layout.entries(found.folder)
-            self.check(entries)
-            if (place := _images(layout, [found.folder], entries)) is not None:
-                return place, entries
-        roots = [unpacked(archive, folders.cache) for archive in found.archives]
-        places = [*roots, *(root / name for root in roots for name in layout.folders)]
-        if found.folder is None:
-            metadata = next((place for place in places if (place / layout.marker).exists()), None)
-            if metadata is None:
-                raise BenchmarkError(f"{found.archives[0]} does not hold {layout.marker}; get it again.")
-            entries = layout.entries(metadata)
-            self.check(entries)
-        if (place := _images(layout, places, entries)) is not None:
-            return place, entries
-        raise BenchmarkError(_without_images(self, folders, entries))
+    def _decoded(self, located: Located, folders: Folders) -> Path:
+        """The path without an ending of what the photographs are decoded into."""
+        return folders.cache / f"{self.name}-{located.key}"
+
+    def _split(self, images: Tensor | PackedImages, entries: list[Entry]) -> Split:
+        """The sides of the data set, labels contiguous from 0 in the order of the metadata's."""
+
+        def side(kept: list[bool]) -> ImageSet:
+            rows = torch.tensor(kept).nonzero().squeeze(1)
+            mine = [entry for entry, keep in zip(entries, kept, strict=True) if keep]
+            queries = torch.tensor([entry.side == "query" for entry in mine])
+            return ImageSet(
+                select(images, rows),
+                torch.tensor([entry.label for entry in mine]).unique(return_inverse=True)[1],
+                torch.tensor([derive_seed("photograph", entry.file) for entry in mine]),
+                queries if bool(queries.any()) else None,
+            )
+
+        train = [entry.side == "train" for entry in entries]
+        return Split(side(train), side([not one for one in train]))
+
+    def _at(self, place: Place, unpack: Callable[[Path], Path | None]) -> Located:
+        """The images at a place.
+
+        Raises:
+            StillPackedError: when an archive has to be unpacked first.
+            BenchmarkError: when something is missing or wrong.
+        """
+        layout, folder = place.layout, place.folder
+        archives = [path for _, path in place.archives]
+        if lacking := place.lacking():
+            beside = f" beside {' and '.join(path.name for path in archives)}" if archives else ""
+            raise self.lacks(f"is not whole: there is no {' and no '.join(lacking)} in {folder}{beside}")
+        entries = layout.entries(lambda name: place.metadata(name, unpack))
+        if wrong := fault(entries, None if self.partial else self.official):
+            part = "" if self.partial else f"; for a part of it there is {self.name}[partial=true]"
+            raise self.lacks(f"{wrong}, as {folder} has it{part}")
+        found, absent = place.images([entry.file for entry in entries], unpack)
+        if absent:
+            holding = [path for archive, path in place.archives if absent[0].startswith(archive.images)]
+            others = " or ".join(a.name for a in layout.archives if absent[0].startswith(a.images))
+            todo = (
+                f"not in {holding[0]} either: get it again, or delete the folder 'unpacked' of the cache"
+                if holding
+                else f"unpack them, or put {others or 'them'} there"
+            )
+            raise self.lacks(
+                f"is not whole: {len(absent):,} of {len(entries):,} images are missing or empty in {folder}, "
+                f"the first is {absent[0]}; {todo}"
+            )
+        source = hashlib.sha256(Path(image_files.__file__).read_bytes()).hexdigest()
+        key = fingerprint(
+            [list(entry) for entry in entries],
+            [found[entry.file][1] for entry in entries],
+            self.size,
+            self.resize,
+            source,
+            image_files.decoder_versions(),
+        )
+        return Located(entries, [found[entry.file][0] for entry in entries], key)
 
 
-def _images(layout: Layout, places: Iterable[Path], entries: list[Entry]) -> Path | None:
-    """The folder that the images are in, as the first of them tells; None where it is in none."""
-    candidates = (place / name for place in places for name in layout.images)
-    return next((folder for folder in candidates if (folder / entries[0].file).is_file()), None)
+def _locate(dataset: Photographs, folders: Folders, unpack: bool) -> Located | None:
+    """The images of a data set; None where an archive has to be unpacked first, and is not to be.
 
+    What lies unpacked is taken before what is packed, and what is whole before what is not.
 
-def _without_images(dataset: Photographs, folders: Folders, entries: list[Entry]) -> str:
-    return (
-        f"The metadata of {dataset.name} are in {folders.data}, but not its images: {entries[0].file} is "
-        "missing. Unpack the archive of the images there."
+    Raises:
+        BenchmarkError: when something is missing or wrong, telling of the place where least is.
+    """
+    found, broken = places(dataset.layouts, folders.data)
+    packed_up: list[Place] = []
+    problems: list[BenchmarkError] = []
+    for place in found:
+        try:
+            return dataset._at(place, lambda path: unpacked_before(path, folders.cache))
+        except StillPackedError:  # noqa: PERF203 (few places)
+            packed_up.append(place)
+        except BenchmarkError as error:
+            problems.append(error)
+    if packed_up:
+        first = min(packed_up, key=lambda place: not place.alone)  # what lies unpacked may be in its way
+        return dataset._at(first, lambda path: unpacked(path, folders.cache)) if unpack else None
+    if broken:
+        raise dataset.lacks(f"has a file that is no archive: {broken[0]}; delete it")
+    if problems:
+        raise problems[0]
+    layout = dataset.about.layout if dataset.about else "it"
+    raise dataset.lacks(
+        f"is not in {folders.data}, where {layout} should be; another folder is named with --data-root"
     )
 
 
 @lru_cache(maxsize=8)
-def _index(dataset: Photographs, folders: Folders) -> tuple[Path, list[Entry], str]:
-    """Where the images are, which ones, and a hash of all that the decoded pixels depend on."""
-    root, entries = dataset._locate(folders)
+def _here(dataset: Photographs, folders: Folders) -> Located:
+    located = _locate(dataset, folders, unpack=True)
+    assert located is not None
+    return located
+
+
+@lru_cache(maxsize=8)
+def _check_headers(dataset: Photographs, folders: Folders) -> None:
+    located = _here(dataset, folders)
+    if packed_before(dataset._decoded(located, folders), len(located.files), dataset.size) is None:
+        image_files.check_headers(located.files, dataset.name)
+
+
+@lru_cache(maxsize=8)
+def _stand_in(dataset: Photographs, folders: Folders) -> StandIn:
     try:
-        sizes = [(root / entry.file).stat().st_size for entry in entries]
-    except OSError as error:
-        raise BenchmarkError(f"The image {error.filename} is missing; unpack the archive again.") from None
-    source = hashlib.sha256(Path(image_files.__file__).read_bytes()).hexdigest()
-    key = fingerprint(
-        [list(entry) for entry in entries],
-        sizes,
-        dataset.size,
-        dataset.resize,
-        source,
-        image_files.decoder_versions(),
-    )
-    return root, entries, key
-
-
-def hash_of(file: str) -> int:
-    """The id of an image, by its name in the metadata."""
-    return derive_seed("photograph", file)
-
-
-def table(file: Path, columns: int, skip: int = 0) -> list[list[str]]:
-    """The lines of a file of metadata, split at white space; the last column takes what is left over.
-
-    Args:
-        file: a text file in UTF-8.
-        columns: how many there must be.
-        skip: lines at the beginning that are no data.
-
-    Raises:
-        BenchmarkError: when the file cannot be read, or a line has fewer columns, naming it.
-    """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a text file"
-        raise BenchmarkError(f"{file} cannot be read: {reason}; unpack the archive again.") from None
-    rows = []
-    for number, line in enumerate(lines[skip:], start=skip + 1):
-        if line.strip():
-            row = line.split(maxsplit=columns - 1)
-            if len(row) != columns:
-                raise BenchmarkError(f"{file}, line {number}: {columns} columns belong there, not '{line}'.")
-            rows.append(row)
-    return rows
-
-
-def number(text: str, file: Path) -> int:
-    """A whole number of a file of metadata.
-
-    Raises:
-        BenchmarkError: when it is none.
-    """
-    try:
-        return int(text)
-    except ValueError:
-        raise BenchmarkError(f"{file}: '{text}' is not a whole number; unpack the archive again.") from None
+        located = _locate(dataset, folders, unpack=False)
+    except BenchmarkError:
+        located = None
+    if located is None:
+        return StandIn(dataset.blank(), "blank")
+    images = blank_images(len(located.entries), (3, dataset.size, dataset.size))
+    return StandIn(dataset._split(images, located.entries), located.key)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 from benchmark.data.base import DATASETS, About, Counts
-from benchmark.data.photographs import Entry, Layout, Photographs, Side, number, table
+from benchmark.data.layouts import Archive, Entry, Layout, Side
+from benchmark.data.metadata import number, table
+from benchmark.data.photographs import Photographs
+
+_METADATA = ("Ebay_train.txt", "Ebay_test.txt")
 
 
-def _entries(folder: Path) -> list[Entry]:
+def _entries(find: Callable[[str], Path]) -> list[Entry]:
     """Ebay_train.txt and Ebay_test.txt: a line of titles, then image, class, superclass, file."""
     sides: tuple[Side, Side] = ("train", "test")
     entries = []
     for side in sides:
-        file = folder / f"Ebay_{side}.txt"
+        file = find(f"Ebay_{side}.txt")
         entries += [Entry(row[3], number(row[1], file), side) for row in table(file, 4, skip=1)]
     return entries
 
@@ -34,9 +39,9 @@ class StanfordOnlineProducts(Photographs):
     layouts: ClassVar[tuple[Layout, ...]] = (
         Layout(
             folders=("Stanford_Online_Products", "sop/Stanford_Online_Products", "sop", "."),
-            marker="Ebay_test.txt",
+            metadata=_METADATA,
             images=(".",),
-            archives=("Stanford_Online_Products.zip",),
+            archives=(Archive("Stanford_Online_Products.zip", _METADATA),),
             entries=_entries,
         ),
     )

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import image_files
-from benchmark.data.base import Counts, Dataset, Folders, ImageSet, Split, blank_split
+from benchmark.data.base import Counts, Dataset, Folders, ImageSet, Split
+from benchmark.data.blank import blank_split
 from benchmark.data.cache import cached, fingerprint
 
 

@@ -130,6 +130,8 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     defenses = defenses_asked_for(config.defenses)
     grid.references = [defense.spec for defense in defenses if defense.reference]
     _check_attacks(config, defenses, grid.skipped)
+    for dataset in datasets:  # before the first of them is decoded, which may take long
+        dataset.check_files(folders)
     for dataset, backbone in product(datasets, backbones):
         backbone.check(dataset.load(folders).test.image_shape, dataset.natural)
     cell = product(datasets, backbones, losses, config.seeds, config.compute)

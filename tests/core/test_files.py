@@ -40,3 +40,12 @@ def test_what_a_killed_process_left_is_removed_once_it_is_old(tmp_path):
         remove_unfinished(tmp_path)
         assert not litter.exists() and temporary.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "kept"]
+
+
+def test_old_folders_are_removed_with_what_is_in_them(tmp_path):
+    for name in (".writing-old", ".writing-new", "old"):
+        (tmp_path / name / "inside").mkdir(parents=True)
+    for name in (".writing-old", "old"):
+        os.utime(tmp_path / name, (time.time() - 7200,) * 2)
+    remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".writing-new", "old"]

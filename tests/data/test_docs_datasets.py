@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.core.parameters import parse_fraction
 from benchmark.core.spec import format_value
-from benchmark.data import DATASETS, Dataset, Folders
+from benchmark.data import DATASETS, Dataset, Folders, image_files
 from benchmark.data.base import Counts
 from benchmark.data.downloads import can_download
 from benchmark.data.photographs import Photographs
@@ -68,13 +68,21 @@ def test_the_sections_say_what_and_where(name):
 @pytest.mark.parametrize("name", sorted(name for name, one in OWN.items() if isinstance(one, Photographs)))
 def test_every_layout_that_is_read_is_told(name):
     for layout in OWN[name].layouts:
-        parts = {
-            part for path in (*layout.folders, *layout.archives, layout.marker) for part in path.split("/")
-        }
+        archives = (archive.name for archive in layout.archives)
+        parts = {part for path in (*layout.folders, *archives, *layout.metadata) for part in path.split("/")}
         for part in parts - {"."}:
             assert (
                 f"`{part}" in SECTIONS[name] or f"{part}`" in SECTIONS[name] or f"/{part}" in SECTIONS[name]
             ), part
+
+
+def test_numbers_of_the_text():
+    text = " ".join(DOCUMENT.split())
+    assert f"more than {image_files.LONGEST} times as long as wide" in text
+    official = OWN["inshop"].official
+    assert (
+        f"{official.queries:,} images query a gallery of {official.test_images - official.queries:,}" in text
+    )
 
 
 def test_which_can_be_fetched():

@@ -126,6 +126,14 @@ def test_a_part_that_is_too_long_is_another_file(server, tmp_path):
     assert to.read_bytes() == CONTENT
 
 
+def test_a_part_that_is_whole_is_kept(server, tmp_path, asked):
+    to = tmp_path / "file.tgz"
+    (tmp_path / "file.tgz.part").write_bytes(CONTENT)
+    fetch(f"{server}/ranges", to, MD5)
+    assert to.read_bytes() == CONTENT and list(tmp_path.iterdir()) == [to]
+    assert asked == [f"bytes={len(CONTENT)}-"]
+
+
 def test_a_folder_that_cannot_be_written(server, tmp_path):
     (tmp_path / "file").touch()
     refused(f"{server}/whole", tmp_path / "file" / "x.tgz", "x.tgz cannot be written: ")

@@ -15,6 +15,7 @@ from PIL import Image
 
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.data import DATASETS, Folders
+from benchmark.data.base import Counts
 from benchmark.data.cifar import Cifar10, Cifar100
 from benchmark.data.fashion_mnist import FashionMnist
 from benchmark.data.omniglot import Omniglot
@@ -339,7 +340,7 @@ def test_where_they_are_to_be_had(folders):
 )
 def test_blank_images_in_the_official_numbers(folders, spec, counts, shape):
     dataset = DATASETS.build(spec)
-    assert dataset.official == counts
+    assert dataset.official == Counts(*counts)
     split = dataset.load(folders._replace(blank=True))
     assert dataset.identity(folders._replace(blank=True)) == "blank"
     for part, classes, images in ((split.train, *counts[:2]), (split.test, *counts[2:])):

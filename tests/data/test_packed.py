@@ -1,0 +1,160 @@
+"""The file that photographs are decoded into: mapped for reading, whole or not there, made once."""
+
+import errno
+import shutil
+import threading
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from layouts_on_disk import build, cub, load, picture, refused
+from safetensors import SafetensorError
+
+from benchmark.core.errors import BenchmarkError
+from benchmark.data import image_files
+from benchmark.data.packed import packed, packed_before
+
+
+def files_in(places):
+    return sorted(path.suffix for path in places.cache.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    files = [tmp_path / f"{number}.png" for number in range(5)]
+    for number, file in enumerate(files):
+        picture(file, number)
+    return files
+
+
+def made(path, pictures):
+    return packed(path, pictures, 40, 32, "pictures")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists its mappings")
+def test_what_is_mapped_is_not_writable_and_says_nothing(tmp_path, pictures):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        images = made(tmp_path / "cache" / "a", pictures)
+    (mapping,) = [line for line in Path("/proc/self/maps").read_text().splitlines() if "a.pixels" in line]
+    assert mapping.split()[1].startswith("r--")
+    assert images.whole(3).shape == (3, 40, 50)
+    crop = images[torch.tensor([3])]
+    crop.zero_()  # a copy, else this would end the process
+    assert images[torch.tensor([3])].any()
+    assert (images.whole(3)[0] == 3 * 7).all()
+
+
+def test_files_that_are_not_whole_are_made_again(tmp_path, pictures):
+    path = tmp_path / "cache" / "a"
+    made(path, pictures)
+    for damage in (
+        lambda: path.with_suffix(".pixels").write_bytes(b""),
+        lambda: path.with_suffix(".pixels").write_bytes(b"short"),
+        lambda: path.with_suffix(".safetensors").write_bytes(b"damaged"),
+        lambda: path.with_suffix(".pixels").unlink(),
+    ):
+        damage()
+        assert packed_before(path, 5, 32) is None
+        assert made(path, pictures)[:].any()
+    assert packed_before(path, 4, 32) is None
+
+
+def test_what_cannot_be_mapped_is_told_and_not_decoded_again(tmp_path, pictures, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    made(tmp_path / "cache" / "a", pictures)
+    monkeypatch.setattr("benchmark.data.packed.np.memmap", refuse)
+    monkeypatch.setattr(image_files, "decode_scaled", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(BenchmarkError, match=r"a\.pixels cannot be mapped: Cannot allocate memory\."):
+        made(tmp_path / "cache" / "a", pictures)
+
+
+def test_several_at_once(tmp_path, pictures):
+    found, barrier = [], threading.Barrier(4)
+
+    def ask():
+        barrier.wait()
+        found.append(made(tmp_path / "cache" / "a", pictures)[:])
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and all(torch.equal(one, found[0]) for one in found)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), BenchmarkError("damaged")])
+def test_a_decoding_that_breaks_off_leaves_no_litter_and_is_done_again(error, places, monkeypatch):
+    cub(places.data)
+    decode, calls = image_files.decode_scaled, []
+
+    def breaking(file, shorter):
+        calls.append(file)
+        if len(calls) == 6:
+            raise error
+        return decode(file, shorter)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(image_files, "decode_scaled", breaking)
+        with pytest.raises(type(error)):
+            load("cub200", places)
+    assert files_in(places) == []
+    assert len(load("cub200", places).test) == 4
+    assert files_in(places) == [".pixels", ".safetensors"]
+
+
+class Full:
+    """Bytes that cannot be written, as where the disk is full."""
+
+    shape = (3, 40, 50)
+
+    def tobytes(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_one_line(places, monkeypatch):
+    cub(places.data)
+    monkeypatch.setattr(image_files, "decode_scaled", lambda *_: Full())
+    refused("cub200", places, r"Cannot write the cache file .*pixels: No space left on device\.")
+    assert files_in(places) == []
+
+
+def test_an_index_that_cannot_be_written_is_one_line(places, monkeypatch):
+    def full(*_):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
+
+    cub(places.data)
+    monkeypatch.setattr("benchmark.data.packed.save_file", full)
+    refused("cub200", places, "Cannot write the cache file .*: Error while serializing")
+    assert files_in(places) == []
+
+
+def test_a_cache_that_is_a_file_is_one_line(places):
+    cub(places.data)
+    places.cache.write_text("")
+    refused("cub200", places, "Cannot write the cache file")
+
+
+def key_of(places, name, change):
+    """The fingerprint of a copy of the data that was changed."""
+    copy = places._replace(data=places.data.with_name(name))
+    shutil.copytree(places.data, copy.data)
+    change(copy.data / "CUB_200_2011")
+    return build("cub200").fingerprint(copy)
+
+
+def test_what_is_decoded_is_known_by_its_files_and_metadata(places):
+    labels = cub(places.data) / "image_class_labels.txt"
+    key = build("cub200").fingerprint(places)
+    assert key_of(places, "same", lambda _: None) == key
+    assert (
+        key_of(places, "image", lambda root: (root / "images/001.Bird/b1_0.jpg").open("ab").write(b"x"))
+        != key
+    )
+    swapped = labels.read_text().replace("2 1", "2 2")
+    assert key_of(places, "class", lambda root: (root / labels.name).write_text(swapped)) != key
