@@ -35,6 +35,7 @@ def _entries_of(file: Path) -> list[Entry]:
 _FOLDERS = (
     "In-shop Clothes Retrieval Benchmark",
     "In-shop_Clothes_Retrieval_Benchmark",
+    "Inshop_Clothes",
     "inshop/In-shop Clothes Retrieval Benchmark",
     "inshop/In-shop_Clothes_Retrieval_Benchmark",
     "inshop",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections import deque
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmark.core.cores import cores
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import remove_unfinished, replacing
 from benchmark.data import image_files
@@ -157,6 +157,8 @@ def _write(pixels: Path, index: Path, files: Sequence[Path], scaled: int, title:
     remove_unfinished(pixels.parent)
     sizes = []
     bar = Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
+    if bar.disable:
+        sys.stderr.write(f"{title}: decoding {len(files):,} photographs into {pixels}, once ...\n")
     # The index last: with it the file counts as whole.
     with replacing(index) as new_index, replacing(pixels) as new_pixels:
         with new_pixels.open("wb") as file, bar:
@@ -170,13 +172,13 @@ def _write(pixels: Path, index: Path, files: Sequence[Path], scaled: int, title:
 
 def _decoded(files: Sequence[Path], scaled: int) -> Iterator[npt.NDArray[np.uint8]]:
     """The images in order, decoded by a few threads that are never far ahead."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = cores()
     waiting: deque[Future[npt.NDArray[np.uint8]]] = deque()
-    with ThreadPoolExecutor(cores) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         try:
             for file in files:
                 waiting.append(pool.submit(image_files.decode_scaled, file, scaled))
-                if len(waiting) > 4 * cores:
+                if len(waiting) > 4 * threads:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 import torch
 from pebble import ProcessExpired, ProcessPool
 
+from benchmark.core.cores import cores
 from benchmark.runner.attacking import AttackJob
 from benchmark.runner.jobs import execute, fail_cells, fail_training
 from benchmark.runner.trained import Place, TrainJob
@@ -40,11 +41,6 @@ def threads_of_worker(device: str, workers: int) -> int:
     if torch.device(device).type == "cpu":
         return 1
     return max(1, cores() // workers)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker(threads: int) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 _ROOTS = ("attacks", "defenses", "benchmark")
 _PLUMBING = (
+    "benchmark.core.cores",
     "benchmark.core.errors",
     "benchmark.core.files",
     "benchmark.core.parameters",

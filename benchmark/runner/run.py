@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from benchmark.core.cores import cores
 from benchmark.core.errors import UsageError
 from benchmark.runner.attacking import AttackJob
 from benchmark.runner.config import Configuration
@@ -60,7 +60,7 @@ def default_workers(device: str) -> int:
     """One for each core that this process may use; one for a GPU."""
     if device == "cuda":
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 def plan(grid: Grid, store: Store) -> Plan:

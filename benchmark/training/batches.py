@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+from benchmark.core.cores import cores
 from benchmark.core.seeding import derive_seed
 from benchmark.data.base import ImageSet
 from benchmark.training.augment import random_shift
@@ -65,9 +65,8 @@ class Batches:
                 yield images
             return
         seed = int(torch.randint(2**62, ()))
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         waiting: deque[Future[Tensor]] = deque()
-        threads = max(1, min(_THREADS, cores - 1))
+        threads = max(1, min(_THREADS, cores() - 1))
         with ThreadPoolExecutor(threads) as pool:
             try:
                 for place in range(len(parts) + threads):

@@ -71,7 +71,13 @@ def test_cars_in_a_folder_below(folder, places):
 
 
 @pytest.mark.parametrize(
-    "folder", ["In-shop_Clothes_Retrieval_Benchmark", "inshop/In-shop_Clothes_Retrieval_Benchmark", "inshop"]
+    "folder",
+    [
+        "In-shop_Clothes_Retrieval_Benchmark",
+        "Inshop_Clothes",
+        "inshop/In-shop_Clothes_Retrieval_Benchmark",
+        "inshop",
+    ],
 )
 def test_inshop_in_folders_of_other_names(folder, places):
     moved(inshop(places.data), places.data / folder)
