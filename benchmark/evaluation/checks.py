@@ -19,6 +19,7 @@ from benchmark.evaluation.evidence import (
     Attempt,
     Evidence,
     paired,
+    redrawn,
     strongest,
     tolerance,
 )
@@ -238,16 +239,11 @@ class Rescored(Check):
     needs = "attacked images that were embedded once more"
 
     def findings(self, evidence: Evidence) -> list[Finding]:
-        """The difference for each attempt.
-
-        The floor alone is the tolerance: both are means over as many passes, pass by pass with one gallery.
-        (All queries of a pass share its draws, so an error reckoned from each query's own rate would be too
-        small. Over twenty passes of 1,360 queries a standard deviation of 0.2 points was measured.)
-        """
+        """The difference for each attempt, beyond what chance makes of as many pairs of passes."""
         return [
             Finding.above(
                 abs(again - attempt.r1),
-                FLOOR,
+                redrawn(*(attempt.diagnostics.get(f"rescored_{name}", 0.0) for name in ("error", "passes"))),
                 f"{_r1(attempt)} at eps {attempt.eps:.4g}, scored again {100 * again:.1f}",
             )
             for attempt in evidence.attempts

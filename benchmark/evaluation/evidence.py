@@ -8,6 +8,7 @@ from math import sqrt
 from typing import Literal
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
 
 from benchmark.core.errors import BenchmarkError
 
@@ -56,7 +57,8 @@ class Attempt:
         in_suite: whether the row's worst case is made of it; others are there for the checks alone.
         diagnostics: "zero_gradient", share of images whose first gradient was exactly zero; "rescored_r1",
             R@1 of the images embedded once more as attacks see the model, a mean over as many passes as
-            `r1`; those that were measured.
+            `r1`; of a randomised model "rescored_error", the standard error of the two's difference over
+            these passes, and "rescored_passes", their number; those that were measured.
     """
 
     attack: str
@@ -148,3 +150,16 @@ def paired(first: np.ndarray, second: np.ndarray, floor: float = FLOOR) -> tuple
         raise BenchmarkError(f"Attacks on {len(first)} and on {len(second)} queries cannot be compared.")
     difference = first.astype(np.float64) - second.astype(np.float64)
     return float(difference.mean()), tolerance(difference, floor)
+
+
+def redrawn(error: float, passes: float) -> float:
+    """What the mean difference over some pairs of passes may be off, as `tolerance` has it.
+
+    All queries of a pass may share its draws, so only passes tell the error. There are few of them: instead
+    of 3 standard errors, so many of Student's distribution as are exceeded as seldom.
+
+    Args:
+        error: the standard error of the mean; 0 for a model that is not randomised.
+        passes: pairs of passes that it was taken over, 2 or more unless it is 0.
+    """
+    return max(FLOOR, error * float(stdtrit(max(1.0, passes - 1), ndtr(ERRORS))))

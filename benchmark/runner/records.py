@@ -149,7 +149,8 @@ class CellRecord(Frozen):
             Attack cells: "zero_gradient", the share of images whose first gradient was exactly zero (absent
             for attacks without gradients); for retrieval also "rescored_r1", R@1 of the attacked images
             embedded once more as attacks see the model, with the input requiring a gradient; of a randomised
-            model a mean over as many passes as the recorded one.
+            model a mean over as many passes as the recorded one, with "rescored_error", the standard error of
+            the difference of the two, and "rescored_passes".
         seconds, forward_passes, backward_passes: what the attack took, in cost units. One attack may serve
             several scenarios; each of its cells carries the whole.
     """
