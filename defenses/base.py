@@ -1,7 +1,8 @@
 """The whole contract of a defense.
 
 A defense is a class with parameters and two methods: `build` puts a model together from members that it is
-handed, and `loss` says what one training step minimises. Optimiser, learning rate, epochs, data, seeds,
+handed, and `loss` says what one training step minimises; what is to be remembered between steps is a part of
+the model, which is saved with it. Optimiser, learning rate, epochs, data, seeds,
 checkpoints and costs are the benchmark's, the same for every defense.
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -52,8 +52,7 @@ class Parameters(BaseModel):
                 raise unknown_name(f"parameter of {spec.name}", key, cls.model_fields)
         values: dict[str, Any] = {}
         for key, text in spec.parameters.items():
-            kind = cls.model_fields[key].annotation
-            kinds = get_args(kind) or (kind,)
+            kinds = _kinds(cls.model_fields[key].annotation)
             optional, fraction = type(None) in kinds, float in kinds
             values[key] = None if text == "none" and optional else parse_fraction(text) if fraction else text
         try:
@@ -88,6 +87,12 @@ class Parameters(BaseModel):
     def summary(cls) -> str:
         """The first line of the class's docstring."""
         return (inspect.getdoc(cls) or "").split("\n", 1)[0]
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """The types that a field takes, without what they are annotated with."""
+    kinds = get_args(annotation) or [annotation]
+    return [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
 
 
 def explain(error: ValidationError) -> str:

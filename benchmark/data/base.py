@@ -188,6 +188,10 @@ class Dataset(Parameters):
         split = standing_in.split if standing_in else self.read(folders)
         return Split(*split.train.hold_out(_VALIDATION_SHARE)) if self.validation else split
 
+    def seen_shape(self, folders: Folders) -> tuple[int, int, int]:
+        """(C, H, W) of one image as models see it."""
+        return self.load(folders).test.image_shape
+
     def identity(self, folders: Folders) -> str:
         """The fingerprint of what `load` gives."""
         standing_in = self._stand_in(folders)
@@ -225,7 +229,7 @@ class Dataset(Parameters):
     def stand_in(self, folders: Folders) -> StandIn | None:
         """What to reckon costs with instead of what `read` gives; None where that is to be read.
 
-        What is here and takes long to read gives its own labels, ids and fingerprint.
+        Photographs, which take long to read, give their own labels, ids and fingerprint.
         """
         split = self.blank() if self.missing(folders) else None
         return StandIn(split, "blank") if split else None

@@ -81,6 +81,10 @@ class Photographs(Dataset):
         path = self._decoded(located, folders)
         return self._split(packed(path, located.files, self.resize, self.size, self.name), located.entries)
 
+    def seen_shape(self, folders: Folders) -> tuple[int, int, int]:
+        """(C, H, W) of one image; none has to be decoded for it."""
+        return 3, self.size, self.size
+
     def fingerprint(self, folders: Folders) -> str:
         """A hash of the metadata, the sizes of the files and what decodes them; a copy has the same one.
 

@@ -93,7 +93,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "curve_attacks": curve_attacks,
         "curve_budgets": _budgets(by_role["curve"]),
         "seeds": sorted({key.seed for key in keys}),
-        "epochs": (manifest.config.get("training") or {}).get("epochs"),
+        "epochs": _epochs(run),
         "eot": (manifest.config.get("evaluation") or {}).get("eot"),
         "commits": join(provenance.commit for provenance in made_by),
         "protocols": join(provenance.protocol for provenance in made_by),
@@ -150,6 +150,13 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
         "several": any(row.n_seeds > 1 for row in table.rows),
         "intervals": any(row.rank_low is not None for row in table.rows),
     }
+
+
+def _epochs(run: Run) -> str:
+    """The epochs of the recipes, which data sets may have of their own; empty where nothing is trained."""
+    return " or ".join(
+        map(str, sorted({record.recipe["epochs"] for record in run.models.values() if record.recipe}))
+    )
 
 
 def _distinct(outcomes: Iterable[Outcome]) -> int:

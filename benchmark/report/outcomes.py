@@ -87,9 +87,9 @@ class Run:
         records = {ref.id: store.model(ref.id) for ref in self.manifest.models}
         self.models: dict[str, ModelRecord] = {key: record for key, record in records.items() if record}
         # An attack of the suite may also be drawn over eps, or be looked at by a check: it is one cell, and
-        # the suite's.
+        # the suite's. Two rows may share a cell, as where two names stand for the same weights.
         refs = {
-            (ref.compute, ref.id): ref
+            (ref.compute, ref.id, ref.key): ref
             for ref in sorted(self.manifest.cells, key=lambda ref: _PRECEDENCE[ref.role])
         }
         self.cells = sorted((self._outcome(ref) for ref in refs.values()), key=_order)

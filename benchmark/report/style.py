@@ -56,7 +56,7 @@ def shown(spec: str) -> str:
 
 def _without_way(way: re.Match[str]) -> str:
     """Nothing in place of a way to a file; a fraction, as 8/255 is, has only a number there."""
-    return way.group() if re.fullmatch(r"\d+(\.\d+)?/", way.group()) else ""
+    return way.group() if re.fullmatch(r"-?\d+(\.\d+)?/", way.group()) else ""
 
 
 def slug(*parts: str, limit: int = 80) -> str:

@@ -79,7 +79,7 @@ def place_images(pool: ImageSet, attack: Attack | None, place: Place) -> Tensor 
 
 
 @contextmanager
-def _whole_float32() -> Iterator[None]:
+def whole_float32() -> Iterator[None]:
     """Without TF32, to which torch rounds what goes into a GPU's convolutions: 10 bits instead of 23."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
@@ -89,7 +89,7 @@ def _whole_float32() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-@_whole_float32()
+@whole_float32()
 def make_cells(job: AttackJob, place: Place, store: Store) -> list[tuple[CellRecord, dict[str, np.ndarray]]]:
     """Attacks a model and scores it in each scenario; part of a cell's identity.
 

@@ -15,11 +15,11 @@ from benchmark.data import Dataset, Folders
 from benchmark.evaluation import SCENARIOS, Scenario, Views, attacked_indices, diagnose
 from benchmark.evaluation.evidence import SAME
 from benchmark.models import fold_batch_norm
-from benchmark.runner.attacking import AttackJob, make_cells
+from benchmark.runner.attacking import AttackJob, make_cells, whole_float32
 from benchmark.runner.config import Configuration
 from benchmark.runner.identity import digest, function_digest, source_digest
 from benchmark.runner.records import CLEAN
-from benchmark.runner.trained import TrainJob, load_data, load_trained
+from benchmark.runner.trained import TrainJob, load_trained
 from defenses import Defense
 
 Role = Literal["clean", "suite", "curve", "check"]
@@ -169,7 +169,7 @@ class Cells:
                     source_digest(
                         [*map(type, parts), type(scenario), Problem, Views, attacked_indices, diagnose]
                     ),
-                    function_digest([load_trained, fold_batch_norm, make_cells]),
+                    function_digest([load_trained, fold_batch_norm, make_cells, whole_float32]),
                 ],
                 "protocol": PROTOCOL_VERSION,
             }
@@ -205,4 +205,4 @@ def whole_range(dataset: Dataset, norm: str, folders: Folders) -> float:
     """The budget that lets every image become any other: no two images in [0, 1] are further apart."""
     if norm == "linf":
         return 1.0
-    return math.sqrt(math.prod(load_data(dataset.spec, folders).test.image_shape))
+    return math.sqrt(math.prod(dataset.seen_shape(folders)))

@@ -148,8 +148,9 @@ class Configuration(_Section):
         return self
 
     def recipe(self, dataset: str) -> Recipe:
-        """The recipe for a data set, by its spec or its name."""
-        changes = self.training_for.get(parse_spec(dataset).name, {})
+        """The recipe for a data set, by its spec or its name; that of `folder` is for every `folder:PATH`."""
+        name = parse_spec(dataset).name
+        changes = self.training_for.get(name, self.training_for.get(name.partition(":")[0], {}))
         return Recipe(**{**self.training.model_dump(), **changes})
 
     @field_validator("norm", "compute")
@@ -206,7 +207,7 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        merged[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
 
 
@@ -245,8 +246,9 @@ def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configura
     _check_sections(asked)
     preset = _preset(str(asked.get("preset", "default")))
     # What the user says of training holds for every data set.
+    said = asked.get("training")
     for changes in preset.get("training_for", {}).values():
-        for key in asked.get("training", {}):
+        for key in said if isinstance(said, dict) else ():
             changes.pop(key, None)
     # The preset's figure over eps belongs to the preset's own attacks and budgets.
     if {"attacks", "eps"} & asked.keys():

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from multiprocessing.context import BaseContext
@@ -22,7 +23,7 @@ from benchmark.runner.trained import Place, TrainJob
 Job = TrainJob | AttackJob
 Finished = Callable[[Job, str | None], None]
 _PATIENCE = 5.0
-"""Seconds after which whoever waits for a job is told that it goes on."""
+"""Seconds after which whoever waits is told that jobs go on."""
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -92,7 +93,7 @@ def run_jobs(
         workers: number of processes.
         on_start: called when a job is handed to a worker.
         on_finish: called with each job that is over, and the reason when it failed.
-        on_wait: called every few seconds in which no job is over.
+        on_wait: called every few seconds.
     """
     missing = {job.id for job in trainings}
 
@@ -109,11 +110,12 @@ def run_jobs(
     running: dict[Future[str | None], Job] = {}
     # Set for the children, which read them when they import their libraries.
     before = {name: os.environ.get(name) for name in _THREADS}
-    threads = threads_of_worker(place.device, workers)
+    threads = threads_of_worker(place.device, place.workers)
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     pool = ProcessPool(
         max_workers=workers, context=_context(), initializer=_start_worker, initargs=(threads,)
     )
+    told = time.monotonic()
     try:
         while ready or running:
             while ready and len(running) < workers:
@@ -121,8 +123,9 @@ def run_jobs(
                 running[pool.schedule(execute, args=(job, place))] = job
                 on_start(job)
             done, _ = wait(running, _PATIENCE, return_when=FIRST_COMPLETED)
-            if not done:
+            if time.monotonic() - told >= _PATIENCE:
                 on_wait()
+                told = time.monotonic()
             for future in done:
                 job = running.pop(future)
                 try:

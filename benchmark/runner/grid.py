@@ -133,7 +133,7 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     for dataset in datasets:  # before the first of them is decoded, which may take long
         dataset.check_files(folders)
     for dataset, backbone in product(datasets, backbones):
-        backbone.check(dataset.load(folders).test.image_shape, dataset.natural)
+        backbone.check(dataset.seen_shape(folders), dataset.natural)
     cell = product(datasets, backbones, losses, config.seeds, config.compute)
     for dataset, backbone, loss, seed, mode in cell:
         budget = config.budget if mode == "equal-passes" else None

@@ -23,7 +23,7 @@ def datasets_asked_for(texts: list[str], skipped: list[str], folders: Folders) -
                 if not (folders.blank and dataset.blank()):
                     raise UsageError(f"The data set '{text}' is not here: {reason}")
                 skipped.append(f"the images of {text}, which is reckoned by its official numbers: {reason}")
-            found.append(dataset)
+            found.append(DATASETS.build(dataset.spec))  # as its name in every table has it
             continue
         for name in DATASETS.names():
             dataset = DATASETS.build(name)
@@ -41,7 +41,9 @@ def check_recipes(names: Iterable[str]) -> None:
         UsageError: for the first such name.
     """
     for name in names:
-        DATASETS.get(name)
+        known = DATASETS.get(parse_spec(name).name).name
+        if known != name:
+            raise UsageError(f"training_for: '{name}' is called '{known}'.")
 
 
 def backbones_asked_for(texts: list[str], pretrained: str) -> list[Backbone]:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmark.core.spec import format_value
 from benchmark.runner.attacking import AttackJob
 from benchmark.runner.executor import Job
 from benchmark.runner.records import CLEAN
@@ -25,7 +26,7 @@ def describe(job: Job) -> str:
         return f"{where}: train"
     if job.attack == CLEAN:
         return f"{where}: clean"
-    return f"{where}: {job.attack} {job.norm} {job.eps:g}"
+    return f"{where}: {job.attack} {job.norm} {format_value(job.eps)}"
 
 
 def duration(seconds: float) -> str:

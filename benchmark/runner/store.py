@@ -43,6 +43,10 @@ class Store:
                 with tempfile.TemporaryFile(dir=folder):
                     pass
                 remove_unfinished(folder)
+            for state in (self.root / "unfinished").glob("*.safetensors"):
+                record = self.model(state.stem)
+                if record is not None and record.status == "done":  # another run was faster
+                    state.unlink(missing_ok=True)
         except OSError as error:
             reason = error.strerror or str(error)
             raise UsageError(f"The output folder '{self.output}' cannot be written: {reason}.") from None

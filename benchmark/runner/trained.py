@@ -31,7 +31,7 @@ MOST_HELD_OUT = 1000
 
 
 class Place(Frozen):
-    """Where a job runs and writes; nothing here changes a figure but the device.
+    """Where a job runs and writes; no figure depends on it but on the device, and on a GPU on the workers.
 
     Attributes:
         output: the user's output folder.
@@ -131,6 +131,7 @@ def make_model(job: TrainJob, place: Place, store: Store) -> ModelRecord:
     images, held_out = training_images(recipe, load_data(job.key.dataset, place.folders))
     model, unit = build_model(job.key, images)
     defense = DEFENSES.build(job.key.defense)
+    made_by = provenance(place.device, place.commit)
     trained = train(
         defense,
         model,
@@ -141,7 +142,7 @@ def make_model(job: TrainJob, place: Place, store: Store) -> ModelRecord:
         place.device,
         epochs=job.epochs,
         held_out=held_out,
-        save_point=SavePoint(store.unfinished(job.id), place.save_every),
+        save_point=SavePoint(store.unfinished(job.id), place.save_every, made_by.packages),
     )
     write_atomically(store.checkpoint(job.id), lambda path: save_model(model, str(path)))
     return ModelRecord(
@@ -162,7 +163,7 @@ def make_model(job: TrainJob, place: Place, store: Store) -> ModelRecord:
         ],
         best_epoch=trained.best_epoch,
         recipe=job.recipe,
-        provenance=provenance(place.device, place.commit),
+        provenance=made_by,
     )
 
 

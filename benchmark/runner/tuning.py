@@ -65,8 +65,15 @@ def _searches(config: Configuration, folders: Folders, trials: int) -> tuple[lis
     datasets = datasets_asked_for(config.datasets, notes, folders)
     backbones = backbones_asked_for(config.backbones, config.pretrained)
     losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
+    for dataset in datasets:
+        dataset.check_files(folders)
+        if not config.recipe(dataset.spec).validation:
+            raise UsageError(
+                "Tuning needs validation classes, held out of the training classes: "
+                "set 'training: {validation: 0.15}' in --config."
+            )
     for dataset, backbone in product(datasets, backbones):
-        backbone.check(dataset.load(folders).test.image_shape, dataset.natural)
+        backbone.check(dataset.seen_shape(folders), dataset.natural)
     found = []
     for setting in product(datasets, backbones, losses):
         searches = [Search(text, config.seeds[0]) for text in _tunable(config.defenses)]
@@ -157,11 +164,6 @@ def tune(config: Configuration, place: Place, trials: int, shown: bool) -> Path:
     """
     if trials < 1:
         raise UsageError(f"--tune {trials}: it takes at least one trial.")
-    if not config.training.validation:
-        raise UsageError(
-            "Tuning needs validation classes, held out of the training classes: "
-            "set 'training: {validation: 0.15}' in --config."
-        )
     store = Store(place.output)
     store.check_writable()
     searches, notes = _searches(config, place.folders, trials)

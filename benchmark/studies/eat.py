@@ -52,7 +52,7 @@ def measure_all(study: Study, folders: Folders) -> Iterator[tuple[dict[str, Any]
     place = Place(output=study.output, cache=folders.cache, data=folders.data, device="cpu", commit="")
     for ref in study.trained():
         record = study.models[ref.id]
-        job = job_of(record)
+        job = job_of(record).model_copy(update={"key": ref.key})  # a folder may have moved since
         model, _ = load_trained(job, place, study.store)
         pool = load_data(ref.key.dataset, folders).test
         told = {"dataset": study.dataset, "defense": ref.key.defense, "seed": ref.key.seed}

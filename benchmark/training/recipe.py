@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from benchmark.core.parameters import Number, Parameters
 
@@ -73,12 +66,3 @@ class Recipe(Parameters):
     precision: Literal["float32", "bfloat16"] = "float32"
     validation: float = Field(default=0.15, ge=0, le=0.5)
     validations: PositiveInt = 12
-
-    @model_validator(mode="after")
-    def _two_classes_in_a_batch(self) -> Recipe:
-        if 2 * self.images_per_class > self.batch_size:
-            raise ValueError(
-                f"batch_size={self.batch_size} does not hold two classes with images_per_class="
-                f"{self.images_per_class}"
-            )
-        return self

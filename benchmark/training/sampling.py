@@ -24,7 +24,8 @@ def epoch_order(labels: Tensor, batch_size: int, per_class: int | None) -> Tenso
     if per_class is None:
         return torch.randperm(len(labels))
     members = [(labels == label).nonzero()[:, 0] for label in labels.unique()]
-    several = max(per_class, -(-batch_size // len(members)))
+    # A tuple needs two classes.
+    several = max(min(per_class, batch_size // 2), -(-batch_size // len(members)))
     batches = []
     for _ in range(max(1, len(labels) // batch_size)):
         chosen = torch.randperm(len(members))[: -(-batch_size // several)].tolist()

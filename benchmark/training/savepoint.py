@@ -32,11 +32,13 @@ class SavePoint:
         path: the file (safetensors, its description as JSON in the header); it appears whole or not at all.
         every: seconds that must have passed since the last write, of four times the weights; short trainings
             write none.
+        packages: versions of what a training depends on; under others it is not gone on with.
     """
 
-    def __init__(self, path: Path, every: float = 0.0) -> None:
+    def __init__(self, path: Path, every: float = 0.0, packages: Mapping[str, str] | None = None) -> None:
         self.path = path
         self._every = every
+        self._packages = dict(packages or {"torch": str(torch.__version__)})
         self._last = time.monotonic()
 
     def save(
@@ -76,7 +78,7 @@ class SavePoint:
             "groups": state["param_groups"],
             "schedule": schedule.state_dict(),
             "python": random.getstate(),
-            "setting": _setting(model),
+            "setting": self._setting(model),
         }
         # Copies, since safetensors refuses tensors that share their memory, as shared proxies do.
         copies = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
@@ -98,26 +100,37 @@ class SavePoint:
 
         Returns:
             The notes and the best weights; None, with nothing changed, where there is no file, or it is
-            damaged, or was written on another kind of device or by another version of torch.
+            damaged or of another model, or was written on another kind of device or under other versions.
         """
         try:
             with safe_open(self.path, framework="pt") as file:
                 about = json.loads((file.metadata() or {})["about"])
-                if about["setting"] != _setting(model):
+                if about["setting"] != self._setting(model):
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         except (OSError, SafetensorError, KeyError, ValueError):
             return None
-        model.load_state_dict(_under(_MODEL, tensors))
+        weights = _under(_MODEL, tensors)
+        if not _fits(weights, model) or _sizes(about["groups"]) != _sizes(optimiser.param_groups):
+            return None
+        model.load_state_dict(weights)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in _under(_OPTIMISER, tensors).items():
             index, _, key = name.partition(".")
             moments.setdefault(int(index), {})[key] = value
         optimiser.load_state_dict({"state": moments, "param_groups": about["groups"]})
+        for parameter, values in optimiser.state.items():
+            for name, value in values.items():
+                if value.shape == parameter.shape:  # in memory as the parameter is, or steps are slow
+                    values[name] = torch.empty_like(parameter).copy_(value)
         schedule.load_state_dict(about["schedule"])
         _set_generators(_under(_GENERATOR, tensors), about["python"])
         device = next(model.parameters()).device
         return about["notes"], {name: value.to(device) for name, value in _under(_BEST, tensors).items()}
+
+    def _setting(self, model: nn.Module) -> dict[str, Any]:
+        """What must be the same for a training to go on."""
+        return {"device": _device(model).type, "packages": self._packages}
 
     def notes(self) -> dict[str, Any] | None:
         """What was noted at the last write; None where there was none."""
@@ -134,9 +147,16 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _setting(model: nn.Module) -> list[str]:
-    """What must be the same for a training to go on."""
-    return [str(torch.__version__), _device(model).type]
+def _fits(weights: Mapping[str, Tensor], model: nn.Module) -> bool:
+    """Whether weights are a model's; some of its buffers may have another shape by then."""
+    shapes = {name: value.shape for name, value in model.named_parameters()}
+    return weights.keys() == model.state_dict().keys() and all(
+        weights[name].shape == shape for name, shape in shapes.items()
+    )
+
+
+def _sizes(groups: list[dict[str, Any]]) -> list[int]:
+    return [len(group["params"]) for group in groups]
 
 
 def _device(model: nn.Module) -> torch.device:

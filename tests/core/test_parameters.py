@@ -1,4 +1,4 @@
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given
@@ -26,6 +26,8 @@ class Thing(Parameters):
     fast: bool = False
     mode: Literal["all", "none"] = "all"
     share: float = Field(default=0.5, ge=0, le=1)
+    least: PositiveFloat | None = None
+    most: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _fits(self):
@@ -46,6 +48,7 @@ def canonical(text):
         ("thing[rate=0.1,count=3,fast=false,mode=all,share=0.50]", "thing"),
         ("thing[eps=8/255]", "thing"),
         ("thing[eps=4/255]", "thing[eps=4/255]"),
+        ("thing[least=4/255,most=2/255]", "thing[least=4/255,most=2/255]"),
         ("thing[rate=2/255]", "thing[rate=2/255]"),
         ("thing[step=1/4]", "thing[step=0.25]"),
         ("thing[step=none]", "thing"),

@@ -101,8 +101,8 @@ def test_reads_every_image_once(root, cache):
 
 def test_short_and_long_form_are_the_same(root, cache):
     short = DATASETS.build(f"folder:{root}/[size={SIZE},linf=8/255]")
-    assert short.spec == f"folder:{root}[linf=0.0313725,size={SIZE}]"
-    assert DATASETS.build(short.spec) == DATASETS.build(f"folder:{root}[size={SIZE},linf=0.0313725]")
+    assert short.spec == f"folder:{root}[linf=8/255,size={SIZE}]"
+    assert DATASETS.build(short.spec) == DATASETS.build(f"folder:{root}[size={SIZE},linf=8/255]")
     left, right = short.load(at(cache)).test, build(root).load(at(cache)).test
     assert torch.equal(left.images, right.images) and torch.equal(left.ids, right.ids)
     with pytest.raises(UsageError, match=r"parameter of folder:.* 'path'"):

@@ -18,6 +18,7 @@ from benchmark.report.style import format_eps, shown, slug
             "resnet18[dim=64,pretrained=/weights/r18.safetensors]",
             "resnet18[dim=64,pretrained=r18.safetensors]",
         ),
+        ("x[a=-8/255]", "x[a=-8/255]"),
         ("folder:C:\\data\\birds", "folder:birds"),
     ],
 )

@@ -216,3 +216,28 @@ def test_commits_of_several_runs_are_joined(tables_of):
         )
     )
     assert "+" in leaderboard_frame(tables).iloc[0].commit
+
+
+def test_rows_that_share_their_cells_are_all_there(tables_of, tmp_path):
+    fake = FakeRun()
+    run, (table,) = tables_of(fake)
+    manifest = run.manifest
+    again = {"backbone": "other[pretrained=none]"}  # another name of the same weights
+    twice = manifest.model_copy(
+        update={
+            name: [
+                *refs,
+                *(ref.model_copy(update={"key": ref.key.model_copy(update=again)}) for ref in refs),
+            ]
+            for name, refs in (("models", manifest.models), ("cells", manifest.cells))
+        }
+    )
+    Store(tmp_path / "run").save_manifest(twice)
+    tables = collect(Run(Store(tmp_path / "run")))
+    assert len(tables) == 2
+    assert [[row.defense for row in one.rows] for one in tables] == [
+        [row.defense for row in tables[0].rows]
+    ] * 2
+    assert {row.seeds[0].worst_ami for row in tables[0].rows} == {
+        row.seeds[0].worst_ami for row in table.rows
+    }

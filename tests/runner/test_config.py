@@ -4,6 +4,7 @@ from benchmark.core.errors import UsageError
 from benchmark.data import Folders
 from benchmark.runner.config import presets, resolve
 from benchmark.runner.grid import build_grid
+from benchmark.runner.names import check_recipes
 
 
 def test_lists_are_split_outside_brackets():
@@ -124,6 +125,7 @@ def test_what_the_user_says_of_training_is_over_the_presets_recipes(tmp_path):
         ("{sop: {lrr: 1}}", "Unknown key in training_for: sop 'lrr'. Did you mean 'lr'"),
         ("{sop: {lr: -1}}", "training_for: sop: lr=-1"),
         ("{sop: 3}", "training_for.sop=3"),
+        ("3", "training_for=3"),
     ],
 )
 def test_a_recipe_that_does_not_fit_is_told(tmp_path, text, said):
@@ -140,3 +142,28 @@ def test_a_recipe_for_no_data_set_is_told(tmp_path):
     file.write_text("training_for: {digit: {lr: 1}}\n")
     with pytest.raises(UsageError, match="Did you mean 'digits'"):
         build_grid(resolve({"datasets": "digits"}, file), Folders(tmp_path, tmp_path))
+
+
+def test_a_recipe_of_the_users_leaves_the_rest_of_the_presets(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("preset: paper\ntraining_for: {sop: {lr: 3.0e-4}}\n")
+    recipe = resolve({}, file).recipe("sop")
+    assert (recipe.lr, recipe.decay_every, recipe.decay) == (3e-4, 20, 0.25)
+    file.write_text("preset: paper\ntraining: 5\n")
+    with pytest.raises(UsageError, match="training=5"):
+        resolve({}, file)
+
+
+def test_names_of_folders_in_recipes(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("training_for: {folder: {lr: 0.5}, 'folder:birds': {lr: 0.25}}\n")
+    config = resolve({}, file)
+    rates = [config.recipe(name).lr for name in ("folder:x", "folder[path=x]", "folder:birds[grey=true]")]
+    assert rates == [0.5, 0.5, 0.25]
+    check_recipes(config.training_for)
+    for name, said in (
+        ("folder:birds/", "'folder:birds'"),
+        ("digits[validation=true]", "is called 'digits'"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            check_recipes([name])

@@ -5,7 +5,7 @@ import pytest
 
 from benchmark.core.errors import CheckpointError, UsageError
 from benchmark.runner.provenance import provenance
-from benchmark.runner.records import CellKey, CellRecord
+from benchmark.runner.records import CellKey, CellRecord, ModelRecord
 from benchmark.runner.store import Store
 
 
@@ -71,3 +71,21 @@ def test_files_can_be_read_by_others(tmp_path):
     store.save_cell(record())
     (path,) = (tmp_path / "store" / "cells").glob("*.json")
     assert path.stat().st_mode & stat.S_IRGRP
+
+
+def test_the_state_of_a_training_goes_when_it_is_done(tmp_path):
+    store = Store(tmp_path)
+    store.check_writable()
+    key = record().key.model
+
+    def trained(name, status):
+        return ModelRecord(id=name, key=key, status=status, provenance=provenance("cpu"))
+
+    for name in ("one", "two", "three"):
+        store.unfinished(name).write_text("state")
+    store.save_model(trained("one", "done"))
+    store.save_model(trained("two", "failed"))
+    assert [store.unfinished(name).exists() for name in ("one", "two", "three")] == [False, True, True]
+    store.unfinished("one").write_text("of a second run that was slower and was killed")
+    store.check_writable()
+    assert [store.unfinished(name).exists() for name in ("one", "two", "three")] == [False, True, True]

@@ -31,7 +31,8 @@ def test_a_worker_beside_a_gpu_has_its_part_of_the_cores(tmp_path, monkeypatch, 
     monkeypatch.setattr(executor, "cores", lambda: 16)
     monkeypatch.setattr(executor, "ProcessPool", Pool)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    place = Place(output=tmp_path, cache=tmp_path, data=tmp_path, device=device, commit="")
+    folder = tmp_path
+    place = Place(output=folder, cache=folder, data=folder, device=device, commit="", workers=workers)
     executor.run_jobs([], [], lambda _: 0.0, place, workers, print, print)
     assert started == [(executor._start_worker, expected, str(expected))]
     assert os.environ["OMP_NUM_THREADS"] == "7"

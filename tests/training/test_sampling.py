@@ -62,3 +62,10 @@ def test_the_order_follows_the_seed(per_class):
         torch.manual_seed(seed)
         found.append(epoch_order(labels, 8, per_class).tolist())
     assert found[0] == found[2] != found[1]
+
+
+@pytest.mark.parametrize(("size", "per_class"), [(4, 4), (8, 16), (5, 4)])
+def test_a_batch_never_holds_one_class_alone(size, per_class):
+    labels = torch.arange(10).repeat_interleave(20)
+    for batch in batches(labels, size, per_class):
+        assert len(batch) == size and len(batch.unique()) >= 2

@@ -102,7 +102,7 @@ def test_the_generators_of_python_and_numpy_go_on_too(tmp_path):
         lambda path: path.write_bytes(path.read_bytes()[:-10]),
         lambda path: path.write_bytes(b""),
         lambda path: save_file({"model.x": torch.zeros(1)}, path),
-        lambda path: save_file({"model.x": torch.zeros(1)}, path, {"about": '{"setting": ["1.0", "cpu"]}'}),
+        lambda path: save_file({"model.x": torch.zeros(1)}, path, {"about": '{"setting": {}}'}),
     ],
 )
 def test_without_a_sound_file_of_the_same_setting_a_training_begins_anew(go, tmp_path, damage):
@@ -127,3 +127,45 @@ def test_it_writes_no_more_often_than_asked_for(tmp_path, monkeypatch):
         point.save(model, optimiser, schedule, {}, {"epoch": epoch})
         written.append(point.notes()["epoch"] if path.exists() else None)
     assert written == [None, 1, 1, 3]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: (torch.nn.Linear(3, 2), {}),
+        lambda: (torch.nn.Sequential(torch.nn.Linear(2, 2)), {}),
+        lambda: (torch.nn.Linear(2, 2), {"packages": {"torch": "1.0"}}),
+        lambda: (torch.nn.Linear(2, 2), {"groups": 2}),
+    ],
+    ids=["shape", "names", "packages", "groups"],
+)
+def test_what_does_not_fit_changes_nothing(tmp_path, other):
+    def parts(model, packages=None, groups=1):
+        parameters = list(model.parameters())
+        given = [{"params": parameters[:1]}, {"params": parameters[1:]}] if groups == 2 else parameters
+        optimiser = torch.optim.AdamW(given)
+        schedule = torch.optim.lr_scheduler.StepLR(optimiser, 3)
+        return SavePoint(tmp_path / "point.safetensors", packages=packages), model, optimiser, schedule
+
+    point, *trained = parts(torch.nn.Linear(2, 2))
+    point.save(*trained, {}, {"epoch": 1})
+    assert point.restore(*trained) is not None
+    model, options = other()
+    point, *trained = parts(model, **options)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert point.restore(*trained) is None
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_optimiser_goes_on_in_the_memory_format_of_its_weights(tmp_path):
+    point = SavePoint(tmp_path / "point.safetensors")
+    model = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(model.parameters())
+    schedule = torch.optim.lr_scheduler.StepLR(optimiser, 3)
+    model(torch.rand(1, 3, 8, 8)).sum().backward()
+    optimiser.step()
+    point.save(model, optimiser, schedule, {}, {"epoch": 1})
+    assert point.restore(model, optimiser, schedule) is not None
+    state = optimiser.state[model.weight]
+    assert state["exp_avg"].stride() == model.weight.stride()
+    assert state["step"].shape == ()
