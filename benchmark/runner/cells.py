@@ -182,12 +182,14 @@ def named(texts: list[str], every: list[str]) -> list[str]:
 
 
 def times(eps: float, factor: float, asked: list[float]) -> float:
-    """A multiple of a budget: one that is asked for anyway where they are alike, else in ten decimals.
+    """A multiple of a budget: one that is asked for anyway where they are alike, else without floating dust.
 
-    4/255 has more decimals than ten: rounded, it would be a budget of its own beside the one asked for.
+    Three times 0.1 is 0.3; twice 8/255 has more decimals than ten, and stays 16/255.
     """
     product = eps * factor
-    return next((other for other in asked if abs(other - product) < SAME), round(product, 10))
+    tidy = round(product, 10)
+    own = tidy if math.isclose(tidy, product, rel_tol=1e-12) else product
+    return next((other for other in asked if abs(other - product) < SAME), own)
 
 
 def headline(dataset: Dataset, norm: str, option: str) -> float:

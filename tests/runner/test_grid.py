@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from benchmark.core.errors import UsageError
 from benchmark.data import Folders
+from benchmark.runner.cells import times
 from benchmark.runner.config import Configuration, resolve
 from benchmark.runner.grid import Grid, build_grid
 from benchmark.runner.trained import portable
@@ -344,3 +345,12 @@ def test_where_data_and_weights_lie_changes_neither_identities_nor_seeds(tmp_pat
     assert found[0] == found[1]
     assert keys[0] != keys[1]
     assert portable(keys[0]) == portable(keys[1])
+
+
+@pytest.mark.parametrize(
+    ("eps", "factor", "expected"),
+    [(0.1, 3, 0.3), (0.1, 0.5, 0.05), (8 / 255, 2, 16 / 255), (8 / 255, 0.5, 4 / 255), (1.5, 2, 3.0)],
+)
+def test_a_multiple_of_a_budget_is_written_as_one_would(eps, factor, expected):
+    assert times(eps, factor, []) == expected
+    assert times(eps, factor, [expected + 1e-10]) == expected + 1e-10
