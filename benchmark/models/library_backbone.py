@@ -185,7 +185,11 @@ class LibraryBackbone(Backbone):
         if choice == RANDOM and self.freeze_bn:
             # Libraries start the last scale of a residual block at zero: frozen, no gradient passes it. And
             # statistics that are no network's own let all images collapse to one point.
-            why = "" if self.pretrained == RANDOM else ", since pretrained=auto is for photographs,"
+            why = (
+                ""
+                if self.pretrained == RANDOM
+                else ", since pretrained=auto means weights for photographs alone,"
+            )
             raise UsageError(
                 f"The backbone '{self.name}' would start from random weights{why} and cannot learn with "
                 "freeze_bn=true: choose freeze_bn=false, or weights (pretrained=imagenet or a file)."
