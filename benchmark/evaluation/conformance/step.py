@@ -52,6 +52,23 @@ def same_seed(trial: Trial) -> None:
 
 
 @check(
+    "A training that was broken off goes on as if it had not been.",
+    "Keep what is to be remembered between steps in the model, as a parameter or a buffer: that is what is "
+    "saved.",
+    trains=True,
+)
+def goes_on(trial: Trial) -> None:
+    """Of a training in hand the weights, the optimiser and the generators are saved, and nothing else."""
+    model, _ = trial.trained(steps=2)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    expected = trial.loss(model, seed=2).detach()
+    again = trial.build(seed=1)
+    again.load_state_dict(state)
+    if not torch.equal(trial.loss(again, seed=2).detach(), expected):
+        raise ContractError("the third step of a model gives another loss after it was saved and loaded")
+
+
+@check(
     "Random generators are used, never seeded.",
     "Take out manual_seed, random.seed and np.random.seed; the benchmark seeds every job.",
     trains=True,
