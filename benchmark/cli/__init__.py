@@ -45,9 +45,9 @@ def _run(options: dict[str, Any], command: str) -> int:
     dry = options.pop("dry_run", False)
     trials = _whole(options.pop("tune", None))
     file = options.pop("config", None)
-    from benchmark.runner.config import resolve
     from benchmark.runner.grid import build_grid
     from benchmark.runner.provenance import commit
+    from benchmark.runner.resolve import resolve
     from benchmark.runner.run import default_workers, resolve_device, run
     from benchmark.runner.store import Store
     from benchmark.runner.trained import Place

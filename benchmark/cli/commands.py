@@ -23,7 +23,7 @@ def list_everything(plugins: Iterable[Path]) -> int:
     from benchmark.evaluation import SCENARIOS
     from benchmark.losses import LOSSES
     from benchmark.models import BACKBONES
-    from benchmark.runner.config import presets
+    from benchmark.runner.resolve import presets
     from defenses import DEFENSES, GROUPS
     from defenses.transforms import TRANSFORMS
 
@@ -116,7 +116,7 @@ def report(output: Path) -> Path:
 def report_only(options: dict[str, Any]) -> int:
     """Writes the board of the output folder again."""
     if "config" in options and "output" not in options:
-        from benchmark.runner.config import resolve
+        from benchmark.runner.resolve import resolve
 
         options["output"] = resolve({}, options["config"]).output
     sys.stdout.write(f"The board: {report(Path(options.get('output', 'results')))}\n")

@@ -1,8 +1,8 @@
 import pytest
 
 from benchmark.data import Folders
-from benchmark.runner.config import resolve
 from benchmark.runner.grid import build_grid
+from benchmark.runner.resolve import resolve
 from benchmark.runner.run import plan
 from benchmark.runner.store import Store
 

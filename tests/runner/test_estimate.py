@@ -6,11 +6,11 @@ from attacks import ATTACKS
 from benchmark.data import Folders
 from benchmark.models import PassCounter
 from benchmark.runner import attacking
-from benchmark.runner.config import resolve
 from benchmark.runner.estimate import Estimator
 from benchmark.runner.grid import build_grid
 from benchmark.runner.probe import probe
 from benchmark.runner.records import CLEAN, ModelKey
+from benchmark.runner.resolve import resolve
 from benchmark.runner.store import Store
 from benchmark.runner.trained import Place, build_model, load_data, make_model, training_images
 from benchmark.training import Recipe, train

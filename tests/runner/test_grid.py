@@ -8,8 +8,9 @@ from safetensors.torch import save_file
 from benchmark.core.errors import UsageError
 from benchmark.data import Folders
 from benchmark.runner.cells import times
-from benchmark.runner.config import Configuration, resolve
+from benchmark.runner.config import Configuration
 from benchmark.runner.grid import Grid, build_grid
+from benchmark.runner.resolve import resolve
 from benchmark.runner.trained import portable
 
 

@@ -9,9 +9,9 @@ import torch
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import DATASETS, Folders, Split
 from benchmark.runner import attacking
-from benchmark.runner.config import resolve
 from benchmark.runner.grid import build_grid
 from benchmark.runner.memory import Memory, fits_on_device, memory_of_device, memory_of_host, pool_bytes
+from benchmark.runner.resolve import resolve
 from benchmark.runner.store import Store
 from benchmark.runner.trained import Place, make_model
 

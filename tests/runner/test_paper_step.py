@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmark.cli import main
 from benchmark.models import BACKBONES
-from benchmark.runner.config import resolve
+from benchmark.runner.resolve import resolve
 
 CONFIG = """
 preset: paper

@@ -10,9 +10,9 @@ from benchmark.cli import main
 from benchmark.data import Folders
 from benchmark.evaluation import SCENARIOS, Views, attacked_indices
 from benchmark.runner.attacking import make_cells
-from benchmark.runner.config import resolve
 from benchmark.runner.grid import build_grid
 from benchmark.runner.records import CHECKS
+from benchmark.runner.resolve import resolve
 from benchmark.runner.store import Store
 from benchmark.runner.trained import Place, load_data, load_trained
 

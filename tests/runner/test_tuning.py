@@ -10,11 +10,11 @@ from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
 from benchmark.data import Folders
 from benchmark.runner import tuning
-from benchmark.runner.config import resolve
 from benchmark.runner.grid import build_grid
 from benchmark.runner.jobs import execute, fail_training
 from benchmark.runner.provenance import provenance
 from benchmark.runner.records import ModelRecord, Validation
+from benchmark.runner.resolve import resolve
 from benchmark.runner.search import Search
 from benchmark.runner.store import Store
 from benchmark.runner.trained import Place

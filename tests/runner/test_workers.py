@@ -7,8 +7,8 @@ import torch
 
 from benchmark.data import Folders
 from benchmark.runner import attacking, executor, provenance
-from benchmark.runner.config import resolve
 from benchmark.runner.grid import build_grid
+from benchmark.runner.resolve import resolve
 from benchmark.runner.store import Store
 from benchmark.runner.trained import Place, make_model
 

@@ -2,9 +2,9 @@ import pytest
 
 from benchmark.core.errors import UsageError
 from benchmark.data import Folders
-from benchmark.runner.config import presets, resolve
 from benchmark.runner.grid import build_grid
 from benchmark.runner.names import check_recipes
+from benchmark.runner.resolve import presets, resolve
 
 
 def test_lists_are_split_outside_brackets():
