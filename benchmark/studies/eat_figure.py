@@ -45,9 +45,8 @@ def eat_figure(models: pd.DataFrame, datasets: Sequence[str]) -> Figure | None:
         defenses = list(dict.fromkeys(part["defense"]))[::-1]
         for axes, figure_name in zip((left, right), WORST, strict=True):
             _panel(axes, part, defenses, figure_name)
-            axes.set_title(
-                f"{name}: worst {METRICS[figure_name.removeprefix('worst_')]}", fontsize=10.5, loc="left"
-            )
+            title = f"worst {METRICS[figure_name.removeprefix('worst_')]}"
+            axes.set_title(f"{name}: {title}" if axes is left else title, fontsize=10.5, loc="left")
         left.set_yticks(range(len(defenses)), [wrapped(defense) for defense in defenses])
         right.set_yticks(range(len(defenses)), [""] * len(defenses))
     handles = [Line2D([], [], color="#444444", linestyle=line, label=name) for name, line in LINES.items()]
