@@ -1,6 +1,6 @@
 """Attacks on embedders: an objective to raise, an optimiser that raises it, suites of both."""
 
-from attacks.base import ATTACKS, Attack, Outcome
+from attacks.base import ATTACKS, Attack, AttackResult
 from attacks.objectives import OBJECTIVES, Objective, Score
 from attacks.optimisers import APGD, BIM, CW, FGSM, MIFGSM, PGD, Noise, PGDDecay, Square, Transfer
 from attacks.problem import Images, Problem, images_a_pass
@@ -25,7 +25,7 @@ __all__ = [
     "Measure",
     "Noise",
     "Objective",
-    "Outcome",
+    "AttackResult",
     "PGDDecay",
     "Problem",
     "Robrank",

@@ -26,7 +26,7 @@ Access = Literal["white", "black", "transfer", "none"]
 
 
 @dataclass
-class Outcome:
+class AttackResult:
     """What an attack found.
 
     Attributes:
@@ -69,7 +69,7 @@ class Attack(Parameters):
         """Whether the attack can keep to that norm's ball."""
         return norm in self.norms
 
-    def perturb(self, problem: Problem) -> Outcome:
+    def perturb(self, problem: Problem) -> AttackResult:
         """Finds attacked images within the ball and the range."""
         raise NotImplementedError
 
@@ -81,7 +81,7 @@ class Attack(Parameters):
         """Pools of images that it needs memory for at once, besides the clean one: 1 is the attacked pool."""
         return 1
 
-    def run(self, problem: Problem) -> Outcome:
+    def run(self, problem: Problem) -> AttackResult:
         """Runs the attack and asserts the shape, the ball, the range, and that every pixel is a number.
 
         Raises:
@@ -107,8 +107,8 @@ class Attack(Parameters):
         worst, low, high, finite = 0.0, 0.0, 1.0, True
         for start in range(0, len(problem), CHUNK):
             part = slice(start, start + CHUNK)
-            images = problem.take(part, attacked)
-            delta = (images - problem.take(part)).flatten(1)
+            images = problem.get_batch(part, attacked)
+            delta = (images - problem.get_batch(part)).flatten(1)
             size = delta.abs().amax(1) if problem.norm == "linf" else delta.norm(dim=1)
             finite = finite and bool(torch.isfinite(images).all())
             worst = max(worst, float(size.max()))
@@ -131,12 +131,12 @@ def _version(problem: Problem) -> int:
 def _with_clean_rest(problem: Problem, attacked: Tensor) -> Tensor:
     """The attacked pool with the clean images in all places that are no targets; seldom a copy."""
     rest = torch.ones(len(problem), dtype=torch.bool, device=problem.device)
-    rest[problem.targets] = False
-    for index in problem.everything[rest].split(CHUNK):
-        if not torch.equal(problem.take(index, attacked), problem.take(index)):
-            images = problem.canvas()
-            for part in problem.targets.split(CHUNK):
-                problem.put(images, part, problem.take(part, attacked))
+    rest[problem.perturbed] = False
+    for index in problem.all_indices[rest].split(CHUNK):
+        if not torch.equal(problem.get_batch(index, attacked), problem.get_batch(index)):
+            images = problem.empty_pool()
+            for part in problem.perturbed.split(CHUNK):
+                problem.write_batch(images, part, problem.get_batch(part, attacked))
             return images
     return attacked
 

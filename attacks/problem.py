@@ -105,7 +105,7 @@ class Problem:
         return self.labels.device
 
     @property
-    def elsewhere(self) -> bool:
+    def is_offloaded(self) -> bool:
         """Whether a batch has to be fetched: the clean images do not lie on the device as they are needed."""
         return not isinstance(self.images, Tensor) or self.images.device != self.device
 
@@ -116,26 +116,26 @@ class Problem:
         return (len(self), *shape)
 
     @cached_property
-    def everything(self) -> Tensor:
+    def all_indices(self) -> Tensor:
         """Indices of all images, shape (n,), on the device."""
         return torch.arange(len(self), device=self.device)
 
     @property
-    def targets(self) -> Tensor:
+    def perturbed(self) -> Tensor:
         """Indices of the images that may be changed, shape (t,), on the device."""
-        return self.everything if self.attacked is None else self.attacked
+        return self.all_indices if self.attacked is None else self.attacked
 
     @cached_property
     def gallery(self) -> Tensor:
         """Indices of the images that queries are compared with, shape (g,), on the device."""
-        return self.everything if self.queries is None else self.everything[~self.queries]
+        return self.all_indices if self.queries is None else self.all_indices[~self.queries]
 
     @cached_property
     def gallery_clean(self) -> Tensor:
         """Embeddings of the clean gallery, shape (g, d)."""
         return self.clean if self.queries is None else self.clean[self.gallery]
 
-    def take(self, index: Tensor | slice, images: Tensor | None = None) -> Tensor:
+    def get_batch(self, index: Tensor | slice, images: Tensor | None = None) -> Tensor:
         """Some images, shape (b, C, H, W), on the device.
 
         Args:
@@ -149,15 +149,15 @@ class Problem:
             return pool[there].to(self.device)
         return pool.batch(index if isinstance(index, slice) else index.cpu(), self.device)
 
-    def put(self, images: Tensor, index: Tensor, attacked: Tensor) -> None:
+    def write_batch(self, images: Tensor, index: Tensor, attacked: Tensor) -> None:
         """Writes a batch into a pool, in place, wherever that is."""
         images[index.to(images.device)] = attacked.to(images.device)
 
-    def away(self, tensor: Tensor) -> Tensor:
+    def offload(self, tensor: Tensor) -> Tensor:
         """What a batch keeps while others move: where the clean images are, if these must be fetched."""
-        return tensor.cpu() if self.elsewhere else tensor
+        return tensor.cpu() if self.is_offloaded else tensor
 
-    def canvas(self) -> Tensor:
+    def empty_pool(self) -> Tensor:
         """Room for the attacked pool, shape (n, C, H, W), where the clean one is, or else on the CPU.
 
         The images that may not be changed are there already; the others must all be put.
@@ -168,12 +168,12 @@ class Problem:
         if self.attacked is not None:
             kept = torch.ones(len(self), dtype=torch.bool, device=self.device)
             kept[self.attacked] = False
-            for index in self.everything[kept].split(self.batch_size):
-                self.put(room, index, self.take(index))
+            for index in self.all_indices[kept].split(self.batch_size):
+                self.write_batch(room, index, self.get_batch(index))
         return room
 
     @property
-    def passes(self) -> int:
+    def eot_samples(self) -> int:
         """Passes that each gradient is averaged over."""
         return self.eot if self.embedder.randomised else 1
 
@@ -184,21 +184,21 @@ class Problem:
 
     def batches(self, indices: Tensor) -> list[Tensor]:
         """Splits indices into batches that fit the batch size, repeated passes included."""
-        return list(indices.split(max(1, self.batch_size // self.passes)))
+        return list(indices.split(max(1, self.batch_size // self.eot_samples)))
 
     @cached_property
     def clean(self) -> Tensor:
         """Embeddings of the clean pool, shape (n, d); for a randomised model the direction of their mean."""
         parts = []
         with torch.no_grad():
-            for batch in self.batches(self.everything):
-                repeated = self.take(batch).repeat(self.passes, 1, 1, 1)
-                embedded = self.embedder(repeated).view(self.passes, len(batch), -1)
-                parts.append(embedded[0] if self.passes == 1 else F.normalize(embedded.mean(0)))
+            for batch in self.batches(self.all_indices):
+                repeated = self.get_batch(batch).repeat(self.eot_samples, 1, 1, 1)
+                embedded = self.embedder(repeated).view(self.eot_samples, len(batch), -1)
+                parts.append(embedded[0] if self.eot_samples == 1 else F.normalize(embedded.mean(0)))
         return torch.cat(parts)
 
     @cached_property
-    def spread(self) -> float:
+    def cosine_std(self) -> float:
         """Standard deviation of the cosines between images of the clean pool.
 
         Scales and temperatures of objectives are in units of it: a model whose embeddings all lie in a narrow

@@ -149,11 +149,11 @@ def test_check_plugin_tells_each_failure_in_a_line(tmp_path, monkeypatch, capsys
 
 
 def test_tuning_is_handed_the_configuration_and_the_trials(tmp_path, monkeypatch, capsys):
-    import benchmark.runner.tuning
+    import benchmark.tuning.tuning
 
     asked = []
     monkeypatch.setattr(
-        benchmark.runner.tuning, "tune", lambda *arguments: asked.append(arguments) or tmp_path / "tuned.yaml"
+        benchmark.tuning.tuning, "tune", lambda *arguments: asked.append(arguments) or tmp_path / "tuned.yaml"
     )
     options = [
         "--defenses",

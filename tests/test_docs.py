@@ -9,8 +9,8 @@ from PIL import Image
 
 from benchmark.cli import build_parser, main
 from benchmark.data import Folders
-from benchmark.runner.grid import build_grid
-from benchmark.runner.resolve import presets, resolve
+from benchmark.planning.grid import build_grid
+from benchmark.planning.resolve import presets, resolve
 from defenses import GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]

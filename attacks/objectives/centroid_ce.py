@@ -23,7 +23,7 @@ class CentroidCE(Objective):
     def bind(self, problem: Problem) -> Score:
         """The score against the centroids of the problem."""
         centroids, labels = problem.centroids, problem.labels
-        scale = self.scale / problem.spread
+        scale = self.scale / problem.cosine_std
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
             logits = scale * embeddings @ centroids.t()

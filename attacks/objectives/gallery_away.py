@@ -21,12 +21,12 @@ class GalleryScore:
 
     def __init__(self, problem: Problem, temperature: float) -> None:
         whole = problem.queries is None
-        self.asking = problem.everything if whole else problem.everything[problem.queries]
+        self.asking = problem.all_indices if whole else problem.all_indices[problem.queries]
         self.queries = problem.clean if whole else problem.clean[self.asking]
         self.gallery = None if whole else problem.gallery
         self.bank = problem.clean.clone()
         self.labels = problem.labels
-        self.temperature = temperature * problem.spread
+        self.temperature = temperature * problem.cosine_std
         self._rivals: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:

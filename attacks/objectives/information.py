@@ -34,10 +34,10 @@ class InformationScore:
         self.pool = pool
         self.labels = problem.labels
         self.sizes = torch.bincount(problem.labels).to(problem.clean.dtype)
-        self.scale = scale / problem.spread
+        self.scale = scale / problem.cosine_std
         self.refits = refits
-        self.pull = pull / problem.spread
-        self._moving = len(problem.targets)
+        self.pull = pull / problem.cosine_std
+        self._moving = len(problem.perturbed)
         self._seen = 0
         # From where k-means would converge on a clean pool; later it goes on from where it was.
         self.centroids = problem.centroids

@@ -29,7 +29,7 @@ class Neighbour(Objective):
         """The score against the clean gallery of the problem."""
         gallery, labels, places = problem.gallery_clean, problem.labels, problem.gallery
         theirs = labels[places]
-        sharpness = self.sharpness / problem.spread
+        sharpness = self.sharpness / problem.cosine_std
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
             similarity = embeddings @ gallery.t()

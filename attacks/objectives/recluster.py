@@ -17,9 +17,9 @@ class ReclusterScore:
 
     def __init__(self, problem: Problem, scale: float) -> None:
         self.labels = problem.labels
-        self.scale = scale / problem.spread
+        self.scale = scale / problem.cosine_std
         self._bank = problem.clean.clone()
-        self._moving = len(problem.targets)
+        self._moving = len(problem.perturbed)
         self._seen = 0
         self.centroids = problem.centroids
 

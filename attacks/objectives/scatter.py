@@ -41,7 +41,7 @@ class Scatter(Objective):
         order = labels.argsort(stable=True)
         sizes = torch.bincount(labels)
         turn = torch.empty_like(labels)
-        turn[order] = (problem.everything - (sizes.cumsum(0) - sizes)[labels[order]]) % spread
+        turn[order] = (problem.all_indices - (sizes.cumsum(0) - sizes)[labels[order]]) % spread
         own, target = centroids[labels], centroids[nearest[labels, turn]]
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:

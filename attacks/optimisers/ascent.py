@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attacks.base import Outcome
+from attacks.base import AttackResult
 from attacks.geometry import random_start
 from attacks.objectives import OBJECTIVES, Objective, Score
-from attacks.optimisers.rules import Ball, MakeRule
+from attacks.optimisers.updates import Ball, MakeUpdate
 from attacks.problem import Problem
 from benchmark.core.errors import AttackError
 
@@ -35,31 +35,33 @@ def score_and_gradient(
         AttackError: when a gradient is not a number; an attack that it stops must not pass for robustness.
     """
     images = images.detach().requires_grad_(True)
-    repeated = images.repeat(problem.passes, 1, 1, 1)
+    repeated = images.repeat(problem.eot_samples, 1, 1, 1)
     stand_in = problem.embedder.differentiable()
     embeddings = stand_in(repeated)
     if stand_in is not problem.embedder:
         with torch.no_grad():
             true = problem.embedder(repeated)
         embeddings = true + (embeddings - embeddings.detach())
-    values = score(embeddings, index.repeat(problem.passes)).view(problem.passes, -1).mean(0)
+    values = score(embeddings, index.repeat(problem.eot_samples)).view(problem.eot_samples, -1).mean(0)
     if not values.requires_grad:
         values = values + 0 * images.sum()
     (gradient,) = torch.autograd.grad(values.sum(), images)
     if not torch.isfinite(gradient).all():
         raise AttackError("The model's gradient is not a number; no attack by gradient can judge it.")
-    mean = embeddings.detach().view(problem.passes, len(index), -1).mean(0)
+    mean = embeddings.detach().view(problem.eot_samples, len(index), -1).mean(0)
     return values.detach(), gradient, mean
 
 
 def evaluate(problem: Problem, score: Score | None, images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """The score of images (0 without one) and their embeddings, averaged over EOT, without a gradient."""
     with torch.no_grad():
-        embeddings = problem.embedder(images.repeat(problem.passes, 1, 1, 1))
+        embeddings = problem.embedder(images.repeat(problem.eot_samples, 1, 1, 1))
         values = embeddings.new_zeros(len(index))
         if score is not None:
-            values = score(embeddings, index.repeat(problem.passes)).view(problem.passes, -1).mean(0)
-    return values, embeddings.view(problem.passes, len(index), -1).mean(0)
+            values = (
+                score(embeddings, index.repeat(problem.eot_samples)).view(problem.eot_samples, -1).mean(0)
+            )
+    return values, embeddings.view(problem.eot_samples, len(index), -1).mean(0)
 
 
 def score_together(problem: Problem, score: Score, images: Tensor) -> Tensor:
@@ -73,14 +75,16 @@ def score_together(problem: Problem, score: Score, images: Tensor) -> Tensor:
     Returns:
         Scores (t,).
     """
-    batches = problem.batches(problem.targets)
-    arrived = [evaluate(problem, None, problem.take(index, images), index)[1] for index in batches]
+    batches = problem.batches(problem.perturbed)
+    arrived = [evaluate(problem, None, problem.get_batch(index, images), index)[1] for index in batches]
     for index, embeddings in zip(batches, arrived, strict=True):
         score.observe(index, embeddings)  # type: ignore[attr-defined]
-    return torch.cat([evaluate(problem, score, problem.take(index, images), index)[0] for index in batches])
+    return torch.cat(
+        [evaluate(problem, score, problem.get_batch(index, images), index)[0] for index in batches]
+    )
 
 
-class Ascent:
+class GradientAscent:
     """Gradient ascent within the ball, over the problem's targets.
 
     An objective of each image alone is climbed batch by batch, and the best iterate of each image is kept
@@ -102,7 +106,7 @@ class Ascent:
         self,
         problem: Problem,
         objective: str,
-        rule: MakeRule,
+        rule: MakeUpdate,
         steps: int,
         restarts: int = 1,
         start: str = "random",
@@ -113,21 +117,21 @@ class Ascent:
         self.steps = steps
         self.restarts = restarts
         self.random = start == "random" or self.objective.flat_at_clean
-        self._batches = problem.batches(problem.targets)
+        self._batches = problem.batches(problem.perturbed)
         self._without_gradient = 0
 
-    def run(self) -> Outcome:
+    def run(self) -> AttackResult:
         """Climbs, and returns the images with their scores."""
-        climb = self._climb_together if self.objective.pooled else self._climb_alone
-        best: Outcome | None = None
+        climb = self._ascend_jointly if self.objective.pooled else self._ascend_per_image
+        best: AttackResult | None = None
         for restart in range(self.restarts):
             best = climb(restart, best)
         assert best is not None
-        best.zero_gradient = self._without_gradient / (self.restarts * len(self.problem.targets))
+        best.zero_gradient = self._without_gradient / (self.restarts * len(self.problem.perturbed))
         return best
 
     def _ball(self, index: Tensor) -> Ball:
-        return Ball(self.problem.take(index), self.problem.norm, self.problem.eps)
+        return Ball(self.problem.get_batch(index), self.problem.norm, self.problem.eps)
 
     def _start(self, ball: Ball, index: Tensor, restart: int) -> Tensor:
         if not (self.random or restart):
@@ -139,21 +143,21 @@ class Ascent:
         if step == 0:
             self._without_gradient += int((gradient.flatten(1).abs().amax(1) == 0).sum())
 
-    def _climb_alone(self, restart: int, best: Outcome | None) -> Outcome:
+    def _ascend_per_image(self, restart: int, best: AttackResult | None) -> AttackResult:
         """Climbs batch by batch; the better of what was found and what it was given, image by image."""
         score = self.objective.bind(self.problem)
-        images, scores = self.problem.canvas() if best is None else best.images, []
+        images, scores = self.problem.empty_pool() if best is None else best.images, []
         done = 0
         for index in self._batches:
             found, values = self._climb(score, index, restart)
             if best is not None:
                 assert best.objective is not None
                 before = best.objective[done : done + len(index)]
-                found, values = _better(self.problem.take(index, images), before, found, values)
-            self.problem.put(images, index, found)
+                found, values = _better(self.problem.get_batch(index, images), before, found, values)
+            self.problem.write_batch(images, index, found)
             scores.append(values)
             done += len(index)
-        return Outcome(images, torch.cat(scores))
+        return AttackResult(images, torch.cat(scores))
 
     def _climb(self, score: Score, index: Tensor, restart: int) -> tuple[Tensor, Tensor]:
         """The best iterate of each image of a batch, and its score."""
@@ -168,18 +172,18 @@ class Ascent:
             current = rule.move(current, values, gradient, ball)
         values, _ = evaluate(self.problem, score, current, index)
         best, best_values = _better(best, best_values, current, values)
-        if self.problem.passes > 1:  # the best of noisy scores is a lucky one: score it anew
+        if self.problem.eot_samples > 1:  # the best of noisy scores is a lucky one: score it anew
             best_values, _ = evaluate(self.problem, score, best, index)
         return best, best_values
 
-    def _climb_together(self, restart: int, best: Outcome | None) -> Outcome:
+    def _ascend_jointly(self, restart: int, best: AttackResult | None) -> AttackResult:
         """Climbs step by step; the better pool as a whole: scores of one mean nothing in another."""
         problem = self.problem
         score = self.objective.bind(problem)
         images = self._ascend(score, restart)
         values = score_together(problem, score, images)
         if best is None or best.objective is None or values.mean() > best.objective.mean():
-            return Outcome(images, values)
+            return AttackResult(images, values)
         return best
 
     def _ascend(self, score: Score, restart: int) -> Tensor:
@@ -187,11 +191,11 @@ class Ascent:
         problem, batches = self.problem, self._batches
         rules = [self.rule() for _ in batches]
         # Fetched once where they are at hand, and else each time: together they are a pool.
-        balls = None if problem.elsewhere else [self._ball(index) for index in batches]
+        balls = None if problem.is_offloaded else [self._ball(index) for index in batches]
         current = []
         for place, index in enumerate(batches):
             ball = balls[place] if balls else self._ball(index)
-            current.append(problem.away(self._start(ball, index, restart)))
+            current.append(problem.offload(self._start(ball, index, restart)))
         for step in range(self.steps):
             seen = []
             for place, index in enumerate(batches):
@@ -199,18 +203,18 @@ class Ascent:
                 images = current[place].to(problem.device)
                 values, gradient, embeddings = score_and_gradient(problem, score, images, index)
                 self._note(step, gradient)
-                if problem.elsewhere:
+                if problem.is_offloaded:
                     rule.fetch(problem.device)
-                current[place] = problem.away(rule.move(images, values, gradient, ball))
-                if problem.elsewhere:
+                current[place] = problem.offload(rule.move(images, values, gradient, ball))
+                if problem.is_offloaded:
                     rule.fetch(torch.device("cpu"))
                 seen.append((index, embeddings))
             for index, embeddings in seen:  # after the step: the order of batches must not matter
                 score.observe(index, embeddings)  # type: ignore[attr-defined]
         del balls, rules
-        found = problem.canvas()
+        found = problem.empty_pool()
         for index in batches:
-            problem.put(found, index, current.pop(0))
+            problem.write_batch(found, index, current.pop(0))
         return found
 
 

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, PositiveInt, field_validator
 from torch import Tensor
 
-from attacks.base import ATTACKS, Outcome
+from attacks.base import ATTACKS, AttackResult
 from attacks.geometry import project, random_start
 from attacks.objectives.base import OBJECTIVES, ObjectiveSpec, Score
 from attacks.optimisers.ascent import evaluate, score_and_gradient
@@ -65,20 +65,20 @@ class CW(GradientAttack):
         """A gradient at the start and at each step but a search's last, and a look at the rest."""
         return 2.0 + self.searches * (2.0 * self.steps - 1.0) + 1.0
 
-    def perturb(self, problem: Problem) -> Outcome:
+    def perturb(self, problem: Problem) -> AttackResult:
         """Attacks batch by batch."""
         score = OBJECTIVES.build(self.objective).bind(problem)
-        images, values, still = problem.canvas(), [], 0
-        for index in problem.batches(problem.targets):
+        images, values, still = problem.empty_pool(), [], 0
+        for index in problem.batches(problem.perturbed):
             best, flat = self._attack(problem, score, index)
-            problem.put(images, index, best.images)
+            problem.write_batch(images, index, best.images)
             values.append(best.values)
             still += flat
-        return Outcome(images, torch.cat(values), still / len(problem.targets))
+        return AttackResult(images, torch.cat(values), still / len(problem.perturbed))
 
     def _attack(self, problem: Problem, score: Score, index: Tensor) -> tuple[_Kept, int]:
         """What was found for a batch, and how many of its first gradients were zero."""
-        clean = first = problem.take(index)
+        clean = first = problem.get_batch(index)
         if OBJECTIVES.build(self.objective).flat_at_clean:
             ids = problem.ids[index.cpu()]
             first = random_start(clean, ids, problem.norm, problem.eps, problem.seed, 0)
@@ -86,13 +86,13 @@ class CW(GradientAttack):
         still = int((gradient.flatten(1).abs().amax(1) == 0).sum())
         kept = _Kept(clean, problem.eps)
         kept.consider(first, values, inside=True)
-        weights = _Weights(clean, self.c / problem.spread)
+        weights = _Weights(clean, self.c / problem.cosine_std)
         for _ in range(self.searches):
             weights.search(self._descend(problem, score, index, (first, values, gradient), weights.now, kept))
         last = kept.to_project()
         last = project(last, clean, problem.norm, problem.eps)
         kept.consider(last, evaluate(problem, score, last, index)[0], inside=True)
-        if problem.passes > 1:  # the best of noisy scores is a lucky one: score it anew
+        if problem.eot_samples > 1:  # the best of noisy scores is a lucky one: score it anew
             kept.values, _ = evaluate(problem, score, kept.images, index)
         return kept, still
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from attacks.base import ATTACKS, Access, Attack, Outcome
+from attacks.base import ATTACKS, Access, Attack, AttackResult
 from attacks.geometry import random_start
 from attacks.problem import Problem
 
@@ -19,11 +19,11 @@ class Noise(Attack):
         """None: it looks at no model."""
         return 0.0
 
-    def perturb(self, problem: Problem) -> Outcome:
+    def perturb(self, problem: Problem) -> AttackResult:
         """Draws one point for each image."""
-        images = problem.canvas()
-        for index in problem.batches(problem.targets):
-            clean, ids = problem.take(index), problem.ids[index.cpu()]
+        images = problem.empty_pool()
+        for index in problem.batches(problem.perturbed):
+            clean, ids = problem.get_batch(index), problem.ids[index.cpu()]
             drawn = random_start(clean, ids, problem.norm, problem.eps, problem.seed, "noise")
-            problem.put(images, index, drawn)
-        return Outcome(images)
+            problem.write_batch(images, index, drawn)
+        return AttackResult(images)

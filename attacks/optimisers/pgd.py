@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from attacks.base import ATTACKS, Attack, Outcome
+from attacks.base import ATTACKS, Attack, AttackResult
 from attacks.objectives.base import OBJECTIVES, ObjectiveSpec
-from attacks.optimisers.ascent import Ascent
-from attacks.optimisers.rules import Halving, Momentum, Rule, Steps
+from attacks.optimisers.ascent import GradientAscent
+from attacks.optimisers.updates import AutoPGDUpdate, FixedSteps, MomentumUpdate, Update
 from attacks.problem import Problem
 from benchmark.core.parameters import Number, Parameters
 
@@ -46,9 +46,9 @@ class FGSM(GradientAttack):
         """A gradient and a look at the result."""
         return 3.0
 
-    def perturb(self, problem: Problem) -> Outcome:
+    def perturb(self, problem: Problem) -> AttackResult:
         """Takes the step."""
-        return Ascent(problem, self.objective, lambda: Steps([1.0]), 1, start="clean").run()
+        return GradientAscent(problem, self.objective, lambda: FixedSteps([1.0]), 1, start="clean").run()
 
 
 class Iterative(GradientAttack):
@@ -64,7 +64,7 @@ class Iterative(GradientAttack):
     steps: PositiveInt = 20
     restarts: PositiveInt = 1
 
-    def rule(self) -> Rule:
+    def rule(self) -> Update:
         """The rule by which a batch moves."""
         raise NotImplementedError
 
@@ -77,9 +77,9 @@ class Iterative(GradientAttack):
         together = OBJECTIVES.build(self.objective).pooled
         return 1 + (self.rule().pools + (self.restarts > 1) if together else 0)
 
-    def perturb(self, problem: Problem) -> Outcome:
+    def perturb(self, problem: Problem) -> AttackResult:
         """Climbs."""
-        return Ascent(problem, self.objective, self.rule, self.steps, self.restarts, self.start).run()
+        return GradientAscent(problem, self.objective, self.rule, self.steps, self.restarts, self.start).run()
 
 
 @ATTACKS.register("pgd")
@@ -96,9 +96,9 @@ class PGD(Iterative):
         """Size of each step in units of eps."""
         return [2.5 / self.steps if self.step is None else self.step] * self.steps
 
-    def rule(self) -> Rule:
-        """Steps of those sizes."""
-        return Steps(self.step_sizes())
+    def rule(self) -> Update:
+        """FixedSteps of those sizes."""
+        return FixedSteps(self.step_sizes())
 
 
 @ATTACKS.register("bim")
@@ -133,7 +133,7 @@ class PGDDecay(PGD):
 
 @ATTACKS.register("mi_fgsm")
 class MIFGSM(Iterative):
-    """Momentum iterative FGSM (Dong et al. 2018, arXiv 1710.06081), from the clean image.
+    """MomentumUpdate iterative FGSM (Dong et al. 2018, arXiv 1710.06081), from the clean image.
 
     Attributes:
         decay: of the sum of gradients.
@@ -145,15 +145,15 @@ class MIFGSM(Iterative):
     decay: Annotated[float, Field(ge=0)] = 1.0
     step: Annotated[Number, Field(gt=0)] | None = None
 
-    def rule(self) -> Rule:
-        """Steps along the sum."""
-        return Momentum(1 / self.steps if self.step is None else self.step, self.decay)
+    def rule(self) -> Update:
+        """FixedSteps along the sum."""
+        return MomentumUpdate(1 / self.steps if self.step is None else self.step, self.decay)
 
 
 @ATTACKS.register("apgd")
 class APGD(Iterative):
     """Auto-PGD (Croce and Hein 2020, arXiv 2003.01690): chooses its own step sizes, image by image."""
 
-    def rule(self) -> Rule:
-        """Steps of two radii that are halved where they no longer pay."""
-        return Halving(self.steps)
+    def rule(self) -> Update:
+        """FixedSteps of two radii that are halved where they no longer pay."""
+        return AutoPGDUpdate(self.steps)

@@ -10,11 +10,11 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from attacks.base import ATTACKS, Access, Outcome
+from attacks.base import ATTACKS, Access, AttackResult
 from attacks.objectives.base import OBJECTIVES, Objective
 from attacks.optimisers.ascent import evaluate
 from attacks.optimisers.pgd import GradientAttack
-from attacks.optimisers.rules import Ball
+from attacks.optimisers.updates import Ball
 from attacks.optimisers.windows import WINDOWS, Windows
 from attacks.problem import Problem
 from benchmark.core.errors import AttackError
@@ -58,7 +58,7 @@ class Square(GradientAttack):
         """The attacked pool; where all images move together, also the bounds between which they do."""
         return 4 if OBJECTIVES.build(self.objective).pooled else 1
 
-    def perturb(self, problem: Problem) -> Outcome:
+    def perturb(self, problem: Problem) -> AttackResult:
         """Searches.
 
         Raises:
@@ -74,7 +74,7 @@ class Square(GradientAttack):
 
 
 @dataclass
-class _Party:
+class _BatchState:
     """A batch on its way: the best images so far, their scores and embeddings, and what moves them.
 
     Attributes:
@@ -103,26 +103,26 @@ class _Search:
         self.attack = attack
         self.objective: Objective = OBJECTIVES.build(attack.objective)
         self.score = self.objective.bind(problem)
-        self.noisy = problem.passes > 1
+        self.noisy = problem.eot_samples > 1
 
-    def run(self) -> Outcome:
+    def run(self) -> AttackResult:
         """Searches, and returns the images with their scores."""
-        batches = self.problem.batches(self.problem.targets)
+        batches = self.problem.batches(self.problem.perturbed)
         groups = [batches] if self.objective.pooled else [[index] for index in batches]
         values = []
         images: Tensor | None = None
         for group in groups:
             parties = self._search(group)
             if images is None:
-                images = self.problem.canvas()
+                images = self.problem.empty_pool()
             while parties:
                 party = parties.pop(0)
-                self.problem.put(images, party.index, party.images)
+                self.problem.write_batch(images, party.index, party.images)
                 values.append(party.values)
         assert images is not None
-        return Outcome(images, torch.cat(values))
+        return AttackResult(images, torch.cat(values))
 
-    def _search(self, batches: list[Tensor]) -> list[_Party]:
+    def _search(self, batches: list[Tensor]) -> list[_BatchState]:
         parties = [self._start(index) for index in batches]
         self._observe(parties)
         for query in range(1, self.attack.queries):
@@ -143,13 +143,13 @@ class _Search:
 
     def _away(self, images: Tensor) -> Tensor:
         """What a batch keeps from query to query."""
-        return self.problem.away(images) if self.objective.pooled else images
+        return self.problem.offload(images) if self.objective.pooled else images
 
     def _windows(self, index: Tensor) -> Windows:
         problem = self.problem
-        return WINDOWS[problem.norm](Ball(problem.take(index), problem.norm, problem.eps))
+        return WINDOWS[problem.norm](Ball(problem.get_batch(index), problem.norm, problem.eps))
 
-    def _start(self, index: Tensor) -> _Party:
+    def _start(self, index: Tensor) -> _BatchState:
         problem = self.problem
         windows = self._windows(index)
         clean = windows.ball.clean
@@ -159,10 +159,10 @@ class _Search:
         rest = draws[:, windows.start_draws :].view(len(index), -1, windows.draws)
         values, embeddings = self._look(images, index)
         # Windows are three pools where all batches wait for each other.
-        waits = self.objective.pooled and problem.elsewhere
-        return _Party(index, rest, self._away(images), values, embeddings, None if waits else windows)
+        waits = self.objective.pooled and problem.is_offloaded
+        return _BatchState(index, rest, self._away(images), values, embeddings, None if waits else windows)
 
-    def _query(self, party: _Party, query: int) -> None:
+    def _query(self, party: _BatchState, query: int) -> None:
         """Tries one window of each image, and keeps what is better."""
         if self.noisy and query % FRESH == 0:
             self._refresh(party)
@@ -178,7 +178,7 @@ class _Search:
         party.values = torch.where(better, values, party.values)
         party.embeddings = torch.where(better.unsqueeze(1), embeddings, party.embeddings)
 
-    def _refresh(self, party: _Party) -> None:
+    def _refresh(self, party: _BatchState) -> None:
         party.values, party.embeddings = self._look(party.images.to(self.problem.device), party.index)
 
     def _look(self, images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,7 +189,7 @@ class _Search:
             raise AttackError("The score of the model's embeddings is not a number; no attack can judge it.")
         return values, embeddings
 
-    def _observe(self, parties: list[_Party]) -> None:
+    def _observe(self, parties: list[_BatchState]) -> None:
         if self.objective.pooled:  # after the query: the order of batches must not matter
             for party in parties:
                 self.score.observe(party.index, party.embeddings)  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from pydantic import AfterValidator, model_validator
 
-from attacks.base import ATTACKS, Access, Attack, Outcome
+from attacks.base import ATTACKS, Access, Attack, AttackResult
 from attacks.objectives.base import OBJECTIVES
 from attacks.optimisers.ascent import evaluate, score_together
 from attacks.optimisers.pgd import GradientAttack
@@ -71,7 +71,7 @@ class Transfer(Attack):
         """What the inner attack holds."""
         return self.inner.pools_held()
 
-    def perturb(self, problem: Problem) -> Outcome:
+    def perturb(self, problem: Problem) -> AttackResult:
         """Attacks the source, and scores what was found on the model itself.
 
         Raises:
@@ -82,12 +82,12 @@ class Transfer(Attack):
         there = replace(problem, embedder=problem.sources[self.source], sources={})
         images = self.inner.run(there).images
         if not isinstance(self.inner, GradientAttack):
-            return Outcome(images)
+            return AttackResult(images)
         score = OBJECTIVES.build(self.inner.objective).bind(problem)
         if hasattr(score, "observe"):
-            return Outcome(images, score_together(problem, score, images))
+            return AttackResult(images, score_together(problem, score, images))
         values = [
-            evaluate(problem, score, problem.take(index, images), index)[0]
-            for index in problem.batches(problem.targets)
+            evaluate(problem, score, problem.get_batch(index, images), index)[0]
+            for index in problem.batches(problem.perturbed)
         ]
-        return Outcome(images, torch.cat(values))
+        return AttackResult(images, torch.cat(values))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.optimisers.rules import Ball
+from attacks.optimisers.updates import Ball
 
 TINY = 1e-12
 

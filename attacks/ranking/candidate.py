@@ -10,11 +10,11 @@ from torch import Tensor
 from attacks.objectives.base import Score
 from attacks.problem import Problem
 from attacks.ranking.base import MEASURES, distance, twice
-from attacks.ranking.moved import Moved
+from attacks.ranking.pair_measure import PairMeasure
 from benchmark.metrics.ranking import places, similarity
 
 
-class CandidateAttack(Moved):
+class CandidateAttack(PairMeasure):
     """An image as a candidate in the ranking of w = 1 clean query."""
 
     def bind(self, problem: Problem) -> Score:

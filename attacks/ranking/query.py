@@ -10,12 +10,12 @@ from torch import Tensor
 from attacks.objectives.base import Score
 from attacks.problem import Problem
 from attacks.ranking.base import MEASURES, distance, twice
-from attacks.ranking.moved import Moved
+from attacks.ranking.pair_measure import PairMeasure
 from attacks.ranking.targets import draw
 from benchmark.metrics.ranking import Places, places, similarity
 
 
-class QueryAttack(Moved):
+class QueryAttack(PairMeasure):
     """An image as a query, about m = 1 clean candidate; without the term that preserves semantics."""
 
     def bind(self, problem: Problem) -> Score:

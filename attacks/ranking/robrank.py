@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import AfterValidator, Field, PositiveInt
 
-from attacks.base import ATTACKS, Attack, Outcome
+from attacks.base import ATTACKS, Attack, AttackResult
 from attacks.optimisers.ascent import evaluate, score_and_gradient
-from attacks.optimisers.rules import Ball
+from attacks.optimisers.updates import Ball
 from attacks.problem import Problem
 from attacks.ranking.base import MEASURES, Measure
 from benchmark.core.errors import BenchmarkError
@@ -18,7 +18,7 @@ from benchmark.core.parameters import Number, Parameters
 
 @ATTACKS.register("robrank")
 class Robrank(Attack):
-    """Steps of one size from the clean image, for one of robrank's ranking measures (arXiv 2106.03614).
+    """FixedSteps of one size from the clean image, for one of robrank's ranking measures (arXiv 2106.03614).
 
     As published, the last iterate is what is scored, not the best. 3/8 is robrank's step of 3/255 in its ball
     of 8/255.
@@ -44,7 +44,7 @@ class Robrank(Attack):
         """A gradient for each step, and a look at the result."""
         return 2.0 * self.steps + 1.0
 
-    def perturb(self, problem: Problem) -> Outcome:
+    def perturb(self, problem: Problem) -> AttackResult:
         """Climbs, batch by batch.
 
         Raises:
@@ -54,18 +54,18 @@ class Robrank(Attack):
         if problem.queries is not None:
             raise BenchmarkError(f"{self.spec} needs a pool in which each image queries all others.")
         score = MEASURES.build(self.measure).bind(problem)
-        images, values, without_gradient = problem.canvas(), [], 0
-        for index in problem.batches(problem.targets):
-            ball = Ball(problem.take(index), problem.norm, problem.eps)
+        images, values, without_gradient = problem.empty_pool(), [], 0
+        for index in problem.batches(problem.perturbed):
+            ball = Ball(problem.get_batch(index), problem.norm, problem.eps)
             current = ball.clean
             for step in range(self.steps):
                 _, gradient, _ = score_and_gradient(problem, score, current, index)
                 if step == 0:
                     without_gradient += int((gradient.flatten(1).abs().amax(1) == 0).sum())
                 current = ball.step(current, gradient, self.step)
-            problem.put(images, index, current)
+            problem.write_batch(images, index, current)
             values.append(evaluate(problem, score, current, index)[0])
-        return Outcome(images, torch.cat(values), without_gradient / len(problem.targets))
+        return AttackResult(images, torch.cat(values), without_gradient / len(problem.perturbed))
 
 
 def measure_of(attack: Attack) -> Measure | None:

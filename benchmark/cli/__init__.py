@@ -45,18 +45,18 @@ def _run(options: dict[str, Any], command: str) -> int:
     dry = options.pop("dry_run", False)
     trials = _whole(options.pop("tune", None))
     file = options.pop("config", None)
-    from benchmark.runner.grid import build_grid
-    from benchmark.runner.provenance import commit
-    from benchmark.runner.resolve import resolve
+    from benchmark.jobs.train_job import RunContext
+    from benchmark.planning.grid import build_grid
+    from benchmark.planning.resolve import resolve
+    from benchmark.records.provenance import commit
+    from benchmark.records.store import Store
     from benchmark.runner.run import default_workers, resolve_device, run
-    from benchmark.runner.store import Store
-    from benchmark.runner.trained import Place
 
     config = resolve(options, file)
     load(config.plugin)
     folders = folders_for(config.data_root, blank=dry)
     device = resolve_device(config.device)
-    place = Place(
+    place = RunContext(
         output=config.output.resolve(),
         cache=folders.cache,
         data=folders.data,
@@ -72,7 +72,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     if trials and dry:
         raise UsageError("--tune draws each trial from what the last ones gave: it has no dry run.")
     if trials:
-        from benchmark.runner.tuning import tune
+        from benchmark.tuning.tuning import tune
 
         store.check_writable()
         sys.stdout.write(f"The parameters chosen: {tune(config, place, trials, shown)}\n")

@@ -10,7 +10,7 @@ from typing import Any
 
 def load(plugins: Iterable[Path]) -> None:
     """Imports plugins, and warns of installed packages that were left out."""
-    from benchmark.runner.plugins import load_plugins
+    from benchmark.plugins.load import load_plugins
 
     for line in load_plugins(plugins):
         sys.stderr.write(f"warning: {line}\n")
@@ -23,7 +23,7 @@ def list_everything(plugins: Iterable[Path]) -> int:
     from benchmark.evaluation import SCENARIOS
     from benchmark.losses import LOSSES
     from benchmark.models import BACKBONES
-    from benchmark.runner.resolve import presets
+    from benchmark.planning.resolve import presets
     from defenses import DEFENSES, GROUPS
     from defenses.transforms import TRANSFORMS
 
@@ -59,7 +59,7 @@ def list_everything(plugins: Iterable[Path]) -> int:
 
 def dry_run(grid: Any, store: Any, folders: Any) -> int:
     """Tells the jobs of a grid, what of it is cached, and its cost."""
-    from benchmark.runner.estimate import Estimator
+    from benchmark.jobs.estimate import Estimator
     from benchmark.runner.executor import Job
     from benchmark.runner.progress import describe
     from benchmark.runner.run import plan
@@ -87,15 +87,15 @@ def check_plugin(path: Path) -> int:
     Raises:
         UsageError: when the file does not load.
     """
-    from benchmark.evaluation.conformance import run_checks
-    from benchmark.runner.plugins import load_plugin
+    from benchmark.evaluation.conformance import check_contract
+    from benchmark.plugins.load import load_plugin
     from defenses import Defense
 
     load([])
     failed = passed = 0
     for cls in load_plugin(path):
         sys.stdout.write(f"{cls.name}: loads, and has the methods and defaults that it needs.\n")
-        for result in run_checks(cls) if issubclass(cls, Defense) else ():
+        for result in check_contract(cls) if issubclass(cls, Defense) else ():
             failed, passed = failed + bool(result.failure), passed + (not result.failure)
             name = result.check.name
             told = f"FAIL  {result.failure}" if result.failure else f"ok    {name}: {result.check.wanted}"
@@ -116,7 +116,7 @@ def report(output: Path) -> Path:
 def report_only(options: dict[str, Any]) -> int:
     """Writes the board of the output folder again."""
     if "config" in options and "output" not in options:
-        from benchmark.runner.resolve import resolve
+        from benchmark.planning.resolve import resolve
 
         options["output"] = resolve({}, options["config"]).output
     sys.stdout.write(f"The board: {report(Path(options.get('output', 'results')))}\n")

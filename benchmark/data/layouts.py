@@ -67,7 +67,7 @@ class StillPackedError(Exception):
     """What is looked for is in an archive that was not unpacked yet, and is not to be now."""
 
 
-class Place(NamedTuple):
+class DatasetLocation(NamedTuple):
     """A folder in which a data set lies in one of its layouts, or one archive in it that holds it all.
 
     Attributes:
@@ -170,7 +170,7 @@ class Place(NamedTuple):
                     )
 
 
-def places(layouts: Iterable[Layout], data: Path) -> tuple[list[Place], list[Path]]:
+def places(layouts: Iterable[Layout], data: Path) -> tuple[list[DatasetLocation], list[Path]]:
     """Where something of a data set lies: first where nothing of the metadata lacks.
 
     Args:
@@ -180,7 +180,7 @@ def places(layouts: Iterable[Layout], data: Path) -> tuple[list[Place], list[Pat
     Returns:
         The places, and files that are named as archives are but are none.
     """
-    found: list[Place] = []
+    found: list[DatasetLocation] = []
     broken: list[Path] = []
     for layout in layouts:
         for folder in (data / name for name in layout.folders):
@@ -193,9 +193,9 @@ def places(layouts: Iterable[Layout], data: Path) -> tuple[list[Place], list[Pat
                 if path not in broken and (not archive.sign or lists(path, archive.sign))
             ]
             if sound or any((folder / name).exists() for name in layout.metadata):
-                found.append(Place(layout, folder, tuple(sound)))
+                found.append(DatasetLocation(layout, folder, tuple(sound)))
             found += [
-                Place(layout, folder, (one,), alone=True)
+                DatasetLocation(layout, folder, (one,), alone=True)
                 for one in sound
                 if set(one[0].metadata) >= set(layout.metadata)
             ]

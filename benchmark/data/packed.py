@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from benchmark.core.cores import cores
+from benchmark.core.cpu import cores
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import remove_unfinished, replacing
 from benchmark.data import image_files

@@ -20,7 +20,7 @@ from benchmark.data.base import Dataset, Folders, ImageSet, Split, StandIn
 from benchmark.data.blank import blank_images, blank_split
 from benchmark.data.cache import fingerprint
 from benchmark.data.counting import fault
-from benchmark.data.layouts import Entry, Layout, Place, StillPackedError, places
+from benchmark.data.layouts import DatasetLocation, Entry, Layout, StillPackedError, places
 from benchmark.data.packed import PackedImages, packed, packed_before, select
 
 
@@ -145,7 +145,7 @@ class Photographs(Dataset):
         train = [entry.side == "train" for entry in entries]
         return Split(side(train), side([not one for one in train]))
 
-    def _at(self, place: Place, unpack: Callable[[Path], Path | None]) -> Located:
+    def _at(self, place: DatasetLocation, unpack: Callable[[Path], Path | None]) -> Located:
         """The images at a place.
 
         Raises:
@@ -195,7 +195,7 @@ def _locate(dataset: Photographs, folders: Folders, unpack: bool) -> Located | N
         BenchmarkError: when something is missing or wrong, telling of the place where least is.
     """
     found, broken = places(dataset.layouts, folders.data)
-    packed_up: list[Place] = []
+    packed_up: list[DatasetLocation] = []
     problems: list[BenchmarkError] = []
     for place in found:
         try:

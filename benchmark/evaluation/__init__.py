@@ -1,13 +1,13 @@
 """Scoring one model on clean and attacked images, scenario by scenario."""
 
+from benchmark.evaluation.attacked_fraction import attacked_indices
 from benchmark.evaluation.clustering import Clustering
 from benchmark.evaluation.diagnose import diagnose
-from benchmark.evaluation.fraction import attacked_indices
+from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 from benchmark.evaluation.ranking import Ranking
 from benchmark.evaluation.retrieval import RetrievalGallery, RetrievalQuery
 from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
 from benchmark.evaluation.verification import Verification
-from benchmark.evaluation.views import Views
 
 __all__ = [
     "SCENARIOS",
@@ -18,7 +18,7 @@ __all__ = [
     "Scenario",
     "ScenarioScore",
     "Verification",
-    "Views",
+    "PoolEmbeddings",
     "attacked_indices",
     "diagnose",
 ]

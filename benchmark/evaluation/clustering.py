@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from benchmark.core.parameters import Number
+from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
-from benchmark.evaluation.views import Views
 from benchmark.metrics import KMEANS_SEEDS, cluster, mean_clustering_metrics
 
 DISPLAYED_CLASSES = 12
@@ -37,7 +37,7 @@ class Clustering(Scenario):
         """The fraction."""
         return self.fraction
 
-    def score(self, views: Views) -> ScenarioScore:
+    def score(self, views: PoolEmbeddings) -> ScenarioScore:
         """The metrics "ami", "nmi", "f1", the assignments (5, n), and some embeddings for pictures."""
         labels = views.labels.numpy()
         classes = int(labels.max()) + 1

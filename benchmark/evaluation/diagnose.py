@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from benchmark.evaluation.views import Views
+from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 
 
-def diagnose(views: Views, eot: int) -> dict[str, float]:
+def diagnose(views: PoolEmbeddings, eot: int) -> dict[str, float]:
     """Looks at a model on its clean pool.
 
     Args:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from attacks.ranking import Measure, measure_of
 from benchmark.core.errors import BenchmarkError
+from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
-from benchmark.evaluation.views import Views
 
 
 @SCENARIOS.register("ranking")
@@ -23,7 +23,7 @@ class Ranking(Scenario):
 
     exclusive: ClassVar[bool] = True
 
-    def score(self, views: Views) -> ScenarioScore:
+    def score(self, views: PoolEmbeddings) -> ScenarioScore:
         """The measure's figures by name, and under `constant_` what a constant embedding has of each.
 
         Raises:
@@ -46,7 +46,7 @@ class Ranking(Scenario):
         constant = self._constant(measure, views.labels, targets)
         return ScenarioScore(metrics | {f"constant_{name}": value for name, value in constant.items()})
 
-    def _measure(self, views: Views) -> Measure:
+    def _measure(self, views: PoolEmbeddings) -> Measure:
         attack = views.attack
         measure = measure_of(attack) if attack is not None and self.name in attack.made_for() else None
         if measure is None:

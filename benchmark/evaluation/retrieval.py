@@ -7,8 +7,8 @@ from math import sqrt
 import numpy as np
 from torch import Tensor
 
+from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
-from benchmark.evaluation.views import Views
 from benchmark.metrics import RetrievalOutcomes, retrieve
 
 
@@ -19,19 +19,19 @@ class Retrieval(Scenario):
     are means over several passes, each with new draws on both sides.
     """
 
-    def sides(self, views: Views, turn: int) -> tuple[Tensor, Tensor]:
+    def sides(self, views: PoolEmbeddings, turn: int) -> tuple[Tensor, Tensor]:
         """The pool's embeddings in one pass, (n, d) each: as the queries have it, as the gallery has it."""
         raise NotImplementedError
 
-    def score(self, views: Views) -> ScenarioScore:
+    def score(self, views: PoolEmbeddings) -> ScenarioScore:
         """The metrics, and the success rate and index in the pool of each query with a positive, (kept,)."""
         return self.figures(views, self.outcomes(views))
 
-    def outcomes(self, views: Views) -> list[RetrievalOutcomes]:
+    def outcomes(self, views: PoolEmbeddings) -> list[RetrievalOutcomes]:
         """What becomes of the queries in each pass."""
         return [_outcomes(views, *self.sides(views, turn)) for turn in range(views.passes)]
 
-    def figures(self, views: Views, outcomes: list[RetrievalOutcomes]) -> ScenarioScore:
+    def figures(self, views: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -> ScenarioScore:
         """What `score` returns, from the outcomes of each pass."""
         means = [outcome.means() for outcome in outcomes]
         metrics = {name: float(np.mean([mean[name] for mean in means])) for name in means[0]}
@@ -41,7 +41,7 @@ class Retrieval(Scenario):
         return ScenarioScore(metrics, arrays)
 
 
-def _outcomes(views: Views, asking: Tensor, stored: Tensor) -> RetrievalOutcomes:
+def _outcomes(views: PoolEmbeddings, asking: Tensor, stored: Tensor) -> RetrievalOutcomes:
     labels, ids = views.labels, views.ids
     if views.separate:
         asking, stored = asking[views.asking], stored[views.stored]
@@ -51,7 +51,7 @@ def _outcomes(views: Views, asking: Tensor, stored: Tensor) -> RetrievalOutcomes
     return retrieve(asking, stored, labels[queries], labels[gallery], ids[queries], ids[gallery], ks=views.ks)
 
 
-def _rescored(views: Views, outcomes: list[RetrievalOutcomes]) -> dict[str, float]:
+def _rescored(views: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -> dict[str, float]:
     """R@1 over as many passes once more, each against the clean gallery of the pass that it is held against.
 
     Nothing for a single pass of a randomised model, whose deviation nobody would know.
@@ -73,11 +73,11 @@ def _rescored(views: Views, outcomes: list[RetrievalOutcomes]) -> dict[str, floa
 class RetrievalQuery(Retrieval):
     """Each attacked query meets the clean gallery, its own image left out: R@K, mAP@R, R-precision."""
 
-    def sides(self, views: Views, turn: int) -> tuple[Tensor, Tensor]:
+    def sides(self, views: PoolEmbeddings, turn: int) -> tuple[Tensor, Tensor]:
         """Attacked queries, a clean gallery."""
         return views.attacked(turn), views.clean(turn)
 
-    def score(self, views: Views) -> ScenarioScore:
+    def score(self, views: PoolEmbeddings) -> ScenarioScore:
         """As above; and for the checks the objective's value at each kept query, and R@1 scored once more."""
         outcomes = self.outcomes(views)
         score = self.figures(views, outcomes)
@@ -96,6 +96,6 @@ class RetrievalGallery(Retrieval):
     not each query's lowest.
     """
 
-    def sides(self, views: Views, turn: int) -> tuple[Tensor, Tensor]:
+    def sides(self, views: PoolEmbeddings, turn: int) -> tuple[Tensor, Tensor]:
         """Clean queries, an attacked gallery."""
         return views.clean(turn), views.attacked(turn)

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
-from benchmark.evaluation.views import Views
+from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Scenario(Parameters):
         """Share of the pool that is attacked, in (0, 1]; scenarios with the same share share an attack."""
         return 1.0
 
-    def score(self, views: Views) -> ScenarioScore:
+    def score(self, views: PoolEmbeddings) -> ScenarioScore:
         """Scores one pool.
 
         Raises:

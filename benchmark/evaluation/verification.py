@@ -6,8 +6,8 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
-from benchmark.evaluation.views import Views
 from benchmark.metrics import rounded, verification_metrics, verification_pairs
 
 
@@ -21,7 +21,7 @@ class Verification(Scenario):
     passes, each with new draws on both sides.
     """
 
-    def score(self, views: Views) -> ScenarioScore:
+    def score(self, views: PoolEmbeddings) -> ScenarioScore:
         """The metrics, each pair's mean similarity over passes (n,), and whether it is of one class (n,)."""
         pairs = verification_pairs(views.labels, views.ids)
         passes = [

@@ -4,7 +4,7 @@ from benchmark.metrics.clustering import KMEANS_SEEDS, cluster, clustering_metri
 from benchmark.metrics.kmeans import KMEANS_ITERATIONS, kmeans_assign
 from benchmark.metrics.pairs import Pairs, verification_pairs
 from benchmark.metrics.retrieval import RECALL_KS, RetrievalOutcomes, retrieve
-from benchmark.metrics.rounding import rounded
+from benchmark.metrics.ties import rounded
 from benchmark.metrics.verification import FARS, verification_metrics
 
 __all__ = [

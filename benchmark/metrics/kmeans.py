@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.metrics.seeding import greedy_start
+from benchmark.metrics.kmeans_init import greedy_start
 
 KMEANS_ITERATIONS = 25
 """At most this many Lloyd iterations; a run ends before that once its objective stands still.

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.metrics.rounding import rounded
+from benchmark.metrics.ties import rounded
 
 
 @dataclass(frozen=True, eq=False)

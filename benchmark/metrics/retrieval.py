@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.metrics.rounding import rounded
+from benchmark.metrics.ties import rounded
 
 RECALL_KS = (1, 2, 4, 8)
 """The protocol's K of Recall@K."""

@@ -5,8 +5,8 @@ from benchmark.models.bn_inception import BNInception
 from benchmark.models.cost import PassCounter, count_flops
 from benchmark.models.ensemble import Ensemble
 from benchmark.models.folding import fold_batch_norm
+from benchmark.models.frozen import frozen
 from benchmark.models.member import Member
-from benchmark.models.modes import frozen
 from benchmark.models.smallconv import SmallConv
 
 __all__ = [

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.core.embedder import Embedder
+from benchmark.models.frozen import frozen
 from benchmark.models.member import Member
-from benchmark.models.modes import frozen
 
 
 def count_flops(module: nn.Module, image_shape: tuple[int, int, int]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modes import batch_norms
+from benchmark.models.frozen import batch_norms
 
 
 class EmbeddingNetwork(nn.Module):

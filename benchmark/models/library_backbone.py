@@ -16,7 +16,7 @@ from benchmark.core.parameters import explain
 from benchmark.core.spec import format_spec
 from benchmark.models.backbone import Backbone, BackboneEmbedder
 from benchmark.models.embedding_network import EmbeddingNetwork
-from benchmark.models.modes import batch_norms
+from benchmark.models.frozen import batch_norms
 from benchmark.models.weights_file import SUFFIXES, load_weights, weights_digest
 
 AUTO, IMAGENET, RANDOM = "auto", "imagenet", "none"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isnan
 
 from benchmark.report.boards import NONE, code, lines, percent, scored_here
-from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome, Run
+from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.tables import SAME, Row, Table, retrieval_cells
 from benchmark.report.worst_case import lowest, mean, worst_queries
 
@@ -46,7 +46,7 @@ def _rise(run: Run, table: Table, row: Row, attack: str) -> str:
     return NONE if set(shown) == {NONE} else " / ".join(shown)
 
 
-def _worst_ami(cells: list[Outcome], seed: int, eps: float) -> float:
+def _worst_ami(cells: list[CellResult], seed: int, eps: float) -> float:
     pool = [
         cell
         for cell in cells
@@ -56,6 +56,6 @@ def _worst_ami(cells: list[Outcome], seed: int, eps: float) -> float:
     return worst.metric("ami") if worst else float("nan")
 
 
-def _worst_r1(run: Run, cells: list[Outcome], seed: int, eps: float) -> float:
+def _worst_r1(run: Run, cells: list[CellResult], seed: int, eps: float) -> float:
     queries = worst_queries(run, retrieval_cells([cell for cell in cells if cell.key.seed == seed], eps))
     return float("nan") if queries is None else float(queries.mean())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 
-from benchmark.report.checks import NOT_RUN, RowVerdict, named, summary
-from benchmark.report.outcomes import CLUSTERING, RETRIEVAL
+from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
+from benchmark.report.checks import NOT_RUN, RowCheck, named, summary
 from benchmark.report.tables import Row, Table
 
 NONE = "\u2013"  # an en dash
@@ -156,7 +156,7 @@ def _epochs(row: Row) -> str:
     return shown[0] if kept in (0, trained) else f"{shown[0]} ({shown[1]})"
 
 
-def _deciding(verdict: RowVerdict) -> str:
+def _deciding(verdict: RowCheck) -> str:
     if verdict.status == NOT_RUN or verdict.figure is None:
         return NONE
     figure = f"{round(verdict.figure, 3) + 0.0:.3f}"  # no minus before a zero

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.runner.records import CHECKS, CheckRecord, CheckStatus, CheckVerdict
+from benchmark.records import CHECKS, CheckRecord, CheckResult, CheckStatus
 
 NOT_RUN: CheckStatus = "not run"
 
 
 @dataclass(frozen=True)
-class RowVerdict:
+class RowCheck:
     """One check over the seeds of a row.
 
     Attributes:
@@ -27,7 +27,7 @@ class RowVerdict:
     seed: int | None = None
 
 
-def over_seeds(records: Sequence[CheckRecord | None]) -> dict[str, RowVerdict]:
+def over_seeds(records: Sequence[CheckRecord | None]) -> dict[str, RowCheck]:
     """Every check over the seeds of a row, in the protocol's order.
 
     Args:
@@ -36,7 +36,7 @@ def over_seeds(records: Sequence[CheckRecord | None]) -> dict[str, RowVerdict]:
     return {name: _over_seeds(name, records) for name in CHECKS}
 
 
-def _over_seeds(name: str, records: Sequence[CheckRecord | None]) -> RowVerdict:
+def _over_seeds(name: str, records: Sequence[CheckRecord | None]) -> RowCheck:
     found = [
         (verdict, record.key.seed)
         for record in records
@@ -47,21 +47,21 @@ def _over_seeds(name: str, records: Sequence[CheckRecord | None]) -> RowVerdict:
     lacking = [verdict for verdict, _ in found if verdict.status == NOT_RUN]
     failed = any(verdict.status == "fail" for verdict, _ in found)
     if not failed and (lacking or len(found) < len(records) or not found):
-        return RowVerdict(words=lacking[0].words if lacking else "")
+        return RowCheck(words=lacking[0].words if lacking else "")
     worst, seed = max(found, key=lambda pair: _excess(pair[0]))
-    return RowVerdict("fail" if failed else "pass", worst.figure, worst.words, seed)
+    return RowCheck("fail" if failed else "pass", worst.figure, worst.words, seed)
 
 
-def _excess(verdict: CheckVerdict) -> float:
+def _excess(verdict: CheckResult) -> float:
     return float("-inf") if verdict.excess is None else verdict.excess
 
 
-def named(verdicts: Mapping[str, RowVerdict], status: CheckStatus) -> list[str]:
+def named(verdicts: Mapping[str, RowCheck], status: CheckStatus) -> list[str]:
     """The checks with that status, in the protocol's order."""
     return [name for name, verdict in verdicts.items() if verdict.status == status]
 
 
-def summary(verdicts: Mapping[str, RowVerdict]) -> str:
+def summary(verdicts: Mapping[str, RowCheck]) -> str:
     """All checks of a row in short.
 
     "pass" only when every one passed; "fail: a+b" names those that failed; "7 of 10 pass" leaves open what

@@ -9,15 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmark.report.outcomes import CLUSTERING, RETRIEVAL
-from benchmark.report.style import METRICS, Look, budget, headline, new_figure, percent_axis, wrapped
+from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
+from benchmark.report.style import METRICS, LineStyle, budget, headline, new_figure, percent_axis, wrapped
 from benchmark.report.tables import Row, Table, mode_words
 
 PANELS = ((CLUSTERING, "ami", "Clustering of the pool: AMI"), (RETRIEVAL, "r1", "Retrieval: R@1"))
 CLOSE = 0.09
 
 
-def clean_vs_worst(table: Table, looks: dict[str, Look]) -> Figure | None:
+def clean_vs_worst(table: Table, looks: dict[str, LineStyle]) -> Figure | None:
     """Draws clean and worst-case figures per defense, one panel for each scenario; None without figures."""
     panels = [panel for panel in PANELS if _shown(table, panel[1])]
     if not panels:
@@ -49,7 +49,7 @@ def _shown(table: Table, metric: str) -> bool:
     return any(not isnan(row.mean(f"{kind}_{metric}")) for row in table.rows for kind in ("clean", "worst"))
 
 
-def _dumbbell(axes: Axes, height: int, row: Row, metric: str, look: Look) -> None:
+def _dumbbell(axes: Axes, height: int, row: Row, metric: str, look: LineStyle) -> None:
     clean, worst = row.mean(f"clean_{metric}"), row.mean(f"worst_{metric}")
     if isnan(clean) and isnan(worst):
         axes.text(

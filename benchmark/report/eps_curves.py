@@ -11,12 +11,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmark.report.cell_results import Run
 from benchmark.report.clean_vs_worst import PANELS
-from benchmark.report.outcomes import Run
 from benchmark.report.style import (
     METRICS,
     NORMS,
-    Look,
+    LineStyle,
     format_eps,
     headline,
     new_figure,
@@ -30,7 +30,7 @@ Curve = dict[float, list[float]]
 """The figures of one defense's seeds at each eps."""
 
 
-def eps_curves(run: Run, table: Table, looks: dict[str, Look]) -> Figure | None:
+def eps_curves(run: Run, table: Table, looks: dict[str, LineStyle]) -> Figure | None:
     """Draws one panel for each attack and metric that has at least two budgets; None when there is none."""
     panels = {
         (metric, attack): curves
@@ -94,7 +94,7 @@ def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dic
     return kept
 
 
-def _draw(axes: Axes, curves: dict[str, Curve], table: Table, looks: dict[str, Look]) -> None:
+def _draw(axes: Axes, curves: dict[str, Curve], table: Table, looks: dict[str, LineStyle]) -> None:
     axes.axvline(table.key.eps, color="#BBBBBB", linewidth=1, zorder=0)
     for row in table.rows:
         curve = curves.get(row.defense)

@@ -11,10 +11,10 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from benchmark.report.cell_results import Run
 from benchmark.report.clean_vs_worst import clean_vs_worst
 from benchmark.report.eps_curves import eps_curves
 from benchmark.report.heatmap import heatmap
-from benchmark.report.outcomes import Run
 from benchmark.report.style import format_eps, looks, save, slug
 from benchmark.report.tables import Table
 from benchmark.report.training_curves import training_curves

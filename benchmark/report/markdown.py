@@ -13,12 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from benchmark.core.spec import parse_spec
 from benchmark.report.ablation import ablation_board
 from benchmark.report.boards import attacks_board, check_notes, checks_board, code, main_board, text
+from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import meanings, named
 from benchmark.report.clean_vs_worst import summary
+from benchmark.report.csv_files import join, provenances
 from benchmark.report.figures import TableFigures
-from benchmark.report.frames import join, provenances
 from benchmark.report.other_scenarios import scenarios_board
-from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome, Run
 from benchmark.report.ranking_board import ranking_lines
 from benchmark.report.reproduce import command
 from benchmark.report.style import METRICS, budget, format_eps, shown
@@ -159,7 +159,7 @@ def _epochs(run: Run) -> str:
     )
 
 
-def _distinct(outcomes: Iterable[Outcome]) -> int:
+def _distinct(outcomes: Iterable[CellResult]) -> int:
     """The number of cells, each counted once in however many compute modes it is shown."""
     return len({outcome.ref.id for outcome in outcomes})
 
@@ -194,14 +194,14 @@ def _pool(run: Run, dataset: str) -> dict[str, Any]:
     return {"name": dataset, "images": 0, "classes": 0}
 
 
-def _budgets(outcomes: list[Outcome]) -> list[str]:
+def _budgets(outcomes: list[CellResult]) -> list[str]:
     pairs = sorted({(outcome.key.norm, outcome.key.eps) for outcome in outcomes})
     return [budget(norm, eps) for norm, eps in pairs]
 
 
-def _problems(outcomes: list[Outcome], several_modes: bool) -> list[dict[str, str]]:
+def _problems(outcomes: list[CellResult], several_modes: bool) -> list[dict[str, str]]:
     """The cells without figures, those of one defense that share status and reason in one line."""
-    groups: dict[tuple[str, str, str, str], list[Outcome]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, str], list[CellResult]] = defaultdict(list)
     for outcome in outcomes:
         if not outcome.done:
             key = outcome.key
@@ -220,7 +220,7 @@ def _problems(outcomes: list[Outcome], several_modes: bool) -> list[dict[str, st
     ]
 
 
-def _attacks(cells: list[Outcome], limit: int = 3) -> str:
+def _attacks(cells: list[CellResult], limit: int = 3) -> str:
     """The attacks that cells are of with their budgets, as far as they are few."""
     budgets: dict[str, set[float]] = defaultdict(set)
     for cell in cells:

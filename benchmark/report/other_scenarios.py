@@ -6,7 +6,7 @@ from math import isnan
 
 from benchmark.core.spec import parse_spec
 from benchmark.report.boards import NONE, code, lines, marked, percent
-from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome
+from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult
 from benchmark.report.tables import Row, Table, at_eps
 from benchmark.report.worst_case import mean
 
@@ -44,7 +44,7 @@ def _has(table: Table, scenario: str, metric: str) -> bool:
     return any(not isnan(cell.metric(metric)) for row in table.rows for cell in _of(row, scenario))
 
 
-def _of(row: Row, scenario: str) -> list[Outcome]:
+def _of(row: Row, scenario: str) -> list[CellResult]:
     return [outcome for outcome in row.outcomes if outcome.done and outcome.key.scenario == scenario]
 
 

@@ -6,7 +6,7 @@ from math import isnan, sqrt
 
 import numpy as np
 
-from benchmark.report.outcomes import CLUSTERING, Outcome, Run
+from benchmark.report.cell_results import CLUSTERING, CellResult, Run
 from benchmark.report.subsampled_ami import fast_ami
 from benchmark.report.tables import Row, SeedFigures, Table, retrieval_cells
 from benchmark.report.worst_case import worst_queries
@@ -85,7 +85,7 @@ def _resample_ami(run: Run, rows: list[Row]) -> np.ndarray | None:
 
 
 def _ami_scatter(
-    run: Run, cell: Outcome | None, replicates: np.ndarray, stream: tuple[int, int]
+    run: Run, cell: CellResult | None, replicates: np.ndarray, stream: tuple[int, int]
 ) -> tuple[np.ndarray, int] | None:
     """Deviations of one cell's AMI in the replicates, shape (REPLICATES,), and its pool's size."""
     arrays = run.arrays(cell) if cell else {}

@@ -12,9 +12,9 @@ import pandas as pd
 
 from benchmark.core.spec import format_spec, parse_spec
 from benchmark.report.boards import NONE, code, percent
+from benchmark.report.cell_results import RETRIEVAL, CellResult, Run
+from benchmark.report.csv_files import DECIMALS
 from benchmark.report.ers import NORMALISED, empirical_robustness_score
-from benchmark.report.frames import DECIMALS
-from benchmark.report.outcomes import RETRIEVAL, Outcome, Run
 from benchmark.report.style import budget, shown
 from benchmark.report.worst_case import mean
 
@@ -77,7 +77,7 @@ class RankingRow:
 
 def ranking_boards(run: Run) -> dict[Group, list[RankingRow]]:
     """The rows of each board, by ERS from the highest down, a constant embedding last; none without cells."""
-    cells: dict[Group, list[Outcome]] = defaultdict(list)
+    cells: dict[Group, list[CellResult]] = defaultdict(list)
     for outcome in run.ranking_outcomes:
         cells[_group(outcome)].append(outcome)
     return {group: _rows(run, group, outcomes) for group, outcomes in sorted(cells.items())}
@@ -103,7 +103,7 @@ def ranking_lines(run: Run) -> list[str]:
     return [*lines, LEGEND] if lines else []
 
 
-def _group(outcome: Outcome) -> Group:
+def _group(outcome: CellResult) -> Group:
     key, spec = outcome.key, parse_spec(outcome.key.attack)
     settings = {name: value for name, value in spec.parameters.items() if name != "measure"}
     if measure := spec.parameters.get("measure"):
@@ -112,8 +112,8 @@ def _group(outcome: Outcome) -> Group:
     return Group(key.dataset, key.backbone, key.loss, key.norm, key.eps, attack, outcome.compute)
 
 
-def _rows(run: Run, group: Group, outcomes: list[Outcome]) -> list[RankingRow]:
-    by_defense: dict[str, list[Outcome]] = defaultdict(list)
+def _rows(run: Run, group: Group, outcomes: list[CellResult]) -> list[RankingRow]:
+    by_defense: dict[str, list[CellResult]] = defaultdict(list)
     for outcome in outcomes:
         by_defense[outcome.key.defense].append(outcome)
     rows = []
@@ -125,10 +125,10 @@ def _rows(run: Run, group: Group, outcomes: list[Outcome]) -> list[RankingRow]:
 
 
 def _row(
-    defense: str, cells: list[Outcome], seeds: int | None, clean_r1: float, prefix: str = ""
+    defense: str, cells: list[CellResult], seeds: int | None, clean_r1: float, prefix: str = ""
 ) -> RankingRow:
     figures = {name: _mean(cells, prefix + name) for name in NORMALISED}
-    models: dict[tuple[str, int], list[Outcome]] = defaultdict(list)
+    models: dict[tuple[str, int], list[CellResult]] = defaultdict(list)
     for cell in cells:
         models[cell.key.defense, cell.key.seed].append(cell)
     # A score of measures that are of different seeds would be the score of no model.
@@ -138,7 +138,7 @@ def _row(
     return RankingRow(defense, seeds, clean_r1, figures, ers, published, complete)
 
 
-def _scores(cells: list[Outcome], prefix: str) -> tuple[float, float]:
+def _scores(cells: list[CellResult], prefix: str) -> tuple[float, float]:
     """One model's score, and the same with ties as published; nan where a measure is missing."""
     figures = {name: _mean(cells, prefix + name) for name in NORMALISED}
     published = {name: _mean(cells, prefix + name + PUBLISHED) for name in NORMALISED}
@@ -147,7 +147,7 @@ def _scores(cells: list[Outcome], prefix: str) -> tuple[float, float]:
     return empirical_robustness_score(figures), empirical_robustness_score(published)
 
 
-def _mean(cells: Iterable[Outcome], metric: str) -> float:
+def _mean(cells: Iterable[CellResult], metric: str) -> float:
     return mean(cell.metric(metric) for cell in cells)
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from benchmark.records import RunManifest
 from benchmark.report.style import format_eps
 from benchmark.report.tables import SAME, Row, Table
-from benchmark.runner.records import RunManifest
 
 FOLDER = "reproduced"
 

@@ -29,7 +29,7 @@ TITLE_LETTERS, NOTE_LETTERS = 8.6, 15.0  # that fit into an inch
 
 
 @dataclass(frozen=True)
-class Look:
+class LineStyle:
     """Colour, marker and line of one defense, the same in every figure."""
 
     color: str
@@ -37,16 +37,18 @@ class Look:
     line: str
 
 
-def looks(defenses: Iterable[str], references: Iterable[str]) -> dict[str, Look]:
+def looks(defenses: Iterable[str], references: Iterable[str]) -> dict[str, LineStyle]:
     """Deals out looks; references are grey, and defenses that share a colour differ in marker and line."""
     names, grey = set(defenses), set(references)
     ranked = sorted(names - grey)
     dealt = {
-        name: Look(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], LINES[i // len(PALETTE) % 4])
+        name: LineStyle(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], LINES[i // len(PALETTE) % 4])
         for i, name in enumerate(ranked)
     }  # fmt: skip
     shown = sorted(names & grey)
-    return dealt | {name: Look(GREY, MARKERS[-1 - i % len(MARKERS)], ":") for i, name in enumerate(shown)}
+    return dealt | {
+        name: LineStyle(GREY, MARKERS[-1 - i % len(MARKERS)], ":") for i, name in enumerate(shown)
+    }
 
 
 def shown(spec: str) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import isnan, nan
 
-from benchmark.report.checks import RowVerdict, named, over_seeds
-from benchmark.report.outcomes import CLUSTERING, RETRIEVAL, Outcome, Run
+from benchmark.records import ModelRecord
+from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
+from benchmark.report.checks import RowCheck, named, over_seeds
 from benchmark.report.style import shown
 from benchmark.report.worst_case import deviation, lowest, mean, worst_queries
-from benchmark.runner.records import ModelRecord
 
 SAME = 1e-9
 """Two budgets that differ by less are one."""
@@ -49,7 +49,7 @@ class SeedFigures:
     worst_ami: float = nan
     worst_nmi: float = nan
     worst_r1: float = nan
-    worst_cell: Outcome | None = None
+    worst_cell: CellResult | None = None
 
 
 @dataclass
@@ -69,9 +69,9 @@ class Row:
     eps: float
     reference: bool
     seeds: list[SeedFigures]
-    outcomes: list[Outcome]
+    outcomes: list[CellResult]
     models: list[ModelRecord]
-    checks: dict[str, RowVerdict]
+    checks: dict[str, RowCheck]
     rank: int | None = None
     rank_low: int | None = None
     rank_high: int | None = None
@@ -94,7 +94,7 @@ class Row:
         return len({outcome.key.seed for outcome in self.outcomes if outcome.done})
 
     @cached_property
-    def failed(self) -> list[Outcome]:
+    def failed(self) -> list[CellResult]:
         """The cells that failed or were not run."""
         return [outcome for outcome in self.outcomes if outcome.status == "failed"]
 
@@ -103,9 +103,9 @@ class Row:
         """The checks that it fails: its figures are not to be believed."""
         return named(self.checks, "fail")
 
-    def attacked(self, scenario: str) -> dict[str, list[Outcome]]:
+    def attacked(self, scenario: str) -> dict[str, list[CellResult]]:
         """The done cells at the table's eps, by attack; for retrieval those of the suite."""
-        cells: dict[str, list[Outcome]] = defaultdict(list)
+        cells: dict[str, list[CellResult]] = defaultdict(list)
         for outcome in self.outcomes:
             if outcome.done and at_eps(outcome, self.eps) and counts(outcome, scenario):
                 cells[outcome.key.attack].append(outcome)
@@ -160,12 +160,12 @@ def mode_words(compute: str) -> str:
     return compute.replace("-", " ")
 
 
-def at_eps(outcome: Outcome, eps: float) -> bool:
+def at_eps(outcome: CellResult, eps: float) -> bool:
     """Whether a cell is an attacked one of that budget."""
     return outcome.ref.role != "clean" and abs(outcome.key.eps - eps) < SAME
 
 
-def counts(outcome: Outcome, scenario: str) -> bool:
+def counts(outcome: CellResult, scenario: str) -> bool:
     """Whether an attacked cell counts towards a scenario's worst case: any for clustering, or the suite's."""
     return outcome.key.scenario == scenario and (scenario == CLUSTERING or outcome.ref.role == "suite")
 
@@ -180,13 +180,13 @@ def collect(run: Run) -> list[Table]:
     return [_table(run, key) for key in keys]
 
 
-def _table_key(outcome: Outcome) -> TableKey:
+def _table_key(outcome: CellResult) -> TableKey:
     key = outcome.key
     return TableKey(key.dataset, key.backbone, key.loss, key.norm, key.eps, outcome.compute)
 
 
 def _table(run: Run, key: TableKey) -> Table:
-    by_defense: dict[str, list[Outcome]] = defaultdict(list)
+    by_defense: dict[str, list[CellResult]] = defaultdict(list)
     for outcome in run.outcomes:
         if _belongs(outcome, key):
             by_defense[outcome.key.defense].append(outcome)
@@ -210,7 +210,7 @@ def _table(run: Run, key: TableKey) -> Table:
     return table
 
 
-def _belongs(outcome: Outcome, table: TableKey) -> bool:
+def _belongs(outcome: CellResult, table: TableKey) -> bool:
     key = outcome.key
     trained = key.dataset, key.backbone, key.loss, outcome.compute
     if trained != (table.dataset, table.backbone, table.loss, table.compute):
@@ -224,7 +224,7 @@ def _belongs(outcome: Outcome, table: TableKey) -> bool:
     return outcome.ref.role == "curve" or at_eps(outcome, table.eps) or below
 
 
-def _figures(run: Run, key: TableKey, seed: int, outcomes: list[Outcome]) -> SeedFigures:
+def _figures(run: Run, key: TableKey, seed: int, outcomes: list[CellResult]) -> SeedFigures:
     clean = {outcome.key.scenario: outcome for outcome in outcomes if outcome.ref.role == "clean"}
     figures: dict[str, float] = {}
     for scenario, metrics in ((CLUSTERING, ("ami", "nmi")), (RETRIEVAL, ("r1",))):
@@ -243,7 +243,7 @@ def _figures(run: Run, key: TableKey, seed: int, outcomes: list[Outcome]) -> See
     return SeedFigures(seed=seed, worst_cell=worst_cell, **figures)
 
 
-def retrieval_cells(outcomes: list[Outcome], eps: float) -> list[Outcome]:
+def retrieval_cells(outcomes: list[CellResult], eps: float) -> list[CellResult]:
     """The cells of one model that its worst-case R@1 is made of; none unless an attack is done."""
     attacked = [o for o in outcomes if o.done and at_eps(o, eps) and counts(o, RETRIEVAL)]
     clean = [o for o in outcomes if o.done and o.ref.role == "clean" and o.key.scenario == RETRIEVAL]

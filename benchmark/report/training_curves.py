@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.report.style import Look, headline, new_figure, percent_axis, wrapped
+from benchmark.records import ModelRecord
+from benchmark.report.style import LineStyle, headline, new_figure, percent_axis, wrapped
 from benchmark.report.tables import Row, Table
 from benchmark.report.worst_case import mean
-from benchmark.runner.records import ModelRecord
 
 ACROSS = 4
 FALL = 0.03
@@ -20,7 +20,7 @@ FALL = 0.03
 KINDS = (("clean_map_r", "--", "white"), ("attacked_map_r", "-", ""))
 
 
-def training_curves(table: Table, looks: dict[str, Look]) -> Figure | None:
+def training_curves(table: Table, looks: dict[str, LineStyle]) -> Figure | None:
     """Draws a panel for each defense of a table; None when no model was looked at while it trained.
 
     Thin lines are single seeds, thick ones their mean at the epochs at which all seeds were looked at.
@@ -62,7 +62,7 @@ def validated(row: Row) -> list[ModelRecord]:
     return [model for model in row.models if model.status == "done" and model.validations]
 
 
-def _draw(axes: Axes, row: Row, look: Look) -> None:
+def _draw(axes: Axes, row: Row, look: LineStyle) -> None:
     models = validated(row)
     for name, line, fill in KINDS:
         curves = [{seen.epoch: getattr(seen, name) for seen in model.validations} for model in models]

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.report.outcomes import CLUSTERING, Outcome, Run
+from benchmark.report.cell_results import CLUSTERING, CellResult, Run
 from benchmark.report.style import MARKERS, PALETTE, budget, headline, new_figure
 from benchmark.report.tables import Row, Table, at_eps
 
@@ -44,7 +44,7 @@ def tsne(run: Run, table: Table, row: Row) -> Figure | None:
     return figure
 
 
-def _pair(run: Run, table: Table, row: Row) -> tuple[Outcome, Outcome] | None:
+def _pair(run: Run, table: Table, row: Row) -> tuple[CellResult, CellResult] | None:
     """The clean and the attacked clustering cell of the first seed that has points to show of both."""
     attack = row.worst_attack(CLUSTERING, "ami")
     cells = [o for o in row.outcomes if o.done and o.key.scenario == CLUSTERING]
@@ -97,5 +97,5 @@ def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
         side.set_color("#BBBBBB")
 
 
-def _percent(outcome: Outcome) -> str:
+def _percent(outcome: CellResult) -> str:
     return f"{100 * outcome.metric('ami'):.1f} %"

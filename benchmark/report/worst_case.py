@@ -8,10 +8,10 @@ from math import isnan, nan
 import numpy as np
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.report.outcomes import Outcome, Run
+from benchmark.report.cell_results import CellResult, Run
 
 
-def lowest(outcomes: Iterable[Outcome], metric: str) -> Outcome | None:
+def lowest(outcomes: Iterable[CellResult], metric: str) -> CellResult | None:
     """The cell with the lowest figure, the first of them in a tie; None when none has one.
 
     The worst case of a figure of a whole pool: attacks cannot be combined image by image, so it is a minimum
@@ -21,7 +21,7 @@ def lowest(outcomes: Iterable[Outcome], metric: str) -> Outcome | None:
     return min(scored, key=lambda outcome: outcome.metric(metric), default=None)
 
 
-def worst_queries(run: Run, outcomes: Sequence[Outcome]) -> np.ndarray | None:
+def worst_queries(run: Run, outcomes: Sequence[CellResult]) -> np.ndarray | None:
     """The success of each query under the attack that is worst for it, shape (n_queries,).
 
     Reads one cell's outcomes at a time.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.core.files import write_atomically
+from benchmark.records.store import Store
+from benchmark.report.cell_results import Run
+from benchmark.report.csv_files import cells_frame, leaderboard_frame, write_csv
 from benchmark.report.figures import draw_figures
-from benchmark.report.frames import cells_frame, leaderboard_frame, write_csv
 from benchmark.report.markdown import render
-from benchmark.report.outcomes import Run
 from benchmark.report.ranking import rank
 from benchmark.report.ranking_board import ranking_frame
 from benchmark.report.tables import collect
-from benchmark.runner.store import Store
 
 
 def write_report(output: Path) -> list[Path]:

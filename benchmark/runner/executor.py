@@ -15,10 +15,10 @@ from multiprocessing.process import BaseProcess
 import torch
 from pebble import ProcessExpired, ProcessPool
 
-from benchmark.core.cores import cores
-from benchmark.runner.attacking import AttackJob
-from benchmark.runner.jobs import execute, fail_cells, fail_training
-from benchmark.runner.trained import Place, TrainJob
+from benchmark.core.cpu import cores
+from benchmark.jobs.attack_job import AttackJob
+from benchmark.jobs.job import execute, fail_cells, fail_training
+from benchmark.jobs.train_job import RunContext, TrainJob
 
 Job = TrainJob | AttackJob
 Finished = Callable[[Job, str | None], None]
@@ -60,11 +60,11 @@ def _context() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmark.runner.jobs"])
+    context.set_forkserver_preload(["benchmark.jobs.job"])
     return context
 
 
-def _fail(job: Job, reason: str, place: Place) -> str:
+def _fail(job: Job, reason: str, place: RunContext) -> str:
     return fail_training(job, reason, place) if isinstance(job, TrainJob) else fail_cells(job, reason, place)
 
 
@@ -77,7 +77,7 @@ def run_jobs(
     trainings: list[TrainJob],
     attacks: list[AttackJob],
     cost: Callable[[Job], float],
-    place: Place,
+    place: RunContext,
     workers: int,
     on_start: Callable[[Job], None],
     on_finish: Finished,

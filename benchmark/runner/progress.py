@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmark.core.spec import format_value
-from benchmark.runner.attacking import AttackJob
+from benchmark.jobs.attack_job import AttackJob
+from benchmark.jobs.train_job import TrainJob
+from benchmark.records import CLEAN
 from benchmark.runner.executor import Job
-from benchmark.runner.records import CLEAN
-from benchmark.runner.trained import TrainJob
 
 
 def describe(job: Job) -> str:

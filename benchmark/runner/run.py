@@ -9,21 +9,21 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmark.core.cores import cores
+from benchmark.core.cpu import cores
 from benchmark.core.errors import UsageError
-from benchmark.runner.attacking import AttackJob
-from benchmark.runner.config import Configuration
-from benchmark.runner.estimate import Estimator
+from benchmark.jobs.attack_job import AttackJob
+from benchmark.jobs.estimate import Estimator
+from benchmark.jobs.job import fail_cells
+from benchmark.jobs.train_job import RunContext, TrainJob
+from benchmark.planning.config import Configuration
+from benchmark.planning.grid import Grid
+from benchmark.planning.selection import fetch_weights
+from benchmark.records import RunManifest
+from benchmark.records.provenance import provenance
+from benchmark.records.store import Store
+from benchmark.runner.check_models import judge
 from benchmark.runner.executor import Job, run_jobs
-from benchmark.runner.grid import Grid
-from benchmark.runner.jobs import fail_cells
-from benchmark.runner.judge import judge
-from benchmark.runner.names import fetch_weights
 from benchmark.runner.progress import Epochs, Progression
-from benchmark.runner.provenance import provenance
-from benchmark.runner.records import RunManifest
-from benchmark.runner.store import Store
-from benchmark.runner.trained import Place, TrainJob
 from benchmark.training import SavePoint
 
 
@@ -110,7 +110,7 @@ def epochs_of(job: Job, store: Store) -> Epochs:
     return Epochs(notes["epoch"], notes["epochs"]) if notes else Epochs(0, 0)
 
 
-def manifest(grid: Grid, config: Configuration, command: str, place: Place) -> RunManifest:
+def manifest(grid: Grid, config: Configuration, command: str, place: RunContext) -> RunManifest:
     """The grid as the report reads it."""
     return RunManifest(
         command=command,
@@ -128,7 +128,7 @@ def manifest(grid: Grid, config: Configuration, command: str, place: Place) -> R
 
 
 def run(
-    grid: Grid, config: Configuration, store: Store, place: Place, command: str, shown: bool
+    grid: Grid, config: Configuration, store: Store, place: RunContext, command: str, shown: bool
 ) -> Counter[str]:
     """Computes what is missing of a grid.
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
-from benchmark.report.outcomes import Run
+from benchmark.records import ModelRecord, ModelRef
+from benchmark.records.store import Store
+from benchmark.report.cell_results import Run
 from benchmark.report.tables import Row, SeedFigures, Table, collect
-from benchmark.runner.records import ModelRecord, ModelRef
-from benchmark.runner.store import Store
 
 COLUMNS = [
     "dataset", "defense", "seed", "clean_ami", "clean_r1", "worst_ami", "worst_r1", "passes", "epochs",

@@ -119,8 +119,8 @@ def _gradients(problem: Problem) -> Tensor:
     """Unit input gradients at the clean targets, shape (t, pixels), in double; nan where one is zero."""
     score = OBJECTIVES.build(OBJECTIVE).bind(problem)
     parts = [
-        score_and_gradient(problem, score, problem.take(index), index)[1]
-        for index in problem.batches(problem.targets)
+        score_and_gradient(problem, score, problem.get_batch(index), index)[1]
+        for index in problem.batches(problem.perturbed)
     ]
     gradients = torch.cat(parts).flatten(1).double()
     return gradients / gradients.norm(dim=1, keepdim=True)
@@ -133,7 +133,7 @@ def _r1_of_each(problems: Sequence[Problem], images: Tensor) -> np.ndarray:
 
 def _r1(problem: Problem, images: Tensor) -> float:
     with torch.no_grad():
-        parts = [problem.embedder(images[index]) for index in problem.batches(problem.targets)]
-    chosen, labels, ids = problem.targets.cpu(), problem.labels.cpu(), problem.ids
+        parts = [problem.embedder(images[index]) for index in problem.batches(problem.perturbed)]
+    chosen, labels, ids = problem.perturbed.cpu(), problem.labels.cpu(), problem.ids
     found = retrieve(torch.cat(parts), problem.clean, labels[chosen], labels, ids[chosen], ids, ks=(1,))
     return float(found.recall[1].double().mean())

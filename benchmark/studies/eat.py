@@ -24,10 +24,10 @@ from benchmark.cli.places import folders_for
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.files import write_atomically
 from benchmark.data import Folders
+from benchmark.jobs.train_job import RunContext, job_of, load_data, load_trained
+from benchmark.report.csv_files import DECIMALS, write_csv
 from benchmark.report.figures import SETTINGS
-from benchmark.report.frames import DECIMALS, write_csv
 from benchmark.report.style import save
-from benchmark.runner.trained import Place, job_of, load_data, load_trained
 from benchmark.studies.ablation import COLUMNS, Study, figures_of, read_studies
 from benchmark.studies.diversity import Diversity, first_classes, measure
 from benchmark.studies.eat_figure import eat_figure
@@ -49,7 +49,7 @@ def measure_all(study: Study, folders: Folders) -> Iterator[tuple[dict[str, Any]
     Yields:
         The columns that tell the model, and what was measured of it.
     """
-    place = Place(output=study.output, cache=folders.cache, data=folders.data, device="cpu", commit="")
+    place = RunContext(output=study.output, cache=folders.cache, data=folders.data, device="cpu", commit="")
     for ref in study.trained():
         record = study.models[ref.id]
         job = job_of(record).model_copy(update={"key": ref.key})  # a folder may have moved since

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from benchmark.core.cores import cores
+from benchmark.core.cpu import cores
 from benchmark.core.seeding import derive_seed
 from benchmark.data.base import ImageSet
 from benchmark.training.augment import random_shift

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import nn
@@ -15,63 +14,35 @@ from benchmark.core.errors import TrainingError
 from benchmark.data.base import ImageSet
 from benchmark.losses import on_tuples
 from benchmark.models import PassCounter
+from benchmark.records import TrainingRecord, ValidationResult
 from benchmark.training.batches import Batches
 from benchmark.training.inner import TrainingAttack
 from benchmark.training.recipe import Recipe
 from benchmark.training.sampling import epoch_order
 from benchmark.training.savepoint import SavePoint
 from benchmark.training.schedule import WarmUp, make_optimiser
-from benchmark.training.validation import Look, Validation
+from benchmark.training.validation import Validator
 from defenses import Batch, Defense
 
 
-@dataclass
-class Trained:
-    """What a training took.
-
-    Attributes:
-        seconds: wall-clock time, validation included.
-        waited: those of them that were spent waiting for images.
-        cost: passes of the training in units; those of the validation are not among them.
-        relative_cost: the same as a multiple of vanilla's under the same recipe.
-        embed_cost: units that embedding one image takes.
-        epochs: passes over the training images.
-        resumed: after which epoch it went on, when it had been broken off; 0 for one in one go.
-        curve: mean training loss of each epoch.
-        looks: what the model did on the validation classes.
-        best_epoch: the epoch whose weights were kept, from 1.
-    """
-
-    seconds: float = 0.0
-    waited: float = 0.0
-    cost: float = 0.0
-    relative_cost: float = 0.0
-    embed_cost: float = 0.0
-    epochs: int = 0
-    resumed: int = 0
-    curve: list[float] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
-    best_epoch: int = 0
-
-
 class _Best:
-    """Keeps the weights of the best epoch so far; of two that are alike, the later one's."""
+    """Keeps the weights of the best epoch so far; of two with equal scores, the later one's."""
 
     def __init__(self) -> None:
-        self.look: Look | None = None
+        self.result: ValidationResult | None = None
         self.weights: dict[str, torch.Tensor] = {}
 
-    def offer(self, look: Look, model: nn.Module) -> None:
-        if self.look is None or look.score >= self.look.score:
-            self.look = look
+    def offer(self, result: ValidationResult, model: nn.Module) -> None:
+        if self.result is None or result.score >= self.result.score:
+            self.result = result
             self.weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
 
-    def resume(self, looks: list[Look], weights: dict[str, torch.Tensor]) -> None:
-        self.look = max(looks, key=lambda look: (look.score, look.epoch), default=None)
+    def resume(self, results: list[ValidationResult], weights: dict[str, torch.Tensor]) -> None:
+        self.result = max(results, key=lambda result: (result.score, result.epoch), default=None)
         self.weights = weights
 
     def restore(self, model: nn.Module) -> None:
-        if self.look is not None:
+        if self.result is not None:
             model.load_state_dict(self.weights)
 
 
@@ -88,7 +59,7 @@ def train(
     epochs: int | None = None,
     held_out: ImageSet | None = None,
     save_point: SavePoint | None = None,
-) -> Trained:
+) -> TrainingRecord:
     """Trains a model in place.
 
     Args:
@@ -111,12 +82,10 @@ def train(
     started = time.perf_counter()
     model.to(device)
     counter = PassCounter(model, data.image_shape, unit_flops)
-    trained = Trained(embed_cost=counter.per_image)
     if not any(True for _ in model.parameters()):
         model.eval()
-        return trained
+        return TrainingRecord(embed_cost=counter.per_image)
     epochs = epochs or max(1, round(recipe.epochs * defense.epochs_scale))
-    trained.epochs = epochs
     per_epoch = max(1, len(data) // recipe.batch_size)
     size = min(recipe.batch_size, len(data))
     optimiser, schedule = make_optimiser(model, recipe, epochs, per_epoch)
@@ -126,18 +95,21 @@ def train(
     attack = TrainingAttack(eps, recipe.inner_steps, recipe.inner_step, recipe.inner_batch_norm == "batch")
     half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
     labels = data.labels.to(device)
-    validation = Validation(held_out, eps, device) if held_out is not None else None
-    looked_at = {math.ceil(epochs * turn / recipe.validations) for turn in range(1, recipe.validations + 1)}
+    validator = Validator(held_out, eps, device) if held_out is not None else None
+    validated = {math.ceil(epochs * turn / recipe.validations) for turn in range(1, recipe.validations + 1)}
     best = _Best()
+    resumed = 0
+    curve: list[float] = []
+    validations: list[ValidationResult] = []
     if save_point is not None and (found := save_point.restore(model, optimiser, schedule)) is not None:
         notes, weights = found
-        trained.resumed, trained.curve = notes["epoch"], notes["curve"]
-        trained.looks = [Look(**look) for look in notes["looks"]]
-        best.resume(trained.looks, weights)
+        resumed, curve = notes["epoch"], notes["curve"]
+        validations = [ValidationResult(**result) for result in notes["validations"]]
+        best.resume(validations, weights)
         counter.forward, counter.backward = notes["passes"]
         started -= notes["seconds"]
         batches.waited = notes["waited"]
-    for epoch in range(trained.resumed, epochs):
+    for epoch in range(resumed, epochs):
         model.train()
         warm_up.before(epoch)
         order = epoch_order(data.labels, size, per_class)
@@ -161,18 +133,18 @@ def train(
                 f"Training broke down in epoch {epoch + 1} of {epochs}: the loss is {mean}. "
                 "Lower the learning rate (training: lr) or look at the defense's loss."
             )
-        trained.curve.append(mean)
-        if validation is not None and epoch + 1 in looked_at:
-            trained.looks.append(validation.look(model, epoch + 1))
-            best.offer(trained.looks[-1], model)
+        curve.append(mean)
+        if validator is not None and epoch + 1 in validated:
+            validations.append(validator.validate(model, epoch + 1))
+            best.offer(validations[-1], model)
         if on_epoch:
             on_epoch(epoch + 1, epochs)
         if save_point is not None and epoch + 1 < epochs:
             notes = {
                 "epoch": epoch + 1,
                 "epochs": epochs,
-                "curve": trained.curve,
-                "looks": [asdict(look) for look in trained.looks],
+                "curve": curve,
+                "validations": [result.model_dump() for result in validations],
                 "passes": [counter.forward, counter.backward],
                 "seconds": time.perf_counter() - started,
                 "waited": batches.waited,
@@ -180,9 +152,15 @@ def train(
             save_point.save(model, optimiser, schedule, best.weights, notes)
     best.restore(model)
     model.eval()
-    trained.best_epoch = best.look.epoch if best.look else epochs
-    trained.waited = batches.waited
-    trained.seconds = time.perf_counter() - started
-    trained.cost = counter.total
-    trained.relative_cost = trained.cost / (3 * recipe.epochs * per_epoch * size)
-    return trained
+    return TrainingRecord(
+        seconds=time.perf_counter() - started,
+        waited=batches.waited,
+        cost=counter.total,
+        relative_cost=counter.total / (3 * recipe.epochs * per_epoch * size),
+        embed_cost=counter.per_image,
+        epochs=epochs,
+        resumed=resumed,
+        curve=curve,
+        validations=validations,
+        best_epoch=best.result.epoch if best.result else epochs,
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from attacks import ATTACKS, Problem
@@ -11,35 +9,13 @@ from benchmark.core.embedder import Embedder
 from benchmark.data.base import ImageSet
 from benchmark.metrics.retrieval import retrieve
 from benchmark.models import frozen
+from benchmark.records import ValidationResult
 
 ATTACK = "pgd_decay[objective=neighbour,steps=10]"
 """Strong enough to tell a robust epoch from one that is not, at the price of a few training steps."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """What a model does on the validation classes.
-
-    Attributes:
-        epoch: after which epoch, from 1.
-        clean_map_r, attacked_map_r: mAP@R without and under the validation attack, as fractions.
-    """
-
-    epoch: int
-    clean_map_r: float
-    attacked_map_r: float
-
-    @property
-    def score(self) -> float:
-        """What the epoch is chosen by, the mean of both.
-
-        mAP@R, because R@1 among the few images of a validation split is soon 1. Under attack alone the epoch
-        of a defense that does not withstand it would be left to chance, and be one at the beginning.
-        """
-        return (self.clean_map_r + self.attacked_map_r) / 2
-
-
-class Validation:
+class Validator:
     """The validation images and the attack on them.
 
     Args:
@@ -55,17 +31,18 @@ class Validation:
         self._eps = eps
         self._device = torch.device(device)
 
-    def look(self, model: Embedder, epoch: int) -> Look:
+    def validate(self, model: Embedder, epoch: int) -> ValidationResult:
         """Scores a model as it stands; neither it nor the training's random numbers are changed."""
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices), frozen(model):
             torch.manual_seed(0)
             clean = self._map_r(model, self._images, self._images)
             if not self._eps:
-                return Look(epoch, clean, clean)
+                return ValidationResult(epoch=epoch, clean_map_r=clean, attacked_map_r=clean)
             problem = Problem(model, self._images, self._labels, self._ids, "linf", self._eps)
             attacked = ATTACKS.build(ATTACK).run(problem).images
-            return Look(epoch, clean, self._map_r(model, attacked, self._images))
+            attacked_map_r = self._map_r(model, attacked, self._images)
+            return ValidationResult(epoch=epoch, clean_map_r=clean, attacked_map_r=attacked_map_r)
 
     def _map_r(self, model: Embedder, queries: torch.Tensor, gallery: torch.Tensor) -> float:
         with torch.no_grad():

@@ -58,7 +58,7 @@ def test_only_a_randomised_model_takes_several_passes(linear, make_problem):
     seen = []
     for embedder in (Shaky(linear), Still(linear)):
         problem = make_problem(embedder, eot=5, batch_size=50)
-        assert problem.passes == (5 if embedder.randomised else 1)
+        assert problem.eot_samples == (5 if embedder.randomised else 1)
         attack.run(problem)
         assert max(embedder.sizes) <= 50
         seen.append(sum(embedder.sizes) / len(problem))

@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from attacks import ATTACKS, OBJECTIVES, Attack, Outcome
+from attacks import ATTACKS, OBJECTIVES, Attack, AttackResult
 from benchmark.core.errors import AttackError, UsageError
 
 
 def returning(images):
     class Bad(Attack):
         def perturb(self, problem):
-            return Outcome(images)
+            return AttackResult(images)
 
     Bad.name = "bad"
     return Bad()
@@ -68,7 +68,7 @@ def test_clean_images_that_are_overwritten_are_noticed(linear, make_problem):
     class Overwriting(Attack):
         def perturb(self, problem):
             problem.images.mul_(0.5)
-            return Outcome(problem.images)
+            return AttackResult(problem.images)
 
     with pytest.raises(AttackError, match="clean images"):
         Overwriting().run(make_problem(linear))

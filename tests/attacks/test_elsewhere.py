@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from attacks import ATTACKS, Attack, Outcome, Problem
-from attacks.optimisers.rules import Ball, Halving, Momentum
+from attacks import ATTACKS, Attack, AttackResult, Problem
+from attacks.optimisers.updates import AutoPGDUpdate, Ball, MomentumUpdate
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import AttackError
 
@@ -152,7 +152,7 @@ def test_the_memory_that_an_attack_asks_for(spec, pools):
     assert ATTACKS.build(spec).pools_held() == pools
 
 
-@pytest.mark.parametrize("make", [lambda: Momentum(0.25, 1.0), lambda: Halving(9)])
+@pytest.mark.parametrize("make", [lambda: MomentumUpdate(0.25, 1.0), lambda: AutoPGDUpdate(9)])
 def test_all_that_a_rule_keeps_goes_with_it(make):
     clean = torch.rand(4, 1, 3, 3)
     rule = make()
@@ -170,9 +170,9 @@ def test_all_that_a_rule_keeps_goes_with_it(make):
 def test_what_comes_back_is_checked(linear, pool, move):
     class Bump(Attack):
         def perturb(self, problem):
-            images = problem.take(problem.everything)
+            images = problem.get_batch(problem.all_indices)
             images[-1] += move
-            return Outcome(images)
+            return AttackResult(images)
 
     Bump.name = "bump"
     images = pool.images * 0.5 + 0.25
@@ -191,7 +191,7 @@ def test_the_clean_pool_is_embedded_in_the_same_batches(linear, pool):
         Problem(linear, images, pool.labels, pool.ids, "linf", 0.1, batch_size=BATCH)
         for images in (pool.images, Store(pool.images))
     )
-    assert not here.elsewhere and there.elsewhere
+    assert not here.is_offloaded and there.is_offloaded
     assert here.shape == there.shape == tuple(pool.images.shape)
     assert torch.equal(here.clean, there.clean)
     torch.testing.assert_close(there.clean, F.normalize(linear(pool.images)))

@@ -52,7 +52,7 @@ def test_the_pull_is_that_of_pool(problem):
         for pull in (0, 3)
     )
     pool = OBJECTIVES.build("pool[neighbours=5]").bind(problem)(embeddings, index)
-    torch.testing.assert_close(pulled - alone, 3 / problem.spread * pool)
+    torch.testing.assert_close(pulled - alone, 3 / problem.cosine_std * pool)
 
 
 def test_the_clusters_follow_when_all_images_have_moved_and_not_before(problem):
@@ -95,7 +95,9 @@ def test_recluster_is_cross_entropy_over_the_attacked_classes_centroids(problem)
     moved = F.normalize(torch.randn_like(problem.clean))
     score.observe(index, moved)
     means = torch.stack([F.normalize(moved[problem.labels == y].sum(0), dim=0) for y in range(6)])
-    expected = F.cross_entropy(4 / problem.spread * embeddings @ means.t(), problem.labels, reduction="none")
+    expected = F.cross_entropy(
+        4 / problem.cosine_std * embeddings @ means.t(), problem.labels, reduction="none"
+    )
     torch.testing.assert_close(score(embeddings, index), expected)
 
 

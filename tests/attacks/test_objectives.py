@@ -95,7 +95,7 @@ def test_centroid_ce(problem, moved):
     score = OBJECTIVES.build("centroid_ce[scale=7]").bind(problem)
     for i, y in enumerate(LABELS.tolist()):
         logits = [
-            7 / problem.spread * float(moved[i].numpy() @ centroid(problem, label)) for label in range(4)
+            7 / problem.cosine_std * float(moved[i].numpy() @ centroid(problem, label)) for label in range(4)
         ]
         expected = -logits[y] + math.log(sum(map(math.exp, logits)))
         assert float(score(moved, EVERY)[i]) == pytest.approx(expected)
@@ -144,7 +144,7 @@ def test_neighbour_follows_a_soft_maximum(problem, moved):
     for i in range(9):  # the tenth is alone in its class
         z = moved[i : i + 1].clone().requires_grad_(True)
         (gradient,) = torch.autograd.grad(score(z, EVERY[i : i + 1]).sum(), z)
-        weights = torch.exp(8 / problem.spread * problem.clean @ moved[i])
+        weights = torch.exp(8 / problem.cosine_std * problem.clean @ moved[i])
         negative = [j for j in range(10) if LABELS[j] != LABELS[i]]
         positive = [j for j in range(10) if LABELS[j] == LABELS[i] and j != i]
         up, down = ((weights[of] @ problem.clean[of]) / weights[of].sum() for of in (negative, positive))
@@ -308,7 +308,7 @@ def test_gallery_away_counts_the_queries_that_fail(problem, moved):
 @pytest.mark.parametrize("temperature", [0.02, 0.5])
 def test_gallery_away_by_hand(problem, moved, temperature):
     score = OBJECTIVES.build(f"gallery_away[temperature={temperature}]").bind(problem)
-    temperature *= problem.spread
+    temperature *= problem.cosine_std
     score.observe(EVERY[:6], moved[:6])
     bank = torch.cat([moved[:6], problem.clean[6:]])
     z = F.normalize(torch.randn(len(LABELS), 5, dtype=torch.float64))

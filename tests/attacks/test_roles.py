@@ -63,7 +63,7 @@ def test_the_gradient_of_neighbour_does_not_see_other_queries():
     gradients = []
     for there in (clean, clean.index_copy(0, ASKING, directions(len(ASKING)))):
         problem = problem_of(there)
-        problem.spread = 0.3
+        problem.cosine_std = 0.3
         z = moved.clone().requires_grad_(True)
         gradients.append(
             torch.autograd.grad(OBJECTIVES.build("neighbour").bind(problem)(z, EVERY).sum(), z)[0]

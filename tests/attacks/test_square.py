@@ -5,7 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from attacks import ATTACKS, Problem
-from attacks.optimisers.rules import Ball
+from attacks.optimisers.updates import Ball
 from attacks.optimisers.windows import WINDOWS, bump
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import AttackError, UsageError

@@ -11,7 +11,7 @@ from benchmark.data import DATASETS, Dataset, Folders, image_files
 from benchmark.data.base import Counts
 from benchmark.data.downloads import can_download
 from benchmark.data.photographs import Photographs
-from benchmark.runner.plugins import load_plugin
+from benchmark.plugins.load import load_plugin
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
 SECTIONS = {

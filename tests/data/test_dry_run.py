@@ -64,9 +64,9 @@ def test_what_is_in_memory_is_read_as_ever(places, blank):
 
 def test_the_grid_and_its_costs_decode_nothing(places, blank, monkeypatch, capsys):
     from benchmark.cli.commands import dry_run
-    from benchmark.runner.grid import build_grid
-    from benchmark.runner.resolve import resolve
-    from benchmark.runner.store import Store
+    from benchmark.planning.grid import build_grid
+    from benchmark.planning.resolve import resolve
+    from benchmark.records.store import Store
 
     LAYOUTS["cub200"](places.data)
     monkeypatch.setattr(image_files, "decode_scaled", lambda *_: pytest.fail("decoded"))

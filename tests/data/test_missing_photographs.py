@@ -207,8 +207,8 @@ def test_headers_are_not_looked_at_where_the_images_were_decoded(places, monkeyp
 
 def test_every_data_set_of_a_command_is_looked_at_before_the_first_is_decoded(places, monkeypatch):
     from benchmark.core.errors import BenchmarkError
-    from benchmark.runner.grid import build_grid
-    from benchmark.runner.resolve import resolve
+    from benchmark.planning.grid import build_grid
+    from benchmark.planning.resolve import resolve
 
     cub(places.data)
     (sop(places.data) / "chair_final" / "4_0.JPG").write_bytes(b"no image")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.core.errors import UsageError
-from benchmark.runner.identity import _neighbours
+from benchmark.planning.identity import _neighbours
 from defenses import DEFENSES, RandomTransforms
 from defenses.transforms import TRANSFORMS
 from defenses.transforms.resize_pad import resize_and_pad

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from attacks import Problem, images_a_pass
 from benchmark.core.embedder import Embedder
-from benchmark.evaluation import Views
+from benchmark.evaluation import PoolEmbeddings
 
 
 class Recording(Embedder):
@@ -59,7 +59,7 @@ def test_attacks_and_scores_keep_to_it(side, most):
     problem = Problem(model, images, labels, ids, "linf", 0.1)
     assert problem.clean.shape == (count, 8)
     assert model.passes == [most, most, count - 2 * most]
-    views = Views(model, images, Blank(count, side), labels, ids, 1)
+    views = PoolEmbeddings(model, images, Blank(count, side), labels, ids, 1)
     model.passes.clear()
     views.clean()
     assert model.passes == [2 * most, count - 2 * most]

@@ -13,8 +13,8 @@ from pydantic import ConfigDict
 import benchmark
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import UsageError
-from benchmark.evaluation.conformance import ConformanceError, check_defense, defense_checks, run_checks
-from benchmark.evaluation.conformance.check import CHECKS
+from benchmark.evaluation.conformance import ConformanceError, check_contract, check_defense, defense_checks
+from benchmark.evaluation.conformance.contract_check import CONTRACT
 from benchmark.models import Ensemble
 from defenses import Defense, Range
 
@@ -280,7 +280,7 @@ ALSO = {"checkpoint": {"goes_on"}, "same_seed": {"goes_on"}}
 
 
 def failures(defense):
-    return {result.check.name: result.failure for result in run_checks(defense) if result.failure}
+    return {result.check.name: result.failure for result in check_contract(defense) if result.failure}
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_a_broken_defense_fails_exactly_one_check(broken, name, said, tmp_path, 
     told = failed[name]
     assert told.startswith(f"{name}: ")
     assert said in told
-    assert CHECKS[name].advice in told
+    assert CONTRACT[name].advice in told
     assert "\n" not in told
 
 
@@ -328,7 +328,7 @@ def test_a_model_for_one_shape_alone_is_found():
 
 
 def test_every_check_has_a_defense_that_fails_it():
-    assert {name for _, name, _ in BROKEN} | {"input_gradient", "other_shapes"} == set(CHECKS)
+    assert {name for _, name, _ in BROKEN} | {"input_gradient", "other_shapes"} == set(CONTRACT)
 
 
 def test_all_failures_are_told_at_once_and_the_process_is_as_before():

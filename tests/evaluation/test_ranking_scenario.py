@@ -6,7 +6,7 @@ from torch import nn
 from attacks import ATTACKS, MEASURES, Problem
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError
-from benchmark.evaluation import SCENARIOS, Views
+from benchmark.evaluation import SCENARIOS, PoolEmbeddings
 
 
 class Plain(Embedder):
@@ -34,7 +34,7 @@ def views_of(model, pool, attack, passes=1, ids=None):
     attack = ATTACKS.build(attack) if attack else None
     attacked = (pool.images + 0.2 * torch.randn(pool.images.shape)).clamp(0, 1)
     ids = pool.ids if ids is None else ids
-    return Views(model, pool.images, attacked, pool.labels, ids, passes, attack=attack)
+    return PoolEmbeddings(model, pool.images, attacked, pool.labels, ids, passes, attack=attack)
 
 
 def score(views):

@@ -10,7 +10,7 @@ from attacks import ATTACKS, Problem
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import ImageSet
-from benchmark.evaluation import SCENARIOS, Views, diagnose
+from benchmark.evaluation import SCENARIOS, PoolEmbeddings, diagnose
 
 KS = (1, 3, 5)
 
@@ -46,7 +46,7 @@ def attacked(pool):
 
 def views_of(model, pool, attacked, **options):
     options.setdefault("queries", pool.queries)
-    return Views(model, pool.images, attacked, pool.labels, pool.ids, 3, ks=KS, **options)
+    return PoolEmbeddings(model, pool.images, attacked, pool.labels, pool.ids, 3, ks=KS, **options)
 
 
 def by_hand(asking, stored, pool):
@@ -128,7 +128,7 @@ def test_a_pool_in_a_store_gives_the_same_figures(pool, attacked, model, roles):
     found = []
     for clean in (bytes_.batch(slice(None)), bytes_):
         for moved in (attacked, clean):
-            views = Views(
+            views = PoolEmbeddings(
                 model, clean, moved, pool.labels, pool.ids, 2, 16, seed=3, queries=queries, device="cpu",
                 attack=None if moved is clean else ATTACKS.build("noise"),
             )  # fmt: skip

@@ -6,7 +6,7 @@ from torch import nn
 
 from attacks import ATTACKS
 from benchmark.core.embedder import Embedder
-from benchmark.evaluation import SCENARIOS, Views
+from benchmark.evaluation import SCENARIOS, PoolEmbeddings
 from benchmark.metrics import (
     KMEANS_SEEDS,
     cluster,
@@ -46,7 +46,7 @@ def make_views(pool):
         if attacked is None:
             attacked = (pool.images + 0.2 * torch.randn(pool.images.shape)).clamp(0, 1)
         labels = pool.labels if labels is None else labels
-        return Views(model, pool.images, attacked, labels, pool.ids, passes, **options)
+        return PoolEmbeddings(model, pool.images, attacked, labels, pool.ids, passes, **options)
 
     return make
 
@@ -82,7 +82,9 @@ def test_clustering_is_the_mean_over_the_seeds_of_the_attacked_pool(make_views, 
 def test_some_images_of_some_classes_are_kept_for_pictures(make_images):
     data = make_images(classes=13, per_class=22, shape=(1, 8, 8))
     order = torch.randperm(len(data))
-    views = Views(Counting(), data.images[order], data.images[order], data.labels[order], data.ids[order], 1)
+    views = PoolEmbeddings(
+        Counting(), data.images[order], data.images[order], data.labels[order], data.ids[order], 1
+    )
     arrays = score("clustering", views).arrays
     labels = views.labels.numpy()
     rows = np.concatenate([np.flatnonzero(labels == label)[:20] for label in range(12)])
@@ -161,7 +163,7 @@ def test_verification_counts_equal_embeddings_as_ties(make_images, constant):
             return copies if constant else F.normalize(copies + images.flatten(1)[:, :3])
 
     data = make_images(classes=20, per_class=20)
-    views = Views(Constant(), data.images, data.images.clone(), data.labels, data.ids, 1)
+    views = PoolEmbeddings(Constant(), data.images, data.images.clone(), data.labels, data.ids, 1)
     metrics = score("verification", views).metrics
     assert (metrics == {"tar_far_1e2": 0.0, "eer": 1.0}) == constant
 

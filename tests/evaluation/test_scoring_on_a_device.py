@@ -8,7 +8,7 @@ import torch
 
 from attacks import ATTACKS
 from benchmark.core.embedder import Embedder
-from benchmark.evaluation import SCENARIOS, Views
+from benchmark.evaluation import SCENARIOS, PoolEmbeddings
 from benchmark.evaluation import retrieval as module
 
 _path = Path(__file__).parents[1] / "attacks" / "other_device.py"
@@ -37,7 +37,7 @@ def test_retrieval_is_scored_on_the_device(make_images, monkeypatch, separate):
     monkeypatch.setattr(module, "retrieve", retrieve)
 
     def score(device):
-        views = Views(
+        views = PoolEmbeddings(
             Pixels(), pool.images, attacked, pool.labels, pool.ids, 1,
             attack=ATTACKS.build("noise"), queries=queries, device=device,
         )  # fmt: skip

@@ -6,10 +6,9 @@ from zoo import ZOO, Setting
 
 from attacks import ATTACKS, Problem
 from benchmark.data import ImageSet
-from benchmark.evaluation import SCENARIOS, Views, diagnose
+from benchmark.evaluation import SCENARIOS, PoolEmbeddings, diagnose
 from benchmark.models import count_flops
-from benchmark.runner.judge import judge
-from benchmark.runner.records import (
+from benchmark.records import (
     CLEAN,
     CellKey,
     CellRecord,
@@ -19,7 +18,8 @@ from benchmark.runner.records import (
     Provenance,
     RunManifest,
 )
-from benchmark.runner.store import Store
+from benchmark.records.store import Store
+from benchmark.runner.check_models import check_models
 from benchmark.training import Recipe, train
 from defenses import DEFENSES
 
@@ -73,10 +73,10 @@ def judged(pool, trained, tmp_path):
             store.save_cell(record, arrays)
         manifest = RunManifest(
             command="", config={}, suite="checks", compute=["equal-epochs"], references=[],
-            models=[ModelRef(id="m", key=key)], cells=cells, provenance=PROVENANCE,
+            whole_range={"made-up": {"linf": 1.0}}, models=[ModelRef(id="m", key=key)], cells=cells, provenance=PROVENANCE,
         )  # fmt: skip
-        (found,) = judge(store, manifest)
-        return {verdict.name: verdict for verdict in found.verdicts}
+        (found,) = check_models(store, manifest)
+        return {result.name: result for result in found.results}
 
     def score(model, cell):
         images, key = pool.batch(slice(None)), cell.key
@@ -94,7 +94,7 @@ def judged(pool, trained, tmp_path):
             )
             outcome = attack.run(problem)
             about = {} if outcome.zero_gradient is None else {"zero_gradient": outcome.zero_gradient}
-        views = Views(
+        views = PoolEmbeddings(
             model, images, outcome.images if outcome else images, pool.labels, pool.ids, 1,
             attack=attack, objective=outcome.objective if outcome else None,
         )  # fmt: skip

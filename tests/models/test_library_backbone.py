@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.models import BACKBONES, PassCounter, SmallConv, count_flops, frozen
 from benchmark.models.library_backbone import Facts, LibraryBackbone
-from benchmark.runner import identity
+from benchmark.planning import identity
 
 SHAPE = (3, 8, 8)
 IMAGES = torch.rand(6, *SHAPE)

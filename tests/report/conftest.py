@@ -7,11 +7,11 @@ sys.path.insert(0, str(Path(__file__).parent))  # for fake_run, which these test
 
 from fake_run import FakeRun
 
+from benchmark.records.store import Store
 from benchmark.report import write_report
-from benchmark.report.outcomes import Run
+from benchmark.report.cell_results import Run
 from benchmark.report.ranking import rank
 from benchmark.report.tables import collect
-from benchmark.runner.store import Store
 
 
 @pytest.fixture

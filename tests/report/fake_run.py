@@ -9,23 +9,23 @@ from zlib import crc32
 
 import numpy as np
 
-from benchmark.report.subsampled_ami import fast_ami
-from benchmark.runner.records import (
+from benchmark.records import (
     CHECKS,
     CLEAN,
     CellKey,
     CellRecord,
     CellRef,
     CheckRecord,
-    CheckVerdict,
+    CheckResult,
     ModelKey,
     ModelRecord,
     ModelRef,
     Provenance,
     RunManifest,
-    Validation,
+    ValidationResult,
 )
-from benchmark.runner.store import Store
+from benchmark.records.store import Store
+from benchmark.report.subsampled_ami import fast_ami
 
 CLUSTERING, RETRIEVAL = "clustering", "retrieval-query"
 EPOCHS, PASSES = "equal-epochs", "equal-passes"
@@ -126,7 +126,7 @@ class FakeRun:
         said = (self.checks or {}).get(model.key.defense, {})
         figures = {"pass": 0.001, "fail": 0.5 + 0.1 * model.key.seed}
         verdicts = [
-            CheckVerdict(
+            CheckResult(
                 name=name,
                 status=status,
                 figure=figures.get(status),
@@ -259,7 +259,7 @@ def _metrics(arrays: dict[str, np.ndarray]) -> dict[str, float]:
     return {"ami": ami, "nmi": 0.35 + 0.65 * ami, "f1": 0.5}
 
 
-def _validations(epochs: int, seed: int, weakness: float) -> list[Validation]:
+def _validations(epochs: int, seed: int, weakness: float) -> list[ValidationResult]:
     """Figures that rise and, under attack, fall again in the last third."""
     looks = []
     for epoch in range(epochs // 12, epochs + 1, epochs // 12):
@@ -267,7 +267,7 @@ def _validations(epochs: int, seed: int, weakness: float) -> list[Validation]:
         late = max(0.0, epoch / epochs - 2 / 3)
         attacked = (1 - weakness) * grown - 0.5 * late + 0.02 * seed
         looks.append(
-            Validation(
+            ValidationResult(
                 epoch=epoch,
                 clean_map_r=0.5 + 0.4 * grown - 0.01 * seed,
                 attacked_map_r=max(0.0, attacked),

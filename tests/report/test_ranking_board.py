@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from fake_run import provenance
 
+from benchmark.records import CellKey, CellRecord, CellRef, RunManifest
+from benchmark.records.store import Store
+from benchmark.report.cell_results import Run
+from benchmark.report.csv_files import write_csv
 from benchmark.report.ers import NORMALISED, empirical_robustness_score
-from benchmark.report.frames import write_csv
-from benchmark.report.outcomes import Run
 from benchmark.report.ranking_board import (
     HEADS,
     RANKING_COLUMNS,
@@ -14,8 +16,6 @@ from benchmark.report.ranking_board import (
     ranking_frame,
     ranking_lines,
 )
-from benchmark.runner.records import CellKey, CellRecord, CellRef, RunManifest
-from benchmark.runner.store import Store
 
 MEASURED = {
     "ca_plus": ("ca_plus",), "ca_minus": ("ca_minus",), "qa_plus": ("qa_plus",), "qa_minus": ("qa_minus",),

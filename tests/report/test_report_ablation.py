@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from fake_run import BOTH, CLUSTERING, NEIGHBOUR, NOISE, OWN, RETRIEVAL, FakeRun
 
+from benchmark.records.store import Store
 from benchmark.report import write_report
 from benchmark.report.ablation import ablation_board
+from benchmark.report.cell_results import Run
 from benchmark.report.other_scenarios import scenarios_board
-from benchmark.report.outcomes import Run
 from benchmark.report.tables import collect
-from benchmark.runner.store import Store
 
 
 def cells_of(lines):

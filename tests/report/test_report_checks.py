@@ -3,12 +3,12 @@ import pytest
 from fake_run import NEIGHBOUR, OWN, RETRIEVAL, FakeRun
 
 from benchmark.evaluation.checks import CHECKS as REGISTERED
+from benchmark.records import CHECKS
 from benchmark.report.boards import check_notes, checks_board, main_board
 from benchmark.report.checks import over_seeds, summary
+from benchmark.report.csv_files import cells_frame, leaderboard_frame
 from benchmark.report.figures import TableFigures
-from benchmark.report.frames import cells_frame, leaderboard_frame
 from benchmark.report.markdown import render
-from benchmark.runner.records import CHECKS
 
 FGSM, SQUARE = "fgsm[objective=neighbour]", "square[objective=neighbour]"
 WEAKNESS = {"best": 0.1, "mid": 0.4, "weak": 0.9}

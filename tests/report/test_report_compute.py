@@ -2,13 +2,13 @@ import pandas as pd
 import pytest
 from fake_run import EPOCHS, PASSES, FakeRun
 
+from benchmark.records.store import Store
 from benchmark.report import write_report
 from benchmark.report.boards import main_board
-from benchmark.report.frames import cells_frame, leaderboard_frame
-from benchmark.report.outcomes import Run
+from benchmark.report.cell_results import Run
+from benchmark.report.csv_files import cells_frame, leaderboard_frame
 from benchmark.report.reproduce import command
 from benchmark.report.tables import collect
-from benchmark.runner.store import Store
 
 BOTH_MODES = {"compute": (EPOCHS, PASSES), "alike": ("eat[members=3]", "pixels")}
 

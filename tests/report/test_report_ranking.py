@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_mutual_info_score
 
-from benchmark.report.frames import leaderboard_frame
+from benchmark.report.csv_files import leaderboard_frame
 from benchmark.report.subsampled_ami import fast_ami
 
 CLOSE = {"a": 0.30, "b": 0.31, "c": 0.32, "far": 0.95, "pixels": 0.5}

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 from fake_run import CLUSTERING, NEIGHBOUR, NOISE, OWN, RETRIEVAL, FakeRun
 
-from benchmark.report.frames import CELL_COLUMNS, LEADERBOARD_COLUMNS, cells_frame, leaderboard_frame
-from benchmark.report.outcomes import Run
+from benchmark.records.store import Store
+from benchmark.report.cell_results import Run
+from benchmark.report.csv_files import CELL_COLUMNS, LEADERBOARD_COLUMNS, cells_frame, leaderboard_frame
 from benchmark.report.tables import collect
-from benchmark.runner.store import Store
 
 EXPECTED_LEADERBOARD = (
     "rank,rank_low,rank_high,dataset,backbone,loss,defense,suite,norm,eps,compute,n_seeds,clean_ami,clean_ami_std,"

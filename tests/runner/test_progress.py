@@ -1,8 +1,8 @@
 import pytest
 
+from benchmark.jobs.train_job import TrainJob
+from benchmark.records import ModelKey
 from benchmark.runner.progress import Epochs, Progression
-from benchmark.runner.records import ModelKey
-from benchmark.runner.trained import TrainJob
 
 
 @pytest.fixture

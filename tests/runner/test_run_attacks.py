@@ -8,13 +8,13 @@ import pytest
 from attacks import ATTACKS, Problem
 from benchmark.cli import main
 from benchmark.data import Folders
-from benchmark.evaluation import SCENARIOS, Views, attacked_indices
-from benchmark.runner.attacking import make_cells
-from benchmark.runner.grid import build_grid
-from benchmark.runner.records import CHECKS
-from benchmark.runner.resolve import resolve
-from benchmark.runner.store import Store
-from benchmark.runner.trained import Place, load_data, load_trained
+from benchmark.evaluation import SCENARIOS, PoolEmbeddings, attacked_indices
+from benchmark.jobs.attack_job import make_cells
+from benchmark.jobs.train_job import RunContext, load_data, load_trained
+from benchmark.planning.grid import build_grid
+from benchmark.planning.resolve import resolve
+from benchmark.records import CHECKS
+from benchmark.records.store import Store
 
 FAILING = '''
 from defenses import DEFENSES
@@ -65,7 +65,7 @@ def test_a_transferred_attack_brings_its_source_and_is_that_of_the_source(tiny, 
     asked = {"defenses": "mixup", "attacks": attack}
     made = build_grid(resolve(asked, tiny), Folders(cache, cache))
     job = next(j for j in made.attacks if cell.id in j.cells.values())
-    place = Place(output=output, cache=cache, data=cache, device="cpu", commit="")
+    place = RunContext(output=output, cache=cache, data=cache, device="cpu", commit="")
     pool = load_data("digits", Folders(cache, cache)).test
     images = pool.batch(slice(None))
     source, target = (load_trained(training, place, store)[0] for training in (job.source, job.model))
@@ -73,7 +73,7 @@ def test_a_transferred_attack_brings_its_source_and_is_that_of_the_source(tiny, 
     inner = ATTACKS.build("fgsm[objective=own]")
     attacked = inner.run(Problem(source, images, pool.labels, pool.ids, "linf", 0.1)).images
     score = SCENARIOS.build("retrieval-query").score(
-        Views(target, images, attacked, pool.labels, pool.ids, 2)
+        PoolEmbeddings(target, images, attacked, pool.labels, pool.ids, 2)
     )
     assert store.cell(cell.id).metrics == pytest.approx(score.metrics)
 
@@ -107,13 +107,13 @@ def test_only_the_share_that_is_attacked_is_changed(tiny, tmp_path, cache):
 
     grid = build_grid(resolve({"scenarios": "clustering[fraction=0.25]"}, tiny), Folders(cache, cache))
     job = next(j for j in grid.attacks if j.attack == "noise")
-    place = Place(output=output, cache=cache, data=cache, device="cpu", commit="")
+    place = RunContext(output=output, cache=cache, data=cache, device="cpu", commit="")
     with pytest.MonkeyPatch.context() as patch:
         noise = ATTACKS.get("noise")
         original = noise.perturb
 
         def watched(self, problem):
-            seen["targets"] = problem.targets
+            seen["targets"] = problem.perturbed
             return original(self, problem)
 
         patch.setattr(noise, "perturb", watched)

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from benchmark.data import Folders
+from benchmark.jobs.train_job import RunContext, make_model
+from benchmark.planning.grid import build_grid
+from benchmark.planning.resolve import resolve
+from benchmark.records.store import Store
 from benchmark.runner import attacking, executor, provenance
-from benchmark.runner.grid import build_grid
-from benchmark.runner.resolve import resolve
-from benchmark.runner.store import Store
-from benchmark.runner.trained import Place, make_model
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_worker_beside_a_gpu_has_its_part_of_the_cores(tmp_path, monkeypatch, 
     monkeypatch.setattr(executor, "ProcessPool", Pool)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     folder = tmp_path
-    place = Place(output=folder, cache=folder, data=folder, device=device, commit="", workers=workers)
+    place = RunContext(output=folder, cache=folder, data=folder, device=device, commit="", workers=workers)
     executor.run_jobs([], [], lambda _: 0.0, place, workers, print, print)
     assert started == [(executor._start_worker, expected, str(expected))]
     assert os.environ["OMP_NUM_THREADS"] == "7"
@@ -64,12 +64,12 @@ def test_attacks_and_scores_are_in_whole_float32(tiny, tmp_path, monkeypatch):
     grid = build_grid(
         resolve({"datasets": "glyphs[classes=16,per_class=4]"}, tiny), Folders(tmp_path, tmp_path)
     )
-    place = Place(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
+    place = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
     job = next(job for job in grid.attacks if job.attack.startswith("fgsm"))
     make_model(job.model, place, Store(tmp_path))
     seen = []
 
-    class Watched(attacking.Views):
+    class Watched(attacking.PoolEmbeddings):
         def attacked(self, turn=0):
             seen.append(torch.backends.cudnn.allow_tf32)
             return super().attacked(turn)
@@ -81,7 +81,7 @@ def test_attacks_and_scores_are_in_whole_float32(tiny, tmp_path, monkeypatch):
 
     attacking_load = attacking.load_trained
     monkeypatch.setattr(attacking, "load_trained", load)
-    monkeypatch.setattr(attacking, "Views", Watched)
+    monkeypatch.setattr(attacking, "PoolEmbeddings", Watched)
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = True
     try:

@@ -4,7 +4,7 @@ Torchattacks and foolbox attack class scores, so an embedder is wrapped, in each
 Beside them stand robrank's objectives, as our code has them. Where a library leaves a choice, or returns less
 than it has found, it is helped:
 
-- Steps are 2.5 eps / steps throughout, as our `pgd`'s; foolbox's own would not cross the ball in so few.
+- FixedSteps are 2.5 eps / steps throughout, as our `pgd`'s; foolbox's own would not cross the ball in so few.
 - APGD returns the clean image where it did not succeed. Taken are both things that it has found: the iterate
   of the highest loss, and the last that succeeded.
 - Square returns the clean image where it did not succeed. Taken is the best that it has found. It stops at
@@ -42,7 +42,7 @@ class Logits(torch.nn.Module):
         super().__init__()
         self.embedder = problem.embedder
         self._problem = problem
-        self._index = problem.targets
+        self._index = problem.perturbed
 
     def announce(self, index: Tensor) -> None:
         """Says which images, by index in the pool, will be attacked next."""
@@ -65,15 +65,15 @@ class Logits(torch.nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         problem, index = self._problem, self._which(images)
-        repeated = images.repeat(problem.passes, 1, 1, 1)
+        repeated = images.repeat(problem.eot_samples, 1, 1, 1)
         stand_in = self.embedder.differentiable()
         embeddings = stand_in(repeated)
         if stand_in is not self.embedder:
             with torch.no_grad():
                 true = self.embedder(repeated)
             embeddings = true + (embeddings - embeddings.detach())
-        scores = self.scores(embeddings, index.repeat(problem.passes))
-        return scores.view(problem.passes, len(images), -1).mean(0)
+        scores = self.scores(embeddings, index.repeat(problem.eot_samples))
+        return scores.view(problem.eot_samples, len(images), -1).mean(0)
 
 
 class ByCentroid(Logits):
@@ -219,7 +219,7 @@ def through(climb: Climb, wrapper: str, budget: Budget, name: str) -> Run:
     def run(problem: Problem, turn: int) -> Found:
         model = WRAPPERS[wrapper](problem).eval()
         parts = []
-        for index in problem.batches(problem.targets):
+        for index in problem.batches(problem.perturbed):
             seed_everything("peers", name, wrapper, problem.seed, turn, int(index[0]))
             model.announce(index)
             parts.append(climb(model, budget, problem.images[index].clone(), model.labels()))

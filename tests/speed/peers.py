@@ -36,12 +36,12 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError, CheckpointError
 from benchmark.data import DATASETS
 from benchmark.data.base import ImageSet
-from benchmark.evaluation import SCENARIOS, Views
+from benchmark.evaluation import SCENARIOS, PoolEmbeddings
+from benchmark.jobs.train_job import RunContext, job_of, load_data, load_trained
 from benchmark.models import PassCounter
-from benchmark.runner.plugins import load_plugins
-from benchmark.runner.records import ModelKey
-from benchmark.runner.store import Store
-from benchmark.runner.trained import Place, job_of, load_data, load_trained
+from benchmark.plugins.load import load_plugins
+from benchmark.records import ModelKey
+from benchmark.records.store import Store
 
 ROUNDING = 1e-5
 """What a library may leave the ball by; more is an error, and so much is projected back."""
@@ -59,7 +59,7 @@ class Bench:
     def score(self, attacked: Tensor, passes: float = 0.0) -> Tried:
         """Scores an attacked pool as the benchmark does."""
         problem = self.problem
-        views = Views(
+        views = PoolEmbeddings(
             problem.embedder,
             problem.images,
             attacked,
@@ -158,7 +158,9 @@ def trained(options: argparse.Namespace, needed: set[str]) -> Iterator[tuple[str
     manifest = store.manifest()
     evaluation = manifest.config["evaluation"]
     folders = folders_for()
-    place = Place(output=options.results, cache=folders.cache, data=folders.data, device="cpu", commit="")
+    place = RunContext(
+        output=options.results, cache=folders.cache, data=folders.data, device="cpu", commit=""
+    )
     refs = {ref.key: ref for ref in manifest.models}
     several = len({(key.dataset, key.backbone, key.loss) for key in refs}) > 1
 

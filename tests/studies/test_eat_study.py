@@ -10,10 +10,10 @@ from safetensors.torch import save_model
 
 from benchmark.core.errors import UsageError
 from benchmark.data import DATASETS, Folders
-from benchmark.report.outcomes import Run
+from benchmark.jobs.train_job import build_model, training_images
+from benchmark.records.store import Store
+from benchmark.report.cell_results import Run
 from benchmark.report.tables import collect
-from benchmark.runner.store import Store
-from benchmark.runner.trained import build_model, training_images
 from benchmark.studies import eat
 from benchmark.studies.ablation import COLUMNS, figures_of, read_studies, short_name
 from benchmark.studies.eat_table import paired_difference, write_table

@@ -3,9 +3,9 @@ import torch
 
 from benchmark.data import ImageSet
 from benchmark.models import count_flops
-from benchmark.training import Recipe, Validation, train
+from benchmark.records import ValidationResult
+from benchmark.training import Recipe, Validator, train
 from benchmark.training.loop import _Best
-from benchmark.training.validation import Look
 from defenses import DEFENSES
 
 RECIPE = Recipe(epochs=6, batch_size=32, lr=0.02, validations=3)
@@ -36,7 +36,7 @@ def precision_at_r(queries, gallery, labels):
 def test_the_clean_figure_is_map_at_r(member, images):
     with torch.no_grad():
         embeddings = member.eval()(images.images)
-    look = Validation(images, 0.0, "cpu").look(member, 4)
+    look = Validator(images, 0.0, "cpu").validate(member, 4)
     expected = precision_at_r(embeddings, embeddings, images.labels)
     assert look.clean_map_r == pytest.approx(expected, abs=1e-4)
     assert look.attacked_map_r == look.clean_map_r
@@ -44,7 +44,7 @@ def test_the_clean_figure_is_map_at_r(member, images):
 
 
 def test_under_attack_less_is_left(member, images):
-    looks = [Validation(images, eps, "cpu").look(member, 1) for eps in (0.02, 0.2)]
+    looks = [Validator(images, eps, "cpu").validate(member, 1) for eps in (0.02, 0.2)]
     assert looks[0].clean_map_r == looks[1].clean_map_r
     assert looks[1].attacked_map_r < looks[0].attacked_map_r < looks[0].clean_map_r
     assert looks[0].score == pytest.approx((looks[0].clean_map_r + looks[0].attacked_map_r) / 2)
@@ -55,7 +55,7 @@ def test_a_look_leaves_everything_as_it_was(make_member, images, spec):
     model = DEFENSES.build(spec).build(make_member, images.labels).train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    Validation(images, 0.1, "cpu").look(model, 1)
+    Validator(images, 0.1, "cpu").validate(model, 1)
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
@@ -79,13 +79,13 @@ def test_the_best_epoch_is_kept(make_member, images, monkeypatch):
 
     def look(self, model, epoch):
         seen[epoch] = {key: value.clone() for key, value in model.state_dict().items()}
-        return Look(epoch, score := next(scores), score)
+        return ValidationResult(epoch=epoch, clean_map_r=(score := next(scores)), attacked_map_r=score)
 
-    monkeypatch.setattr(Validation, "look", look)
+    monkeypatch.setattr(Validator, "validate", look)
     model = make_member()
     unit = count_flops(model, images.image_shape)
     trained = train(DEFENSES.build("vanilla"), model, images, RECIPE, 0.1, unit, held_out=images)
-    assert [found.epoch for found in trained.looks] == [2, 4, 6]
+    assert [found.epoch for found in trained.validations] == [2, 4, 6]
     assert (trained.best_epoch, trained.epochs, len(trained.curve)) == (4, 6, 6)
     assert all(torch.equal(value, seen[4][key]) for key, value in model.state_dict().items())
     assert not all(torch.equal(value, seen[6][key]) for key, value in model.state_dict().items())
@@ -95,13 +95,13 @@ def test_without_validation_classes_the_last_epoch_is_kept(make_member, images):
     model = make_member()
     unit = count_flops(model, images.image_shape)
     trained = train(DEFENSES.build("vanilla"), model, images, RECIPE, 0.1, unit, epochs=3)
-    assert (trained.best_epoch, trained.epochs, trained.looks) == (3, 3, [])
+    assert (trained.best_epoch, trained.epochs, trained.validations) == (3, 3, [])
 
 
 def test_of_two_epochs_that_are_alike_the_later_is_kept():
     best, model = _Best(), torch.nn.Linear(1, 1)
     for epoch, score in ((1, 0.5), (2, 0.5), (3, 0.4)):
-        best.offer(Look(epoch, score, score), model)
+        best.offer(ValidationResult(epoch=epoch, clean_map_r=score, attacked_map_r=score), model)
     assert best.look.epoch == 2
 
 

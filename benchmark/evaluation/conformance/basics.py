@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from benchmark.core.embedder import Embedder
-from benchmark.evaluation.conformance.check import ContractError, check
-from benchmark.evaluation.conformance.trial import Trial
+from benchmark.evaluation.conformance.contract_check import ContractError, check
+from benchmark.evaluation.conformance.fixture import ConformanceFixture
 
 
 @check(
@@ -14,15 +14,15 @@ from benchmark.evaluation.conformance.trial import Trial
     "Return make_member(), an Ensemble of members, or an Embedder of your own whose forward maps "
     "(n, C, H, W) to (n, d).",
 )
-def builds(trial: Trial) -> None:
+def builds(fixture: ConformanceFixture) -> None:
     """The model exists and takes images."""
-    model = trial.defense.build(trial.make_member, trial.labels)
+    model = fixture.defense.build(fixture.make_member, fixture.labels)
     if not isinstance(model, Embedder):
         raise ContractError(f"build returns {type(model).__name__}, not an Embedder")
-    embeddings = trial.embed(model)
-    if embeddings.ndim != 2 or len(embeddings) != len(trial.images) or not embeddings.is_floating_point():
+    embeddings = fixture.embed(model)
+    if embeddings.ndim != 2 or len(embeddings) != len(fixture.images) or not embeddings.is_floating_point():
         raise ContractError(
-            f"{len(trial.images)} images become {embeddings.dtype} of shape {tuple(embeddings.shape)}"
+            f"{len(fixture.images)} images become {embeddings.dtype} of shape {tuple(embeddings.shape)}"
         )
 
 
@@ -31,10 +31,10 @@ def builds(trial: Trial) -> None:
     "Return one tensor of shape (), made from the model's embeddings: a mean or a sum, not detached.",
     trains=True,
 )
-def trains(trial: Trial) -> None:
+def trains(fixture: ConformanceFixture) -> None:
     """One step."""
-    model = trial.build()
-    loss = trial.loss(model)
+    model = fixture.build()
+    loss = fixture.loss(model)
     if not isinstance(loss, torch.Tensor) or loss.shape != ():
         shape = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
         raise ContractError(f"the loss is {shape}, not a scalar tensor")

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_model, save_model
 
-from benchmark.evaluation.conformance.check import ContractError, check, explain_error
-from benchmark.evaluation.conformance.trial import COLOUR, Trial
+from benchmark.evaluation.conformance.contract_check import ContractError, check, explain_error
+from benchmark.evaluation.conformance.fixture import COLOUR, ConformanceFixture
 from benchmark.models import Member
 
 
@@ -18,9 +18,9 @@ from benchmark.models import Member
     "End the model's forward with torch.nn.functional.normalize(embeddings); an Ensemble has unit length of "
     "itself.",
 )
-def unit_length(trial: Trial) -> None:
+def unit_length(fixture: ConformanceFixture) -> None:
     """Cosine similarity is a product of embeddings everywhere in the benchmark."""
-    lengths = trial.embed(trial.build()).norm(dim=1)
+    lengths = fixture.embed(fixture.build()).norm(dim=1)
     if not torch.allclose(lengths, torch.ones_like(lengths), atol=1e-4):
         raise ContractError(
             f"embeddings have lengths from {float(lengths.min()):.3g} to {float(lengths.max()):.3g}"
@@ -32,16 +32,16 @@ def unit_length(trial: Trial) -> None:
     "Override differentiable() to return a stand-in that gradients pass through (BPDA), and keep detach(), "
     "no_grad() and rounding out of it.",
 )
-def input_gradient(trial: Trial) -> None:
+def input_gradient(fixture: ConformanceFixture) -> None:
     """Attacks need it; a model that hides its gradient is masked, not robust."""
-    model = trial.build()
+    model = fixture.build()
     with torch.no_grad():
         for _ in range(10):  # batch norm's running statistics settle
-            model(trial.images)
+            model(fixture.images)
     stand_in = model.eval().differentiable().eval()
-    inputs = trial.images.requires_grad_(True)
+    inputs = fixture.images.requires_grad_(True)
     embeddings = stand_in(inputs)
-    if embeddings.shape != trial.embed(model).shape:
+    if embeddings.shape != fixture.embed(model).shape:
         raise ContractError("differentiable() returns embeddings of another shape than the model's")
     if not embeddings.requires_grad:
         raise ContractError("the embeddings carry no gradient")
@@ -61,11 +61,11 @@ def input_gradient(trial: Trial) -> None:
     "A model is randomised exactly when it says so.",
     "Set randomised = True on the model if two passes over one batch may differ, else leave it False.",
 )
-def randomness(trial: Trial) -> None:
+def randomness(fixture: ConformanceFixture) -> None:
     """Gradients and scores of a randomised model are averaged over passes."""
-    model = trial.build().eval()
+    model = fixture.build().eval()
     with torch.no_grad():
-        differ = not torch.equal(model(trial.images), model(trial.images))
+        differ = not torch.equal(model(fixture.images), model(fixture.images))
     if differ and not model.randomised:
         raise ContractError("two passes differ, but randomised is False")
     if model.randomised and not differ:
@@ -77,15 +77,15 @@ def randomness(trial: Trial) -> None:
     "Use nothing of the other images of a batch in evaluation mode; batch norm uses its running "
     "statistics there.",
 )
-def any_batch(trial: Trial) -> None:
+def any_batch(fixture: ConformanceFixture) -> None:
     """Else a figure would depend on the order of the test images."""
-    model = trial.build()
+    model = fixture.build()
     model.eval()
     with torch.no_grad():
-        if not torch.equal(model(trial.images[:10]), model(trial.images[:10])):  # draws for each batch
+        if not torch.equal(model(fixture.images[:10]), model(fixture.images[:10])):  # draws for each batch
             return
-    whole = trial.embed(model, trial.images[:10])
-    apart = float((trial.embed(model, trial.images[3:5]) - whole[3:5]).abs().max())
+    whole = fixture.embed(model, fixture.images[:10])
+    apart = float((fixture.embed(model, fixture.images[3:5]) - whole[3:5]).abs().max())
     if apart > 1e-4:
         raise ContractError(f"in another batch an embedding differs by {apart:.2g}")
 
@@ -94,16 +94,16 @@ def any_batch(trial: Trial) -> None:
     "Images pass through the members that the model names, and they come from make_member().",
     "Build every backbone with make_member(), and name in `members` those that images pass through.",
 )
-def members(trial: Trial) -> None:
+def members(fixture: ConformanceFixture) -> None:
     """Passes, and so costs, are counted at members."""
-    model = trial.build()
-    if trial.defense.reference:
+    model = fixture.build()
+    if fixture.defense.reference:
         return
     passed: list[Member] = []
     for part in model.modules():
         if isinstance(part, Member):
             part.register_forward_hook(lambda module, inputs, output: passed.append(module))
-    trial.embed(model, trial.images[:5])
+    fixture.embed(model, fixture.images[:5])
     if not passed:
         raise ContractError("no image passes through a member")
     within = [set(named.modules()) for named in model.members]
@@ -118,16 +118,16 @@ def members(trial: Trial) -> None:
     "Keep everything that embeddings depend on in parameters or buffers (self.register_buffer), each tensor "
     "once.",
 )
-def checkpoint(trial: Trial) -> None:
+def checkpoint(fixture: ConformanceFixture) -> None:
     """Models are saved as safetensors and read again in another process."""
-    first, second = trial.build(1), trial.build(2)
+    first, second = fixture.build(1), fixture.build(2)
     with torch.no_grad():
-        first(trial.images)  # moves batch norm's statistics
+        first(fixture.images)  # moves batch norm's statistics
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "model.safetensors")
         save_model(first, file)
         load_model(second, file)
-    if not torch.equal(trial.embed(first), trial.embed(second)):
+    if not torch.equal(fixture.embed(first), fixture.embed(second)):
         raise ContractError("the embeddings of a saved model are not the same after reading it")
 
 
@@ -135,9 +135,9 @@ def checkpoint(trial: Trial) -> None:
     "Colour images of another size are embedded too.",
     "Take the number of channels and the size from the images, never from a constant.",
 )
-def other_shapes(trial: Trial) -> None:
+def other_shapes(fixture: ConformanceFixture) -> None:
     """Data sets differ in both."""
-    other = Trial(trial.defense, COLOUR)
+    other = ConformanceFixture(fixture.defense, COLOUR)
     try:
         embeddings = other.embed(other.build())
     except Exception as error:

@@ -9,9 +9,9 @@ import torch
 
 from benchmark.core.errors import UsageError
 from benchmark.core.seeding import seed_everything
-from benchmark.evaluation.conformance.check import ContractError, check, explain_error
+from benchmark.evaluation.conformance.contract_check import ContractError, check, explain_error
+from benchmark.evaluation.conformance.fixture import COLOUR, ConformanceFixture, OneStep
 from benchmark.evaluation.conformance.settings import read_generators
-from benchmark.evaluation.conformance.trial import COLOUR, OneStep, Trial
 from benchmark.models import Member
 
 STEPS = 24
@@ -23,9 +23,9 @@ STEPS = 24
     "weights.",
     trains=True,
 )
-def loss_falls(trial: Trial) -> None:
+def loss_falls(fixture: ConformanceFixture) -> None:
     """The sign is right."""
-    values = trial.trained(steps=STEPS)[1]
+    values = fixture.trained(steps=STEPS)[1]
     first, last = float(np.mean(values[:6])), float(np.mean(values[-6:]))
     if not first - last > 0.005 * abs(first):
         raise ContractError(f"the loss goes from {first:.4g} to {last:.4g}")
@@ -37,12 +37,12 @@ def loss_falls(trial: Trial) -> None:
     "between steps outside the model.",
     trains=True,
 )
-def same_seed(trial: Trial) -> None:
+def same_seed(fixture: ConformanceFixture) -> None:
     """Any row can be made again."""
     runs = []
     for seed in (5, 6, 5):
-        model = trial.build(seed)
-        loss = trial.loss(model, seed)
+        model = fixture.build(seed)
+        loss = fixture.loss(model, seed)
         loss.backward()
         runs.append([loss.detach(), *(p.grad for p in model.parameters() if p.grad is not None)])
     if len(runs[0]) != len(runs[2]) or not all(map(torch.equal, runs[0], runs[2])):
@@ -57,14 +57,14 @@ def same_seed(trial: Trial) -> None:
     "saved.",
     trains=True,
 )
-def goes_on(trial: Trial) -> None:
+def goes_on(fixture: ConformanceFixture) -> None:
     """Of a training in hand the weights, the optimiser and the generators are saved, and nothing else."""
-    model, _ = trial.trained(steps=2)
+    model, _ = fixture.trained(steps=2)
     state = {name: value.clone() for name, value in model.state_dict().items()}
-    expected = trial.loss(model, seed=2).detach()
-    again = trial.build(seed=1)
+    expected = fixture.loss(model, seed=2).detach()
+    again = fixture.build(seed=1)
     again.load_state_dict(state)
-    if not torch.equal(trial.loss(again, seed=2).detach(), expected):
+    if not torch.equal(fixture.loss(again, seed=2).detach(), expected):
         raise ContractError("the third step of a model gives another loss after it was saved and loaded")
 
 
@@ -73,16 +73,16 @@ def goes_on(trial: Trial) -> None:
     "Take out manual_seed, random.seed and np.random.seed; the benchmark seeds every job.",
     trains=True,
 )
-def leaves_seeds(trial: Trial) -> None:
+def leaves_seeds(fixture: ConformanceFixture) -> None:
     """A seed set in a step would give every step the same draws."""
     states = []
     for seed in (1, 2):
-        model = trial.build()
+        model = fixture.build()
         seed_everything("conformance-seeds", seed)
-        trial.defense.loss(model, trial.batch, OneStep())
+        fixture.defense.loss(model, fixture.batch, OneStep())
         after_loss = read_generators()
         seed_everything("conformance-seeds", seed)
-        trial.defense.build(trial.make_member, trial.labels)
+        fixture.defense.build(fixture.make_member, fixture.labels)
         states.append((after_loss, read_generators()))
     for method, first, second in zip(("loss", "build"), states[0], states[1], strict=True):
         seeded = [name for name in first if first[name] == second[name]]
@@ -95,10 +95,10 @@ def leaves_seeds(trial: Trial) -> None:
     "Give the loss every member's embeddings, and set requires_grad to False on what is not to be trained.",
     trains=True,
 )
-def weight_gradients(trial: Trial) -> None:
+def weight_gradients(fixture: ConformanceFixture) -> None:
     """A weight without a gradient is not trained, though its passes are counted."""
-    model = trial.build()
-    trial.loss(model).backward()
+    model = fixture.build()
+    fixture.loss(model).backward()
     # A method with a loss of its own does not use the member's, nor its proxies.
     spared = {
         id(parameter)
@@ -125,9 +125,9 @@ def weight_gradients(trial: Trial) -> None:
     "model by itself.",
     trains=True,
 )
-def leaves_model(trial: Trial) -> None:
+def leaves_model(fixture: ConformanceFixture) -> None:
     """The optimiser and the training loop change the model; the loss does not."""
-    model = trial.build()
+    model = fixture.build()
 
     def state() -> dict[str, Any]:
         return {
@@ -139,7 +139,7 @@ def leaves_model(trial: Trial) -> None:
         }
 
     before = state()
-    trial.loss(model)
+    fixture.loss(model)
     for (name, old), new in zip(before.items(), state().values(), strict=True):
         same = len(old) == len(new) and all(
             torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
@@ -154,13 +154,13 @@ def leaves_model(trial: Trial) -> None:
     "Clone a tensor before changing it in place: batch.images.clone().",
     trains=True,
 )
-def leaves_batch(trial: Trial) -> None:
+def leaves_batch(fixture: ConformanceFixture) -> None:
     """Its tensors are the training set's."""
-    batch = trial.batch
+    batch = fixture.batch
     names = ("images", "labels", "index")
     before = [getattr(batch, name).clone() for name in names]
     seed_everything("conformance-step")
-    trial.defense.loss(trial.build(), batch, OneStep())
+    fixture.defense.loss(fixture.build(), batch, OneStep())
     for name, old in zip(names, before, strict=True):
         if not torch.equal(old, getattr(batch, name)) or getattr(batch, name).requires_grad:
             raise ContractError(f"loss changes batch.{name}")
@@ -172,9 +172,9 @@ def leaves_batch(trial: Trial) -> None:
     "what it is handed.",
     trains=True,
 )
-def attack_model(trial: Trial) -> None:
+def attack_model(fixture: ConformanceFixture) -> None:
     """Batch norm in training mode makes weaker examples, and its statistics would learn from candidates."""
-    model = trial.build()
+    model = fixture.build()
     attack = OneStep()
     unfrozen: list[Member] = []
 
@@ -185,7 +185,7 @@ def attack_model(trial: Trial) -> None:
     for part in model.modules():
         if isinstance(part, Member):
             part.register_forward_pre_hook(watch)
-    trial.loss(model, attack=attack)
+    fixture.loss(model, attack=attack)
     if unfrozen:
         raise ContractError(
             "the objective passes through a member that is in training mode during the attack"
@@ -197,12 +197,12 @@ def attack_model(trial: Trial) -> None:
     "Set needs_proxies = True on the class if it uses class_cosines.",
     trains=True,
 )
-def declares_proxies(trial: Trial) -> None:
+def declares_proxies(fixture: ConformanceFixture) -> None:
     """The benchmark pairs it with no loss that has none."""
-    if trial.defense.needs_proxies:
+    if fixture.defense.needs_proxies:
         return
     try:
-        trial.loss(trial.build(loss="multi_similarity"))
+        fixture.loss(fixture.build(loss="multi_similarity"))
     except UsageError as error:
         raise ContractError(f"with the loss multi_similarity: {str(error).rstrip('.')}") from None
 
@@ -212,9 +212,9 @@ def declares_proxies(trial: Trial) -> None:
     "Take the number of channels and the size from batch.images, never from a constant.",
     trains=True,
 )
-def other_shapes_train(trial: Trial) -> None:
+def other_shapes_train(fixture: ConformanceFixture) -> None:
     """Data sets differ in both."""
-    other = Trial(trial.defense, COLOUR)
+    other = ConformanceFixture(fixture.defense, COLOUR)
     try:
         other.loss(other.build())
     except Exception as error:

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from benchmark.core.errors import UsageError
 from benchmark.core.parameters import explain
-from benchmark.evaluation.conformance.check import CHECKS, Check, ConformanceError
+from benchmark.evaluation.conformance.contract_check import CONTRACT, ConformanceError, ContractCheck
 from defenses import DEFENSES, Defense
 
 
 @dataclass(frozen=True)
-class Result:
+class ContractResult:
     """How a check went.
 
     Attributes:
@@ -22,7 +22,7 @@ class Result:
         failure: what failed and what to do, in one line; None when it passed.
     """
 
-    check: Check
+    check: ContractCheck
     failure: str | None
 
 
@@ -41,11 +41,11 @@ def _as_defense(given: type[Defense] | Defense | str) -> Defense:
         ) from None
 
 
-def _checks_for(defense: type[Defense] | Defense) -> list[Check]:
-    return [check for check in CHECKS.values() if not (check.trains and defense.reference)]
+def _checks_for(defense: type[Defense] | Defense) -> list[ContractCheck]:
+    return [check for check in CONTRACT.values() if not (check.trains and defense.reference)]
 
 
-def run_checks(defense: type[Defense] | Defense | str) -> Iterator[Result]:
+def check_contract(defense: type[Defense] | Defense | str) -> Iterator[ContractResult]:
     """Runs the suite, check by check.
 
     A model that cannot be built, or trained on for a step, ends the suite or its checks of training: they
@@ -63,9 +63,9 @@ def run_checks(defense: type[Defense] | Defense | str) -> Iterator[Result]:
             check(defense)
         except ConformanceError as error:
             failed.add(check.name)
-            yield Result(check, str(error))
+            yield ContractResult(check, str(error))
         else:
-            yield Result(check, None)
+            yield ContractResult(check, None)
 
 
 def check_defense(defense: type[Defense] | Defense | str) -> None:
@@ -80,14 +80,14 @@ def check_defense(defense: type[Defense] | Defense | str) -> None:
             says what to do.
         UsageError: when it is not a defense at all, or names none.
     """
-    failures = [result.failure for result in run_checks(defense) if result.failure]
+    failures = [result.failure for result in check_contract(defense) if result.failure]
     if failures:
         raise ConformanceError(failures)
 
 
 def defense_checks(
     defenses: Iterable[type[Defense] | Defense | str] | None = None,
-) -> Iterator[tuple[Defense, Check]]:
+) -> Iterator[tuple[Defense, ContractCheck]]:
     """Pairs of a defense and a check that applies to it, for `pytest.mark.parametrize`.
 
     A test calls `check(defense)`, which raises ConformanceError.

@@ -14,17 +14,17 @@ from unittest import mock
 
 import torch
 
-from benchmark.evaluation.conformance.check import ContractError, check
+from benchmark.evaluation.conformance.contract_check import ContractError, check
+from benchmark.evaluation.conformance.fixture import ConformanceFixture
 from benchmark.evaluation.conformance.settings import read_settings, restore
-from benchmark.evaluation.conformance.trial import Trial
 from defenses import Defense
 
 
-def _use(trial: Trial) -> None:
+def _use(fixture: ConformanceFixture) -> None:
     """Everything that the benchmark does with a defense, once."""
-    model = trial.build()
-    trial.loss(model)
-    trial.embed(model)
+    model = fixture.build()
+    fixture.loss(model)
+    fixture.embed(model)
     model.differentiable()
 
 
@@ -33,12 +33,12 @@ def _use(trial: Trial) -> None:
     "Use a context manager for it: torch.no_grad(), torch.autocast(...), warnings.catch_warnings().",
     trains=True,
 )
-def leaves_settings(trial: Trial) -> None:
+def leaves_settings(fixture: ConformanceFixture) -> None:
     """One process runs the jobs of many defenses."""
     changes = []
     for _ in range(2):
         before = read_settings()
-        _use(trial)
+        _use(fixture)
         changes.append(restore(before))
     # Twice, because a package that is imported on the way may set something the first time.
     changed = [name for name in changes[0] if name in changes[1]]
@@ -91,10 +91,10 @@ def _watched_writes() -> Iterator[list[str]]:
     "Take the writing out; the benchmark keeps the model, its loss curve and its figures.",
     trains=True,
 )
-def writes_nothing(trial: Trial) -> None:
+def writes_nothing(fixture: ConformanceFixture) -> None:
     """Jobs run side by side, and their records are all that is kept."""
     with tempfile.TemporaryDirectory() as folder, _in_folder(folder), _watched_writes() as written:
-        _use(trial)
+        _use(fixture)
         left = [path.name for path in Path(folder).iterdir()]
     if written or left:
         raise ContractError(f"it writes {[*written, *left][0]}")
@@ -127,11 +127,11 @@ def _stored(defense: Defense) -> dict[str, str]:
     "parameters.",
     trains=True,
 )
-def stays_frozen(trial: Trial) -> None:
+def stays_frozen(fixture: ConformanceFixture) -> None:
     """A worker builds the defense anew from its spec, and would find nothing."""
-    before = _stored(trial.defense)
-    _use(trial)
-    after = _stored(trial.defense)
+    before = _stored(fixture.defense)
+    _use(fixture)
+    after = _stored(fixture.defense)
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     if changed:
         raise ContractError(f"{changed[0]} changes while it is used")

@@ -16,8 +16,8 @@ def test_each_attack_raises_its_objective_within_ball_and_range(name, trained, m
     outcome = ATTACKS.build(f"robrank[measure={name},steps=12]").run(problem)
     score = MEASURES.build(name).bind(problem)
     with torch.no_grad():
-        before = score(trained(problem.images), problem.targets)
-        after = score(trained(outcome.images), problem.targets)
+        before = score(trained(problem.images), problem.perturbed)
+        after = score(trained(outcome.images), problem.perturbed)
     torch.testing.assert_close(outcome.objective, after)
     assert float(after.mean()) > float(before.mean()) + 1e-3
     assert (outcome.images - problem.images).abs().max() <= 0.05 + 1e-6

@@ -1,0 +1,126 @@
+"""What a defense is tried on: tiny images, small members, and an attack of one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from attacks.geometry import project
+from benchmark.core.embedder import Embedder
+from benchmark.core.errors import unknown_name
+from benchmark.core.seeding import seed_everything
+from benchmark.losses import LOSSES
+from benchmark.models import BACKBONES, Member, frozen
+from defenses import Batch, Defense
+
+CLASSES = 8
+PER_CLASS = 6
+BATCH = 24
+EPS = 0.1
+GREY = (1, 16, 16)
+COLOUR = (3, 12, 12)
+
+
+class OneStep:
+    """Stands in for the training attack: one signed step of eps / 2 from its random start.
+
+    Attributes:
+        inside: whether it is evaluating an objective just now.
+    """
+
+    def __init__(self) -> None:
+        self.inside = False
+
+    def __call__(
+        self,
+        objective: Callable[[Tensor], Tensor],
+        images: Tensor,
+        model: nn.Module,
+        *,
+        start: str = "uniform",
+    ) -> Tensor:
+        """Adversarial images, detached; see `defenses.base.InnerMaximiser`."""
+        if start not in ("uniform", "gaussian"):
+            raise unknown_name("start", start, ("uniform", "gaussian"))
+        noise = (
+            0.001 * torch.randn_like(images)
+            if start == "gaussian"
+            else EPS * (2 * torch.rand_like(images) - 1)
+        )
+        adversarial = project(images + noise, images, "linf", EPS).requires_grad_(True)
+        with frozen(model):
+            self.inside = True
+            try:
+                (gradient,) = torch.autograd.grad(objective(adversarial).sum(), adversarial)
+            finally:
+                self.inside = False
+        return project(adversarial.detach() + EPS / 2 * gradient.sign(), images, "linf", EPS).detach()
+
+
+@dataclass(frozen=True)
+class ConformanceFixture:
+    """A defense, and the means to try it.
+
+    Attributes:
+        defense: the defense.
+        shape: (C, H, W) of the images.
+    """
+
+    defense: Defense
+    shape: tuple[int, int, int] = GREY
+
+    @property
+    def labels(self) -> Tensor:
+        """Classes of the training set, shape (n,)."""
+        return torch.arange(CLASSES).repeat_interleave(PER_CLASS)
+
+    @property
+    def images(self) -> Tensor:
+        """The training set: a prototype for each class and noise around it, shape (n, C, H, W) in [0, 1]."""
+        generator = torch.Generator().manual_seed(0)
+        prototypes = torch.rand(CLASSES, *self.shape, generator=generator)
+        noise = torch.randn(CLASSES * PER_CLASS, *self.shape, generator=generator)
+        return (prototypes[self.labels] + 0.15 * noise).clamp(0, 1)
+
+    @property
+    def batch(self) -> Batch:
+        """A batch of the training set, a new one each time, so that no check sees what another did to it."""
+        index = torch.randperm(CLASSES * PER_CLASS, generator=torch.Generator().manual_seed(1))[:BATCH]
+        return Batch(self.images[index], self.labels[index], index)
+
+    def make_member(self, loss: str = "proxy_anchor") -> Member:
+        """A new member of a narrow backbone, with one of the losses by its name."""
+        backbone = BACKBONES.build("smallconv[dim=8,width=0.25]")
+        return Member(backbone.build(self.shape), LOSSES.build(loss).build(CLASSES, backbone.dim))
+
+    def build(self, seed: int = 0, loss: str = "proxy_anchor") -> Embedder:
+        """What the defense builds under a seed, in training mode."""
+        seed_everything("conformance", seed)
+        return self.defense.build(lambda: self.make_member(loss), self.labels).train()
+
+    def loss(self, model: Embedder, seed: int = 0, attack: OneStep | None = None) -> Tensor:
+        """The defense's loss of a batch under a seed."""
+        seed_everything("conformance-step", seed)
+        return self.defense.loss(model, self.batch, attack or OneStep())
+
+    def trained(self, seed: int = 0, steps: int = 1) -> tuple[Embedder, list[float]]:
+        """A model after some steps of training, with the loss of each."""
+        model = self.build(seed)
+        optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+        values = []
+        for step in range(steps):
+            loss = self.loss(model, step % 6)  # of a method with draws of its own, the same ones again
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            values.append(float(loss.detach()))
+        return model, values
+
+    def embed(self, model: Embedder, images: Tensor | None = None) -> Tensor:
+        """Embeddings in evaluation mode, under one seed, without a gradient."""
+        seed_everything("conformance-embed")
+        with torch.no_grad():
+            return model.eval()(self.images if images is None else images)

@@ -1,0 +1,108 @@
+"""What a training step costs, found by taking one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmark.data import Folders, ImageSet
+from benchmark.jobs.train_job import build_model, load_data, training_images
+from benchmark.losses import on_tuples
+from benchmark.models import PassCounter
+from benchmark.records import ModelKey
+from benchmark.training import Recipe, TrainingAttack
+from benchmark.training.sampling import epoch_order
+from defenses import DEFENSES, Batch
+
+
+class Costs(NamedTuple):
+    """Costs of one image, in units of a forward pass of one image through the plain backbone.
+
+    Attributes:
+        step: of a training step.
+        embed: of embedding it.
+        images: how many images a model of this kind is trained on.
+        randomised: whether the model is randomised.
+    """
+
+    step: float
+    embed: float
+    images: int
+    randomised: bool
+
+
+_SIDE = 32
+_BACKBONE = "smallconv"
+_LARGEST = 64
+_BATCHES = 8
+"""What a step costs may depend on the batch, as where triplets are mined: a mean is taken."""
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Several would mostly wait for each other on nets this small, the more so beside other work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _batches(labels: Tensor, size: int, per_class: int | None) -> Iterator[Tensor]:
+    """Indices of so many images, drawn as the training draws its batches, without end."""
+    order = labels[:0]
+    while True:
+        if per_class is None or len(order) < size:
+            order = epoch_order(labels, size, per_class)
+        yield order[:size]
+        order = order[size:]
+
+
+@lru_cache(maxsize=256)
+def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
+    images, _ = training_images(recipe, load_data(key.dataset, folders))
+    # How many passes a step takes depends neither on the backbone nor on the images' size.
+    channels, height, width = images.image_shape
+    shape = (channels, min(height, _SIDE), min(width, _SIDE))
+    blank = ImageSet(torch.zeros(1, 1, 1, 1).expand(len(images), *shape), images.labels, images.ids)
+    model, unit = build_model(key, blank, random=True)
+    size = min(recipe.batch_size, _LARGEST, len(images))
+    draws = _batches(images.labels, size, recipe.images_per_class if on_tuples(model) else None)
+    defense = DEFENSES.build(key.defense)
+    trained = any(True for _ in model.parameters())
+    model.train()
+    with PassCounter(model, shape, unit) as counter, _one_thread():
+        for index in islice(draws, _BATCHES if trained else 0):
+            seen = images.batch(index) if shape == images.image_shape else torch.rand(size, *shape)
+            batch = Batch(seen, images.labels[index], index)
+            defense.loss(model, batch, TrainingAttack(0.1, recipe.inner_steps, 0.5)).backward()
+    step = counter.total / (_BATCHES * size)
+    return Costs(step, counter.per_image, len(images), model.randomised)
+
+
+def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
+    """Builds a model and takes a few training steps with it, the same ones whatever the model's seed.
+
+    Args:
+        key: which model.
+        recipe: how it is trained.
+        folders: where data sets are.
+
+    Raises:
+        Exception: whatever a plugin does.
+    """
+    # Only what a step's cost depends on, so that recipes that differ in nothing else are probed once.
+    small = Recipe(
+        validation=recipe.validation,
+        inner_steps=recipe.inner_steps,
+        batch_size=recipe.batch_size,
+        images_per_class=recipe.images_per_class,
+    )
+    return _probe(key.model_copy(update={"seed": 0, "backbone": _BACKBONE}), small, folders)

@@ -1,0 +1,100 @@
+"""Where a configuration comes from: preset, then file, then command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from benchmark.core.errors import UsageError, unknown_name
+from benchmark.core.parameters import explain
+from benchmark.planning.config import Configuration, Curve, Evaluation
+from benchmark.training import Recipe
+
+
+def presets() -> list[str]:
+    """Names of the presets."""
+    folder = resources.files("benchmark.presets")
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def _read_yaml(text: str, name: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UsageError(f"{name} is not valid YAML{where}: {getattr(error, 'problem', error)}.") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{name} must hold keys and values, as in 'defenses: [vanilla, pgd_at]'.")
+    return values
+
+
+def _preset(name: str) -> dict[str, Any]:
+    if name not in presets():
+        raise unknown_name("preset", name, presets())
+    return _read_yaml(
+        (resources.files("benchmark.presets") / f"{name}.yaml").read_text(encoding="utf-8"), name
+    )
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _check_sections(values: Mapping[str, Any]) -> None:
+    """Raises UsageError for an unknown key within a section, such as `training`."""
+    sections: dict[str, type[BaseModel]] = {"training": Recipe, "evaluation": Evaluation, "curve": Curve}
+    for name, section in sections.items():
+        given = values.get(name)
+        for key in given if isinstance(given, dict) else ():
+            if key not in section.model_fields:
+                raise unknown_name(f"key in {name}", str(key), section.model_fields)
+
+
+def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configuration:
+    """Puts the configuration together: the arguments over the file over the preset.
+
+    Args:
+        arguments: what the command line gave; keys as in `Configuration`.
+        file: a YAML file with the same keys.
+
+    Raises:
+        UsageError: for a missing file, an unknown key or preset, or a value that does not fit.
+    """
+    from_file: dict[str, Any] = {}
+    if file is not None:
+        try:
+            from_file = _read_yaml(file.read_text(encoding="utf-8"), str(file))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not a text file"
+            raise UsageError(f"The configuration {file} cannot be read: {reason}.") from None
+        for key in from_file:
+            if key not in Configuration.model_fields:
+                raise unknown_name(f"key in {file}", str(key), Configuration.model_fields)
+        from_file = {key: value for key, value in from_file.items() if value is not None}
+    asked = _merge(from_file, arguments)
+    _check_sections(asked)
+    preset = _preset(str(asked.get("preset", "default")))
+    # What the user says of training holds for every data set.
+    said = asked.get("training")
+    for changes in preset.get("training_for", {}).values():
+        for key in said if isinstance(said, dict) else ():
+            changes.pop(key, None)
+    # The preset's figure over eps belongs to the preset's own attacks and budgets.
+    if {"attacks", "eps"} & asked.keys():
+        preset.pop("curve", None)
+    try:
+        return Configuration(**_merge(preset, asked))
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None

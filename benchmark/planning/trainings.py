@@ -1,0 +1,78 @@
+"""From the key of a model to the job that trains it: its epochs, its budget, its identity."""
+
+from __future__ import annotations
+
+from attacks import ATTACKS
+from benchmark.core.protocol import PROTOCOL_VERSION
+from benchmark.data import DATASETS, Folders
+from benchmark.jobs.probe import probe
+from benchmark.jobs.train_job import TrainJob, build_model, make_model, portable, training_images
+from benchmark.losses import LOSSES
+from benchmark.models import BACKBONES
+from benchmark.planning.cells import headline
+from benchmark.planning.config import Configuration
+from benchmark.planning.identity import digest, function_digest, source_digest
+from benchmark.records import ModelKey
+from benchmark.training import Recipe, train
+from benchmark.training.validation import ATTACK as VALIDATION_ATTACK
+from defenses import DEFENSES
+
+
+def training_of(
+    key: ModelKey,
+    config: Configuration,
+    folders: Folders,
+    budget: float | None = None,
+    notes: list[str] | None = None,
+) -> TrainJob:
+    """The job that trains a model.
+
+    Args:
+        key: which model.
+        config: holds the recipes.
+        folders: where data sets are.
+        budget: cost units for each training image and epoch of the recipe, which the training is to spend;
+            without it the recipe's epochs are trained. The defense's `epochs_scale` multiplies either.
+        notes: is told when the cost of a step cannot be found, so that the recipe's epochs are trained.
+
+    Raises:
+        UsageError: when the data set has no headline budget to train with and none is given.
+    """
+    dataset = DATASETS.build(key.dataset)
+    backbone = BACKBONES.build(key.backbone)
+    classes = [type(dataset), type(backbone), type(LOSSES.build(key.loss))]
+    defense = DEFENSES.build(key.defense)
+    recipe = config.recipe(key.dataset)
+    validation = ATTACKS.build(VALIDATION_ATTACK).parts() if recipe.validation else []
+    eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
+    epochs = max(1, round(_epochs(key, recipe, folders, budget, notes) * defense.epochs_scale))
+    what = {
+        "model": portable(key).model_dump(),
+        "recipe": recipe.model_dump(),
+        "epochs": epochs,
+        "eps": eps,
+        "data": dataset.identity(folders),
+        "weights": backbone.fingerprint(dataset.natural),
+        "source": [
+            source_digest([*classes, *map(type, [*defense.parts(), *validation]), train]),
+            function_digest([build_model, make_model, portable, training_images]),
+        ],
+        "protocol": PROTOCOL_VERSION,
+    }
+    return TrainJob(id=digest(what), key=key, recipe=recipe.model_dump(), epochs=epochs, eps=eps)
+
+
+def _epochs(
+    key: ModelKey, recipe: Recipe, folders: Folders, budget: float | None, notes: list[str] | None
+) -> float:
+    """How many epochs, before the defense's own factor."""
+    if budget is None:
+        return recipe.epochs
+    try:
+        step = probe(key, recipe, folders).step
+    except (Exception, SystemExit) as error:  # most likely its training will fail too, and say why
+        reason = str(error).strip().split("\n", 1)[0]
+        if notes is not None:
+            notes.append(f"equal passes for {key.defense}, which cannot take a training step: {reason}")
+        step = 0.0
+    return budget * recipe.epochs / step if step else recipe.epochs

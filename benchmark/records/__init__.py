@@ -1,0 +1,31 @@
+"""What a run writes down, once: records, the folder that keeps them, and who made them. Without torch."""
+
+from benchmark.records.cell import CellRecord
+from benchmark.records.check import CheckRecord, CheckResult, CheckStatus
+from benchmark.records.keys import CellKey, ModelKey
+from benchmark.records.model import ModelRecord, TrainingRecord, ValidationResult
+from benchmark.records.provenance import Provenance
+from benchmark.records.record import CLEAN, Record, Status
+from benchmark.records.run import CellRef, ModelRef, Role, RunManifest
+from benchmark.records.store import Store
+
+__all__ = [
+    "CLEAN",
+    "CellKey",
+    "CellRecord",
+    "CellRef",
+    "CheckRecord",
+    "CheckResult",
+    "CheckStatus",
+    "ModelKey",
+    "ModelRecord",
+    "ModelRef",
+    "Provenance",
+    "Record",
+    "Role",
+    "RunManifest",
+    "Status",
+    "Store",
+    "TrainingRecord",
+    "ValidationResult",
+]

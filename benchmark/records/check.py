@@ -1,0 +1,50 @@
+"""What the checks for gradient masking say of a model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from benchmark.records.keys import ModelKey
+from benchmark.records.provenance import Provenance
+from benchmark.records.record import Record
+
+CheckStatus = Literal["pass", "fail", "not run"]
+
+
+class CheckResult(Record):
+    """What one check says of one model in one table.
+
+    Attributes:
+        name: the check's registered name.
+        status: "not run" where what it needs was not run.
+        value: what decided, None when not run: a difference of R@1 or a share as a fraction, of an objective
+            in its own units.
+        tolerance: what the value was compared with.
+        excess: how far the value is beyond the tolerance, on whichever side fails; negative within it.
+        words: the attacks and values behind it, in one line; or what was missing.
+    """
+
+    name: str
+    status: CheckStatus
+    value: float | None = None
+    tolerance: float | None = None
+    excess: float | None = None
+    words: str = ""
+
+
+class CheckRecord(Record):
+    """What the checks say of one model under attacks of one budget.
+
+    Attributes:
+        norm, eps: the budget of the table whose row the results are about; some checks use other budgets too.
+        cells: ids of the cells of the grid that was checked; the record says nothing about another grid.
+        results: one for each check, in the order of their registration.
+    """
+
+    model_id: str
+    key: ModelKey
+    norm: str
+    eps: float
+    cells: list[str] = []
+    results: list[CheckResult]
+    provenance: Provenance

@@ -1,0 +1,80 @@
+"""What a training leaves behind: its costs, its curves, and which epoch was kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmark.records.keys import ModelKey
+from benchmark.records.provenance import Provenance
+from benchmark.records.record import Record, Status
+
+
+class ValidationResult(Record):
+    """Scores on the validation classes after an epoch.
+
+    Attributes:
+        epoch: from 1.
+        clean_map_r, attacked_map_r: mAP@R without and under the validation attack, as fractions.
+    """
+
+    epoch: int
+    clean_map_r: float
+    attacked_map_r: float
+
+    @property
+    def score(self) -> float:
+        """The mean of both, by which the epoch is chosen.
+
+        mAP@R, because R@1 among the few images of a validation split is soon 1. Under attack alone the epoch
+        of a defense that does not withstand it would be left to chance, and be one at the beginning.
+        """
+        return (self.clean_map_r + self.attacked_map_r) / 2
+
+
+class TrainingRecord(Record):
+    """The outcome of one training.
+
+    Attributes:
+        seconds: wall-clock time, validation included.
+        waited: the seconds among them that were spent waiting for images.
+        cost: units of the training, validation not included (one unit is one forward pass of one image
+            through one plain backbone).
+        relative_cost: `cost` as a multiple of what vanilla training costs under the same recipe.
+        embed_cost: units that embedding one image takes; vanilla's is 1.
+        epochs: how often the training images were seen.
+        resumed: the epoch after which an interrupted training was resumed; 0 for an uninterrupted one.
+        curve: mean training loss of each epoch.
+        validations: the results on the validation classes, in the order of the epochs; empty when none were
+            held out.
+        best_epoch: the epoch whose weights were kept, from 1; 0 when nothing was trained.
+    """
+
+    seconds: float = 0.0
+    waited: float = 0.0
+    cost: float = 0.0
+    relative_cost: float = 0.0
+    embed_cost: float = 0.0
+    epochs: int = 0
+    resumed: int = 0
+    curve: list[float] = []
+    validations: list[ValidationResult] = []
+    best_epoch: int = 0
+
+
+class ModelRecord(TrainingRecord):
+    """A trained model, or why there is none.
+
+    Attributes:
+        recipe: parameters of the training recipe.
+        eps: radius of the training attack's L_inf ball; 0 where the training failed.
+        plugin_files: names of the plugins' own files that the model's identity was made from.
+    """
+
+    id: str
+    key: ModelKey
+    status: Status
+    reason: str = ""
+    recipe: dict[str, Any] = {}
+    eps: float = 0.0
+    plugin_files: list[str] = []
+    provenance: Provenance

@@ -1,0 +1,18 @@
+"""The base of every record, and the words that records share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Status = Literal["done", "failed", "skipped"]
+
+CLEAN = "none"
+"""The attack (and norm) name of a clean cell; its eps is 0."""
+
+
+class Record(BaseModel):
+    """Immutable and strict about its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

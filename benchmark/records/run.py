@@ -1,0 +1,74 @@
+"""The grid of a run: which models and cells it holds, and how it was asked for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from benchmark.records.keys import CellKey, ModelKey
+from benchmark.records.provenance import Provenance
+from benchmark.records.record import Record
+
+Role = Literal["clean", "suite", "curve", "check"]
+"""What a cell is for: "clean"; "suite" for the attacks that the leaderboard is made of; "curve" for those that
+are used only by the plot over eps; "check" for those that are used only by the checks."""
+
+
+class ModelRef(Record):
+    """A training that a run's grid holds.
+
+    Attributes:
+        compute: the compute mode of the table that it has a row in, "equal-epochs" or "equal-passes". A model
+            that is the same in both is listed once for each.
+    """
+
+    id: str
+    key: ModelKey
+    compute: str = "equal-epochs"
+
+
+class CellRef(Record):
+    """A cell that a run's grid holds.
+
+    Attributes:
+        role: what it is for. A cell may be listed under several roles, and in both compute modes: it has one
+            record.
+        compute: as in `ModelRef`.
+    """
+
+    id: str
+    model_id: str
+    key: CellKey
+    role: Role
+    compute: str = "equal-epochs"
+
+
+class RunManifest(Record):
+    """The grid of the last run in an output folder: what the report shows, done or not.
+
+    Attributes:
+        command: the command line that was given.
+        config: the resolved configuration.
+        suite: name of the set of attacks, as asked for.
+        compute: the compute modes asked for, in order.
+        budget: cost units of a training under equal passes, for each image and epoch of the recipe.
+        references: defense specs of rows that are shown without a rank ("pixels").
+        checks: what each check for gradient masking looks for, by its name, in the order of the columns.
+        whole_range: for each data set and norm, the eps from which on the ball holds every image.
+        skipped: what was left out of the grid and why, in words.
+        descriptions: one line each on the data sets, defenses and attacks of the grid, by canonical spec; the
+            report, which may not import what it describes, shows those that are given.
+    """
+
+    command: str
+    config: dict[str, Any]
+    suite: str
+    compute: list[str]
+    budget: float = 0.0
+    references: list[str]
+    checks: dict[str, str] = {}
+    whole_range: dict[str, dict[str, float]] = {}
+    models: list[ModelRef]
+    cells: list[CellRef]
+    skipped: list[str] = []
+    descriptions: dict[str, str] = {}
+    provenance: Provenance

@@ -1,0 +1,142 @@
+"""The outcome of every cell of a run's grid: done, failed, skipped, or not run yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+
+from benchmark.core.errors import CheckpointError
+from benchmark.records import (
+    CellKey,
+    CellRecord,
+    CellRef,
+    CheckRecord,
+    ModelRecord,
+    RunManifest,
+    Status,
+)
+from benchmark.records.store import Store
+
+CLUSTERING = "clustering"
+RETRIEVAL = "retrieval-query"
+RANKING = "ranking"
+NOT_RUN = "not run yet"
+_PRECEDENCE = {"check": 0, "curve": 1, "clean": 2, "suite": 3}
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One cell of the grid and what became of it.
+
+    Attributes:
+        ref: the cell as the grid holds it.
+        status: "done", "failed" or "skipped"; a cell without a record counts as failed.
+        reason: why it is not done; empty when it is.
+        record: its record, or None when there is none.
+    """
+
+    ref: CellRef
+    status: Status
+    reason: str
+    record: CellRecord | None
+
+    @property
+    def key(self) -> CellKey:
+        """Which figure of which model."""
+        return self.ref.key
+
+    @property
+    def compute(self) -> str:
+        """The compute mode of the tables that it is shown in."""
+        return self.ref.compute
+
+    @property
+    def done(self) -> bool:
+        """Whether the cell has figures."""
+        return self.status == "done"
+
+    def metric(self, name: str) -> float:
+        """A figure as a fraction, or nan when the cell has none of that name."""
+        return self.record.metrics.get(name, nan) if self.record and self.done else nan
+
+
+class Run:
+    """All that the report knows of a run.
+
+    Args:
+        store: the folder of the run.
+
+    Attributes:
+        manifest: the grid.
+        models: the record of each training that has one, by id.
+        cells: every cell once for each compute mode that it is shown in, in an order that depends on the keys
+            and modes alone.
+        outcomes: those of them that figures and worst cases may be made of.
+        check_outcomes: those that are there for the checks alone.
+        ranking_outcomes: those of the side board of robrank's measures.
+
+    Raises:
+        UsageError: when no run was made into the folder.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.manifest: RunManifest = store.manifest()
+        records = {ref.id: store.model(ref.id) for ref in self.manifest.models}
+        self.models: dict[str, ModelRecord] = {key: record for key, record in records.items() if record}
+        # An attack of the suite may also be drawn over eps, or be looked at by a check: it is one cell, and
+        # the suite's. Two rows may share a cell, as where two names stand for the same weights.
+        refs = {
+            (ref.compute, ref.id, ref.key): ref
+            for ref in sorted(self.manifest.cells, key=lambda ref: _PRECEDENCE[ref.role])
+        }
+        self.cells = sorted((self._outcome(ref) for ref in refs.values()), key=_order)
+        self.ranking_outcomes = [outcome for outcome in self.cells if outcome.key.scenario == RANKING]
+        rest = [outcome for outcome in self.cells if outcome.key.scenario != RANKING]
+        self.outcomes = [outcome for outcome in rest if outcome.ref.role != "check"]
+        self.check_outcomes = [outcome for outcome in self.cells if outcome.ref.role == "check"]
+
+    @property
+    def lead(self) -> str:
+        """The compute mode that was asked for first."""
+        return self.manifest.compute[0]
+
+    def arrays(self, outcome: CellResult) -> dict[str, np.ndarray]:
+        """The arrays of a cell, read anew at each call; empty when it is not done or has none."""
+        return self._store.arrays(outcome.ref.id) if outcome.done else {}
+
+    def checks(self, model_id: str, norm: str, eps: float) -> CheckRecord | None:
+        """What the checks say of a model at one budget; None when its cells of this grid were not judged."""
+        record = self._store.checks(model_id, norm, eps)
+        mine = sorted({cell.id for cell in self.manifest.cells if cell.model_id == model_id})
+        return record if record is not None and record.cells == mine else None
+
+    def _outcome(self, ref: CellRef) -> CellResult:
+        record = self._store.cell(ref.id)
+        if record is not None:
+            reason = record.reason if record.status != "done" else self._flaw(record)
+            return CellResult(
+                ref, "failed" if record.status == "done" and reason else record.status, reason, record
+            )
+        model = self.models.get(ref.model_id)
+        if model is not None and model.status != "done":
+            return CellResult(ref, model.status, f"training {model.status}: {model.reason}", None)
+        return CellResult(ref, "failed", NOT_RUN, None)
+
+    def _flaw(self, record: CellRecord) -> str:
+        """What is wrong with the arrays of a done cell; its figures are not trusted without them."""
+        try:
+            arrays = self._store.arrays(record.id)
+        except CheckpointError:
+            return "its arrays on disk are damaged"
+        if record.key.scenario == RETRIEVAL and "success" not in arrays:
+            return "its per-query outcomes are missing on disk"
+        return ""
+
+
+def _order(outcome: CellResult) -> tuple[str, str, str, str, int, str, str, str, float, str]:
+    key = outcome.key
+    model = (key.dataset, key.backbone, key.loss, key.defense, key.seed)
+    return (*model, key.scenario, key.attack, key.norm, key.eps, outcome.compute)

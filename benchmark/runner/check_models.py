@@ -1,0 +1,125 @@
+"""Runs the checks for gradient masking on the records of a finished run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+
+from attacks import ATTACKS, FGSM, Objective, expand
+from benchmark.core.errors import CheckpointError
+from benchmark.evaluation import RetrievalQuery
+from benchmark.evaluation.check_input import CheckInput, ScoredAttack, ScoredClean
+from benchmark.evaluation.checks import run_checks
+from benchmark.records import CLEAN, CellRecord, CellRef, CheckRecord, RunManifest, Store
+from defenses import DEFENSES
+
+
+def check_models(store: Store, manifest: RunManifest) -> list[CheckRecord]:
+    """Writes the results of the checks on each model at each budget of the suite, always anew.
+
+    It computes nothing: what was not run, failed or is damaged leaves the checks that need it "not run".
+
+    Args:
+        store: where the records are, and where the results go.
+        manifest: the grid, whose provenance the results carry.
+
+    Returns:
+        The results, in the order of the grid.
+    """
+    by_model: dict[str, list[CellRef]] = defaultdict(list)
+    # A cell may be listed under several roles; where one is the suite's, that is the one to keep.
+    for cell in {c.id: c for c in sorted(manifest.cells, key=lambda c: c.role == "suite")}.values():
+        by_model[cell.model_id].append(cell)
+    found = []
+    sources = {
+        DEFENSES.build(need).spec for text in expand(["checks"]) if (need := ATTACKS.build(text).needs)
+    }
+    for model in {ref.id: ref for ref in manifest.models}.values():
+        cells = by_model[model.id]
+        suite = [cell.key for cell in cells if cell.role == "suite"]
+        for norm in sorted({key.norm for key in suite}):
+            attacks = tuple(_scored_attacks(store, (cell for cell in cells if cell.key.norm == norm)))
+            for eps in sorted({key.eps for key in suite if key.norm == norm}):
+                measured = CheckInput(
+                    eps=eps,
+                    whole=manifest.whole_range.get(model.key.dataset, {}).get(norm),
+                    model=_diagnostics(store, cells),
+                    clean=_scored_clean(store, cells),
+                    attacks=attacks,
+                    is_source=model.key.defense in sources,
+                )
+                record = CheckRecord(
+                    model_id=model.id,
+                    key=model.key,
+                    norm=norm,
+                    eps=eps,
+                    cells=sorted(cell.id for cell in cells),
+                    results=run_checks(measured),
+                    provenance=manifest.provenance,
+                )
+                store.save_checks(record)
+                found.append(record)
+    return found
+
+
+def _done(store: Store, cell: CellRef) -> tuple[CellRecord, dict[str, np.ndarray]] | None:
+    """A cell's record and arrays; None unless it is done and whole."""
+    record = store.cell(cell.id)
+    if record is None or record.status != "done":
+        return None
+    try:
+        arrays = store.arrays(cell.id)
+    except CheckpointError:
+        return None
+    return (record, arrays) if "success" in arrays and "r1" in record.metrics else None
+
+
+def _diagnostics(store: Store, cells: Iterable[CellRef]) -> dict[str, float]:
+    """The diagnostics of the model itself; its clean cells all hold the same, whatever their scenario."""
+    found: dict[str, float] = {}
+    for cell in cells:
+        record = store.cell(cell.id) if cell.key.attack == CLEAN else None
+        if record is not None and record.status == "done":
+            found |= record.diagnostics
+    return found
+
+
+def _scored_clean(store: Store, cells: Iterable[CellRef]) -> ScoredClean | None:
+    for cell in cells:
+        if cell.key.attack == CLEAN and cell.key.scenario == RetrievalQuery.name:
+            done = _done(store, cell)
+            return ScoredClean(done[0].metrics["r1"], done[1]["success"]) if done else None
+    return None
+
+
+def _scored_attacks(store: Store, cells: Iterable[CellRef]) -> Iterable[ScoredAttack]:
+    for cell in cells:
+        if cell.key.attack == CLEAN or cell.key.scenario != RetrievalQuery.name:
+            continue
+        done = _done(store, cell)
+        if done is not None:
+            yield _scored_attack(*done, in_suite=cell.role == "suite")
+
+
+def _scored_attack(record: CellRecord, arrays: dict[str, np.ndarray], in_suite: bool) -> ScoredAttack:
+    attack = ATTACKS.build(record.key.attack)
+    objective = next((part for part in attack.parts() if isinstance(part, Objective)), None)
+    steps = 1 if isinstance(attack, FGSM) else getattr(attack, "steps", None)
+    doubled = attack.model_copy(update={"steps": 2 * steps}) if steps and hasattr(attack, "steps") else None
+    return ScoredAttack(
+        attack=record.key.attack,
+        access=attack.access,
+        eps=record.key.eps,
+        r1=record.metrics["r1"],
+        success=arrays["success"],
+        objective=objective.spec if objective else "",
+        steps=steps,
+        from_clean=isinstance(attack, FGSM) or getattr(attack, "start", "") == "clean",
+        # What an objective on the attacked pool scores depends on that pool: two attacks' do not compare.
+        values=arrays.get("objective") if objective and not objective.pooled else None,
+        twice=doubled.spec if doubled else "",
+        in_suite=in_suite,
+        diagnostics=record.diagnostics,
+    )

@@ -1,0 +1,1 @@
+"""Tuning: the same number of trials for each defense, scored on classes held out of the training classes."""

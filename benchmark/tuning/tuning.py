@@ -1,0 +1,200 @@
+"""Tuning: the same number of trials for each defense, scored on classes held out of the training classes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+
+from benchmark.core.errors import UsageError
+from benchmark.core.spec import parse_spec
+from benchmark.data import Folders
+from benchmark.jobs.train_job import RunContext, TrainJob
+from benchmark.losses import LOSSES
+from benchmark.planning.cells import named
+from benchmark.planning.config import Configuration
+from benchmark.planning.selection import (
+    backbones_asked_for,
+    check_recipes,
+    datasets_asked_for,
+    fetch_weights,
+    refusal,
+    specs_asked_for,
+)
+from benchmark.planning.trainings import training_of
+from benchmark.records import ModelKey, ModelRecord
+from benchmark.records.store import Store
+from benchmark.runner.executor import Job, run_jobs
+from benchmark.tuning.search import Search
+from benchmark.tuning.tuning_output import TuningTrial, write_chosen, write_trials
+from defenses import DEFENSES
+
+
+@dataclass
+class Tuned:
+    """A defense in one setting, and its trials so far.
+
+    Attributes:
+        search: what proposes the next trial.
+        setting: specs of the data set, backbone and loss.
+        wanted: number of trials; 1 where there is nothing to tune.
+        trials: those that are over, in order.
+    """
+
+    search: Search
+    setting: tuple[str, str, str]
+    wanted: int
+    trials: list[TuningTrial] = field(default_factory=list)
+
+    @property
+    def cost(self) -> float:
+        """What the last trial took, in units; the next one will take about as much."""
+        return self.trials[-1].cost if self.trials else 0.0
+
+
+def _tunable(texts: list[str]) -> list[str]:
+    """The defenses asked for, as written, without those that are shown for orientation."""
+    return [spec for spec in specs_asked_for(texts) if not DEFENSES.get(parse_spec(spec).name).reference]
+
+
+def _searches(config: Configuration, folders: Folders, trials: int) -> tuple[list[Tuned], list[str]]:
+    """A search for each defense in each setting, and in words what there is nothing to do about."""
+    notes: list[str] = []
+    check_recipes(config.training_for)
+    datasets = datasets_asked_for(config.datasets, notes, folders)
+    backbones = backbones_asked_for(config.backbones, config.pretrained)
+    losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
+    for dataset in datasets:
+        dataset.check_files(folders)
+        if not config.recipe(dataset.spec).validation:
+            raise UsageError(
+                "Tuning needs validation classes, held out of the training classes: "
+                "set 'training: {validation: 0.15}' in --config."
+            )
+    for dataset, backbone in product(datasets, backbones):
+        backbone.check(dataset.seen_shape(folders), dataset.natural)
+    found = []
+    for setting in product(datasets, backbones, losses):
+        searches = [Search(text, config.seeds[0]) for text in _tunable(config.defenses)]
+        for search in {search.label: search for search in searches}.values():
+            if reason := refusal(DEFENSES.build(search.label), setting[2]):
+                notes.append(reason)
+                continue
+            if not search.free:
+                notes.append(f"{search.label} has nothing to tune; it is trained once, for its score")
+            specs = (setting[0].spec, setting[1].spec, setting[2].spec)
+            found.append(Tuned(search, specs, trials if search.free else 1))
+    return found, list(dict.fromkeys(notes))
+
+
+def _job(tuned: Tuned, spec: str, config: Configuration, place: RunContext) -> TrainJob:
+    """The training of a trial: that of a run with the same configuration, under the first compute mode."""
+    dataset, backbone, loss = tuned.setting
+    key = ModelKey(dataset=dataset, backbone=backbone, loss=loss, defense=spec, seed=config.seeds[0])
+    budget = config.budget if config.compute[0] == "equal-passes" else None
+    return training_of(key, config, place.folders, budget)
+
+
+def _trial(tuned: Tuned, spec: str, record: ModelRecord | None) -> TuningTrial:
+    """What a record says of a trial.
+
+    Raises:
+        UsageError: when a training that went well has no figures on validation classes.
+    """
+    trial = TuningTrial(*tuned.setting, tuned.search.label, len(tuned.trials) + 1, spec)
+    if record is None or record.status != "done":
+        trial.reason = record.reason if record else "it left no record"
+        return trial
+    if not record.validations:
+        raise UsageError(
+            f"{spec} has no figures on validation classes; tuning needs them. "
+            "Hold classes out of the training classes with 'training: {validation: 0.15}' in --config; "
+            "it takes ten training classes."
+        )
+    # The epoch whose weights were kept is the one whose figures count.
+    kept = [one for one in record.validations if one.epoch == record.best_epoch] or record.validations
+    best = max(kept, key=lambda one: one.score)
+    trial.clean_map_r, trial.attacked_map_r, trial.score = best.clean_map_r, best.attacked_map_r, best.score
+    trial.epoch, trial.cost = best.epoch, record.cost
+    return trial
+
+
+def _train(
+    jobs: list[tuple[Tuned, TrainJob]], config: Configuration, place: RunContext, store: Store
+) -> None:
+    """Trains what has no record of success yet."""
+    todo: dict[str, tuple[Tuned, TrainJob]] = {}
+    for tuned, job in jobs:
+        record = store.model(job.id)
+        if record is None or record.status != "done":
+            todo.setdefault(job.id, (tuned, job))
+    if not todo:
+        return
+    fetch_weights(job.key for _, job in todo.values())
+    workers = min(place.workers, len(todo))
+
+    def cost(job: Job) -> float:
+        return todo[job.id][0].cost if isinstance(job, TrainJob) else 0.0
+
+    def ignore(job: Job, reason: str | None = None) -> None:
+        """Trials are told when the round is over, in a fixed order."""
+
+    run_jobs([job for _, job in todo.values()], [], cost, place, workers, ignore, ignore)
+
+
+def tune(config: Configuration, place: RunContext, trials: int, shown: bool) -> Path:
+    """Looks for the parameters of each defense, on classes held out of the training classes.
+
+    Goes round by round: each defense in each setting (data set, backbone, loss) is trained once, side by side
+    over the workers, then every search is told its score in a fixed order. A trial is a training like any
+    other, with the first of the seeds and of the compute modes. Its record is kept, so tuning that was broken
+    off goes on where it stopped, and what it chose need not be trained again. Failed trainings count as
+    trials; they are tried again only when the tuning is started again.
+
+    Args:
+        config: what is asked for; parameters that a defense's spec gives are left as they are.
+        place: where jobs run, and where `tuning.csv` and the chosen values are written.
+        trials: number of trials for each defense; the first is its default.
+        shown: whether a line is written for each trial.
+
+    Returns:
+        The path of `tuned.yaml`, a file for `--config`.
+
+    Raises:
+        UsageError: for names that are not there, no validation classes, or fewer than one trial.
+    """
+    if trials < 1:
+        raise UsageError(f"--tune {trials}: it takes at least one trial.")
+    store = Store(place.output)
+    store.check_writable()
+    searches, notes = _searches(config, place.folders, trials)
+
+    def say(line: str) -> None:
+        if shown:
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+
+    for note in notes:
+        say(note)
+    if not searches:
+        raise UsageError("There is no defense to tune; reference rows and refused ones are left out.")
+    total = sum(tuned.wanted for tuned in searches)
+    while todo := [tuned for tuned in searches if len(tuned.trials) < tuned.wanted]:
+        proposed = []
+        for tuned in todo:
+            spec = tuned.search.ask()
+            if spec is None:
+                say(f"{tuned.search.label}: every value was tried")
+                total -= tuned.wanted - len(tuned.trials)
+                tuned.wanted = len(tuned.trials)
+                continue
+            proposed.append((tuned, _job(tuned, spec, config, place)))
+        _train(proposed, config, place, store)
+        for tuned, job in proposed:
+            trial = _trial(tuned, job.key.defense, store.model(job.id))
+            tuned.search.tell(trial.spec, trial.score)
+            tuned.trials.append(trial)
+            say(f"[{sum(len(one.trials) for one in searches)}/{total}] {trial}")
+        write_trials(place.output, [tuned.trials for tuned in searches])
+    return write_chosen(place.output, [tuned.trials for tuned in searches], config, trials, place.commit)

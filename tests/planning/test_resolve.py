@@ -1,0 +1,169 @@
+import pytest
+
+from benchmark.core.errors import UsageError
+from benchmark.data import Folders
+from benchmark.planning.grid import build_grid
+from benchmark.planning.resolve import presets, resolve
+from benchmark.planning.selection import check_recipes
+
+
+def test_lists_are_split_outside_brackets():
+    config = resolve({"defenses": ["pgd_at[epochs_scale=3],eat[members=5,transfer=peers]", "vanilla"]})
+    assert config.defenses == ["pgd_at[epochs_scale=3]", "eat[members=5,transfer=peers]", "vanilla"]
+
+
+def test_eps_takes_fractions_and_both_separators():
+    assert resolve({"eps": ["8/255", "0.1"]}).eps == [8 / 255, 0.1]
+    assert resolve({"eps": ["8/255,0.1"]}).eps == [8 / 255, 0.1]
+
+
+def test_the_command_line_is_over_the_file_which_is_over_the_preset(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("seeds: [3, 4]\nnorm: l2\ntraining: {epochs: 2}\n")
+    config = resolve({"norm": "linf"}, file)
+    assert (config.seeds, config.norm, config.training.epochs) == ([3, 4], ["linf"], 2)
+    assert config.training.batch_size == resolve({}).training.batch_size
+
+
+def test_own_attacks_or_budgets_leave_the_presets_curve_out():
+    assert resolve({}).curve.factors
+    assert not resolve({"attacks": ["noise"]}).curve.factors
+    assert not resolve({"eps": ["0.1"]}).curve.factors
+
+
+def test_every_preset_is_valid():
+    assert {"default", "smoke"} <= set(presets())
+    for name in presets():
+        assert resolve({"preset": name}).preset == name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"eps": ["-0.1"]}, "negative"),
+        ({"eps": ["0"]}, "eps > 0"),
+        ({"eps": ["8"]}, "8/255"),
+        ({"eps": ["8/0"]}, "eps"),
+        ({"eps": ["nan"]}, "eps"),
+        ({"eps": ["inf"]}, "eps"),
+        ({"seeds": ["one"]}, "seeds"),
+        ({"seeds": ["-1"]}, "seeds"),
+        ({"norm": "l1"}, "norm"),
+        ({"workers": "0"}, "workers"),
+        ({"device": "tpu"}, "device"),
+        ({"preset": "smok"}, "Did you mean 'smoke'"),
+        ({"defenses": [" "]}, "empty"),
+        ({"defenses": ["eat[members=5"]}, "Brackets"),
+    ],
+)
+def test_bad_values_get_one_line(arguments, said):
+    with pytest.raises(UsageError) as caught:
+        resolve(arguments)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("defense: [vanilla]", "Did you mean 'defenses'"),
+        ("- vanilla", "keys and values"),
+        ("defenses: [vanilla", "YAML"),
+        ("training: {epoch: 3}", "Did you mean 'epochs'"),
+        ("evaluation: {eots: 3}", "Did you mean 'eot'"),
+        ("training: 3", "training"),
+    ],
+)
+def test_a_bad_file_gets_one_line(tmp_path, text, said):
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        resolve({}, file)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_key_in_a_file_is_as_good_as_none(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("training:\nplugin: mine.py\n")
+    config = resolve({}, file)
+    assert config.training == resolve({}).training
+    assert [path.name for path in config.plugin] == ["mine.py"]
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(UsageError, match="cannot be read"):
+        resolve({}, tmp_path / "none.yaml")
+
+
+def test_a_data_set_may_have_a_recipe_of_its_own(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("training: {epochs: 7}\ntraining_for: {sop: {lr: 0.5, epochs: 3}, digits: {shift: 0}}\n")
+    config = resolve({}, file)
+    recipe = config.recipe("sop[size=64]")
+    assert (recipe.epochs, recipe.lr, recipe.shift) == (3, 0.5, config.training.shift)
+    assert config.recipe("digits") == config.training.model_copy(update={"shift": 0})
+    assert config.recipe("glyphs") == config.training
+    made = build_grid(
+        resolve({"datasets": "digits", "attacks": "noise", "checks": False}, file),
+        Folders(tmp_path, tmp_path),
+    )
+    assert {job.recipe["shift"] for job in made.trainings} == {0}
+
+
+def test_what_the_user_says_of_training_is_over_the_presets_recipes(tmp_path):
+    assert resolve({"preset": "paper"}).recipe("sop").lr == 6e-4
+    file = tmp_path / "c.yaml"
+    file.write_text("preset: paper\ntraining: {lr: 0.5}\n")
+    recipe = resolve({}, file).recipe("sop")
+    assert (recipe.lr, recipe.decay_every) == (0.5, 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{sop: {lrr: 1}}", "Unknown key in training_for: sop 'lrr'. Did you mean 'lr'"),
+        ("{sop: {lr: -1}}", "training_for: sop: lr=-1"),
+        ("{sop: 3}", "training_for.sop=3"),
+        ("3", "training_for=3"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_told(tmp_path, text, said):
+    file = tmp_path / "c.yaml"
+    file.write_text(f"training_for: {text}\n")
+    with pytest.raises(UsageError) as caught:
+        resolve({}, file)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_for_no_data_set_is_told(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("training_for: {digit: {lr: 1}}\n")
+    with pytest.raises(UsageError, match="Did you mean 'digits'"):
+        build_grid(resolve({"datasets": "digits"}, file), Folders(tmp_path, tmp_path))
+
+
+def test_a_recipe_of_the_users_leaves_the_rest_of_the_presets(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("preset: paper\ntraining_for: {sop: {lr: 3.0e-4}}\n")
+    recipe = resolve({}, file).recipe("sop")
+    assert (recipe.lr, recipe.decay_every, recipe.decay) == (3e-4, 20, 0.25)
+    file.write_text("preset: paper\ntraining: 5\n")
+    with pytest.raises(UsageError, match="training=5"):
+        resolve({}, file)
+
+
+def test_names_of_folders_in_recipes(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("training_for: {folder: {lr: 0.5}, 'folder:birds': {lr: 0.25}}\n")
+    config = resolve({}, file)
+    rates = [config.recipe(name).lr for name in ("folder:x", "folder[path=x]", "folder:birds[grey=true]")]
+    assert rates == [0.5, 0.5, 0.25]
+    check_recipes(config.training_for)
+    for name, said in (
+        ("folder:birds/", "'folder:birds'"),
+        ("digits[validation=true]", "is called 'digits'"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            check_recipes([name])
