@@ -54,6 +54,8 @@ class RunManifest(Record):
         references: defense specs of rows that are shown without a rank ("pixels").
         checks: what each check for gradient masking looks for, by its name, in the order of the columns.
         whole_range: for each data set and norm, the eps from which on the ball holds every image.
+        short_names: what tables, plots and file names show in the place of a data set's or backbone's spec that
+            holds a path, by that spec; a spec that is not there is shown as it is.
         skipped: what was left out of the grid and why, in words.
         descriptions: one line each on the data sets, defenses and attacks of the grid, by canonical spec; the
             report, which may not import what it describes, shows those that are given.
@@ -67,6 +69,7 @@ class RunManifest(Record):
     references: list[str]
     checks: dict[str, str] = {}
     whole_range: dict[str, dict[str, float]] = {}
+    short_names: dict[str, str] = {}
     models: list[ModelRef]
     cells: list[CellRef]
     skipped: list[str] = []
