@@ -16,12 +16,12 @@ from benchmark.cli.commands import (
     dry_run,
     list_data,
     list_everything,
-    load,
     report,
     report_only,
 )
 from benchmark.cli.options import build_parser
 from benchmark.cli.places import folders_for
+from benchmark.cli.plugin_warnings import load
 from benchmark.core.errors import BenchmarkError, UsageError
 
 __all__ = ["build_parser", "main"]
@@ -45,18 +45,18 @@ def _run(options: dict[str, Any], command: str) -> int:
     dry = options.pop("dry_run", False)
     trials = _whole(options.pop("tune", None))
     file = options.pop("config", None)
-    from benchmark.jobs.train_job import RunContext
+    from benchmark.core.hardware import default_workers, resolve_device
+    from benchmark.jobs import RunContext
     from benchmark.planning.grid import build_grid
     from benchmark.planning.resolve import resolve
     from benchmark.records.provenance import commit
-    from benchmark.records.store import Store
-    from benchmark.runner.run import default_workers, resolve_device, run
+    from benchmark.runner.run import run
 
     config = resolve(options, file)
     load(config.plugin)
     folders = folders_for(config.data_root, blank=dry)
     device = resolve_device(config.device)
-    place = RunContext(
+    context = RunContext(
         output=config.output.resolve(),
         cache=folders.cache,
         data=folders.data,
@@ -65,23 +65,22 @@ def _run(options: dict[str, Any], command: str) -> int:
         commit=commit(),
         workers=config.workers or default_workers(device),
         save_every=config.save_every,
+        blank=dry,
     )
     if config.download and not dry:
         download(config.datasets, folders)
-    store = Store(config.output)
     if trials and dry:
         raise UsageError("--tune draws each trial from what the last ones gave: it has no dry run.")
+    if dry:
+        return dry_run(config, context)
     if trials:
         from benchmark.tuning.tuning import tune
 
-        store.check_writable()
-        sys.stdout.write(f"The parameters chosen: {tune(config, place, trials, shown)}\n")
+        sys.stdout.write(f"The parameters chosen: {tune(config, context, trials, shown)}\n")
         return 0
     grid = build_grid(config, folders)
-    if dry:
-        return dry_run(grid, store, folders)
-    store.check_writable()
-    counts = run(grid, config, store, place, command, shown)
+    context.store.check_writable()
+    counts = run(grid, config, context, command, shown)
     written = report(config.output)
     summary = ", ".join(
         f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]

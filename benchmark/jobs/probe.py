@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmark.data import Folders, ImageSet
-from benchmark.jobs.train_job import build_model, load_data, training_images
+from benchmark.jobs.models import build_model, load_data, training_images
 from benchmark.losses import on_tuples
 from benchmark.models import PassCounter
 from benchmark.records import ModelKey
@@ -106,3 +106,14 @@ def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
         images_per_class=recipe.images_per_class,
     )
     return _probe(key.model_copy(update={"seed": 0, "backbone": _BACKBONE}), small, folders)
+
+
+def costs_of(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
+    """Probes a model; where a plugin cannot be probed, guesses the costs of a plain one.
+
+    Whatever is wrong with the plugin is reported when its job runs.
+    """
+    try:
+        return probe(key, recipe, folders)
+    except (Exception, SystemExit):
+        return Costs(3.0, 1.0, len(load_data(key.dataset, folders).train), False)

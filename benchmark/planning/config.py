@@ -32,12 +32,12 @@ class Evaluation(_Section):
     """How attacks are run and scored.
 
     Attributes:
-        eot: passes that the gradients of a randomised model are averaged over.
-        passes: passes that the retrieval outcomes of a randomised model are averaged over.
+        eot: EOT samples that the gradients of a randomised model are averaged over.
+        repeats: how often a randomised model embeds the pool, to average its retrieval scores.
     """
 
     eot: PositiveInt = 5
-    passes: PositiveInt = 20
+    repeats: PositiveInt = 20
 
 
 class Curve(_Section):
@@ -66,7 +66,7 @@ class Configuration(_Section):
         training: the recipe.
         training_for: other values of some of its keys for some data sets, by their name.
         workers: worker processes; one for each core when not given.
-        save_every: seconds between two saves of a training in hand, from which a run that was killed goes on.
+        save_every: seconds between two saves of a running training, from which a run that was killed resumes.
         data_root: folder of the data sets as they were downloaded.
         download: whether data sets that are missing are fetched into it first.
         pretrained: weights that backbones start from, where their own spec does not say: "auto" (those of

@@ -1,10 +1,10 @@
 """What a run is said to cost, against the passes that it takes."""
 
 import pytest
+from benchmark.jobs.estimate import Estimator
 
 from attacks import ATTACKS
 from benchmark.data import Folders
-from benchmark.jobs.estimate import Estimator
 from benchmark.jobs.probe import probe
 from benchmark.jobs.train_job import RunContext, build_model, load_data, make_model, training_images
 from benchmark.models import PassCounter

@@ -10,10 +10,10 @@ from benchmark.evaluation.conformance.suite import (
 )
 
 __all__ = [
-    "ContractCheck",
     "ConformanceError",
+    "ContractCheck",
     "ContractResult",
+    "check_contract",
     "check_defense",
     "defense_checks",
-    "check_contract",
 ]

@@ -89,7 +89,7 @@ CONTRACT: dict[str, ContractCheck] = {}
 def check(
     wanted: str, advice: str, trains: bool = False
 ) -> Callable[[Callable[[ConformanceFixture], None]], Callable[[ConformanceFixture], None]]:
-    """Decorator that adds a function to the suite, under its own name; see `ContractCheck` for the arguments."""
+    """Adds a function to the suite, under its own name; a decorator with the arguments of `ContractCheck`."""
 
     def decorate(examine: Callable[[ConformanceFixture], None]) -> Callable[[ConformanceFixture], None]:
         CONTRACT[examine.__name__] = ContractCheck(examine.__name__, wanted, advice, examine, trains)
