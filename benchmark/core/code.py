@@ -20,12 +20,15 @@ def code_shape(source: str) -> Any:
     Raises:
         SyntaxError: when it is not Python.
     """
-    return _shape(ast.parse(_dedented(source)))
+    return _shape(_parsed(source))
 
 
-def _dedented(source: str) -> str:
-    # Not textwrap.dedent: the lines of a text in triple quotes may stand further left than the code.
-    return f"if True:\n{source}" if source[:1].isspace() else source
+def _parsed(source: str) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except IndentationError:
+        # Not textwrap.dedent: the lines of a text in triple quotes may stand further left than the code.
+        return ast.parse(f"if True:\n{source}")
 
 
 def _shape(node: Any) -> Any:

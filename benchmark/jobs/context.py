@@ -12,7 +12,7 @@ from benchmark.records.provenance import provenance
 
 
 class RunContext(Record):
-    """Where jobs compute and write; metrics depend on the device alone, and on a GPU on the number of workers.
+    """Where jobs compute and write; metrics depend on the device alone, and on a GPU on the workers.
 
     Attributes:
         output: the user's output folder.

@@ -40,9 +40,8 @@ def describe_plan(grid: Grid, todo: Todo, costs: Mapping[str, float]) -> str:
     lines += _table(f"Cost by attack ({len(todo.attacks)} attack jobs)", ["all"], by_attack.items())
     lines += ["", f"{todo.cells} cells, {todo.cached} cached, {todo.cells - todo.cached} to compute."]
     lines += [f"Left out: {reason}" for reason in grid.left_out()]
-    lines.append(
-        f"Cost: {sum(costs.values()):,.0f} units (one is a forward pass of one image through the plain backbone)."
-    )
+    total = sum(costs.values())
+    lines.append(f"Cost: {total:,.0f} units (one: a forward pass of one image through the plain backbone).")
     return "\n".join(lines) + "\n"
 
 

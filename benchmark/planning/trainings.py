@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from attacks import ATTACKS
 from benchmark.core.parameters import Parameters
 from benchmark.core.protocol import PROTOCOL_VERSION
@@ -49,7 +52,7 @@ def plan_training(
     eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
     epochs = max(1, round(_epochs(key, recipe, folders, budget, notes) * defense.epochs_scale))
     named: list[Parameters] = [dataset, backbone, LOSSES.build(key.loss), *defense.parts(), *validation]
-    code = [*map(type, named), train]
+    code: list[type | Callable[..., Any]] = [*map(type, named), train]
     identity = {
         "model": portable(key).model_dump(),
         "recipe": recipe.model_dump(),
