@@ -24,7 +24,7 @@ def attack_cost(
         return 0.0
 
     def on(costs: Costs, units: float) -> float:
-        """An image of an attack's passes on one model, and of one over its clean pool."""
+        """Cost units of an image: those of the attack on one model, and one over its clean pool."""
         anew = 1.0 if costs.randomised and units > 1 else 0.0  # the best of noisy scores is scored once more
         samples = eot if costs.randomised else 1
         return costs.embed * samples * ((units + anew) * attacked_fraction + 1.0)

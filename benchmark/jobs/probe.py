@@ -68,7 +68,7 @@ def _batches(labels: Tensor, size: int, per_class: int | None) -> Iterator[Tenso
 @lru_cache(maxsize=256)
 def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     images, _ = training_images(recipe, load_data(key.dataset, folders))
-    # How many passes a step takes depends neither on the backbone nor on the images' size.
+    # The cost of a step depends neither on the backbone nor on the images' size.
     channels, height, width = images.image_shape
     shape = (channels, min(height, _SIDE), min(width, _SIDE))
     blank = ImageSet(torch.zeros(1, 1, 1, 1).expand(len(images), *shape), images.labels, images.ids)

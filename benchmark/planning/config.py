@@ -41,7 +41,7 @@ class Evaluation(_Section):
 
 
 class Curve(_Section):
-    """Attacks that are also run at other budgets, for the figure over eps.
+    """Attacks that are also run at other budgets, for the plot over eps.
 
     Attributes:
         attacks: specs of the attacks.
@@ -168,5 +168,5 @@ class Configuration(_Section):
     @classmethod
     def _positive(cls, values: list[float] | None) -> list[float] | None:
         if values is not None and (not values or min(values) == 0):
-            raise ValueError("an attack needs eps > 0; clean figures are always made")
+            raise ValueError("an attack needs eps > 0; clean cells are always made")
         return values

@@ -37,6 +37,11 @@ def make_manifest(
             dataset.spec: {norm: whole_range(dataset, norm, folders) for norm in config.norm}
             for dataset in grid.datasets
         },
+        short_names={
+            named.spec: named.short_name
+            for named in (*grid.datasets, *grid.backbones)
+            if named.short_name != named.spec
+        },
         models=grid.model_refs(),
         cells=cells,
         skipped=grid.left_out(),

@@ -11,8 +11,8 @@ from benchmark.records.provenance import Provenance
 from benchmark.records.record import Record
 
 Role = Literal["clean", "suite", "curve", "check"]
-"""What a cell is for: "clean"; "suite" for the attacks that the leaderboard is made of; "curve" for attacks used
-only by the plot over eps; "check" for attacks used only by the checks."""
+"""What a cell is for: "clean"; "suite" for the attacks that the leaderboard is made of; "curve" for attacks
+used only by the plot over eps; "check" for attacks used only by the checks."""
 
 
 class ModelRef(Record):

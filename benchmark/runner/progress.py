@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from operator import attrgetter
 from typing import Protocol
 
 from rich.console import Console
@@ -20,6 +21,10 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+Label = Callable[[Job], str]
+"""What a job is called."""
 
 
 class Display(Protocol):
@@ -59,10 +64,12 @@ class Lines:
 
     Args:
         total: number of jobs.
+        label: names a job.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, label: Label) -> None:
         self._total = total
+        self._label = label
         self._done = 0
         self._started: dict[str, float] = {}
         self._running: dict[str, Job] = {}
@@ -80,7 +87,7 @@ class Lines:
             tenth = 10 * epochs.done // epochs.total if epochs.total else 0
             if tenth > self._shown.get(job.id, 0):
                 self._shown[job.id] = tenth
-                self._say(f"{job.label}{epochs}")
+                self._say(f"{self._label(job)}{epochs}")
 
     def finish(self, job: Job, reason: str | None, left: str) -> None:
         """Writes the line."""
@@ -88,7 +95,7 @@ class Lines:
         self._running.pop(job.id, None)
         took = time.perf_counter() - self._started.pop(job.id, time.perf_counter())
         state = f"done in {duration(took)}" if reason is None else f"FAILED: {reason}"
-        self._say(f"{job.label} - {state}{left}")
+        self._say(f"{self._label(job)} - {state}{left}")
 
     def _say(self, line: str) -> None:
         with suppress(BrokenPipeError):  # nobody reads on: no reason to stop working
@@ -104,9 +111,11 @@ class Bar:
 
     Args:
         total: number of jobs.
+        label: names a job.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, label: Label) -> None:
+        self._label = label
         self._progress = Progress(
             BarColumn(),
             MofNCompleteColumn(),
@@ -121,7 +130,7 @@ class Bar:
 
     def _describe(self, store: Store | None = None) -> str:
         return "  |  ".join(
-            f"{job.label}{job.progress(store) if store else ''}" for job in self._running.values()
+            f"{self._label(job)}{job.progress(store) if store else ''}" for job in self._running.values()
         )
 
     def start(self, job: Job) -> None:
@@ -137,7 +146,7 @@ class Bar:
         """Moves the bar; a failure stays on the screen."""
         self._running.pop(job.id, None)
         if reason is not None:
-            self._progress.console.print(f"FAILED {job.label}: {reason}", markup=False)
+            self._progress.console.print(f"FAILED {self._label(job)}: {reason}", markup=False)
         self._progress.update(self._task, advance=1, description=self._describe(), left=left.lstrip("; "))
 
     def close(self) -> None:
@@ -152,9 +161,12 @@ class ProgressReport:
         costs: cost units of each job, by its id.
         shown: whether anything is shown at all.
         store: where running jobs leave how far they are.
+        label: names a job.
     """
 
-    def __init__(self, costs: Mapping[str, float], shown: bool, store: Store) -> None:
+    def __init__(
+        self, costs: Mapping[str, float], shown: bool, store: Store, label: Label = attrgetter("label")
+    ) -> None:
         self._store = store
         self._costs = dict(costs)
         self._total = max(1.0, sum(costs.values()))
@@ -163,7 +175,7 @@ class ProgressReport:
         if not shown:
             self._display = Silent()
         else:
-            self._display = Bar(len(costs)) if sys.stdout.isatty() else Lines(len(costs))
+            self._display = (Bar if sys.stdout.isatty() else Lines)(len(costs), label)
 
     def start(self, job: Job) -> None:
         """A job has been handed to a worker."""

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 from benchmark.data import DATASETS
-from benchmark.jobs import RunContext
+from benchmark.jobs import Job, RunContext
 from benchmark.models import BACKBONES
 from benchmark.planning.config import Configuration
 from benchmark.planning.grid import Grid
 from benchmark.planning.manifest import make_manifest
+from benchmark.planning.setting_names import SettingNames
 from benchmark.planning.todo import Todo, find_todo
 from benchmark.records import ModelKey
 from benchmark.runner.check_models import check_models
@@ -43,7 +44,7 @@ def run(grid: Grid, config: Configuration, context: RunContext, command: str, sh
     for planned in todo.refused:
         planned.job.fail(planned.refusal, context, status="skipped")
     if todo.jobs:
-        _compute(todo, context, shown)
+        _compute(todo, SettingNames(model.job.key for model in grid.models), context, shown)
     # Again, so that the board is this run's even if another one has begun in the same folder meanwhile.
     store.save_manifest(manifest)
     check_models(store, manifest)
@@ -63,11 +64,15 @@ def fetch_weights(keys: Iterable[ModelKey]) -> None:
         BACKBONES.build(backbone).fetch(natural)
 
 
-def _compute(todo: Todo, context: RunContext, shown: bool) -> None:
+def _compute(todo: Todo, names: SettingNames, context: RunContext, shown: bool) -> None:
     costs = todo.costs(context.folders)
     if shown:
-        sys.stdout.write(_cost_line(todo, costs))
-    progress = ProgressReport(costs, shown, context.store)
+        sys.stdout.write("\n".join([*names.legend(), _cost_line(todo, costs), ""]))
+
+    def label(job: Job) -> str:
+        return f"{names.prefix(job.key)}{job.label}"
+
+    progress = ProgressReport(costs, shown, context.store, label)
     try:
         run_jobs(
             todo.jobs,
@@ -89,5 +94,5 @@ def _cost_line(todo: Todo, costs: dict[str, float]) -> str:
     return (
         f"To do: {len(todo.trainings)} models to train ({training:,.0f} cost units), "
         f"{len(todo.attacks)} attacks ({attacking:,.0f} cost units); "
-        f"{todo.cached} of {todo.cells} cells are cached.\n"
+        f"{todo.cached} of {todo.cells} cells are cached."
     )

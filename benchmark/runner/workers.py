@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, spawn
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -59,26 +59,30 @@ def worker_pool(device: str, workers: int, sharing: int) -> Iterator[ProcessPool
 
 
 def _context() -> BaseContext:
-    """Forks workers from a process that has imported everything once; spawns where that cannot be.
-
-    That process must import what this one has imported. Before Python 3.12.8 and 3.13.1 it ignores this
-    process's path and looks in the working directory first, where another copy of the project may lie: so it
-    is started in the project's folder, with this process's path in its environment. Workers return to this
-    process's folder, and each job proves its code (`benchmark.core.source`).
-    """
+    """Forks workers from a process that has imported everything once; spawns where that cannot be."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([_PRELOADED])
+    _start_server()
+    return context
+
+
+def _start_server() -> None:
+    """Starts the process that workers are forked from, so that it imports what this one has imported.
+
+    Before Python 3.12.8 and 3.13.1 it ignores this process's path and looks into its working directory first,
+    where another copy of the project may lie. So it starts in a folder without modules, with this process's
+    path in its environment; workers return to this process's folder. Each job then proves its code.
+    """
+    path: list[str] = spawn.get_preparation_data("forkserver")["sys_path"]
     here = Path.cwd()
-    path = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry and entry != str(ROOT))])
-    with _environment({"PYTHONPATH": path}):
-        os.chdir(ROOT)
+    with _environment({"PYTHONPATH": os.pathsep.join(dict.fromkeys([*path, str(ROOT)]))}):
+        os.chdir(sys.prefix)
         try:
             forkserver.ensure_running()
         finally:
             os.chdir(here)
-    return context
 
 
 @contextmanager

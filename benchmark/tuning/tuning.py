@@ -99,7 +99,7 @@ def _trial(tuned: TunedDefense, spec: str, record: ModelRecord | None) -> Tuning
     """What a record says of a trial.
 
     Raises:
-        UsageError: when a training that went well has no figures on validation classes.
+        UsageError: when a training that went well has no scores on validation classes.
     """
     trial = TuningTrial(*tuned.setting, tuned.search.label, len(tuned.trials) + 1, spec)
     if record is None or record.status != "done":
@@ -107,11 +107,11 @@ def _trial(tuned: TunedDefense, spec: str, record: ModelRecord | None) -> Tuning
         return trial
     if not record.validations:
         raise UsageError(
-            f"{spec} has no figures on validation classes; tuning needs them. "
+            f"{spec} has no scores on validation classes; tuning needs them. "
             "Hold classes out of the training classes with 'training: {validation: 0.15}' in --config; "
             "it takes ten training classes."
         )
-    # The epoch whose weights were kept is the one whose figures count.
+    # The epoch whose weights were kept is the one whose scores count.
     kept = [one for one in record.validations if one.epoch == record.best_epoch] or record.validations
     best = max(kept, key=lambda one: one.score)
     trial.clean_map_r, trial.attacked_map_r, trial.score = best.clean_map_r, best.attacked_map_r, best.score
@@ -144,9 +144,9 @@ def tune(config: Configuration, context: RunContext, trials: int, shown: bool) -
     """Looks for the parameters of each defense, on classes held out of the training classes.
 
     Goes round by round: each defense in each setting (data set, backbone, loss) is trained once, side by side
-    over the workers, then every search is told its score in a fixed order. A trial is a training like any
-    other, with the first of the seeds and of the compute modes. Its record is kept, so tuning that was broken
-    off goes on where it stopped, and what it chose need not be trained again. Failed trainings count as
+    over the workers, then every search gets its score in a fixed order. A trial is a training like any
+    other, with the first of the seeds and of the compute modes. Its record is kept, so interrupted
+    tuning resumes where it stopped, and what it chose need not be trained again. Failed trainings count as
     trials; they are tried again only when the tuning is started again.
 
     Args:
@@ -190,7 +190,7 @@ def tune(config: Configuration, context: RunContext, trials: int, shown: bool) -
         _train(proposed, config, context, store)
         for tuned, job in proposed:
             trial = _trial(tuned, job.key.defense, store.model(job.id))
-            tuned.search.tell(trial.spec, trial.score)
+            tuned.search.report(trial.spec, trial.score)
             tuned.trials.append(trial)
             say(f"[{sum(len(one.trials) for one in searches)}/{total}] {trial}")
         write_trials(context.output, [tuned.trials for tuned in searches])

@@ -125,18 +125,18 @@ def test_the_highest_score_is_chosen_and_it_is_the_mean_at_the_kept_epoch(traine
 
 
 def test_the_sampler_learns():
-    def distances(told: bool) -> float:
+    def distances(reported: bool) -> float:
         total = 0.0
         for seed in range(4):
             search = Search("hill[mode=flat]", seed)
             for trial in range(24):
                 spec = search.ask()
                 defense = DEFENSES.build(spec)
-                search.tell(spec, sum(scores(defense)) if told else 0.5)
+                search.report(spec, sum(scores(defense)) if reported else 0.5)
                 total += abs(math.log10(defense.weight / BEST)) if trial >= 12 else 0.0
         return total
 
-    assert distances(told=True) < 0.7 * distances(told=False)
+    assert distances(reported=True) < 0.7 * distances(reported=False)
 
 
 def test_it_is_deterministic_and_a_longer_search_begins_as_a_shorter_one(trained, run):
@@ -199,17 +199,17 @@ def test_a_failed_training_is_a_trial_without_a_score(trained, run, capsys):
 
 
 def test_the_sampler_keeps_away_from_what_failed():
-    def failures(told: bool) -> int:
+    def failures(reported: bool) -> int:
         search = Search("hill[mode=flat]", 0)
         specs = []
         for _ in range(24):
             spec = search.ask()
             weight = DEFENSES.build(spec).weight
-            search.tell(spec, None if told and weight > 1 else 0.5)
+            search.report(spec, None if reported and weight > 1 else 0.5)
             specs.append(weight > 1)
         return sum(specs)
 
-    assert failures(told=True) < failures(told=False)
+    assert failures(reported=True) < failures(reported=False)
 
 
 def test_nothing_to_tune_is_said_and_scored_once(trained, run, capsys):
