@@ -45,7 +45,7 @@ def batch(images):
 
 @pytest.fixture
 def settle(batch):
-    """Lets batch norm's running statistics converge; otherwise all embeddings are alike in evaluation mode."""
+    """Lets batch norm's running statistics converge; else evaluation mode embeds all images alike."""
 
     def run(model):
         model.train()
@@ -58,7 +58,7 @@ def settle(batch):
 
 @pytest.fixture
 def attacked(make_member, settle, batch, recorder):
-    """A settled member in evaluation mode, as the attack of a defense's loss sees it; the call is recorded."""
+    """A settled member in evaluation mode, as the attack sees it; the attack's call is recorded."""
 
     def run(spec):
         member = settle(make_member())

@@ -49,7 +49,7 @@ def rows(*columns):
 
 
 def test_every_defense_has_a_row_and_a_section_and_nothing_else_has():
-    table = [row[0].strip("`") for row in rows("defense", "training minimises")]
+    table = [row[0].strip("`") for row in rows("defense", "training minimizes")]
     assert sorted(table) == sorted(OWN)
     assert set(SECTIONS) == {*OWN, "Transforms", "Triplets"}
 
@@ -106,7 +106,7 @@ def test_the_recipe_is_the_one_in_use():
 
 def test_groups_are_as_documented():
     sentence = re.search(r"^On the command line .*?(?=\n\n)", DOCUMENT, re.MULTILINE | re.DOTALL).group(0)
-    assert [row[0].strip("`") for row in rows("defense", "training minimises")][:7] == list(GROUPS["all"])
+    assert [row[0].strip("`") for row in rows("defense", "training minimizes")][:7] == list(GROUPS["all"])
     for group in GROUPS:
         assert f"`{group}`" in sentence
     for name in (*GROUPS["controls"], *GROUPS["dml"]):
@@ -115,7 +115,7 @@ def test_groups_are_as_documented():
 
 @pytest.mark.parametrize("name", sorted(set(OWN) - {"pixels"}))
 def test_the_table_of_training_attacks_holds_what_attacks(name, make_member, batch, recorder):
-    listed = " ".join(row[0] for row in rows("defense", "raised by the attack"))
+    listed = " ".join(row[0] for row in rows("defense", "maximized by the attack"))
     spec, *more = re.findall(rf"`({name}(?:\[.*?\])?)`", listed) or [name]
     assert not more
     for text in {name, spec}:
