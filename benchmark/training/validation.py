@@ -53,8 +53,9 @@ class Validator:
 
     def _map_r(self, model: Embedder, queries: torch.Tensor, gallery: torch.Tensor) -> float:
         with torch.no_grad():
-            embedded = [
+            query_embeddings, gallery_embeddings = (
                 torch.cat([model(part) for part in images.split(256)]) for images in (queries, gallery)
-            ]
-        results = retrieve(*embedded, self._labels, self._labels, self._ids, self._ids, ks=(1,))
+            )
+        labels, ids = self._labels, self._ids
+        results = retrieve(query_embeddings, gallery_embeddings, labels, labels, ids, ids, ks=(1,))
         return results.means()["map_r"]

@@ -57,6 +57,12 @@ def settle(batch):
 
 
 @pytest.fixture
+def settled(make_member, settle):
+    """A settled member in evaluation mode."""
+    return settle(make_member()).eval()
+
+
+@pytest.fixture
 def attacked(make_member, settle, batch, recorder):
     """A settled member in evaluation mode, as the attack sees it; the attack's call is recorded."""
 

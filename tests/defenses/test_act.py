@@ -17,26 +17,15 @@ def test_the_attack_pulls_positives_and_negatives_together(attacked, batch, reco
     ("base", "weight", "margin"), [("none", 10, 0.2), ("clean", 3, 0.5), ("adversarial", 2, 0.3)]
 )
 def test_the_loss_by_loops(
-    make_member,
-    settle,
-    batch,
-    recorder,
-    rows,
-    seeded_loss,
-    expected_loss,
-    triplet_loss_by_loops,
-    base,
-    weight,
-    margin,
+    settled, batch, recorder, rows, seeded_loss, expected_loss, triplet_loss_by_loops, base, weight, margin
 ):
-    member = settle(make_member()).eval()
     defense = DEFENSES.build(f"act[base={base},weight={weight},margin={margin}]")
-    loss = seeded_loss(defense, member)
+    loss = seeded_loss(defense, settled)
     embedded = [
-        member(batch.images[rows.anchor]),
-        member(recorder.changed(batch.images[rows.positive])),
-        member(recorder.changed(batch.images[rows.negative])),
+        settled(batch.images[rows.anchor]),
+        settled(recorder.changed(batch.images[rows.positive])),
+        settled(recorder.changed(batch.images[rows.negative])),
     ]
     term = triplet_loss_by_loops(*embedded, margin)
-    assert loss == pytest.approx(expected_loss(member, embedded, term, base, weight), rel=1e-4)
+    assert loss == pytest.approx(expected_loss(settled, embedded, term, base, weight), rel=1e-4)
     assert term > 0.01

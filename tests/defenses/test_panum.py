@@ -21,23 +21,13 @@ def test_one_element_is_perturbed_and_the_others_are_fixed(
 @pytest.mark.parametrize("element", ELEMENTS)
 @pytest.mark.parametrize("base", ["none", "clean", "adversarial"])
 def test_the_loss_by_loops(
-    make_member,
-    settle,
-    batch,
-    recorder,
-    rows,
-    seeded_loss,
-    expected_loss,
-    triplet_loss_by_loops,
-    element,
-    base,
+    settled, batch, recorder, rows, seeded_loss, expected_loss, triplet_loss_by_loops, element, base
 ):
-    member = settle(make_member()).eval()
-    loss = seeded_loss(DEFENSES.build(f"panum[element={element},base={base},weight=3,margin=0.3]"), member)
+    loss = seeded_loss(DEFENSES.build(f"panum[element={element},base={base},weight=3,margin=0.3]"), settled)
     embedded = []
     for name in ELEMENTS:
         images = batch.images[getattr(rows, name)]
-        embedded.append(member(recorder.changed(images) if name == element else images))
+        embedded.append(settled(recorder.changed(images) if name == element else images))
     term = triplet_loss_by_loops(*embedded, 0.3)
-    assert loss == pytest.approx(expected_loss(member, embedded, term, base, 3), rel=1e-4)
+    assert loss == pytest.approx(expected_loss(settled, embedded, term, base, 3), rel=1e-4)
     assert term > 0.01

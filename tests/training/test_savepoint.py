@@ -57,11 +57,11 @@ def go(make_member, images):
     ("spec", "schedule"),
     [
         ("vanilla", "one_cycle"),
-        ("pgd_at", "step"),
+        pytest.param("pgd_at", "step", marks=pytest.mark.slow),
         ("random_transforms", "constant"),
         ("mixup[mixes=2]", "one_cycle"),
         ("hm", "one_cycle"),
-        ("eat[members=2,proxies=shared]", "step"),
+        pytest.param("eat[members=2,proxies=shared]", "step", marks=pytest.mark.slow),
     ],
 )
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(go, tmp_path, spec, schedule):

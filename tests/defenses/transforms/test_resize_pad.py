@@ -37,11 +37,11 @@ def test_size_and_position_on_a_canvas_of_the_original_size(scale, x, y):
     # An edge is blurred over half a pixel of the large image, that is scale / 2 of the small one.
     for values, length, position in ((result.amax(1), 10, y), (result.amax(0), 20, x)):
         first = position * (1 - scale) * length
-        centres = torch.arange(length) + 0.5
-        outside = (centres - first < -scale / 2 - 1e-4) | (
-            centres - first > scale * length + scale / 2 + 1e-4
+        centers = torch.arange(length) + 0.5
+        outside = (centers - first < -scale / 2 - 1e-4) | (
+            centers - first > scale * length + scale / 2 + 1e-4
         )
-        inside = (centres - first > scale / 2 + 1e-4) & (centres - first < scale * length - scale / 2 - 1e-4)
+        inside = (centers - first > scale / 2 + 1e-4) & (centers - first < scale * length - scale / 2 - 1e-4)
         assert (values[outside] < 1e-4).all()
         assert (values[inside] > 1 - 1e-3).all()
 

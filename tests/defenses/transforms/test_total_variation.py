@@ -23,7 +23,7 @@ def test_total_variation_against_loops(draw):
 
 
 @pytest.mark.parametrize("weight", [0.01, 0.3])
-def test_every_step_lowers_the_objective_towards_its_minimum(draw, weight):
+def test_every_step_lowers_the_objective_toward_its_minimum(draw, weight):
     images = draw(count=3, side=10).double()
     kept = (torch.rand(images.shape, generator=torch.Generator().manual_seed(1)) < 0.5).double()
     values = [
@@ -31,19 +31,19 @@ def test_every_step_lowers_the_objective_towards_its_minimum(draw, weight):
     ]
     for before, after in pairwise(values):
         assert (after < before).all()
-    # A general optimiser finds the minimum; the steps get there in the end.
+    # A general optimizer finds the minimum; the steps converge to it.
     found = images.clone().requires_grad_(True)
-    optimiser = torch.optim.LBFGS(
+    optimizer = torch.optim.LBFGS(
         [found], max_iter=500, line_search_fn="strong_wolfe", tolerance_change=1e-12
     )
 
     def closure():
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         value = objective(found, images, kept, weight).sum()
         value.backward()
         return value
 
-    optimiser.step(closure)
+    optimizer.step(closure)
     long = objective(minimize_tv(images, kept, weight, 3000), images, kept, weight).sum()
     assert float(long) == pytest.approx(float(closure().detach()), rel=1e-3)
 
