@@ -10,10 +10,8 @@ from torch import Tensor
 from benchmark.core.embedder import Embedder
 from benchmark.core.parameters import Parameters
 from benchmark.models import Member
-from defenses import (
-    transforms,
-)  # the package, so that a model's identity covers the source of every transform
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
+from defenses.transforms import TRANSFORMS, Transform, TransformSpec
 
 
 class Transformed(Embedder):
@@ -25,9 +23,7 @@ class Transformed(Embedder):
         straight_through: whether a transform that is not differentiable gets the identity's gradient (BPDA).
     """
 
-    def __init__(
-        self, member: Member, transform: transforms.Transform, straight_through: bool = False
-    ) -> None:
+    def __init__(self, member: Member, transform: Transform, straight_through: bool = False) -> None:
         super().__init__()
         self.member = member
         self.transform = transform
@@ -80,16 +76,16 @@ class RandomTransforms(Defense):
         "train": ("clean", "transformed"),
     }
 
-    transform: transforms.TransformSpec = "resize_pad"
+    transform: TransformSpec = "resize_pad"
     train: Literal["clean", "transformed"] = "clean"
 
     def parts(self) -> list[Parameters]:
         """Lists the defense and its transform."""
-        return [self, *transforms.TRANSFORMS.build(self.transform).parts()]
+        return [self, *TRANSFORMS.build(self.transform).parts()]
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> Transformed:
         """Builds one plain member, wrapped to embed transformed images."""
-        return Transformed(make_member(), transforms.TRANSFORMS.build(self.transform))
+        return Transformed(make_member(), TRANSFORMS.build(self.transform))
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
         """Computes the loss on the clean or the transformed batch."""

@@ -19,7 +19,7 @@ class UsageError(BenchmarkError):
 
 
 class TrainingError(BenchmarkError):
-    """Training broke down, for example with a loss that is not a number."""
+    """Training diverged, for example with a loss that is not a number."""
 
 
 class AttackError(BenchmarkError):

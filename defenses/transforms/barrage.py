@@ -8,6 +8,7 @@ import torch
 from pydantic import PositiveInt, model_validator
 from torch import Tensor
 
+from benchmark.core.parameters import Parameters
 from defenses.transforms.base import TRANSFORMS, Transform
 
 
@@ -17,8 +18,7 @@ class Barrage(Transform):
 
     For each image the number of transforms is drawn uniformly, then a subset of that size and its order. The
     original draws from 25 transforms in 10 groups and at most one of each group; here most of its kinds that
-    small gray images allow are present once: color precision, JPEG, noise, blur, TV denoising, tone (gamma
-        and
+    small gray images allow are present once: color precision, JPEG, noise, blur, TV denoising, tone (gamma and
     contrast), zoom and shift. Color spaces, seam carving, swirls and frequency noise are left out. Transforms
     that are not differentiable always have the identity's gradient (BPDA), in attacks and outside of them, so
     the values and the gradients of a forward pass belong to the same draws. The right number of transforms
@@ -52,6 +52,10 @@ class Barrage(Transform):
                 f"least={self.least} and most={self.most} must satisfy least <= most <= {len(self.drawn)}"
             )
         return self
+
+    def parts(self) -> list[Parameters]:
+        """The barrage and the transforms that it draws from."""
+        return [self, *(part for transform in self._transforms() for part in transform.parts())]
 
     def apply(self, images: Tensor) -> Tensor:
         """Applies to each image, shape (n, C, H, W) in [0, 1], its own transforms in its own order."""

@@ -1,10 +1,7 @@
-import sys
-
 import pytest
 import torch
 
 from benchmark.core.errors import UsageError
-from benchmark.planning.identity import _neighbours
 from defenses import DEFENSES, RandomTransforms
 from defenses.transforms import TRANSFORMS
 
@@ -78,8 +75,7 @@ def test_tuning_has_choices_that_can_be_built():
             assert getattr(DEFENSES.build(f"random_transforms[{name}={value}]"), name) == value
 
 
-def test_a_models_identity_holds_the_source_of_every_transform():
-    found = _neighbours(sys.modules["defenses.random_transforms"], {"defenses"})
-    assert "defenses.transforms" in found
-    beyond = _neighbours(sys.modules["defenses.transforms"], {"defenses"})
-    assert {TRANSFORMS.get(name).__module__ for name in TRANSFORMS.names()} <= beyond
+def test_the_parts_of_a_barrage_are_all_that_it_draws_from():
+    parts = {type(part) for part in DEFENSES.build("random_transforms[transform=barrage]").parts()}
+    drawn = {type(TRANSFORMS.build(text)) for text in TRANSFORMS.get("barrage").drawn}
+    assert drawn < parts and TRANSFORMS.get("barrage") in parts
