@@ -2,10 +2,10 @@
 
 from benchmark.evaluation.attacked_fraction import attacked_indices
 from benchmark.evaluation.check_input import CheckInput, ScoredAttack, ScoredClean
-from benchmark.evaluation.checks import CHECKS, run_checks
+from benchmark.evaluation.checks import run_checks
 from benchmark.evaluation.clustering import Clustering
 from benchmark.evaluation.diagnose import diagnose
-from benchmark.evaluation.masking_check import Comparison, MaskingCheck
+from benchmark.evaluation.masking_check import CHECKS, Comparison, MaskingCheck
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 from benchmark.evaluation.ranking import Ranking
 from benchmark.evaluation.retrieval import RetrievalGallery, RetrievalQuery

@@ -27,8 +27,8 @@ def attacked_indices(ids: Tensor, attacked_fraction: float) -> Tensor:
     """
     if not 0 < attacked_fraction <= 1 or not len(ids):
         raise BenchmarkError(
-            f"Cannot attack a fraction of {attacked_fraction} of {len(ids)} images: the attacked fraction must "
-            "be in (0, 1], and the pool must have an image."
+            f"Cannot attack a fraction of {attacked_fraction} of {len(ids)} images: the attacked fraction "
+            "must be in (0, 1], and the pool must have an image."
         )
     names = ids.tolist()
     order = sorted(range(len(names)), key=lambda index: derive_seed("attacked fraction", names[index]))

@@ -51,13 +51,13 @@ class ScoredAttack:
         objective: spec of the objective that the attack maximises; empty where it has none.
         steps: number of gradient steps; None for attacks without gradients.
         from_clean: whether the attack starts at the clean images, not at random ones within the ball.
-        objective_values: the objective at each query, shape (q,); None where there is none, or where the values
-            of two attacks are not comparable.
+        objective_values: the objective at each query, shape (q,); None where there is none, or where values
+            of different attacks are not comparable.
         doubled_steps: spec of the same attack with twice the steps; empty where there is none.
         in_suite: whether the row's worst case includes the attack; others are used only by the checks.
         diagnostics: those that were measured of "zero_gradient", the fraction of images whose first gradient
-            was exactly zero; "rescored_r1", R@1 of the attacked images embedded again with gradients on, a mean
-            over as many repeats as `r1`; for a randomised model "rescored_error", the standard error of the
+            was exactly zero; "rescored_r1", R@1 of the attacked images embedded again with gradients on, a
+            mean over as many repeats as `r1`; for a randomised model "rescored_error", the standard error of the
             difference between the two, and "rescored_passes", the number of repeats.
     """
 
@@ -83,8 +83,8 @@ class CheckInput:
         eps: the budget of the table that the row is in.
         whole_range: the smallest budget whose ball holds every image; None when unknown.
         model: those that were measured of the model's own diagnostics: "repeat_difference", the largest
-            absolute difference between entries of two forward passes over one batch; "eot", the EOT samples of
-            each gradient; "chance", R@1 of a random embedding.
+            absolute difference between entries of two forward passes over one batch; "eot", the EOT samples
+            of each gradient; "chance", R@1 of a random embedding.
         clean: scores on clean images; None when they were not run.
         attacks: the attacks that have finished, at every budget.
         is_source: whether transfer attacks take their gradients from this model.
@@ -98,7 +98,7 @@ class CheckInput:
     is_source: bool = False
 
     def worst_of_suite(self) -> np.ndarray | None:
-        """Minimum of each query's success over the suite and clean images, (q,); None when no attack of it ran."""
+        """Minimum of each query's success over the suite and clean images, (q,); None without the suite."""
         suite = [a.success for a in self.attacks if a.in_suite and abs(a.eps - self.eps) < SAME]
         if not suite:
             return None

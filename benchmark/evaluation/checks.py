@@ -1,9 +1,9 @@
 """Checks for gradient masking: signs that a high score under attack is not robustness.
 
-Each check looks for a sign that attacks failed although adversarial images exist (Athalye et al. 2018, arXiv
-1802.00420; Carlini et al. 2019, arXiv 1902.06705). The checks compare only monotone quantities, the mean of an
-objective and R@1 under `neighbour`, never AMI. A check whose measurements are missing is "not run", which is not
-a pass.
+Each check looks for a sign that attacks failed although adversarial images exist (Athalye et al. 2018,
+arXiv 1802.00420; Carlini et al. 2019, arXiv 1902.06705). The checks compare only monotone quantities, the mean
+of an objective and R@1 under `neighbour`, never AMI. The status of a check without its measurements is
+"not run", never "pass".
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class ZeroGradient(MaskingCheck):
 
 @CHECKS.register("one_step_beats_many")
 class OneStepBeatsMany(MaskingCheck):
-    """One step reaches a higher objective, or a lower R@1, than the best of many steps on the same objective."""
+    """One step reaches a higher objective, or a lower R@1, than many steps on the same objective."""
 
     needs = "one step and many steps on the same objective"
 
@@ -179,7 +179,7 @@ class Unbounded(MaskingCheck):
     needs = "a white-box attack over the whole range of pixels"
 
     def compare(self, measured: CheckInput) -> list[Comparison]:
-        """Compares the lowest R@1 with 0; attacks from the clean images take precedence over random starts."""
+        """Compares the lowest R@1 with 0."""
         best = strongest(measured.at_whole_range())
         if best is None:
             return []
@@ -193,7 +193,7 @@ class NotMonotone(MaskingCheck):
     needs = "a white-box attack of many steps on `neighbour` at two budgets"
 
     def compare(self, measured: CheckInput) -> list[Comparison]:
-        """Compares R@1 at neighboring budgets; attacks of one step are left out, because they may overshoot."""
+        """Compares R@1 at neighboring budgets; single steps are left out, because they may overshoot."""
         by_attack: dict[str, list[ScoredAttack]] = defaultdict(list)
         for scored in _with_neighbour(list(measured.attacks)):
             if scored.access == "white" and (scored.steps or 0) > 1:
@@ -255,7 +255,8 @@ class Rescored(MaskingCheck):
             Comparison.above(
                 abs(rescored - scored.r1),
                 repeat_tolerance(
-                    scored.diagnostics.get("rescored_error", 0.0), scored.diagnostics.get("rescored_passes", 0.0)
+                    scored.diagnostics.get("rescored_error", 0.0),
+                    scored.diagnostics.get("rescored_passes", 0.0),
                 ),
                 f"R@1 {_r1(scored)} at eps {scored.eps:.4g}, {100 * rescored:.1f} embedded again",
             )

@@ -41,13 +41,17 @@ class Clustering(Scenario):
         """Clusters the pool once for each k-means seed.
 
         Returns:
-            The metrics "ami", "nmi" and "f1". The arrays "assignments", shape (5, n), and "labels", shape (n,),
-            both int32; and for plots "display", float16, shape (m, d), with "display_labels", int32, shape (m,).
+            The metrics "ami", "nmi" and "f1". The arrays "assignments", int32, shape (5, n), and "labels",
+            int32, shape (n,); for plots "display", embeddings of m images, float16, shape (m, d), and
+            "display_labels", int32, shape (m,).
         """
         labels = embeddings.labels.numpy()
         classes = int(labels.max()) + 1
         assignments = np.concatenate(
-            [cluster(embeddings.attacked(repeat), classes, [seed]) for repeat, seed in enumerate(KMEANS_SEEDS)]
+            [
+                cluster(embeddings.attacked(repeat), classes, [seed])
+                for repeat, seed in enumerate(KMEANS_SEEDS)
+            ]
         )
         shown = np.concatenate(
             [

@@ -16,9 +16,9 @@ def diagnose(embeddings: PoolEmbeddings, eot_samples: int) -> dict[str, float]:
 
     Returns:
         "repeat_difference", the largest absolute difference between entries of two forward passes over one
-        batch; "randomised", 1 when the model declares itself randomised, else 0; "eot", the EOT samples of each
-        gradient; "chance", R@1 of a random embedding: the probability that another image of the gallery is of
-        the query's class.
+        batch; "randomised", 1 when the model declares itself randomised, else 0; "eot", the EOT samples of
+        each gradient; "chance", R@1 of a random embedding: the probability that another image of the gallery
+        is of the query's class.
     """
     first, second = embeddings.embed_batch_twice()
     classes = int(embeddings.labels.max()) + 1

@@ -16,8 +16,8 @@ from benchmark.metrics import RECALL_KS
 class PoolEmbeddings:
     """Embeddings of a clean and an attacked pool under one model, each computed once, on first use.
 
-    A randomised model embeds each pool `repeats` times, each time with new draws, and its scores are means over
-    the repeats. The draws depend on the seed, the pool and the repeat, not on which scenario asked first.
+    A randomised model embeds each pool `repeats` times, each time with new draws, and its scores are means
+    over the repeats. The draws depend on the seed, the pool and the repeat, not on which scenario asked first.
 
     Args:
         model: the embedder.
@@ -29,7 +29,7 @@ class PoolEmbeddings:
         batch_size: images in one forward pass; by default twice as many as attacks use.
         seed: seed of a randomised model's draws.
         attack: the attack that made the attacked pool; None where nothing is attacked.
-        objective: the attack's objective at each image it returned, shape (n,), where it attacked every image.
+        objective: the attack's objective at each attacked image, shape (n,), where every image was attacked.
         queries: which images are queries, all others being the gallery, bool, shape (n,), on the CPU; None
             where each image is both.
         ks: the K of Recall@K.
@@ -93,7 +93,7 @@ class PoolEmbeddings:
         """Embeds the attacked pool again with inputs that require a gradient, as attacks see the model.
 
         The result differs from `attacked` for a model that treats attackers differently from users, or that
-        changes between calls. A randomised model gets new draws for each repeat, other than those of `attacked`.
+        changes between calls. A randomised model gets new draws for each repeat, not those of `attacked`.
 
         Returns:
             Embeddings, shape (n, d), on the CPU, detached; computed anew by each call.
@@ -107,7 +107,7 @@ class PoolEmbeddings:
         )
 
     def embed_batch_twice(self) -> tuple[Tensor, Tensor]:
-        """Embeds the first batch of the clean pool in two forward passes with different draws, (b, d) each."""
+        """Embeds the first batch of the clean pool in two forward passes with separate draws, (b, d) each."""
         if self._model.randomised:
             seed_everything("views", self._seed, "twice")
         batch = self._batch("clean", slice(self._batch_size))

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from attacks.ranking import Measure, measure_of
 from benchmark.core.errors import BenchmarkError
@@ -28,7 +27,7 @@ class Ranking(Scenario):
         """Scores the measure that the attack was made for.
 
         Returns:
-            The measure's metrics by name, and each again with the prefix `constant_` for a constant embedding.
+            The measure's metrics by name, and with the prefix `constant_` those of a constant embedding.
 
         Raises:
             BenchmarkError: when the attack was not made for this scenario, two images have the same id, or

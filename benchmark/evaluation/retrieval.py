@@ -52,8 +52,8 @@ class RetrievalQuery(Retrieval):
     def score(self, embeddings: PoolEmbeddings) -> ScenarioScore:
         """Scores the pool as `Retrieval.score` does, and adds what the checks for gradient masking need.
 
-        These are the array "objective", the attack's objective at each query of "queries", and the diagnostics
-        "rescored_r1", "rescored_error" and "rescored_passes" of attacked images that were embedded again.
+        These are the array "objective", the attack's objective at each query of "queries", and the
+        diagnostics "rescored_r1", "rescored_error" and "rescored_passes" of attacked images embedded again.
         """
         outcomes = self.retrieve_each(embeddings)
         score = _mean_score(embeddings, outcomes)
@@ -78,7 +78,7 @@ class RetrievalGallery(Retrieval):
 
 
 def _retrieve(embeddings: PoolEmbeddings, queries: Tensor, gallery: Tensor) -> RetrievalOutcomes:
-    """Runs retrieval on the pool's embeddings, shape (n, d) on either side, reduced to the data set's split."""
+    """Runs retrieval on the pool's embeddings, shape (n, d) each, reduced to the split of the data set."""
     labels, ids = embeddings.labels, embeddings.ids
     query_indices, gallery_indices = embeddings.query_indices, embeddings.gallery_indices
     if embeddings.has_query_split:

@@ -25,8 +25,8 @@ class Verification(Scenario):
         """Scores one pair for each image of the pool.
 
         Returns:
-            The metrics, and the arrays "similarity", each pair's mean cosine similarity over repeats, float32,
-            and "same", whether the pair is of one class, bool; shape (n,).
+            The metrics, and the arrays "similarity", each pair's mean cosine similarity over repeats,
+            float32, and "same", whether the pair is of one class, bool; shape (n,).
         """
         pairs = verification_pairs(embeddings.labels, embeddings.ids)
         similarities = [
