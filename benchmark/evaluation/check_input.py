@@ -57,8 +57,8 @@ class ScoredAttack:
         in_suite: whether the row's worst case includes the attack; others are used only by the checks.
         diagnostics: those that were measured of "zero_gradient", the fraction of images whose first gradient
             was exactly zero; "rescored_r1", R@1 of the attacked images embedded again with gradients on, a
-            mean over as many repeats as `r1`; for a randomised model "rescored_error", the standard error of the
-            difference between the two, and "rescored_passes", the number of repeats.
+            mean over as many repeats as `r1`; for a randomised model "rescored_error", the standard error of
+            the difference between the two, and "rescored_passes", the number of repeats.
     """
 
     attack: str

@@ -1,8 +1,8 @@
 """Checks for gradient masking: signs that a high score under attack is not robustness.
 
 Each check looks for a sign that attacks failed although adversarial images exist (Athalye et al. 2018,
-arXiv 1802.00420; Carlini et al. 2019, arXiv 1902.06705). The checks compare only monotone quantities, the mean
-of an objective and R@1 under `neighbour`, never AMI. The status of a check without its measurements is
+arXiv 1802.00420; Carlini et al. 2019, arXiv 1902.06705). The checks compare only monotone quantities, the
+mean of an objective and R@1 under `neighbour`, never AMI. The status of a check without its measurements is
 "not run", never "pass".
 """
 

@@ -17,7 +17,7 @@ class PoolEmbeddings:
     """Embeddings of a clean and an attacked pool under one model, each computed once, on first use.
 
     A randomised model embeds each pool `repeats` times, each time with new draws, and its scores are means
-    over the repeats. The draws depend on the seed, the pool and the repeat, not on which scenario asked first.
+    over the repeats. The draws depend on the seed, the pool and the repeat, not on the order of scenarios.
 
     Args:
         model: the embedder.

@@ -21,8 +21,9 @@ def builds(fixture: ConformanceFixture) -> None:
         raise ContractError(f"build returns {type(model).__name__}, not an Embedder")
     embeddings = fixture.embed(model)
     if embeddings.ndim != 2 or len(embeddings) != len(fixture.images) or not embeddings.is_floating_point():
+        shape = tuple(embeddings.shape)
         raise ContractError(
-            f"{len(fixture.images)} images give {embeddings.dtype} embeddings of shape {tuple(embeddings.shape)}"
+            f"{len(fixture.images)} images give {embeddings.dtype} embeddings of shape {shape}"
         )
 
 
