@@ -64,14 +64,21 @@ def test_what_is_in_memory_is_read_as_ever(places, blank):
 
 def test_the_grid_and_its_costs_decode_nothing(places, blank, monkeypatch, capsys):
     from benchmark.cli.commands import dry_run
-    from benchmark.planning.grid import build_grid
+    from benchmark.jobs import RunContext
     from benchmark.planning.resolve import resolve
-    from benchmark.records.store import Store
 
     LAYOUTS["cub200"](places.data)
     monkeypatch.setattr(image_files, "decode_scaled", lambda *_: pytest.fail("decoded"))
     given = {"datasets": build("cub200").spec, "attacks": "noise", "defenses": "vanilla", "norm": "l2"}
     config = resolve({**given, "training": {"validation": 0}})
-    assert dry_run(build_grid(config, blank), Store(places.cache / "results"), blank) == 0
+    context = RunContext(
+        output=places.cache / "results",
+        cache=blank.cache,
+        data=blank.data,
+        device="cpu",
+        commit="",
+        blank=True,
+    )
+    assert dry_run(config, context) == 0
     assert "Cost: " in capsys.readouterr().out
     assert not list(places.cache.glob("*.pixels"))

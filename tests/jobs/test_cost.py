@@ -4,15 +4,14 @@ import pytest
 
 from attacks import ATTACKS
 from benchmark.data import Folders
-from benchmark.jobs.estimate import Estimator
+from benchmark.jobs import RunContext, attack_job
+from benchmark.jobs.models import build_model, load_data, training_images
 from benchmark.jobs.probe import probe
-from benchmark.jobs.train_job import RunContext, build_model, load_data, make_model, training_images
+from benchmark.jobs.train_job import train_model
 from benchmark.models import PassCounter
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
 from benchmark.records import CLEAN, ModelKey
-from benchmark.records.store import Store
-from benchmark.runner import attacking
 from benchmark.training import Recipe, train
 from defenses import DEFENSES
 
@@ -44,28 +43,30 @@ def jobs(folders):
         "scenarios": "clustering,retrieval-query",
         "checks": False,
         "curve": {"attacks": [], "factors": []},
-        "evaluation": {"eot": 3, "passes": 7},
+        "evaluation": {"eot": 3, "repeats": 7},
         "training": {"epochs": 2, "batch_size": 32, "validation": 0},
     }
     grid = build_grid(resolve(asked), folders)
-    place = RunContext(output=folders.cache, cache=folders.cache, data=folders.cache, device="cpu", commit="")
-    models = {job.key.defense: job for job in grid.trainings}
-    made = {name: make_model(job, place, Store(place.output)) for name, job in models.items()}
-    return grid, place, models, made
+    context = RunContext(
+        output=folders.cache, cache=folders.cache, data=folders.cache, device="cpu", commit=""
+    )
+    models = {model.job.key.defense: model.job for model in grid.models}
+    made = {name: train_model(job, context) for name, job in models.items()}
+    return grid, context, models, made
 
 
 @pytest.mark.parametrize("defense", DEFENDED)
 def test_a_training_costs_what_it_was_said_to(folders, jobs, defense):
     _, _, models, made = jobs
-    assert Estimator(folders).cost(models[defense]) == pytest.approx(made[defense].cost, rel=0.02)
+    assert models[defense].cost(folders) == pytest.approx(made[defense].cost, rel=0.02)
 
 
 @pytest.mark.parametrize("attack", [CLEAN, *SPECS])
 @pytest.mark.parametrize("defense", DEFENDED)
 def test_a_cell_costs_what_it_was_said_to(folders, jobs, monkeypatch, defense, attack):
-    grid, place, _, _ = jobs
+    grid, context, _, _ = jobs
     spec = attack if attack == CLEAN else ATTACKS.build(attack).spec
-    found = [job for job in grid.attacks if (job.model.key.defense, job.attack) == (defense, spec)]
+    found = [p.job for p in grid.attacks if (p.job.key.defense, p.job.attack) == (defense, spec)]
     if defense == "vanilla" and attack.startswith("transfer"):
         assert not found  # nothing is transferred from a model to itself
         return
@@ -79,11 +80,11 @@ def test_a_cell_costs_what_it_was_said_to(folders, jobs, monkeypatch, defense, a
         counters[-1].__enter__()
         return model, unit
 
-    real = attacking.load_trained
-    monkeypatch.setattr(attacking, "load_trained", load)
-    attacking.make_cells(job, place, Store(place.output))
+    real = attack_job.load_trained
+    monkeypatch.setattr(attack_job, "load_trained", load)
+    attack_job.make_cells(job, context)
     counted = sum(counter.total for counter in counters)
-    assert Estimator(folders).cost(job) == pytest.approx(counted, rel=TOLERANCE)
+    assert job.cost(folders) == pytest.approx(counted, rel=TOLERANCE)
 
 
 @pytest.mark.parametrize(("loss", "images_per_class"), [("triplet", 4), ("triplet", 2), ("proxy_anchor", 4)])
@@ -102,6 +103,6 @@ def test_a_step_is_probed_with_batches_as_training_draws_them(folders, loss, ima
     assert probe(key, recipe, folders).step == pytest.approx(step, rel=0.1)
 
 
-def test_the_probe_of_a_loss_with_proxies_is_what_published_epochs_were_reckoned_from(folders):
+def test_the_probe_of_a_loss_with_proxies_is_what_published_epochs_were_computed_from(folders):
     key = ModelKey(dataset="glyphs", backbone="smallconv", loss="proxy_anchor", defense="act", seed=0)
     assert probe(key, Recipe(), folders).step == 13.740234375

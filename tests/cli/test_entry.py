@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.cli import main
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_an_output_that_cannot_be_written_is_a_usage_error(tmp_path, capsys):
 def test_help_is_quick_and_says_how():
     code = """if True:
         import sys
-        from benchmark.cli import build_parser
+        from benchmark.cli.options import build_parser
         print(build_parser().format_help())
         assert "torch" not in sys.modules
     """
@@ -81,12 +81,15 @@ def test_list_names_everything(capsys):
         assert name in listed
 
 
-def test_dry_run_tells_grid_cache_and_cost(tmp_path, capsys):
+def test_dry_run_shows_the_plan_the_cache_and_the_cost(tmp_path, capsys):
     arguments = ["--datasets", "digits", "--defenses", "vanilla", "--attacks", "noise", "--dry-run"]
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
-    told = capsys.readouterr().out
-    assert "cells, 0 cached" in told
-    assert "passes" in told
+    plan = capsys.readouterr().out
+    assert "Models to train: 2 of 2" in plan
+    assert "vanilla, seed 0" in plan
+    assert "Cost by defense" in plan and "Cost by attack" in plan
+    assert "8 cells, 0 cached, 8 to compute." in plan
+    assert plan.count("digits") == 1  # a setting is written out once
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def new_defense(name: str) -> int:
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from benchmark.cli.commands import load
+    from benchmark.cli.plugin_warnings import load
     from benchmark.core.registry import RESERVED
     from defenses import DEFENSES, GROUPS
 
