@@ -1,10 +1,11 @@
-"""Scoring one model on clean and attacked images, scenario by scenario, and checking its scores."""
+"""Scoring one model on clean and attacked images, scenario by scenario, and checking the scores."""
 
 from benchmark.evaluation.attacked_fraction import attacked_indices
+from benchmark.evaluation.check_input import CheckInput, ScoredAttack, ScoredClean
 from benchmark.evaluation.checks import run_checks
 from benchmark.evaluation.clustering import Clustering
 from benchmark.evaluation.diagnose import diagnose
-from benchmark.evaluation.masking_check import CHECKS, MaskingCheck
+from benchmark.evaluation.masking_check import CHECKS, Comparison, MaskingCheck
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 from benchmark.evaluation.ranking import Ranking
 from benchmark.evaluation.retrieval import RetrievalGallery, RetrievalQuery
@@ -14,7 +15,9 @@ from benchmark.evaluation.verification import Verification
 __all__ = [
     "CHECKS",
     "SCENARIOS",
+    "CheckInput",
     "Clustering",
+    "Comparison",
     "MaskingCheck",
     "PoolEmbeddings",
     "Ranking",
@@ -22,6 +25,8 @@ __all__ = [
     "RetrievalQuery",
     "Scenario",
     "ScenarioScore",
+    "ScoredAttack",
+    "ScoredClean",
     "Verification",
     "attacked_indices",
     "diagnose",

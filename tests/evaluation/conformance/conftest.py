@@ -1,4 +1,4 @@
-"""Each check finds the one defense that breaks it, and says what to do."""
+"""Defenses that break one requirement of the contract each, and how the check reports it."""
 
 import os
 import warnings
@@ -10,11 +10,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict
 
-import benchmark
 from benchmark.core.embedder import Embedder
-from benchmark.core.errors import UsageError
-from benchmark.evaluation.conformance import ConformanceError, check_contract, check_defense, defense_checks
-from benchmark.evaluation.conformance.contract_check import CONTRACT
 from benchmark.models import Ensemble
 from defenses import Defense, Range
 
@@ -31,7 +27,7 @@ class Sound(Defense):
 
 
 class Wrapper(Embedder):
-    """A model around a member, to be broken."""
+    """A model around one member."""
 
     def __init__(self, member):
         super().__init__()
@@ -46,7 +42,7 @@ class Wrapper(Embedder):
 
 
 def wrapping(forward=None, **attributes):
-    """A sound defense, but for the model that it builds."""
+    """Makes a defense that is sound except for the forward or the attributes of its model."""
     members = {"forward": forward} if forward else {}
     wrapper = type("Broken", (Wrapper,), {**members, **attributes})
 
@@ -57,15 +53,15 @@ def wrapping(forward=None, **attributes):
     return Wrapping
 
 
-def doing(what):
-    """A sound defense, but for something that its loss does first."""
+def with_side_effect(action):
+    """Makes a defense that is sound except for an action at the start of its loss."""
 
-    class Doing(Sound):
+    class WithSideEffect(Sound):
         def loss(self, model, batch, attack):
-            what(self, model, batch)
+            action(self, model, batch)
             return super().loss(model, batch, attack)
 
-    return Doing
+    return WithSideEffect
 
 
 class BuildsNothing(Sound):
@@ -89,7 +85,7 @@ class NotFinite(Sound):
 
 
 class NoText(Sound):
-    # A value that is lost on the way through a spec string.
+    # A value that a spec string does not represent.
     model_config = ConfigDict(arbitrary_types_allowed=True)
     name = "no_text"
     weights: Any = (1.0, 2.0)
@@ -200,7 +196,7 @@ class Remembers(Sound):
 
 
 class CountsSteps(Sound):
-    """What it counts is on the model, but not in its state."""
+    """Counts steps in an attribute of the model that is not a part of its state."""
 
     def build(self, make_member, labels):
         member = make_member()
@@ -245,128 +241,60 @@ def save_there(self, model, batch, folder="/tmp"):
     Path(f"{folder}/conformance_test_{os.getpid()}.pt").unlink()
 
 
-BROKEN = [
+BROKEN_DEFENSES = [
     (BuildsNothing, "builds", "build returns Tensor, not an Embedder"),
     (NoScalar, "trains", "shape (2,)"),
-    (Raises, "trains", "test_conformance.py, line"),
+    (Raises, "trains", "conftest.py, line"),
     (NotFinite, "trains", "the loss is inf"),
     (NoText, "spec", "no_text"),
     (Untunable, "tunable", "epochs_scale=-1"),
     (NoSuchAttack, "adaptive", "not_there"),
     (wrapping(scale_up), "unit_length", "2"),
     (wrapping(noisy), "randomness", "randomised = True"),
-    (wrapping(randomised=True), "randomness", "two passes are the same"),
+    (wrapping(randomised=True), "randomness", "two forward passes are the same"),
     (wrapping(centred), "any_batch", "differs by"),
     (HiddenMember, "members", "leaves out"),
     (LostOnSaving, "checkpoint", "register_buffer"),
     (Rises, "loss_falls", "its sign"),
     (Forgetful, "same_seed", "two runs under one seed differ"),
-    (doing(set_seed), "leaves_seeds", "loss seeds the generator of torch"),
+    (with_side_effect(set_seed), "leaves_seeds", "loss seeds the generator of torch"),
     (OneOfTwo, "weight_gradients", "models.1"),
-    (doing(set_eval), "leaves_model", "the training mode"),
-    (doing(brighten), "leaves_batch", "batch.images"),
+    (with_side_effect(set_eval), "leaves_model", "the training mode"),
+    (with_side_effect(brighten), "leaves_batch", "batch.images"),
     (AttacksTheWrongOne, "attack_model", "training mode during the attack"),
     (UndeclaredProxies, "declares_proxies", "needs_proxies = True"),
     (GreyOnly, "other_shapes_train", "AssertionError"),
-    (doing(set_environment), "leaves_settings", "environment"),
-    (doing(set_filters), "leaves_settings", "warning filters"),
-    (doing(write_here), "writes_nothing", "log.txt"),
-    (doing(save_there), "writes_nothing", ".pt"),
+    (with_side_effect(set_environment), "leaves_settings", "environment"),
+    (with_side_effect(set_filters), "leaves_settings", "warning filters"),
+    (with_side_effect(write_here), "writes_nothing", "log.txt"),
+    (with_side_effect(save_there), "writes_nothing", ".pt"),
     (Remembers, "stays_frozen", "Remembers.seen"),
     (CountsSteps, "goes_on", "after it was saved and loaded"),
 ]
-ALSO = {"checkpoint": {"goes_on"}, "same_seed": {"goes_on"}}
-"""Checks that must fail, too."""
+ALSO_FAIL = {"checkpoint": {"goes_on"}, "same_seed": {"goes_on"}}
+"""Checks that fail as well, by the check that is expected to fail."""
 
 
-def failures(defense):
-    return {result.check.name: result.failure for result in check_contract(defense) if result.failure}
-
-
-@pytest.mark.parametrize(
-    ("broken", "name", "said"), BROKEN, ids=[f"{name}-{i}" for i, (_, name, _) in enumerate(BROKEN)]
+@pytest.fixture(
+    params=BROKEN_DEFENSES, ids=[f"{check}-{i}" for i, (_, check, _) in enumerate(BROKEN_DEFENSES)]
 )
-def test_a_broken_defense_fails_exactly_one_check(broken, name, said, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # one of them writes there
-    failed = failures(broken)
-    assert set(failed) == {name} | ALSO.get(name, set()), failed
-    told = failed[name]
-    assert told.startswith(f"{name}: ")
-    assert said in told
-    assert CONTRACT[name].advice in told
-    assert "\n" not in told
+def broken(request):
+    """A broken defense, every check that it fails, the check it is made for, and words of the report."""
+    defense, check, said = request.param
+    return defense, {check} | ALSO_FAIL.get(check, set()), check, said
 
 
-def test_a_model_that_hides_its_gradient_fails_and_a_stand_in_mends_it():
-    class Detached(Wrapper):
-        def forward(self, images):
-            # Trained on what it sees; no gradient leads to the image.
-            return self.member(images.detach())
-
-    class Hides(Defense):
-        def build(self, make_member, labels):
-            return Detached(make_member())
-
-        def loss(self, model, batch, attack):
-            return model.member.loss(model(batch.images), batch.labels)
-
-    assert list(failures(Hides)) == ["input_gradient"]
-    Detached.differentiable = lambda self: self.member
-    assert failures(Hides) == {}
+@pytest.fixture(scope="session")
+def checks_with_a_broken_defense():
+    return {check for _, check, _ in BROKEN_DEFENSES}
 
 
-def test_a_model_for_one_shape_alone_is_found():
-    class Fixed(Wrapper):
-        def forward(self, images):
-            return self.member(images.reshape(len(images), 1, 16, 16))
-
-    class OneShape(Sound):
-        def build(self, make_member, labels):
-            return Fixed(make_member())
-
-    assert list(failures(OneShape)) == ["other_shapes", "other_shapes_train"]
+@pytest.fixture(scope="session")
+def sound_class():
+    """A defense that fails no check."""
+    return Sound
 
 
-def test_every_check_has_a_defense_that_fails_it():
-    assert {name for _, name, _ in BROKEN} | {"input_gradient", "other_shapes"} == set(CONTRACT)
-
-
-def test_all_failures_are_told_at_once_and_the_process_is_as_before():
-    class Doubly(Sound):
-        def build(self, make_member, labels):
-            return type("Long", (Wrapper,), {"forward": scale_up})(make_member())
-
-        def loss(self, model, batch, attack):
-            batch.images.mul_(0.9)
-            os.environ["CONFORMANCE_TEST"] = "1"
-            torch.set_default_dtype(torch.float32)
-            return super().loss(model, batch, attack)
-
-    state, folder = torch.get_rng_state(), Path.cwd()
-    with pytest.raises(ConformanceError) as caught:
-        check_defense(Doubly)
-    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
-        "unit_length",
-        "leaves_batch",
-        "leaves_settings",
-    ]
-    assert torch.equal(torch.get_rng_state(), state)
-    assert "CONFORMANCE_TEST" not in os.environ
-    assert Path.cwd() == folder
-
-
-def test_a_class_an_instance_and_a_spec_are_taken():
-    assert benchmark.check_defense is check_defense
-    check_defense(Sound)
-    check_defense(Sound(epochs_scale=2.0))
-    check_defense("pixels")
-    with pytest.raises(UsageError, match="derive from Defense"):
-        check_defense(Wrapper)
-    with pytest.raises(UsageError, match="Unknown defense"):
-        check_defense("not_there")
-
-
-def test_a_reference_is_not_asked_to_train():
-    checks = {check.name for _, check in defense_checks(["pixels"])}
-    assert "unit_length" in checks
-    assert "loss_falls" not in checks
+@pytest.fixture(scope="session")
+def wrapper_class():
+    return Wrapper

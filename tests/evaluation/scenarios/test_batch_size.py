@@ -1,4 +1,4 @@
-"""How many images are in one pass: by their size alone."""
+"""The number of images in one forward pass, which depends only on their size."""
 
 import pytest
 import torch
@@ -10,19 +10,19 @@ from benchmark.evaluation import PoolEmbeddings
 
 
 class Recording(Embedder):
-    """Notes how many images each pass has."""
+    """Records the number of images of each forward pass."""
 
     def __init__(self):
         super().__init__()
-        self.passes = []
+        self.batch_sizes = []
 
     def forward(self, images):
-        self.passes.append(len(images))
+        self.batch_sizes.append(len(images))
         return F.normalize(images.flatten(1)[:, :8] + 1)
 
 
 class Blank:
-    """Images that take no memory until a batch is asked for."""
+    """Images that use no memory until a batch is read."""
 
     def __init__(self, count, side):
         self.count, self.image_shape = count, (1, side, side)
@@ -46,23 +46,23 @@ class Blank:
         ((3, 4000, 4000), 1),
     ],
 )
-def test_small_images_keep_their_batch_and_large_ones_have_a_smaller(shape, expected):
+def test_batches_of_large_images_are_smaller(shape, expected):
     assert images_a_pass(shape) == expected
 
 
-@pytest.mark.parametrize(("side", "most"), [(28, 256), (224, 47)])
-def test_attacks_and_scores_keep_to_it(side, most):
+@pytest.mark.parametrize(("side", "largest"), [(28, 256), (224, 47)])
+def test_the_batch_size_of_attacks_and_scores(side, largest):
     count = 600 if side == 28 else 100
     images = Blank(count, side)
     labels, ids = torch.arange(count) % 5, torch.arange(count)
     model = Recording()
     problem = Problem(model, images, labels, ids, "linf", 0.1)
     assert problem.clean.shape == (count, 8)
-    assert model.passes == [most, most, count - 2 * most]
-    views = PoolEmbeddings(model, images, Blank(count, side), labels, ids, 1)
-    model.passes.clear()
-    views.clean()
-    assert model.passes == [2 * most, count - 2 * most]
-    model.passes.clear()
-    views.again()
-    assert model.passes == [most, most, count - 2 * most]
+    assert model.batch_sizes == [largest, largest, count - 2 * largest]
+    embeddings = PoolEmbeddings(model, images, Blank(count, side), labels, ids, 1)
+    model.batch_sizes.clear()
+    embeddings.clean()
+    assert model.batch_sizes == [2 * largest, count - 2 * largest]
+    model.batch_sizes.clear()
+    embeddings.reembed_attacked()
+    assert model.batch_sizes == [largest, largest, count - 2 * largest]

@@ -1,7 +1,7 @@
-"""Broken defenses: each looks robust for a reason that is not robustness, and a check must say so.
+"""A zoo of broken defenses: each looks robust for a reason other than robustness, and a check must fail.
 
-They are embedders around a trained one, put on after training: nothing here makes a model any harder to fool,
-only harder to attack. `ZOO` names with each the checks that must fail it.
+Each wraps a trained embedder after training, which makes the model harder to attack without making it more
+robust. `ZOO` lists with each the checks that must fail.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,11 +19,11 @@ from benchmark.core.embedder import Embedder
 
 @dataclass(frozen=True)
 class Setting:
-    """What a broken defense may know, and an honest one would not use.
+    """What a broken defense may use, unlike an honest one.
 
     Attributes:
         images: the clean test pool, in [0, 1], shape (n, C, H, W).
-        eps: the L_inf radius that it expects.
+        eps: the L_inf radius of the attacks that it expects.
     """
 
     images: Tensor
@@ -45,7 +46,7 @@ class Broken(Embedder):
         return images
 
     def nearest(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest clean image of each, and the L_inf distance to it."""
+        """The nearest clean image of each image, and the L_inf distance to it."""
         distance = torch.cdist(images.detach().flatten(1), self.setting.images.flatten(1), p=float("inf"))
         closest, index = distance.min(1)
         return self.setting.images[index], closest
@@ -59,14 +60,14 @@ class Quantised(Broken):
 
 
 class Rippled(Broken):
-    """Shattered gradients that are not zero: a ripple too small to see drowns them."""
+    """Shattered gradients that are not zero: an invisible ripple dominates them."""
 
     def transform(self, images: Tensor) -> Tensor:
         return images + 0.02 * torch.sin(5000 * images)
 
 
 class Detached(Broken):
-    """Not differentiable: the transform leaves torch's graph, as a call of numpy or of a codec does."""
+    """Not differentiable: the transform leaves torch's graph, as NumPy or a codec does."""
 
     def transform(self, images: Tensor) -> Tensor:
         pixels = images.detach().cpu().numpy()
@@ -74,7 +75,7 @@ class Detached(Broken):
 
 
 class Saturated(Broken):
-    """Vanishing gradients: the embedding is pressed into a code of plus and minus ones."""
+    """Vanishing gradients: the embedding saturates at a code of plus and minus ones."""
 
     def forward(self, images: Tensor) -> Tensor:
         embeddings = self.inner(images)
@@ -84,37 +85,37 @@ class Saturated(Broken):
 
 
 class Noisy(Broken):
-    """Randomised without saying so, so that nothing averages over its draws."""
+    """Randomised without declaring it, so that attacks use a single EOT sample."""
 
     def transform(self, images: Tensor) -> Tensor:
         return images + 0.1 * torch.randn_like(images)
 
 
 class Detecting(Broken):
-    """Answers attackers otherwise than users: it looks whether its input requires a gradient."""
+    """Embeds attackers' images differently from users', by whether the input requires a gradient."""
 
     def transform(self, images: Tensor) -> Tensor:
         return 1 - images if images.requires_grad else images
 
 
 class Constant(Broken):
-    """Nothing moves it: all images have the same embedding."""
+    """Constant: all images have the same embedding."""
 
     def forward(self, images: Tensor) -> Tensor:
         return F.normalize(torch.ones_like(self.inner(images)) + 0 * images.sum())
 
 
 class Overfitted(Broken):
-    """Robust at one radius alone: what lies there is taken back to the clean image that it came from."""
+    """Robust at one radius: images at that distance are replaced by their clean image."""
 
     def transform(self, images: Tensor) -> Tensor:
         clean, distance = self.nearest(images)
-        there = ((distance - self.setting.eps).abs() < 1e-3).view(-1, 1, 1, 1)
-        return torch.where(there, clean + 0 * images, images)
+        at_radius = ((distance - self.setting.eps).abs() < 1e-3).view(-1, 1, 1, 1)
+        return torch.where(at_radius, clean + 0 * images, images)
 
 
 class OffTheGrid(Broken):
-    """Lets gradients through only for images whose pixels are whole 255ths: clean ones, before any step."""
+    """Lets gradients through only for images whose pixels are whole 255ths, as clean images are."""
 
     def transform(self, images: Tensor) -> Tensor:
         off = (images * 255 - (images * 255).round()).abs().flatten(1).amax(1) > 1e-2
@@ -122,7 +123,7 @@ class OffTheGrid(Broken):
 
 
 class Outlasting(Broken):
-    """Lets no gradient through before 20 passes in a row have asked for one, so 20 steps are not enough."""
+    """Lets gradients through after 20 forward passes that require one, so that 20 steps are too few."""
 
     def transform(self, images: Tensor) -> Tensor:
         self.calls = self.calls + 1 if images.requires_grad else 0
@@ -130,7 +131,7 @@ class Outlasting(Broken):
 
 
 class Ageing(Broken):
-    """Has a state: it answers the same image otherwise each time it comes."""
+    """Stateful: embeds the same image differently in each call."""
 
     def transform(self, images: Tensor) -> Tensor:
         self.calls += 1
@@ -150,4 +151,15 @@ ZOO: dict[str, tuple[Callable[[Embedder, Setting], Embedder], set[str]]] = {
     "outlasting": (Outlasting, {"not_converged", "zero_gradient"}),
     "ageing": (Ageing, {"randomised"}),
 }
-"""Each broken defense, and the checks that must fail it."""
+"""Each broken defense by name, with the checks that must fail."""
+
+
+@pytest.fixture(params=ZOO)
+def broken(request):
+    """A broken defense and the checks that must fail."""
+    return ZOO[request.param]
+
+
+@pytest.fixture(scope="session")
+def make_setting():
+    return Setting
