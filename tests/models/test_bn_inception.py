@@ -95,7 +95,8 @@ def store(monkeypatch, tmp_path, file):
     return answers, archive.getvalue(), tmp_path / "models"
 
 
-def test_a_failed_download_leaves_nothing_behind(store, original):
+@pytest.mark.slow
+def test_a_failed_download_leaves_no_files(store, original):
     answers, archive, folder = store
     backbone = BACKBONES.build("bn_inception")
     other = io.BytesIO()
@@ -124,7 +125,8 @@ def test_the_name_of_the_weights_is_pytorchcvs():
     assert backbone.fingerprint(natural=False) == ""
 
 
-def test_other_backbones_do_without_its_library():
+@pytest.mark.slow
+def test_other_backbones_do_not_import_its_library():
     code = (
         "import sys; from benchmark.models import BACKBONES; BACKBONES.build('smallconv').build((1, 8, 8));"
         "assert 'bn_inception' in BACKBONES.names();"

@@ -124,7 +124,7 @@ def test_no_layer_of_the_hubs_weights_is_left_at_random(monkeypatch, tmp_path, a
     in_the_cache(monkeypatch, file)
     load = torch.nn.Module.load_state_dict
     with pytest.raises(
-        BenchmarkError, match=f"not whole: {file} has no '{absent}'.*--pretrained PATH"
+        BenchmarkError, match=f"incomplete: {file} has no '{absent}'.*--pretrained PATH"
     ) as told:
         BACKBONES.build(NAME).fetch(natural=True)
     assert len(str(told.value).splitlines()) == 1
