@@ -103,7 +103,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder.parent)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=UNFINISHED))
-    inside = temporary / "whole"
+    inside = temporary / "content"
     inside.mkdir()
     try:
         head = _head(archive)

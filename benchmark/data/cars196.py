@@ -78,12 +78,12 @@ def _kaggle(folder: str) -> Layout:
         labels = kaggle_labels(above[: folder.count("/") + 2], files)
         return [_entry(file, labels[name]) for file, name in files.items()]
 
-    whole = ("stanford-car-dataset-by-classes-folder.zip", "archive.zip")
+    complete = ("stanford-car-dataset-by-classes-folder.zip", "archive.zip")
     return Layout(
         folders=("cars196", "."),
         metadata=parts,
         images=(folder,),
-        archives=tuple(Archive(name, parts, sign=f"{parts[0]}/") for name in whole),
+        archives=tuple(Archive(name, parts, sign=f"{parts[0]}/") for name in complete),
         entries=entries,
     )
 

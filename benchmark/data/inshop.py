@@ -44,7 +44,7 @@ _FOLDERS = (
 
 def _layout(file: str) -> Layout:
     """Return the layout whose list of images is `file`; the images may be packed in two ways, or unpacked."""
-    whole = (
+    complete = (
         Archive(f"{name}.zip", (file,))
         for name in ("In-shop Clothes Retrieval Benchmark", "In-shop_Clothes_Retrieval_Benchmark")
     )
@@ -52,7 +52,7 @@ def _layout(file: str) -> Layout:
         folders=_FOLDERS,
         metadata=(file,),
         images=("Img", "."),
-        archives=(Archive("Img/img.zip"), Archive("img.zip"), *whole),
+        archives=(Archive("Img/img.zip"), Archive("img.zip"), *complete),
         entries=lambda find: _entries_of(find(file)),
     )
 

@@ -133,7 +133,7 @@ class DatasetLocation(NamedTuple):
         ]
         prefixes = tuple(prefix for archive, _ in covering for prefix in archive.images)
         if nowhere := [file for file in absent if not file.startswith(prefixes)]:
-            return found, nowhere  # no archive is unpacked in vain
+            return found, nowhere  # unpacking would not help
         for one in covering:
             if absent:
                 roots = self._inside([one], lambda archive: bool(archive.images), unpack)

@@ -254,7 +254,7 @@ def weights_unavailable(name: str, error: Exception) -> BenchmarkError:
     """Build the error for library weights that cannot be loaded; random ones never replace them silently."""
     reason = f"{type(error).__name__}: {error}".split("\n", 1)[0].rstrip(" .:")
     return BenchmarkError(
-        f"The pretrained weights of '{name}' cannot be fetched ({reason}). Connect to the network once, or "
+        f"The pretrained weights of '{name}' cannot be loaded ({reason}). Connect to the network once, or "
         f"choose: {ALTERNATIVES}."
     )
 

@@ -63,10 +63,11 @@ def _read_pickled(path: Path) -> Any:
     except OSError as error:
         raise UsageError(f"The weights file {path} cannot be read: {error.strerror or error}.") from None
     except Exception as error:  # as above; torch's own message suggests running the code in the file
-        whole = isinstance(error, UnpicklingError) and is_zipfile(path)
-        holds = "contains" if whole else "cannot be read: it is damaged, or contains"
+        intact = isinstance(error, UnpicklingError) and is_zipfile(path)
+        holds = "contains" if intact else "cannot be read: it is damaged, or contains"
         raise UsageError(
-            f"The weights file {path} {holds} more than tensors, which never run; save only its state_dict()."
+            f"The weights file {path} {holds} more than tensors. No code in it was run; save only its "
+            "state_dict()."
         ) from None
 
 

@@ -123,7 +123,7 @@ def test_what_a_killed_process_left_is_removed_once_it_is_old(folder, tmp_path, 
     archive = tiny.pack(tmp_path / "a.zip", folder)
     old, new = (tmp_path / "cache" / "unpacked" / f".writing-{name}" for name in ("old", "new"))
     for leftover in (old, new):
-        (leftover / "whole").mkdir(parents=True)
+        (leftover / "content").mkdir(parents=True)
     os.utime(old, (time.time() - 7200,) * 2)
     root = unpacked(archive, tmp_path / "cache")
     assert sorted(left(tmp_path / "cache")) == sorted([new, root])
@@ -138,7 +138,7 @@ def test_a_long_unpacking_is_not_taken_for_what_a_killed_process_left(
     touched = []
     monkeypatch.setattr(os, "utime", lambda path, *_, **__: touched.append(f"{path}"))
     unpacked(archive, tmp_path / "cache")
-    assert sum("whole" not in path and ".writing-" in path for path in touched) >= 3
+    assert sum("content" not in path and ".writing-" in path for path in touched) >= 3
 
 
 def test_a_full_disk_is_one_line(folder, tmp_path, monkeypatch, tiny):

@@ -135,7 +135,7 @@ def noisy(file):
     return file
 
 
-def test_a_photograph_that_was_cut_off_in_its_data(tmp_path):
+def test_a_photograph_with_truncated_data(tmp_path):
     file = noisy(tmp_path / "a.jpg")
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     check_headers([file])

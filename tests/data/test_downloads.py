@@ -128,7 +128,7 @@ def test_a_part_that_is_too_long_is_another_file(server, tmp_path):
     assert to.read_bytes() == CONTENT
 
 
-def test_a_part_that_is_whole_is_kept(server, tmp_path, asked):
+def test_a_complete_part_is_kept(server, tmp_path, asked):
     to = tmp_path / "file.tgz"
     (tmp_path / "file.tgz.part").write_bytes(CONTENT)
     fetch(f"{server}/ranges", to, MD5)

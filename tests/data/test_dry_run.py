@@ -12,7 +12,7 @@ def blank(folders):
 
 
 @pytest.mark.parametrize("name", ("cub200", "sop", "inshop", "cars196"))
-def test_labels_and_identity_of_what_is_here(name, folders, blank, monkeypatch, tiny):
+def test_labels_and_identity_of_unpacked_data(name, folders, blank, monkeypatch, tiny):
     tiny.write[name](folders.data)
     with monkeypatch.context() as patched:
         patched.setattr(image_files, "decode_scaled", lambda *_: pytest.fail("decoded"))
@@ -42,7 +42,7 @@ def test_an_archive_is_not_unpacked_and_recognized_once_it_was(folders, blank, t
     assert len(tiny.load("cub200", later).test) == 4
 
 
-def test_validation_of_what_is_here(folders, blank, tiny):
+def test_validation_of_unpacked_data(folders, blank, tiny):
     tiny.write["cub200"](folders.data, (1, 2, 3, 4, 5, 6, 101, 102))
     spec = tiny.build("cub200").spec.replace("]", ",validation=true]")
     assert DATASETS.build(spec).load(blank).test.num_classes == 2

@@ -84,7 +84,7 @@ def test_images_of_inshop_in_their_archive(archive, folders, tiny):
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_the_whole_of_inshop_in_one_zip(nested, folders, tiny):
+def test_all_of_inshop_in_one_zip(nested, folders, tiny):
     folder = tiny.inshop(folders.data)
     if nested:
         tiny.pack(folder / "Img" / "img.zip", folder / "Img" / "img")
@@ -165,13 +165,13 @@ def test_another_archive_of_kaggle_is_not_taken_for_cars(folders, tiny):
     assert "is not in" in tiny.missing("cars196", folders)
 
 
-def test_what_lies_unpacked_is_taken_before_what_is_packed(folders, tiny):
+def test_unpacked_files_are_used_before_archives(folders, tiny):
     tiny.pack(folders.data / "CUB_200_2011.tgz", tiny.cub(folders.data), keep=True)
     tiny.load("cub200", folders)
     assert not (folders.cache / "unpacked").exists()
 
 
-def test_a_damaged_folder_beside_a_sound_archive(folders, tiny):
+def test_a_damaged_folder_beside_an_intact_archive(folders, tiny):
     folder = tiny.cub(folders.data)
     tiny.pack(folders.data / "CUB_200_2011.tgz", folder, keep=True)
     shutil.rmtree(folder / "images")

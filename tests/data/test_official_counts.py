@@ -105,7 +105,6 @@ def test_the_counts_of_the_papers(name, folders, without_images, tiny):
         ("sop", "60,501 test images instead of 60,502"),
     ],
 )
-@pytest.mark.slow
 def test_a_missing_line_is_reported(name, message, folders, tiny):
     file = FULL[name](tiny, folders.data)
     text = file.read_text().rsplit("\n", 1)[0]
@@ -114,7 +113,6 @@ def test_a_missing_line_is_reported(name, message, folders, tiny):
         _locate(DATASETS.build(name), folders, unpack=False)
 
 
-@pytest.mark.slow
 def test_a_missing_car_is_reported(folders, tiny):
     cars(tiny, folders.data, training=8_053)
     with pytest.raises(BenchmarkError, match="cars196 has 8,053 train images instead of 8,054"):

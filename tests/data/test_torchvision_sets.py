@@ -136,7 +136,7 @@ def test_cifar_of_other_numbers(cifar, folders, monkeypatch):
     refused(dataset, folders, rf"instead of {EACH - 1} of each of {dataset.classes}")
 
 
-def test_cifar_cut_off_archive(cifar, folders):
+def test_a_truncated_archive_of_cifar(cifar, folders):
     name, folder, _, _ = cifar
     dataset = DATASETS.build(f"{name}[per_class=4]")
     archive = folders.data / dataset.source().filename

@@ -83,7 +83,7 @@ def test_an_unknown_architecture_gets_the_nearest_name():
 
 @pytest.mark.parametrize("spec, natural", [(NAME, True), (f"{NAME}[pretrained=imagenet]", False)])
 def test_weights_that_cannot_be_fetched_are_an_error(offline, spec, natural):
-    with pytest.raises(BenchmarkError, match=f"weights of '{NAME}' cannot be fetched") as caught:
+    with pytest.raises(BenchmarkError, match=f"weights of '{NAME}' cannot be loaded") as caught:
         BACKBONES.build(spec).build((3, 32, 32), natural=natural)
     assert "--pretrained none" in str(caught.value) and "--pretrained PATH" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1

@@ -105,7 +105,7 @@ def test_the_words_for_what_is_not_run_are_ours(tmp_path, content, zipped):
     with pytest.raises(UsageError) as caught:
         read_weights(path)
     told = str(caught.value)
-    assert told.endswith("contains more than tensors, which is never run; save only its state_dict().")
+    assert told.endswith("contains more than tensors. No code in it was run; save only its state_dict().")
     assert ("damaged" in told) is not zipped  # an old file that was cut off fails in the same way
     assert told.isprintable()
 

@@ -1,6 +1,6 @@
 """Measures how fast photographs are decoded, cropped and batched, and how long training waits for them.
 
-`python tests/speed/loading.py [--images 256] [--backbone mobilenetv2_100]`: generates photographs of 500 x 375
+`python tests/speed/loading.py [--images 256] [--backbone mobilenetv2_100]`: draws photographs of 500 x 375
 pixels as JPEG files, decodes them into the memory-mapped cache, makes the batches of an epoch, and trains a
 few steps of `vanilla` and `pgd_at`. It prints images per second on this machine, and the fraction of the
 training time spent waiting for images, which should be below 5 %.
