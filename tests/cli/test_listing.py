@@ -67,7 +67,7 @@ def test_what_is_there_is_here(listed, tmp_path):
     assert table["cifar100"][1] == "missing"
     archive.write_bytes(b"<html>")
     table, rest = rows(listed())
-    assert table["cifar10"][1] == "missing" and f"{archive} is damaged (it is no archive)" in " ".join(
+    assert table["cifar10"][1] == "missing" and f"{archive} is damaged (it is not an archive)" in " ".join(
         rest.split()
     )
 
