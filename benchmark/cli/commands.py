@@ -27,9 +27,9 @@ def list_everything(plugins: Iterable[Path]) -> int:
         lines.append(f"{title}:")
         for name, cls in registry.items():
             lines.append(f"  {name:<18} {cls.summary()}")
-            fields = {key: info.default for key, info in cls.model_fields.items()}
-            if fields:
-                lines.append(" " * 21 + ", ".join(f"{key}={value}" for key, value in fields.items()))
+            defaults = cls.defaults()
+            if defaults:
+                lines.append(" " * 21 + ", ".join(f"{key}={value}" for key, value in defaults.items()))
         if title == "defenses":
             lines += [f"  {name:<18} {', '.join(members)}" for name, members in GROUPS.items()]
         if title == "backbones":

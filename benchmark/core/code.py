@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -21,6 +24,12 @@ def code_shape(source: str) -> Any:
         SyntaxError: when it is not Python.
     """
     return _shape(_parsed(source))
+
+
+def code_digest(source: str | Path) -> str:
+    """Hashes the shape of some source, or of a file of it; 64 hexadecimal digits."""
+    text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
+    return hashlib.sha256(json.dumps(code_shape(text)).encode()).hexdigest()
 
 
 def _parsed(source: str) -> ast.Module:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from collections.abc import Iterable
 from functools import cache as memoise
@@ -15,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from benchmark.core.code import code_digest
 from benchmark.core.errors import BenchmarkError, UsageError, unknown_name
 from benchmark.core.labels import Label, as_label
 from benchmark.core.parameters import Number
@@ -199,7 +199,7 @@ class ImageFolder(Dataset):
     @cached_property
     def _decoded_key(self) -> str:
         """A hash of everything that the decoded images depend on, which the split is not part of."""
-        source = hashlib.sha256(Path(image_files.__file__).read_bytes()).hexdigest()
+        source = code_digest(Path(image_files.__file__))
         digest = image_files.files_digest(self._files)
         return fingerprint(digest, self.size, self.grey, source, image_files.decoder_versions())
 

@@ -24,6 +24,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field, field_validator
 
+from benchmark.core.code import code_digest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import derive_seed
 from benchmark.data.base import DATASETS, Dataset, Folders, ImageSet, Split
@@ -184,7 +185,7 @@ class Glyphs(Dataset):
     def fingerprint(self, folders: Folders) -> str:
         """Return a hash of the parameters, the class list, this source and the versions of the libraries."""
         parameters = {key: getattr(self, key) for key in ("classes", "per_class", "size", "seed")}
-        sources = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (Path(__file__), CLASSES_FILE)]
+        sources = [code_digest(Path(__file__)), hashlib.sha256(CLASSES_FILE.read_bytes()).hexdigest()]
         return fingerprint(parameters, sources, matplotlib.__version__, PIL.__version__)
 
     def missing(self, folders: Folders) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from benchmark.core.code import code_digest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import derive_seed
 from benchmark.data import image_files
@@ -174,7 +174,7 @@ class Photographs(Dataset):
                 f"is incomplete: {len(absent):,} of {len(entries):,} images are missing or empty in "
                 f"{folder}, the first is {absent[0]}; {todo}"
             )
-        source = hashlib.sha256(Path(image_files.__file__).read_bytes()).hexdigest()
+        source = code_digest(Path(image_files.__file__))
         key = fingerprint(
             [list(entry) for entry in entries],
             [found[entry.file][1] for entry in entries],

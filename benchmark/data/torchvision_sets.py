@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
+from benchmark.core.code import code_digest
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import image_files
 from benchmark.data.base import Counts, Dataset, Folders, ImageSet, Split
@@ -114,7 +114,7 @@ class TorchvisionSet(Dataset):
         """Return a hash of the parameters, file contents, these sources and the decoder versions."""
         parameters = {key: getattr(self, key) for key in type(self).model_fields if key != "validation"}
         modules = (inspect.getfile(type(self)), __file__, image_files.__file__)
-        sources = [hashlib.sha256(Path(module).read_bytes()).hexdigest() for module in modules]
+        sources = [code_digest(Path(module)) for module in modules]
         return fingerprint(parameters, self.contents(folders), sources, image_files.decoder_versions())
 
     def read(self, folders: Folders) -> Split:

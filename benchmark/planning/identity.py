@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
-from benchmark.core.code import code_shape
+from benchmark.core.code import code_digest
 from benchmark.planning.reach import is_project, module_file, reached
 
 
@@ -27,12 +27,12 @@ def digest(description: Any) -> str:
 @cache
 def _module_digest(name: str) -> str:
     file = module_file(name)
-    return digest(code_shape(file.read_text(encoding="utf-8")) if file is not None else name)
+    return code_digest(file) if file is not None else name
 
 
 @cache
 def _function_digest(function: Callable[..., Any]) -> str:
-    return digest(code_shape(inspect.getsource(function)))
+    return code_digest(inspect.getsource(function))
 
 
 def function_digest(functions: Iterable[Callable[..., Any]]) -> str:

@@ -19,6 +19,7 @@ _PLUMBING = (
     "benchmark.core.errors",
     "benchmark.core.files",
     "benchmark.core.hardware",
+    "benchmark.core.labels",
     "benchmark.core.parameters",
     "benchmark.core.protocol",
     "benchmark.core.registry",

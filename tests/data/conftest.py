@@ -1,4 +1,4 @@
-"""Tiny data sets of photographs in the official layouts, as methods of the fixture `tiny`."""
+"""Tiny data sets of photographs in the official layouts, as methods of the fixture `tiny_sets`."""
 
 import shutil
 import tarfile
@@ -141,8 +141,8 @@ def pack(archive, *things, below=None, keep=False):
 
 
 @pytest.fixture(scope="session")
-def tiny():
-    """What writes tiny data sets of photographs to disk, reads them, and holds that they are refused."""
+def tiny_sets():
+    """What writes tiny_sets data sets of photographs to disk, reads them, and holds that they are refused."""
     return SimpleNamespace(
         **{act.__name__: act for act in (build, load, refused, missing, picture, annotations, pack)},
         **{act.__name__: act for act in (cub, sop, inshop, cars, cars_of_torchvision, cars_of_kaggle)},

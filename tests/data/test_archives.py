@@ -35,8 +35,8 @@ def left(cache):
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_unpacked_once(ending, folder, tmp_path, capsys, tiny):
-    archive = tiny.pack(tmp_path / f"a.{ending}", folder)
+def test_unpacked_once(ending, folder, tmp_path, capsys, tiny_sets):
+    archive = tiny_sets.pack(tmp_path / f"a.{ending}", folder)
     assert is_archive(archive) and already_unpacked(archive, tmp_path / "cache") is None
     root = unpacked(archive, tmp_path / "cache")
     assert names(root / "things") == ["0.bin", "1.bin", "2.bin"]
@@ -55,8 +55,8 @@ def test_a_tar_that_is_not_compressed(folder, tmp_path):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
-def test_a_byte_that_flipped(ending, place, folder, tmp_path, tiny):
-    archive = tiny.pack(tmp_path / f"a.{ending}", folder)
+def test_a_byte_that_flipped(ending, place, folder, tmp_path, tiny_sets):
+    archive = tiny_sets.pack(tmp_path / f"a.{ending}", folder)
     content = bytearray(archive.read_bytes())
     content[int(len(content) * place)] ^= 1
     archive.write_bytes(content)
@@ -65,8 +65,8 @@ def test_a_byte_that_flipped(ending, place, folder, tmp_path, tiny):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("cut", [5, 200, 40_000])
-def test_an_end_that_is_missing(ending, cut, folder, tmp_path, tiny):
-    archive = tiny.pack(tmp_path / f"a.{ending}", folder)
+def test_an_end_that_is_missing(ending, cut, folder, tmp_path, tiny_sets):
+    archive = tiny_sets.pack(tmp_path / f"a.{ending}", folder)
     archive.write_bytes(archive.read_bytes()[:-cut])
     refused(archive, tmp_path / "cache")
 
@@ -92,15 +92,15 @@ def test_what_is_no_archive(content, tmp_path):
     refused(tmp_path / "a.zip", tmp_path / "cache")
 
 
-def test_what_a_zip_lists(folder, tmp_path, tiny):
-    archive = tiny.pack(tmp_path / "a.zip", folder)
+def test_what_a_zip_lists(folder, tmp_path, tiny_sets):
+    archive = tiny_sets.pack(tmp_path / "a.zip", folder)
     assert zip_contains(archive, "things/") and not zip_contains(archive, "car_data/")
     archive.write_bytes(archive.read_bytes()[:100])
     assert not zip_contains(archive, "things/")
 
 
-def test_several_at_once(folder, tmp_path, monkeypatch, tiny):
-    archive = tiny.pack(tmp_path / "a.zip", folder)
+def test_several_at_once(folder, tmp_path, monkeypatch, tiny_sets):
+    archive = tiny_sets.pack(tmp_path / "a.zip", folder)
     barrier, found = threading.Barrier(3), []
     unzip = archives._unzip
 
@@ -119,8 +119,8 @@ def test_several_at_once(folder, tmp_path, monkeypatch, tiny):
     assert len(found) == 3 and left(tmp_path / "cache") == [found[0]]
 
 
-def test_what_a_killed_process_left_is_removed_once_it_is_old(folder, tmp_path, tiny):
-    archive = tiny.pack(tmp_path / "a.zip", folder)
+def test_what_a_killed_process_left_is_removed_once_it_is_old(folder, tmp_path, tiny_sets):
+    archive = tiny_sets.pack(tmp_path / "a.zip", folder)
     old, new = (tmp_path / "cache" / "unpacked" / f".writing-{name}" for name in ("old", "new"))
     for leftover in (old, new):
         (leftover / "content").mkdir(parents=True)
@@ -131,21 +131,21 @@ def test_what_a_killed_process_left_is_removed_once_it_is_old(folder, tmp_path, 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_long_unpacking_is_not_taken_for_what_a_killed_process_left(
-    ending, folder, tmp_path, monkeypatch, tiny
+    ending, folder, tmp_path, monkeypatch, tiny_sets
 ):
     """Its folder is touched with each file."""
-    archive = tiny.pack(tmp_path / f"a.{ending}", folder)
+    archive = tiny_sets.pack(tmp_path / f"a.{ending}", folder)
     touched = []
     monkeypatch.setattr(os, "utime", lambda path, *_, **__: touched.append(f"{path}"))
     unpacked(archive, tmp_path / "cache")
     assert sum("content" not in path and ".writing-" in path for path in touched) >= 3
 
 
-def test_a_full_disk_is_one_line(folder, tmp_path, monkeypatch, tiny):
+def test_a_full_disk_is_one_line(folder, tmp_path, monkeypatch, tiny_sets):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    archive = tiny.pack(tmp_path / "a.zip", folder)
+    archive = tiny_sets.pack(tmp_path / "a.zip", folder)
     monkeypatch.setattr(zipfile.ZipFile, "extract", full)
     with pytest.raises(
         BenchmarkError, match=rf"{archive} cannot be unpacked into .*: No space left on device\."

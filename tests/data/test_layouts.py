@@ -8,17 +8,17 @@ import torch
 
 
 @pytest.mark.parametrize("name", ("cub200", "sop", "inshop", "cars196"))
-def test_a_tiny_data_set_in_the_official_layout(name, folders, tiny):
-    tiny.write[name](folders.data)
-    assert tiny.missing(name, folders) is None
-    split = tiny.load(name, folders)
+def test_a_tiny_data_set_in_the_official_layout(name, folders, tiny_sets):
+    tiny_sets.write[name](folders.data)
+    assert tiny_sets.missing(name, folders) is None
+    split = tiny_sets.load(name, folders)
     assert split.train.labels.tolist() == [0, 0, 1, 1]
     assert split.test.labels.tolist() == [0, 0, 1, 1]
     assert split.train.image_shape == (3, 32, 32)
     assert len({*split.train.ids.tolist(), *split.test.ids.tolist()}) == 8
     wanted = [True, False, True, False] if name == "inshop" else None
     assert (None if split.test.queries is None else split.test.queries.tolist()) == wanted
-    again = tiny.load(name, folders)
+    again = tiny_sets.load(name, folders)
     assert torch.equal(again.test.batch(slice(None)), split.test.batch(slice(None)))
     assert len(list(folders.cache.glob("*.pixels"))) == 1
 
@@ -32,9 +32,9 @@ def test_a_tiny_data_set_in_the_official_layout(name, folders, tiny):
         ("cars196", (2, 50, 120, 190)),
     ],
 )
-def test_gaps_in_the_numbers_of_classes_leave_none_in_the_labels(name, labels, folders, tiny):
-    tiny.write[name](folders.data, labels)
-    split = tiny.load(name, folders)
+def test_gaps_in_the_numbers_of_classes_leave_none_in_the_labels(name, labels, folders, tiny_sets):
+    tiny_sets.write[name](folders.data, labels)
+    split = tiny_sets.load(name, folders)
     assert split.train.labels.tolist() == split.test.labels.tolist() == [0, 0, 1, 1]
 
 
@@ -44,15 +44,15 @@ def moved(folder, to):
 
 
 @pytest.mark.parametrize("folder", ["cub200/CUB_200_2011", "cub200"])
-def test_cub_in_a_folder_below(folder, folders, tiny):
-    moved(tiny.cub(folders.data), folders.data / folder)
-    assert tiny.missing("cub200", folders) is None and len(tiny.load("cub200", folders).test) == 4
+def test_cub_in_a_folder_below(folder, folders, tiny_sets):
+    moved(tiny_sets.cub(folders.data), folders.data / folder)
+    assert tiny_sets.missing("cub200", folders) is None and len(tiny_sets.load("cub200", folders).test) == 4
 
 
 @pytest.mark.parametrize("folder", ["cars196", "CARS196", "cars"])
-def test_cars_in_a_folder_below(folder, folders, tiny):
-    tiny.cars(folders.data / folder)
-    assert tiny.missing("cars196", folders) is None and len(tiny.load("cars196", folders).test) == 4
+def test_cars_in_a_folder_below(folder, folders, tiny_sets):
+    tiny_sets.cars(folders.data / folder)
+    assert tiny_sets.missing("cars196", folders) is None and len(tiny_sets.load("cars196", folders).test) == 4
 
 
 @pytest.mark.parametrize(
@@ -64,33 +64,33 @@ def test_cars_in_a_folder_below(folder, folders, tiny):
         "inshop",
     ],
 )
-def test_inshop_in_folders_of_other_names(folder, folders, tiny):
-    moved(tiny.inshop(folders.data), folders.data / folder)
-    assert tiny.missing("inshop", folders) is None and len(tiny.load("inshop", folders).test) == 4
+def test_inshop_in_folders_of_other_names(folder, folders, tiny_sets):
+    moved(tiny_sets.inshop(folders.data), folders.data / folder)
+    assert tiny_sets.missing("inshop", folders) is None and len(tiny_sets.load("inshop", folders).test) == 4
 
 
-def test_the_list_of_inshop_beside_its_images(folders, tiny):
-    folder = tiny.inshop(folders.data)
+def test_the_list_of_inshop_beside_its_images(folders, tiny_sets):
+    folder = tiny_sets.inshop(folders.data)
     moved(folder / "Eval" / "list_eval_partition.txt", folder / "list_eval_partition.txt")
     moved(folder / "Img" / "img", folder / "img")
-    assert len(tiny.load("inshop", folders).test) == 4
+    assert len(tiny_sets.load("inshop", folders).test) == 4
 
 
 @pytest.mark.parametrize("archive", ["Img/img.zip", "img.zip"])
-def test_images_of_inshop_in_their_archive(archive, folders, tiny):
-    folder = tiny.inshop(folders.data)
-    tiny.pack(folder / archive, folder / "Img" / "img")
-    assert len(tiny.load("inshop", folders).test) == 4
+def test_images_of_inshop_in_their_archive(archive, folders, tiny_sets):
+    folder = tiny_sets.inshop(folders.data)
+    tiny_sets.pack(folder / archive, folder / "Img" / "img")
+    assert len(tiny_sets.load("inshop", folders).test) == 4
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_all_of_inshop_in_one_zip(nested, folders, tiny):
-    folder = tiny.inshop(folders.data)
+def test_all_of_inshop_in_one_zip(nested, folders, tiny_sets):
+    folder = tiny_sets.inshop(folders.data)
     if nested:
-        tiny.pack(folder / "Img" / "img.zip", folder / "Img" / "img")
-    tiny.pack(folders.data / "In-shop Clothes Retrieval Benchmark.zip", folder)
-    assert tiny.missing("inshop", folders) is None
-    assert len(tiny.load("inshop", folders).test) == 4
+        tiny_sets.pack(folder / "Img" / "img.zip", folder / "Img" / "img")
+    tiny_sets.pack(folders.data / "In-shop Clothes Retrieval Benchmark.zip", folder)
+    assert tiny_sets.missing("inshop", folders) is None
+    assert len(tiny_sets.load("inshop", folders).test) == 4
 
 
 @pytest.mark.parametrize(
@@ -102,96 +102,96 @@ def test_all_of_inshop_in_one_zip(nested, folders, tiny):
         ("sop", "sop/Stanford_Online_Products.zip"),
     ],
 )
-def test_an_archive_as_it_was_downloaded(name, archive, folders, tiny):
-    tiny.pack(folders.data / archive, tiny.write[name](folders.data))
-    assert tiny.missing(name, folders) is None
+def test_an_archive_as_it_was_downloaded(name, archive, folders, tiny_sets):
+    tiny_sets.pack(folders.data / archive, tiny_sets.write[name](folders.data))
+    assert tiny_sets.missing(name, folders) is None
     assert not folders.cache.exists()
-    assert len(tiny.load(name, folders).test) == 4
+    assert len(tiny_sets.load(name, folders).test) == 4
 
 
-def test_the_images_of_cars_in_their_archive(folders, tiny):
-    tiny.pack(folders.data / "cars196" / "car_ims.tgz", tiny.cars(folders.data / "cars196"))
-    assert tiny.missing("cars196", folders) is None
-    assert len(tiny.load("cars196", folders).test) == 4
+def test_the_images_of_cars_in_their_archive(folders, tiny_sets):
+    tiny_sets.pack(folders.data / "cars196" / "car_ims.tgz", tiny_sets.cars(folders.data / "cars196"))
+    assert tiny_sets.missing("cars196", folders) is None
+    assert len(tiny_sets.load("cars196", folders).test) == 4
 
 
 @pytest.mark.parametrize("packed", [(), ("devkit",), ("cars_train",), ("devkit", "cars_train", "cars_test")])
-def test_cars_as_torchvision_has_them(packed, folders, tiny):
-    folder = tiny.cars_of_torchvision(folders.data)
+def test_cars_as_torchvision_has_them(packed, folders, tiny_sets):
+    folder = tiny_sets.cars_of_torchvision(folders.data)
     for name in packed:
-        tiny.pack(folder / f"{'car_devkit' if name == 'devkit' else name}.tgz", folder / name)
-    assert tiny.missing("cars196", folders) is None
-    split = tiny.load("cars196", folders)
+        tiny_sets.pack(folder / f"{'car_devkit' if name == 'devkit' else name}.tgz", folder / name)
+    assert tiny_sets.missing("cars196", folders) is None
+    split = tiny_sets.load("cars196", folders)
     assert sorted(split.test.labels.tolist()) == sorted(split.train.labels.tolist()) == [0, 0, 1, 1]
 
 
-def test_an_archive_of_half_the_images_is_not_unpacked(folders, tiny):
-    folder = tiny.cars_of_torchvision(folders.data)
-    tiny.pack(folder / "cars_train.tgz", folder / "cars_train")
+def test_an_archive_of_half_the_images_is_not_unpacked(folders, tiny_sets):
+    folder = tiny_sets.cars_of_torchvision(folders.data)
+    tiny_sets.pack(folder / "cars_train.tgz", folder / "cars_train")
     shutil.rmtree(folder / "cars_test")
-    reason = tiny.missing("cars196", folders)
+    reason = tiny_sets.missing("cars196", folders)
     assert (
         "4 of 8 images" in reason and "cars_test/00001.jpg" in reason and "put cars_test.tgz there" in reason
     )
-    tiny.refused("cars196", folders, "cars_test.tgz")
+    tiny_sets.refused("cars196", folders, "cars_test.tgz")
     assert not folders.cache.exists()
 
 
 @pytest.mark.parametrize("folder", [".", "cars196", "car_data", "cars196/car_data"])
-def test_cars_in_kaggles_folders(folder, folders, tiny):
-    made = tiny.cars_of_kaggle(folders.data)
+def test_cars_in_kaggles_folders(folder, folders, tiny_sets):
+    made = tiny_sets.cars_of_kaggle(folders.data)
     if folder != ".":
         aside = folders.data / "aside"
         moved(made / "car_data" if folder.endswith("car_data") else made, aside)
         shutil.rmtree(made, ignore_errors=True)
         moved(aside, folders.data / folder / ("" if folder.endswith("car_data") else "car_data"))
-    split = tiny.load("cars196", folders)
+    split = tiny_sets.load("cars196", folders)
     assert (split.train.num_classes, split.test.num_classes) == (98, 2)
 
 
 @pytest.mark.parametrize(
     "archive", ["archive.zip", "cars196/archive.zip", "stanford-car-dataset-by-classes-folder.zip"]
 )
-def test_cars_in_kaggles_archive(archive, folders, tiny):
-    tiny.pack(folders.data / archive, tiny.cars_of_kaggle(folders.data))
-    assert tiny.missing("cars196", folders) is None
-    split = tiny.load("cars196", folders)
+def test_cars_in_kaggles_archive(archive, folders, tiny_sets):
+    tiny_sets.pack(folders.data / archive, tiny_sets.cars_of_kaggle(folders.data))
+    assert tiny_sets.missing("cars196", folders) is None
+    split = tiny_sets.load("cars196", folders)
     assert (split.train.num_classes, split.test.num_classes) == (98, 2)
 
 
-def test_another_archive_of_kaggle_is_not_taken_for_cars(folders, tiny):
-    tiny.picture(folders.data / "cats" / "1.jpg", 1)
-    tiny.pack(folders.data / "archive.zip", folders.data / "cats")
-    assert "is not in" in tiny.missing("cars196", folders)
+def test_another_archive_of_kaggle_is_not_taken_for_cars(folders, tiny_sets):
+    tiny_sets.picture(folders.data / "cats" / "1.jpg", 1)
+    tiny_sets.pack(folders.data / "archive.zip", folders.data / "cats")
+    assert "is not in" in tiny_sets.missing("cars196", folders)
 
 
-def test_unpacked_files_are_used_before_archives(folders, tiny):
-    tiny.pack(folders.data / "CUB_200_2011.tgz", tiny.cub(folders.data), keep=True)
-    tiny.load("cub200", folders)
+def test_unpacked_files_are_used_before_archives(folders, tiny_sets):
+    tiny_sets.pack(folders.data / "CUB_200_2011.tgz", tiny_sets.cub(folders.data), keep=True)
+    tiny_sets.load("cub200", folders)
     assert not (folders.cache / "unpacked").exists()
 
 
-def test_a_damaged_folder_beside_an_intact_archive(folders, tiny):
-    folder = tiny.cub(folders.data)
-    tiny.pack(folders.data / "CUB_200_2011.tgz", folder, keep=True)
+def test_a_damaged_folder_beside_an_intact_archive(folders, tiny_sets):
+    folder = tiny_sets.cub(folders.data)
+    tiny_sets.pack(folders.data / "CUB_200_2011.tgz", folder, keep=True)
     shutil.rmtree(folder / "images")
-    assert tiny.missing("cub200", folders) is None
-    assert len(tiny.load("cub200", folders).test) == 4
+    assert tiny_sets.missing("cub200", folders) is None
+    assert len(tiny_sets.load("cub200", folders).test) == 4
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_names_that_are_not_ascii(form, folders, tiny):
-    folder = tiny.sop(folders.data)
+def test_names_that_are_not_ascii(form, folders, tiny_sets):
+    folder = tiny_sets.sop(folders.data)
     name = "chair_final/Café_É.JPG"
     (folder / "chair_final" / "4_1.JPG").rename(folder / unicodedata.normalize(form, name))
     listing = folder / "Ebay_test.txt"
     listing.write_text(listing.read_text().replace("chair_final/4_1.JPG", name), encoding="utf-8")
-    assert len(tiny.load("sop", folders).test) == 4
+    assert len(tiny_sets.load("sop", folders).test) == 4
 
 
 @pytest.mark.parametrize("name", ["images.txt", "image_class_labels.txt"])
-def test_blanks_and_a_byte_order_mark_in_the_metadata(name, folders, tiny):
-    file = tiny.cub(folders.data) / name
-    before = tiny.build("cub200").fingerprint(folders)
+def test_blanks_and_a_byte_order_mark_in_the_metadata(name, folders, tiny_sets):
+    file = tiny_sets.cub(folders.data) / name
+    before = tiny_sets.build("cub200").fingerprint(folders)
     file.write_bytes(("\ufeff" + file.read_text().replace("\n", " \r\n") + "  \n\n").encode())
-    assert tiny.build("cub200").fingerprint(folders._replace(cache=folders.cache / "other")) == before
+    assert tiny_sets.build("cub200").fingerprint(folders._replace(cache=folders.cache / "other")) == before

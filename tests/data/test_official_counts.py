@@ -23,7 +23,7 @@ def spread(images, classes, first=1):
     return [first + image * classes // images for image in range(images)]
 
 
-def cub(tiny, data):
+def cub(tiny_sets, data):
     labels = [*spread(5_864, 100), *spread(5_924, 100, 101)]
     folder = data / "CUB_200_2011"
     folder.mkdir()
@@ -34,7 +34,7 @@ def cub(tiny, data):
     return folder / "images.txt"
 
 
-def sop(tiny, data):
+def sop(tiny_sets, data):
     folder = data / "Stanford_Online_Products"
     folder.mkdir()
     parts = {"train": spread(59_551, 11_318), "test": spread(60_502, 11_316, 11_319)}
@@ -44,7 +44,7 @@ def sop(tiny, data):
     return folder / "Ebay_test.txt"
 
 
-def inshop(tiny, data):
+def inshop(tiny_sets, data):
     folder = data / "In-shop Clothes Retrieval Benchmark" / "Eval"
     folder.mkdir(parents=True)
     sides = {
@@ -62,10 +62,10 @@ def inshop(tiny, data):
     return file
 
 
-def cars(tiny, data, training=8_054):
+def cars(tiny_sets, data, training=8_054):
     labels = [*spread(training, 98), *spread(8_131, 98, 99)]
     rows = [(f"car_ims/{row:06d}.jpg", label) for row, label in enumerate(labels, 1)]
-    tiny.annotations(data / "cars_annos.mat", rows, "relative_im_path")
+    tiny_sets.annotations(data / "cars_annos.mat", rows, "relative_im_path")
     return data / "cars_annos.mat"
 
 
@@ -83,8 +83,8 @@ def without_images(monkeypatch):
 
 @pytest.mark.parametrize("name", COUNTS)
 @pytest.mark.slow
-def test_the_counts_of_the_papers(name, folders, without_images, tiny):
-    FULL[name](tiny, folders.data)
+def test_the_counts_of_the_papers(name, folders, without_images, tiny_sets):
+    FULL[name](tiny_sets, folders.data)
     dataset = DATASETS.build(name)
     assert dataset.official == COUNTS[name]
     if name in ("cub200", "inshop"):
@@ -105,22 +105,22 @@ def test_the_counts_of_the_papers(name, folders, without_images, tiny):
         ("sop", "60,501 test images instead of 60,502"),
     ],
 )
-def test_a_missing_line_is_reported(name, message, folders, tiny):
-    file = FULL[name](tiny, folders.data)
+def test_a_missing_line_is_reported(name, message, folders, tiny_sets):
+    file = FULL[name](tiny_sets, folders.data)
     text = file.read_text().rsplit("\n", 1)[0]
     file.write_text(text.replace("52712\n", "52711\n"))
     with pytest.raises(BenchmarkError, match=f"{name} has {message}, according to the metadata in .*"):
         _locate(DATASETS.build(name), folders, unpack=False)
 
 
-def test_a_missing_car_is_reported(folders, tiny):
-    cars(tiny, folders.data, training=8_053)
+def test_a_missing_car_is_reported(folders, tiny_sets):
+    cars(tiny_sets, folders.data, training=8_053)
     with pytest.raises(BenchmarkError, match="cars196 has 8,053 train images instead of 8,054"):
         _locate(DATASETS.build("cars196"), folders, unpack=False)
 
 
-def test_a_query_in_place_of_a_gallery_image_is_reported(folders, tiny):
-    file = inshop(tiny, folders.data)
+def test_a_query_in_place_of_a_gallery_image_is_reported(folders, tiny_sets):
+    file = inshop(tiny_sets, folders.data)
     file.write_text(file.read_text()[: -len("gallery")] + "query")
     with pytest.raises(BenchmarkError, match="inshop has 14,219 queries instead of 14,218"):
         _locate(DATASETS.build("inshop"), folders, unpack=False)

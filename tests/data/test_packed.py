@@ -20,10 +20,10 @@ def files_in(folders):
 
 
 @pytest.fixture
-def pictures(tmp_path, tiny):
+def pictures(tmp_path, tiny_sets):
     files = [tmp_path / f"{number}.png" for number in range(5)]
     for number, file in enumerate(files):
-        tiny.picture(file, number)
+        tiny_sets.picture(file, number)
     return files
 
 
@@ -88,8 +88,8 @@ def test_several_at_once(tmp_path, pictures):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), BenchmarkError("damaged")])
-def test_an_interrupted_decoding_leaves_no_files_and_is_repeated(error, folders, monkeypatch, tiny):
-    tiny.cub(folders.data)
+def test_an_interrupted_decoding_leaves_no_files_and_is_repeated(error, folders, monkeypatch, tiny_sets):
+    tiny_sets.cub(folders.data)
     decode, calls = image_files.decode_scaled, []
 
     def breaking(file, shorter):
@@ -101,9 +101,9 @@ def test_an_interrupted_decoding_leaves_no_files_and_is_repeated(error, folders,
     with monkeypatch.context() as patched:
         patched.setattr(image_files, "decode_scaled", breaking)
         with pytest.raises(type(error)):
-            tiny.load("cub200", folders)
+            tiny_sets.load("cub200", folders)
     assert files_in(folders) == []
-    assert len(tiny.load("cub200", folders).test) == 4
+    assert len(tiny_sets.load("cub200", folders).test) == 4
     assert files_in(folders) == [".pixels", ".safetensors"]
 
 
@@ -116,46 +116,49 @@ class Full:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_disk_is_one_line(folders, monkeypatch, tiny):
-    tiny.cub(folders.data)
+def test_a_full_disk_is_one_line(folders, monkeypatch, tiny_sets):
+    tiny_sets.cub(folders.data)
     monkeypatch.setattr(image_files, "decode_scaled", lambda *_: Full())
-    tiny.refused("cub200", folders, r"Cannot write the cache file .*pixels: No space left on device\.")
+    tiny_sets.refused("cub200", folders, r"Cannot write the cache file .*pixels: No space left on device\.")
     assert files_in(folders) == []
 
 
-def test_an_index_that_cannot_be_written_is_one_line(folders, monkeypatch, tiny):
+def test_an_index_that_cannot_be_written_is_one_line(folders, monkeypatch, tiny_sets):
     def full(*_):
         raise SafetensorError("Error while serializing: I/O error: No space left on device")
 
-    tiny.cub(folders.data)
+    tiny_sets.cub(folders.data)
     monkeypatch.setattr("benchmark.data.packed.save_file", full)
-    tiny.refused("cub200", folders, "Cannot write the cache file .*: Error while serializing")
+    tiny_sets.refused("cub200", folders, "Cannot write the cache file .*: Error while serializing")
     assert files_in(folders) == []
 
 
-def test_a_cache_that_is_a_file_is_one_line(folders, tiny):
-    tiny.cub(folders.data)
+def test_a_cache_that_is_a_file_is_one_line(folders, tiny_sets):
+    tiny_sets.cub(folders.data)
     folders.cache.write_text("")
-    tiny.refused("cub200", folders, "Cannot write the cache file")
+    tiny_sets.refused("cub200", folders, "Cannot write the cache file")
 
 
-def key_of(tiny, folders, name, change):
+def key_of(tiny_sets, folders, name, change):
     """The fingerprint of a copy of the data that was changed."""
     copy = folders._replace(data=folders.data.with_name(name))
     shutil.copytree(folders.data, copy.data)
     change(copy.data / "CUB_200_2011")
-    return tiny.build("cub200").fingerprint(copy)
+    return tiny_sets.build("cub200").fingerprint(copy)
 
 
-def test_what_is_decoded_is_known_by_its_files_and_metadata(folders, tiny):
-    labels = tiny.cub(folders.data) / "image_class_labels.txt"
-    key = tiny.build("cub200").fingerprint(folders)
-    assert key_of(tiny, folders, "same", lambda _: None) == key
+def test_what_is_decoded_is_known_by_its_files_and_metadata(folders, tiny_sets):
+    labels = tiny_sets.cub(folders.data) / "image_class_labels.txt"
+    key = tiny_sets.build("cub200").fingerprint(folders)
+    assert key_of(tiny_sets, folders, "same", lambda _: None) == key
     assert (
         key_of(
-            tiny, folders, "image", lambda root: (root / "images/001.Bird/b1_0.jpg").open("ab").write(b"x")
+            tiny_sets,
+            folders,
+            "image",
+            lambda root: (root / "images/001.Bird/b1_0.jpg").open("ab").write(b"x"),
         )
         != key
     )
     swapped = labels.read_text().replace("2 1", "2 2")
-    assert key_of(tiny, folders, "class", lambda root: (root / labels.name).write_text(swapped)) != key
+    assert key_of(tiny_sets, folders, "class", lambda root: (root / labels.name).write_text(swapped)) != key

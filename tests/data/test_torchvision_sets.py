@@ -1,4 +1,4 @@
-"""The small data sets, from tiny files in torchvision's layouts."""
+"""The small data sets, from tiny_sets files in torchvision's layouts."""
 
 import gzip
 import hashlib
@@ -21,7 +21,7 @@ from benchmark.data.fashion_mnist import FashionMnist
 from benchmark.data.omniglot import Omniglot
 
 EACH = 6
-"""Images of each class in the tiny stand-ins of CIFAR and Fashion-MNIST."""
+"""Images of each class in the tiny_sets stand-ins of CIFAR and Fashion-MNIST."""
 
 
 def refused(dataset, folders, match, early=False):
