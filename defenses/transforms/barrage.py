@@ -18,7 +18,7 @@ class Barrage(Transform):
 
     For each image the number of transforms is drawn uniformly, then a subset of that size and its order. The
     original draws from 25 transforms in 10 groups and at most one of each group; here most of its kinds that
-    small gray images allow are present once: color precision, JPEG, noise, blur, TV denoising, tone (gamma and
+    small gray images allow are present once: color precision, JPEG, noise, blur, TV denoising, tone (gamma,
     contrast), zoom and shift. Color spaces, seam carving, swirls and frequency noise are left out. Transforms
     that are not differentiable always have the identity's gradient (BPDA), in attacks and outside of them, so
     the values and the gradients of a forward pass belong to the same draws. The right number of transforms
