@@ -4,11 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-<<<<<<< HEAD
-from benchmark.core.errors import UsageError
-=======
 from benchmark.core.embedder import Embedder
->>>>>>> metrics
+from benchmark.core.errors import UsageError
 from benchmark.data import ImageSet
 from benchmark.models import count_flops
 from benchmark.records import ValidationResult
