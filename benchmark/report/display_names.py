@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from benchmark.core.spec import split_outside_brackets
-from benchmark.records import RunManifest
+from benchmark.records import ModelKey, RunManifest
 
 
 class DisplayNames:
@@ -18,7 +18,8 @@ class DisplayNames:
 
     def __init__(self, manifest: RunManifest) -> None:
         self._short = manifest.short_names
-        keys = [ref.key for ref in (*manifest.models, *manifest.cells)]
+        keys: list[ModelKey] = [ref.key for ref in manifest.models]
+        keys += [ref.key for ref in manifest.cells]
         self._brief: dict[str, str] = {}
         for specs in ({key.dataset for key in keys}, {key.backbone for key in keys}):
             self._brief |= abbreviate(map(self.short, specs))

@@ -50,9 +50,10 @@ class FakeRun:
     """The parameters of the invented run.
 
     `weakness` is the share of images that each defense loses per unit of attack. `check_names` are the checks
-    of the manifest. With `checks`, they have results: "pass", or the status that `checks` gives by defense and
+    of the manifest. With `checks` they have results: "pass", or the status that `checks` gives by defense and
     check. `checking` are attacks that are used only by the checks. In several compute modes the models of
-    `alike` are the same in all; the others lose half as much under equal passes and train for twice the epochs.
+    `alike` are the same in all; the others lose half as much under equal passes and train for twice as many
+    epochs.
     """
 
     weakness: dict[str, float] = field(
