@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import nan
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,11 @@ OBJECTIVE = "neighbour"
 ATTACK = f"pgd_decay[objective={OBJECTIVE},steps=20]"
 CLASSES = 17
 """Classes of the pool whose images are queries: with 20 images each, 340 of them."""
+
+DIVERSITY_COLUMNS = [
+    "dataset", "defense", "seed", "members", "gradient_cosine", "clean_r1", "own_r1", "transferred_r1",
+]  # fmt: skip
+MATRIX_COLUMNS = ["dataset", "defense", "seed", "made_on", "tested_on", "r1"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,27 @@ class Diversity:
     def transferred_r1(self) -> float:
         """Mean off the diagonal: R@1 of a member under another's attack; nan for a single member."""
         return mean(self.transfer[~np.eye(self.members, dtype=bool)])
+
+
+def diversity_row(model_key: dict[str, Any], found: Diversity) -> dict[str, Any]:
+    """A row of `DIVERSITY_COLUMNS`."""
+    return {
+        **model_key,
+        "members": found.members,
+        "gradient_cosine": found.gradient_cosine,
+        "clean_r1": float(found.clean_r1.mean()),
+        "own_r1": found.own_r1,
+        "transferred_r1": found.transferred_r1,
+    }
+
+
+def matrix_rows(model_key: dict[str, Any], found: Diversity) -> list[dict[str, Any]]:
+    """A row of `MATRIX_COLUMNS` for each pair of members."""
+    return [
+        {**model_key, "made_on": i, "tested_on": j, "r1": float(found.transfer[i, j])}
+        for i in range(found.members)
+        for j in range(found.members)
+    ]
 
 
 def first_classes(pool: ImageSet, count: int = CLASSES) -> Tensor:

@@ -30,14 +30,17 @@ from benchmark.report.csv_files import DECIMALS, write_csv
 from benchmark.report.figures import SETTINGS
 from benchmark.report.style import save
 from benchmark.studies.ablation import COLUMNS, Study, read_studies, scores_of
-from benchmark.studies.diversity import Diversity, first_classes, measure
+from benchmark.studies.diversity import (
+    DIVERSITY_COLUMNS,
+    MATRIX_COLUMNS,
+    Diversity,
+    diversity_row,
+    first_classes,
+    matrix_rows,
+    measure,
+)
 from benchmark.studies.eat_figure import eat_figure
 from benchmark.studies.eat_table import write_table
-
-DIVERSITY_COLUMNS = [
-    "dataset", "defense", "seed", "members", "gradient_cosine", "clean_r1", "own_r1", "transferred_r1",
-]  # fmt: skip
-MATRIX_COLUMNS = ["dataset", "defense", "seed", "made_on", "tested_on", "r1"]
 
 
 def measure_all(study: Study, folders: Folders) -> Iterator[tuple[dict[str, Any], Diversity]]:
@@ -59,27 +62,6 @@ def measure_all(study: Study, folders: Folders) -> Iterator[tuple[dict[str, Any]
         model_key = {"dataset": study.dataset, "defense": ref.key.defense, "seed": ref.key.seed}
         queries = first_classes(pool)
         yield model_key, measure(model, pool, queries, study.table.key.norm, study.eps, ref.key.seed)
-
-
-def diversity_row(model_key: dict[str, Any], found: Diversity) -> dict[str, Any]:
-    """A row of `DIVERSITY_COLUMNS`."""
-    return {
-        **model_key,
-        "members": found.members,
-        "gradient_cosine": found.gradient_cosine,
-        "clean_r1": float(found.clean_r1.mean()),
-        "own_r1": found.own_r1,
-        "transferred_r1": found.transferred_r1,
-    }
-
-
-def matrix_rows(model_key: dict[str, Any], found: Diversity) -> list[dict[str, Any]]:
-    """A row of `MATRIX_COLUMNS` for each pair of members."""
-    return [
-        {**model_key, "made_on": i, "tested_on": j, "r1": float(found.transfer[i, j])}
-        for i in range(found.members)
-        for j in range(found.members)
-    ]
 
 
 def analyse(outputs: Sequence[Path], to: Path, folders: Folders) -> str:

@@ -49,7 +49,7 @@ def write_table(studies: Sequence[Study], models: pd.DataFrame, diversity: pd.Da
     Args:
         studies: the data sets, in order.
         models: rows of `ablation.COLUMNS`.
-        diversity: rows of `eat.DIVERSITY_COLUMNS`.
+        diversity: rows of `diversity.DIVERSITY_COLUMNS`.
     """
     everything = models.merge(diversity.drop(columns="clean_r1"), on=KEY, how="left")
     parts = []

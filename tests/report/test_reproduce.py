@@ -2,7 +2,7 @@ from benchmark.report.reproduce import command
 
 from .fake_run import EPOCHS, PASSES, FakeRun
 
-BOTH_MODES = {"compute": (EPOCHS, PASSES), "alike": ("eat[members=3]", "pixels")}
+BOTH_MODES = {"compute": (EPOCHS, PASSES), "seeds": (0,)}
 
 
 def test_the_command_names_mode_budget_and_lack_of_checks(tables_of):

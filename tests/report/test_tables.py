@@ -9,7 +9,7 @@ from benchmark.report.tables import collect
 
 from .fake_run import CLUSTERING, EPOCHS, NEIGHBOUR, NOISE, OWN, PASSES, RETRIEVAL, FakeRun
 
-BOTH_MODES = {"compute": (EPOCHS, PASSES), "alike": ("eat[members=3]", "pixels")}
+BOTH_MODES = {"compute": (EPOCHS, PASSES), "alike": ("eat[members=3]", "pixels"), "seeds": (0,)}
 
 
 def row_of(table, defense):
@@ -116,7 +116,7 @@ def test_scores_of_one_mode_are_those_of_a_run_of_that_mode_alone(tables_of):
     """The same model keys in the other mode change nothing, not even over eps."""
     run, both = tables_of(FakeRun(**BOTH_MODES), "both")
     for table, mode in zip(both, (EPOCHS, PASSES), strict=True):
-        other, (alone,) = tables_of(FakeRun(compute=(mode,), alike=BOTH_MODES["alike"]), mode)
+        other, (alone,) = tables_of(FakeRun(**BOTH_MODES | {"compute": (mode,)}), mode)
         pd.testing.assert_frame_equal(leaderboard_frame(run, [table]), leaderboard_frame(other, [alone]))
     first, second = (row_of(table, "vanilla") for table in both)
     assert first.mean("worst_ami") < second.mean("worst_ami")
@@ -136,7 +136,7 @@ def test_a_model_of_both_modes_is_checked_and_shown_in_both(tables_of):
 
 
 def test_the_first_mode_asked_for_leads(tmp_path):
-    FakeRun(**BOTH_MODES | {"compute": (PASSES, EPOCHS)}, seeds=(0,)).write(tmp_path)
+    FakeRun(**BOTH_MODES | {"compute": (PASSES, EPOCHS)}).write(tmp_path)
     assert [table.lead for table in collect(Run(Store(tmp_path)))] == [False, True]
 
 
