@@ -72,11 +72,7 @@ WITHOUT_GRID = {
 """Options of commands that build no grid, or need a file that the reader writes first."""
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [command for name in ("README.md", "docs/defenses.md") for command in commands(name)],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("arguments", [*commands("README.md"), *commands("docs/defenses.md")], ids=" ".join)
 def test_commands_can_be_run_unchanged(arguments, tmp_path, photos):
     if "--help" in arguments:
         pytest.skip("argparse prints the help and exits")

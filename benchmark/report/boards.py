@@ -148,7 +148,7 @@ def marked(row: Row) -> str:
 
 
 def _epochs(row: Row) -> str:
-    """Epochs trained, and in brackets the one that was kept where that is another; means over the seeds."""
+    """Epochs trained, and in parentheses the kept epoch where that is not the last; means over the seeds."""
     trained, kept = (row.training(name) for name in ("epochs", "best_epoch"))
     if isnan(trained):
         return NONE

@@ -119,13 +119,13 @@ def _draw(axes: Axes, curves: dict[str, Curve], table: Table, styles: dict[str, 
 
 
 def _label_budgets(axes: Axes, ticks: list[float], headline_eps: float) -> None:
-    """Labels the budgets, but of those that are too close together only the most relevant."""
+    """Labels the headline budget, the largest, and the others that are not too close to a labeled one."""
     apart = 0.11 * (ticks[-1] - ticks[0])
-    labelled = [headline_eps]
+    labeled = [headline_eps]
     for eps in (ticks[-1], *ticks):
-        if all(abs(eps - other) >= apart for other in labelled):
-            labelled.append(eps)
-    axes.set_xticks(ticks, [format_eps(eps) if eps in labelled else "" for eps in ticks], fontsize=8.5)
+        if all(abs(eps - other) >= apart for other in labeled):
+            labeled.append(eps)
+    axes.set_xticks(ticks, [format_eps(eps) if eps in labeled else "" for eps in ticks], fontsize=8.5)
 
 
 def _title(panels: dict[tuple[str, str], dict[str, Curve]]) -> str:

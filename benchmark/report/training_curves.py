@@ -49,7 +49,7 @@ def training_curves(table: Table, styles: dict[str, LineStyle]) -> Figure | None
         Line2D([], [], color=grey, linestyle="-", label="under attack"),
         Line2D([], [], color=grey, marker="o", linestyle="", label="kept epoch"),
     ]
-    if len(rows) < grid.size:  # room for it where no panel is
+    if len(rows) < grid.size:  # in the place of a missing panel
         grid.flat[len(rows)].legend(handles=handles, loc="upper left", frameon=False, fontsize=9)
     else:
         figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
@@ -116,7 +116,7 @@ def _title(rows: list[Row]) -> str:
         return f"No defense loses more than {100 * FALL:.0f} points under attack after its kept epoch"
     whose = " and ".join(falling) if len(falling) < 3 else f"{len(falling)} defenses"
     most = f"{'up to ' if len(falling) > 1 else ''}{100 * falls[falling[0]]:.0f} points"
-    return f"Trained on, {whose} would have lost {most} of mAP@R under attack"
+    return f"Further training would have cost {whose} {most} of mAP@R under attack"
 
 
 def _note(table: Table, rows: list[Row]) -> str:
