@@ -1,15 +1,16 @@
 import numpy as np
-from fake_run import NEIGHBOUR, NOISE, RETRIEVAL, FakeRun
 
 from benchmark.core.mutual_information import adjusted_mutual_information
 from benchmark.report.csv_files import leaderboard_frame
+
+from .fake_run import NEIGHBOUR, NOISE, OWN, RETRIEVAL, FakeRun
 
 CLOSE = {"a": 0.30, "b": 0.31, "c": 0.32, "far": 0.95, "pixels": 0.5}
 
 
 def test_ranks_follow_worst_ami_and_intervals_hold_them(tables_of):
-    _, tables = tables_of(FakeRun(weakness=CLOSE, seeds=(0, 1, 2)))
-    frame = leaderboard_frame(tables)
+    run, tables = tables_of(FakeRun(weakness=CLOSE, seeds=(0, 1, 2)))
+    frame = leaderboard_frame(run, tables)
     ranked = frame[frame["rank"].notna()]
     assert list(ranked["rank"]) == [1, 2, 3, 4]
     assert list(ranked.worst_ami) == sorted(ranked.worst_ami, reverse=True)
@@ -21,10 +22,10 @@ def test_ranks_follow_worst_ami_and_intervals_hold_them(tables_of):
 
 
 def test_references_are_unranked_and_last(tables_of):
-    _, tables = tables_of(
+    run, tables = tables_of(
         FakeRun(weakness={"pixels": 0.1, "vanilla": 0.9, "also": 0.5}, references=("pixels",))
     )
-    frame = leaderboard_frame(tables)
+    frame = leaderboard_frame(run, tables)
     assert frame.iloc[-1].defense == "pixels"
     assert frame.iloc[-1][["rank", "rank_low", "rank_high"]].isna().all()
     assert list(frame["rank"][:-1]) == [1, 2]
@@ -32,24 +33,39 @@ def test_references_are_unranked_and_last(tables_of):
 
 def test_incomplete_rows_stand_below_complete_ones(tables_of):
     fake = FakeRun(weakness={"best": 0.1, "mid": 0.4, "weak": 0.9}, missing={("best", NOISE)}, references=())
-    _, tables = tables_of(fake)
-    frame = leaderboard_frame(tables)
+    run, tables = tables_of(fake)
+    frame = leaderboard_frame(run, tables)
     assert list(frame.defense) == ["mid", "weak", "best"]
     assert frame.worst_ami.idxmax() == 2
     assert tuple(frame.iloc[2][["rank", "rank_low", "rank_high"]]) == (3, 3, 3)
 
 
+def test_a_row_that_fails_ranks_below_those_that_do_not_and_above_incomplete_ones(tables_of):
+    fake = FakeRun(
+        weakness={"fails": 0.0, "misses": 0.1, "sound": 0.5, "weak": 0.9},
+        references=(),
+        checks={"fails": {"zero_gradient": "fail"}, "misses": {"zero_gradient": "fail"}},
+        missing={("misses", OWN)},
+    )
+    run, tables = tables_of(fake)
+    frame = leaderboard_frame(run, tables)
+    assert list(frame.defense) == ["sound", "weak", "fails", "misses"]
+    assert list(frame["rank"]) == [1, 2, 3, 4]
+    assert tuple(frame.iloc[2][["rank_low", "rank_high"]]) == (3, 3)
+    assert frame.worst_ami.idxmax() >= 2
+
+
 def test_retrieval_alone_ranks_by_worst_r1(tables_of):
-    _, tables = tables_of(FakeRun(weakness=CLOSE, scenarios=(RETRIEVAL,)))
-    ranked = leaderboard_frame(tables).dropna(subset=["rank"])
+    run, tables = tables_of(FakeRun(weakness=CLOSE, scenarios=(RETRIEVAL,)))
+    ranked = leaderboard_frame(run, tables).dropna(subset=["rank"])
     assert list(ranked.worst_r1) == sorted(ranked.worst_r1, reverse=True)
     assert (ranked.rank_low <= ranked["rank"]).all() and (ranked["rank"] <= ranked.rank_high).all()
     assert ranked.rank_low.notna().all()
 
 
 def test_equal_rows_share_a_rank(tables_of):
-    _, (table,) = tables_of(FakeRun(weakness={"a": 0.0, "b": 0.0}, attacks={NEIGHBOUR: 0.0}, references=()))
-    frame = leaderboard_frame([table])
+    run, (table,) = tables_of(FakeRun(weakness={"a": 0.0, "b": 0.0}, attacks={NEIGHBOUR: 0.0}, references=()))
+    frame = leaderboard_frame(run, [table])
     if frame.worst_ami.nunique() == 1 and frame.worst_r1.nunique() == 1:
         assert list(frame["rank"]) == [1, 1]
 
@@ -79,6 +95,6 @@ def test_the_halves_scatter_as_fresh_pools_would():
 
 
 def test_the_order_of_writing_changes_nothing(tables_of):
-    _, first = tables_of(FakeRun(seeds=(0, 1, 2)))
-    _, second = tables_of(FakeRun(seeds=(0, 1, 2), backwards=True), "backwards")
-    assert leaderboard_frame(first).equals(leaderboard_frame(second))
+    run, first = tables_of(FakeRun(seeds=(0, 1, 2)))
+    other, second = tables_of(FakeRun(seeds=(0, 1, 2), backwards=True), "backwards")
+    assert leaderboard_frame(run, first).equals(leaderboard_frame(other, second))
