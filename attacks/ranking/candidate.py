@@ -11,7 +11,7 @@ from attacks.objectives.base import Score
 from attacks.problem import Problem
 from attacks.ranking.base import MEASURES, distance, twice
 from attacks.ranking.pair_measure import PairMeasure
-from benchmark.metrics.ranking import places, similarity
+from benchmark.metrics.ranking import pair_similarity, rank_counts
 
 
 class CandidateAttack(PairMeasure):
@@ -39,8 +39,10 @@ class CandidateAttack(PairMeasure):
         """
         queries = clean[targets]
         absent = torch.stack([torch.arange(len(clean)), targets], dim=1)
-        found = places(queries, clean, similarity(queries, attacked), absent)
-        return twice(self.name, found.share(0.0 if self.raises else 1.0), found.share(0.0))
+        found = rank_counts(queries, clean, pair_similarity(queries, attacked), absent)
+        return twice(
+            self.name, found.percentile_rank(0.0 if self.raises else 1.0), found.percentile_rank(0.0)
+        )
 
 
 @MEASURES.register("ca_plus")

@@ -12,7 +12,7 @@ from attacks.ranking.base import MEASURES, Measure, twice
 from attacks.ranking.misrank import UntargetedMeasure
 from attacks.ranking.targets import draw
 from benchmark.core.seeding import noise_per_image
-from benchmark.metrics.ranking import similarity, top_is_right
+from benchmark.metrics.ranking import pair_similarity, top1_is_positive
 
 
 @MEASURES.register("tma")
@@ -34,7 +34,7 @@ class TMA(Measure):
 
     def figures(self, clean: Tensor, attacked: Tensor, labels: Tensor, targets: Tensor) -> dict[str, float]:
         """The mean cosine to the target's clean embedding."""
-        return {self.name: float(similarity(attacked, clean[targets]).double().mean())}
+        return {self.name: float(pair_similarity(attacked, clean[targets]).double().mean())}
 
 
 @MEASURES.register("es")
@@ -58,5 +58,5 @@ class ES(UntargetedMeasure):
     def figures(self, clean: Tensor, attacked: Tensor, labels: Tensor, targets: Tensor) -> dict[str, float]:
         """The mean Euclidean distance to the clean embedding, in [0, 2], and R@1 of the attacked queries."""
         shift = (attacked - clean).double().norm(dim=1)
-        right = [top_is_right(attacked, clean, labels, fair) for fair in (False, True)]
+        right = [top1_is_positive(attacked, clean, labels, random_ties) for random_ties in (False, True)]
         return {"es_d": float(shift.mean()), **twice("es_r1", *right)}

@@ -9,7 +9,7 @@ from attacks.objectives.base import Score
 from attacks.problem import Problem
 from attacks.ranking.base import MEASURES, Measure, distance, twice
 from attacks.ranking.targets import nearest_of_other_classes
-from benchmark.metrics.ranking import top_is_right
+from benchmark.metrics.ranking import top1_is_positive
 
 
 class UntargetedMeasure(Measure):
@@ -21,7 +21,7 @@ class UntargetedMeasure(Measure):
 
     def figures(self, clean: Tensor, attacked: Tensor, labels: Tensor, targets: Tensor) -> dict[str, float]:
         """R@1 of the attacked queries against the clean gallery."""
-        right = [top_is_right(attacked, clean, labels, fair) for fair in (False, True)]
+        right = [top1_is_positive(attacked, clean, labels, random_ties) for random_ties in (False, True)]
         return twice(f"{self.name}_r1", *right)
 
 

@@ -12,7 +12,7 @@ from attacks.problem import Problem
 from attacks.ranking.base import MEASURES, distance, twice
 from attacks.ranking.pair_measure import PairMeasure
 from attacks.ranking.targets import draw
-from benchmark.metrics.ranking import Places, places, similarity
+from benchmark.metrics.ranking import RankCounts, pair_similarity, rank_counts
 
 
 class QueryAttack(PairMeasure):
@@ -32,10 +32,10 @@ class QueryAttack(PairMeasure):
 
         return score
 
-    def places(self, clean: Tensor, attacked: Tensor, targets: Tensor) -> Places:
+    def places(self, clean: Tensor, attacked: Tensor, targets: Tensor) -> RankCounts:
         """The candidate's place among the clean images, in the attacked query's ranking."""
         absent = torch.stack([torch.arange(len(clean)), targets], dim=1)
-        return places(attacked, clean, similarity(attacked, clean[targets]), absent)
+        return rank_counts(attacked, clean, pair_similarity(attacked, clean[targets]), absent)
 
     def figures(self, clean: Tensor, attacked: Tensor, labels: Tensor, targets: Tensor) -> dict[str, float]:
         """The candidate's mean percentile rank in the attacked query's ranking.
@@ -43,7 +43,9 @@ class QueryAttack(PairMeasure):
         Robrank takes its position after a sort, which leaves ties in no certain order: half ahead on average.
         """
         found = self.places(clean, attacked, targets)
-        return twice(self.name, found.share(0.0 if self.raises else 1.0), found.share(0.5))
+        return twice(
+            self.name, found.percentile_rank(0.0 if self.raises else 1.0), found.percentile_rank(0.5)
+        )
 
 
 @MEASURES.register("qa_plus")
@@ -75,4 +77,4 @@ class GTT(QueryAttack):
     def figures(self, clean: Tensor, attacked: Tensor, labels: Tensor, targets: Tensor) -> dict[str, float]:
         """The share of queries whose clean top-1 is still among their first four."""
         found = self.places(clean, attacked, targets)
-        return twice(self.name, found.within(self.FIRST, fair=False), found.within(self.FIRST, fair=True))
+        return twice(self.name, *(found.in_top_k(self.FIRST, random_ties) for random_ties in (False, True)))

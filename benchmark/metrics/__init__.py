@@ -1,4 +1,4 @@
-"""Figures of merit, embeddings in and numbers out: clustering, retrieval and verification."""
+"""Metrics of clustering, retrieval and verification, computed from embeddings or assignments."""
 
 from benchmark.metrics.clustering import KMEANS_SEEDS, cluster, clustering_metrics, mean_clustering_metrics
 from benchmark.metrics.kmeans import KMEANS_ITERATIONS, kmeans_assign

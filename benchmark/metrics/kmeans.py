@@ -1,4 +1,4 @@
-"""The protocol's k-means: a greedy k-means++ start, faiss's Lloyd iterations, every point used."""
+"""The protocol's k-means: greedy k-means++ initialization, faiss's Lloyd iterations, every point used."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.metrics.kmeans_init import greedy_start
+from benchmark.metrics.kmeans_init import greedy_init
 
 KMEANS_ITERATIONS = 25
-"""At most this many Lloyd iterations; a run ends before that once its objective stands still.
+"""The maximum number of Lloyd iterations; a run ends earlier once its objective stops changing.
 
-Enough: on 2,420 Omniglot embeddings in 121 clusters and on blobs of 1,360 points in 68, 100 iterations
-change the mean AMI by less than 0.0001, and most runs stand still after 10 to 25.
+This is enough: on 2,420 Omniglot embeddings in 121 clusters and on blobs of 1,360 points in 68, a maximum of
+100 changes the mean AMI by less than 0.0001, and most runs converge after 10 to 25.
 """
 
 LARGE_FROM = 10**9
-"""From this many products (points x dimensions x clusters) on, a problem is large.
+"""The number of products (points x dimensions x clusters) from which a problem is large.
 
-Below, the first centroids are scikit-learn's and faiss gets one thread. CUB-200-2011 and Cars196 at 512
+Below it, the initial centroids are scikit-learn's and faiss uses one thread. CUB-200-2011 and Cars196 at 512
 dimensions (0.3 and 0.4 x 10^9) are small; In-Shop (55 x 10^9) and Stanford Online Products (351 x 10^9) are
 large.
 """
@@ -36,18 +36,18 @@ large.
 def kmeans_assign(embeddings: Tensor | NDArray[Any], k: int, seed: int) -> NDArray[np.int32]:
     """Assigns each embedding to one of k clusters by squared Euclidean distance.
 
-    The first centroids are drawn by greedy k-means++ (Arthur & Vassilvitskii 2007): of several candidates a
-    step, the one that leaves the smallest sum of squares. faiss's own draws one candidate, which merges
-    classes where many small ones lie well apart: on 4,000 points of 512 dimensions in 600 blobs its AMI is
-    0.91, the greedy start's 0.98. Small problems have scikit-learn's implementation, large ones (from
-    `LARGE_FROM` products) `greedy_start`, which draws by the same law with other random numbers, about ten
-    times as fast. The result depends on the embeddings, their order, k and the seed alone, on one machine
-    (and, where large, with one number of threads).
+    The initial centroids are drawn by greedy k-means++ (Arthur & Vassilvitskii 2007): of several candidates
+    per step, the one that leaves the smallest sum of squares. faiss's own initialization draws one candidate,
+    which merges classes where many small ones are well separated: on 4,000 points of 512 dimensions in 600
+    blobs its AMI is 0.91, with the greedy initialization 0.98. Small problems use scikit-learn's
+    implementation, large ones (from `LARGE_FROM` products) `greedy_init`, which draws from the same
+    distribution with other random numbers, about ten times as fast. On one machine (and, for large problems,
+    with one number of threads) the result depends only on the embeddings, their order, k and the seed.
 
     Args:
         embeddings: shape (n, d), floating point of any precision, on any device.
         k: the number of clusters, from 1 to n. With fewer than k distinct points some clusters stay empty.
-        seed: of the first centroids, from 0 to 2**31 - 1.
+        seed: of the initial centroids, from 0 to 2**31 - 1.
 
     Returns:
         The cluster of each point, shape (n,), in [0, k).
@@ -65,15 +65,15 @@ def kmeans_assign(embeddings: Tensor | NDArray[Any], k: int, seed: int) -> NDArr
     if broken:
         raise BenchmarkError(f"k-means: {broken} of {len(points)} embeddings hold NaN or infinity.")
     # faiss computes |x|^2 - 2xy + |y|^2 in float32, which cancels when all points lie close together but
-    # far from the origin, as attacked embeddings may. Distances do not depend on the origin, so it is put
-    # in their midst.
-    centred = np.ascontiguousarray(points - points.mean(axis=0), dtype=np.float32)
+    # far from the origin, as attacked embeddings may. Distances do not depend on the origin, so the
+    # points are centered first.
+    centered = np.ascontiguousarray(points - points.mean(axis=0), dtype=np.float32)
 
-    return _assign(centred, k, seed, large=centred.size * k >= LARGE_FROM)
+    return _assign(centered, k, seed, large=centered.size * k >= LARGE_FROM)
 
 
 def _assign(points: NDArray[np.float32], k: int, seed: int, large: bool) -> NDArray[np.int32]:
-    """As `kmeans_assign`, for points that were checked and centred, by the way of small or large problems."""
+    """Clusters points that were checked and centered, with the method for small or for large problems."""
     parameters = faiss.ClusteringParameters()
     parameters.niter = KMEANS_ITERATIONS
     parameters.seed = seed
@@ -83,19 +83,19 @@ def _assign(points: NDArray[np.float32], k: int, seed: int, large: bool) -> NDAr
     index = faiss.IndexFlatL2(points.shape[1])
     with _threads(faiss.omp_get_max_threads() if large else 1):
         clustering = faiss.Clustering(points.shape[1], k, parameters)
-        start = points[greedy_start(points, k, seed)] if large else _small_start(points, k, seed)
-        faiss.copy_array_to_vector(np.ascontiguousarray(start).ravel(), clustering.centroids)
+        initial = points[greedy_init(points, k, seed)] if large else _small_init(points, k, seed)
+        faiss.copy_array_to_vector(np.ascontiguousarray(initial).ravel(), clustering.centroids)
         clustering.train(points, index)
         _, nearest = index.search(points, 1)
     return nearest[:, 0].astype(np.int32)
 
 
-def _small_start(points: NDArray[np.float32], k: int, seed: int) -> NDArray[np.float32]:
+def _small_init(points: NDArray[np.float32], k: int, seed: int) -> NDArray[np.float32]:
     with warnings.catch_warnings():
         # Fewer distinct points than clusters: the rest stay empty, as documented.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        start, _ = kmeans_plusplus(points, k, random_state=seed)
-    return start
+        initial, _ = kmeans_plusplus(points, k, random_state=seed)
+    return initial
 
 
 @contextmanager

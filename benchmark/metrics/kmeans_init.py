@@ -1,4 +1,4 @@
-"""The first centroids of a large k-means: greedy k-means++ with its distances from large matrix products."""
+"""Greedy k-means++ initialization for large problems, with distances from large matrix products."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 BATCH = 512
-"""At most this many candidates are compared with all points at a time; memory grows with BATCH x n."""
+"""The maximum number of candidates compared with all points at a time; memory grows with BATCH x n."""
 
 AHEAD = 1 / 8
-"""Candidates are drawn for this share of the centroids so far: while these are few, each lowers D^2 much, and
-candidates that wait long are mostly rejected."""
+"""The number of steps whose candidates are drawn at once, as a share of the centroids chosen so far: while
+these are few, each lowers D^2 much, and candidates drawn many steps ahead are mostly rejected."""
 
 
-def greedy_start(
+def greedy_init(
     points: NDArray[np.float32], k: int, seed: int, trials: int | None = None, batch: int = BATCH
 ) -> NDArray[np.int64]:
-    """Draws k of the points as first centroids by greedy k-means++ (Arthur & Vassilvitskii 2007).
+    """Draws k of the points as initial centroids by greedy k-means++ (Arthur & Vassilvitskii 2007).
 
     Each step draws `trials` candidates with probability proportional to D^2, a point's squared distance to
-    the nearest centroid so far, and keeps the one that leaves the smallest sum of D^2. Step by step, all
-    points are read once for each centroid. Here the candidates of many steps are drawn at once, which makes
-    their distances one matrix product, and each is accepted in its turn with probability (D^2 now) / (D^2
-    when it was drawn). Since D^2 never grows, this is rejection sampling: an accepted candidate is drawn by
-    the D^2 of its own step, so the start is that of greedy k-means++, with other random numbers.
+    the nearest centroid so far, and keeps the one that leaves the smallest sum of D^2. The standard
+    algorithm reads all points once per centroid. This one draws the candidates of many steps at once, so
+    that their distances are one matrix product, and accepts each at its step with probability (D^2 now) /
+    (D^2 when it was drawn). Since D^2 never grows, this is rejection sampling: an accepted candidate has the
+    distribution of its own step, so the result is that of greedy k-means++ with other random numbers.
 
     Args:
-        points: shape (n, d), float32, finite, their mean near the origin.
-        k: how many to draw, from 1 to n.
+        points: shape (n, d), float32, finite, with their mean near the origin.
+        k: the number of points to draw, from 1 to n.
         seed: of the draws, not negative.
-        trials: candidates a step, at least 1; by default 2 + floor(log k), as many as scikit-learn takes.
-        batch: at most this many candidates at once (never fewer than `trials`); what is drawn depends on it.
+        trials: candidates per step, at least 1; by default 2 + floor(log k), as in scikit-learn.
+        batch: the maximum number of candidates drawn at once (at least `trials` are); the draws depend on it.
 
     Returns:
-        Indices of the points, shape (k,): distinct until no point is left that lies apart from all of them,
-        and any points after that.
+        Indices of the points, shape (k,): distinct until every point coincides with one of them, arbitrary
+        after that.
     """
     random = np.random.default_rng(seed)
     trials = trials or 2 + int(log(k))
@@ -51,22 +51,22 @@ def greedy_start(
         steps = max(min(int(AHEAD * done), k - done, batch // trials), 1)
         candidates = np.searchsorted(mass, random.random(steps * trials) * mass[-1], side="right")
         candidates = np.minimum(candidates, len(points) - 1)
-        bars = random.random(len(candidates)) * closest[candidates]
+        thresholds = random.random(len(candidates)) * closest[candidates]
         rows = _distances(points, candidates)
         while done < k:
-            accepted = np.flatnonzero(closest[candidates] >= bars)[:trials]
+            accepted = np.flatnonzero(closest[candidates] >= thresholds)[:trials]
             if len(accepted) < trials:
                 break
             left = np.minimum(rows[accepted], closest)
             best = int(left.sum(axis=1).argmin())
             closest, chosen[done] = left[best], candidates[accepted[best]]
             done += 1
-            bars[: accepted[-1] + 1] = np.inf  # all of these have had their turn
+            thresholds[: accepted[-1] + 1] = np.inf  # each candidate is considered once
     return chosen
 
 
 def _distances(points: NDArray[np.float32], candidates: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Squared distances of the candidates to all points, shape (c, n), 0 from each to itself."""
+    """Computes squared distances of the candidates to all points, shape (c, n); exactly 0 to themselves."""
     rows: NDArray[np.float32] = faiss.pairwise_distances(points[candidates], points)
     # |x|^2 - 2xy + |y|^2 is not exactly 0 for a point and itself, and may fall below it.
     np.maximum(rows, 0, out=rows)

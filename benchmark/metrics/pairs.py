@@ -1,4 +1,4 @@
-"""The pairs of verification: drawn once, from labels and ids alone."""
+"""Draws the pairs of verification, which depend only on labels and ids."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from benchmark.core.seeding import derive_seed
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """One pair for each image of a pool, on the CPU: the image, which may be attacked, and its partner.
+    """One pair per image of a pool, on the CPU: the image, which may be attacked, and its clean partner.
 
     Attributes:
-        partner: index of each image's clean partner, never its own, int64, shape (n,).
-        same: whether the partner is of the same class, bool, shape (n,).
+        partner: index of each image's partner, never its own, int64, shape (n,).
+        same: whether the partner has the same class, bool, shape (n,).
     """
 
     partner: Tensor
@@ -26,17 +26,20 @@ class Pairs:
 
 
 def verification_pairs(labels: Tensor, ids: Tensor) -> Pairs:
-    """Draws a partner for each image: half of the images get one of their own class, half another class's.
+    """Draws a partner for each image, from the image's own class for half of them.
 
-    Who gets which depends on nothing but labels and ids: not on the order of the pool, a model or a training
-    seed. An image alone in its class gets a partner of another class; where such images are more than half,
-    fewer than half of the pairs are positive. An image is in one pair as the attacked side, and in any number
-    of pairs as the partner. One pair alone, because an image that must approach several others at once
-    approaches each less, and the attack would be understated.
+    The partners depend only on labels and ids, not on the order of the pool, a model or a training seed. An
+    image alone in its class gets a partner of another class; where such images are more than half, fewer
+    than half of the pairs are positive. Each image is the attacked side of exactly one pair, and the partner
+    in any number of pairs. With several pairs per attacked image, the attack would have to approach several
+    partners at once, approach each less, and be understated.
 
     Args:
         labels: integer classes, at least two, shape (n,).
-        ids: integers that name the images, each once, shape (n,).
+        ids: integers that identify the images, all different, shape (n,).
+
+    Returns:
+        The partners and whether each pair is positive, in the order of the pool.
 
     Raises:
         BenchmarkError: when the shapes do not fit or there is only one class.
@@ -45,12 +48,12 @@ def verification_pairs(labels: Tensor, ids: Tensor) -> Pairs:
         raise BenchmarkError(f"Pairs: labels of shape {tuple(labels.shape)}, ids of {tuple(ids.shape)}.")
     classes, names = labels.tolist(), ids.tolist()
     total = len(names)
-    # Images of a class stand together, in a ring: those of other classes are the ones that follow the block.
+    # The pool as a ring in which each class is one block: images of other classes are those after the block.
     ring = sorted(range(total), key=lambda index: (classes[index], names[index]))
     first: dict[int, int] = {}
     size: dict[int, int] = {}
-    for place, index in enumerate(ring):
-        first.setdefault(classes[index], place)
+    for position, index in enumerate(ring):
+        first.setdefault(classes[index], position)
         size[classes[index]] = size.get(classes[index], 0) + 1
     if len(size) < 2:
         raise BenchmarkError("Pairs: the pool has fewer than two classes, so there is no negative pair.")
@@ -58,11 +61,11 @@ def verification_pairs(labels: Tensor, ids: Tensor) -> Pairs:
     mates.sort(key=lambda index: derive_seed("positive pair", names[index]))
     positive = set(mates[: total // 2])
     partner = torch.zeros(total, dtype=torch.int64)
-    for place, index in enumerate(ring):
+    for position, index in enumerate(ring):
         start, members = first[classes[index]], size[classes[index]]
         draw = Random(derive_seed("partner", names[index]))
         if index in positive:
-            chosen = start + (place - start + 1 + draw.randrange(members - 1)) % members
+            chosen = start + (position - start + 1 + draw.randrange(members - 1)) % members
         else:
             chosen = (start + members + draw.randrange(total - members)) % total
         partner[index] = ring[chosen]

@@ -1,4 +1,4 @@
-"""Recall@K, mAP@R and R-precision by cosine similarity, with every tie counted against the query."""
+"""Recall@K, mAP@R and R-precision by cosine similarity, with ties counted against the query."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ RECALL_KS = (1, 2, 4, 8)
 
 @dataclass(frozen=True, eq=False)
 class RetrievalOutcomes:
-    """What became of each query, on the CPU; the rows of two attacks on the same queries and gallery match.
+    """The metrics of each query, on the CPU. Two attacks on the same queries and gallery have the same rows.
 
     Attributes:
-        recall: for each K, whether each kept query found a positive within rank K; bool, shape (q_valid,).
+        recall: for each K, whether each kept query has a positive within rank K; bool, shape (q_valid,).
         map_r: average precision at R of each kept query, in [0, 1]; float64, shape (q_valid,).
         r_precision: share of positives among the R nearest of each kept query, likewise; at least `map_r`.
         kept: the indices, ascending, of the queries with a positive in the gallery; int64, (q_valid,).
-        left_out: how many queries have none.
+        left_out: the number of queries without one.
     """
 
     recall: dict[int, Tensor]
@@ -35,7 +35,7 @@ class RetrievalOutcomes:
     left_out: int
 
     def means(self) -> dict[str, float]:
-        """The mean over the kept queries, in [0, 1], of `r1`, `r2`, ..., `map_r` and `r_precision`.
+        """Averages `r1`, `r2`, ..., `map_r` and `r_precision` over the kept queries; each in [0, 1].
 
         Raises:
             BenchmarkError: when no query was kept.
@@ -63,26 +63,26 @@ def retrieve(
     ks: Sequence[int] = RECALL_KS,
     chunk: int = 256,
 ) -> RetrievalOutcomes:
-    """Ranks the gallery for each query by cosine similarity, and scores Recall@K, mAP@R and R-precision.
+    """Ranks the gallery for each query by cosine similarity; computes Recall@K, mAP@R and R-precision.
 
-    For self-retrieval, hand over the same images twice. Gallery entries that bear a query's own id do not
-    exist for that query; a positive is any other entry with its label, a negative any with another label.
+    For self-retrieval, pass the same images as queries and gallery. Gallery entries with the query's own id
+    are excluded; a positive is any other entry with its label, a negative any entry with another label.
     The j-th nearest positive has rank j + the number of negatives *at least* as similar: ties count against
     the query, so that a constant embedding scores 0 where there are at least as many negatives as K and R.
-    A query is right at K if its nearest positive has rank <= K. mAP@R (Musgrave et al. 2020) is the mean
-    over i = 1..R of precision at i where rank i holds a positive and 0 where not, R the number of the
-    query's positives. R-precision is the share of the ranks 1..R that hold a positive. Similarities are
-    compared as float32 numbers, those within 1e-12 of 0 as 0.
+    Recall@K is 1 for a query whose nearest positive has rank <= K, and 0 otherwise. mAP@R (Musgrave et al.
+    2020) is the mean over i = 1..R of precision at i where rank i holds a positive and 0 where it does not,
+    with R the number of the query's positives. R-precision is the share of the ranks 1..R that hold a
+    positive. Similarities are compared as float32 numbers, those within 1e-12 of 0 as 0.
 
     Args:
-        queries: embeddings, shape (q, d), floating point, on any device; brought to unit length here.
+        queries: embeddings, shape (q, d), floating point, on any device; normalized to unit length here.
         gallery: embeddings, shape (g, d).
         query_labels: integer classes, shape (q,).
         gallery_labels: integer classes, shape (g,).
-        query_ids: integers that name the images, shape (q,).
-        gallery_ids: integers that name the images, shape (g,), in the same numbering.
+        query_ids: integers that identify the images, shape (q,).
+        gallery_ids: integers that identify the images, shape (g,), in the same numbering.
         ks: the K of Recall@K, each at least 1.
-        chunk: how many queries to compare with the gallery at a time. Memory grows with chunk x g; the
+        chunk: the number of queries compared with the gallery at a time. Memory grows with chunk x g; the
             results do not depend on it.
 
     Returns:
@@ -100,11 +100,11 @@ def retrieve(
     if not ks or min(ks) < 1 or chunk < 1:
         raise BenchmarkError(f"Retrieval: ks={tuple(ks)} and chunk={chunk} must be 1 or more.")
 
-    # Apple's GPUs know no float64.
+    # Apple's GPUs have no float64.
     device = torch.device("cpu") if queries.device.type == "mps" else queries.device
     reference = _unit(gallery.to(device))
     reference_labels, reference_ids = gallery_labels.to(device), gallery_ids.to(device)
-    best_ranks, averages, shares, counts = [], [], [], []
+    best_ranks, average_precisions, r_precisions, counts = [], [], [], []
     for start in range(0, len(queries), chunk):
         part = slice(start, start + chunk)
         similarity = rounded(_unit(queries[part].to(device)) @ reference.T)
@@ -117,11 +117,13 @@ def retrieve(
         negatives = similarity.masked_fill_(same | own, float("-inf"))
         ranks = _ranks(positives, negatives.topk(most).values)
         best_ranks.append(1 + (negatives >= positives[:, :1]).sum(1, dtype=torch.int32).cpu())
-        averages.append(_average_precision_at_r(ranks, count).cpu())
-        shares.append(((ranks <= count[:, None]).sum(1).double() / count.clamp(min=1)).cpu())
+        average_precisions.append(_average_precision_at_r(ranks, count).cpu())
+        r_precisions.append(((ranks <= count[:, None]).sum(1).double() / count.clamp(min=1)).cpu())
         counts.append(count.cpu())
 
-    best_rank, map_r, r_precision, count = map(torch.cat, (best_ranks, averages, shares, counts))
+    best_rank, map_r, r_precision, count = map(
+        torch.cat, (best_ranks, average_precisions, r_precisions, counts)
+    )
     kept = count.nonzero()[:, 0]
     return RetrievalOutcomes(
         recall={k: best_rank[kept] <= k for k in ks},
@@ -133,12 +135,12 @@ def retrieve(
 
 
 def _ranks(positives: Tensor, negatives: Tensor) -> Tensor:
-    """Ranks of each query's positives, int64, shape (c, p), exact up to p; beyond, only known to be beyond.
+    """Computes the ranks of each query's positives, int64, shape (c, p); those above p are not exact.
 
     Args:
         positives: similarities, descending, shape (c, p), where p is the largest number of positives. Where
-            a query has fewer, the rest are -inf, and their ranks are beyond its own number.
-        negatives: similarities of the p nearest negatives, descending, shape (c, p), filled up likewise.
+            a query has fewer, the rest are -inf, and their ranks exceed its number of positives.
+        negatives: similarities of the p nearest negatives, descending, shape (c, p), padded with -inf too.
     """
     most = positives.shape[1]
     below = torch.searchsorted(negatives.flip(1).contiguous(), positives)
@@ -146,7 +148,7 @@ def _ranks(positives: Tensor, negatives: Tensor) -> Tensor:
 
 
 def _average_precision_at_r(ranks: Tensor, count: Tensor) -> Tensor:
-    """mAP@R of each query, float64, shape (c,), from its positives' ranks, (c, p), and their number R."""
+    """Computes mAP@R of each query, float64, shape (c,), from its positives' ranks, (c, p), and R, (c,)."""
     found = torch.arange(1, ranks.shape[1] + 1, device=ranks.device).double()
     precision = torch.where(ranks <= count[:, None], found / ranks, 0.0)
     return precision.sum(1) / count.clamp(min=1)

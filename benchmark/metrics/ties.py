@@ -1,19 +1,25 @@
-"""Cosines rounded so that those of equal embeddings are equal."""
+"""Rounds cosines so that those of equal embeddings are equal."""
 
 from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor
 
-NOTHING = 1e-12
-"""A cosine this near to 0 is 0: well beyond the error of float64 sums, and nothing that images differ by."""
+ZERO_BELOW = 1e-12
+"""Cosines up to this size become 0; it is far above the error of float64 sums."""
 
 
 def rounded(cosines: Tensor) -> Tensor:
-    """From float64 to float32, any shape, so that equal embeddings are ties.
+    """Rounds cosines from float64 to float32, so that equal embeddings are ties.
 
-    A matrix product may add up its columns in different orders, so that equal embeddings differ in the last
-    bits. Rounding to float32 makes them ties again, but for those around 0, where floating point has no last
-    bits to lose: orthogonal vectors give some 1e-17 or other.
+    A matrix product may sum different columns in different orders, so that the cosines of equal embeddings
+    differ in their last bits. Rounding to float32 makes them equal again, except around 0, where float32 is
+    as fine as the error: orthogonal vectors give values around 1e-17, and these become 0.
+
+    Args:
+        cosines: float64, any shape.
+
+    Returns:
+        float32, the same shape.
     """
-    return F.hardshrink(cosines, NOTHING).float()
+    return F.hardshrink(cosines, ZERO_BELOW).float()

@@ -1,4 +1,4 @@
-"""Verification: are two images of one class? TAR at a FAR, and the EER, with every tie counted against it."""
+"""Verification metrics: TAR at a FAR, and the EER, with ties counted against the model."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from torch import Tensor
 from benchmark.core.errors import BenchmarkError
 
 FARS = {"tar_far_1e2": 1e-2, "tar_far_1e3": 1e-3}
-"""The protocol's false accept rates, by the name of the figure."""
+"""The protocol's false accept rates, by the name of the metric."""
 
 
 def verification_metrics(similarity: Tensor, same: Tensor) -> dict[str, float]:
-    """Scores pairs by their similarities. A pair is accepted when it is at least as similar as a threshold.
+    """Computes TAR at fixed FARs and the EER from the pairs' similarities.
 
-    The threshold is taken from the scored pairs themselves. FAR is the share of negative pairs that are
-    accepted, FRR the share of positive ones that are not, and TAR is 1 - FRR. Pairs that are equally similar
-    are accepted together or not at all, so that a constant embedding has TAR 0 and EER 1.
+    A pair is accepted when its similarity is at least the threshold, and the thresholds are the pairs' own
+    similarities. FAR is the share of negative pairs that are
+    accepted, FRR the share of positive ones that are not, and TAR is 1 - FRR. Pairs of equal
+    similarity are accepted together or not at all, so that a constant embedding has TAR 0 and EER 1.
 
     Args:
         similarity: of each pair, floating point, shape (p,).
-        same: whether each pair is of one class, bool, shape (p,).
+        same: whether both images of each pair have the same class, bool, shape (p,).
 
     Returns:
         Fractions. `tar_far_1e2`, `tar_far_1e3`: the highest TAR at thresholds whose FAR is at most 0.01 and
-        0.001; with fewer than 100 or 1000 negative pairs not even one may be accepted, and the figure is left
+        0.001; with fewer than 100 or 1000 negative pairs not even one may be accepted, and the metric is left
         out. `eer`: the lowest e for which a threshold has both FAR <= e and FRR <= e. This is where the two
-        rates cross, and needs no interpolation: between two thresholds only one of the rates changes, except
-        at ties, which count in full.
+        rates cross. It needs no interpolation: from one threshold to the next only one of the rates changes,
+        except at ties, which count in full.
 
     Raises:
         BenchmarkError: when shapes do not fit, a similarity is not finite, or one kind of pair is missing.
@@ -43,16 +44,16 @@ def verification_metrics(similarity: Tensor, same: Tensor) -> dict[str, float]:
         raise BenchmarkError(
             f"Verification: {positives} positive and {negatives} negative pairs; both are needed."
         )
-    # Pairs accepted of each kind, at every threshold; the last of equals speaks for all of them.
+    # The numbers of accepted positive and negative pairs at every threshold; ties share the last one's.
     order = similarity.argsort(descending=True)
     ordered = similarity[order]
     last = torch.cat([ordered[1:] != ordered[:-1], torch.ones(1, dtype=torch.bool, device=same.device)])
-    right, wrong = same[order].cumsum(0)[last], (~same[order]).cumsum(0)[last]
-    found = {}
+    true_accepts, false_accepts = same[order].cumsum(0)[last], (~same[order]).cumsum(0)[last]
+    metrics = {}
     for name, far in FARS.items():
         allowed = int(negatives * far + 1e-9)  # a product such as 28.999999999999996 is 29
         if allowed:
-            accepted = right[wrong <= allowed]
-            found[name] = float(accepted.max()) / positives if len(accepted) else 0.0
-    rates = torch.maximum(wrong.double() / negatives, (positives - right).double() / positives)
-    return {**found, "eer": float(rates.min())}
+            accepted = true_accepts[false_accepts <= allowed]
+            metrics[name] = float(accepted.max()) / positives if len(accepted) else 0.0
+    rates = torch.maximum(false_accepts.double() / negatives, (positives - true_accepts).double() / positives)
+    return {**metrics, "eer": float(rates.min())}

@@ -6,8 +6,8 @@ from math import isnan, sqrt
 
 import numpy as np
 
+from benchmark.core.mutual_information import adjusted_mutual_information
 from benchmark.report.cell_results import CLUSTERING, CellResult, Run
-from benchmark.report.subsampled_ami import fast_ami
 from benchmark.report.tables import Row, SeedFigures, Table, retrieval_cells
 from benchmark.report.worst_case import worst_queries
 
@@ -94,11 +94,11 @@ def _ami_scatter(
     assignments, labels = arrays["assignments"], arrays["labels"]
     runs, n = assignments.shape
     half = n // 2
-    whole = np.array([fast_ami(labels, assignment) for assignment in assignments])
+    whole = np.array([adjusted_mutual_information(labels, assignment) for assignment in assignments])
     deviations = np.zeros(REPLICATES)
     for replicate in map(int, replicates):
         chosen = np.random.default_rng([ENTROPY, replicate]).permutation(n)[:half]
-        part = fast_ami(labels[chosen], assignments[replicate % runs][chosen])
+        part = adjusted_mutual_information(labels[chosen], assignments[replicate % runs][chosen])
         deviations[replicate] = part - whole[replicate % runs]
     deviations[replicates] -= deviations[replicates].mean() if len(replicates) else 0.0
     generator = np.random.default_rng([ENTROPY, REPLICATES, *stream])

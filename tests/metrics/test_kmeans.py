@@ -154,7 +154,7 @@ def starts(monkeypatch):
 
         return start
 
-    for name in ("greedy_start", "kmeans_plusplus"):
+    for name in ("greedy_init", "kmeans_plusplus"):
         monkeypatch.setattr(kmeans, name, noting(name, getattr(kmeans, name)))
     return made
 
@@ -167,7 +167,7 @@ def test_the_number_of_products_decides_which_start_is_made(starts, monkeypatch)
         for large_from in (400 * 8 * 20 + 1, 400 * 8 * 20):
             monkeypatch.setattr(kmeans, "LARGE_FROM", large_from)
             kmeans_assign(points, 20, seed=0)
-        assert starts == [("kmeans_plusplus", 1), ("greedy_start", 2)]
+        assert starts == [("kmeans_plusplus", 1), ("greedy_init", 2)]
         assert faiss.omp_get_max_threads() == 2
     finally:
         faiss.omp_set_num_threads(before)

@@ -7,7 +7,7 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.datasets import make_blobs
 
 from benchmark.metrics import kmeans_init
-from benchmark.metrics.kmeans_init import greedy_start
+from benchmark.metrics.kmeans_init import greedy_init
 
 
 def many_blobs(n=1500, d=32, k=300, seed=0):
@@ -49,7 +49,7 @@ def test_draws_by_the_law_of_greedy_kmeans_plusplus(monkeypatch, trials, ahead):
     expected, draws = law(points, 3, trials), 4000
     seen = dict.fromkeys(expected, 0)
     for seed in range(draws):
-        seen[tuple(greedy_start(points, 3, seed, trials=trials).tolist())] += 1
+        seen[tuple(greedy_init(points, 3, seed, trials=trials).tolist())] += 1
     often = [chosen for chosen in expected if expected[chosen] * draws >= 5]
     counts = [seen[chosen] for chosen in often]
     wanted = [expected[chosen] * draws for chosen in often]
@@ -63,9 +63,9 @@ def test_draws_by_the_law_of_greedy_kmeans_plusplus(monkeypatch, trials, ahead):
 
 def test_leaves_as_little_over_as_scikit_learn_and_less_than_single_draws():
     points = many_blobs()
-    ours = [left_over(points, greedy_start(points, 300, seed)) for seed in range(6)]
+    ours = [left_over(points, greedy_init(points, 300, seed)) for seed in range(6)]
     theirs = [left_over(points, kmeans_plusplus(points, 300, random_state=seed)[1]) for seed in range(6)]
-    single = [left_over(points, greedy_start(points, 300, seed, trials=1)) for seed in range(6)]
+    single = [left_over(points, greedy_init(points, 300, seed, trials=1)) for seed in range(6)]
     error = np.sqrt((np.var(ours, ddof=1) + np.var(theirs, ddof=1)) / 6)
     assert abs(np.mean(ours) - np.mean(theirs)) < max(4 * error, 0.005 * np.mean(theirs))
     assert np.mean(ours) < 0.95 * np.mean(single)
@@ -75,11 +75,11 @@ def test_leaves_as_little_over_as_scikit_learn_and_less_than_single_draws():
 @pytest.mark.parametrize("trials", [None, 1, 5])
 def test_any_batch_draws_distinct_points_and_the_same_again(batch, trials):
     points = many_blobs(200, 8, 40)
-    first = greedy_start(points, 150, 3, trials=trials, batch=batch)
+    first = greedy_init(points, 150, 3, trials=trials, batch=batch)
     assert first.shape == (150,)
     assert len(set(first.tolist())) == 150
-    assert (first == greedy_start(points, 150, 3, trials=trials, batch=batch)).all()
-    assert (first != greedy_start(points, 150, 4, trials=trials, batch=batch)).any()
+    assert (first == greedy_init(points, 150, 3, trials=trials, batch=batch)).all()
+    assert (first != greedy_init(points, 150, 4, trials=trials, batch=batch)).any()
 
 
 def test_no_more_candidates_at_once_than_the_batch(monkeypatch):
@@ -90,19 +90,19 @@ def test_no_more_candidates_at_once_than_the_batch(monkeypatch):
         return plain(points, candidates)
 
     monkeypatch.setattr(kmeans_init, "_distances", counted)
-    greedy_start(many_blobs(), 300, 0, trials=4, batch=50)
+    greedy_init(many_blobs(), 300, 0, trials=4, batch=50)
     assert max(sizes) == 48
     assert 299 * 4 < sum(sizes) < 1.5 * 299 * 4  # most of those drawn ahead are of use
 
 
 @pytest.mark.parametrize("k", [1, 2, 60])
 def test_as_many_as_there_are_points(k):
-    assert len(set(greedy_start(many_blobs(60, 4, 5), k, 0).tolist())) == k
+    assert len(set(greedy_init(many_blobs(60, 4, 5), k, 0).tolist())) == k
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-20, 1e-3])
 def test_equal_points(value):
-    chosen = greedy_start(np.full((50, 8), value, dtype=np.float32), 30, 0)
+    chosen = greedy_init(np.full((50, 8), value, dtype=np.float32), 30, 0)
     assert chosen.shape == (30,)
     assert chosen.min() >= 0
     assert chosen.max() < 50
@@ -111,7 +111,7 @@ def test_equal_points(value):
 def test_every_distinct_point_is_found_before_any_twice():
     points = np.eye(6, dtype=np.float32)[np.arange(300) % 6] - 1 / 6
     for seed in range(20):
-        assert len(set((greedy_start(points, 20, seed)[:6] % 6).tolist())) == 6
+        assert len(set((greedy_init(points, 20, seed)[:6] % 6).tolist())) == 6
 
 
 def test_a_distance_is_never_negative_and_zero_to_itself():

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.metrics import retrieve
-from benchmark.metrics.ranking import places, similarity, top_is_right
+from benchmark.metrics.ranking import pair_similarity, rank_counts, top1_is_positive
 
 LINE = torch.tensor([0.0, 10.0, 20.0, 30.0, 40.0])
 
@@ -38,11 +38,13 @@ def test_places_on_a_line_of_known_order():
     target = torch.tensor([4, 0])
     queries = at([0.0, 31.0])  # images 0 and 3, the latter moved by a degree
     own = torch.tensor([0, 3])
-    found = places(queries, gallery, similarity(queries, gallery[target]), torch.stack([own, target], 1))
+    found = rank_counts(
+        queries, gallery, pair_similarity(queries, gallery[target]), torch.stack([own, target], 1)
+    )
     assert found.nearer.tolist() == [3, 3]  # 1, 2, 3 before 4; 4, 2, 1 before 0
-    assert found.level.tolist() == [0, 0]
-    assert found.rivals.tolist() == [3, 3]
-    assert found.share(0.0).tolist() == [1.0, 1.0]
+    assert found.tied.tolist() == [0, 0]
+    assert found.competitors.tolist() == [3, 3]
+    assert found.percentile_rank(0.0).tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("chunk", [4, 256])
@@ -50,60 +52,68 @@ def test_places_agree_with_a_loop_and_see_ties(crowd, chunk):
     points, _ = crowd
     target = (torch.arange(30) * 7 + 3) % 30
     absent = torch.stack([torch.arange(30), target], 1)
-    scores = similarity(points, points[target])
-    found = places(points, points, scores, absent, chunk)
+    scores = pair_similarity(points, points[target])
+    found = rank_counts(points, points, scores, absent, chunk)
     expected = naive(points, points, scores, absent)
     assert (
-        list(zip(found.nearer.tolist(), found.level.tolist(), found.rivals.tolist(), strict=True)) == expected
+        list(zip(found.nearer.tolist(), found.tied.tolist(), found.competitors.tolist(), strict=True))
+        == expected
     )
-    assert found.level.sum() > 30
+    assert found.tied.sum() > 30
     for ties in (0.0, 0.5, 1.0):
         shares = [(ahead + ties * level) / rivals for ahead, level, rivals in expected]
-        assert found.share(ties).tolist() == pytest.approx(shares)
+        assert found.percentile_rank(ties).tolist() == pytest.approx(shares)
 
 
 def test_half_of_the_ties_is_the_mean_over_their_orders():
     gallery = at([0.0, 5.0, 5.0, 5.0, 9.0])
-    found = places(gallery[:1], gallery, similarity(gallery[:1], gallery[1:2]), torch.tensor([[0, 1]]))
+    found = rank_counts(
+        gallery[:1], gallery, pair_similarity(gallery[:1], gallery[1:2]), torch.tensor([[0, 1]])
+    )
     positions = [0, 1, 2]  # of item 1 among the three that are level, of three rivals
-    assert float(found.share(0.5)) == pytest.approx(sum(positions) / 3 / 3)
-    assert [float(found.within(k, fair=True)) for k in (1, 2, 3, 4)] == pytest.approx([1 / 3, 2 / 3, 1, 1])
-    assert [float(found.within(k, fair=False)) for k in (1, 2, 3, 4)] == [0, 0, 1, 1]
+    assert float(found.percentile_rank(0.5)) == pytest.approx(sum(positions) / 3 / 3)
+    assert [float(found.in_top_k(k, random_ties=True)) for k in (1, 2, 3, 4)] == pytest.approx(
+        [1 / 3, 2 / 3, 1, 1]
+    )
+    assert [float(found.in_top_k(k, random_ties=False)) for k in (1, 2, 3, 4)] == [0, 0, 1, 1]
 
 
 def test_the_top_agrees_with_retrieval(crowd):
     points, labels = crowd
     ids = torch.arange(30)
     for queries in (points, F.normalize(points + 0.3 * torch.randn(30, 4))):
-        right = top_is_right(queries, points, labels, fair=False, chunk=7)
+        right = top1_is_positive(queries, points, labels, random_ties=False, chunk=7)
         expected = retrieve(queries, points, labels, labels, ids, ids).recall[1]
         assert right.tolist() == expected.double().tolist()
         assert 0 < right.mean() < 1
-        assert (top_is_right(queries, points, labels, fair=True) >= right).all()
+        assert (top1_is_positive(queries, points, labels, random_ties=True) >= right).all()
 
 
 def test_a_fair_top_is_the_share_of_positives_among_those_level():
     gallery = at([0.0, 3.0, 3.0, 3.0, 8.0])
     labels = torch.tensor([0, 0, 1, 2, 0])
-    assert float(top_is_right(gallery, gallery, labels, fair=True)[0]) == pytest.approx(1 / 3)
-    assert float(top_is_right(gallery, gallery, labels, fair=False)[0]) == 0.0
+    assert float(top1_is_positive(gallery, gallery, labels, random_ties=True)[0]) == pytest.approx(1 / 3)
+    assert float(top1_is_positive(gallery, gallery, labels, random_ties=False)[0]) == 0.0
 
 
 def test_the_own_image_is_no_candidate_even_when_it_is_not_the_nearest():
     gallery = at([0.0, 90.0, 60.0])
     queries = at([80.0, 90.0, 60.0])  # image 0, attacked: another one is now nearest, its own furthest
     labels = torch.tensor([0, 1, 0])
-    assert top_is_right(queries, gallery, labels, fair=False).tolist() == [0.0, 0.0]
-    assert top_is_right(queries, gallery, torch.tensor([0, 0, 1]), fair=False).tolist() == [1.0, 0.0]
+    assert top1_is_positive(queries, gallery, labels, random_ties=False).tolist() == [0.0, 0.0]
+    assert top1_is_positive(queries, gallery, torch.tensor([0, 0, 1]), random_ties=False).tolist() == [
+        1.0,
+        0.0,
+    ]
 
 
 def test_what_cannot_be_scored_is_an_error():
     points = at(LINE)
     with pytest.raises(BenchmarkError, match="none of the 5"):
-        top_is_right(points, points, torch.arange(5), fair=False)
+        top1_is_positive(points, points, torch.arange(5), random_ties=False)
     broken = points.clone()
     broken[2, 1] = torch.nan
     with pytest.raises(BenchmarkError, match="NaN"):
-        top_is_right(broken, points, torch.zeros(5, dtype=torch.int64), fair=False)
+        top1_is_positive(broken, points, torch.zeros(5, dtype=torch.int64), random_ties=False)
     with pytest.raises(BenchmarkError, match="NaN"):
-        similarity(points, broken)
+        pair_similarity(points, broken)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.metrics import retrieve, rounded
-from benchmark.metrics.ranking import places
+from benchmark.metrics.ranking import rank_counts
 
 # Few directions in the plane, so that ties and duplicates are common.
 DIRECTIONS = F.normalize(torch.tensor([[1, 0], [0, 1], [1, 1], [1, 2], [-1, 0], [-1, 2]]).float())
@@ -174,8 +174,8 @@ def test_orthogonal_vectors_are_ties_whatever_the_chunk(seed):
     assert outcomes.map_r[0] == outcomes.r_precision[0] == 0  # all are level, and ties count against it
     for chunk in (1, 2, 9):
         assert same_outcomes(case.retrieve(ks=(1, 30), chunk=chunk), outcomes)
-    level = places(queries[:1], gallery, torch.zeros(1), torch.zeros(1, 1, dtype=torch.int64)).level
-    assert level.tolist() == [39]
+    counts = rank_counts(queries[:1], gallery, torch.zeros(1), torch.zeros(1, 1, dtype=torch.int64))
+    assert counts.tied.tolist() == [39]
 
 
 def test_rounding_changes_nothing_but_what_is_all_but_0():

@@ -1,38 +1,10 @@
 import numpy as np
-import pytest
 from fake_run import NEIGHBOUR, NOISE, RETRIEVAL, FakeRun
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.metrics import adjusted_mutual_info_score
 
+from benchmark.core.mutual_information import adjusted_mutual_information
 from benchmark.report.csv_files import leaderboard_frame
-from benchmark.report.subsampled_ami import fast_ami
 
 CLOSE = {"a": 0.30, "b": 0.31, "c": 0.32, "far": 0.95, "pixels": 0.5}
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    st.integers(2, 120).flatmap(
-        lambda n: st.tuples(
-            st.lists(st.integers(0, 9), min_size=n, max_size=n),
-            st.lists(st.integers(0, 9), min_size=n, max_size=n),
-        )
-    )
-)
-def test_fast_ami_is_scikit_learns(pair):
-    labels, assignments = map(np.array, pair)
-    assert fast_ami(labels, assignments) == pytest.approx(
-        adjusted_mutual_info_score(labels, assignments), abs=1e-9
-    )
-
-
-def test_fast_ami_on_many_small_classes():
-    generator = np.random.default_rng(0)
-    labels = np.repeat(np.arange(68), 20)
-    for wrong in (0.0, 0.3, 1.0):
-        noisy = np.where(generator.random(1360) < wrong, generator.integers(0, 68, 1360), labels)
-        assert fast_ami(labels, noisy) == pytest.approx(adjusted_mutual_info_score(labels, noisy), abs=1e-9)
 
 
 def test_ranks_follow_worst_ami_and_intervals_hold_them(tables_of):
@@ -90,15 +62,18 @@ def test_the_halves_scatter_as_fresh_pools_would():
     def pool():
         return np.where(generator.random(400) < 0.5, generator.integers(0, 40, 400), labels)
 
-    truth = np.array([fast_ami(labels, pool()) for _ in range(200)])
+    truth = np.array([adjusted_mutual_information(labels, pool()) for _ in range(200)])
     spreads, shifts = [], []
     for _ in range(8):
         one = pool()
         halves = [generator.permutation(400)[:200] for _ in range(60)]
-        scattered = [fast_ami(labels[half], one[half]) for half in halves]
+        scattered = [adjusted_mutual_information(labels[half], one[half]) for half in halves]
         spreads.append(np.std(scattered))
         copies = generator.integers(0, 400, (20, 400))
-        shifts.append(np.mean([fast_ami(labels[i], one[i]) for i in copies]) - fast_ami(labels, one))
+        shifts.append(
+            np.mean([adjusted_mutual_information(labels[i], one[i]) for i in copies])
+            - adjusted_mutual_information(labels, one)
+        )
     assert 0.7 < np.mean(spreads) / truth.std() < 1.4
     assert np.mean(shifts) > 3 * truth.std()
 
