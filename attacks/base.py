@@ -31,8 +31,8 @@ class AttackResult:
     """Attacked images and their objective values.
 
     Attributes:
-        images: the attacked pool in [0, 1], float32, shape (n, C, H, W), on the device of the problem's images
-            or else on the CPU; images outside `problem.perturbed` are the clean ones.
+        images: the attacked pool in [0, 1], float32, shape (n, C, H, W), on the device of the problem's
+            images or else on the CPU; images outside `problem.perturbed` are the clean ones.
         objective: value of the maximized objective at the attacked images, shape (t,); None for attacks
             without an objective.
         zero_gradient: fraction of the perturbed images whose first gradient was exactly zero; None for
@@ -64,7 +64,7 @@ class Attack(Parameters):
         return None
 
     def made_for(self) -> tuple[str, ...]:
-        """Names of the only scenarios that the attacked images are scored in; empty for all the usual ones."""
+        """Names of the only scenarios that its images are scored in; empty for all the usual ones."""
         return self.scenarios
 
     def knows(self, norm: str) -> bool:
@@ -100,9 +100,8 @@ class Attack(Parameters):
         if _version(problem) != version:
             raise AttackError(f"{self.spec} changed the clean images in place.")
         if tuple(result.images.shape) != problem.shape:
-            raise AttackError(
-                f"{self.spec} returned images of shape {tuple(result.images.shape)}; expected {problem.shape}."
-            )
+            found = tuple(result.images.shape)
+            raise AttackError(f"{self.spec} returned images of shape {found}; expected {problem.shape}.")
         if problem.attacked is not None:
             result.images = _with_clean_rest(problem, result.images)
         self._assert_within(problem, result.images)

@@ -60,7 +60,7 @@ def project(attacked: Tensor, clean: Tensor, norm: str, eps: float) -> Tensor:
 
 
 def steepest(gradient: Tensor, norm: str) -> Tensor:
-    """Returns the steepest ascent direction of unit norm: the sign in L_inf, the normalized gradient in L2."""
+    """Returns the steepest direction of unit norm: the gradient's sign in L_inf, scaled to length 1 in L2."""
     if norm == "linf":
         return gradient.sign()
     largest = per_image(gradient.flatten(1).abs().amax(1), gradient)

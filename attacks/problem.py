@@ -35,8 +35,8 @@ MAX_PIXELS = MAX_IMAGES * 96 * 96
 """Pixels in one forward pass, at most, so that its activations do not grow with the image size.
 
 With a graph to the input, mobilenetv2_100 keeps 1,030 bytes per pixel, resnet50 830, bn_inception 580 and
-smallconv 40, whatever the image size: 2.4, 2.0, 1.4 and 0.1 GB per forward pass and ensemble member. 256 images
-of 224 pixels would take 13.2 GB with the first.
+smallconv 40, whatever the image size: 2.4, 2.0, 1.4 and 0.1 GB per forward pass and ensemble member. 256
+images of 224 pixels would take 13.2 GB with the first.
 """
 
 

@@ -51,7 +51,7 @@ class ResultBuilder:
         self._values[batch] = values
 
     def write_better(self, batch: int, images: Tensor, values: Tensor) -> None:
-        """Writes those attacked images of one batch whose objective values exceed the values written before."""
+        """Writes those attacked images of one batch whose values exceed the values written before."""
         previous = self._values[batch]
         if previous is not None:
             written = self._problem.get_batch(self.batches[batch], self._images)
@@ -70,9 +70,7 @@ class ResultBuilder:
         return AttackResult(self._images, self.values, zero_gradient)
 
 
-def keep_better(
-    best: Tensor, best_values: Tensor, images: Tensor, values: Tensor
-) -> tuple[Tensor, Tensor]:
+def keep_better(best: Tensor, best_values: Tensor, images: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """Keeps the image of higher objective value, image by image; `best` where they are equal.
 
     Args:

@@ -59,12 +59,12 @@ class Fast(Suite):
 
 
 FROM_CLEAN = "bim[objective=neighbour]"
-"""Attack that must defeat every model at the largest budget, where a random start is a random image already."""
+"""Attack that must defeat every model at the largest budget, where a random start is a random image."""
 
 
 @SUITES.register("checks")
 class Checks(Suite):
-    """The attacks that the checks for gradient masking compare; run with every suite unless checks are off."""
+    """Attacks that the checks for gradient masking compare; run with every suite unless checks are off."""
 
     attacks: ClassVar[tuple[str, ...]] = (
         "fgsm[objective=neighbour]",

@@ -54,7 +54,7 @@ class GalleryScore:
         similarity = embeddings @ self.queries.t()
         same = self.labels[index].unsqueeze(1) == self.labels[self.query_indices]
         itself = index.unsqueeze(1) == self.query_indices
-        # The image is a possible best negative for queries of other classes, a best positive for its own class.
+        # The image may be the best negative of other classes' queries, or the best positive of its own's.
         negative = self._smooth_best(similarity, negatives, index)
         positive = self._smooth_best(similarity, positives, index)
         failing = torch.sigmoid((negative - positives.similarity[0]) / self.temperature)
@@ -62,7 +62,8 @@ class GalleryScore:
         failures = (failing * ~same).sum(1) - (succeeding * (same & ~itself)).sum(1)
         if self.gallery_indices is None:
             return failures
-        return failures * torch.isin(index, self.gallery_indices)  # images that are queries only change nothing
+        # Images that are queries only change nothing.
+        return failures * torch.isin(index, self.gallery_indices)
 
     def _smooth_best(self, similarity: Tensor, top: _TopTwo, index: Tensor) -> Tensor:
         """Computes a smooth maximum of each similarity and the best one of another image, shape (b, q)."""
@@ -94,12 +95,12 @@ class GalleryAway(Objective):
     A query q fails when max cos(q, negatives) reaches max cos(q, positives). Both are taken in the gallery of
     the previous step, with z in the image's own place and a smooth maximum, and failures are counted by a
     sigmoid of the margin. So an image moves towards those queries of other classes that it can nearly defeat,
-    and away from those of its own class that it still answers; queries far from the margin have little weight.
-    On robust models this lowers Recall@1 by several points more than the mean similarities do.
+    and away from those of its own class that it still answers; queries far from the margin have little
+    weight. On robust models this lowers Recall@1 by several points more than the mean similarities do.
 
     Attributes:
-        temperature: of the sigmoid and of the smooth maximum, in units of the standard deviation of the pool's
-            cosines.
+        temperature: of the sigmoid and of the smooth maximum, in units of the standard deviation of the
+            pool's cosines.
     """
 
     pooled: ClassVar[bool] = True

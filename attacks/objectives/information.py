@@ -13,7 +13,7 @@ from attacks.objectives.pool import PoolScore
 from attacks.problem import Problem
 
 FLOOR = 1e-3
-"""Images added to each entry of the contingency table of classes and clusters, so that its logarithm is finite."""
+"""Images added to each entry of the contingency table, so that its logarithm is finite."""
 
 CHUNK = 4096
 """Images compared with all centroids at a time."""
@@ -89,15 +89,15 @@ class InformationScore:
 class Information(Objective):
     """-(information of the *attacked* image's k-means cluster about its class) + pull * `pool`.
 
-    k-means is fitted on the attacked pool as it moves. With p_k the image's soft assignment to cluster k (softmax
-    over scaled distances to the centroids) and T the contingency table of classes and clusters of all other
-    images, the image moves to lower sum_k p_k log(T[y, k] n / (T[y, .] T[., k])), its part in the mutual
-    information of classes and clusters, which AMI measures. `pool` leads images out of clusters whose soft
-    assignment is saturated.
+    k-means is fitted on the attacked pool as it moves. With p_k the image's soft assignment to cluster k
+    (softmax over scaled distances to the centroids) and T the contingency table of classes and clusters of
+    all other images, the image moves to lower sum_k p_k log(T[y, k] n / (T[y, .] T[., k])), its part in the
+    mutual information of classes and clusters, which AMI measures. `pool` leads images out of clusters whose
+    soft assignment is saturated.
 
     Attributes:
-        scale: factor on half the squared distances before the softmax, divided by the standard deviation of the
-            pool's cosines.
+        scale: factor on half the squared distances before the softmax, divided by the standard deviation of
+            the pool's cosines.
         refits: iterations of k-means each time that all images have moved.
         pull: weight of `pool`, divided by the same standard deviation.
         neighbours: as in `pool`.

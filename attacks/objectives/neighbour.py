@@ -14,9 +14,9 @@ from attacks.problem import Problem
 class Neighbour(Objective):
     """max cos(z, negatives) - max cos(z, positives) over the clean gallery, recomputed at each step.
 
-    Positive exactly where Recall@1 fails. The image itself is excluded from the gallery; so are images that are
-    queries only. The gradient is that of a soft maximum (log-sum-exp): the gradient of the nearest image alone
-    changes direction whenever another image becomes the nearest.
+    Positive exactly where Recall@1 fails. The image itself is excluded from the gallery; so are images that
+    are queries only. The gradient is that of a soft maximum (log-sum-exp): the gradient of the nearest image
+    alone changes direction whenever another image becomes the nearest.
 
     Attributes:
         sharpness: factor on the cosines in the soft maximum, divided by the standard deviation of the pool's

@@ -27,7 +27,7 @@ class PoolScore:
         self.bank[index] = F.normalize(embeddings.detach())
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
-        """Computes the mean cosine to the nearest attacked images of other classes, minus that to the own class."""
+        """Computes the mean cosine to the nearest attacked images of other classes, minus that to its own."""
         labels = self.labels[index]
         similarity = embeddings @ self.bank.t()
         same = labels.unsqueeze(1) == self.labels
@@ -42,8 +42,8 @@ class PoolScore:
 class Pool(Objective):
     """Mean cos to the k nearest *attacked* images of other classes - mean cos to those of its own class.
 
-    All images move jointly. The pool's embeddings are those of the previous step, from the gradient's own forward
-    pass; embedding the pool once more at each step would raise the cost by half.
+    All images move jointly. The pool's embeddings are those of the previous step, from the gradient's own
+    forward pass; embedding the pool once more at each step would raise the cost by half.
 
     Attributes:
         neighbours: k, the number of nearest attacked images of other classes.

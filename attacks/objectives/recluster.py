@@ -43,7 +43,8 @@ class Recluster(Objective):
     """`centroid_ce` with centroids of the attacked pool, recomputed once all images have moved.
 
     Attributes:
-        scale: factor on the cosines before the softmax, divided by the standard deviation of the pool's cosines.
+        scale: factor on the cosines before the softmax, divided by the standard deviation of the pool's
+            cosines.
     """
 
     pooled: ClassVar[bool] = True

@@ -17,8 +17,8 @@ CHUNK = 1024
 class Scatter(Objective):
     """cos(z, c_target) - cos(z, c_own), with the targets spread so that a class does not move as one block.
 
-    If a class moves as a whole to another's place, k-means still finds it; so the images of a class are assigned,
-    in turn, the 1st, 2nd, ..., `spread`-th nearest of the other classes' centroids.
+    If a class moves as a whole to another's place, k-means still finds it; so the images of a class are
+    assigned, in turn, the 1st, 2nd, ..., `spread`-th nearest of the other classes' centroids.
 
     Attributes:
         spread: number of nearby centroids that the images of one class are assigned to.

@@ -86,7 +86,7 @@ class GradientAscent:
         return best, best_values
 
     def _ascend_jointly(self, restart: int) -> None:
-        """Runs one restart step by step, and keeps the better pool: scores are comparable within a pool only."""
+        """Runs one restart step by step, and keeps the pool of the higher mean score."""
         problem, batches = self.problem, self._builder.batches
         score = self.objective.bind_pooled(problem)
         images = self._last_iterates(score, restart)

@@ -34,16 +34,16 @@ class CW(GradientAttack):
 
     Minimizes |delta|^2 - c min(score, kappa) by Adam in tanh space, with a binary search for each image's
     weight c, from the clean image (from a random start if the objective is flat there). An image counts as
-    adversarial where its score is above 0, so the objective should be a margin. The paper's attack has no ball:
-    kept is, image by image, the best iterate within the ball, or the smallest adversarial perturbation projected
-    onto it if that scores higher.
+    adversarial where its score is above 0, so the objective should be a margin. The paper's attack has no
+    ball: kept is, image by image, the best iterate within the ball, or the smallest adversarial perturbation
+    projected onto it if that scores higher.
 
     Attributes:
         searches: weights that are tried for each image.
         steps: of Adam, for each weight.
         lr: Adam's learning rate, in tanh space.
-        c: the first weight, divided by the standard deviation of the pool's cosines, which is the scale of the
-            scores.
+        c: the first weight, divided by the standard deviation of the pool's cosines, which is the scale of
+            the scores.
         kappa: score above which a higher one is not rewarded.
     """
 
@@ -64,7 +64,7 @@ class CW(GradientAttack):
         return text
 
     def cost_per_image(self) -> float:
-        """Cost of a gradient at the start and at each step but each search's last, and of the forward passes."""
+        """Cost of a gradient at the start and after each step but the last, and of the forward passes."""
         return 2.0 + self.searches * (2.0 * self.steps - 1.0) + 1.0
 
     def perturb(self, problem: Problem) -> AttackResult:
@@ -180,7 +180,7 @@ class _Iterates:
         self._highest_values = self.best_values
 
     def add(self, images: Tensor, values: Tensor, inside: bool = False) -> None:
-        """Considers an iterate; `inside` declares it to be in the ball, whatever rounding does to its norm."""
+        """Adds an iterate; `inside` declares it to be in the ball, whatever rounding does to its norm."""
         size = (images - self.ball.clean).flatten(1).norm(dim=1)
         better = (values > self.best_values) & ((size <= self.ball.eps) | inside)
         self.best = where_per_image(better, images, self.best)
@@ -193,7 +193,7 @@ class _Iterates:
         self._highest_values = torch.where(higher, values, self._highest_values)
 
     def smallest_adversarial(self) -> Tensor:
-        """Returns each image's smallest adversarial iterate; its best-scoring one where none is adversarial."""
+        """Returns each image's smallest adversarial iterate; where there is none, the best-scoring one."""
         return where_per_image(self._smallest_size.isinf(), self._highest, self._smallest)
 
 

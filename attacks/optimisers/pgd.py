@@ -79,7 +79,9 @@ class IterativeAttack(GradientAttack):
 
     def perturb(self, problem: Problem) -> AttackResult:
         """Runs gradient ascent."""
-        return GradientAscent(problem, self.objective, self.make_update, self.steps, self.restarts, self.start).run()
+        return GradientAscent(
+            problem, self.objective, self.make_update, self.steps, self.restarts, self.start
+        ).run()
 
 
 @ATTACKS.register("pgd")
@@ -121,8 +123,8 @@ class PGDDecay(PGD):
     """PGD whose step falls to zero along half a cosine, so that the last steps converge.
 
     Attributes:
-        step: size of the first step in units of eps; 1 when not given, because images hardly leave their random
-            start with smaller first steps.
+        step: size of the first step in units of eps; 1 when not given, because images hardly leave their
+            random start with smaller first steps.
     """
 
     def step_sizes(self) -> list[float]:

@@ -189,7 +189,9 @@ class _Search:
         if self.pooled and self.noisy:  # by the mean embedding, as the current images are scored
             values = self.score(embeddings, index)
         if not torch.isfinite(values).all():
-            raise AttackError("A score of the model's embeddings is not a number; attacks cannot evaluate the model.")
+            raise AttackError(
+                "A score of the model's embeddings is not a number; attacks cannot evaluate the model."
+            )
         return values, embeddings
 
     def _observe(self, states: list[_BatchState]) -> None:

@@ -89,9 +89,10 @@ class MomentumUpdate(Update):
 class AutoPGDUpdate(Update):
     """Auto-PGD (Croce and Hein 2020, arXiv 2003.01690, algorithm 1).
 
-    Steps start at 2 eps, with momentum. At each checkpoint the step size is halved, image by image, where there
-    was too little progress, and the search resumes from the best point. The second condition for halving, that
-    the best score has not risen, is not applied at the first checkpoint, as in the paper's code.
+    Steps start at 2 eps, with momentum. At each checkpoint the step size is halved, image by image, where
+    there was too little progress, and the search resumes from the best point. The second condition for
+    halving, that the best score has not risen, is not applied at the first checkpoint, as in the paper's
+    code.
 
     Args:
         steps: number of steps; the checkpoints are spread over them.

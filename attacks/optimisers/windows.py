@@ -77,7 +77,8 @@ class Windows:
 class Squares(Windows):
     """L_inf: vertical stripes, then squares, of +eps or -eps in each channel (algorithm 2).
 
-    A square that would change nothing gets the opposite signs; the paper's code draws until something changes.
+    A square that would change nothing gets the opposite signs; the paper's code draws until something
+    changes.
     """
 
     def __init__(self, ball: Ball) -> None:
@@ -187,7 +188,7 @@ def bump(side: int) -> Tensor:
 
 
 def _pyramid(height: int, width: int) -> Tensor:
-    """Returns the sum of 1 / (n + 1 - k)^2 over k = 0, ..., n - d, with d the L_inf distance from the center."""
+    """Returns the sum of 1 / (n + 1 - k)^2 over k = 0, ..., n - d, d the L_inf distance from the center."""
     n = max(height, width) // 2
     rows = (torch.arange(height) - height // 2).abs()
     columns = (torch.arange(width) - width // 2).abs()

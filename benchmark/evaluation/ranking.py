@@ -39,7 +39,7 @@ class Ranking(Scenario):
         middle = F.normalize(torch.stack(turns).mean(0)) if len(turns) > 1 else turns[0]
         targets = measure.targets(middle, views.labels, views.ids)
         each = [
-            measure.figures(clean, views.attacked(turn), views.labels, targets)
+            measure.scores(clean, views.attacked(turn), views.labels, targets)
             for turn, clean in enumerate(turns)
         ]
         metrics = {name: sum(figures[name] for figures in each) / len(each) for name in each[0]}
@@ -56,4 +56,4 @@ class Ranking(Scenario):
 
     def _constant(self, measure: Measure, labels: Tensor, targets: Tensor) -> dict[str, float]:
         embeddings = torch.ones(len(labels), 1)
-        return measure.figures(embeddings, embeddings, labels, targets)
+        return measure.scores(embeddings, embeddings, labels, targets)

@@ -46,11 +46,11 @@ def test_the_figures_are_the_measures_on_the_attacked_pool(name, pool):
     views = views_of(Plain(), pool, f"robrank[measure={name}]")
     measure = MEASURES.build(name)
     targets = measure.targets(views.clean(), pool.labels, pool.ids)
-    expected = measure.figures(views.clean(), views.attacked(), pool.labels, targets)
+    expected = measure.scores(views.clean(), views.attacked(), pool.labels, targets)
     constant = torch.ones(len(pool), 3)
     expected |= {
         f"constant_{key}": value
-        for key, value in measure.figures(constant, constant, pool.labels, targets).items()
+        for key, value in measure.scores(constant, constant, pool.labels, targets).items()
     }
     result = score(views)
     assert result.metrics == pytest.approx(expected)
@@ -72,7 +72,7 @@ def test_a_randomised_model_is_scored_over_passes_about_the_same_targets(pool):
     middle = F.normalize(sum(views.clean(turn) for turn in range(3)))
     targets = measure.targets(middle, pool.labels, pool.ids)
     each = [
-        measure.figures(views.clean(turn), views.attacked(turn), pool.labels, targets)["qa_plus"]
+        measure.scores(views.clean(turn), views.attacked(turn), pool.labels, targets)["qa_plus"]
         for turn in range(3)
     ]
     assert len(set(each)) > 1
