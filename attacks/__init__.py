@@ -1,11 +1,11 @@
-"""Attacks on embedders: an objective to raise, an optimiser that raises it, suites of both."""
+"""Attacks on embedders: objectives, optimizers that maximize them, and suites of both."""
 
 from attacks.base import ATTACKS, Attack, AttackResult
-from attacks.objectives import OBJECTIVES, Objective, Score
+from attacks.objectives import OBJECTIVES, Objective, PooledScore, Score
 from attacks.optimisers import APGD, BIM, CW, FGSM, MIFGSM, PGD, Noise, PGDDecay, Square, Transfer
-from attacks.problem import Images, Problem, images_a_pass
+from attacks.problem import Images, Problem, images_per_pass
 from attacks.ranking import MEASURES, Measure, Robrank
-from attacks.suites import FROM_CLEAN, STEADY, SUITES, Suite, expand
+from attacks.suites import FROM_CLEAN, REFERENCE_ATTACK, SUITES, Suite, expand
 
 __all__ = [
     "APGD",
@@ -18,7 +18,7 @@ __all__ = [
     "MIFGSM",
     "OBJECTIVES",
     "PGD",
-    "STEADY",
+    "REFERENCE_ATTACK",
     "SUITES",
     "Attack",
     "AttackResult",
@@ -27,6 +27,7 @@ __all__ = [
     "Noise",
     "Objective",
     "PGDDecay",
+    "PooledScore",
     "Problem",
     "Robrank",
     "Score",
@@ -34,5 +35,5 @@ __all__ = [
     "Suite",
     "Transfer",
     "expand",
-    "images_a_pass",
+    "images_per_pass",
 ]

@@ -1,11 +1,12 @@
-"""What an attack is, and the assertions that every attack is held to."""
+"""The contract of an attack, and the assertions that every attack's result must pass."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from pydantic import AfterValidator
 from torch import Tensor
 
 from attacks.geometry import NORMS
@@ -18,23 +19,24 @@ TOLERANCE = 1e-6
 """What float32 rounding may add to a perturbation's norm, in units of pixels in [0, 1]."""
 
 CHUNK = 512
-"""Images that are looked at together when an attack's result is checked."""
+"""Images compared at a time when an attack's result is checked."""
 
 
 Access = Literal["white", "black", "transfer", "none"]
-"""What an attack uses of the model: gradients, embeddings alone, another model's gradients, nothing."""
+"""What an attack uses of the model: gradients, embeddings only, another model's gradients, nothing."""
 
 
 @dataclass
 class AttackResult:
-    """What an attack found.
+    """Attacked images and their objective values.
 
     Attributes:
-        images: attacked images in [0, 1], float32, shape (n, C, H, W), where the problem's are, or else on
-            the CPU; all but the problem's targets are the clean ones.
-        objective: what was maximised, at the attacked images, shape (targets,); None for attacks without an
-            objective.
-        zero_gradient: share of the targets whose first gradient was exactly zero; None where none was taken.
+        images: the attacked pool in [0, 1], float32, shape (n, C, H, W), on the device of the problem's
+            images or else on the CPU; images outside `problem.perturbed` are the clean ones.
+        objective: value of the maximized objective at the attacked images, shape (t,); None for attacks
+            without an objective.
+        zero_gradient: fraction of the perturbed images whose first gradient was exactly zero; None for
+            attacks that take none.
     """
 
     images: Tensor
@@ -47,7 +49,7 @@ class Attack(Parameters):
 
     Attributes:
         access: what it uses of the model it attacks.
-        norms: the balls that it knows.
+        norms: the norms whose balls it supports.
         scenarios: names of the scenarios that it is made for, the only ones that its images are scored in;
             empty for all the usual ones.
     """
@@ -58,7 +60,7 @@ class Attack(Parameters):
 
     @property
     def needs(self) -> str | None:
-        """Spec of a defense whose model, of the same cell, it also needs; None for most."""
+        """Spec of a defense whose model, of the same cell, the attack also needs; None for most."""
         return None
 
     def made_for(self) -> tuple[str, ...]:
@@ -66,70 +68,72 @@ class Attack(Parameters):
         return self.scenarios
 
     def knows(self, norm: str) -> bool:
-        """Whether the attack can keep to that norm's ball."""
+        """Whether the attack supports that norm's ball."""
         return norm in self.norms
 
     def perturb(self, problem: Problem) -> AttackResult:
         """Finds attacked images within the ball and the range."""
         raise NotImplementedError
 
-    def passes_per_image(self) -> float:
-        """Passes that one image takes, forward and backward, to tell a run's cost before it starts."""
+    def cost_per_image(self) -> float:
+        """Cost of one image in cost units (one forward or backward pass each), known before a run starts."""
         return 1.0
 
-    def pools_held(self) -> int:
-        """Pools of images that it needs memory for at once, besides the clean one: 1 is the attacked pool."""
+    def pools_in_memory(self) -> int:
+        """Number of pools that the attack holds in memory at once besides the clean one; 1 for its result."""
         return 1
 
     def run(self, problem: Problem) -> AttackResult:
-        """Runs the attack and asserts the shape, the ball, the range, and that every pixel is a number.
+        """Runs the attack and asserts shape, ball, range, and that every pixel is a finite number.
 
         Raises:
-            AttackError: when one of these does not hold, or the clean images were overwritten.
-            UsageError: when the attack does not know the problem's norm.
+            AttackError: when one of these does not hold, when the clean images were overwritten, or when the
+                pool has one class only.
+            UsageError: when the attack does not support the problem's norm.
         """
         if not self.knows(problem.norm):
-            raise UsageError(f"{self.spec} does not attack in the norm {problem.norm}.")
+            raise UsageError(f"{self.spec} does not support the norm {problem.norm}.")
         version = _version(problem)
         if problem.num_classes < 2:
-            raise AttackError("The pool has one class; an attack needs another to move images towards.")
-        outcome = self.perturb(problem)
+            raise AttackError("The pool has one class; an attack needs at least two.")
+        result = self.perturb(problem)
         if _version(problem) != version:
             raise AttackError(f"{self.spec} changed the clean images in place.")
-        if tuple(outcome.images.shape) != problem.shape:
-            raise AttackError(f"{self.spec} gave images of another shape: {tuple(outcome.images.shape)}.")
+        if tuple(result.images.shape) != problem.shape:
+            found = tuple(result.images.shape)
+            raise AttackError(f"{self.spec} returned images of shape {found}; expected {problem.shape}.")
         if problem.attacked is not None:
-            outcome.images = _with_clean_rest(problem, outcome.images)
-        self._assert_within(problem, outcome.images)
-        return outcome
+            result.images = _with_clean_rest(problem, result.images)
+        self._assert_within(problem, result.images)
+        return result
 
     def _assert_within(self, problem: Problem, attacked: Tensor) -> None:
-        worst, low, high, finite = 0.0, 0.0, 1.0, True
+        largest, low, high, finite = 0.0, 0.0, 1.0, True
         for start in range(0, len(problem), CHUNK):
             part = slice(start, start + CHUNK)
             images = problem.get_batch(part, attacked)
             delta = (images - problem.get_batch(part)).flatten(1)
             size = delta.abs().amax(1) if problem.norm == "linf" else delta.norm(dim=1)
             finite = finite and bool(torch.isfinite(images).all())
-            worst = max(worst, float(size.max()))
+            largest = max(largest, float(size.max()))
             low, high = min(low, float(images.min())), max(high, float(images.max()))
-        # An L2 norm sums rounding over the pixels, hence the factor.
+        # An L2 norm sums rounding errors over the pixels, hence the factor.
         slack = TOLERANCE * (1.0 if problem.norm == "linf" else 1.0 + problem.eps)
         if not finite:
             raise AttackError(f"{self.spec} produced pixels that are not numbers.")
-        if worst > problem.eps + slack:
-            raise AttackError(f"{self.spec} left its ball: {worst:.8f} > {problem.eps}.")
+        if largest > problem.eps + slack:
+            raise AttackError(f"{self.spec} left its ball: {largest:.8f} > {problem.eps}.")
         if low < 0 or high > 1:
             raise AttackError(f"{self.spec} left the range [0, 1].")
 
 
 def _version(problem: Problem) -> int:
-    """How often the clean images were written to; a pool that hands out copies cannot be."""
+    """Returns torch's version counter of the clean images; 0 for a pool that returns copies."""
     return problem.images._version if isinstance(problem.images, Tensor) else 0
 
 
 def _with_clean_rest(problem: Problem, attacked: Tensor) -> Tensor:
-    """The attacked pool with the clean images in all places that are no targets; seldom a copy."""
+    """Returns the attacked pool with clean images outside `problem.perturbed`; copies it only if needed."""
     rest = torch.ones(len(problem), dtype=torch.bool, device=problem.device)
     rest[problem.perturbed] = False
     for index in problem.all_indices[rest].split(CHUNK):
@@ -142,3 +146,6 @@ def _with_clean_rest(problem: Problem, attacked: Tensor) -> Tensor:
 
 
 ATTACKS: Registry[Attack] = Registry("attack", Attack)
+
+AttackSpec = Annotated[str, AfterValidator(ATTACKS.canonical)]
+"""The spec string of an attack, as a parameter of another: `noise` or `pgd[objective=own,steps=5]`."""

@@ -1,6 +1,8 @@
-"""The L_inf and L2 balls: random points, projections and steepest steps."""
+"""L_inf and L2 balls: random points, projections and steepest steps."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,13 +13,27 @@ from benchmark.core.seeding import noise_per_image
 NORMS = ("linf", "l2")
 
 
-def _per_image(values: Tensor, like: Tensor) -> Tensor:
+def per_image(values: Tensor, like: Tensor) -> Tensor:
+    """Reshapes one value per image so that it broadcasts over images.
+
+    Args:
+        values: shape (n,).
+        like: images, or anything else with one row per image, shape (n, ...).
+
+    Returns:
+        Shape (n, 1, ..., 1), with as many dimensions as `like`.
+    """
     return values.view(-1, *[1] * (like.dim() - 1))
+
+
+def where_per_image(condition: Tensor, images: Tensor, others: Tensor) -> Tensor:
+    """Selects whole images: `images` where the condition, shape (n,), holds, and `others` elsewhere."""
+    return torch.where(per_image(condition, images), images, others)
 
 
 def _l2(tensor: Tensor) -> Tensor:
     """L2 norm of each image, shaped to broadcast."""
-    return _per_image(tensor.flatten(1).norm(dim=1), tensor)
+    return per_image(tensor.flatten(1).norm(dim=1), tensor)
 
 
 def check_norm(norm: str) -> None:
@@ -27,11 +43,11 @@ def check_norm(norm: str) -> None:
 
 
 def project(attacked: Tensor, clean: Tensor, norm: str, eps: float) -> Tensor:
-    """The nearest images within the ball around `clean`, then cut to [0, 1], which keeps them in the ball.
+    """Projects images onto the ball around `clean`, then clips them to [0, 1], which stays in the ball.
 
     Args:
         attacked: images, shape (n, C, H, W).
-        clean: the centres of the balls, in [0, 1], same shape.
+        clean: the centers of the balls, in [0, 1], same shape.
         norm: "linf" or "l2".
         eps: radius.
     """
@@ -44,20 +60,20 @@ def project(attacked: Tensor, clean: Tensor, norm: str, eps: float) -> Tensor:
 
 
 def steepest(gradient: Tensor, norm: str) -> Tensor:
-    """The step of unit size along which a linear function with that gradient rises most."""
+    """Returns the steepest direction of unit norm: the gradient's sign in L_inf, scaled to length 1 in L2."""
     if norm == "linf":
         return gradient.sign()
-    largest = _per_image(gradient.flatten(1).abs().amax(1), gradient)
-    # Scaled first, or the squares of small gradients would vanish, and the step with them.
+    largest = per_image(gradient.flatten(1).abs().amax(1), gradient)
+    # Scaled first, or the squares of small gradients would underflow, and the step would be zero.
     scaled = gradient / largest.clamp_min(torch.finfo(gradient.dtype).tiny)
     return scaled / _l2(scaled).clamp_min(1e-12)
 
 
 def random_start(clean: Tensor, ids: Tensor, norm: str, eps: float, *seed: object) -> Tensor:
-    """A point drawn uniformly in the ball, cut to [0, 1]; it depends on each image's id and the seed alone.
+    """Draws a point uniformly in each ball and clips it to [0, 1]; the draw depends on id and seed only.
 
     Args:
-        clean: the centres of the balls, shape (n, C, H, W).
+        clean: the centers of the balls, shape (n, C, H, W).
         ids: ids of the images, shape (n,), on the CPU.
         norm: "linf" or "l2".
         eps: radius.
@@ -69,7 +85,34 @@ def random_start(clean: Tensor, ids: Tensor, norm: str, eps: float, *seed: objec
     else:
         direction = noise_per_image(shape, ids, *seed, normal=True)
         # The radius of a uniform point in a ball of dimension d is distributed as u^(1/d).
-        share = noise_per_image((1,), ids, "radius", *seed).add(1).div(2).squeeze(1)
-        radius = eps * share ** (1.0 / shape.numel())
-        delta = direction * _per_image(radius, direction) / _l2(direction).clamp_min(1e-12)
+        uniform = noise_per_image((1,), ids, "radius", *seed).add(1).div(2).squeeze(1)
+        radius = eps * uniform ** (1.0 / shape.numel())
+        delta = direction * per_image(radius, direction) / _l2(direction).clamp_min(1e-12)
     return project(clean + delta.to(clean.device, torch.float32), clean, norm, eps)
+
+
+@dataclass(frozen=True)
+class Ball:
+    """The balls of one batch, intersected with the range [0, 1].
+
+    Attributes:
+        clean: the centers, in [0, 1], shape (b, C, H, W).
+        norm: "linf" or "l2".
+        eps: radius.
+    """
+
+    clean: Tensor
+    norm: str
+    eps: float
+
+    def project(self, images: Tensor) -> Tensor:
+        """Projects images, shape (b, C, H, W), onto the ball and the range."""
+        return project(images, self.clean, self.norm, self.eps)
+
+    def step(self, images: Tensor, direction: Tensor, size: float | Tensor) -> Tensor:
+        """Takes a step of `size` times eps along the steepest ascent of a gradient, and projects it."""
+        return self.project(images + size * self.eps * steepest(direction, self.norm))
+
+    def random_start(self, ids: Tensor, *seed: object) -> Tensor:
+        """Draws a point uniformly in each ball, as `random_start` does."""
+        return random_start(self.clean, ids, self.norm, self.eps, *seed)

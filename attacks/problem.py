@@ -1,4 +1,4 @@
-"""What an attack is given: a model, the images to attack, and the budget."""
+"""The task of an attack: a model, the images to attack, and the budget."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.geometry import check_norm
+from attacks.geometry import Ball, check_norm
 from benchmark.core.embedder import Embedder
 
 
@@ -25,58 +25,59 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, indices: Tensor | slice, device: torch.device | str) -> Tensor:
-        """The images at some indices, on the CPU, as float32 in [0, 1] on the device."""
+        """Returns the images at `indices` (on the CPU), as float32 in [0, 1] on the device."""
 
 
-MOST_IMAGES = 256
-"""Images in one pass, at most."""
+MAX_IMAGES = 256
+"""Images in one forward pass, at most."""
 
-MOST_PIXELS = MOST_IMAGES * 96 * 96
-"""Pixels in one pass, at most, so that its activations do not grow with the images.
+MAX_PIXELS = MAX_IMAGES * 96 * 96
+"""Pixels in one forward pass, at most, so that its activations do not grow with the image size.
 
-With a graph to the input, mobilenetv2_100 keeps 1,030 bytes for each pixel, resnet50 830, bn_inception 580
-and smallconv 40, whatever the image's size: 2.4, 2.0, 1.4 and 0.1 GB a pass and member of an ensemble. 256
-images of 224 pixels would take 13.2 GB of the first.
+With a graph to the input, mobilenetv2_100 keeps 1,030 bytes per pixel, resnet50 830, bn_inception 580 and
+smallconv 40, whatever the image size: 2.4, 2.0, 1.4 and 0.1 GB per forward pass and ensemble member. 256
+images of 224 pixels would take 13.2 GB with the first.
 """
 
 
-def images_a_pass(image_shape: Sequence[int]) -> int:
-    """Images in one pass with a graph, by their shape (C, H, W) alone: the same on every machine.
+def images_per_pass(image_shape: Sequence[int]) -> int:
+    """Number of images in one forward pass with a graph; depends on the image shape (C, H, W) only.
 
-    Sums in another order differ in the last bits, so that figures would else depend on the memory.
+    It is the same on every machine: sums in another order differ in the last bits, so that scores would
+    otherwise depend on the available memory.
     """
     _, height, width = image_shape
-    return max(1, min(MOST_IMAGES, MOST_PIXELS // (height * width)))
+    return max(1, min(MAX_IMAGES, MAX_PIXELS // (height * width)))
 
 
 @dataclass
 class Problem:
     """One attack's task: change `images` within the ball so that the embeddings go wrong.
 
-    The clean pool is also the gallery, whose images query each other, unless some of them only query.
+    The clean pool is also the gallery, whose images query each other, unless some of them are queries only.
 
-    A pool may be larger than the memory of the device: the images then come to it batch by batch (`take`),
-    and those that are attacked go back (`put`). Whatever is as small as the embeddings is on the device.
+    A pool may be larger than the device's memory: batches of it are then read to the device (`get_batch`) and
+    written back (`write_batch`). Anything as small as the embeddings is on the device.
 
     Attributes:
         embedder: the model, in evaluation mode, its parameters frozen.
         images: the clean pool, in [0, 1], shape (n, C, H, W): a float32 tensor, on the device or elsewhere,
-            or what hands images out batch by batch.
-        labels: classes, contiguous from 0, shape (n,), on the device, which is where the model is.
+            or an object that returns images batch by batch.
+        labels: classes, contiguous from 0, shape (n,), on the model's device.
         ids: ids of the images, shape (n,), on the CPU.
         norm: "linf" or "l2".
         eps: radius of the ball in pixel space.
         seed: seed of random starts.
-        eot: passes that a gradient is averaged over, for a randomised model; others take one.
-        batch_size: images (times `eot`) in one pass; as many as `images_a_pass` says when not given.
+        eot: EOT samples that each gradient of a randomized model is averaged over; other models need one.
+        batch_size: images (times `eot`) in one forward pass; `images_per_pass` when not given.
         attacked: indices of the images that may be changed, ascending, shape (t,), on the device; all when
             not given.
-        queries: which images only query while all others are the gallery, bool, shape (n,), on the device;
-            when not given each image is both, and its own query finds it nowhere.
+        queries: mask of the images that are queries only, while all others are the gallery; bool, shape (n,),
+            on the device. When not given, each image is both, and does not retrieve itself.
         sources: other trained models of the same cell by their defense's spec, for transferred attacks.
 
     Raises:
-        UsageError: for a norm that there is no ball of.
+        UsageError: for an unknown norm.
     """
 
     embedder: Embedder
@@ -94,19 +95,19 @@ class Problem:
 
     def __post_init__(self) -> None:
         check_norm(self.norm)
-        self.batch_size = self.batch_size or images_a_pass(self.shape[1:])
+        self.batch_size = self.batch_size or images_per_pass(self.shape[1:])
 
     def __len__(self) -> int:
         return len(self.images)
 
     @property
     def device(self) -> torch.device:
-        """Where the model is, and all that is reckoned with."""
+        """Device of the model and of all computation."""
         return self.labels.device
 
     @property
     def is_offloaded(self) -> bool:
-        """Whether a batch has to be fetched: the clean images do not lie on the device as they are needed."""
+        """Whether the clean images are not on the device, so that each batch must be fetched."""
         return not isinstance(self.images, Tensor) or self.images.device != self.device
 
     @property
@@ -136,45 +137,49 @@ class Problem:
         return self.clean if self.queries is None else self.clean[self.gallery]
 
     def get_batch(self, index: Tensor | slice, images: Tensor | None = None) -> Tensor:
-        """Some images, shape (b, C, H, W), on the device.
+        """Reads a batch of images, shape (b, C, H, W), to the device.
 
         Args:
-            index: their indices in the pool, shape (b,), on the device; of a slice, the result may be a part
-                of the pool itself, which must not be written to.
-            images: another pool to take them from than the clean one, on whatever device.
+            index: indices in the pool, shape (b,), on the device; for a slice the result may be a view of the
+                pool, which must not be written to.
+            images: pool to read from, on any device; the clean pool when not given.
         """
         pool = self.images if images is None else images
         if isinstance(pool, Tensor):
-            there = index if isinstance(index, slice) else index.to(pool.device)
-            return pool[there].to(self.device)
+            index_there = index if isinstance(index, slice) else index.to(pool.device)
+            return pool[index_there].to(self.device)
         return pool.batch(index if isinstance(index, slice) else index.cpu(), self.device)
 
     def write_batch(self, images: Tensor, index: Tensor, attacked: Tensor) -> None:
-        """Writes a batch into a pool, in place, wherever that is."""
+        """Writes a batch of attacked images into a pool, in place, on whatever device the pool is."""
         images[index.to(images.device)] = attacked.to(images.device)
 
+    def ball(self, index: Tensor) -> Ball:
+        """Returns the balls around a batch of clean images, by their indices in the pool, shape (b,)."""
+        return Ball(self.get_batch(index), self.norm, self.eps)
+
     def offload(self, tensor: Tensor) -> Tensor:
-        """What a batch keeps while others move: where the clean images are, if these must be fetched."""
+        """Moves a per-batch tensor to the CPU when the pool is offloaded."""
         return tensor.cpu() if self.is_offloaded else tensor
 
     def empty_pool(self) -> Tensor:
-        """Room for the attacked pool, shape (n, C, H, W), where the clean one is, or else on the CPU.
+        """Allocates the attacked pool, shape (n, C, H, W), where the clean one is, or else on the CPU.
 
-        The images that may not be changed are there already; the others must all be put.
+        Images outside `perturbed` are copied; the caller writes the rest.
         """
         if isinstance(self.images, Tensor):
             return torch.empty_like(self.images) if self.attacked is None else self.images.clone()
-        room = torch.empty(self.shape)
+        pool = torch.empty(self.shape)
         if self.attacked is not None:
-            kept = torch.ones(len(self), dtype=torch.bool, device=self.device)
-            kept[self.attacked] = False
-            for index in self.all_indices[kept].split(self.batch_size):
-                self.write_batch(room, index, self.get_batch(index))
-        return room
+            unchanged = torch.ones(len(self), dtype=torch.bool, device=self.device)
+            unchanged[self.attacked] = False
+            for index in self.all_indices[unchanged].split(self.batch_size):
+                self.write_batch(pool, index, self.get_batch(index))
+        return pool
 
     @property
     def eot_samples(self) -> int:
-        """Passes that each gradient is averaged over."""
+        """Number of EOT samples per gradient: `eot` for a randomized model, 1 for others."""
         return self.eot if self.embedder.randomised else 1
 
     @property
@@ -183,12 +188,12 @@ class Problem:
         return int(self.labels.max()) + 1
 
     def batches(self, indices: Tensor) -> list[Tensor]:
-        """Splits indices into batches that fit the batch size, repeated passes included."""
+        """Splits indices into batches that fit the batch size with all their EOT samples."""
         return list(indices.split(max(1, self.batch_size // self.eot_samples)))
 
     @cached_property
     def clean(self) -> Tensor:
-        """Embeddings of the clean pool, shape (n, d); for a randomised model the direction of their mean."""
+        """Embeddings of the clean pool, shape (n, d); for a randomized model the direction of the mean."""
         parts = []
         with torch.no_grad():
             for batch in self.batches(self.all_indices):
@@ -202,7 +207,7 @@ class Problem:
         """Standard deviation of the cosines between images of the clean pool.
 
         Scales and temperatures of objectives are in units of it: a model whose embeddings all lie in a narrow
-        cone has the same ranking on a smaller scale, and must meet the same attack.
+        cone has the same ranking on a smaller scale, and must face the same attack.
         """
         pool = self.clean.double()
         mean = pool.mean(0).square().sum()

@@ -25,22 +25,22 @@ class Suite(Parameters):
 SUITES: Registry[Suite] = Registry("suite", Suite)
 
 
-STEADY = "pgd_decay[objective=neighbour,steps=40]"
-"""The attack whose R@1 the checks follow over budgets and steps: its objective is R@1's own margin."""
+REFERENCE_ATTACK = "pgd_decay[objective=neighbour,steps=40]"
+"""Attack whose R@1 the checks compare across budgets and numbers of steps; it maximizes the margin of R@1."""
 
 
 @SUITES.register("standard")
 class Standard(Suite):
-    """The default: white box, black box and transferred; its members were chosen on validation classes."""
+    """The default: white-box, black-box and transferred attacks, chosen on validation classes."""
 
     attacks: ClassVar[tuple[str, ...]] = (
-        STEADY,
+        REFERENCE_ATTACK,
         "pgd_decay[objective=information,steps=60]",
         "pgd_decay[objective=centroid_ce]",
         "pgd_decay[objective=gallery_away]",
         "pgd_decay[objective=pair]",
         "square[objective=neighbour,queries=300]",
-        f"transfer[source=vanilla,attack={STEADY}]",
+        f"transfer[source=vanilla,attack={REFERENCE_ATTACK}]",
         "fgsm[objective=own]",
         "noise",
     )
@@ -48,7 +48,7 @@ class Standard(Suite):
 
 @SUITES.register("fast")
 class Fast(Suite):
-    """For development: what is strongest for each scenario in 20 steps, one step, and noise."""
+    """For development: the strongest attack with 20 steps for each scenario, a one-step attack, and noise."""
 
     attacks: ClassVar[tuple[str, ...]] = (
         "pgd_decay[objective=neighbour]",
@@ -59,25 +59,25 @@ class Fast(Suite):
 
 
 FROM_CLEAN = "bim[objective=neighbour]"
-"""What must break every model over the whole range; there, a random start is a random image already."""
+"""Attack that must defeat every model at the largest budget, where a random start is a random image."""
 
 
 @SUITES.register("checks")
 class Checks(Suite):
-    """What the checks for gradient masking compare; run beside every suite unless checks are off."""
+    """Attacks that the checks for gradient masking compare; run with every suite unless checks are off."""
 
     attacks: ClassVar[tuple[str, ...]] = (
         "fgsm[objective=neighbour]",
-        STEADY,
+        REFERENCE_ATTACK,
         "pgd_decay[objective=neighbour,steps=80]",
         "square[objective=neighbour,queries=300]",
-        f"transfer[source=vanilla,attack={STEADY}]",
+        f"transfer[source=vanilla,attack={REFERENCE_ATTACK}]",
     )
 
 
 @SUITES.register("ranking")
 class Ranking(Suite):
-    """Robrank's attacks, for the ten measures of its empirical robustness score: one of them gives two."""
+    """Robrank's nine attacks, for the ten measures of its empirical robustness score: `es` gives two."""
 
     attacks: ClassVar[tuple[str, ...]] = (
         "robrank[measure=ca_plus]",
@@ -93,7 +93,7 @@ class Ranking(Suite):
 
 
 def expand(texts: Iterable[str]) -> list[str]:
-    """The canonical specs of attacks, with every suite replaced by its members; each once, in order.
+    """Returns the canonical specs of attacks, with suites replaced by their members; each once, in order.
 
     Raises:
         UsageError: for a name that is neither an attack nor a suite, or a bad parameter.

@@ -1,6 +1,6 @@
-"""What attacks maximise: one scalar an image."""
+"""Objectives that attacks maximize: one scalar per image."""
 
-from attacks.objectives.base import OBJECTIVES, Objective, Score
+from attacks.objectives.base import OBJECTIVES, Objective, PooledScore, Score
 from attacks.objectives.centroid import Centroid
 from attacks.objectives.centroid_ce import CentroidCE
 from attacks.objectives.collapse import Collapse
@@ -26,6 +26,7 @@ __all__ = [
     "Own",
     "Pair",
     "Pool",
+    "PooledScore",
     "Recluster",
     "Scatter",
     "Score",

@@ -1,14 +1,15 @@
-"""What an objective is."""
+"""The contract of an objective."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 from pydantic import AfterValidator
 from torch import Tensor
 
 from attacks.problem import Problem
+from benchmark.core.errors import AttackError
 from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
 
@@ -16,15 +17,25 @@ Score = Callable[[Tensor, Tensor], Tensor]
 """Maps embeddings, shape (b, d), and the images' indices in the pool, shape (b,), to scores, shape (b,)."""
 
 
+@runtime_checkable
+class PooledScore(Protocol):
+    """A score that depends on the attacked embeddings of the whole pool."""
+
+    def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
+        """Maps embeddings (b, d) of the images at `index` (b,) to scores (b,)."""
+
+    def observe(self, index: Tensor, embeddings: Tensor) -> None:
+        """Records the current embeddings, shape (b, d), of the images at `index`, shape (b,)."""
+
+
 class Objective(Parameters):
-    """A scalar an image that an attack maximises; subclasses implement `bind`.
+    """A scalar per image that an attack maximizes; subclasses implement `bind`.
 
     Attributes:
-        flat_at_clean: whether its gradient is zero at the clean image, so that even one-step attacks must
-            start elsewhere.
-        scenarios: names of the scenarios that it is made for, where it says nothing in others; else empty.
-        pooled: whether it looks at the attacked embeddings of the whole pool; the optimiser then moves all
-            images together, and the bound score has a method `observe(index, embeddings)`.
+        flat_at_clean: whether its gradient is zero at the clean image, so that even one-step attacks need a
+            random start.
+        scenarios: names of the scenarios that it is made for, if it is of no use in others; else empty.
+        pooled: whether its score is a `PooledScore`; the optimizer then moves all images jointly.
     """
 
     flat_at_clean: ClassVar[bool] = False
@@ -32,12 +43,24 @@ class Objective(Parameters):
     pooled: ClassVar[bool] = False
 
     def bind(self, problem: Problem) -> Score:
-        """The score for one problem; whatever is fixed during the attack is computed here, once."""
+        """Returns the score for one problem; anything constant during the attack is computed here, once."""
         raise NotImplementedError
+
+    def bind_pooled(self, problem: Problem) -> PooledScore:
+        """Returns the score of an objective that is declared as pooled.
+
+        Raises:
+            AttackError: when the score has no method `observe`.
+        """
+        score = self.bind(problem)
+        if not isinstance(score, PooledScore):
+            raise AttackError(
+                f"{self.spec} is declared as pooled, but its score has no method observe(index, embeddings)."
+            )
+        return score
 
 
 OBJECTIVES: Registry[Objective] = Registry("objective", Objective)
-
 
 ObjectiveSpec = Annotated[str, AfterValidator(OBJECTIVES.canonical)]
 """The spec string of an objective, as a parameter of an attack: `pool` or `pool[neighbours=5]`."""

@@ -1,4 +1,4 @@
-"""Towards the nearest other class."""
+"""Objective: towards the nearest other class."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from attacks.problem import Problem
 
 @OBJECTIVES.register("centroid")
 class Centroid(Objective):
-    """cos(z, c_wrong) - cos(z, c_own), c_wrong the nearest other centroid to z, found anew at each step."""
+    """cos(z, c_wrong) - cos(z, c_own), c_wrong the other centroid nearest to z, recomputed at each step."""
 
     def bind(self, problem: Problem) -> Score:
-        """The score against the centroids of the problem."""
+        """Returns the score against the clean centroids."""
         centroids, labels = problem.centroids, problem.labels
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:

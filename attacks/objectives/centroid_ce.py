@@ -1,4 +1,4 @@
-"""Cross-entropy over the classes' centroids: the classifier's objective, carried over."""
+"""Objective: cross-entropy over the classes' centroids, as for a classifier."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ class CentroidCE(Objective):
     """Cross-entropy of the softmax over scaled cosines to all centroids of the clean pool.
 
     Attributes:
-        scale: factor on the cosines before the softmax, over the spread of the pool's cosines.
+        scale: factor on the cosines before the softmax, divided by the standard deviation of the pool's
+            cosines.
     """
 
     scale: PositiveFloat = 2.5
 
     def bind(self, problem: Problem) -> Score:
-        """The score against the centroids of the problem."""
+        """Returns the score against the clean centroids."""
         centroids, labels = problem.centroids, problem.labels
         scale = self.scale / problem.cosine_std
 

@@ -1,4 +1,4 @@
-"""All images to one place."""
+"""Objective: all images towards one point."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from attacks.problem import Problem
 
 @OBJECTIVES.register("collapse")
 class Collapse(Objective):
-    """cos(z, m), with m the direction of the clean pool's mean embedding: knows the pool, no labels."""
+    """cos(z, m), with m the direction of the clean pool's mean embedding; uses no labels."""
 
     def bind(self, problem: Problem) -> Score:
-        """The score against the mean direction of the problem."""
-        middle = F.normalize(problem.clean.mean(0), dim=0)
+        """Returns the score against the mean direction of the clean pool."""
+        mean = F.normalize(problem.clean.mean(0), dim=0)
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
-            return embeddings @ middle
+            return embeddings @ mean
 
         return score

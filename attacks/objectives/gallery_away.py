@@ -1,8 +1,8 @@
-"""The gallery's side of Recall@1."""
+"""Objective: failures of Recall@1 on an attacked gallery."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,75 +16,91 @@ CHUNK = 1024
 """Queries compared with the gallery at a time; memory grows with it times the pool."""
 
 
+class _TopTwo(NamedTuple):
+    """The two gallery images most similar to each query, of one kind (positives or negatives).
+
+    Attributes:
+        similarity: their cosines, shape (2, q).
+        indices: their indices in the pool, shape (2, q).
+    """
+
+    similarity: Tensor
+    indices: Tensor
+
+
 class GalleryScore:
-    """The score against a bank of attacked embeddings, each the latest that was seen of its image."""
+    """The score against a bank of the latest attacked embedding of each image."""
 
     def __init__(self, problem: Problem, temperature: float) -> None:
         whole = problem.queries is None
-        self.asking = problem.all_indices if whole else problem.all_indices[problem.queries]
-        self.queries = problem.clean if whole else problem.clean[self.asking]
-        self.gallery = None if whole else problem.gallery
+        self.query_indices = problem.all_indices if whole else problem.all_indices[problem.queries]
+        self.queries = problem.clean if whole else problem.clean[self.query_indices]
+        self.gallery_indices = None if whole else problem.gallery
         self.bank = problem.clean.clone()
         self.labels = problem.labels
         self.temperature = temperature * problem.cosine_std
-        self._rivals: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+        self._top: tuple[_TopTwo, _TopTwo] | None = None
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
-        """Notes where images, by index in the pool, now are."""
+        """Records the current embeddings of the images at `index`."""
         self.bank[index] = F.normalize(embeddings.detach())
-        self._rivals = None
+        self._top = None
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
-        """The number of queries that fail for each image, smoothed, up to what it has no part in."""
-        if self._rivals is None:
-            self._rivals = self._find_rivals()
-        positives, positive_places, negatives, negative_places = self._rivals
+        """Computes a smoothed number of failing queries, up to a constant per image that it cannot change."""
+        if self._top is None:
+            self._top = self._find_top()
+        positives, negatives = self._top
         similarity = embeddings @ self.queries.t()
-        same = self.labels[index].unsqueeze(1) == self.labels[self.asking]
-        itself = index.unsqueeze(1) == self.asking
-        # Of other classes' queries it would be the best negative, of its own class's the best positive.
-        negative = self._best(similarity, negatives, negative_places, index)
-        positive = self._best(similarity, positives, positive_places, index)
-        hit = torch.sigmoid((negative - positives[0]) / self.temperature)
-        found = torch.sigmoid((positive - negatives[0]) / self.temperature)
-        failures = (hit * ~same).sum(1) - (found * (same & ~itself)).sum(1)
-        if self.gallery is None:
+        same = self.labels[index].unsqueeze(1) == self.labels[self.query_indices]
+        itself = index.unsqueeze(1) == self.query_indices
+        # The image may be the best negative of other classes' queries, or the best positive of its own's.
+        negative = self._smooth_best(similarity, negatives, index)
+        positive = self._smooth_best(similarity, positives, index)
+        failing = torch.sigmoid((negative - positives.similarity[0]) / self.temperature)
+        succeeding = torch.sigmoid((positive - negatives.similarity[0]) / self.temperature)
+        failures = (failing * ~same).sum(1) - (succeeding * (same & ~itself)).sum(1)
+        if self.gallery_indices is None:
             return failures
-        return failures * torch.isin(index, self.gallery)  # an image that only queries has no say
+        # Images that are queries only change nothing.
+        return failures * torch.isin(index, self.gallery_indices)
 
-    def _best(self, similarity: Tensor, rivals: Tensor, places: Tensor, index: Tensor) -> Tensor:
-        """The smooth maximum of each similarity and the best rival that is not the image itself, (b, q)."""
-        rival = torch.where(places[0] == index.unsqueeze(1), rivals[1], rivals[0])
-        return self.temperature * torch.logaddexp(similarity / self.temperature, rival / self.temperature)
+    def _smooth_best(self, similarity: Tensor, top: _TopTwo, index: Tensor) -> Tensor:
+        """Computes a smooth maximum of each similarity and the best one of another image, shape (b, q)."""
+        itself = top.indices[0] == index.unsqueeze(1)
+        other = torch.where(itself, top.similarity[1], top.similarity[0])
+        return self.temperature * torch.logaddexp(similarity / self.temperature, other / self.temperature)
 
-    def _find_rivals(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Each query's two most similar positives and where they are, (2, q) each; then its negatives'."""
-        places = self.asking if self.gallery is None else self.gallery
-        bank = self.bank if self.gallery is None else self.bank[places]
+    def _find_top(self) -> tuple[_TopTwo, _TopTwo]:
+        """Finds each query's two most similar positives, and its two most similar negatives."""
+        indices = self.query_indices if self.gallery_indices is None else self.gallery_indices
+        bank = self.bank if self.gallery_indices is None else self.bank[indices]
         parts = []
-        for queries, clean in zip(self.asking.split(CHUNK), self.queries.split(CHUNK), strict=True):
-            similarity = clean @ bank.t()
-            same = self.labels[queries].unsqueeze(1) == self.labels[places]
-            itself = queries.unsqueeze(1) == places
+        chunks = zip(self.query_indices.split(CHUNK), self.queries.split(CHUNK), strict=True)
+        for query_indices, queries in chunks:
+            similarity = queries @ bank.t()
+            same = self.labels[query_indices].unsqueeze(1) == self.labels[indices]
+            itself = query_indices.unsqueeze(1) == indices
             positives, best = similarity.masked_fill(~same | itself, -torch.inf).topk(2, dim=1)
             negatives, worst = similarity.masked_fill(same, -torch.inf).topk(2, dim=1)
-            parts.append((positives, places[best], negatives, places[worst]))
+            parts.append((positives, indices[best], negatives, indices[worst]))
         first, second, third, fourth = (torch.cat(part).t() for part in zip(*parts, strict=True))
-        return first, second, third, fourth
+        return _TopTwo(first, second), _TopTwo(third, fourth)
 
 
 @OBJECTIVES.register("gallery_away")
 class GalleryAway(Objective):
-    """The number of clean queries that fail on the attacked gallery, as far as an image of it has a say.
+    """The number of clean queries that fail on the attacked gallery, as far as the image affects it.
 
-    A query q fails when max cos(q, negatives) reaches max cos(q, positives). Both are taken in the gallery as
-    the step before left it, with z in the image's own place and a smooth maximum, and failures are counted by
-    a sigmoid of the margin. So an image is drawn to those queries of other classes that it can nearly win,
-    and away from those of its own class that it still answers; those lost or safe have little weight.
-    On robust models this lowers Recall@1 by several points more than the mean similarities do.
+    A query q fails when max cos(q, negatives) reaches max cos(q, positives). Both are taken in the gallery of
+    the previous step, with z in the image's own place and a smooth maximum, and failures are counted by a
+    sigmoid of the margin. So an image moves towards those queries of other classes that it can nearly defeat,
+    and away from those of its own class that it still answers; queries far from the margin have little
+    weight. On robust models this lowers Recall@1 by several points more than the mean similarities do.
 
     Attributes:
-        temperature: of the sigmoid and of the smooth maximum, in units of the spread of the pool's cosines.
+        temperature: of the sigmoid and of the smooth maximum, in units of the standard deviation of the
+            pool's cosines.
     """
 
     pooled: ClassVar[bool] = True
@@ -93,5 +109,5 @@ class GalleryAway(Objective):
     temperature: PositiveFloat = 0.14
 
     def bind(self, problem: Problem) -> GalleryScore:
-        """The score with a bank that starts at the clean embeddings."""
+        """Returns the score, with a bank that starts at the clean embeddings."""
         return GalleryScore(problem, self.temperature)

@@ -1,4 +1,4 @@
-"""Take from the clusters what they tell about the classes."""
+"""Objective: lower the mutual information of classes and k-means' clusters."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from attacks.objectives.pool import PoolScore
 from attacks.problem import Problem
 
 FLOOR = 1e-3
-"""Images added to each entry of the table of classes and clusters, so that its logarithm is finite."""
+"""Images added to each entry of the contingency table, so that its logarithm is finite."""
 
 CHUNK = 4096
-"""Images that are compared with all centroids at a time."""
+"""Images compared with all centroids at a time."""
 
 
 class InformationScore:
-    """The score against k-means' clusters of the attacked pool, fitted again whenever all have moved.
+    """The score against k-means' clusters of the attacked pool, refitted once all images have moved.
 
     Args:
         problem: the attack's task.
-        scale: sharpness of the soft assignment to clusters, over the spread of the pool's cosines.
-        refits: iterations of k-means each time.
-        pool: the score of the pull towards other classes.
-        pull: its weight, over the same spread.
+        scale: sharpness of the soft assignment to clusters, divided by the standard deviation of the pool's
+            cosines.
+        refits: iterations of k-means per refit.
+        pool: the score that pulls towards other classes.
+        pull: its weight, divided by the same standard deviation.
     """
 
     def __init__(self, problem: Problem, scale: float, refits: int, pool: PoolScore, pull: float) -> None:
@@ -37,67 +38,68 @@ class InformationScore:
         self.scale = scale / problem.cosine_std
         self.refits = refits
         self.pull = pull / problem.cosine_std
-        self._moving = len(problem.perturbed)
-        self._seen = 0
-        # From where k-means would converge on a clean pool; later it goes on from where it was.
+        self._perturbed = len(problem.perturbed)
+        self._observed = 0
+        # Where k-means would converge on a clean pool; each refit then starts from the previous centroids.
         self.centroids = problem.centroids
         self._fit()
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
-        """Notes where images, by index in the pool, now are."""
+        """Records the current embeddings of the images at `index`; refits once all have moved."""
         self.pool.observe(index, embeddings)
-        self._seen += len(index)
-        if self._seen >= self._moving:
-            self._seen = 0
+        self._observed += len(index)
+        if self._observed >= self._perturbed:
+            self._observed = 0
             self._fit()
 
-    def _closeness(self, embeddings: Tensor) -> Tensor:
-        """Half the negative squared distance to each centroid, up to a constant an image, (b, clusters)."""
+    def _logits(self, embeddings: Tensor) -> Tensor:
+        """Half the negative squared distance to each centroid, up to a constant per image, (b, clusters)."""
         return embeddings @ self.centroids.t() - 0.5 * self.centroids.square().sum(1)
 
     def _fit(self) -> None:
-        """A few iterations of k-means, then the table of classes and clusters, (classes, clusters)."""
+        """Runs a few iterations of k-means, then fills the contingency table, (classes, clusters)."""
         for _ in range(self.refits):
             sums, sizes = torch.zeros_like(self.centroids), torch.zeros_like(self.sizes)
             for part in self.pool.bank.split(CHUNK):
-                nearest = self._closeness(part).argmax(1)
+                nearest = self._logits(part).argmax(1)
                 sums.index_add_(0, nearest, part)
                 sizes += torch.bincount(nearest, minlength=len(sizes))
             means = sums / sizes.clamp_min(1).unsqueeze(1)
             self.centroids = torch.where((sizes > 0).unsqueeze(1), means, self.centroids)
         self.table = self.sizes.new_zeros(len(self.sizes), len(self.sizes))
         for part, labels in zip(self.pool.bank.split(CHUNK), self.labels.split(CHUNK), strict=True):
-            self.table.index_add_(0, labels, self._share(part))
+            self.table.index_add_(0, labels, self._assignment(part))
 
-    def _share(self, embeddings: Tensor) -> Tensor:
-        """Share of each image in each cluster, (b, clusters)."""
-        return (self.scale * self._closeness(embeddings)).softmax(1)
+    def _assignment(self, embeddings: Tensor) -> Tensor:
+        """Soft assignment of each image to the clusters, (b, clusters)."""
+        return (self.scale * self._logits(embeddings)).softmax(1)
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
-        """Negative pointwise mutual information of class and cluster, and the pull of other classes."""
+        """Computes the negative pointwise mutual information of class and cluster, plus the pull."""
         labels = self.labels[index]
-        # Without the image itself: that it is where it is must not count against its staying there.
-        own = (self.table[labels] - self._share(self.pool.bank[index])).clamp_min(0)
+        # Without the image itself: its current cluster must not be an argument for staying there.
+        joint = (self.table[labels] - self._assignment(self.pool.bank[index])).clamp_min(0)
         expected = self.table.sum(0) * (self.sizes[labels] / len(self.labels)).unsqueeze(1)
-        information = torch.log((own + FLOOR) / (expected + FLOOR))
-        told = (self._share(embeddings) * information).sum(1)
-        return self.pull * self.pool(embeddings, index) - told
+        pointwise = torch.log((joint + FLOOR) / (expected + FLOOR))
+        information = (self._assignment(embeddings) * pointwise).sum(1)
+        return self.pull * self.pool(embeddings, index) - information
 
 
 @OBJECTIVES.register("information")
 class Information(Objective):
-    """-(what k-means' cluster of the *attacked* image tells about its class) + pull * `pool`.
+    """-(information of the *attacked* image's k-means cluster about its class) + pull * `pool`.
 
-    k-means is fitted on the attacked pool as it moves. With p_k the image's soft share in cluster k (softmax
-    over scaled distances to the centroids) and T the table of classes and clusters of all other images, the
-    image is moved to lower sum_k p_k log(T[y, k] n / (T[y, .] T[., k])), its part in the mutual information
-    of classes and clusters, which is what AMI measures. `pool` leads images out of clusters whose soft share
-    has no slope left.
+    k-means is fitted on the attacked pool as it moves. With p_k the image's soft assignment to cluster k
+    (softmax over scaled distances to the centroids) and T the contingency table of classes and clusters of
+    all other images, the image moves to lower sum_k p_k log(T[y, k] n / (T[y, .] T[., k])), its part in the
+    mutual information of classes and clusters, which AMI measures. `pool` leads images out of clusters whose
+    soft assignment is saturated.
 
     Attributes:
-        scale: factor on half the squared distances before the softmax, over the spread of the pool's cosines.
+        scale: factor on half the squared distances before the softmax, divided by the standard deviation of
+            the pool's cosines.
         refits: iterations of k-means each time that all images have moved.
-        pull: weight of `pool`, over the same spread.
+        pull: weight of `pool`, divided by the same standard deviation.
         neighbours: as in `pool`.
     """
 
@@ -109,6 +111,6 @@ class Information(Objective):
     neighbours: PositiveInt = 5
 
     def bind(self, problem: Problem) -> InformationScore:
-        """The score with clusters that start at the classes' clean centroids."""
+        """Returns the score, with clusters that start at the classes' clean centroids."""
         pool = PoolScore(problem, self.neighbours)
         return InformationScore(problem, self.scale, self.refits, pool, self.pull)

@@ -1,4 +1,4 @@
-"""Recall@1's own margin."""
+"""Objective: the margin of Recall@1."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from attacks.problem import Problem
 
 @OBJECTIVES.register("neighbour")
 class Neighbour(Objective):
-    """max cos(z, negatives) - max cos(z, positives) over the clean gallery, found anew at each step.
+    """max cos(z, negatives) - max cos(z, positives) over the clean gallery, recomputed at each step.
 
-    Positive exactly where Recall@1 fails. The query's own place in the gallery is left out; where some images
-    only query, nothing but the others is looked at, by these as by themselves. The gradient is that of a soft
-    maximum (log-sum-exp): one that follows the nearest image alone turns round whenever another comes nearer.
+    Positive exactly where Recall@1 fails. The image itself is excluded from the gallery; so are images that
+    are queries only. The gradient is that of a soft maximum (log-sum-exp): the gradient of the nearest image
+    alone changes direction whenever another image becomes the nearest.
 
     Attributes:
-        sharpness: factor on the cosines in the soft maximum, over the spread of the pool's cosines; the
-            larger, the nearer to the hard one.
+        sharpness: factor on the cosines in the soft maximum, divided by the standard deviation of the pool's
+            cosines; larger values approach the hard maximum.
     """
 
     sharpness: PositiveFloat = 15.0
 
     def bind(self, problem: Problem) -> Score:
-        """The score against the clean gallery of the problem."""
-        gallery, labels, places = problem.gallery_clean, problem.labels, problem.gallery
-        theirs = labels[places]
+        """Returns the score against the clean gallery."""
+        gallery, labels, indices = problem.gallery_clean, problem.labels, problem.gallery
+        gallery_labels = labels[indices]
         sharpness = self.sharpness / problem.cosine_std
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
             similarity = embeddings @ gallery.t()
-            same = labels[index].unsqueeze(1) == theirs
-            itself = index.unsqueeze(1) == places
+            same = labels[index].unsqueeze(1) == gallery_labels
+            itself = index.unsqueeze(1) == indices
             negatives = similarity.masked_fill(same, -torch.inf)
             positives = similarity.masked_fill(~same | itself, -2.0)  # below any cosine: classes of one image
             soft = _soft_maximum(negatives, sharpness) - _soft_maximum(positives, sharpness)

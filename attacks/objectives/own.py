@@ -1,4 +1,4 @@
-"""Away from one's own class."""
+"""Objective: away from the image's own class."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from attacks.problem import Problem
 
 @OBJECTIVES.register("own")
 class Own(Objective):
-    """-cos(z, c_own), with c the centroids of the classes of the clean pool."""
+    """-cos(z, c_own), with c_own the centroid of the image's class in the clean pool."""
 
     def bind(self, problem: Problem) -> Score:
-        """The score against the centroids of the problem."""
+        """Returns the score against the clean centroids."""
         own = problem.centroids[problem.labels]
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:

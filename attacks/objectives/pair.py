@@ -1,4 +1,4 @@
-"""The pairs of verification, turned round."""
+"""Objective: reverse the pairs of verification."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmark.metrics import verification_pairs
 
 @OBJECTIVES.register("pair")
 class Pair(Objective):
-    """cos(z, f(p)) where the clean partner p is of another class, -cos(z, f(p)) where it is of the same.
+    """cos(z, f(p)) if the clean partner p is of another class, -cos(z, f(p)) if it is of the same.
 
     The partners are those of the scenario `verification`.
     """
@@ -22,12 +22,12 @@ class Pair(Objective):
     scenarios: ClassVar[tuple[str, ...]] = ("verification",)
 
     def bind(self, problem: Problem) -> Score:
-        """The score against the clean partners of the problem's images."""
+        """Returns the score against the clean partners of the problem's images."""
         pairs = verification_pairs(problem.labels.cpu(), problem.ids)
         partner, same = pairs.partner.to(problem.labels.device), pairs.same.to(problem.labels.device)
-        wanted = torch.where(same.unsqueeze(1), -problem.clean[partner], problem.clean[partner])
+        signed_partner = torch.where(same.unsqueeze(1), -problem.clean[partner], problem.clean[partner])
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
-            return (embeddings * wanted[index]).sum(1)
+            return (embeddings * signed_partner[index]).sum(1)
 
         return score

@@ -1,4 +1,4 @@
-"""Mix the attacked pool: the objective that looks at what k-means will be fitted on."""
+"""Objective: mix the classes of the attacked pool, which k-means is fitted on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attacks.problem import Problem
 
 
 class PoolScore:
-    """The score against a bank of attacked embeddings, each the latest that was seen of its image."""
+    """The score against a bank of the latest attacked embedding of each image."""
 
     def __init__(self, problem: Problem, neighbours: int) -> None:
         self.bank = problem.clean.clone()
@@ -23,11 +23,11 @@ class PoolScore:
         self.neighbours = neighbours
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
-        """Notes where images, by index in the pool, now are."""
+        """Records the current embeddings of the images at `index`."""
         self.bank[index] = F.normalize(embeddings.detach())
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
-        """Mean cosine to the nearest attacked images of other classes, less that to the own class."""
+        """Computes the mean cosine to the nearest attacked images of other classes, minus that to its own."""
         labels = self.labels[index]
         similarity = embeddings @ self.bank.t()
         same = labels.unsqueeze(1) == self.labels
@@ -42,11 +42,11 @@ class PoolScore:
 class Pool(Objective):
     """Mean cos to the k nearest *attacked* images of other classes - mean cos to those of its own class.
 
-    All images move together. The pool's embeddings are those of the step before, which the gradient's own
-    pass yields; embedding everything once more each step would cost half as much again.
+    All images move jointly. The pool's embeddings are those of the previous step, from the gradient's own
+    forward pass; embedding the pool once more at each step would raise the cost by half.
 
     Attributes:
-        neighbours: k, the number of attacked images of other classes that are drawn near.
+        neighbours: k, the number of nearest attacked images of other classes.
     """
 
     pooled: ClassVar[bool] = True
@@ -54,5 +54,5 @@ class Pool(Objective):
     neighbours: PositiveInt = 20
 
     def bind(self, problem: Problem) -> PoolScore:
-        """The score with a bank that starts at the clean embeddings."""
+        """Returns the score, with a bank that starts at the clean embeddings."""
         return PoolScore(problem, self.neighbours)

@@ -1,4 +1,4 @@
-"""Cross-entropy over centroids that follow the attacked pool."""
+"""Objective: cross-entropy over centroids of the attacked pool."""
 
 from __future__ import annotations
 
@@ -13,37 +13,38 @@ from attacks.problem import Problem
 
 
 class ReclusterScore:
-    """The score against the centroids of the classes' attacked images, fitted again when all have moved."""
+    """The score against the classes' attacked centroids, recomputed once all images have moved."""
 
     def __init__(self, problem: Problem, scale: float) -> None:
         self.labels = problem.labels
         self.scale = scale / problem.cosine_std
         self._bank = problem.clean.clone()
-        self._moving = len(problem.perturbed)
-        self._seen = 0
+        self._perturbed = len(problem.perturbed)
+        self._observed = 0
         self.centroids = problem.centroids
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
-        """Notes where images, by index in the pool, now are."""
+        """Records the current embeddings of the images at `index`."""
         self._bank[index] = F.normalize(embeddings.detach())
-        self._seen += len(index)
-        if self._seen >= self._moving:
-            self._seen = 0
+        self._observed += len(index)
+        if self._observed >= self._perturbed:
+            self._observed = 0
             sums = self._bank.new_zeros(self.centroids.shape).index_add_(0, self.labels, self._bank)
             self.centroids = F.normalize(sums)
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
-        """Cross-entropy of each image's class."""
+        """Computes the cross-entropy of each image's class."""
         logits = self.scale * embeddings @ self.centroids.t()
         return F.cross_entropy(logits, self.labels[index], reduction="none")
 
 
 @OBJECTIVES.register("recluster")
 class Recluster(Objective):
-    """`centroid_ce` with the centroids fitted again on the attacked pool whenever all its images have moved.
+    """`centroid_ce` with centroids of the attacked pool, recomputed once all images have moved.
 
     Attributes:
-        scale: factor on the cosines before the softmax, over the spread of the pool's cosines.
+        scale: factor on the cosines before the softmax, divided by the standard deviation of the pool's
+            cosines.
     """
 
     pooled: ClassVar[bool] = True
@@ -51,5 +52,5 @@ class Recluster(Objective):
     scale: PositiveFloat = 2.5
 
     def bind(self, problem: Problem) -> ReclusterScore:
-        """The score with centroids that start at the clean ones."""
+        """Returns the score, with centroids that start at the clean ones."""
         return ReclusterScore(problem, self.scale)

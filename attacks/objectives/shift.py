@@ -1,4 +1,4 @@
-"""Away from where the image was."""
+"""Objective: away from the clean embedding."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from attacks.problem import Problem
 
 @OBJECTIVES.register("shift")
 class Shift(Objective):
-    """1 - cos(z, f(x)): knows the model alone, no labels.
+    """1 - cos(z, f(x)); uses the model only, no labels.
 
-    At the clean image this is at its minimum, so its gradient there is zero.
+    Its minimum is at the clean image, so its gradient there is zero.
     """
 
     flat_at_clean: ClassVar[bool] = True
 
     def bind(self, problem: Problem) -> Score:
-        """The score against the clean embeddings of the problem."""
+        """Returns the score against the clean embeddings."""
         clean = problem.clean
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:

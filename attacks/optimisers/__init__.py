@@ -1,4 +1,4 @@
-"""How attacks climb: noise, one step, many steps, queries, another model's gradients."""
+"""Optimizers of attacks: noise, one step, many steps, queries, another model's gradients."""
 
 from attacks.optimisers.cw import CW
 from attacks.optimisers.noise import Noise

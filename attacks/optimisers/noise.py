@@ -1,12 +1,12 @@
-"""No attack at all: what a random perturbation of the same size does."""
+"""The control without optimization: a random perturbation of the same size."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from attacks.base import ATTACKS, Access, Attack, AttackResult
-from attacks.geometry import random_start
 from attacks.problem import Problem
+from attacks.result_builder import ResultBuilder
 
 
 @ATTACKS.register("noise")
@@ -15,15 +15,14 @@ class Noise(Attack):
 
     access: ClassVar[Access] = "none"
 
-    def passes_per_image(self) -> float:
-        """None: it looks at no model."""
+    def cost_per_image(self) -> float:
+        """Zero: the model is not used."""
         return 0.0
 
     def perturb(self, problem: Problem) -> AttackResult:
-        """Draws one point for each image."""
-        images = problem.empty_pool()
-        for index in problem.batches(problem.perturbed):
-            clean, ids = problem.get_batch(index), problem.ids[index.cpu()]
-            drawn = random_start(clean, ids, problem.norm, problem.eps, problem.seed, "noise")
-            problem.write_batch(images, index, drawn)
-        return AttackResult(images)
+        """Draws one point per image."""
+        builder = ResultBuilder(problem)
+        for batch, index in enumerate(builder.batches):
+            ids = problem.ids[index.cpu()]
+            builder.write(batch, problem.ball(index).random_start(ids, problem.seed, "noise"))
+        return builder.result()

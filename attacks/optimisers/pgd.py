@@ -1,4 +1,4 @@
-"""Gradient ascent by rule: one step, many steps, with momentum, with steps that shrink."""
+"""Gradient attacks: one step, many steps, with momentum, with shrinking steps."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from benchmark.core.parameters import Number, Parameters
 
 
 class GradientAttack(Attack):
-    """An attack that climbs an objective.
+    """An attack that maximizes an objective.
 
     Attributes:
-        objective: spec of what is maximised.
+        objective: spec of the maximized objective.
     """
 
     always_written: ClassVar[tuple[str, ...]] = ("objective",)
@@ -27,7 +27,7 @@ class GradientAttack(Attack):
     objective: ObjectiveSpec = "centroid_ce"
 
     def made_for(self) -> tuple[str, ...]:
-        """The scenarios that the objective is made for."""
+        """Names of the scenarios that the objective is made for."""
         return OBJECTIVES.build(self.objective).scenarios
 
     def parts(self) -> list[Parameters]:
@@ -39,20 +39,20 @@ class GradientAttack(Attack):
 class FGSM(GradientAttack):
     """One step of size eps (Goodfellow et al. 2015, arXiv 1412.6572), from the clean image.
 
-    From a random start where the objective's gradient is zero at the clean image.
+    It takes a random start for objectives whose gradient is zero at the clean image.
     """
 
-    def passes_per_image(self) -> float:
-        """A gradient and a look at the result."""
+    def cost_per_image(self) -> float:
+        """Cost of one gradient, and one forward pass for the result."""
         return 3.0
 
     def perturb(self, problem: Problem) -> AttackResult:
-        """Takes the step."""
+        """Takes one step of size eps."""
         return GradientAscent(problem, self.objective, lambda: FixedSteps([1.0]), 1, start="clean").run()
 
 
-class Iterative(GradientAttack):
-    """Many steps by one rule.
+class IterativeAttack(GradientAttack):
+    """An attack of many steps with one kind of update.
 
     Attributes:
         steps: number of steps.
@@ -64,26 +64,28 @@ class Iterative(GradientAttack):
     steps: PositiveInt = 20
     restarts: PositiveInt = 1
 
-    def rule(self) -> Update:
-        """The rule by which a batch moves."""
+    def make_update(self) -> Update:
+        """Makes the update of one batch."""
         raise NotImplementedError
 
-    def passes_per_image(self) -> float:
-        """A gradient for each step, and a look at the result."""
+    def cost_per_image(self) -> float:
+        """Cost of one gradient per step, and one forward pass for the result, for each restart."""
         return (2.0 * self.steps + 1.0) * self.restarts
 
-    def pools_held(self) -> int:
-        """The attacked pool; where all images move together also what they keep, and the best restart's."""
-        together = OBJECTIVES.build(self.objective).pooled
-        return 1 + (self.rule().pools + (self.restarts > 1) if together else 0)
+    def pools_in_memory(self) -> int:
+        """One for the result; for pooled objectives also the state of all updates, and the best restart."""
+        pooled = OBJECTIVES.build(self.objective).pooled
+        return 1 + (self.make_update().state_pools + (self.restarts > 1) if pooled else 0)
 
     def perturb(self, problem: Problem) -> AttackResult:
-        """Climbs."""
-        return GradientAscent(problem, self.objective, self.rule, self.steps, self.restarts, self.start).run()
+        """Runs gradient ascent."""
+        return GradientAscent(
+            problem, self.objective, self.make_update, self.steps, self.restarts, self.start
+        ).run()
 
 
 @ATTACKS.register("pgd")
-class PGD(Iterative):
+class PGD(IterativeAttack):
     """Projected gradient ascent with steps of one size (Madry et al. 2018, arXiv 1706.06083), random start.
 
     Attributes:
@@ -93,11 +95,11 @@ class PGD(Iterative):
     step: Annotated[Number, Field(gt=0)] | None = None
 
     def step_sizes(self) -> list[float]:
-        """Size of each step in units of eps."""
+        """Returns the size of each step in units of eps."""
         return [2.5 / self.steps if self.step is None else self.step] * self.steps
 
-    def rule(self) -> Update:
-        """FixedSteps of those sizes."""
+    def make_update(self) -> Update:
+        """Makes steps of these sizes."""
         return FixedSteps(self.step_sizes())
 
 
@@ -112,28 +114,28 @@ class BIM(PGD):
     start: ClassVar[Literal["random", "clean"]] = "clean"
 
     def step_sizes(self) -> list[float]:
-        """Size of each step in units of eps."""
+        """Returns the size of each step in units of eps."""
         return [1 / self.steps if self.step is None else self.step] * self.steps
 
 
 @ATTACKS.register("pgd_decay")
 class PGDDecay(PGD):
-    """PGD whose step falls to zero along half a cosine, so that the last steps settle.
+    """PGD whose step falls to zero along half a cosine, so that the last steps converge.
 
     Attributes:
-        step: size of the first step in units of eps; 1 when not given: smaller first steps leave images where
-            their random start was.
+        step: size of the first step in units of eps; 1 when not given, because images hardly leave their
+            random start with smaller first steps.
     """
 
     def step_sizes(self) -> list[float]:
-        """Size of each step in units of eps."""
+        """Returns the size of each step in units of eps."""
         first = 1.0 if self.step is None else self.step
         return [first * 0.5 * (1 + math.cos(math.pi * t / self.steps)) for t in range(self.steps)]
 
 
 @ATTACKS.register("mi_fgsm")
-class MIFGSM(Iterative):
-    """MomentumUpdate iterative FGSM (Dong et al. 2018, arXiv 1710.06081), from the clean image.
+class MIFGSM(IterativeAttack):
+    """Momentum iterative FGSM (Dong et al. 2018, arXiv 1710.06081), from the clean image.
 
     Attributes:
         decay: of the sum of gradients.
@@ -145,15 +147,15 @@ class MIFGSM(Iterative):
     decay: Annotated[float, Field(ge=0)] = 1.0
     step: Annotated[Number, Field(gt=0)] | None = None
 
-    def rule(self) -> Update:
-        """FixedSteps along the sum."""
+    def make_update(self) -> Update:
+        """Makes steps along the sum of gradients."""
         return MomentumUpdate(1 / self.steps if self.step is None else self.step, self.decay)
 
 
 @ATTACKS.register("apgd")
-class APGD(Iterative):
-    """Auto-PGD (Croce and Hein 2020, arXiv 2003.01690): chooses its own step sizes, image by image."""
+class APGD(IterativeAttack):
+    """Auto-PGD (Croce and Hein 2020, arXiv 2003.01690): adapts its step sizes, image by image."""
 
-    def rule(self) -> Update:
-        """FixedSteps of two radii that are halved where they no longer pay."""
+    def make_update(self) -> Update:
+        """Makes steps of 2 eps that are halved where they make no progress."""
         return AutoPGDUpdate(self.steps)

@@ -1,4 +1,4 @@
-"""The Square attack: a search by queries, without a gradient."""
+"""The Square attack: random search by queries, without gradients."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from attacks.base import ATTACKS, Access, AttackResult
-from attacks.objectives.base import OBJECTIVES, Objective
-from attacks.optimisers.ascent import evaluate
+from attacks.geometry import where_per_image
+from attacks.objectives.base import OBJECTIVES, PooledScore, Score
+from attacks.optimisers.evaluation import evaluate
 from attacks.optimisers.pgd import GradientAttack
-from attacks.optimisers.updates import Ball
 from attacks.optimisers.windows import WINDOWS, Windows
 from attacks.problem import Problem
+from attacks.result_builder import ResultBuilder
 from benchmark.core.errors import AttackError
 from benchmark.core.parameters import Number
 from benchmark.core.seeding import noise_per_image
 
 HALVINGS = (10, 50, 200, 1000, 2000, 4000, 6000, 8000)
-"""The queries, of REFERENCE, after which the share of changed pixels is halved (section 3.1 of the paper)."""
+"""Queries, of REFERENCE, after which the fraction of changed pixels is halved (section 3.1 of the paper)."""
 
 REFERENCE = 10_000
-"""The number of queries that the schedule is written for; others stretch it."""
+"""Number of queries that the schedule is written for; other numbers stretch it."""
 
-FRESH = 10
-"""A randomised model's incumbents are scored anew once in so many queries."""
+RESCORE_EVERY = 10
+"""Queries after which the current images of a randomized model are scored again."""
 
 
 @ATTACKS.register("square")
 class Square(GradientAttack):
     """Square attack (Andriushchenko et al. 2020, arXiv 1912.00049): random search over square windows.
 
-    It sees embeddings alone, so a masked gradient does not stop it. A change is kept, image by image, where
-    the objective rises.
+    It uses embeddings only, so gradient masking does not stop it. A change is kept, image by image, where the
+    objective rises.
 
     Attributes:
-        queries: how often an image is embedded, the start included.
-        p_init: share of the pixels that the first windows cover. The paper has 0.05 in L_inf and 0.1 in L2
+        queries: number of times an image is embedded, the start included.
+        p_init: fraction of the pixels that the first windows cover. The paper has 0.05 in L_inf and 0.1 in L2
             for undefended models of ImageNet, 0.3 and 0.8 for defended ones of small images; AutoAttack has
             0.8 throughout.
     """
@@ -50,35 +51,40 @@ class Square(GradientAttack):
     queries: PositiveInt = 500
     p_init: Annotated[Number, Field(gt=0, le=1)] = 0.8
 
-    def passes_per_image(self) -> float:
-        """One a query."""
+    def cost_per_image(self) -> float:
+        """Cost of one forward pass per query."""
         return float(self.queries)
 
-    def pools_held(self) -> int:
-        """The attacked pool; where all images move together, also the bounds between which they do."""
+    def pools_in_memory(self) -> int:
+        """One for the result; for pooled objectives also the clean images and bounds of all batches."""
         return 4 if OBJECTIVES.build(self.objective).pooled else 1
 
     def perturb(self, problem: Problem) -> AttackResult:
-        """Searches.
+        """Runs the search.
 
         Raises:
-            AttackError: when a score is not a number.
+            AttackError: when a score is not finite.
         """
         with torch.no_grad():
             return _Search(problem, self).run()
 
-    def share(self, query: int) -> float:
-        """Share of the pixels that a query's window covers; queries count from 0, the start."""
-        reached = bisect_left(HALVINGS, query * REFERENCE // self.queries)
-        return self.p_init / 2**reached
+    def window_fraction(self, query: int) -> float:
+        """Returns the fraction of the pixels that a query's window covers; query 0 is the start."""
+        halvings = bisect_left(HALVINGS, query * REFERENCE // self.queries)
+        return self.p_init / 2**halvings
 
 
 @dataclass
 class _BatchState:
-    """A batch on its way: the best images so far, their scores and embeddings, and what moves them.
+    """The search state of one batch.
 
     Attributes:
-        windows: how it is changed; None while it is made anew for each query.
+        index: indices of the images in the pool, shape (b,).
+        draws: random numbers in [-1, 1] of all queries, shape (b, queries - 1, numbers per query).
+        images: the best images so far, shape (b, C, H, W).
+        values: their scores, shape (b,).
+        embeddings: their embeddings, shape (b, d).
+        windows: proposes changes; None if it is made again for each query.
     """
 
     index: Tensor
@@ -90,64 +96,58 @@ class _BatchState:
 
 
 class _Search:
-    """Random search over the problem's targets.
+    """Random search over the perturbed images of a problem.
 
-    A pooled objective is searched in all batches at once, query by query. Its bank moves, and nearly always
-    so that a resting image's score rises; a score of many queries ago would thus let worse candidates pass.
-    So the incumbents' embeddings are kept, and scored against the latest bank before each comparison, which
-    takes no pass.
+    A pooled objective is searched in all batches at once, query by query. The pool's embeddings change, and
+    nearly always so that the score of an unchanged image rises; a score of many queries ago would thus accept
+    worse candidates. So the embeddings of the current images are kept, and scored against the latest pool
+    before each comparison, which takes no forward pass.
     """
 
     def __init__(self, problem: Problem, attack: Square) -> None:
         self.problem = problem
         self.attack = attack
-        self.objective: Objective = OBJECTIVES.build(attack.objective)
-        self.score = self.objective.bind(problem)
+        objective = OBJECTIVES.build(attack.objective)
+        self.pooled: PooledScore | None = objective.bind_pooled(problem) if objective.pooled else None
+        self.score: Score = objective.bind(problem) if self.pooled is None else self.pooled
         self.noisy = problem.eot_samples > 1
 
     def run(self) -> AttackResult:
-        """Searches, and returns the images with their scores."""
-        batches = self.problem.batches(self.problem.perturbed)
-        groups = [batches] if self.objective.pooled else [[index] for index in batches]
-        values = []
-        images: Tensor | None = None
-        for group in groups:
-            parties = self._search(group)
-            if images is None:
-                images = self.problem.empty_pool()
-            while parties:
-                party = parties.pop(0)
-                self.problem.write_batch(images, party.index, party.images)
-                values.append(party.values)
-        assert images is not None
-        return AttackResult(images, torch.cat(values))
+        """Searches, and returns the attacked images with their scores."""
+        builder = ResultBuilder(self.problem)
+        batches = list(range(len(builder.batches)))
+        for group in [batches] if self.pooled else [[batch] for batch in batches]:
+            states = self._search([builder.batches[batch] for batch in group])
+            for batch in group:
+                state = states.pop(0)
+                builder.write(batch, state.images, state.values)
+        return builder.result()
 
     def _search(self, batches: list[Tensor]) -> list[_BatchState]:
-        parties = [self._start(index) for index in batches]
-        self._observe(parties)
+        states = [self._start(index) for index in batches]
+        self._observe(states)
         for query in range(1, self.attack.queries):
-            for party in parties:
-                self._query(party, query)
-            self._observe(parties)
-        for party in parties:
-            if self.noisy:  # the best of noisy scores is a lucky one
-                self._refresh(party)
-        self._observe(parties)
-        for party in parties:
-            if self.objective.pooled and self.noisy:
-                images = party.images.to(self.problem.device)
-                party.values, _ = evaluate(self.problem, self.score, images, party.index)
-            elif self.objective.pooled:
-                party.values = self.score(party.embeddings, party.index)
-        return parties
+            for state in states:
+                self._query(state, query)
+            self._observe(states)
+        for state in states:
+            if self.noisy:  # the maximum of noisy scores is biased upwards
+                self._rescore(state)
+        self._observe(states)
+        for state in states:
+            if self.pooled and self.noisy:
+                images = state.images.to(self.problem.device)
+                state.values, _ = evaluate(self.problem, self.score, images, state.index)
+            elif self.pooled:
+                state.values = self.score(state.embeddings, state.index)
+        return states
 
-    def _away(self, images: Tensor) -> Tensor:
-        """What a batch keeps from query to query."""
-        return self.problem.offload(images) if self.objective.pooled else images
+    def _offload(self, images: Tensor) -> Tensor:
+        """Offloads a batch between queries if it waits for others."""
+        return self.problem.offload(images) if self.pooled else images
 
     def _windows(self, index: Tensor) -> Windows:
-        problem = self.problem
-        return WINDOWS[problem.norm](Ball(problem.get_batch(index), problem.norm, problem.eps))
+        return WINDOWS[self.problem.norm](self.problem.ball(index))
 
     def _start(self, index: Tensor) -> _BatchState:
         problem = self.problem
@@ -156,40 +156,45 @@ class _Search:
         count = windows.start_draws + (self.attack.queries - 1) * windows.draws
         draws = noise_per_image((count,), problem.ids[index.cpu()], problem.seed, "square").to(clean)
         images = windows.start(draws[:, : windows.start_draws])
-        rest = draws[:, windows.start_draws :].view(len(index), -1, windows.draws)
-        values, embeddings = self._look(images, index)
-        # Windows are three pools where all batches wait for each other.
-        waits = self.objective.pooled and problem.is_offloaded
-        return _BatchState(index, rest, self._away(images), values, embeddings, None if waits else windows)
+        query_draws = draws[:, windows.start_draws :].view(len(index), -1, windows.draws)
+        values, embeddings = self._evaluate(images, index)
+        # Windows take the memory of three pools if they are kept for all batches.
+        discard = self.pooled and problem.is_offloaded
+        return _BatchState(
+            index, query_draws, self._offload(images), values, embeddings, None if discard else windows
+        )
 
-    def _query(self, party: _BatchState, query: int) -> None:
-        """Tries one window of each image, and keeps what is better."""
-        if self.noisy and query % FRESH == 0:
-            self._refresh(party)
-        elif self.objective.pooled:
-            party.values = self.score(party.embeddings, party.index)
-        windows = party.windows or self._windows(party.index)
-        side = windows.side(self.attack.share(query))
-        before = party.images.to(self.problem.device)
-        images = windows.propose(before, side, party.draws[:, query - 1])
-        values, embeddings = self._look(images, party.index)
-        better = values > party.values
-        party.images = self._away(torch.where(better.view(-1, 1, 1, 1), images, before))
-        party.values = torch.where(better, values, party.values)
-        party.embeddings = torch.where(better.unsqueeze(1), embeddings, party.embeddings)
+    def _query(self, state: _BatchState, query: int) -> None:
+        """Tries one window of each image, and keeps the change where the score rises."""
+        if self.noisy and query % RESCORE_EVERY == 0:
+            self._rescore(state)
+        elif self.pooled:
+            state.values = self.score(state.embeddings, state.index)
+        windows = state.windows or self._windows(state.index)
+        side = windows.side(self.attack.window_fraction(query))
+        current = state.images.to(self.problem.device)
+        images = windows.propose(current, side, state.draws[:, query - 1])
+        values, embeddings = self._evaluate(images, state.index)
+        better = values > state.values
+        state.images = self._offload(where_per_image(better, images, current))
+        state.values = torch.where(better, values, state.values)
+        state.embeddings = where_per_image(better, embeddings, state.embeddings)
 
-    def _refresh(self, party: _BatchState) -> None:
-        party.values, party.embeddings = self._look(party.images.to(self.problem.device), party.index)
+    def _rescore(self, state: _BatchState) -> None:
+        images = state.images.to(self.problem.device)
+        state.values, state.embeddings = self._evaluate(images, state.index)
 
-    def _look(self, images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         values, embeddings = evaluate(self.problem, self.score, images, index)
-        if self.objective.pooled and self.noisy:  # as the incumbents' are scored: by the mean embedding
+        if self.pooled and self.noisy:  # by the mean embedding, as the current images are scored
             values = self.score(embeddings, index)
         if not torch.isfinite(values).all():
-            raise AttackError("The score of the model's embeddings is not a number; no attack can judge it.")
+            raise AttackError(
+                "A score of the model's embeddings is not a number; attacks cannot evaluate the model."
+            )
         return values, embeddings
 
-    def _observe(self, parties: list[_BatchState]) -> None:
-        if self.objective.pooled:  # after the query: the order of batches must not matter
-            for party in parties:
-                self.score.observe(party.index, party.embeddings)  # type: ignore[attr-defined]
+    def _observe(self, states: list[_BatchState]) -> None:
+        if self.pooled:  # after the query: the order of batches must not matter
+            for state in states:
+                self.pooled.observe(state.index, state.embeddings)

@@ -1,23 +1,21 @@
-"""Another model's adversarial images."""
+"""Adversarial images made on another model."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import AfterValidator, model_validator
+from pydantic import model_validator
+from torch import Tensor
 
-from attacks.base import ATTACKS, Access, Attack, AttackResult
+from attacks.base import ATTACKS, Access, Attack, AttackResult, AttackSpec
 from attacks.objectives.base import OBJECTIVES
-from attacks.optimisers.ascent import evaluate, score_together
+from attacks.optimisers.evaluation import evaluate, evaluate_jointly
 from attacks.optimisers.pgd import GradientAttack
 from attacks.problem import Problem
 from benchmark.core.errors import AttackError
 from benchmark.core.parameters import Parameters
-
-AttackSpec = Annotated[str, AfterValidator(ATTACKS.canonical)]
-"""The spec string of an attack, as a parameter of another."""
 
 
 @ATTACKS.register("transfer")
@@ -36,9 +34,9 @@ class Transfer(Attack):
     attack: AttackSpec = "pgd_decay[objective=neighbour]"
 
     @model_validator(mode="after")
-    def _one_hop(self) -> Any:
+    def _reject_nesting(self) -> Any:
         if isinstance(self.inner, Transfer):
-            raise ValueError("an attack is transferred once; give an attack by gradient or by queries")
+            raise ValueError("a transferred attack cannot be transferred again; give another attack")
         return self
 
     @property
@@ -48,46 +46,50 @@ class Transfer(Attack):
 
     @property
     def needs(self) -> str | None:
-        """The source."""
+        """Spec of the source."""
         return self.source
 
     def knows(self, norm: str) -> bool:
-        """Whether the inner attack can keep to that norm's ball."""
+        """Whether the inner attack supports that norm's ball."""
         return self.inner.knows(norm)
 
     def made_for(self) -> tuple[str, ...]:
-        """The scenarios that the inner attack is made for."""
+        """Names of the scenarios that the inner attack is made for."""
         return self.inner.made_for()
 
     def parts(self) -> list[Parameters]:
-        """The attack and the one on the source."""
+        """The attack and the inner attack."""
         return [self, *self.inner.parts()]
 
-    def passes_per_image(self) -> float:
-        """Those of the inner attack, on the source, and a look at the result."""
-        return self.inner.passes_per_image() + 1.0
+    def cost_per_image(self) -> float:
+        """Cost of the inner attack, on the source, and one forward pass for the result."""
+        return self.inner.cost_per_image() + 1.0
 
-    def pools_held(self) -> int:
-        """What the inner attack holds."""
-        return self.inner.pools_held()
+    def pools_in_memory(self) -> int:
+        """Number of pools that the inner attack holds."""
+        return self.inner.pools_in_memory()
 
     def perturb(self, problem: Problem) -> AttackResult:
-        """Attacks the source, and scores what was found on the model itself.
+        """Attacks the source, and scores the result on the attacked model.
 
         Raises:
-            AttackError: when the problem does not hold the source.
+            AttackError: when the problem's sources lack the source.
         """
         if self.source not in problem.sources:
             raise AttackError(f"{self.spec} needs the model '{self.source}', which it was not given.")
-        there = replace(problem, embedder=problem.sources[self.source], sources={})
-        images = self.inner.run(there).images
+        source_problem = replace(problem, embedder=problem.sources[self.source], sources={})
+        images = self.inner.run(source_problem).images
         if not isinstance(self.inner, GradientAttack):
             return AttackResult(images)
-        score = OBJECTIVES.build(self.inner.objective).bind(problem)
-        if hasattr(score, "observe"):
-            return AttackResult(images, score_together(problem, score, images))
-        values = [
-            evaluate(problem, score, problem.get_batch(index, images), index)[0]
-            for index in problem.batches(problem.perturbed)
-        ]
+        objective = OBJECTIVES.build(self.inner.objective)
+        batches = problem.batches(problem.perturbed)
+
+        def fetch(batch: int) -> Tensor:
+            return problem.get_batch(batches[batch], images)
+
+        if objective.pooled:
+            values = evaluate_jointly(problem, objective.bind_pooled(problem), batches, fetch)
+        else:
+            score = objective.bind(problem)
+            values = [evaluate(problem, score, fetch(batch), index)[0] for batch, index in enumerate(batches)]
         return AttackResult(images, torch.cat(values))

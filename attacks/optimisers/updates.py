@@ -1,78 +1,54 @@
-"""Rules of moving: from an iterate, its score and its gradient to the next iterate."""
+"""Update rules: from an iterate, its score and its gradient to the next iterate."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from attacks.geometry import project, steepest
-
-
-@dataclass(frozen=True)
-class Ball:
-    """Where a batch may move.
-
-    Attributes:
-        clean: the centres, in [0, 1], shape (b, C, H, W).
-        norm: "linf" or "l2".
-        eps: radius.
-    """
-
-    clean: Tensor
-    norm: str
-    eps: float
-
-    def project(self, images: Tensor) -> Tensor:
-        """The nearest images within the ball and the range."""
-        return project(images, self.clean, self.norm, self.eps)
-
-    def step(self, images: Tensor, direction: Tensor, size: float | Tensor) -> Tensor:
-        """A step of `size` radii along the steepest ascent of a gradient, kept within the ball."""
-        return self.project(images + size * self.eps * steepest(direction, self.norm))
+from attacks.geometry import Ball, per_image, where_per_image
 
 
 class Update:
-    """How one batch moves from step to step; may keep what it has seen.
+    """The update rule of one batch, with its state.
 
     Attributes:
-        pools: how many images it keeps for each image of the batch, gradients counted as such.
+        state_pools: number of image-sized tensors in the state, per image of the batch; gradients count.
     """
 
-    pools: ClassVar[int] = 0
+    state_pools: ClassVar[int] = 0
 
     def move(self, images: Tensor, values: Tensor, gradient: Tensor, ball: Ball) -> Tensor:
-        """The next iterate.
+        """Returns the next iterate.
 
         Args:
-            images: where the batch is, shape (b, C, H, W).
-            values: the score there, shape (b,).
-            gradient: the score's gradient there, shape (b, C, H, W).
-            ball: where the batch may move.
+            images: the current iterate, shape (b, C, H, W).
+            values: its scores, shape (b,).
+            gradient: the gradient of its scores, shape (b, C, H, W).
+            ball: the balls that the iterates stay in.
         """
         raise NotImplementedError
 
-    def fetch(self, device: torch.device) -> None:
-        """Takes all that it keeps to a device."""
+    def to(self, device: torch.device) -> None:
+        """Moves the state to a device."""
         for name, value in vars(self).items():
-            setattr(self, name, _fetched(value, device))
+            setattr(self, name, _moved_to(value, device))
 
 
-def _fetched(value: Any, device: torch.device) -> Any:
+def _moved_to(value: Any, device: torch.device) -> Any:
     if isinstance(value, tuple):
-        return tuple(_fetched(part, device) for part in value)
+        return tuple(_moved_to(part, device) for part in value)
     return value.to(device) if isinstance(value, Tensor) else value
 
 
 MakeUpdate = Callable[[], Update]
-"""Makes the rule for a batch, once for each start."""
+"""Makes the update of a batch, once for each start."""
 
 
 class FixedSteps(Update):
-    """FixedSteps of given sizes along the gradient.
+    """Steps of given sizes along the gradient.
 
     Args:
         sizes: of each step, in units of eps.
@@ -82,19 +58,19 @@ class FixedSteps(Update):
         self._sizes = iter(sizes)
 
     def move(self, images: Tensor, values: Tensor, gradient: Tensor, ball: Ball) -> Tensor:
-        """One step of the next size."""
+        """Takes one step of the next size."""
         return ball.step(images, gradient, next(self._sizes))
 
 
 class MomentumUpdate(Update):
-    """FixedSteps along a decaying sum of gradients, each scaled to unit L1 norm (Dong et al. 2018, eq. 6 and 7).
+    """Steps along a decaying sum of gradients, each scaled to unit L1 norm (Dong et al. 2018, eq. 6 and 7).
 
     Args:
         size: of each step, in units of eps.
         decay: of the sum.
     """
 
-    pools: ClassVar[int] = 1
+    state_pools: ClassVar[int] = 1
 
     def __init__(self, size: float, decay: float) -> None:
         self._size = size
@@ -102,99 +78,94 @@ class MomentumUpdate(Update):
         self._sum: Tensor | None = None
 
     def move(self, images: Tensor, values: Tensor, gradient: Tensor, ball: Ball) -> Tensor:
-        """Adds the gradient to the sum, and takes a step along it."""
+        """Adds the gradient to the sum, and takes a step along the sum."""
         if self._sum is None:
             self._sum = torch.zeros_like(images)
         length = gradient.flatten(1).abs().sum(1).clamp_min(torch.finfo(gradient.dtype).tiny)
-        self._sum = self._decay * self._sum + gradient / _per_image(length, gradient)
+        self._sum = self._decay * self._sum + gradient / per_image(length, gradient)
         return ball.step(images, self._sum, self._size)
 
 
 class AutoPGDUpdate(Update):
     """Auto-PGD (Croce and Hein 2020, arXiv 2003.01690, algorithm 1).
 
-    FixedSteps of 2 eps with momentum are halved, image by image, where they no longer pay; the search then goes on
-    from the best point. The second condition for halving, that the best score has not risen, is not asked at
-    the first checkpoint, as in the paper's code.
+    Steps start at 2 eps, with momentum. At each checkpoint the step size is halved, image by image, where
+    there was too little progress, and the search resumes from the best point. The second condition for
+    halving, that the best score has not risen, is not applied at the first checkpoint, as in the paper's
+    code.
 
     Args:
-        steps: how many steps there will be; the checkpoints are spread over them.
+        steps: number of steps; the checkpoints are spread over them.
     """
 
-    pools: ClassVar[int] = 3
+    state_pools: ClassVar[int] = 3
 
-    RISE = 0.75
-    """Share of steps that must have risen since the last checkpoint."""
+    MIN_RISING = 0.75
+    """Fraction of the steps since the last checkpoint that must have raised the score."""
 
     MOMENTUM = 0.75
-    """Weight of the new direction against the last one."""
+    """Weight of the new direction relative to the previous one."""
 
     def __init__(self, steps: int) -> None:
         self._checkpoints = checkpoints(steps)
         self._step = 0
-        self._window = 0
-        self._last: tuple[Tensor, Tensor] | None = None
+        self._since_checkpoint = 0
+        self._previous: tuple[Tensor, Tensor] | None = None
 
-    def _begin(self, clean: Tensor) -> None:
+    def _initialize(self, clean: Tensor) -> None:
         count, device = len(clean), clean.device
         self._sizes = torch.full((count,), 2.0, device=device)
         self._rises = torch.zeros(count, device=device)
         self._best = (clean, clean, torch.full((count,), -torch.inf, device=device))
-        self._best_then = self._best[2]
+        self._best_at_checkpoint = self._best[2]
         self._halved = torch.zeros(count, dtype=torch.bool, device=device)
 
     def move(self, images: Tensor, values: Tensor, gradient: Tensor, ball: Ball) -> Tensor:
-        """A step with momentum, after a look back if a checkpoint is reached."""
+        """Takes a step with momentum, after halving step sizes if a checkpoint is reached."""
         if self._step == 0:
-            self._begin(ball.clean)
+            self._initialize(ball.clean)
         best_images, best_gradient, best_values = self._best
         better = values > best_values
-        pick = _per_image(better, images)
         self._best = (
-            torch.where(pick, images, best_images),
-            torch.where(pick, gradient, best_gradient),
+            where_per_image(better, images, best_images),
+            where_per_image(better, gradient, best_gradient),
             torch.where(better, values, best_values),
         )
-        before = images
-        if self._last is not None:
-            before = self._last[0]
-            self._rises += values > self._last[1]
-            self._window += 1
+        previous = images
+        if self._previous is not None:
+            previous = self._previous[0]
+            self._rises += values > self._previous[1]
+            self._since_checkpoint += 1
         if self._step in self._checkpoints:
-            images, values, gradient = self._look_back(images, values, gradient)
-        self._last = (images, values)
-        moved = ball.step(images, gradient, _per_image(self._sizes, images))
+            images, values, gradient = self._halve_steps(images, values, gradient)
+        self._previous = (images, values)
+        moved = ball.step(images, gradient, per_image(self._sizes, images))
         if self._step:
-            momentum = self.MOMENTUM * (moved - images) + (1 - self.MOMENTUM) * (images - before)
+            momentum = self.MOMENTUM * (moved - images) + (1 - self.MOMENTUM) * (images - previous)
             moved = ball.project(images + momentum)
         self._step += 1
         return moved
 
-    def _look_back(self, images: Tensor, values: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Halves the steps of the images that made no progress, and takes those back to their best point."""
+    def _halve_steps(self, images: Tensor, values: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Halves the step sizes of images without progress, and returns those images to their best point."""
         best_images, best_gradient, best_values = self._best
-        stuck = self._rises < self.RISE * self._window
-        stale = ~self._halved & (best_values <= self._best_then)
-        halve = stuck | stale
+        few_rises = self._rises < self.MIN_RISING * self._since_checkpoint
+        no_new_best = ~self._halved & (best_values <= self._best_at_checkpoint)
+        halve = few_rises | no_new_best
         self._sizes = torch.where(halve, self._sizes / 2, self._sizes)
-        self._halved, self._best_then = halve, best_values
+        self._halved, self._best_at_checkpoint = halve, best_values
         self._rises = torch.zeros_like(self._rises)
-        self._window = 0
-        back = _per_image(halve, images)
+        self._since_checkpoint = 0
         return (
-            torch.where(back, best_images, images),
+            where_per_image(halve, best_images, images),
             torch.where(halve, best_values, values),
-            torch.where(back, best_gradient, gradient),
+            where_per_image(halve, best_gradient, gradient),
         )
 
 
 def checkpoints(steps: int) -> set[int]:
-    """The steps at which Auto-PGD looks back: at shares 0.22, 0.41, ... of all, ever closer together."""
-    shares = [0, 22]  # in percent: integers, or rounding would push a checkpoint to the step after
-    while shares[-1] < 100:
-        shares.append(shares[-1] + max(shares[-1] - shares[-2] - 3, 6))
-    return {-(-share * steps // 100) for share in shares[1:] if share <= 100}
-
-
-def _per_image(values: Tensor, like: Tensor) -> Tensor:
-    return values.view(-1, *[1] * (like.dim() - 1))
+    """Returns the checkpoints of Auto-PGD: steps at 0.22, 0.41, ... of all, at shrinking intervals."""
+    percents = [0, 22]  # integers, or rounding would delay a checkpoint by one step
+    while percents[-1] < 100:
+        percents.append(percents[-1] + max(percents[-1] - percents[-2] - 3, 6))
+    return {-(-percent * steps // 100) for percent in percents[1:] if percent <= 100}

@@ -1,4 +1,4 @@
-"""The windows that the Square attack changes, and what it writes into them."""
+"""The windows that the Square attack changes, and the values it writes into them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.optimisers.updates import Ball
+from attacks.geometry import Ball, per_image, where_per_image
 
 TINY = 1e-12
 
 
 class Windows:
-    """How one batch is changed: a start, then one square window of each image at a time.
+    """Proposes changes of one batch: a start, then one square window of each image at a time.
 
-    Whatever is random comes as numbers in [-1, 1] from outside, a row for each image.
+    The caller draws all random numbers, in [-1, 1], one row for each image.
 
     Args:
-        ball: where the batch may move.
+        ball: the balls of the batch.
 
     Attributes:
-        least: smallest side of a window, in pixels.
-        odd: whether sides are odd numbers.
+        min_side: smallest side of a window, in pixels.
+        odd_sides: whether sides are odd numbers.
     """
 
-    least: ClassVar[int] = 1
-    odd: ClassVar[bool] = False
+    min_side: ClassVar[int] = 1
+    odd_sides: ClassVar[bool] = False
 
     def __init__(self, ball: Ball) -> None:
         self.ball = ball
@@ -36,40 +36,40 @@ class Windows:
 
     @property
     def start_draws(self) -> int:
-        """How many random numbers an image's start takes."""
+        """Number of random numbers for the start of one image."""
         raise NotImplementedError
 
     @property
     def draws(self) -> int:
-        """How many random numbers an image's next window takes."""
+        """Number of random numbers for one window of one image."""
         raise NotImplementedError
 
     def start(self, draws: Tensor) -> Tensor:
-        """The first images, shape (b, C, H, W), from numbers of shape (b, start_draws)."""
+        """Returns the first images, shape (b, C, H, W), from numbers of shape (b, start_draws)."""
         raise NotImplementedError
 
     def propose(self, images: Tensor, side: int, draws: Tensor) -> Tensor:
-        """The images with one window of each changed, from numbers of shape (b, draws)."""
+        """Returns the images with one window of each changed, from numbers of shape (b, draws)."""
         raise NotImplementedError
 
-    def side(self, share: float) -> int:
-        """Side of a window that covers a share of the pixels, as far as it fits into the image."""
-        fits = min(self.height, self.width)
-        side = min(max(round((share * self.height * self.width) ** 0.5), self.least), fits)
-        if self.odd and side % 2 == 0:
-            side += 1 if side < fits else -1
+    def side(self, fraction: float) -> int:
+        """Returns the side of a window that covers a fraction of the pixels, limited to the image's sides."""
+        max_side = min(self.height, self.width)
+        side = min(max(round((fraction * self.height * self.width) ** 0.5), self.min_side), max_side)
+        if self.odd_sides and side % 2 == 0:
+            side += 1 if side < max_side else -1
         return side
 
-    def places(self, side: int, draws: Tensor) -> Tensor:
-        """Flat places of the pixels of a window of each image, its corner from numbers of shape (b, 2).
+    def pixels(self, side: int, draws: Tensor) -> Tensor:
+        """Returns flat indices of the pixels of one window per image, with corners from numbers (b, 2).
 
         Returns:
             Indices into the H * W pixels, shape (b, C, side * side), the same for all channels.
         """
-        room = torch.tensor([self.height - side + 1, self.width - side + 1], device=draws.device)
-        corner = ((draws + 1) / 2 * room).long().minimum(room - 1)
-        within = torch.arange(side, device=draws.device)
-        rows, columns = corner[:, :1] + within, corner[:, 1:] + within
+        corners = torch.tensor([self.height - side + 1, self.width - side + 1], device=draws.device)
+        corner = ((draws + 1) / 2 * corners).long().minimum(corners - 1)
+        offsets = torch.arange(side, device=draws.device)
+        rows, columns = corner[:, :1] + offsets, corner[:, 1:] + offsets
         flat = (rows * self.width).unsqueeze(2) + columns.unsqueeze(1)
         return flat.flatten(1).unsqueeze(1).expand(-1, self.channels, -1)
 
@@ -77,7 +77,8 @@ class Windows:
 class Squares(Windows):
     """L_inf: vertical stripes, then squares, of +eps or -eps in each channel (algorithm 2).
 
-    A square that would change nothing has its signs turned; the paper's code draws until something changes.
+    A square that would change nothing gets the opposite signs; the paper's code draws until something
+    changes.
     """
 
     def __init__(self, ball: Ball) -> None:
@@ -95,37 +96,37 @@ class Squares(Windows):
         return 2 + self.channels
 
     def start(self, draws: Tensor) -> Tensor:
-        """Vertical stripes."""
+        """Returns vertical stripes."""
         signs = draws.view(-1, self.channels, 1, self.width)
         return torch.where(signs >= 0, self._high, self._low)
 
     def propose(self, images: Tensor, side: int, draws: Tensor) -> Tensor:
-        """A square of one sign in each channel."""
-        places = self.places(side, draws[:, :2])
-        upwards = (draws[:, 2:] >= 0).unsqueeze(2)
-        before, low, high = (x.flatten(2).gather(2, places) for x in (images, self._low, self._high))
-        after = torch.where(upwards, high, low)
-        idle = (after == before).flatten(1).all(1).view(-1, 1, 1)
-        after = torch.where(idle, torch.where(upwards, low, high), after)
-        return images.flatten(2).scatter(2, places, after).view_as(images)
+        """Changes a square to one sign in each channel."""
+        pixels = self.pixels(side, draws[:, :2])
+        positive = (draws[:, 2:] >= 0).unsqueeze(2)
+        before, low, high = (x.flatten(2).gather(2, pixels) for x in (images, self._low, self._high))
+        after = torch.where(positive, high, low)
+        unchanged = (after == before).flatten(1).all(1)
+        after = where_per_image(unchanged, torch.where(positive, low, high), after)
+        return images.flatten(2).scatter(2, pixels, after).view_as(images)
 
 
 class Bumps(Windows):
-    """L2: bumps that take their norm from another window and from what is unused (algorithm 3)."""
+    """L2: bumps whose norm is taken from a second window and from the unused budget (algorithm 3)."""
 
-    least: ClassVar[int] = 3
-    odd: ClassVar[bool] = True
+    min_side: ClassVar[int] = 3
+    odd_sides: ClassVar[bool] = True
 
     def __init__(self, ball: Ball) -> None:
         super().__init__(ball)
-        self._radius = ball.eps * (1 - 1e-6)  # room for the rounding of norms
+        self._radius = ball.eps * (1 - 1e-6)  # slack for the rounding of norms
         self._tile = max(min(self.height, self.width) // 5, 1)
         self._rows, self._columns = self.height // self._tile, self.width // self._tile
         self._kernels: dict[int, Tensor] = {}
 
     @property
     def start_draws(self) -> int:
-        """For each tile a direction, and a sign in each channel."""
+        """A direction for each tile, and a sign for each tile and channel."""
         return self._rows * self._columns * (1 + self.channels)
 
     @property
@@ -134,32 +135,32 @@ class Bumps(Windows):
         return 5 + self.channels
 
     def start(self, draws: Tensor) -> Tensor:
-        """A tiling with bumps, five by five where the sides allow it, scaled to the radius."""
+        """Returns a tiling with bumps, five by five where the sides allow it, scaled to the radius."""
         signs = draws.view(-1, 1 + self.channels, self._rows, self._columns) >= 0
         tiles = self._bumps(self._tile)[signs[:, 0].long()].unsqueeze(1)
         tiles = torch.where(signs[:, 1:, ..., None, None], tiles, -tiles)
-        high, wide = self._rows * self._tile, self._columns * self._tile
-        delta = tiles.transpose(3, 4).reshape(-1, self.channels, high, wide)
-        top, left = (self.height - high) // 2, (self.width - wide) // 2
-        delta = F.pad(delta, (left, self.width - wide - left, top, self.height - high - top))
-        length = delta.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        height, width = self._rows * self._tile, self._columns * self._tile
+        delta = tiles.transpose(3, 4).reshape(-1, self.channels, height, width)
+        top, left = (self.height - height) // 2, (self.width - width) // 2
+        delta = F.pad(delta, (left, self.width - width - left, top, self.height - height - top))
+        length = per_image(delta.flatten(1).norm(dim=1), delta)
         return (self.ball.clean + self._radius * delta / length).clamp(0, 1)
 
     def propose(self, images: Tensor, side: int, draws: Tensor) -> Tensor:
-        """A bump on top of the first window, paid for by emptying the second."""
+        """Adds a bump to the first window, with the norm of the second, which is set to zero."""
         delta = (images - self.ball.clean).flatten(2)
-        # Below zero where rounding has left the ball, which this query then makes up for.
+        # Negative where rounding has left the ball, which this query then corrects.
         unused = (self._radius**2 - delta.flatten(1).norm(dim=1).square()) / self.channels
-        first, second = self.places(side, draws[:, :2]), self.places(side, draws[:, 2:4])
-        here = delta.gather(2, first)
+        first, second = self.pixels(side, draws[:, :2]), self.pixels(side, draws[:, 2:4])
+        first_delta = delta.gather(2, first)
         delta.scatter_(2, first, 0.0)
-        there = delta.gather(2, second)  # what the windows share is counted in the first
+        second_delta = delta.gather(2, second)  # pixels in both windows are counted in the first
         delta.scatter_(2, second, 0.0)
-        norm = here.norm(dim=2, keepdim=True)
-        budget = norm.square() + there.norm(dim=2, keepdim=True).square() + unused.view(-1, 1, 1)
+        norm = first_delta.norm(dim=2, keepdim=True)
+        budget = norm.square() + second_delta.norm(dim=2, keepdim=True).square() + per_image(unused, delta)
         budget = budget.clamp_min(0).sqrt()
         bump = self._bumps(side)[(draws[:, 4] >= 0).long()].flatten(1).unsqueeze(1)
-        bump = torch.where((draws[:, 5:] >= 0).unsqueeze(2), bump, -bump) + here / norm.clamp_min(TINY)
+        bump = torch.where((draws[:, 5:] >= 0).unsqueeze(2), bump, -bump) + first_delta / norm.clamp_min(TINY)
         bump = bump * (budget / bump.norm(dim=2, keepdim=True).clamp_min(TINY))
         delta.scatter_(2, first, bump)
         return delta.view_as(images).add_(self.ball.clean).clamp_(0, 1)
@@ -172,7 +173,7 @@ class Bumps(Windows):
 
 
 def bump(side: int) -> Tensor:
-    """The L2 update of equation 2: two halves of opposite sign, each falling off from its middle.
+    """Returns the L2 update of equation 2: two halves of opposite sign, each decreasing from its center.
 
     Args:
         side: of the square, in pixels.
@@ -187,7 +188,7 @@ def bump(side: int) -> Tensor:
 
 
 def _pyramid(height: int, width: int) -> Tensor:
-    """Sum of 1 / (n + 1 - k)^2 over k = 0, ..., n - d, with d the distance from the middle along the axes."""
+    """Returns the sum of 1 / (n + 1 - k)^2 over k = 0, ..., n - d, d the L_inf distance from the center."""
     n = max(height, width) // 2
     rows = (torch.arange(height) - height // 2).abs()
     columns = (torch.arange(width) - width // 2).abs()
@@ -198,4 +199,4 @@ def _pyramid(height: int, width: int) -> Tensor:
 
 
 WINDOWS: Mapping[str, type[Windows]] = {"linf": Squares, "l2": Bumps}
-"""What is proposed in each norm."""
+"""The windows of each norm."""

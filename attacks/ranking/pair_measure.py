@@ -1,4 +1,4 @@
-"""What attacks on a ranking share: one image moves in the ranking of another."""
+"""Measures of attacks that move one image in the ranking of another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attacks.ranking.targets import draw, one_percent
 
 
 class PairMeasure(Measure):
-    """A pair of a query and a candidate that is to be raised, or lowered, in its ranking.
+    """A pair of a query and a candidate that is to be raised, or lowered, in the query's ranking.
 
     Attributes:
         raises: whether the candidate is to be raised.
@@ -20,9 +20,10 @@ class PairMeasure(Measure):
     raises: ClassVar[bool]
 
     def targets(self, clean: Tensor, labels: Tensor, ids: Tensor) -> Tensor:
-        """The other of the pair for each image, drawn at random: any image, or one of the nearest 1 %.
+        """Draws the other image of each pair.
 
-        From the whole pool where it is to be raised; from the nearest where it is to be lowered.
+        It is any other image if the candidate is to be raised, and one of the nearest 1 % if it is to be
+        lowered.
         """
         nearest = {} if self.raises else {"nearest": one_percent(len(clean))}
         return draw(clean, ids, self.name, self.seed, **nearest)

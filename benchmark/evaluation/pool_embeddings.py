@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from attacks import Attack, Images, images_a_pass
+from attacks import Attack, Images, images_per_pass
 from benchmark.core.embedder import Embedder
 from benchmark.core.seeding import seed_everything
 from benchmark.metrics import RECALL_KS
@@ -77,7 +77,7 @@ class PoolEmbeddings:
         pool_device = attacked.device if isinstance(attacked, Tensor) else torch.device("cpu")
         self.device = pool_device if device is None else torch.device(device)
         shape = clean.shape[1:] if isinstance(clean, Tensor) else clean.image_shape
-        self._batch_size = batch_size or 2 * images_a_pass(shape)
+        self._batch_size = batch_size or 2 * images_per_pass(shape)
         self._seed = seed
         self._embedded: dict[tuple[str, int], Tensor] = {}
 

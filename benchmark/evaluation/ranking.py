@@ -43,12 +43,12 @@ class Ranking(Scenario):
         mean_clean = F.normalize(torch.stack(clean).mean(0)) if len(clean) > 1 else clean[0]
         targets = measure.targets(mean_clean, labels, embeddings.ids)
         each = [
-            measure.figures(clean[repeat], embeddings.attacked(repeat), labels, targets)
+            measure.scores(clean[repeat], embeddings.attacked(repeat), labels, targets)
             for repeat in range(embeddings.repeats)
         ]
         metrics = {name: sum(values[name] for values in each) / len(each) for name in each[0]}
         constant = torch.ones(len(labels), 1)
-        of_constant = measure.figures(constant, constant, labels, targets)
+        of_constant = measure.scores(constant, constant, labels, targets)
         return ScenarioScore(metrics | {f"constant_{name}": value for name, value in of_constant.items()})
 
     def _measure(self, embeddings: PoolEmbeddings) -> Measure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attacks import Attack, images_a_pass
+from attacks import Attack, images_per_pass
 from benchmark.data import ImageSet
 from benchmark.jobs.probe import Costs
 
@@ -38,5 +38,5 @@ def scoring_cost(attack: Attack | None, costs: Costs, repeats: int, pool: ImageS
     """Cost units of scoring in every scenario; in clustering alone a randomised model takes fewer."""
     whole = (repeats if costs.randomised else 1) * len(pool)
     if attack is None:  # one pool, and two forward passes over its first batch
-        return costs.embed * (whole + 2 * min(len(pool), 2 * images_a_pass(pool.image_shape)))
+        return costs.embed * (whole + 2 * min(len(pool), 2 * images_per_pass(pool.image_shape)))
     return costs.embed * 3 * whole  # the clean pool, the attacked one, and that once more for the checks

@@ -11,7 +11,7 @@ from attacks import Images
 from benchmark.core.errors import BenchmarkError
 
 USABLE = 0.8
-"""Fraction of a worker's memory that pools may fill; activations (see `images_a_pass`) need the rest."""
+"""Fraction of a worker's memory that pools may fill; activations (see `images_per_pass`) need the rest."""
 
 USABLE_FOR_SPEED = 0.2
 """The same fraction where pools may as well be read batch by batch."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from attacks import ATTACKS, OBJECTIVES, Problem
-from attacks.optimisers.ascent import score_and_gradient
+from attacks.optimisers.evaluation import score_and_gradient
 from benchmark.core.embedder import Embedder
 from benchmark.data import ImageSet
 from benchmark.metrics import retrieve

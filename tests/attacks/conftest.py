@@ -6,21 +6,21 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import nn
 
-from attacks import ATTACKS, OBJECTIVES, Problem
+from attacks import ATTACKS, OBJECTIVES, PooledScore, Problem
 from attacks.geometry import NORMS
-from attacks.optimisers.ascent import evaluate
+from attacks.optimisers.evaluation import evaluate
 from benchmark.core.embedder import Embedder
 from benchmark.models import count_flops
 from benchmark.training import Recipe, train
 from defenses import DEFENSES
 
-CLIMBERS = [name for name, cls in ATTACKS.items() if "objective" in cls.model_fields]
-WHITE = [name for name in CLIMBERS if ATTACKS.get(name).access == "white"]
-ALONE = [name for name, cls in OBJECTIVES.items() if not cls.pooled]
+WITH_OBJECTIVE = [name for name, cls in ATTACKS.items() if "objective" in cls.model_fields]
+WHITE_BOX = [name for name in WITH_OBJECTIVE if ATTACKS.get(name).access == "white"]
+PER_IMAGE = [name for name, cls in OBJECTIVES.items() if not cls.pooled]
 
 
-def takes(name, objective):
-    """Whether an attack takes an objective."""
+def accepts(name, objective):
+    """Whether an attack accepts an objective."""
     try:
         ATTACKS.get(name)(objective=objective)
     except ValidationError:
@@ -29,24 +29,26 @@ def takes(name, objective):
 
 
 def pairs(names, objectives):
-    """Attacks, each with every objective that it takes."""
-    return [(name, objective) for name in names for objective in objectives if takes(name, objective)]
+    """Returns the attacks, each with every objective that it accepts."""
+    return [(name, objective) for name in names for objective in objectives if accepts(name, objective)]
 
 
-def with_norms(those):
-    """Each pair once for each norm that its attack knows."""
-    return [(*pair, norm) for pair in those for norm in ATTACKS.get(pair[0]).norms]
+def with_norms(cases):
+    """Returns each pair once for each norm that its attack supports."""
+    return [(*pair, norm) for pair in cases for norm in ATTACKS.get(pair[0]).norms]
 
 
-# Every optimiser with an objective of each kind, and one by gradient and one by queries with every objective.
+# Every optimizer with an objective of each kind; a gradient and a query optimizer with every objective.
 PAIRS = list(
-    dict.fromkeys(pairs(CLIMBERS, ("own", "shift", "pool")) + pairs(("pgd", "square"), OBJECTIVES.names()))
+    dict.fromkeys(
+        pairs(WITH_OBJECTIVE, ("own", "shift", "pool")) + pairs(("pgd", "square"), OBJECTIVES.names())
+    )
 )
-PAIRS += [(name, None) for name in ATTACKS.names() if name not in CLIMBERS]
+PAIRS += [(name, None) for name in ATTACKS.names() if name not in WITH_OBJECTIVE]
 
 
 def label(values):
-    """The name of a case in the list of tests."""
+    """Returns the id of a parametrized case."""
     return "-".join(map(str, values))
 
 
@@ -62,14 +64,14 @@ def case(request):
     return request.param
 
 
-@pytest.fixture(params=with_norms(pairs(WHITE, ("own", "pool"))), ids=label)
+@pytest.fixture(params=with_norms(pairs(WHITE_BOX, ("own", "pool"))), ids=label)
 def white_case(request):
-    """The same, of attacks by gradient."""
+    """The same, of gradient attacks."""
     return request.param
 
 
-@pytest.fixture(params=CLIMBERS)
-def climber(request):
+@pytest.fixture(params=WITH_OBJECTIVE)
+def attack_with_objective(request):
     """Name of an attack with an objective."""
     return request.param
 
@@ -80,8 +82,8 @@ def objective(request):
     return request.param
 
 
-@pytest.fixture(params=ALONE)
-def alone(request):
+@pytest.fixture(params=PER_IMAGE)
+def per_image_objective(request):
     """Name of an objective that looks at each image alone."""
     return request.param
 
@@ -94,12 +96,12 @@ def norm(request):
 
 @pytest.fixture(scope="session")
 def attack_on():
-    """An attack by name with those of the parameters that it has, few steps unless they say otherwise."""
+    """Builds an attack by name with those parameters that it has, and few steps unless given."""
 
     def build(name, objective=None, **parameters):
-        wanted = {"objective": objective, "steps": 3, "queries": 8, "searches": 2, **parameters}
+        parameters = {"objective": objective, "steps": 3, "queries": 8, "searches": 2, **parameters}
         cls = ATTACKS.get(name)
-        given = {key: value for key, value in wanted.items() if value is not None}
+        given = {key: value for key, value in parameters.items() if value is not None}
         return cls(**{key: value for key, value in given.items() if key in cls.model_fields})
 
     return build
@@ -107,12 +109,12 @@ def attack_on():
 
 @pytest.fixture(scope="session")
 def scores_at():
-    """The scores of images under an objective, all of them being where they are."""
+    """Computes the scores of images under an objective, given the embeddings of all of them."""
 
     def scores(problem, objective, images):
         score = OBJECTIVES.build(objective).bind(problem)
         index = torch.arange(len(problem))
-        if hasattr(score, "observe"):
+        if isinstance(score, PooledScore):
             score.observe(index, evaluate(problem, score, images, index)[1])
         return evaluate(problem, score, images, index)[0]
 
@@ -120,7 +122,7 @@ def scores_at():
 
 
 class Linear(Embedder):
-    """One linear layer in float64, so that the size of a batch does not change a single bit that matters."""
+    """One linear layer in float64, so that rounding does not depend noticeably on the batch size."""
 
     def __init__(self, pixels=64, dim=6):
         super().__init__()
@@ -137,7 +139,7 @@ def linear():
 
 @pytest.fixture(scope="session")
 def trained(images, make_member):
-    """A small convolutional network that tells the classes of its training set apart."""
+    """A small convolutional network that separates the classes of its training set."""
     torch.manual_seed(0)
     member = make_member()
     recipe = Recipe(epochs=15, batch_size=32, lr=0.01, shift=0)
@@ -160,7 +162,7 @@ def make_problem(pool):
 
 
 class Classifier(nn.Module):
-    """Scaled cosines to the centroids of the clean pool as logits, as attack libraries want them."""
+    """Scaled cosines to the centroids of the clean pool as logits, for attack libraries."""
 
     def __init__(self, problem):
         super().__init__()
@@ -173,7 +175,7 @@ class Classifier(nn.Module):
 
 @pytest.fixture(scope="session")
 def classifier_of():
-    """A problem's model as a classifier."""
+    """Wraps a problem's model as a classifier."""
     return lambda problem: Classifier(problem).eval()
 
 

@@ -83,20 +83,20 @@ def test_gradients_at_the_clean_image_are_numbers(name, problem, clean):
             assert (gradient.norm(dim=1) > 0.1).all()
 
 
-def rank_by_hand(query, item, rivals):
-    return sum(d(query, rival) < d(query, item) for rival in rivals) / len(rivals)
+def rank_by_hand(query, item, competitors):
+    return sum(d(query, competitor) < d(query, item) for competitor in competitors) / len(competitors)
 
 
 def test_percentile_ranks_agree_with_loops(clean, moved):
     for name in ("ca_plus", "ca_minus", "qa_plus", "qa_minus"):
         measure = MEASURES.build(name)
         targets = measure.targets(clean, LABELS, IDS)
-        found = measure.figures(clean, moved, LABELS, targets)
+        found = measure.scores(clean, moved, LABELS, targets)
         ranks = []
         for i, t in enumerate(targets.tolist()):
-            rivals = [clean[j] for j in gallery(i, t)]
+            competitors = [clean[j] for j in gallery(i, t)]
             pair = (clean[t], moved[i]) if name.startswith("ca") else (moved[i], clean[t])
-            ranks.append(rank_by_hand(*pair, rivals))
+            ranks.append(rank_by_hand(*pair, competitors))
         assert found == pytest.approx({name: sum(ranks) / N, f"{name}_published": sum(ranks) / N})
         assert 0.2 < found[name] < 0.8
 
@@ -108,15 +108,15 @@ def test_recalls_cosines_and_distances_agree_with_loops(clean, moved):
         right.append(LABELS[top] == LABELS[i])
     recall = sum(map(int, right)) / len(right)
     for name in ("ltm", "gtm"):
-        found = MEASURES.build(name).figures(clean, moved, LABELS, EVERY)
+        found = MEASURES.build(name).scores(clean, moved, LABELS, EVERY)
         assert found == pytest.approx({f"{name}_r1": recall, f"{name}_r1_published": recall})
     shift = sum(d(moved[i], clean[i]) for i in range(N)) / N
-    found = MEASURES.build("es").figures(clean, moved, LABELS, EVERY)
+    found = MEASURES.build("es").scores(clean, moved, LABELS, EVERY)
     assert found == pytest.approx({"es_d": shift, "es_r1": recall, "es_r1_published": recall})
     tma = MEASURES.build("tma")
     targets = tma.targets(clean, LABELS, IDS)
     cosines = [float(moved[i] @ clean[t]) for i, t in enumerate(targets.tolist())]
-    assert tma.figures(clean, moved, LABELS, targets) == pytest.approx({"tma": sum(cosines) / N}, abs=1e-6)
+    assert tma.scores(clean, moved, LABELS, targets) == pytest.approx({"tma": sum(cosines) / N}, abs=1e-6)
 
 
 def test_gtt_is_the_share_of_queries_that_keep_their_first(clean, moved):
@@ -127,7 +127,7 @@ def test_gtt_is_the_share_of_queries_that_keep_their_first(clean, moved):
         first = min(gallery(i), key=lambda j: d(clean[i], clean[j]))
         assert int(measure.targets(clean, LABELS, IDS)[i]) == first
         kept.append(first in sorted(gallery(i), key=lambda j: d(attacked[i], clean[j]))[:4])
-    found = measure.figures(clean, attacked, LABELS, measure.targets(clean, LABELS, IDS))
+    found = measure.scores(clean, attacked, LABELS, measure.targets(clean, LABELS, IDS))
     assert found == pytest.approx({"gtt": sum(kept) / N, "gtt_published": sum(kept) / N})
     assert 0 < found["gtt"] < 1
 
@@ -143,12 +143,12 @@ def test_a_clean_pool_by_hand():
         measure = MEASURES.build(name)
         targets = measure.targets(clean, labels, ids)
         assert targets.tolist() == nearest
-        rank = measure.figures(clean, clean, labels, targets)[name]
-        # Images 2 and 5 have one of four rivals before them in the rankings of 1 and 4, all others none.
+        rank = measure.scores(clean, clean, labels, targets)[name]
+        # Images 2 and 5 have one of four competitors ahead of them in the rankings of 1 and 4, the rest none.
         assert rank == pytest.approx({"ca_minus": 2 * (1 / 4) / 6, "qa_minus": 0.0, "gtt": 1.0}[name])
     assert MEASURES.build("gtm").targets(clean, labels, ids).tolist() == [3, 3, 3, 2, 2, 2]
     for name in ("es", "ltm", "gtm"):
-        assert MEASURES.build(name).figures(clean, clean, labels, EVERY[:6])[f"{name}_r1"] == 1.0
+        assert MEASURES.build(name).scores(clean, clean, labels, EVERY[:6])[f"{name}_r1"] == 1.0
 
 
 def test_a_constant_embedding_under_both_treatments_of_ties():
@@ -156,7 +156,7 @@ def test_a_constant_embedding_under_both_treatments_of_ties():
     found = {}
     for name in MEASURES.names():
         measure = MEASURES.build(name)
-        found |= measure.figures(constant, constant, LABELS, measure.targets(constant, LABELS, IDS))
+        found |= measure.scores(constant, constant, LABELS, measure.targets(constant, LABELS, IDS))
     against = {name: value for name, value in found.items() if not name.endswith(PUBLISHED)}
     assert against == pytest.approx(
         {"ca_plus": 0, "ca_minus": 1, "qa_plus": 0, "qa_minus": 1, "tma": 1, "es_d": 0}

@@ -13,35 +13,35 @@ def name(request):
 
 def test_each_attack_raises_its_objective_within_ball_and_range(name, trained, make_problem):
     problem = make_problem(trained)
-    outcome = ATTACKS.build(f"robrank[measure={name},steps=12]").run(problem)
+    result = ATTACKS.build(f"robrank[measure={name},steps=12]").run(problem)
     score = MEASURES.build(name).bind(problem)
     with torch.no_grad():
         before = score(trained(problem.images), problem.perturbed)
-        after = score(trained(outcome.images), problem.perturbed)
-    torch.testing.assert_close(outcome.objective, after)
+        after = score(trained(result.images), problem.perturbed)
+    torch.testing.assert_close(result.objective, after)
     assert float(after.mean()) > float(before.mean()) + 1e-3
-    assert (outcome.images - problem.images).abs().max() <= 0.05 + 1e-6
-    assert float(outcome.images.min()) >= 0 and float(outcome.images.max()) <= 1
-    assert outcome.zero_gradient is not None and outcome.zero_gradient < 1
+    assert (result.images - problem.images).abs().max() <= 0.05 + 1e-6
+    assert float(result.images.min()) >= 0 and float(result.images.max()) <= 1
+    assert result.zero_gradient is not None and result.zero_gradient < 1
 
 
-def test_each_attack_worsens_its_figures(name, trained, pool, make_problem):
+def test_each_attack_worsens_its_scores(name, trained, pool, make_problem):
     problem = make_problem(trained)
-    outcome = ATTACKS.build(f"robrank[measure={name}]").run(problem)
+    result = ATTACKS.build(f"robrank[measure={name}]").run(problem)
     measure = MEASURES.build(name)
     targets = measure.targets(problem.clean, pool.labels, pool.ids)
     with torch.no_grad():
-        attacked = trained(outcome.images)
-    before = measure.figures(problem.clean, problem.clean, pool.labels, targets)
-    after = measure.figures(problem.clean, attacked, pool.labels, targets)
+        attacked = trained(result.images)
+    before = measure.scores(problem.clean, problem.clean, pool.labels, targets)
+    after = measure.scores(problem.clean, attacked, pool.labels, targets)
     grows = {"ca_minus", "qa_minus", "tma", "es_d"}
-    for figure, value in before.items():
-        assert (after[figure] > value) == (figure.removesuffix("_published") in grows), figure
+    for key, value in before.items():
+        assert (after[key] > value) == (key.removesuffix("_published") in grows), key
 
 
 def test_the_steps_are_signs_from_the_clean_image_and_the_last_is_kept(linear, pool, make_problem):
     problem = make_problem(linear)
-    outcome = ATTACKS.build("robrank[measure=tma,steps=3,step=1/2]").run(problem)
+    result = ATTACKS.build("robrank[measure=tma,steps=3,step=1/2]").run(problem)
     target = problem.clean[MEASURES.build("tma").targets(problem.clean, pool.labels, pool.ids)]
     current = pool.images
     for _ in range(3):
@@ -49,10 +49,10 @@ def test_the_steps_are_signs_from_the_clean_image_and_the_last_is_kept(linear, p
         (gradient,) = torch.autograd.grad((linear(start) * target).sum(), start)
         low, high = (pool.images - 0.05).clamp_min(0), (pool.images + 0.05).clamp_max(1)
         current = (current + 0.025 * gradient.sign()).clamp(low, high)
-    torch.testing.assert_close(outcome.images, current)
+    torch.testing.assert_close(result.images, current)
 
 
-def test_batches_and_the_rest_of_the_pool_change_nothing(name, linear, pool, make_problem):
+def test_an_image_is_attacked_the_same_in_any_batch_and_subset(name, linear, pool, make_problem):
     attack = ATTACKS.build(f"robrank[measure={name},steps=3]")
     whole = attack.run(make_problem(linear)).images
     torch.testing.assert_close(attack.run(make_problem(linear, batch_size=7)).images, whole)

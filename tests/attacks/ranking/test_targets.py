@@ -11,7 +11,7 @@ def points(n=40, d=5):
     return F.normalize(torch.randn(n, d))
 
 
-def test_nobody_draws_itself_and_everybody_else_can_be_drawn():
+def test_any_image_but_itself_can_be_drawn():
     clean = points()
     drawn = torch.stack([draw(clean, IDS, seed) for seed in range(400)])
     assert not (drawn == torch.arange(40)).any()
@@ -44,8 +44,8 @@ def test_draws_depend_on_ids_and_not_on_the_order_of_the_pool():
         assert torch.equal(IDS[before][order], IDS[order][after])
 
 
-def test_draws_from_the_nearest_do_not_mind_their_order():
-    """Small errors swap near neighbours; as long as the same are near, the draw is the same."""
+def test_draws_from_the_nearest_do_not_depend_on_their_order():
+    """Rounding may swap neighbors; the draw depends only on the set of the nearest."""
     angles = torch.linspace(0, 0.01, 40).square()
     clean = torch.stack([angles.cos(), angles.sin()], dim=1).double()
     mirrored = clean.flip(1)
@@ -60,7 +60,7 @@ def test_the_nearest_of_other_classes():
         assert found == max(others, key=lambda j: float(clean[i] @ clean[j]))
 
 
-def test_one_per_cent_is_at_least_one():
+def test_one_percent_is_at_least_one_image():
     assert [one_percent(n) for n in (2, 99, 100, 250, 5924)] == [1, 1, 1, 2, 59]
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from attacks import Problem, images_a_pass
+from attacks import Problem, images_per_pass
 from benchmark.core.embedder import Embedder
 from benchmark.evaluation import PoolEmbeddings
 
@@ -46,8 +46,8 @@ class Blank:
         ((3, 4000, 4000), 1),
     ],
 )
-def test_batches_of_large_images_are_smaller(shape, expected):
-    assert images_a_pass(shape) == expected
+def test_small_images_keep_their_batch_and_large_ones_have_a_smaller(shape, expected):
+    assert images_per_pass(shape) == expected
 
 
 @pytest.mark.parametrize(("side", "largest"), [(28, 256), (224, 47)])

@@ -19,9 +19,9 @@ def test_the_metrics_are_the_measure_on_the_attacked_pool(name, embed, pool, fix
     measure = MEASURES.build(name)
     clean, labels = embeddings.clean(), pool.labels
     targets = measure.targets(clean, labels, pool.ids)
-    expected = measure.figures(clean, embeddings.attacked(), labels, targets)
+    expected = measure.scores(clean, embeddings.attacked(), labels, targets)
     constant = torch.ones(len(pool), 3)
-    of_constant = measure.figures(constant, constant, labels, targets)
+    of_constant = measure.scores(constant, constant, labels, targets)
     expected |= {f"constant_{key}": value for key, value in of_constant.items()}
     result = score("ranking", embeddings)
     assert result.metrics == pytest.approx(expected)
@@ -42,9 +42,7 @@ def test_repeats_of_a_randomised_model_share_targets(embed, pool, randomised_mod
     mean = F.normalize(sum(embeddings.clean(repeat) for repeat in range(3)))
     targets = measure.targets(mean, pool.labels, pool.ids)
     each = [
-        measure.figures(embeddings.clean(repeat), embeddings.attacked(repeat), pool.labels, targets)[
-            "qa_plus"
-        ]
+        measure.scores(embeddings.clean(repeat), embeddings.attacked(repeat), pool.labels, targets)["qa_plus"]
         for repeat in range(3)
     ]
     assert len(set(each)) > 1

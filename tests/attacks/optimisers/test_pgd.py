@@ -6,38 +6,38 @@ import torch
 
 from attacks import ATTACKS, OBJECTIVES
 from attacks.geometry import random_start, steepest
-from attacks.optimisers.ascent import score_and_gradient
+from attacks.optimisers.evaluation import score_and_gradient
 
 
-def test_noise_is_the_random_point_itself(linear, make_problem):
+def test_noise_is_a_random_point(linear, make_problem):
     problem = make_problem(linear, seed=5)
-    outcome = ATTACKS.build("noise").run(problem)
-    assert outcome.objective is None
+    result = ATTACKS.build("noise").run(problem)
+    assert result.objective is None
     other = ATTACKS.build("noise").run(make_problem(linear, seed=6))
-    assert not torch.equal(outcome.images, other.images)
-    assert float((outcome.images - problem.images).abs().mean()) == pytest.approx(0.025, rel=0.3)
+    assert not torch.equal(result.images, other.images)
+    assert float((result.images - problem.images).abs().mean()) == pytest.approx(0.025, rel=0.3)
 
 
 def test_fgsm_is_one_signed_step(linear, make_problem, scores_at):
     problem = make_problem(linear, eps=0.05)
-    outcome = ATTACKS.build("fgsm[objective=own]").run(problem)
+    result = ATTACKS.build("fgsm[objective=own]").run(problem)
     images = problem.images.clone().requires_grad_(True)
     score = OBJECTIVES.build("own").bind(problem)
     (gradient,) = torch.autograd.grad(score(linear(images), torch.arange(len(images))).sum(), images)
     expected = (problem.images + 0.05 * gradient.sign()).clamp(0, 1)
     risen = scores_at(problem, "own", expected) > scores_at(problem, "own", problem.images)
     assert risen.all()
-    torch.testing.assert_close(outcome.images, expected)
+    torch.testing.assert_close(result.images, expected)
 
 
-def test_fgsm_starts_elsewhere_where_the_objective_is_flat(linear, make_problem):
-    outcome = ATTACKS.build("fgsm[objective=shift]").run(make_problem(linear))
-    assert float(outcome.objective.min()) > 1e-3
+def test_fgsm_has_a_random_start_where_the_objective_is_flat(linear, make_problem):
+    result = ATTACKS.build("fgsm[objective=shift]").run(make_problem(linear))
+    assert float(result.objective.min()) > 1e-3
 
 
 def test_the_first_step_of_pgd_by_hand(linear, make_problem, norm):
     problem = make_problem(linear, norm=norm, eps=0.2, seed=3)
-    outcome = ATTACKS.build("pgd[objective=own,steps=1,step=0.3]").run(problem)
+    result = ATTACKS.build("pgd[objective=own,steps=1,step=0.3]").run(problem)
     start = random_start(problem.images, problem.ids, norm, 0.2, 3, 0)
     score = OBJECTIVES.build("own").bind(problem)
     _, gradient, _ = score_and_gradient(problem, score, start, torch.arange(len(start)))
@@ -45,7 +45,7 @@ def test_the_first_step_of_pgd_by_hand(linear, make_problem, norm):
     delta = moved - problem.images
     size = delta.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
     delta = delta.clamp(-0.2, 0.2) if norm == "linf" else torch.where(size > 0.2, delta * 0.2 / size, delta)
-    torch.testing.assert_close(outcome.images, (problem.images + delta).clamp(0, 1))
+    torch.testing.assert_close(result.images, (problem.images + delta).clamp(0, 1))
 
 
 def test_step_sizes():
@@ -58,32 +58,34 @@ def test_step_sizes():
 
 
 @pytest.mark.parametrize("name", ["pgd", "pgd_decay"])
-def test_many_steps_reach_higher_than_one(trained, make_problem, attack_on, name, objective, norm):
+def test_many_steps_score_higher_than_one(trained, make_problem, attack_on, name, objective, norm):
     eps = 0.05 if norm == "linf" else 0.3
     many = attack_on(name, objective, steps=10).run(make_problem(trained, norm=norm, eps=eps))
     one = attack_on("fgsm", objective).run(make_problem(trained, norm=norm, eps=eps))
     assert float(many.objective.mean()) >= float(one.objective.mean()) - 1e-4
 
 
-def test_an_attack_reaches_higher_than_noise(trained, make_problem, attack_on, scores_at, objective):
+def test_an_attack_scores_higher_than_noise(trained, make_problem, attack_on, scores_at, objective):
     noise = ATTACKS.build("noise").run(make_problem(trained)).images
-    climbed = attack_on("pgd_decay", objective, steps=5).run(make_problem(trained))
+    attacked = attack_on("pgd_decay", objective, steps=5).run(make_problem(trained))
     control = scores_at(make_problem(trained), objective, noise)
-    assert float(climbed.objective.mean()) > float(control.mean()) + 1e-2
+    assert float(attacked.objective.mean()) > float(control.mean()) + 1e-2
 
 
-def test_the_best_iterate_is_kept(trained, make_problem, attack_on, scores_at, alone):
+def test_the_best_iterate_is_kept(trained, make_problem, attack_on, scores_at, per_image_objective):
     problem = make_problem(trained, eps=0.1)
     start = random_start(problem.images, problem.ids, "linf", 0.1, problem.seed, 0)
-    before = scores_at(problem, alone, start)
-    # With a step of ten radii each iterate jumps from corner to corner, often downhill.
-    values = [attack_on("pgd", alone, steps=n, step=10.0).run(problem).objective for n in range(1, 5)]
+    before = scores_at(problem, per_image_objective, start)
+    # With steps of ten radii each iterate jumps from corner to corner, often to a lower score.
+    values = [
+        attack_on("pgd", per_image_objective, steps=n, step=10.0).run(problem).objective for n in range(1, 5)
+    ]
     for value in values:
         assert (value >= before - 1e-5).all()
         before = value
 
 
-def test_restarts_never_hurt(trained, make_problem, attack_on, objective):
+def test_restarts_never_lower_the_score(trained, make_problem, attack_on, objective):
     values = [attack_on("pgd", objective, restarts=n).run(make_problem(trained)).objective for n in (1, 2, 4)]
     for fewer, more in pairwise(values):
         if OBJECTIVES.get(objective).pooled:

@@ -1,4 +1,4 @@
-"""A pool that is not on the device meets the very same attacks, and is never there as a whole."""
+"""Attacks on a pool that is not on the device: the same results, and the pool is never there as a whole."""
 
 import pytest
 import torch
@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from attacks import ATTACKS, Attack, AttackResult, Problem
-from attacks.optimisers.updates import AutoPGDUpdate, Ball, MomentumUpdate
+from attacks.geometry import Ball
+from attacks.optimisers.updates import AutoPGDUpdate, MomentumUpdate
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import AttackError
 
@@ -14,7 +15,7 @@ BATCH = 7
 
 
 class Store:
-    """Hands images out batch by batch, and notes how many at a time."""
+    """Returns images batch by batch, and records the batch sizes."""
 
     def __init__(self, images):
         self._images = images
@@ -34,7 +35,7 @@ class Store:
         return found
 
 
-class Shaky(Embedder):
+class Randomised(Embedder):
     randomised = True
 
     def __init__(self, inner):
@@ -50,8 +51,8 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr("attacks.base.CHUNK", BATCH)
 
 
-def outcomes(attack, embedder, pool, **options):
-    """What an attack finds on a pool in memory, and on the same pool in a store."""
+def results(attack, embedder, pool, **options):
+    """Results of an attack on a pool in memory, and on the same pool in a store."""
     found = []
     for images in (pool.images.clone(), Store(pool.images)):
         torch.manual_seed(0)
@@ -64,39 +65,39 @@ def outcomes(attack, embedder, pool, **options):
     return found
 
 
-def assert_same(here, there):
-    assert torch.equal(there.images, here.images)
-    assert there.zero_gradient == here.zero_gradient
-    assert (there.objective is None) == (here.objective is None)
-    assert here.objective is None or torch.equal(there.objective, here.objective)
+def assert_same(in_memory, stored):
+    assert torch.equal(stored.images, in_memory.images)
+    assert stored.zero_gradient == in_memory.zero_gradient
+    assert (stored.objective is None) == (in_memory.objective is None)
+    assert in_memory.objective is None or torch.equal(stored.objective, in_memory.objective)
 
 
 SOME = torch.tensor([2, 3, 5, 8, 11, 17, 20, 23, 28])
 
 
-def test_a_pool_elsewhere_meets_the_same_attack(trained, pool, attack_on, pair):
+def test_the_result_does_not_depend_on_where_the_pool_is(trained, pool, attack_on, pair):
     name, objective = pair
     attack = attack_on(name, objective, restarts=2, queries=5)
     for norm, some in zip(attack.norms[::-1], (None, SOME), strict=False):
-        assert_same(*outcomes(attack, trained, pool, norm=norm, attacked=some))
+        assert_same(*results(attack, trained, pool, norm=norm, attacked=some))
 
 
 @pytest.mark.parametrize("name", ["robrank[measure=gtm,steps=2]", "cw[objective=shift,searches=2,steps=2]"])
-def test_so_it_does_under_attacks_of_their_own_kind(trained, pool, name):
+def test_the_same_with_attacks_of_other_kinds(trained, pool, name):
     attack = ATTACKS.build(name)
-    assert_same(*outcomes(attack, trained, pool, norm=attack.norms[-1]))
+    assert_same(*results(attack, trained, pool, norm=attack.norms[-1]))
 
 
 @pytest.mark.parametrize(
     ("name", "objective"),
     [("pgd", "own"), ("apgd", "pool"), ("cw", "own"), ("square", "own"), ("square", "pool"), ("noise", None)],
 )
-def test_so_does_a_randomised_model(trained, pool, attack_on, name, objective):
+def test_the_same_with_a_randomised_model(trained, pool, attack_on, name, objective):
     attack = attack_on(name, objective, restarts=2, queries=12)
-    assert_same(*outcomes(attack, Shaky(trained), pool, norm=attack.norms[-1], eot=2, attacked=SOME))
+    assert_same(*results(attack, Randomised(trained), pool, norm=attack.norms[-1], eot=2, attacked=SOME))
 
 
-class Large(TorchDispatchMode):
+class LargeTensors(TorchDispatchMode):
     """Keeps every tensor with at least as many numbers as a whole pool has."""
 
     def __init__(self, least):
@@ -125,14 +126,14 @@ class Large(TorchDispatchMode):
         "noise",
     ],
 )
-def test_the_attacked_pool_is_all_that_is_held_as_a_whole(linear, pool, spec, some):
+def test_only_the_attacked_pool_is_in_memory_as_a_whole(linear, pool, spec, some):
     problem = Problem(
         linear, Store(pool.images), pool.labels, pool.ids, "linf", 0.1, batch_size=BATCH,
         attacked=some, sources={"vanilla": linear},
     )  # fmt: skip
-    with Large(pool.images.numel()) as large:
-        outcome = ATTACKS.build(spec).run(problem)
-    assert set(large.kept) == {outcome.images.untyped_storage().data_ptr()}
+    with LargeTensors(pool.images.numel()) as large:
+        result = ATTACKS.build(spec).run(problem)
+    assert set(large.kept) == {result.images.untyped_storage().data_ptr()}
 
 
 @pytest.mark.parametrize(
@@ -148,38 +149,38 @@ def test_the_attacked_pool_is_all_that_is_held_as_a_whole(linear, pool, spec, so
         ("transfer[source=vanilla,attack=mi_fgsm[objective=pool]]", 2),
     ],
 )
-def test_the_memory_that_an_attack_asks_for(spec, pools):
-    assert ATTACKS.build(spec).pools_held() == pools
+def test_the_number_of_pools_in_memory(spec, pools):
+    assert ATTACKS.build(spec).pools_in_memory() == pools
 
 
 @pytest.mark.parametrize("make", [lambda: MomentumUpdate(0.25, 1.0), lambda: AutoPGDUpdate(9)])
-def test_all_that_a_rule_keeps_goes_with_it(make):
+def test_the_whole_state_of_an_update_moves_to_a_device(make):
     clean = torch.rand(4, 1, 3, 3)
-    rule = make()
-    rule.move(clean, torch.zeros(4), torch.rand_like(clean), Ball(clean, "linf", 0.1))
-    rule.fetch(torch.device("meta"))
+    update = make()
+    update.move(clean, torch.zeros(4), torch.rand_like(clean), Ball(clean, "linf", 0.1))
+    update.to(torch.device("meta"))
     found = []
-    for value in vars(rule).values():
+    for value in vars(update).values():
         found += [part for part in (value if isinstance(value, tuple) else (value,)) if torch.is_tensor(part)]
     images = sum(tensor.shape == clean.shape for tensor in found)
-    assert images == rule.pools
+    assert images == update.state_pools
     assert {tensor.device.type for tensor in found} == {"meta"}
 
 
-@pytest.mark.parametrize("move", [0.05, -0.2, 0.2])
-def test_what_comes_back_is_checked(linear, pool, move):
+@pytest.mark.parametrize("change", [0.05, -0.2, 0.2])
+def test_the_result_is_checked(linear, pool, change):
     class Bump(Attack):
         def perturb(self, problem):
             images = problem.get_batch(problem.all_indices)
-            images[-1] += move
+            images[-1] += change
             return AttackResult(images)
 
     Bump.name = "bump"
     images = pool.images * 0.5 + 0.25
-    if abs(move) <= 0.1:
+    if abs(change) <= 0.1:
         problem = Problem(linear, Store(images), pool.labels, pool.ids, "linf", 0.1)
         assert not torch.equal(Bump().run(problem).images, images)
-        problem.attacked = torch.tensor([0, 4])  # the one that is changed is no target: it is put back
+        problem.attacked = torch.tensor([0, 4])  # without the changed image, which is reset to the clean one
         assert torch.equal(Bump().run(problem).images, images)
     else:
         with pytest.raises(AttackError, match="left its ball"):
@@ -187,12 +188,12 @@ def test_what_comes_back_is_checked(linear, pool, move):
 
 
 def test_the_clean_pool_is_embedded_in_the_same_batches(linear, pool):
-    here, there = (
+    in_memory, stored = (
         Problem(linear, images, pool.labels, pool.ids, "linf", 0.1, batch_size=BATCH)
         for images in (pool.images, Store(pool.images))
     )
-    assert not here.is_offloaded and there.is_offloaded
-    assert here.shape == there.shape == tuple(pool.images.shape)
-    assert torch.equal(here.clean, there.clean)
-    torch.testing.assert_close(there.clean, F.normalize(linear(pool.images)))
-    assert max(there.images.sizes) == BATCH
+    assert not in_memory.is_offloaded and stored.is_offloaded
+    assert in_memory.shape == stored.shape == tuple(pool.images.shape)
+    assert torch.equal(in_memory.clean, stored.clean)
+    torch.testing.assert_close(stored.clean, F.normalize(linear(pool.images)))
+    assert max(stored.images.sizes) == BATCH

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from attacks import ATTACKS
-from attacks.geometry import project, steepest
-from attacks.optimisers.updates import AutoPGDUpdate, Ball, FixedSteps, MomentumUpdate, checkpoints
+from attacks.geometry import Ball, project, steepest
+from attacks.optimisers.updates import AutoPGDUpdate, FixedSteps, MomentumUpdate, checkpoints
 
 
 def test_the_checkpoints_of_auto_pgd_are_those_of_the_paper():
@@ -28,38 +28,43 @@ class Hill:
 
 
 def auto_pgd(value, slope, start, step, cut, steps):
-    """Algorithm 1 of arXiv 2003.01690 for one image; all points that it visits, and how often it halved."""
-    size, halvings, rises, halved = 2.0, 0, [], True  # as in its code, condition 2 waits for a checkpoint
-    points, now, before = [start], start, start
-    now_value = best_value = best_then = value(start)
+    """Algorithm 1 of arXiv 2003.01690 for one image; returns its iterates and its number of halvings."""
+    size, halvings, rises, halved = (
+        2.0,
+        0,
+        [],
+        True,
+    )  # as in its code, condition 2 is not applied at the first checkpoint
+    points, current, previous = [start], start, start
+    current_value = best_value = best_at_checkpoint = value(start)
     best = start
     for k in range(steps):
         if k in checkpoints(steps):
             first = sum(rises) < 0.75 * len(rises)
-            second = not halved and best_value == best_then
+            second = not halved and best_value == best_at_checkpoint
             halved = first or second
             if halved:
                 size, halvings = size / 2, halvings + 1
-                now, now_value = best, best_value
-            rises, best_then = [], best_value
-        z = step(now, slope(now), size)
-        after = z if k == 0 else cut(now + 0.75 * (z - now) + 0.25 * (now - before))
-        before, now = now, after
-        rises.append(value(now) > now_value)
-        now_value = value(now)
-        if now_value > best_value:
-            best, best_value = now, now_value
-        points.append(now)
+                current, current_value = best, best_value
+            rises, best_at_checkpoint = [], best_value
+        z = step(current, slope(current), size)
+        after = z if k == 0 else cut(current + 0.75 * (z - current) + 0.25 * (current - previous))
+        previous, current = current, after
+        rises.append(value(current) > current_value)
+        current_value = value(current)
+        if current_value > best_value:
+            best, best_value = current, current_value
+        points.append(current)
     return points, halvings
 
 
-def test_auto_pgd_goes_where_the_published_algorithm_goes(norm):
+def test_auto_pgd_visits_the_points_of_the_published_algorithm(norm):
     shape = (12, 2, 3, 3)
     hill, clean, eps, steps = Hill(shape), torch.rand(shape, dtype=torch.float64), 0.2, 30
     ball = Ball(clean, norm, eps)
-    rule, images, visited = AutoPGDUpdate(steps), clean, [clean]
+    update, images, visited = AutoPGDUpdate(steps), clean, [clean]
     for _ in range(steps):
-        images = rule.move(images, hill.value(images), hill.slope(images), ball)
+        images = update.move(images, hill.value(images), hill.slope(images), ball)
         visited.append(images)
     counts = []
     for i in range(len(clean)):
@@ -81,18 +86,18 @@ def test_auto_pgd_goes_where_the_published_algorithm_goes(norm):
         counts.append(halvings)
         torch.testing.assert_close(torch.stack([v[i] for v in visited]), torch.stack(points))
     assert max(counts) >= 3
-    assert len(set(counts)) > 1  # each image halves for itself
+    assert len(set(counts)) > 1  # each image halves on its own
 
 
-def test_auto_pgd_halves_and_returns_by_hand():
-    # One pixel in [0.3, 0.7]; the peak 0.52 lies inside, so steps of 2 eps = 0.4 jump across it. MomentumUpdate:
+def test_auto_pgd_halves_and_returns_to_the_best_point_by_hand():
+    # One pixel in [0.3, 0.7]; the peak 0.52 lies inside, so steps of 2 eps = 0.4 jump across it. Momentum:
     # 0.3 -> 0.7 (cut); then z = 0.3, and 0.75 * -0.4 + 0.25 * 0.4 = -0.2 leads to 0.5.
     clean = torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64)
-    rule, ball = AutoPGDUpdate(10), Ball(clean, "linf", 0.2)
+    update, ball = AutoPGDUpdate(10), Ball(clean, "linf", 0.2)
     images = torch.full_like(clean, 0.3)
     visited = []
     for _ in range(4):
-        images = rule.move(images, -(images - 0.52).abs().flatten(), 0.52 - images, ball)
+        images = update.move(images, -(images - 0.52).abs().flatten(), 0.52 - images, ball)
         visited.append(float(images))
     # z = 0.7 and 0.75 * 0.2 - 0.25 * 0.2 lead from 0.5 to 0.6. That is the checkpoint, 3 of 10: two steps of
     # three rose, less than 0.75; so back to 0.5 with 0.2: z = 0.7, 0.5 + 0.75 * 0.2 + 0.25 * (0.5 - 0.5).
@@ -102,27 +107,27 @@ def test_auto_pgd_halves_and_returns_by_hand():
 def test_momentum_by_hand():
     clean = torch.full((1, 1, 1, 2), 0.5)
     for decay, second in ((1.0, [0.6, 0.5]), (0.5, [0.5, 0.5])):
-        rule, ball = MomentumUpdate(0.25, decay), Ball(clean, "linf", 0.2)
-        first = rule.move(clean, torch.zeros(1), torch.tensor([30.0, 10.0]).view(1, 1, 1, 2), ball)
+        update, ball = MomentumUpdate(0.25, decay), Ball(clean, "linf", 0.2)
+        first = update.move(clean, torch.zeros(1), torch.tensor([30.0, 10.0]).view(1, 1, 1, 2), ball)
         torch.testing.assert_close(first.flatten(), torch.tensor([0.55, 0.55]))
         # (0.75, 0.25) decayed, and (-0.5, -0.5); unscaled gradients would still point upwards.
-        moved = rule.move(first, torch.zeros(1), torch.tensor([-1.0, -1.0]).view(1, 1, 1, 2), ball)
+        moved = update.move(first, torch.zeros(1), torch.tensor([-1.0, -1.0]).view(1, 1, 1, 2), ball)
         torch.testing.assert_close(moved.flatten(), torch.tensor(second))
 
 
 def test_steps_stay_in_the_ball():
     clean = torch.full((1, 1, 1, 2), 0.5)
-    rule, ball = FixedSteps([0.5, 1.0]), Ball(clean, "linf", 0.2)
+    update, ball = FixedSteps([0.5, 1.0]), Ball(clean, "linf", 0.2)
     gradient = torch.tensor([2.0, -1e-9]).view(1, 1, 1, 2)
-    first = rule.move(clean, torch.zeros(1), gradient, ball)
+    first = update.move(clean, torch.zeros(1), gradient, ball)
     torch.testing.assert_close(first.flatten(), torch.tensor([0.6, 0.4]))
-    second = rule.move(first, torch.zeros(1), gradient, ball)
+    second = update.move(first, torch.zeros(1), gradient, ball)
     torch.testing.assert_close(second.flatten(), torch.tensor([0.7, 0.3]))
 
 
 @pytest.mark.parametrize("name", ["bim", "mi_fgsm"])
 def test_all_steps_together_reach_the_border_from_the_clean_image(linear, make_problem, attack_on, name):
-    problem = make_problem(linear, eps=1e-3)  # so near that hardly a sign of the gradient changes
+    problem = make_problem(linear, eps=1e-3)  # so small that hardly any sign of the gradient changes
     problem.images = problem.images * 0.5 + 0.25
     found = attack_on(name, "own", steps=4).run(problem).images
     once = ATTACKS.build("fgsm[objective=own]").run(problem).images

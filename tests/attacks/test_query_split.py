@@ -1,4 +1,4 @@
-"""Objectives in a pool in which some images only query."""
+"""Attacks on a pool in which some images are queries only."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ QUERIES = torch.tensor(
     [1, 0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 0], dtype=torch.bool
 )  # the one of class 3 has no positive
 EVERY = torch.arange(len(LABELS))
-ASKING, STORED = EVERY[QUERIES], EVERY[~QUERIES]
+QUERY_INDICES, GALLERY_INDICES = EVERY[QUERIES], EVERY[~QUERIES]
 
 
 def problem_of(clean, queries=QUERIES):
@@ -29,9 +29,10 @@ def directions(count=12):
     return F.normalize(torch.randn(count, 5, dtype=torch.float64))
 
 
-def outcomes(asking, stored):
+def retrieval(queries, gallery):
     return retrieve(
-        asking[ASKING], stored[STORED], LABELS[ASKING], LABELS[STORED], ASKING, STORED
+        queries[QUERY_INDICES], gallery[GALLERY_INDICES], LABELS[QUERY_INDICES], LABELS[GALLERY_INDICES],
+        QUERY_INDICES, GALLERY_INDICES
     )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ def test_neighbour_is_the_margin_in_the_gallery():
     problem, moved = problem_of(directions()), directions()
     found = OBJECTIVES.build("neighbour").bind(problem)(moved, EVERY)
     for i in range(len(LABELS)):
-        seen = [j for j in STORED.tolist() if j != i]
+        seen = [j for j in GALLERY_INDICES.tolist() if j != i]
         cosines = {j: float(moved[i] @ problem.clean[j]) for j in seen}
         negative = max(c for j, c in cosines.items() if LABELS[j] != LABELS[i])
         positive = max((c for j, c in cosines.items() if LABELS[j] == LABELS[i]), default=-2.0)
@@ -51,17 +52,17 @@ def test_neighbour_of_queries_is_positive_exactly_where_recall_fails():
     for _ in range(20):
         problem, moved = problem_of(directions()), directions()
         margins = OBJECTIVES.build("neighbour").bind(problem)(moved, EVERY)
-        outcome = outcomes(moved, problem.clean)
-        assert outcome.left_out == 1
-        assert torch.equal(outcome.recall[1], margins[ASKING[outcome.kept]] < 0)
-        right += outcome.recall[1].tolist()
+        result = retrieval(moved, problem.clean)
+        assert result.left_out == 1
+        assert torch.equal(result.recall[1], margins[QUERY_INDICES[result.kept]] < 0)
+        right += result.recall[1].tolist()
     assert 0 < sum(right) < len(right)
 
 
 def test_the_gradient_of_neighbour_does_not_see_other_queries():
     clean, moved = directions(), directions()
     gradients = []
-    for there in (clean, clean.index_copy(0, ASKING, directions(len(ASKING)))):
+    for there in (clean, clean.index_copy(0, QUERY_INDICES, directions(len(QUERY_INDICES)))):
         problem = problem_of(there)
         problem.cosine_std = 0.3
         z = moved.clone().requires_grad_(True)
@@ -82,7 +83,7 @@ def test_gallery_away_counts_the_queries_that_fail():
             counts = []
             for place in places:
                 gallery = bank.index_copy(0, EVERY[i : i + 1], place.unsqueeze(0))
-                counts.append(int((~outcomes(problem.clean, gallery).recall[1]).sum()))
+                counts.append(int((~retrieval(problem.clean, gallery).recall[1]).sum()))
             scores = score(places, torch.full((len(places),), i))
             assert (scores - scores[0]).round().tolist() == [count - counts[0] for count in counts]
             differences |= {count - counts[0] for count in counts}

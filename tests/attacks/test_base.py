@@ -6,6 +6,8 @@ from benchmark.core.errors import AttackError, UsageError
 
 
 def returning(images):
+    """An attack that returns given images."""
+
     class Bad(Attack):
         def perturb(self, problem):
             return AttackResult(images)
@@ -21,7 +23,7 @@ def bump(images, amount):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_an_attack_that_leaves_its_ball_is_caught(linear, make_problem, norm):
+def test_an_attack_that_leaves_its_ball_raises(linear, make_problem, norm):
     problem = make_problem(linear, norm=norm, eps=0.05)
     problem.images = problem.images * 0.5 + 0.25
     returning(bump(problem.images, 0.05)).run(problem)
@@ -38,7 +40,7 @@ def test_many_small_changes_leave_the_l2_ball(linear, make_problem):
         returning(problem.images + 0.051 / 8).run(problem)
 
 
-def test_an_attack_that_leaves_the_range_is_caught(linear, make_problem):
+def test_an_attack_that_leaves_the_range_raises(linear, make_problem):
     problem = make_problem(linear, eps=0.3)
     problem.images[3, 0, 2, 2] = 0.9
     returning(bump(problem.images, 0.1)).run(problem)
@@ -50,13 +52,13 @@ def test_an_attack_that_leaves_the_range_is_caught(linear, make_problem):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_pixels_that_are_not_numbers_are_caught(linear, make_problem, value):
+def test_pixels_that_are_not_finite_raise(linear, make_problem, value):
     problem = make_problem(linear)
     with pytest.raises(AttackError, match="not numbers"):
         returning(bump(problem.images, value)).run(problem)
 
 
-def test_images_of_another_shape_are_caught(linear, make_problem):
+def test_images_of_another_shape_raise(linear, make_problem):
     problem = make_problem(linear)
     problem.images[:] = 0.5
     for images in (problem.images[:1], problem.images[:-1], problem.images.flatten(1)):
@@ -64,7 +66,7 @@ def test_images_of_another_shape_are_caught(linear, make_problem):
             returning(images).run(problem)
 
 
-def test_clean_images_that_are_overwritten_are_noticed(linear, make_problem):
+def test_overwritten_clean_images_raise(linear, make_problem):
     class Overwriting(Attack):
         def perturb(self, problem):
             problem.images.mul_(0.5)
@@ -107,7 +109,7 @@ def test_canonical_specs(text, expected):
         ("noise[objective=own]", "Valid: none"),
     ],
 )
-def test_bad_parameters_give_one_line(text, part):
+def test_bad_parameters_give_a_message_of_one_line(text, part):
     with pytest.raises(UsageError) as caught:
         ATTACKS.build(text)
     message = str(caught.value)
@@ -116,12 +118,12 @@ def test_bad_parameters_give_one_line(text, part):
     assert not message.endswith("..")
 
 
-def test_parts_name_the_objective_too():
+def test_parts_include_the_objective():
     attack = ATTACKS.build("pgd[objective=pool[neighbours=5]]")
     assert attack.parts() == [attack, OBJECTIVES.build("pool[neighbours=5]")]
 
 
-def test_the_clean_images_are_left_as_they_were(trained, make_problem):
+def test_the_clean_images_do_not_change(trained, make_problem):
     problem = make_problem(trained)
     images = problem.images.clone()
     ATTACKS.build("pgd[objective=own,steps=2]").run(problem)

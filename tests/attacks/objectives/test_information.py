@@ -47,12 +47,12 @@ def test_each_image_lowers_its_own_part_of_the_mutual_information(problem):
 def test_the_pull_is_that_of_pool(problem):
     index = torch.arange(len(problem))
     embeddings = F.normalize(torch.randn_like(problem.clean))
-    alone, pulled = (
+    without_pull, pulled = (
         OBJECTIVES.build(f"information[pull={pull},neighbours=5]").bind(problem)(embeddings, index)
         for pull in (0, 3)
     )
     pool = OBJECTIVES.build("pool[neighbours=5]").bind(problem)(embeddings, index)
-    torch.testing.assert_close(pulled - alone, 3 / problem.cosine_std * pool)
+    torch.testing.assert_close(pulled - without_pull, 3 / problem.cosine_std * pool)
 
 
 def test_the_clusters_follow_when_all_images_have_moved_and_not_before(problem):
@@ -80,10 +80,10 @@ def test_images_that_are_not_attacked_stay_and_the_clusters_still_follow(linear,
     before = score.centroids.clone()
     score.observe(attacked, F.normalize(torch.randn(len(attacked), 6).double()))
     assert not torch.equal(score.centroids, before)
-    outcome = ATTACKS.build(f"pgd_decay[objective={name},steps=3]").run(problem)
-    changed = (outcome.images != pool.images).flatten(1).any(1)
+    result = ATTACKS.build(f"pgd_decay[objective={name},steps=3]").run(problem)
+    changed = (result.images != pool.images).flatten(1).any(1)
     assert changed.nonzero().squeeze(1).tolist() == attacked.tolist()
-    assert len(outcome.objective) == len(attacked)
+    assert len(result.objective) == len(attacked)
 
 
 def test_recluster_is_cross_entropy_over_the_attacked_classes_centroids(problem):

@@ -1,4 +1,4 @@
-"""Against torchattacks, on the embedder as a classifier."""
+"""Gradient attacks compared with torchattacks, on the embedder as a classifier."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def cross_entropy(classifier, images, labels):
 
 
 @pytest.mark.parametrize(("name", "theirs"), [("bim", "PGD"), ("bim", "BIM"), ("mi_fgsm", "MIFGSM")])
-def test_from_the_clean_image_no_image_is_behind(
+def test_no_image_has_a_lower_objective_from_the_clean_image(
     torchattacks, trained, make_problem, classifier_of, name, theirs
 ):
     problem = make_problem(trained, eps=EPS)
@@ -23,10 +23,10 @@ def test_from_the_clean_image_no_image_is_behind(
     reference = getattr(torchattacks, theirs)(classifier, eps=EPS, alpha=STEP, steps=STEPS, **options)
     images = reference(problem.images, problem.labels)
     reached = cross_entropy(classifier, images, problem.labels)
-    outcome = ATTACKS.get(name)(objective="centroid_ce", steps=STEPS, step=STEP / EPS).run(problem)
-    assert (outcome.objective >= reached - 1e-3).all()
+    result = ATTACKS.get(name)(objective="centroid_ce", steps=STEPS, step=STEP / EPS).run(problem)
+    assert (result.objective >= reached - 1e-3).all()
     # Where the last iterate is the best, it is the same one.
-    same = (outcome.images - images).abs().flatten(1).amax(1) < 1e-5
+    same = (result.images - images).abs().flatten(1).amax(1) < 1e-5
     assert int(same.sum()) >= 3
 
 

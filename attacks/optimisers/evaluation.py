@@ -1,0 +1,93 @@
+"""Objective values and gradients of a batch, averaged over EOT samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from attacks.objectives.base import PooledScore, Score
+from attacks.problem import Problem
+from benchmark.core.errors import AttackError
+
+
+def score_and_gradient(
+    problem: Problem, score: Score, images: Tensor, index: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Computes scores, their gradients and the embeddings, each averaged over EOT samples.
+
+    The gradient is taken through the model's differentiable stand-in (BPDA) if it declares one; scores and
+    embeddings are always the model's own. A model that lets no gradient through has a gradient of zero, which
+    the checks report.
+
+    Args:
+        problem: the attack's task.
+        score: the bound objective.
+        images: attacked images, shape (b, C, H, W).
+        index: their indices in the pool, shape (b,).
+
+    Returns:
+        Scores (b,), gradients (b, C, H, W), mean embeddings (b, d).
+
+    Raises:
+        AttackError: when a gradient is not finite; a model that stops the attack this way is not robust.
+    """
+    images = images.detach().requires_grad_(True)
+    repeated = images.repeat(problem.eot_samples, 1, 1, 1)
+    stand_in = problem.embedder.differentiable()
+    embeddings = stand_in(repeated)
+    if stand_in is not problem.embedder:
+        with torch.no_grad():
+            true = problem.embedder(repeated)
+        embeddings = true + (embeddings - embeddings.detach())
+    values = score(embeddings, index.repeat(problem.eot_samples)).view(problem.eot_samples, -1).mean(0)
+    if not values.requires_grad:
+        values = values + 0 * images.sum()
+    (gradient,) = torch.autograd.grad(values.sum(), images)
+    if not torch.isfinite(gradient).all():
+        raise AttackError("The model's gradient is not a number; gradient attacks cannot evaluate the model.")
+    mean = embeddings.detach().view(problem.eot_samples, len(index), -1).mean(0)
+    return values.detach(), gradient, mean
+
+
+def evaluate(problem: Problem, score: Score | None, images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes scores and embeddings without gradients, averaged over EOT samples.
+
+    Args:
+        problem: the attack's task.
+        score: the bound objective; without one all scores are 0.
+        images: attacked images, shape (b, C, H, W).
+        index: their indices in the pool, shape (b,).
+
+    Returns:
+        Scores (b,), mean embeddings (b, d).
+    """
+    with torch.no_grad():
+        embeddings = problem.embedder(images.repeat(problem.eot_samples, 1, 1, 1))
+        values = embeddings.new_zeros(len(index))
+        if score is not None:
+            values = (
+                score(embeddings, index.repeat(problem.eot_samples)).view(problem.eot_samples, -1).mean(0)
+            )
+    return values, embeddings.view(problem.eot_samples, len(index), -1).mean(0)
+
+
+def evaluate_jointly(
+    problem: Problem, score: PooledScore, batches: Sequence[Tensor], fetch: Callable[[int], Tensor]
+) -> list[Tensor]:
+    """Computes the scores of all perturbed images, given the final embeddings of all of them.
+
+    Args:
+        problem: the attack's task.
+        score: the bound objective; it observes all embeddings.
+        batches: indices in the pool of each batch's images.
+        fetch: returns a batch's attacked images on the device, by the batch's position.
+
+    Returns:
+        Scores (b,) of each batch.
+    """
+    final = [evaluate(problem, None, fetch(batch), index)[1] for batch, index in enumerate(batches)]
+    for index, embeddings in zip(batches, final, strict=True):
+        score.observe(index, embeddings)
+    return [evaluate(problem, score, fetch(batch), index)[0] for batch, index in enumerate(batches)]

@@ -1,0 +1,85 @@
+"""The result of an attack, collected batch by batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from attacks.base import AttackResult
+from attacks.geometry import where_per_image
+from attacks.problem import Problem
+
+
+class ResultBuilder:
+    """Collects attacked images, objective values and zero gradients of an attack, batch by batch.
+
+    The attacked pool is allocated at the first write, because attacks that move all batches jointly need the
+    memory until then.
+
+    Args:
+        problem: the attack's task.
+
+    Attributes:
+        batches: indices in the pool of each batch's images; together they are `problem.perturbed`.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.batches = problem.batches(problem.perturbed)
+        self._problem = problem
+        self._images: Tensor | None = None
+        self._values: list[Tensor | None] = [None] * len(self.batches)
+        self._gradients = 0
+        self._zero_gradients = 0
+
+    @property
+    def values(self) -> Tensor | None:
+        """Objective values of all perturbed images, shape (t,); None before any was written."""
+        written = [values for values in self._values if values is not None]
+        return torch.cat(written) if written else None
+
+    def write(self, batch: int, images: Tensor, values: Tensor | None = None) -> None:
+        """Writes the attacked images of one batch, replacing what was written before.
+
+        Args:
+            batch: position in `batches`.
+            images: shape (b, C, H, W).
+            values: objective values, shape (b,); None for attacks without an objective.
+        """
+        if self._images is None:
+            self._images = self._problem.empty_pool()
+        self._problem.write_batch(self._images, self.batches[batch], images)
+        self._values[batch] = values
+
+    def write_better(self, batch: int, images: Tensor, values: Tensor) -> None:
+        """Writes those attacked images of one batch whose values exceed the values written before."""
+        previous = self._values[batch]
+        if previous is not None:
+            written = self._problem.get_batch(self.batches[batch], self._images)
+            images, values = keep_better(written, previous, images, values)
+        self.write(batch, images, values)
+
+    def count_zero_gradients(self, gradient: Tensor) -> None:
+        """Counts the images of a batch whose first gradient, shape (b, C, H, W), is exactly zero."""
+        self._gradients += len(gradient)
+        self._zero_gradients += int((gradient.flatten(1).abs().amax(1) == 0).sum())
+
+    def result(self) -> AttackResult:
+        """Returns the result; every batch must have been written."""
+        assert self._images is not None
+        zero_gradient = self._zero_gradients / self._gradients if self._gradients else None
+        return AttackResult(self._images, self.values, zero_gradient)
+
+
+def keep_better(best: Tensor, best_values: Tensor, images: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Keeps the image of higher objective value, image by image; `best` where they are equal.
+
+    Args:
+        best: images, shape (b, C, H, W).
+        best_values: their objective values, shape (b,).
+        images: other versions of the same images.
+        values: their objective values.
+
+    Returns:
+        Images (b, C, H, W) and their values (b,).
+    """
+    return where_per_image(values > best_values, images, best), torch.maximum(values, best_values)
