@@ -147,7 +147,7 @@ def place_images(pool: ImageSet, attack: Attack | None, context: RunContext) -> 
     Raises:
         BenchmarkError: when the attacked pool would not even fit into the CPU's memory.
     """
-    held = 0 if attack is None else attack.pools_held()
+    held = 0 if attack is None else attack.pools_in_memory()
     parts = [
         None if memory is None else memory.part(context.workers)
         for memory in (memory_of_device(context.device), memory_of_host())

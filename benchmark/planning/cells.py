@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from attacks import ATTACKS, FROM_CLEAN, STEADY, Attack, Problem, expand
+from attacks import ATTACKS, FROM_CLEAN, REFERENCE_ATTACK, Attack, Problem, expand
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import Dataset, Folders
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings, Scenario, attacked_indices, diagnose
@@ -133,7 +133,7 @@ class CellPlanner:
         whole = whole_range(dataset, norm, self.folders)
         for other in (multiple(eps, factor, [*planned, whole]) for factor in CHECK_FACTORS):
             if other < whole:
-                yield PlannedAttack(ATTACKS.build(STEADY).spec, norm, other, "check", scenarios)
+                yield PlannedAttack(ATTACKS.build(REFERENCE_ATTACK).spec, norm, other, "check", scenarios)
         yield PlannedAttack(ATTACKS.build(FROM_CLEAN).spec, norm, whole, "check", scenarios)
 
     def _all(self, attacks: list[str], norm: str, eps: float, role: Role) -> Iterator[PlannedAttack]:

@@ -24,8 +24,8 @@ from benchmark.cli.places import folders_for
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.files import write_atomically
 from benchmark.data import Folders
-from benchmark.jobs import RunContext, trained_job
-from benchmark.jobs.models import load_data, load_trained
+from benchmark.jobs import RunContext, load_trained, trained_job
+from benchmark.jobs.models import load_data
 from benchmark.report.csv_files import DECIMALS, write_csv
 from benchmark.report.figures import SETTINGS
 from benchmark.report.style import save
