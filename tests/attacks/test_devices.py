@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from attacks import ATTACKS, OBJECTIVES, Problem
 from benchmark.core.embedder import Embedder
 
-from ..simulated_device import OTHER, TwoDevices
+from ..simulated_device import OTHER, TwoDevices, inner
 
 SPECS = [
     *(f"pgd_decay[objective={name},steps=2]" for name in OBJECTIVES.names()),
