@@ -14,13 +14,13 @@ from attacks import ATTACKS, OBJECTIVES, Problem
 from benchmark.core.embedder import Embedder
 
 OTHER = torch.device("meta")
-"""What its tensors say of themselves: a device that torch knows everywhere, and nothing else uses."""
+"""Device of its tensors: one that torch knows everywhere, and that nothing else here uses."""
 
 MOVES = ("_to_copy", "copy_")
 INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_")
 
 
-class Elsewhere(torch.Tensor):
+class OtherTensor(torch.Tensor):
     """A tensor on the other device; `inner` holds its numbers."""
 
     @staticmethod
@@ -37,32 +37,32 @@ class Elsewhere(torch.Tensor):
 
 
 class TwoDevices(TorchDispatchMode):
-    """Within it, tensors can be made on the other device and moved there."""
+    """Mode in which tensors can be made on, and moved to, the other device."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return _call(func, args, kwargs or {})
 
 
 def inner(value):
-    """The numbers of a tensor, wherever it is."""
-    return value.inner if isinstance(value, Elsewhere) else value
+    """Returns the numbers of a tensor of either device."""
+    return value.inner if isinstance(value, OtherTensor) else value
 
 
 def _call(func, args, kwargs):
     name = func.overloadpacket.__name__
     tensors = [part for part in tree_flatten((args, kwargs))[0] if isinstance(part, torch.Tensor)]
-    there = any(isinstance(tensor, Elsewhere) for tensor in tensors)
-    if name not in MOVES and not (name in INDEXING and isinstance(args[0], Elsewhere)):
-        # A number on the CPU goes anywhere, and so do indices from there.
-        mixed = there and any(not isinstance(tensor, Elsewhere) and tensor.dim() for tensor in tensors)
+    other = any(isinstance(tensor, OtherTensor) for tensor in tensors)
+    if name not in MOVES and not (name in INDEXING and isinstance(args[0], OtherTensor)):
+        # Scalars and indices on the CPU may be combined with any device.
+        mixed = other and any(not isinstance(tensor, OtherTensor) and tensor.dim() for tensor in tensors)
         assert not mixed, f"{func} on two devices"
-    if (asked := kwargs.get("device")) is not None:
-        there = torch.device(asked) == OTHER
+    if (device := kwargs.get("device")) is not None:
+        other = torch.device(device) == OTHER
         kwargs = {**kwargs, "device": "cpu"}
     found = func(*tree_map(inner, args), **tree_map(inner, kwargs))
     if name.endswith("_"):
         return args[0]
-    return tree_map(lambda part: Elsewhere(part) if there and type(part) is torch.Tensor else part, found)
+    return tree_map(lambda part: OtherTensor(part) if other and type(part) is torch.Tensor else part, found)
 
 
 SPECS = [
@@ -126,11 +126,11 @@ def attacked(pool, monkeypatch):
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_nothing_is_mixed_and_nothing_changes(pool, attacked, spec):
+def test_no_device_is_mixed_and_the_result_is_the_same(pool, attacked, spec):
     attack = ATTACKS.build(spec)
     half = torch.arange(len(pool)) % 2 == 0
-    some, asking = {"attacked": half.nonzero().flatten()}, {"queries": half}
-    for masks, wraps in (({}, (on_device, Store)), (some, (on_cpu,)), (asking, (Store,))):
+    subset, split = {"attacked": half.nonzero().flatten()}, {"queries": half}
+    for masks, wraps in (({}, (on_device, Store)), (subset, (on_cpu,)), (split, (Store,))):
         expected = attacked(attack, "cpu", on_cpu, **masks)
         for wrap in wraps:
             with TwoDevices():
@@ -140,9 +140,9 @@ def test_nothing_is_mixed_and_nothing_changes(pool, attacked, spec):
             assert found.objective is None or torch.equal(found.objective.inner, expected.objective)
 
 
-def test_the_second_device_refuses_the_first():
+def test_operations_on_two_devices_raise():
     with TwoDevices():
-        there = torch.ones(2).to(OTHER)
-        assert (there + 1).inner.tolist() == [2, 2]
+        tensor = torch.ones(2).to(OTHER)
+        assert (tensor + 1).inner.tolist() == [2, 2]
         with pytest.raises(AssertionError, match="two devices"):
-            there + torch.ones(2)
+            tensor + torch.ones(2)
