@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 install: $(VENV)/installed
 
-# A file that is written last, so that an installation that was broken off is begun again.
+# Written last, so that an interrupted installation is started again.
 $(VENV)/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip

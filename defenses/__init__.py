@@ -1,4 +1,4 @@
-"""Defenses: one file each. `defenses/base.py` is the whole contract."""
+"""Defenses, one file each; `defenses/base.py` is the whole contract."""
 
 from defenses.act import ACT
 from defenses.adp import ADP
@@ -16,14 +16,14 @@ from defenses.trades import TRADES
 from defenses.vanilla import Vanilla
 
 ALL = ("vanilla", "pgd_at", "trades", "adp", "mixup", "random_transforms", "eat")
-"""What `--defenses all` stands for, now and later."""
+"""The defenses that `--defenses all` selects."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "all": ALL,
     "controls": ("ensemble", "ensemble_at"),
     "dml": ("est", "act", "hm", "panum"),
 }
-"""Names that stand for several defenses on the command line."""
+"""Names that select several defenses on the command line."""
 
 __all__ = [
     "ACT",

@@ -1,4 +1,4 @@
-"""Anti-collapse triplet."""
+"""The anti-collapse triplet defense."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from defenses.triplets import TripletDefense, Triplets, distances
 class ACT(TripletDefense):
     """Anti-collapse triplet (Zhou et al. 2021, arXiv 2106.03614).
 
-    The attack draws the positive and the negative of a triplet together: p', n' = argmin over the balls of
-    d(f(p'), f(n')). The model minimises max(0, d(f(a), f(p')) - d(f(a), f(n')) + margin) with the clean
-    anchor, and so pulls them apart again. (Maximising the triplet loss itself tends to collapse the embedding
-    to a point.) From the paper: the margin of 0.2, unit vectors, Euclidean distance. Adapted: the cell's loss
-    beside it, for batches drawn at random (see `TripletDefense`), and the benchmark's attack, which starts at
-    random.
+    The attack pulls the positive and the negative of a triplet together: p', n' = argmin over the balls of
+    d(f(p'), f(n')). The model minimizes max(0, d(f(a), f(p')) - d(f(a), f(n')) + margin) with the clean
+    anchor, and so pushes them apart again. (Maximizing the triplet loss itself tends to collapse the
+    embedding to a point.) From the paper: the margin of 0.2, unit vectors, Euclidean distance. Adapted: the
+    training loss is added, for batches drawn at random (see `TripletDefense`), and the attack is the
+    benchmark's, which starts at random.
     """
 
     def perturbed(self, member: Member, batch: Batch, rows: Triplets, attack: InnerMaximiser) -> Triplets:
-        """The clean anchors, and positives and negatives drawn together."""
-        clean = rows.of(batch.images)
+        """Computes positives and negatives whose embeddings are pulled together; the anchors stay clean."""
+        clean = rows.select(batch.images)
 
         def objective(images: Tensor) -> Tensor:
             positive, negative = member(images).chunk(2)

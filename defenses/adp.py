@@ -1,4 +1,4 @@
-"""Adaptive diversity promoting."""
+"""Adaptive diversity promoting (ADP)."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from benchmark.models import Ensemble
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
 
 JITTER = 1e-6
-"""Added to the diagonal, as in the original's code: members that agree have a determinant of zero."""
+"""Added to the diagonal, as in the authors' code: without it, members that agree have a determinant of 0."""
 
 
 def entropy(probabilities: Tensor) -> Tensor:
-    """Shannon entropy, in nats, of distributions, shape (n, classes); shape (n,)."""
+    """Computes the Shannon entropy of distributions, shape (n, classes), in nats, shape (n,)."""
     return -(probabilities * probabilities.clamp_min(1e-20).log()).sum(1)
 
 
 def log_ensemble_diversity(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Log det(M M^T + 1e-6 I), the squared volume that the members' non-true-class predictions span.
+    """Computes log det(M M^T + 1e-6 I), the log ensemble diversity of Pang et al. 2019, eq. 5.
 
-    Pang et al. 2019, eq. 5.
+    The rows of M are the members' predictions for the wrong classes, scaled to unit length; the determinant
+    is the squared volume that they span.
 
     Args:
         probabilities: predictions of K members, shape (K, n, classes).
         labels: true classes, shape (n,).
 
     Returns:
-        One value an image, shape (n,).
+        One value per image, shape (n,).
     """
     members, count, classes = probabilities.shape
-    wrong = F.one_hot(labels, classes) == 0
-    others = probabilities.transpose(0, 1)[wrong.unsqueeze(1).expand(-1, members, -1)]
-    matrix = F.normalize(others.view(count, members, classes - 1), dim=2)
-    with torch.autocast(matrix.device.type, enabled=False):  # half precision would swallow the jitter
+    is_wrong = F.one_hot(labels, classes) == 0
+    wrong = probabilities.transpose(0, 1)[is_wrong.unsqueeze(1).expand(-1, members, -1)]
+    matrix = F.normalize(wrong.view(count, members, classes - 1), dim=2)
+    with torch.autocast(matrix.device.type, enabled=False):  # half precision would round the jitter away
         gram = matrix @ matrix.transpose(1, 2)
         return torch.logdet(gram + JITTER * torch.eye(members, device=gram.device))
 
@@ -49,26 +50,26 @@ def log_ensemble_diversity(probabilities: Tensor, labels: Tensor) -> Tensor:
 class ADP(Defense):
     """Adaptive diversity promoting ensemble (Pang et al. 2019, arXiv 1901.08846, eq. 5 and 6).
 
-    Minimises the sum of the members' losses - alpha * H(mean of p_k) - beta * log det(M M^T): the ensemble's
+    Minimizes the sum of the members' losses - alpha * H(mean of p_k) - beta * log det(M M^T): the ensemble's
     prediction should be uncertain about the wrong classes, and the members should differ there. p_k is the
     softmax over the cosine similarities to member k's proxies, divided by a temperature. At test time the
     members' embeddings are concatenated.
 
     The original is trained on clean images, and combined with adversarial training in a variant whose batches
-    hold normal and adversarial images in equal numbers; on which loss those were made is not known here.
-    `adversarial` is that variant, on images that raise the whole objective, regularisers included: the mean
-    of the objective on the clean batch and on its adversarial images. The original drew eps at random from
-    an interval; here it is the training attack's.
+    hold clean and adversarial images in equal numbers; which loss those maximize is not known here.
+    `adversarial` is that variant, with images that maximize the whole objective, regularizers included: the
+    mean of the objective on the clean batch and on its adversarial images. The original drew eps at random
+    from an interval; here it is the training attack's.
 
-    Its rows meet a longer attack too: the evaluation that broke the original found that its attacks had been
-    stopped before they converged (Tramer et al. 2020, arXiv 2002.08347).
+    Its rows are evaluated under a longer attack too: the evaluation that broke the original found that the
+    original's attacks had been stopped before they converged (Tramer et al. 2020, arXiv 2002.08347).
 
     Attributes:
-        members: number of members K; at most the number of training classes less one.
+        members: number of members K; at most the number of training classes minus one.
         alpha: weight of the entropy; 2 in the original, whose loss was cross-entropy.
         beta: weight of the log determinant; 0.5 in the original.
-        temperature: divides the cosines before the softmax.
-        adversarial: whether to train on clean and adversarial images, or on clean ones alone.
+        temperature: divisor of the cosines before the softmax.
+        adversarial: whether to train on clean and adversarial images, or only on clean ones.
     """
 
     needs_proxies = True
@@ -85,10 +86,10 @@ class ADP(Defense):
     adversarial: bool = False
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> Ensemble:
-        """An ensemble of plain members.
+        """Builds an ensemble of plain members.
 
         Raises:
-            UsageError: when there are too few training classes for so many members.
+            UsageError: when there are too few training classes for the number of members.
         """
         classes = len(labels.unique())
         if self.members > classes - 1:
@@ -98,21 +99,22 @@ class ADP(Defense):
         return Ensemble([make_member() for _ in range(self.members)])
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
-        """The objective on the clean batch, or its mean over the clean batch and the adversarial one."""
+        """Computes the objective on the clean batch, or its mean over the clean and the adversarial batch."""
         ensemble = cast("Ensemble", model)
+
+        def objective(images: Tensor) -> Tensor:
+            return self.objective(ensemble, images, batch.labels)
+
         if not self.adversarial:
-            return self.objective(ensemble, batch.images, batch.labels)
-        adversarial = attack(
-            lambda images: self.objective(ensemble, images, batch.labels), batch.images, ensemble
-        )
-        clean = self.objective(ensemble, batch.images, batch.labels)
-        return (clean + self.objective(ensemble, adversarial, batch.labels)) / 2
+            return objective(batch.images)
+        adversarial = attack(objective, batch.images, ensemble)
+        return (objective(batch.images) + objective(adversarial)) / 2
 
     def objective(self, ensemble: Ensemble, images: Tensor, labels: Tensor) -> Tensor:
-        """The members' losses less the diversity terms (eq. 6), a scalar.
+        """Computes the members' losses minus the diversity terms (eq. 6), a scalar.
 
         Args:
-            ensemble: the members.
+            ensemble: the ensemble.
             images: shape (n, C, H, W) in [0, 1].
             labels: shape (n,).
         """

@@ -1,9 +1,9 @@
 """The whole contract of a defense.
 
-A defense is a class with parameters and two methods: `build` puts a model together from members that it is
-handed, and `loss` says what one training step minimises; what is to be remembered between steps is a part of
-the model, which is saved with it. Optimiser, learning rate, epochs, data, seeds,
-checkpoints and costs are the benchmark's, the same for every defense.
+A defense is a class with parameters and two methods: `build` assembles a model from the members that it is
+given, and `loss` computes what one training step minimizes. State that must persist between steps is a
+parameter or buffer of the model, and so part of its checkpoint. Optimizer, learning rate, epochs, data,
+seeds, checkpoints and costs are the benchmark's, the same for every defense.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmark.core.registry import Registry
 from benchmark.models import Member
 
 MemberFactory = Callable[[], Member]
-"""Makes a new member: an embedder of the cell's backbone with the cell's loss, freshly initialised."""
+"""Builds a new member: the configured backbone and training loss, freshly initialized."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Batch:
     """A batch of training images.
 
     Attributes:
-        images: in [0, 1], shape (n, C, H, W).
+        images: images in [0, 1], shape (n, C, H, W).
         labels: classes, contiguous from 0, shape (n,).
-        index: which rows of the training set these are, shape (n,).
+        index: indices of the images in the training set, shape (n,).
     """
 
     images: Tensor
@@ -40,7 +40,7 @@ class Batch:
 
 
 class InnerMaximiser(Protocol):
-    """The training attack: finds images within the training ball that raise an objective."""
+    """The training attack: maximizes an objective over images within the training ball."""
 
     def __call__(
         self,
@@ -50,27 +50,31 @@ class InnerMaximiser(Protocol):
         *,
         start: str = "uniform",
     ) -> Tensor:
-        """Returns adversarial images, detached, shape (n, C, H, W) in [0, 1].
+        """Computes adversarial images.
 
-        Batch norm is in evaluation mode meanwhile, and the parameters' gradients are not touched.
+        During the attack batch norm is in evaluation mode, unless the recipe's `inner_batch_norm` is "batch";
+        the parameters' gradients are left as they are.
 
         Args:
-            objective: maps candidate images, shape (n, C, H, W), to the scalar (or one value an image, which
-                are summed) to be raised.
-            images: the clean images.
-            model: every module that the objective passes through.
-            start: "uniform" in the ball, or "gaussian" (clean + 0.001 N(0, I), as TRADES has it).
+            objective: maps candidate images, shape (n, C, H, W), to the scalar to maximize, or to one value
+                per image, which are summed.
+            images: the clean images in [0, 1], shape (n, C, H, W).
+            model: a module that contains every parameter that the objective depends on.
+            start: "uniform" in the ball, or "gaussian" (clean + 0.001 N(0, I), as in TRADES).
+
+        Returns:
+            Adversarial images in [0, 1], shape (n, C, H, W), detached.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Range:
-    """Values that tuning may give to a parameter: from `low` to `high`, both included.
+    """The values that tuning may choose for a parameter: from `low` to `high`, both included.
 
     Attributes:
-        low, high: the bounds; both whole for a parameter that is a whole number.
-        log: whether values are drawn evenly on a logarithmic scale.
+        low, high: the bounds; both are integers for an integer parameter.
+        log: whether values are drawn uniformly on a logarithmic scale.
     """
 
     low: float
@@ -79,16 +83,16 @@ class Range:
 
 
 class Defense(Parameters):
-    """A defense; subclasses implement `loss`, and `build` unless one plain member is what they train.
+    """A defense; subclasses implement `loss`, and `build` unless they train one plain member.
 
     Attributes:
-        needs_proxies: whether the method needs a distribution over the training classes, and so a loss that
-            has proxies.
-        reference: whether rows are shown for orientation, without a rank.
-        adaptive: specs of attacks made against this method, which join the suite of its rows; they may use an
-            objective that the defense's own file registers.
-        tunable: the parameters that `--tune` may choose, each with a range or with the values to choose from.
-        epochs_scale: factor on the number of training epochs, for controls at equal compute.
+        needs_proxies: whether the method needs a distribution over the training classes, and therefore a
+            training loss with proxies.
+        reference: whether its rows are shown for reference, without a rank.
+        adaptive: specs of attacks designed against this method, which are added to the attack suite of its
+            rows; they may use an objective that the defense's own file registers.
+        tunable: the parameters that `--tune` may choose, each with a range or a tuple of values.
+        epochs_scale: factor on the recipe's number of epochs, for controls at equal compute.
     """
 
     needs_proxies: ClassVar[bool] = False
@@ -99,23 +103,23 @@ class Defense(Parameters):
     epochs_scale: PositiveFloat = 1.0
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> Embedder:
-        """Puts the model together.
+        """Builds the model; by default one plain member.
 
         Args:
-            make_member: makes one member at each call.
-            labels: classes of the training set, shape (n,), for methods that divide it.
+            make_member: builds a new member at each call.
+            labels: classes of the training set, shape (n,), for methods that split it.
 
         Returns:
-            The model: what is trained, saved, attacked and scored.
+            The model, which is trained, saved, attacked and scored.
         """
         return make_member()
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
-        """What one training step minimises, a scalar.
+        """Computes the loss that one training step minimizes, a scalar.
 
         Args:
-            model: what `build` returned, in training mode.
-            batch: the training images.
+            model: the model that `build` returned, in training mode.
+            batch: the training batch.
             attack: the training attack, for methods that train on adversarial images.
         """
         raise NotImplementedError

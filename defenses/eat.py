@@ -16,7 +16,7 @@ from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactor
 
 
 def stratified_parts(labels: Tensor, parts: int) -> Tensor:
-    """Deals the images of each class at random into parts of sizes that differ by at most one.
+    """Splits the images of each class at random into parts whose sizes differ by at most one.
 
     Args:
         labels: classes, shape (n,).
@@ -28,18 +28,18 @@ def stratified_parts(labels: Tensor, parts: int) -> Tensor:
     part = torch.empty_like(labels)
     for label in labels.unique():
         members = (labels == label).nonzero().squeeze(1)
-        # A random first part for each class: else the spare images would all go to the first parts.
+        # A random first part for each class; otherwise the first parts would get all surplus images.
         offset = int(torch.randint(parts, ()))
-        dealt = (torch.arange(len(members), device=labels.device) + offset) % parts
-        part[members[torch.randperm(len(members)).to(labels.device)]] = dealt
+        assigned = (torch.arange(len(members), device=labels.device) + offset) % parts
+        part[members[torch.randperm(len(members)).to(labels.device)]] = assigned
     return part
 
 
 class SplitEnsemble(Ensemble):
-    """An ensemble that remembers which part of the training set each image is in.
+    """An ensemble with the split of the training set as a buffer.
 
     Args:
-        members: the models.
+        members: the members.
         part: the part of each training image, shape (n,).
     """
 
@@ -52,15 +52,15 @@ class SplitEnsemble(Ensemble):
 
 @DEFENSES.register("eat")
 class EAT(Defense):
-    """Ensemble Adversarial Training (Ke 2025, arXiv 2501.01025): a reconstruction from what is public of it.
+    """Ensemble Adversarial Training (Ke 2025, arXiv 2501.01025): reconstructed from its public description.
 
-    Public: the training set is split at random in N parts, and each member trains on a combination of them
+    Public: the training set is split at random into N parts, and each member trains on a combination of them
     (diversity); a self-transferring mechanism uses statistics of the whole ensemble's robustness in the
     update of every single model; the loss is Proxy Anchor.
 
     Reconstructed: the combinations (`split`), the self-transfer as a choice of the models that the
-    adversarial images are made on (`transfer`), parts that are stratified so that every member sees every
-    class, and the concatenation of embeddings at test time. A step minimises the sum over members i of
+    adversarial images are computed on (`transfer`), stratified parts, so that every member sees every class,
+    and the concatenation of embeddings at test time. A step minimizes the sum over members i of
     L(f_i(x'), y) on the images of member i's parts.
 
     Unknown here: the number of members, how parts are combined, which statistics of robustness are meant and
@@ -71,13 +71,14 @@ class EAT(Defense):
     With split=none and transfer=self it is `ensemble_at`, the control.
 
     Attributes:
-        members: number N of members, each with its own initialisation.
-        split: "leave_one_out": member i trains on every part but the i-th; "disjoint": on the i-th alone;
+        members: number N of members, each with its own initialization.
+        split: "leave_one_out": member i trains on every part but the i-th; "disjoint": only on the i-th;
             "none": on everything.
-        transfer: on what the adversarial images that member i trains on are made. "ensemble": on the sum of
-            all the members' losses; "peers": one N-th of the batch on each member; "self": on member i.
-        proxies: "own": each member has proxies, and so a space, of its own; "shared": one set for all, which
-            aligns their spaces. No difference under a loss without proxies.
+        transfer: which loss the adversarial images of member i maximize. "ensemble": the sum of all members'
+            losses; "peers": for each N-th of the batch, the loss of another member; "self": the loss of
+            member i.
+        proxies: "own": each member has its own proxies, and so its own embedding space; "shared": one set for
+            all, which aligns their spaces. No difference for a loss without proxies.
     """
 
     tunable: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {
@@ -91,7 +92,7 @@ class EAT(Defense):
     proxies: Literal["own", "shared"] = "own"
 
     @model_validator(mode="after")
-    def _some_data_for_each(self) -> Any:
+    def _check_that_each_member_has_images(self) -> Any:
         if self.members == 1 and self.split == "leave_one_out":
             raise ValueError(
                 "with members=1, split=leave_one_out leaves no image to train on; use split=none"
@@ -99,7 +100,7 @@ class EAT(Defense):
         return self
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> SplitEnsemble:
-        """An ensemble, and the split of the training set."""
+        """Builds an ensemble with the split of the training set."""
         members = [make_member() for _ in range(self.members)]
         if self.proxies == "shared":
             for member in members[1:]:
@@ -107,7 +108,15 @@ class EAT(Defense):
         return SplitEnsemble(members, stratified_parts(labels, self.members))
 
     def trains_on(self, member: int, part: Tensor) -> Tensor:
-        """Which images, by their parts, a member trains on; a mask of the shape of `part`."""
+        """Selects the images that a member trains on.
+
+        Args:
+            member: index of the member.
+            part: parts of the images, any shape.
+
+        Returns:
+            A Boolean mask of the shape of `part`.
+        """
         if self.split == "leave_one_out":
             return part != member
         if self.split == "disjoint":
@@ -115,7 +124,11 @@ class EAT(Defense):
         return torch.ones_like(part, dtype=torch.bool)
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
-        """The sum of the members' losses, each on adversarial images of its own parts of the batch."""
+        """Computes the sum of the members' losses, each on adversarial images of its own parts of the batch.
+
+        Raises:
+            UsageError: when the batch is so small that no member has two images.
+        """
         ensemble = cast("SplitEnsemble", model)
         masks = [self.trains_on(i, ensemble.part[batch.index]) for i in range(self.members)]
         total = batch.images.new_zeros(())
@@ -133,29 +146,31 @@ class EAT(Defense):
     def _adversarial(
         self, ensemble: SplitEnsemble, batch: Batch, masks: list[Tensor], attack: InnerMaximiser
     ) -> list[Tensor]:
-        """The adversarial images that each member trains on."""
+        """Computes the adversarial images that each member trains on, in the order of its mask."""
 
-        def joint(images: Tensor) -> Tensor:
+        def joint_loss(images: Tensor) -> Tensor:
             losses = [member.loss(member(images), batch.labels) for member in ensemble.members]
             return torch.stack(losses).sum()
 
         if self.transfer == "ensemble":
-            shared = attack(joint, batch.images, ensemble)
+            shared = attack(joint_loss, batch.images, ensemble)
             return [shared[mask] for mask in masks]
         if self.transfer == "self":
             return [
-                self._made_on(member, batch.images[mask], batch.labels[mask], attack)
+                self._attack_member(member, batch.images[mask], batch.labels[mask], attack)
                 for member, mask in zip(ensemble.members, masks, strict=True)
             ]
         shared = batch.images.clone()
         for i, member in enumerate(ensemble.members):
-            share = torch.arange(len(batch.labels), device=batch.labels.device) % self.members == i
-            if share.any():
-                shared[share] = self._made_on(member, batch.images[share], batch.labels[share], attack)
+            subset = torch.arange(len(batch.labels), device=batch.labels.device) % self.members == i
+            if subset.any():
+                shared[subset] = self._attack_member(
+                    member, batch.images[subset], batch.labels[subset], attack
+                )
         return [shared[mask] for mask in masks]
 
     @staticmethod
-    def _made_on(member: Member, images: Tensor, labels: Tensor, attack: InnerMaximiser) -> Tensor:
+    def _attack_member(member: Member, images: Tensor, labels: Tensor, attack: InnerMaximiser) -> Tensor:
         if not len(images):
             return images
         return attack(lambda candidates: member.loss(member(candidates), labels), images, member)

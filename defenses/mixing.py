@@ -1,4 +1,4 @@
-"""What the variants of mixup share: mixing inside a network, and mixing with stored images."""
+"""Mixing of hidden activations, and mixing with stored images, for the variants of mixup."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ Mix = Callable[[Tensor], Tensor]
 
 
 def hidden_layers(member: Member, image: Tensor) -> list[nn.Module]:
-    """The layers of a member's network whose activations can be mixed, in the order of the forward pass.
+    """Lists the layers of a member's network whose activations can be mixed, in the order of execution.
 
-    They are the direct parts of the network (the layers of an `nn.Sequential`, the stages of a ResNet, the
-    list of blocks of a transformer as one) that give at least three dimensions; the vector that the last
-    layers work on is left out. So are convolutions and batch norms that are parts of their own: to mix what
-    a linear map gives is to mix what it takes.
+    They are the direct children of the network (the layers of an `nn.Sequential`, the stages of a ResNet, the
+    list of blocks of a transformer as one) whose output has at least three dimensions, so that pooled feature
+    vectors are left out. Convolutions and batch norms that are direct children are left out too: mixing the
+    output of a linear map is the same as mixing its input.
 
     Args:
-        member: whose network is looked at; one image is passed through it, in evaluation mode.
+        member: the member; one forward pass is made in evaluation mode, which changes nothing in it.
         image: shape (1, C, H, W).
     """
     network: nn.Module = member.embedder
-    while len(parts := list(network.children())) == 1:  # through what only wraps
-        network = parts[0]
+    while len(children := list(network.children())) == 1:  # unwraps
+        network = children[0]
     found: list[nn.Module] = []
 
-    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if isinstance(output, Tensor) and output.dim() >= 3 and module not in found:
             found.append(module)
 
     handles = [
-        part.register_forward_hook(note) for part in parts if not isinstance(part, _ConvNd | _BatchNorm)
+        child.register_forward_hook(record)
+        for child in children
+        if not isinstance(child, _ConvNd | _BatchNorm)
     ]
     try:
         with torch.no_grad(), frozen(member):
@@ -54,7 +56,7 @@ def hidden_layers(member: Member, image: Tensor) -> list[nn.Module]:
 
 @contextmanager
 def mixed_at(layer: nn.Module, mix: Mix) -> Iterator[None]:
-    """Within the block the output of a layer is mixed before it goes on."""
+    """Mixes the output of a layer in every forward pass within the block."""
     handle = layer.register_forward_hook(lambda module, inputs, output: mix(output))
     try:
         yield
@@ -63,16 +65,16 @@ def mixed_at(layer: nn.Module, mix: Mix) -> Iterator[None]:
 
 
 class MixedWithStored(Embedder):
-    """Embeds mixes of an image with stored ones, drawn anew at each pass, and averages the embeddings.
+    """Averages the embeddings of mixes of an image with stored images, drawn anew in each forward pass.
 
-    The mean of the unit vectors is scaled to unit length. Each image has partners of its own, and the same
-    number of them at every pass. Until an image is stored, the partners are uniform noise.
+    The mean of the unit vectors is scaled to unit length. Partners are drawn separately for each image. As
+    long as no image is stored, the partners are uniform noise.
 
     Args:
         member: embeds the mixes.
-        mixes: mixes for each image.
+        mixes: number of mixes of each image.
         share: weight of the image in a mix, in (0, 1].
-        capacity: number of images to store.
+        capacity: maximum number of stored images.
 
     Attributes:
         stored: training images, shape (at most `capacity`, C, H, W); part of the checkpoint.
@@ -96,7 +98,7 @@ class MixedWithStored(Embedder):
         return [self.member]
 
     def store(self, images: Tensor) -> None:
-        """Stores the first images, shape (n, C, H, W), for which there is room."""
+        """Stores images, shape (n, C, H, W), from the first on, until the capacity is reached."""
         new = images[: self.capacity - len(self.stored)].detach()
         if len(new):
             kept = torch.cat([self.stored, new]) if len(self.stored) else new
@@ -110,7 +112,7 @@ class MixedWithStored(Embedder):
         return F.normalize(torch.as_tensor(total))
 
     def _partners(self, images: Tensor) -> Tensor:
-        # Drawn on the CPU, so that a GPU's run sees the same mixes.
+        # Drawn on the CPU, so that a run on a GPU gets the same mixes.
         if not len(self.stored):
             return torch.rand(images.shape).to(images.device)
         return self.stored[torch.randint(len(self.stored), (len(images),)).to(self.stored.device)]

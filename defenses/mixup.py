@@ -1,4 +1,4 @@
-"""Mixup."""
+"""Mixup and the methods that build on it."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ class Mixup(Defense):
 
     Images are mixed in pairs, x = lambda x_a + (1 - lambda) x_b, and the loss is lambda L(f(x), y_a) +
     (1 - lambda) L(f(x), y_b). Adapted: one lambda for the whole batch, because a loss like Proxy Anchor is
-    one of the batch and cannot be weighted image by image.
+    computed on the batch as a whole and cannot be weighted image by image.
 
     - where=hidden is manifold mixup (Verma et al. 2019, arXiv 1806.05236, section 2): at each step one layer
-      is drawn, the input among them, and its activations are mixed in place of the images. The original
-      draws from a few of the first layers of each network; here from every layer that has a width and a
-      height (or tokens), because the backbone may be any.
+      is drawn, the input included, and its activations are mixed instead of the images. The original
+      draws from a few of the first layers of each network; here every layer with a width and a height (or
+      tokens) can be drawn, because the backbone may be any.
     - adversarial=true is interpolated adversarial training (Lamb et al. 2019, arXiv 1906.06784, section 3):
-      the mean of the mixed loss on the clean batch and of that on adversarial images, which are made on the
-      ordinary loss, unmixed. Each half has draws of its own; whether the original's have is not known here.
+      the mean of the mixed loss on the clean batch and of that on adversarial images, which maximize the
+      ordinary, unmixed loss. Each half has its own draws; whether the original's have is not known here.
     - mixes > 0 is mixup inference (Pang et al. 2020, arXiv 1909.11515, section 3): at test time each image is
-      mixed with `mixes` training images, kept from the first batches, and the embeddings are averaged. The
+      mixed with `mixes` training images, stored from the first batches, and the embeddings are averaged. The
       original averages predictions over samples of the predicted class (MI-PL) or of the others (MI-OL),
-      the latter being how adversarial images fare best. Test classes are new here, so every stored image is
-      of another class: it is MI-OL. Its authors used it on models trained by mixup or interpolated
-      adversarial training, with shares of about one half and 30 mixes, as far as is known here; a pass
-      costs as many as there are mixes. A randomised model: attacks average gradients over its passes.
+      which is best for adversarial images. Test classes are new here, so every stored image is of another
+      class: it is MI-OL. Its authors used it on models trained by mixup or interpolated adversarial training,
+      with shares of about one half and 30 mixes, as far as is known here. Embedding an image takes `mixes`
+      forward passes through the network. The model is randomized: attacks average gradients over EOT samples.
 
     Attributes:
         alpha: lambda is drawn from Beta(alpha, alpha).
         where: what is mixed in training, "input" or "hidden".
-        adversarial: whether to train on mixed clean and mixed adversarial images, or on mixed clean ones.
-        mixes: mixes that are averaged at test time; 0 embeds the image itself.
+        adversarial: whether to train on mixed clean and mixed adversarial images, or only on mixed clean
+            ones.
+        mixes: number of mixes that are averaged at test time; 0 embeds the image itself.
         share: weight of the image in a mix at test time.
         stored: number of training images to mix with at test time.
     """
@@ -57,27 +58,30 @@ class Mixup(Defense):
     stored: int = Field(default=128, ge=1)
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> Embedder:
-        """A plain member, or one behind the mixing with stored images."""
+        """Builds a plain member, wrapped to mix with stored images when `mixes` is above 0."""
         member = make_member()
         return MixedWithStored(member, self.mixes, self.share, self.stored) if self.mixes else member
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
-        """The loss on the mixed batch, or its mean over the mixed clean and the mixed adversarial batch."""
+        """Computes the loss on the mixed batch, or its mean over mixed clean and mixed adversarial images."""
         if isinstance(model, MixedWithStored):
             model.store(batch.images)
             model = model.member
         member = cast("Member", model)
+
+        def mixed_loss(images: Tensor) -> Tensor:
+            return self.mixed_loss(member, images, batch.labels)
+
         if not self.adversarial:
-            return self.mixed_loss(member, batch.images, batch.labels)
+            return mixed_loss(batch.images)
         adversarial = attack(lambda images: member.loss(member(images), batch.labels), batch.images, member)
-        clean = self.mixed_loss(member, batch.images, batch.labels)
-        return (clean + self.mixed_loss(member, adversarial, batch.labels)) / 2
+        return (mixed_loss(batch.images) + mixed_loss(adversarial)) / 2
 
     def mixed_loss(self, member: Member, images: Tensor, labels: Tensor) -> Tensor:
-        """Lambda L(., y_a) + (1 - lambda) L(., y_b) on one random mix of a batch, a scalar.
+        """Computes lambda L(., y_a) + (1 - lambda) L(., y_b) on one random mix of a batch, a scalar.
 
         Args:
-            member: is trained.
+            member: the member to train.
             images: shape (n, C, H, W) in [0, 1].
             labels: shape (n,).
         """

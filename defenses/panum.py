@@ -1,4 +1,4 @@
-"""Robust metric learning of Panum et al."""
+"""The robust metric learning of Panum et al."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Panum(TripletDefense):
     """Robust deep metric learning (Panum et al. 2021, arXiv 2102.07265).
 
     A metric loss depends on several images of the batch at once; the paper perturbs exactly one element of
-    each tuple and holds the embeddings of the others fixed. Here x' = argmax over the ball of
-    d(f(a), f(p)) - d(f(a), f(n)) in the perturbed element, which is what the triplet loss rises with (without
-    its hinge, so that satisfied triplets have a gradient too), and the model minimises the triplet loss with
-    x' in its place. A reconstruction from a description of the method, which was trained with eps 0.01 and 5
-    steps of 2 eps / 5; here the training attack is the benchmark's, the same for every defense. Adapted: the
-    cell's loss beside the triplet term (see `TripletDefense`). The paper's mining is not known to us.
+    each tuple and keeps the embeddings of the others fixed. Here x' = argmax over the ball of
+    d(f(a), f(p)) - d(f(a), f(n)) in the perturbed element: the triplet loss without its hinge, so that
+    satisfied triplets have a gradient too. The model minimizes the triplet loss with x' in place of that
+    element. A reconstruction from a description of the method, which was trained with eps 0.01 and 5 steps of
+    2 eps / 5; here the training attack is the benchmark's, the same for every defense. Adapted: the training
+    loss is added to the triplet term (see `TripletDefense`). The paper's mining is not known here.
 
     Attributes:
         element: which element of a triplet is perturbed.
@@ -31,8 +31,8 @@ class Panum(TripletDefense):
     element: Literal["positive", "anchor", "negative"] = "positive"
 
     def perturbed(self, member: Member, batch: Batch, rows: Triplets, attack: InnerMaximiser) -> Triplets:
-        """The triplets with one element perturbed."""
-        clean = rows.of(batch.images)
+        """Computes the triplets with one element perturbed."""
+        clean = rows.select(batch.images)
         fixed = Triplets.unstacked(embed(member, clean.stacked()))
 
         def objective(images: Tensor) -> Tensor:

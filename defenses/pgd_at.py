@@ -1,4 +1,4 @@
-"""Adversarial training."""
+"""PGD adversarial training."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser
 class PGDAT(Defense):
     """Adversarial training with PGD (Madry et al. 2018, arXiv 1706.06083, eq. 2.1).
 
-    Minimises L(f(x'), y) with x' = argmax over the ball of L(f(x'), y). Adapted to metric learning by putting
-    the metric loss of the batch in the place of cross-entropy, in both problems; labels and proxies are held
-    fixed during the inner one.
+    Minimizes L(f(x'), y) with x' = argmax over the ball of L(f(x'), y). Adapted to metric learning by
+    replacing cross-entropy with the metric loss of the batch, in both the outer and the inner problem; labels
+    and proxies are fixed in the inner one.
     """
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
-        """The loss on the batch's worst-case images."""
+        """Computes the loss on adversarial images of the batch."""
         member = cast("Member", model)
         adversarial = attack(lambda images: member.loss(member(images), batch.labels), batch.images, member)
         return member.loss(member(adversarial), batch.labels)

@@ -1,4 +1,4 @@
-"""Raw pixels: not a defense but a yardstick."""
+"""Raw pixels as embeddings: a reference, not a defense."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SIDE = 32
 
 
 class PixelEmbedder(Embedder):
-    """The image itself, as one vector of unit length; large ones are averaged down to 32 x 32 pixels."""
+    """Flattens images to unit vectors, after average pooling to at most 32 x 32 pixels."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, C * h * w)."""
@@ -24,14 +24,14 @@ class PixelEmbedder(Embedder):
 
 @DEFENSES.register("pixels")
 class Pixels(Defense):
-    """Raw pixels as the embedding: shows what is learnt at all. A reference row, never ranked."""
+    """Raw pixels as the embedding: shows how much is learned at all. A reference row, never ranked."""
 
     reference = True
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> PixelEmbedder:
-        """Nothing to train."""
+        """Builds the embedder, which has no parameters."""
         return PixelEmbedder()
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
-        """Never called: a model without parameters is not trained."""
+        """Raises NotImplementedError; never called, since a model without parameters is not trained."""
         raise NotImplementedError

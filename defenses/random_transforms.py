@@ -1,4 +1,4 @@
-"""Transforms of the images at test time."""
+"""Transforms of the images before the embedding."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ from torch import Tensor
 from benchmark.core.embedder import Embedder
 from benchmark.core.parameters import Parameters
 from benchmark.models import Member
-from defenses import transforms  # the package: a model's identity then holds the source of every transform
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
+from defenses.transforms import TRANSFORMS, Transform, TransformSpec
 
 
 class Transformed(Embedder):
-    """Embeds a transform of each image, with new draws at every pass if the transform makes any.
+    """Embeds a transform of each image; a random transform makes new draws in each forward pass.
 
     Args:
         member: embeds the transformed images.
-        transform: what is done to them.
-        straight_through: whether a transform without a gradient of its own passes on the identity's (BPDA).
+        transform: the transform.
+        straight_through: whether a transform that is not differentiable gets the identity's gradient (BPDA).
     """
 
-    def __init__(
-        self, member: Member, transform: transforms.Transform, straight_through: bool = False
-    ) -> None:
+    def __init__(self, member: Member, transform: Transform, straight_through: bool = False) -> None:
         super().__init__()
         self.member = member
         self.transform = transform
@@ -34,11 +32,11 @@ class Transformed(Embedder):
 
     @property
     def members(self) -> Sequence[Embedder]:
-        """The one member behind the transform."""
+        """The one member that embeds the transformed images."""
         return [self.member]
 
     def differentiable(self) -> Embedder:
-        """Itself, or the same with the identity's gradient where the transform has none."""
+        """Returns itself, or a copy with the identity's gradient if the transform is not differentiable."""
         if self.transform.differentiable or self._straight_through:
             return self
         return Transformed(self.member, self.transform, straight_through=True)
@@ -52,18 +50,18 @@ class Transformed(Embedder):
 
 @DEFENSES.register("random_transforms")
 class RandomTransforms(Defense):
-    """Transforms of the images before they are embedded: random resizing and padding, or another.
+    """Transforms images before they are embedded: random resizing and padding, or another transform.
 
-    The default is that of Xie et al. 2018 (arXiv 1711.01991). Each transform's own file says where it comes
-    from and how it was adapted. Random ones make new draws at every pass, for each image of a batch; attacks
-    then average gradients over passes (EOT), and take the identity's gradient through what has none (BPDA).
-    That attack broke the originals of Xie et al. and Guo et al. (Athalye et al. 2018, arXiv 1802.00420):
-    unless a row shows otherwise, a transform alone is no defense.
+    The default is that of Xie et al. 2018 (arXiv 1711.01991). Each transform's own file gives its source and
+    how it was adapted. Random transforms make new draws in each forward pass, for each image of a batch;
+    attacks then average gradients over EOT samples, and take the identity's gradient through a transform that
+    is not differentiable (BPDA). That attack broke the originals of Xie et al. and Guo et al. (Athalye et al.
+    2018, arXiv 1802.00420): unless a row shows otherwise, a transform alone is no defense.
 
     Attributes:
-        transform: spec of what is done to the images: `jpeg`, `resize_pad[smallest=0.8]`, ...
+        transform: spec of the transform: `jpeg`, `resize_pad[smallest=0.8]`, ...
         train: images that the member is trained on: "clean", as vanilla, which is the setting of Xie et al.,
-            or "transformed", with draws of their own, as Guo et al. 2018 and Raff et al. 2019 have it.
+            or "transformed", with their own draws, as in Guo et al. 2018 and Raff et al. 2019.
     """
 
     tunable: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {
@@ -78,19 +76,19 @@ class RandomTransforms(Defense):
         "train": ("clean", "transformed"),
     }
 
-    transform: transforms.TransformSpec = "resize_pad"
+    transform: TransformSpec = "resize_pad"
     train: Literal["clean", "transformed"] = "clean"
 
     def parts(self) -> list[Parameters]:
-        """The defense and its transform."""
-        return [self, *transforms.TRANSFORMS.build(self.transform).parts()]
+        """Lists the defense and its transform."""
+        return [self, *TRANSFORMS.build(self.transform).parts()]
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> Transformed:
-        """One member behind the transform."""
-        return Transformed(make_member(), transforms.TRANSFORMS.build(self.transform))
+        """Builds one plain member, wrapped to embed transformed images."""
+        return Transformed(make_member(), TRANSFORMS.build(self.transform))
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
-        """The loss on the batch, clean or transformed."""
+        """Computes the loss on the clean or the transformed batch."""
         transformed = cast("Transformed", model)
         member = transformed.member
         embeddings = (transformed if self.train == "transformed" else member)(batch.images)

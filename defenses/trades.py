@@ -1,4 +1,4 @@
-"""TRADES."""
+"""TRADES: a trade-off between the clean loss and robustness."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, Range
 class TRADES(Defense):
     """TRADES (Zhang et al. 2019, arXiv 1901.08573, eq. 5 and algorithm 1).
 
-    Minimises L(f(x), y) + beta * D(x, x'), where x' maximises D from a start of x + 0.001 N(0, I), because
+    Minimizes L(f(x), y) + beta * D(x, x'), where x' maximizes D from a start of x + 0.001 N(0, I), because
     the gradient of D is zero at x itself. In the inner problem the clean side is fixed; in the outer one
     gradients flow through both sides. The original's D is KL(p(x) || p(x')). A metric-learning model has no
     classifier, so p is the softmax over the cosine similarities to the training classes' proxies, divided by
-    a temperature; or D is the distance of the embeddings, which needs no proxies and is no part of the paper.
-    A beta that suits one distance says nothing of the other: cosine distances lie in [0, 2].
+    a temperature; or D is the distance of the embeddings, which needs no proxies and is not in the paper.
+    A beta that suits one distance does not carry over to the other: cosine distances lie in [0, 2].
 
     Attributes:
         beta: weight of the robustness term; 6 in the original, whose loss was cross-entropy.
-        temperature: divides the cosines before the softmax; unused with distance=embedding. Proxy Anchor's
+        temperature: divisor of the cosines before the softmax; unused with distance=embedding. Proxy Anchor's
             own factor of 32 saturates the softmax.
         distance: D. "kl": the divergence of the distributions over classes; "embedding":
             1 - cos(f(x), f(x')). Either is averaged over the batch.
@@ -44,27 +44,27 @@ class TRADES(Defense):
 
     @property
     def needs_proxies(self) -> bool:  # type: ignore[override]
-        """Whether the distance is one of distributions over the training classes."""
+        """Whether D compares distributions over the training classes."""
         return self.distance == "kl"
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
-        """The clean loss plus beta times the distance between clean and adversarial images."""
+        """Computes the clean loss plus beta times D between clean and adversarial images."""
         member = cast("Member", model)
 
-        def described(embeddings: Tensor) -> Tensor:
+        def representation(embeddings: Tensor) -> Tensor:
             if self.distance == "embedding":
                 return embeddings
             return F.log_softmax(member.class_cosines(embeddings) / self.temperature, dim=1)
 
         def distance(clean: Tensor, images: Tensor) -> Tensor:
-            other = described(member(images))
+            adversarial = representation(member(images))
             if self.distance == "embedding":  # of unit vectors
-                return (1 - (clean * other).sum(1)).mean()
-            return F.kl_div(other, clean, log_target=True, reduction="batchmean")
+                return (1 - (clean * adversarial).sum(1)).mean()
+            return F.kl_div(adversarial, clean, log_target=True, reduction="batchmean")
 
         with frozen(member):  # as the attack sees the model
-            target = described(member(batch.images)).detach()
-        adversarial = attack(lambda images: distance(target, images), batch.images, member, start="gaussian")
+            fixed = representation(member(batch.images)).detach()
+        adversarial = attack(lambda images: distance(fixed, images), batch.images, member, start="gaussian")
         embeddings = member(batch.images)
-        robust = distance(described(embeddings), adversarial)
+        robust = distance(representation(embeddings), adversarial)
         return member.loss(embeddings, batch.labels) + self.beta * robust

@@ -1,4 +1,4 @@
-"""No defense."""
+"""Training without a defense."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser
 
 @DEFENSES.register("vanilla")
 class Vanilla(Defense):
-    """Ordinary training on clean images: L(f(x), y)."""
+    """Training on clean images without a defense: minimizes L(f(x), y)."""
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
-        """The loss on the clean batch."""
+        """Computes the loss on the clean batch."""
         member = cast("Member", model)
         return member.loss(member(batch.images), batch.labels)

@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 
 from benchmark.data import ImageSet
 from benchmark.losses import LOSSES
@@ -8,6 +11,18 @@ from benchmark.models import BACKBONES, Member
 torch.set_num_threads(1)
 
 SHAPE = (1, 8, 8)
+
+TINY = {
+    "datasets": ["digits"],
+    "defenses": ["vanilla"],
+    "attacks": ["fgsm[objective=own]", "noise"],
+    "seeds": [0],
+    "training": {"epochs": 1, "batch_size": 64},
+    "evaluation": {"eot": 2, "repeats": 2},
+    "curve": {"attacks": [], "factors": []},
+    "checks": False,
+}
+"""A whole tiny benchmark: a grid that takes seconds."""
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +56,11 @@ def make_member():
         return Member(architecture.build(shape), LOSSES.build(loss).build(classes, architecture.dim))
 
     return make
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A configuration file for `--config`; its data set is small and its training one epoch."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    return path

@@ -1,4 +1,4 @@
-"""The documents' own words, run."""
+"""Runs the commands and code of the documents, and checks their links and paths."""
 
 import re
 import shlex
@@ -43,7 +43,7 @@ def test_links_lead_somewhere(name):
 
 
 def commands(name):
-    """The arguments of each command of a document; continued lines are joined, comments left out."""
+    """The arguments of each command of a document, with continued lines joined and without comments."""
     text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
     found = re.findall(r"^python run_benchmark\.py (.*?)(?:\s+#.*)?$", text, re.MULTILINE)
     return [shlex.split(command) for command in found]
@@ -51,7 +51,7 @@ def commands(name):
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder of images, which stands for the reader's own."""
+    """A folder of images in place of the reader's own."""
     for name in "abcdefgh":
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(2):
@@ -59,7 +59,7 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-ELSEWHERE = {
+WITHOUT_GRID = {
     "--help",
     "--list",
     "--list-data",
@@ -69,25 +69,23 @@ ELSEWHERE = {
     "--report-only",
     "--config",
 }
-"""Options of commands that build no grid, or need a file that the reader has yet to write."""
+"""Options of commands that build no grid, or need a file that the reader writes first."""
 
 
-@pytest.mark.parametrize(
-    "arguments", [one for name in ("README.md", "docs/defenses.md") for one in commands(name)], ids=" ".join
-)
-def test_commands_can_be_run_as_they_stand(arguments, tmp_path, photos):
+@pytest.mark.parametrize("arguments", [*commands("README.md"), *commands("docs/defenses.md")], ids=" ".join)
+def test_commands_can_be_run_unchanged(arguments, tmp_path, photos):
     if "--help" in arguments:
-        pytest.skip("argparse itself answers")
+        pytest.skip("argparse prints the help and exits")
     options = vars(
         build_parser().parse_args([one.replace("folder:PATH", f"folder:{photos}") for one in arguments])
     )
-    if ELSEWHERE & set(arguments):
+    if WITHOUT_GRID & set(arguments):
         return
     for key in ("dry_run", "no_progress"):
         options.pop(key, None)
     assert int(options.pop("tune", 1)) > 0
     assert resolve(options).compute
-    # Equal passes take a training step of each defense to be counted: not here.
+    # Equal passes would need a training step of each defense to count its cost.
     folders = Folders(tmp_path, tmp_path, blank=True)
     config = resolve({**options, "compute": "equal-epochs", "device": "cpu"})
     assert build_grid(config, folders).cells
@@ -99,10 +97,10 @@ def test_commands_have_options_that_exist(name):
         build_parser().parse_args(arguments)
 
 
-def test_the_readme_shows_what_there_is():
+def test_the_readme_lists_every_preset_and_defense():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    told = set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE))
-    assert told == set(presets())
+    listed = set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE))
+    assert listed == set(presets())
     for name in sorted({*GROUPS["all"], *GROUPS["dml"]}):
         assert f"`{name}`" in readme
     shown = {argument for arguments in commands("README.md") for argument in arguments}

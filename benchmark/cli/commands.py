@@ -5,49 +5,31 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from benchmark.cli.plugin_warnings import load
 
-def load(plugins: Iterable[Path]) -> None:
-    """Imports plugins, and warns of installed packages that were left out."""
-    from benchmark.plugins.load import load_plugins
-
-    for line in load_plugins(plugins):
-        sys.stderr.write(f"warning: {line}\n")
+if TYPE_CHECKING:
+    from benchmark.data import Folders
+    from benchmark.jobs import RunContext
+    from benchmark.planning.config import Configuration
 
 
 def list_everything(plugins: Iterable[Path]) -> int:
     """Lists everything that has a name, with its parameters."""
-    from attacks import ATTACKS, MEASURES, OBJECTIVES, SUITES
-    from benchmark.data import DATASETS
-    from benchmark.evaluation import SCENARIOS
-    from benchmark.losses import LOSSES
-    from benchmark.models import BACKBONES
     from benchmark.planning.resolve import presets
-    from defenses import DEFENSES, GROUPS
-    from defenses.transforms import TRANSFORMS
+    from benchmark.plugins.registries import REGISTRIES
+    from defenses import GROUPS
 
     load(plugins)
-    registries: list[tuple[str, Any]] = [
-        ("defenses", DEFENSES),
-        ("transforms of random_transforms", TRANSFORMS),
-        ("attacks", ATTACKS),
-        ("suites of attacks", SUITES),
-        ("objectives of attacks", OBJECTIVES),
-        ("measures of robrank", MEASURES),
-        ("data sets", DATASETS),
-        ("backbones", BACKBONES),
-        ("losses", LOSSES),
-        ("scenarios", SCENARIOS),
-    ]
     lines = []
-    for title, registry in registries:
+    for title, registry in REGISTRIES.items():
         lines.append(f"{title}:")
         for name, cls in registry.items():
             lines.append(f"  {name:<18} {cls.summary()}")
-            fields = {key: info.default for key, info in cls.model_fields.items()}
-            if fields:
-                lines.append(" " * 21 + ", ".join(f"{key}={value}" for key, value in fields.items()))
+            defaults = cls.defaults()
+            if defaults:
+                lines.append(" " * 21 + ", ".join(f"{key}={value}" for key, value in defaults.items()))
         if title == "defenses":
             lines += [f"  {name:<18} {', '.join(members)}" for name, members in GROUPS.items()]
         if title == "backbones":
@@ -57,27 +39,15 @@ def list_everything(plugins: Iterable[Path]) -> int:
     return 0
 
 
-def dry_run(grid: Any, store: Any, folders: Any) -> int:
-    """Tells the jobs of a grid, what of it is cached, and its cost."""
-    from benchmark.jobs.estimate import Estimator
-    from benchmark.runner.executor import Job
-    from benchmark.runner.progress import describe
-    from benchmark.runner.run import plan
+def dry_run(config: Configuration, context: RunContext) -> int:
+    """Shows the plan of a run: what of it is cached, and its cost. Runs none of it."""
+    from benchmark.planning.grid import build_grid
+    from benchmark.planning.plan_text import describe_plan
+    from benchmark.planning.todo import find_todo
 
-    todo = plan(grid, store)
-    estimator = Estimator(folders)
-    lines = ["To do:"]
-    total = 0.0
-    jobs: list[Job] = [*todo.trainings, *(job for job in todo.attacks if not grid.refusal(job))]
-    for job in jobs:
-        cost = estimator.cost(job)
-        total += cost
-        lines.append(f"  {cost:>12,.0f} passes  {describe(job)}")
-    lines.append(f"{len(todo.trainings)} of {len(grid.trainings) + len(grid.sources)} models to train.")
-    lines.append(f"{todo.cells} cells, {todo.cached} cached, {todo.cells - todo.cached} to compute.")
-    lines += [f"Left out: {reason}" for reason in [*grid.skipped, *dict.fromkeys(grid.refused.values())]]
-    lines.append(f"Cost: {total:,.0f} passes of one image through the plain backbone.")
-    sys.stdout.write("\n".join(lines) + "\n")
+    grid = build_grid(config, context.folders)
+    todo = find_todo(grid, context.store)
+    sys.stdout.write(describe_plan(grid, todo, todo.costs(context.folders)))
     return 0
 
 
@@ -98,8 +68,8 @@ def check_plugin(path: Path) -> int:
         for result in check_contract(cls) if issubclass(cls, Defense) else ():
             failed, passed = failed + bool(result.failure), passed + (not result.failure)
             name = result.check.name
-            told = f"FAIL  {result.failure}" if result.failure else f"ok    {name}: {result.check.wanted}"
-            sys.stdout.write(f"  {told}\n")
+            line = f"FAIL  {result.failure}" if result.failure else f"ok    {name}: {result.check.wanted}"
+            sys.stdout.write(f"  {line}\n")
             sys.stdout.flush()
     sys.stdout.write(f"{passed} checks passed, {failed} failed.\n")
     return 1 if failed else 0
@@ -133,7 +103,7 @@ def list_data(options: dict[str, Any]) -> int:
     return listed(folders, [Path(path) for path in options.get("plugin", [])])
 
 
-def download(specs: list[str], folders: Any) -> None:
+def download(specs: list[str], folders: Folders) -> None:
     """Fetches the data sets asked for that are missing.
 
     Raises:

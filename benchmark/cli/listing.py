@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.cli.commands import load
+from benchmark.cli.plugin_warnings import load
 from benchmark.data import DATASETS, Dataset, Folders
 from benchmark.data.downloads import can_download
 from benchmark.data.folder import ImageFolder

@@ -26,7 +26,7 @@ EXAMPLES = """examples:
   python run_benchmark.py --check-plugin my_defense.py
       a file to begin from; does it keep the contract?
   python run_benchmark.py --defenses all --compute equal-passes
-      every defense trains for as many passes, in place of as many epochs
+      every defense trains for the same cost, in place of the same number of epochs
   python run_benchmark.py --defenses pgd_at,trades --tune 20
       choose the parameters of each, on classes held out of the training classes
   python run_benchmark.py --defenses all --dry-run
@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="run_benchmark.py",
         description="Compares defenses of deep metric learning models under attacks made for clustering and "
         "retrieval: trains each defense, attacks it, scores it, and writes a leaderboard. What is done is "
-        "kept; the same command again goes on where it was stopped.",
+        "kept; the same command again resumes where it was stopped.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
@@ -98,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--no-checks",
         action="store_false",
         dest="checks",
-        help="do not check the figures for gradient masking (for development)",
+        help="do not check the scores for gradient masking (for development)",
     )
     what.add_argument(
         "--preset",

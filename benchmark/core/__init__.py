@@ -1,1 +1,1 @@
-"""The ground floor: errors, registry, specs, seeding and the embedder interface."""
+"""What every other package builds on: errors, registry, specs, seeding and the embedder interface."""

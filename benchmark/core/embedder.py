@@ -1,4 +1,4 @@
-"""What an attack sees of a model, and all that it sees."""
+"""The interface through which attacks and metrics see a model."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ class Embedder(nn.Module):
     Subclasses implement `forward`. Any preprocessing (mean and standard deviation, say) happens inside.
 
     Attributes:
-        randomised: whether two passes over one batch may differ; attacks then average gradients over passes
-            (EOT), and scores are means over passes.
+        randomised: whether two forward passes of one batch may differ; attacks then average gradients over
+            EOT samples, and scores are means over repeats.
     """
 
     randomised: bool = False
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
+        """Embed images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
         raise NotImplementedError
 
     def differentiable(self) -> Embedder:
-        """The stand-in that gradients are taken through (BPDA); the model itself unless it overrides this."""
+        """Return the model that gradients are taken through (BPDA); by default the model itself."""
         return self
 
     @property
     def members(self) -> Sequence[Embedder]:
-        """The models that an ensemble is made of; a single model is its own only member."""
+        """The models that an ensemble consists of; a single model is its own only member."""
         return [self]

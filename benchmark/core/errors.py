@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 
 class BenchmarkError(Exception):
-    """Something went wrong that the message explains; the cell fails, the run goes on."""
+    """An error that the message explains; the cell fails, the run continues."""
 
     def __str__(self) -> str:
-        """The message in one line, whatever text it quotes."""
+        """Return the message as one line, even where it quotes several."""
         return " ".join(line.strip() for line in super().__str__().splitlines())
 
 
@@ -19,7 +19,7 @@ class UsageError(BenchmarkError):
 
 
 class TrainingError(BenchmarkError):
-    """Training broke down, for example with a loss that is not a number."""
+    """Training diverged, for example with a loss that is not a number."""
 
 
 class AttackError(BenchmarkError):
@@ -31,10 +31,10 @@ class CheckpointError(BenchmarkError):
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
-    """Builds the error for a name that does not exist, with the nearest valid one and the list of all.
+    """Build the error for a name that does not exist, with the nearest valid name and the list of all.
 
     Args:
-        kind: what the name names, as the message should say it ("defense", "parameter of pgd", ...).
+        kind: what the name stands for, as worded in the message ("defense", "parameter of pgd", ...).
         name: the name as the user wrote it.
         valid: every valid name.
     """

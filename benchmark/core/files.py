@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, however a process ends."""
+"""Atomic writes: a file appears complete or not at all, even when the process is killed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 UNFINISHED = ".writing-"
-"""What the names of files and folders begin with that are not whole yet."""
+"""Prefix of the names of files and folders that are still being written."""
 
 _STALE = 3600
-"""Seconds after which a file or a folder that nobody has written to belongs to nobody."""
+"""Seconds without a write after which an unfinished file or folder counts as abandoned."""
 
 _PERMISSIONS = 0o644
-"""Temporary files are private to their user; what takes their place is for everyone to read."""
+"""Mode of finished files: readable by everyone, where temporary files are readable by their owner only."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary file beside `path` that takes its place when the block ends without an error.
+    """Yield a temporary file beside `path` that replaces it when the block ends without an error.
 
     Raises:
         OSError: when the folder or the file cannot be written.
@@ -40,18 +40,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` fill a temporary file, then puts it in the place of `path` in one step."""
+    """Let `write` fill a temporary file, then replace `path` with it in one step."""
     with replacing(path) as temporary:
         write(temporary)
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what processes that were killed while they wrote have left in a folder: files and folders."""
-    for litter in folder.glob(f"{UNFINISHED}*"):
+    """Remove the unfinished files and folders that killed processes left in a folder."""
+    for leftover in folder.glob(f"{UNFINISHED}*"):
         with suppress(FileNotFoundError):  # another process was faster
-            if time.time() - litter.lstat().st_mtime <= _STALE:
+            if time.time() - leftover.lstat().st_mtime <= _STALE:
                 continue
-            if litter.is_dir():
-                shutil.rmtree(litter, ignore_errors=True)
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
             else:
-                litter.unlink()
+                leftover.unlink()

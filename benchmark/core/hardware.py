@@ -1,4 +1,4 @@
-"""The processor or GPU that computes, in words."""
+"""The processor or GPU that computes: which one, how many workers fit it, and what it is called."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from functools import cache
 from pathlib import Path
 
 import torch
+
+from benchmark.core.cpu import cores
+from benchmark.core.errors import UsageError
 
 
 @cache
@@ -24,3 +27,21 @@ def hardware(device: str) -> str:
     """Name of the GPU or processor, and the threads of a worker, on which a large k-means depends."""
     threads = torch.get_num_threads() if device.startswith("cuda") else 1
     return f"{_chip(device)}, {'one thread' if threads == 1 else f'{threads} threads'} a worker"
+
+
+def resolve_device(asked: str) -> str:
+    """Chooses the device for "auto", "cpu" or "cuda".
+
+    Raises:
+        UsageError: when a GPU is asked for and there is none.
+    """
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise UsageError("There is no CUDA device here; use --device cpu or --device auto.")
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return asked
+
+
+def default_workers(device: str) -> int:
+    """Counts the workers of a device: one for each core that this process may use; one for a GPU."""
+    return 1 if device == "cuda" else cores()

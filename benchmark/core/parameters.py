@@ -1,4 +1,4 @@
-"""The base of everything that a user names and sets: validated parameters with a canonical spec string."""
+"""The base class of everything that has a name and parameters: validated, with a canonical spec string."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from benchmark.core.spec import Spec, format_spec, format_value
 
 
 def parse_fraction(value: Any) -> Any:
-    """Turns `8/255` into a number and leaves anything else for pydantic to judge."""
+    """Convert a fraction such as `8/255` to a float; return any other value unchanged."""
     if isinstance(value, str) and value.count("/") == 1:
-        above, below = value.split("/")
+        numerator, denominator = value.split("/")
         try:
-            return float(above) / float(below)
+            return float(numerator) / float(denominator)
         except (ValueError, ZeroDivisionError):
             return value
     return value
@@ -29,31 +29,46 @@ Number = Annotated[float, BeforeValidator(parse_fraction)]
 class Parameters(BaseModel):
     """Immutable, validated parameters; subclasses declare each as an annotated field with a default.
 
+    The key of a parameter in a spec string is the name of its field, or the field's alias where it has one
+    (for a key such as `name` that is an attribute of every class). In Python both are accepted.
+
     Attributes:
         name: the name under which the class is registered.
-        always_written: parameters that stand in the spec string even at their default, because a reader of a
-            table needs them.
+        always_written: keys that stand in the spec string even at their default, because a reader of a table
+            needs them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, populate_by_name=True
+    )
 
     name: ClassVar[str] = ""
     always_written: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
+    def attributes(cls) -> dict[str, str]:
+        """The attribute that holds each parameter, by the parameter's key in a spec string."""
+        return {info.alias or attribute: attribute for attribute, info in cls.model_fields.items()}
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The default of each parameter, by the parameter's key in a spec string."""
+        return {key: cls.model_fields[attribute].default for key, attribute in cls.attributes().items()}
+
+    @classmethod
     def from_spec(cls, spec: Spec) -> Any:
-        """Builds an instance from a parsed spec.
+        """Build an instance from a parsed spec.
 
         Raises:
             UsageError: for an unknown parameter or a value that does not fit, in one line.
         """
-        for key in spec.parameters:
-            if key not in cls.model_fields:
-                raise unknown_name(f"parameter of {spec.name}", key, cls.model_fields)
+        attributes = cls.attributes()
         values: dict[str, Any] = {}
         for key, text in spec.parameters.items():
-            kinds = _kinds(cls.model_fields[key].annotation)
-            optional, fraction = type(None) in kinds, float in kinds
+            if key not in attributes:
+                raise unknown_name(f"parameter of {spec.name}", key, attributes)
+            types = _types(cls.model_fields[attributes[key]].annotation)
+            optional, fraction = type(None) in types, float in types
             values[key] = None if text == "none" and optional else parse_fraction(text) if fraction else text
         try:
             return cls(**values)
@@ -67,20 +82,27 @@ class Parameters(BaseModel):
 
     @property
     def portable(self) -> str:
-        """The spec without what differs from machine to machine, as paths do: what seeds are made of."""
+        """The spec without what differs from machine to machine, such as paths; seeds are derived from it."""
+        return self.spec
+
+    @property
+    def short_name(self) -> str:
+        """What tables, plots and file names show in place of the spec; never a path of the machine."""
         return self.spec
 
     def _changed(self) -> dict[str, Any]:
-        """The parameters that stand in the spec string."""
+        """The parameters that stand in the spec string, by their keys."""
+        values = {key: getattr(self, attribute) for key, attribute in type(self).attributes().items()}
+        defaults = type(self).defaults()
         return {
-            key: getattr(self, key)
-            for key, info in type(self).model_fields.items()
-            # As written: a value that would be read back as the default is the default.
-            if key in self.always_written or format_value(getattr(self, key)) != format_value(info.default)
+            key: value
+            for key, value in values.items()
+            # Compared as written: a value that would be read back as the default is the default.
+            if key in self.always_written or format_value(value) != format_value(defaults[key])
         }
 
     def parts(self) -> list[Parameters]:
-        """This and everything that it is put together from by name; their sources are part of an identity."""
+        """This object and everything that it refers to by name; their sources are part of an identity."""
         return [self]
 
     @classmethod
@@ -89,14 +111,14 @@ class Parameters(BaseModel):
         return (inspect.getdoc(cls) or "").split("\n", 1)[0]
 
 
-def _kinds(annotation: Any) -> list[Any]:
-    """The types that a field takes, without what they are annotated with."""
-    kinds = get_args(annotation) or [annotation]
-    return [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
+def _types(annotation: Any) -> list[Any]:
+    """The types that a field accepts, stripped of `Annotated`."""
+    types = get_args(annotation) or [annotation]
+    return [get_args(one)[0] if get_origin(one) is Annotated else one for one in types]
 
 
 def explain(error: ValidationError) -> str:
-    """Puts a pydantic error into one line that names each field, what was given and what is wanted."""
+    """Format a pydantic error as one line: each field, the value given, and what is wrong with it."""
     parts = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])

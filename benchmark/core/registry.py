@@ -1,4 +1,4 @@
-"""One small registry that serves every kind of thing that has a name."""
+"""The registry: named classes of one kind, built from spec strings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmark.core.spec import Spec, parse_spec
 P = TypeVar("P", bound=Parameters)
 
 RESERVED = ("all", "none")
-"""Words of the command line and of the tables."""
+"""Words of the command line and of the tables, which can be the name of nothing else."""
 
 
 class Registry(Generic[P]):
@@ -21,24 +21,20 @@ class Registry(Generic[P]):
     Args:
         kind: the word for one entry in messages ("defense", "attack", ...).
         base: the class that every entry must derive from.
-        fallback: asked for a class when a name is not registered; returns None when it has none. For open
-            families such as timm's backbones.
     """
 
-    def __init__(
-        self, kind: str, base: type[P], fallback: Callable[[str], type[P] | None] | None = None
-    ) -> None:
+    def __init__(self, kind: str, base: type[P]) -> None:
         self.kind = kind
         self.base = base
-        self._fallback = fallback
+        self._fallbacks: list[Callable[[str], type[P] | None]] = []
         self._entries: dict[str, type[P]] = {}
 
     def register(self, name: str) -> Callable[[type[P]], type[P]]:
-        """Decorator that registers a class under a name.
+        """Return a decorator that registers a class under a name.
 
         Raises:
-            UsageError: when the name is taken by another class, or the class is not of this kind or has a
-                name already.
+            UsageError: when the name is taken by another class or reserved, or when the class is not of this
+                kind or already has another name.
         """
 
         def decorate(cls: type[P]) -> type[P]:
@@ -54,7 +50,7 @@ class Registry(Generic[P]):
                 cls.__qualname__,
             ):
                 raise UsageError(f"The {self.kind} name '{name}' is already taken by {taken.__module__}.")
-            # Its name is what its specs say; a second one would rename what is registered under the first.
+            # Specs hold the name of the class; a second name would change the specs of the first.
             if self._entries.get(cls.name) is cls and cls.name != name:
                 raise UsageError(
                     f"'{name}' needs a class of its own: this one is the {self.kind} '{cls.name}'."
@@ -65,38 +61,47 @@ class Registry(Generic[P]):
 
         return decorate
 
+    def add_fallback(self, fallback: Callable[[str], type[P] | None]) -> None:
+        """Add a source of classes that are not registered, for open families such as timm's backbones.
+
+        Args:
+            fallback: called with a name that is not registered; returns its class, or None when it has none.
+                Fallbacks are called in the order in which they were added.
+        """
+        self._fallbacks.append(fallback)
+
     def get(self, name: str) -> type[P]:
-        """Returns the class of that name.
+        """Return the class of that name.
 
         Raises:
             UsageError: when there is none, with the nearest name and the list of all.
         """
         if name in self._entries:
             return self._entries[name]
-        found = self._fallback(name) if self._fallback else None
-        if found is None:
-            raise unknown_name(self.kind, name, self._entries)
-        return found
+        for fallback in self._fallbacks:
+            if (found := fallback(name)) is not None:
+                return found
+        raise unknown_name(self.kind, name, self._entries)
 
     def build(self, text: str) -> P:
-        """Builds the entry that a spec string names.
+        """Build the entry that a spec string names.
 
         Raises:
-            UsageError: for a bad spec, an unknown name or parameter, or a value that does not fit.
+            UsageError: for a malformed spec, an unknown name or parameter, or a value that does not fit.
         """
         spec = parse_spec(text)
         entry: P = self.get(spec.name).from_spec(spec)
         return entry
 
     def forget(self, name: str) -> None:
-        """Takes a name out again, as when the rest of its module turns out to be broken."""
+        """Remove a name, as when the module that registered it fails to load; unknown names are ignored."""
         self._entries.pop(name, None)
 
     def canonical(self, text: str) -> str:
-        """The canonical spec of an entry; for validators of parameters that name one.
+        """Return the canonical spec of an entry; for validators of parameters that name one.
 
         Raises:
-            ValueError: where `build` raises UsageError, as pydantic wants it.
+            ValueError: where `build` raises UsageError, because pydantic expects that.
         """
         try:
             return self.build(text).spec

@@ -1,4 +1,4 @@
-"""Randomness: each job seeds itself from what it is, so no figure depends on what ran before."""
+"""Random seeds, derived from what a job computes, so that no result depends on what ran before it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 
 def derive_seed(*parts: object) -> int:
-    """Derives a 63-bit seed from any values with a stable text form."""
+    """Derive a 63-bit seed from any values with a stable text form."""
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def seed_everything(*parts: object) -> int:
-    """Seeds Python, NumPy and torch (every device) from the parts, and returns the seed."""
+    """Seed Python, NumPy and torch (every device) from the parts, and return the seed."""
     seed = derive_seed(*parts)
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -28,15 +28,15 @@ def seed_everything(*parts: object) -> int:
 def noise_per_image(
     shape: torch.Size | tuple[int, ...], ids: Tensor, *parts: object, normal: bool = False
 ) -> Tensor:
-    """Draws noise that depends, image by image, on the image's id and the parts alone.
+    """Draw noise for each image that depends only on the image's id and the parts.
 
-    So the composition of a batch does not change an image's random start.
+    The composition of a batch therefore does not change an image's random start.
 
     Args:
         shape: the shape of one image, without the batch dimension.
         ids: integer ids, shape (n,).
-        parts: what else the noise depends on (seed, restart, ...).
-        normal: standard normal instead of uniform in [-1, 1].
+        parts: other values that the noise depends on (seed, restart, ...).
+        normal: draw from the standard normal distribution instead of uniformly from [-1, 1].
 
     Returns:
         A float32 tensor of shape (n, *shape) on the CPU.

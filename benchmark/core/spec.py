@@ -1,4 +1,4 @@
-"""Spec strings: `name[key=value,key=value]`, the one way in which anything is named with its parameters."""
+"""Spec strings, `name[key=value,key=value]`: how everything is named together with its parameters."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _NAME = re.compile(r"[A-Za-z_][\w.\-:/~+]*")
 
 @dataclass(frozen=True)
 class Spec:
-    """A name and its parameters as written: values are still text."""
+    """A name and its parameters as written; values are not parsed yet."""
 
     name: str
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def split_outside_brackets(text: str, separators: str) -> list[str]:
-    """Splits at any of the separator characters that stand outside square brackets; drops empty parts.
+    """Split at separator characters outside square brackets, and drop empty parts.
 
     Raises:
         UsageError: when brackets do not match.
@@ -43,16 +43,16 @@ def split_outside_brackets(text: str, separators: str) -> list[str]:
 
 
 def split_list(texts: str | Iterable[str]) -> list[str]:
-    """Splits a list given with commas or spaces (or as several arguments) into its spec strings, in order.
+    """Split a list separated by commas or spaces (or given as several arguments) into spec strings.
 
-    A repeated spec is kept once.
+    Their order is kept, and a repeated spec is kept once.
     """
     joined = texts if isinstance(texts, str) else " ".join(texts)
     return list(dict.fromkeys(split_outside_brackets(joined, ", \t\n")))
 
 
 def parse_spec(text: str) -> Spec:
-    """Parses one spec string; values may hold nested specs, as in `pgd[objective=pool[k=5],steps=20]`.
+    """Parse one spec string; values may hold nested specs, as in `pgd[objective=pool[k=5],steps=20]`.
 
     Raises:
         UsageError: when the text is not of that form.
@@ -79,21 +79,21 @@ def parse_spec(text: str) -> Spec:
 
 
 def format_value(value: object) -> str:
-    """Writes a parameter value as it stands in a canonical spec string."""
+    """Format a parameter value as in a canonical spec string."""
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
         return "none"
     if isinstance(value, float):
         short, levels = f"{value:.6g}", f"{255 * value:.0f}"
-        # 8/255 in decimals would be read back as another number. Above, few will think of grey levels.
+        # 8/255 in decimals would be read back as another number. Larger values are rarely grey levels.
         exact = float(short) != value == float(levels) / 255 and value < 0.25
         return f"{levels}/255" if exact else short
     return str(value)
 
 
 def format_spec(name: str, parameters: Mapping[str, object]) -> str:
-    """Writes the canonical spec string: parameters in alphabetical order, no spaces."""
+    """Format the canonical spec string: parameters in alphabetical order, no spaces."""
     if not parameters:
         return name
     inner = ",".join(f"{key}={format_value(parameters[key])}" for key in sorted(parameters))

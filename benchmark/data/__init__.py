@@ -1,4 +1,4 @@
-"""Data sets: images in [0, 1], training classes disjoint from test classes."""
+"""Data sets: images in [0, 1], with training classes disjoint from test classes."""
 
 from benchmark.data import (  # noqa: F401 (importing them registers them)
     cars196,

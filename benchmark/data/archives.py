@@ -1,4 +1,4 @@
-"""Archives as they were downloaded, unpacked once into the cache."""
+"""Downloaded archives, unpacked once into the cache."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DAMAGE = (
 
 
 def is_archive(file: Path) -> bool:
-    """Whether a file begins as a .zip, .tar, .tgz or .tar.gz does; an empty one or a web page does not.
+    """Return whether a file begins as a .zip, .tar, .tgz or .tar.gz; an empty file or a web page does not.
 
     Raises:
         BenchmarkError: when it cannot be read.
@@ -42,42 +42,42 @@ def is_archive(file: Path) -> bool:
     return head.startswith((*_ZIP, _GZIP)) or head[_TAR_AT:].startswith(_TAR)
 
 
-def lists(file: Path, beginning: str) -> bool:
-    """Whether a zip holds a file whose name begins so, as its table of contents tells; False for others."""
+def zip_contains(file: Path, prefix: str) -> bool:
+    """Return whether a zip lists a file whose name begins with a prefix; False for other or damaged files."""
     try:
         with zipfile.ZipFile(file) as opened:
-            return any(name.startswith(beginning) for name in opened.namelist())
+            return any(name.startswith(prefix) for name in opened.namelist())
     except (OSError, *_DAMAGE):
         return False
 
 
-def unpacked_before(archive: Path, cache: Path) -> Path | None:
-    """The folder that `unpacked` made of an archive, or None when it was not called yet."""
-    folder = _place(archive, cache)
+def already_unpacked(archive: Path, cache: Path) -> Path | None:
+    """Return the folder that `unpacked` made from an archive, or None when it was not unpacked yet."""
+    folder = _target(archive, cache)
     return folder if folder.is_dir() else None
 
 
 def unpacked(archive: Path, cache: Path) -> Path:
-    """The folder that an archive (.zip, .tar, .tgz, .tar.gz) was unpacked into, once.
+    """Unpack an archive (.zip, .tar, .tgz, .tar.gz) unless it was unpacked before, and return the folder.
 
-    It appears whole or not at all, so several processes may ask for it at once. Names and links that lead out
-    of the folder, and devices, are refused.
+    The folder appears complete or not at all, so several processes may call this at once. Names and links
+    that lead out of the folder, and devices, are refused.
 
     Args:
         archive: the file.
-        cache: the folder is made in here, by the archive's path, size and time of modification.
+        cache: parent of the folder, whose name is a hash of the archive's path, size and modification time.
 
     Raises:
-        BenchmarkError: when the archive is damaged or cut off, or the cache cannot be written.
+        BenchmarkError: when the archive is damaged or truncated, or the cache cannot be written.
     """
     try:
-        folder = _place(archive, cache)
+        folder = _target(archive, cache)
         if not folder.is_dir():
             sys.stderr.write(f"Unpacking {archive} ...\n")
             _unpack(archive, folder)
     except _DAMAGE as error:
         raise BenchmarkError(
-            f"The archive {archive} is damaged or was cut off ({error}): delete it, and get it again."
+            f"The archive {archive} is damaged or truncated ({error}): delete it, and download it again."
         ) from None
     except OSError as error:
         raise BenchmarkError(
@@ -86,7 +86,7 @@ def unpacked(archive: Path, cache: Path) -> Path:
     return folder
 
 
-def _place(archive: Path, cache: Path) -> Path:
+def _target(archive: Path, cache: Path) -> Path:
     stat = archive.stat()
     return cache / "unpacked" / fingerprint(str(archive.resolve()), stat.st_size, stat.st_mtime_ns)
 
@@ -103,7 +103,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder.parent)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=UNFINISHED))
-    inside = temporary / "whole"
+    inside = temporary / "content"
     inside.mkdir()
     try:
         head = _head(archive)
@@ -113,7 +113,7 @@ def _unpack(archive: Path, folder: Path) -> None:
             with gzip.open(archive) as stream:
                 with tarfile.open(fileobj=stream, mode="r:") as opened:
                     _extract(opened, inside)
-                # The checksum of the whole comes last, and is compared only when the end was read.
+                # The checksum is at the end of the stream, and is compared only when the end is read.
                 while stream.read(_BLOCK):
                     pass
         else:
@@ -122,7 +122,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         try:
             inside.replace(folder)
         except OSError:
-            if not folder.is_dir():  # else another process was faster
+            if not folder.is_dir():  # otherwise another process was faster
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -132,7 +132,7 @@ def _unzip(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
             opened.extract(member, folder)  # drops drives, roots and dots from names
-            os.utime(folder.parent)  # so that it is not taken for what a killed process has left
+            os.utime(folder.parent)  # so that `remove_unfinished` does not take it for abandoned
 
 
 def _extract(opened: tarfile.TarFile, folder: Path) -> None:

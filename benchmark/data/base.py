@@ -1,4 +1,4 @@
-"""What a data set is: two sets of images whose classes do not overlap."""
+"""The data set interface: two sets of images whose classes do not overlap."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from benchmark.core.registry import Registry
 from benchmark.core.seeding import derive_seed
 from benchmark.data.packed import PackedImages, select
 
-_VALIDATION_SHARE = 0.25
+_VALIDATION_FRACTION = 0.25
 
 
 class Folders(NamedTuple):
-    """Where data sets are.
+    """The folders that data sets are read from and written to.
 
     Attributes:
-        cache: what was drawn, unpacked or decoded is kept here.
-        data: the archives and folders as they were downloaded.
-        blank: black images stand in for data sets that are missing or would have to be decoded, to reckon
-            costs with.
+        cache: holds what was drawn, unpacked or decoded.
+        data: holds the archives and folders as they were downloaded.
+        blank: replace data sets that are missing, or would have to be decoded, by black images, in order to
+            estimate costs.
     """
 
     cache: Path
@@ -35,7 +35,7 @@ class Folders(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How many classes and images a split has, and how many of the test images only query."""
+    """Numbers of classes and images of a split, and of the test images that are queries only."""
 
     train_classes: int
     train_images: int
@@ -45,13 +45,13 @@ class Counts(NamedTuple):
 
 
 class About(NamedTuple):
-    """What a reader must know to get a data set.
+    """How to obtain a data set.
 
     Attributes:
-        source: where it is to be had, a URL.
-        size: of the download, in words ("1.1 GB").
-        licence: in words.
-        layout: what must lie in the data folder, in words.
+        source: URL of its page.
+        size: size of the download, in words ("1.1 GB").
+        licence: the licence, in words.
+        layout: the files or folders that must be in the data folder, in words.
     """
 
     source: str
@@ -65,12 +65,12 @@ class ImageSet:
     """Images with labels and ids.
 
     Attributes:
-        images: uint8 in [0, 255], or float32 in [0, 1], shape (n, C, H, W): in memory, or in a file of images
-            of any size that are looked at through a window of that shape.
+        images: uint8 in [0, 255], or float32 in [0, 1], shape (n, C, H, W): in memory, or the central crops
+            of images of any size in a memory-mapped file.
         labels: class of each image, int64, shape (n,), contiguous from 0.
-        ids: an id of each image that is unique in the data set, int64, shape (n,).
-        queries: which images only query while all others are the gallery, bool, shape (n,); None where each
-            image queries all others.
+        ids: id of each image, unique in the data set, int64, shape (n,).
+        queries: marks the images that are queries only while all others are the gallery, bool, shape (n,);
+            None where each image is a query against all others.
     """
 
     images: Tensor | PackedImages
@@ -93,43 +93,44 @@ class ImageSet:
         return int(self.labels.max()) + 1
 
     def batch(self, indices: Tensor | slice, device: torch.device | str = "cpu") -> Tensor:
-        """The images at the indices as float32 in [0, 1] on the device."""
+        """Return the images at the indices as float32 in [0, 1], shape (b, C, H, W), on the device."""
         images = self.images[indices].to(device)
         return images.float().div(255) if images.dtype == torch.uint8 else images.float()
 
     def of_classes(self, classes: Tensor) -> ImageSet:
-        """The images of some classes, relabelled from 0 in the order of their old labels."""
+        """Select the images of some classes, relabeled from 0 in the order of their old labels."""
         classes = classes.sort().values
         kept = torch.isin(self.labels, classes)
         labels = torch.searchsorted(classes, self.labels[kept])
         queries = None if self.queries is None else self.queries[kept]
         return ImageSet(select(self.images, kept), labels, self.ids[kept], queries)
 
-    def hold_out(self, share: float, most: int | None = None) -> tuple[ImageSet, ImageSet]:
-        """Divides the images by classes: a share of the classes, at least two, is held out.
+    def hold_out(self, fraction: float, max_images: int | None = None) -> tuple[ImageSet, ImageSet]:
+        """Split the images by class: a fraction of the classes, at least two, is held out.
 
-        Which ones is random, but always the same: a seed of training never changes the data.
+        The choice of classes is random but fixed: a training seed never changes the data.
 
         Args:
-            share: share of the classes, in (0, 1).
-            most: how many images are held out at most; fewer classes then, if two or more of them stay.
+            fraction: fraction of the classes to hold out, in (0, 1).
+            max_images: upper bound on the number of images held out; classes are dropped to meet it, but two
+                are always held out.
 
         Returns:
-            The images of the other classes, and those of the classes held out.
+            The images of the remaining classes, and those of the classes held out.
 
         Raises:
-            UsageError: when fewer than two classes would be left.
+            UsageError: when fewer than two classes would remain.
         """
-        count = max(2, round(self.num_classes * share))
+        count = max(2, round(self.num_classes * fraction))
         if self.num_classes - count < 2:
             raise UsageError(
                 f"{self.num_classes} training classes are too few to hold out {count} for validation."
             )
         order = list(range(self.num_classes))
         random.Random(derive_seed("hold out")).shuffle(order)
-        if most is not None:
+        if max_images is not None:
             images = self.labels.bincount()[torch.tensor(order[:count])].cumsum(0)
-            count = max(2, int((images <= most).sum()))
+            count = max(2, int((images <= max_images).sum()))
         return self.of_classes(torch.tensor(order[count:])), self.of_classes(torch.tensor(order[:count]))
 
 
@@ -141,8 +142,8 @@ class Split:
     test: ImageSet
 
 
-class StandIn(NamedTuple):
-    """Black images in place of a data set's, which take no memory, and the fingerprint to know them by."""
+class BlankData(NamedTuple):
+    """Black images that replace those of a data set and take no memory, and their fingerprint."""
 
     split: Split
     identity: str
@@ -151,15 +152,15 @@ class StandIn(NamedTuple):
 class Dataset(Parameters):
     """A data set of the benchmark; subclasses implement `read`.
 
-    With `validation=true` the test classes are not touched: a quarter of the training classes, always the
-    same ones, take their place. For trials of attacks and protocols.
+    With `validation=true` the test classes are not used: a quarter of the training classes, always the same
+    ones, replace them. For trials of attacks and protocols.
 
     Attributes:
         headline_eps: for each norm ("linf", "l2") the budget that the leaderboard is ranked at.
-        natural: whether the images are RGB photographs, on which backbones start from ImageNet's weights.
-        recall_ks: the K of Recall@K that the field reports on it.
-        about: where it is to be had; None for what needs no download.
-        official: the counts that the field's papers give; None where there are none.
+        natural: whether the images are RGB photographs, for which backbones start from ImageNet weights.
+        recall_ks: the values of K in Recall@K that the field reports for it.
+        about: how to obtain it; None for what needs no download.
+        official: the counts given in the field's papers; None where there are none.
     """
 
     headline_eps: ClassVar[dict[str, float]] = {}
@@ -171,77 +172,71 @@ class Dataset(Parameters):
     validation: bool = False
 
     def read(self, folders: Folders) -> Split:
-        """Reads or makes the data set; may keep files in the cache folder.
+        """Read or generate the data set; may keep files in the cache folder.
 
         Raises:
-            BenchmarkError: when files are missing or damaged, saying which and what to do.
+            BenchmarkError: when files are missing or damaged; the message says which, and what to do.
         """
         raise NotImplementedError
 
     def fingerprint(self, folders: Folders) -> str:
-        """What the images depend on besides parameters and source: files, versions of what draws them."""
+        """Return a hash of what the images depend on besides parameters and source, such as files."""
         return ""
 
     def load(self, folders: Folders) -> Split:
-        """The split that is trained and tested on: the official one, or the validation split."""
-        standing_in = self._stand_in(folders)
-        split = standing_in.split if standing_in else self.read(folders)
-        return Split(*split.train.hold_out(_VALIDATION_SHARE)) if self.validation else split
+        """Load the split to train and test on: the official one, or the validation split."""
+        blank = self._blank_data(folders)
+        split = blank.split if blank else self.read(folders)
+        return Split(*split.train.hold_out(_VALIDATION_FRACTION)) if self.validation else split
 
     def seen_shape(self, folders: Folders) -> tuple[int, int, int]:
         """(C, H, W) of one image as models see it."""
         return self.load(folders).test.image_shape
 
     def identity(self, folders: Folders) -> str:
-        """The fingerprint of what `load` gives."""
-        standing_in = self._stand_in(folders)
-        return standing_in.identity if standing_in else self.fingerprint(folders)
+        """Return the fingerprint of what `load` returns."""
+        blank = self._blank_data(folders)
+        return blank.identity if blank else self.fingerprint(folders)
 
     def missing(self, folders: Folders) -> str | None:
-        """Why the data set cannot be used on this machine, or None when it can; reads no image."""
+        """Return why the data set cannot be used on this machine, or None when it can; reads no image."""
         return None
 
     def check_files(self, folders: Folders) -> None:
-        """Looks for damage that is cheaply found, before any data set of a command is decoded; may unpack.
+        """Run the cheap checks of the files, before any data set of a command is decoded; may unpack.
 
         Raises:
-            BenchmarkError: when files are missing or damaged, saying which and what to do.
+            BenchmarkError: when files are missing or damaged; the message says which, and what to do.
         """
         return
 
     def download(self, folders: Folders) -> None:
-        """Fetches the data set into the data folder, shows progress, and checks what came.
+        """Download the data set into the data folder, show progress, and verify the files.
 
         Raises:
-            UsageError: when it cannot be fetched by a program.
-            BenchmarkError: when it did not come whole.
+            UsageError: when it cannot be downloaded by a program.
+            BenchmarkError: when the download is incomplete or damaged.
         """
         where = f" Get it from {self.about.source} ({self.about.size})." if self.about else ""
         raise UsageError(f"The data set '{self.name}' cannot be downloaded by a program.{where}")
 
     def blank(self) -> Split | None:
-        """Black images in the official numbers, to reckon costs with where the data set is missing.
+        """Return black images in the official numbers, to estimate costs where the data set is missing.
 
-        They take no memory. None where the data set has no official counts or no size of its own.
+        They take no memory. None where the data set has no official counts or no image size of its own.
         """
         return None
 
-    def stand_in(self, folders: Folders) -> StandIn | None:
-        """What to reckon costs with instead of what `read` gives; None where that is to be read.
+    def blank_data(self, folders: Folders) -> BlankData | None:
+        """Return black images to estimate costs with in place of `read`; None where `read` is to be called.
 
-        Photographs, which take long to read, give their own labels, ids and fingerprint.
+        Photographs, which take long to decode, keep their own labels, ids and fingerprint.
         """
         split = self.blank() if self.missing(folders) else None
-        return StandIn(split, "blank") if split else None
+        return BlankData(split, "blank") if split else None
 
-    def _stand_in(self, folders: Folders) -> StandIn | None:
-        return self.stand_in(folders) if folders.blank else None
-
-
-def _from_folder(name: str) -> type[Dataset] | None:
-    from benchmark.data.folder import image_folder
-
-    return image_folder(name)
+    def _blank_data(self, folders: Folders) -> BlankData | None:
+        return self.blank_data(folders) if folders.blank else None
 
 
-DATASETS: Registry[Dataset] = Registry("data set", Dataset, fallback=_from_folder)
+DATASETS: Registry[Dataset] = Registry("data set", Dataset)

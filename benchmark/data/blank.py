@@ -1,4 +1,4 @@
-"""Black images in place of a data set's, to reckon costs with."""
+"""Black images that replace those of a data set when only costs are estimated."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from benchmark.data.base import Counts, ImageSet, Split
 
 
 def blank_images(count: int, image_shape: tuple[int, int, int]) -> Tensor:
-    """Black images of shape (C, H, W), uint8, which take no memory whatever their number."""
+    """Return black images, uint8, shape (count, C, H, W), which share the memory of one pixel."""
     return torch.zeros(1, dtype=torch.uint8).view(1, 1, 1, 1).expand(count, *image_shape)
 
 
 def blank_split(counts: Counts, image_shape: tuple[int, int, int]) -> Split:
-    """Black images of shape (C, H, W) in given numbers, classes as even as can be; see `Dataset.blank`."""
+    """Return black images of shape (C, H, W) in given numbers, with classes as even as possible."""
 
     def blank_set(classes: int, images: int) -> ImageSet:
         labels = torch.arange(images) * classes // images

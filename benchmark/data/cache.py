@@ -1,4 +1,4 @@
-"""Keeps made tensors in a file, so that they are made once."""
+"""A cache of tensors in files, so that they are computed once."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from benchmark.core.files import replacing
 
 
 def cached(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Reads named tensors from a safetensors file; makes and writes them when it is absent or damaged.
+    """Read named tensors from a safetensors file; compute and write them when it is missing or damaged.
 
-    The path must name everything that the tensors depend on. The file appears whole or not at all, so several
-    processes may ask for it at once.
+    The path must identify everything that the tensors depend on. The file appears complete or not at all, so
+    several processes may call this at once.
 
     Args:
-        path: where the file is kept; its folder is made when it does not exist.
-        make: makes the tensors.
+        path: the file; its folder is created when it does not exist.
+        make: computes the tensors.
 
     Returns:
         The tensors by name, on the CPU.
@@ -40,12 +40,12 @@ def cached(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tenso
 
 
 def fingerprint(*parts: object) -> str:
-    """A short hexadecimal hash of the parts, for file names; each part is anything that JSON can write."""
+    """Return a short hexadecimal hash, for file names, of parts that can be serialized as JSON."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:
-    """A hash of names, types, shapes and values: safetensors itself does not notice a flipped bit."""
+    """Hash names, types, shapes and values: safetensors itself does not detect a flipped bit."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name]
@@ -55,7 +55,7 @@ def _digest(tensors: dict[str, Tensor]) -> str:
 
 
 def _read(path: Path) -> dict[str, Tensor] | None:
-    """The tensors of a sound file; None when it is absent or damaged."""
+    """Read the tensors of a file; None when it is missing or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)

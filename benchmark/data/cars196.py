@@ -20,27 +20,27 @@ _TORCHVISION = ("devkit/cars_train_annos.mat", "cars_test_annos_withlabels.mat")
 
 
 def _listed(file: Path, images: str, name: str) -> list[Entry]:
-    """The images that one of the data set's .mat files lists: a struct array with a name and a class.
+    """Read the images that one of the .mat files lists, a struct array with a name and a class.
 
     Args:
         file: the .mat file.
-        images: what is put before each name.
-        name: the field of the name.
+        images: prefix of each name.
+        name: the field that holds the name.
 
     Raises:
-        BenchmarkError: when the file is damaged or of another kind.
+        BenchmarkError: when the file is damaged or has another format.
     """
     from scipy.io import loadmat
 
     try:
         rows = np.atleast_1d(loadmat(str(file), squeeze_me=True)["annotations"])
-    except Exception as error:  # scipy raises many kinds on damaged files
-        raise BenchmarkError(f"{file} cannot be read ({error}); get it again.") from None
+    except Exception as error:  # scipy raises many types on damaged files
+        raise BenchmarkError(f"{file} cannot be read ({error}); download it again.") from None
     try:
         return [_entry(f"{images}{row[name]}", int(row["class"])) for row in rows]
     except (ValueError, IndexError, KeyError, TypeError):
         raise BenchmarkError(
-            f"{file} has annotations without the field '{name}' or a number in 'class'; get it again."
+            f"{file} has annotations without the field '{name}' or a number in 'class'; download it again."
         ) from None
 
 
@@ -49,12 +49,12 @@ def _entry(file: str, label: int) -> Entry:
 
 
 def _original(find: Callable[[str], Path]) -> list[Entry]:
-    """cars_annos.mat: names such as car_ims/000001.jpg; its own split is not used."""
+    """Read cars_annos.mat, with names such as car_ims/000001.jpg; the split in it is not used."""
     return _listed(find("cars_annos.mat"), "", "relative_im_path")
 
 
 def _torchvision(find: Callable[[str], Path]) -> list[Entry]:
-    """The layout that torchvision's StanfordCars reads: two folders of images, a list of each."""
+    """Read the layout of torchvision's StanfordCars: two folders of images, and a list of each."""
     train, test = _TORCHVISION
     return [
         *_listed(find(train), "cars_train/", "fname"),
@@ -63,7 +63,7 @@ def _torchvision(find: Callable[[str], Path]) -> list[Entry]:
 
 
 def _kaggle(folder: str) -> Layout:
-    """A folder for each class in train/ and test/, both in `folder`; lists of the classes may lie above."""
+    """Return the layout with a folder per class in `folder`/train and `folder`/test, as on Kaggle."""
     parts = (f"{folder}/train", f"{folder}/test")
 
     def entries(find: Callable[[str], Path]) -> list[Entry]:
@@ -74,16 +74,16 @@ def _kaggle(folder: str) -> Layout:
             for name, path in folders.items()
             for file in image_files(path)
         }
-        above = find(parts[0]).parents
+        above = find(parts[0]).parents  # lists of the classes may be there
         labels = kaggle_labels(above[: folder.count("/") + 2], files)
         return [_entry(file, labels[name]) for file, name in files.items()]
 
-    whole = ("stanford-car-dataset-by-classes-folder.zip", "archive.zip")
+    complete = ("stanford-car-dataset-by-classes-folder.zip", "archive.zip")
     return Layout(
         folders=("cars196", "."),
         metadata=parts,
         images=(folder,),
-        archives=tuple(Archive(name, parts, sign=f"{parts[0]}/") for name in whole),
+        archives=tuple(Archive(name, parts, sign=f"{parts[0]}/") for name in complete),
         entries=entries,
     )
 

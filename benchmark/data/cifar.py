@@ -18,49 +18,49 @@ _LICENCE = "none stated; research use"
 
 
 class Cifar(TorchvisionSet):
-    """What both have in common: pickles, which torchvision reads after it has checked their checksums.
+    """CIFAR's pickles, which torchvision reads after it has verified their checksums.
 
     No other file of the data folder is unpickled.
     """
 
-    # At the field's 8/255 so small a training set leaves no defense anything: docs/datasets.md.
+    # At the field's 8/255 no defense keeps any accuracy with so small a training set: docs/datasets.md.
     headline_eps: ClassVar[dict[str, float]] = {"linf": 4 / 255, "l2": 0.5}
     natural: ClassVar[bool] = True
     image_shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
 
     def source(self) -> Any:
-        """Torchvision's class."""
+        """Return torchvision's class."""
         raise NotImplementedError
 
     def remotes(self) -> list[Remote]:
-        """The archive."""
+        """Return the archive."""
         source = self.source()
         return [Remote(source.url, source.filename, source.tgz_md5)]
 
     def check(self, folders: Folders) -> None:
-        """Looks for the archive or for every file of the folder.
+        """Check that the archive, or every file of the unpacked folder, exists.
 
         Raises:
-            BenchmarkError: when one is missing, or the archive is none.
+            BenchmarkError: when one is missing, or the file is not an archive.
         """
         source = self.source()
         folder, archive = folders.data / source.base_folder, folders.data / source.filename
         if not folder.is_dir():
             if not archive.is_file():
-                self.absent(folders, (folder, archive))
+                self.raise_missing(folders, (folder, archive))
             if not is_archive(archive):
-                self.damaged(archive, "it is no archive")
+                self.raise_damaged(archive, "it is not an archive")
             return
         for name, _ in self._checksums():
             if not (folder / name).is_file():
-                self.absent(folders, [folder / name])
+                self.raise_missing(folders, [folder / name])
 
     def contents(self, folders: Folders) -> object:
-        """The checksums, because nothing else is ever read."""
+        """Return the checksums: files with any other content are never read."""
         return self._checksums()
 
     def decoded(self, folders: Folders) -> tuple[Tensor, Tensor]:
-        """All images, those for training by their authors first; labels are their (fine) classes.
+        """Decode all images, the authors' training part first; labels are the (fine) classes.
 
         Raises:
             BenchmarkError: when a file is missing or has another checksum.
@@ -74,8 +74,8 @@ class Cifar(TorchvisionSet):
         for name, md5 in self._checksums():
             file = root / source.base_folder / name
             if not check_integrity(file, md5):
-                self.damaged(file, "its checksum is wrong" if file.is_file() else "it is missing")
-        # Torchvision checks them again, so it depends on nobody that only these are unpickled.
+                self.raise_damaged(file, "its checksum is wrong" if file.is_file() else "it is missing")
+        # Torchvision verifies them again, so nothing else can be unpickled.
         parts = [source(root, train=train, download=False) for train in (True, False)]
         images = torch.from_numpy(np.concatenate([part.data for part in parts]))
         labels = torch.tensor([label for part in parts for label in part.targets])
@@ -100,7 +100,7 @@ class Cifar10(Cifar):
     )
 
     def source(self) -> Any:
-        """Torchvision's class."""
+        """Return torchvision's class."""
         from torchvision.datasets import CIFAR10
 
         return CIFAR10
@@ -122,7 +122,7 @@ class Cifar100(Cifar):
     per_class: Annotated[int, Field(ge=2)] | None = 40
 
     def source(self) -> Any:
-        """Torchvision's class."""
+        """Return torchvision's class."""
         from torchvision.datasets import CIFAR100
 
         return CIFAR100

@@ -1,4 +1,4 @@
-"""What the metadata of a data set list, held against what its authors say."""
+"""Consistency checks of the images that a data set's metadata list, and of their official counts."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from benchmark.data.base import Counts
 from benchmark.data.layouts import Entry
 
 
-def fault(entries: Sequence[Entry], official: Counts | None) -> str | None:
-    """What is wrong with the images listed, or None.
+def find_inconsistency(entries: Sequence[Entry], official: Counts | None) -> str | None:
+    """Return what is wrong with the images listed, or None.
 
-    Training and test classes must not overlap, no image may be listed twice, and what is queried with must be
-    in the gallery.
+    Training and test classes must not overlap, no image may be listed twice, and the class of each query must
+    be in the gallery.
 
     Args:
         entries: the images.
-        official: how many there must be; None where any number will do.
+        official: the required counts; None to accept any.
 
     Returns:
-        Words that go on from the name of the data set, as "has 5 train classes instead of 100".
+        Words that follow the name of the data set, such as "has 5 train classes instead of 100".
     """
     train = {entry.label for entry in entries if entry.side == "train"}
     test = {entry.label for entry in entries if entry.side != "train"}
@@ -31,8 +31,8 @@ def fault(entries: Sequence[Entry], official: Counts | None) -> str | None:
         return f"lists {twice:,} images twice"
     if min(len(train), len(test)) < 2:
         return f"has {len(train)} training and {len(test)} test classes, and needs two of each"
-    if lonely := {*queries} - gallery:
-        return f"has queries of class {min(lonely)}, but no image of it in the gallery"
+    if unmatched := {*queries} - gallery:
+        return f"has queries of class {min(unmatched)}, but no image of it in the gallery"
     if official is None:
         return None
     train_images = sum(entry.side == "train" for entry in entries)

@@ -21,13 +21,13 @@ _METADATA = ("image_class_labels.txt", "images.txt")
 
 
 def _entries(find: Callable[[str], Path]) -> list[Entry]:
-    """images.txt (number, file) and image_class_labels.txt (number, class)."""
+    """Read images.txt (number, file) and image_class_labels.txt (number, class)."""
     labels_file = find("image_class_labels.txt")
     labels = {row[0]: number(row[1], labels_file) for row in table(labels_file, 2)}
     entries = []
     for image, file in table(find("images.txt"), 2):
         if image not in labels:
-            raise BenchmarkError(f"{labels_file} has no class of image {image}; unpack the archive again.")
+            raise BenchmarkError(f"{labels_file} has no class for image {image}; unpack the archive again.")
         entries.append(Entry(file, labels[image], "train" if labels[image] <= _CLASSES else "test"))
     return entries
 
@@ -54,10 +54,10 @@ class Cub200(Photographs):
     )
 
     def download(self, folders: Folders) -> None:
-        """Fetches the archive, 1.2 GB, and checks it.
+        """Download the archive, 1.2 GB, and verify it.
 
         Raises:
-            BenchmarkError: when it did not come whole.
+            BenchmarkError: when the download is incomplete or damaged.
         """
         from benchmark.data.downloads import fetch
 

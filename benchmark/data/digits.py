@@ -1,4 +1,4 @@
-"""Scikit-learn's handwritten digits: small enough for tests, too easy to compare defenses on."""
+"""Scikit-learn's handwritten digits: small enough for tests, too easy to compare defenses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Digits(Dataset):
     headline_eps: ClassVar[dict[str, float]] = {"linf": 0.1, "l2": 0.5}
 
     def read(self, folders: Folders) -> Split:
-        """Reads the digits that come with scikit-learn; no folder is used."""
+        """Load the digits that come with scikit-learn; no folder is used."""
         table = load_digits()
         images = torch.from_numpy(table.images).float().div(16).unsqueeze(1)
         labels = torch.from_numpy(table.target).long()

@@ -1,4 +1,4 @@
-"""Fetching data sets, on request alone."""
+"""Downloads of data sets, only on request."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _AGENT = {"User-Agent": "dml-robustness-benchmark"}  # some servers refuse Pytho
 
 
 def can_download(dataset: Dataset) -> bool:
-    """Whether a program can fetch the data set."""
+    """Return whether the data set can be downloaded by a program."""
     return type(dataset).download is not Dataset.download
 
 
 def download_missing(datasets: Iterable[Dataset], folders: Folders) -> None:
-    """Fetches those of some data sets that are not here, if all of them can be fetched.
+    """Download the missing ones of some data sets, provided that all of them can be downloaded.
 
     Raises:
-        UsageError: when one cannot be fetched by a program; then nothing is fetched.
-        BenchmarkError: when one did not come whole.
+        UsageError: when one cannot be downloaded by a program; nothing is downloaded then.
+        BenchmarkError: when a download is incomplete or damaged.
     """
     wanted = []
     for dataset in {dataset.spec: dataset for dataset in datasets}.values():
@@ -43,22 +43,22 @@ def download_missing(datasets: Iterable[Dataset], folders: Folders) -> None:
     for dataset in wanted:
         dataset.download(folders)
         if reason := dataset.missing(folders):
-            raise BenchmarkError(f"The data set '{dataset.spec}' was fetched, but is not whole: {reason}")
+            raise BenchmarkError(f"The data set '{dataset.spec}' was downloaded, but is incomplete: {reason}")
 
 
 def fetch(url: str, to: Path, md5: str) -> None:
-    """Fetches a file, with a progress bar on stderr; it appears under its name when it is whole.
+    """Download a file, with a progress bar on stderr; it gets its name when it is complete.
 
-    What came before a connection broke is kept beside it, as `NAME.part`, and the next call goes on from
-    there. A file that is there and has the checksum is not fetched again.
+    When the connection breaks, the part received is kept beside it as `NAME.part`, and the next call resumes
+    from there. A file that exists and has the checksum is not downloaded again.
 
     Args:
-        url: where it is.
-        to: where it is put; the folder is made.
+        url: the address.
+        to: the path of the file; its folder is created.
         md5: the checksum that it must have.
 
     Raises:
-        BenchmarkError: when it cannot be fetched or written, or has another checksum.
+        BenchmarkError: when it cannot be downloaded or written, or has another checksum.
     """
     part = to.with_name(f"{to.name}.part")
     try:
@@ -66,21 +66,21 @@ def fetch(url: str, to: Path, md5: str) -> None:
             return
         to.parent.mkdir(parents=True, exist_ok=True)
         if not _fetch(url, part) and _md5(part) != md5:
-            part.unlink()  # it is as long as what is there, or longer, and yet another file
+            part.unlink()  # at least as long as the server's file, but another one
             _fetch(url, part)
         if _md5(part) != md5:
             part.unlink()
             raise BenchmarkError(
-                f"What came from {url} has another checksum than it should; nothing was kept. Try again, or "
-                f"put the file to {to} by hand."
+                f"The file from {url} has the wrong checksum and was deleted. Try again, or save the file as "
+                f"{to} by hand."
             )
         part.replace(to)
-    except OSError as error:  # of the disk: those of the connection are told by `_blocks`
+    except OSError as error:  # of the disk: `_blocks` reports those of the connection
         raise BenchmarkError(f"{to} cannot be written: {error.strerror or error}.") from None
 
 
 def _fetch(url: str, part: Path) -> bool:
-    """Appends to `part` what is lacking of it; False where the server has nothing more."""
+    """Append the missing rest to `part`; return False where the server has nothing more."""
     have = part.stat().st_size if part.is_file() else 0
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     bar = Progress(*columns, console=Console(file=sys.stderr), disable=not sys.stderr.isatty())
@@ -88,7 +88,7 @@ def _fetch(url: str, part: Path) -> bool:
     if opened is None:
         return False
     with opened as answer, bar:
-        # A server that does not know how to go on sends the whole again.
+        # A server that cannot resume sends the whole file again.
         have = have if answer.status == http.HTTPStatus.PARTIAL_CONTENT else 0
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length else None
@@ -98,12 +98,12 @@ def _fetch(url: str, part: Path) -> bool:
                 file.write(block)
                 bar.advance(task, len(block))
         if total is not None and part.stat().st_size < total:
-            raise _broken(url, part, "the connection was cut off")
+            raise _interrupted(url, part, "the connection was interrupted")
     return True
 
 
 def _answer(url: str, part: Path, have: int) -> http.client.HTTPResponse | None:
-    """The server's answer, asked for what comes after the bytes that are here; None where nothing does."""
+    """Request what follows the bytes received so far; None where the server has nothing more."""
     headers = _AGENT | ({"Range": f"bytes={have}-"} if have else {})
     try:
         answer: http.client.HTTPResponse = urllib.request.urlopen(
@@ -115,11 +115,11 @@ def _answer(url: str, part: Path, have: int) -> http.client.HTTPResponse | None:
         if have and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return None
         raise BenchmarkError(
-            f"{url} cannot be fetched: the server says {error.code} {error.reason}. Put the file to "
+            f"{url} cannot be downloaded: the server answers {error.code} {error.reason}. Save the file as "
             f"{part.with_suffix('')} by hand."
         ) from None
     except (OSError, http.client.HTTPException) as error:
-        raise _broken(url, part, f"{getattr(error, 'reason', None) or error}") from None
+        raise _interrupted(url, part, f"{getattr(error, 'reason', None) or error}") from None
 
 
 def _blocks(answer: BinaryIO | http.client.HTTPResponse, url: str, part: Path) -> Iterator[bytes]:
@@ -127,12 +127,12 @@ def _blocks(answer: BinaryIO | http.client.HTTPResponse, url: str, part: Path) -
         while block := answer.read(_BLOCK):
             yield block
     except (OSError, http.client.HTTPException) as error:
-        raise _broken(url, part, f"{error}") from None
+        raise _interrupted(url, part, f"{error}") from None
 
 
-def _broken(url: str, part: Path, reason: str) -> BenchmarkError:
+def _interrupted(url: str, part: Path, reason: str) -> BenchmarkError:
     return BenchmarkError(
-        f"{url} cannot be fetched: {reason}. Try again (what came is kept), or put the file to "
+        f"{url} cannot be downloaded: {reason}. Try again (the part received is kept), or save the file as "
         f"{part.with_suffix('')} by hand."
     )
 

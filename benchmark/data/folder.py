@@ -1,21 +1,22 @@
-"""Any folder of images, one folder in it for each class, as a data set."""
+"""A folder of images as a data set, with one subfolder for each class."""
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from collections.abc import Iterable
 from functools import cache as memoise
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from benchmark.core.code import code_digest
 from benchmark.core.errors import BenchmarkError, UsageError, unknown_name
+from benchmark.core.labels import Label, as_label
 from benchmark.core.parameters import Number
 from benchmark.core.seeding import derive_seed
 from benchmark.core.spec import format_spec
@@ -24,33 +25,35 @@ from benchmark.data.base import DATASETS, Dataset, Folders, ImageSet, Split
 from benchmark.data.cache import cached, fingerprint
 
 PREFIX = "folder:"
-"""What a name begins with that says where the images are."""
+"""Prefix of data set names that give the path of the images."""
 
 Positive = Annotated[Number, Field(gt=0)]
 
 
 class ImageFolder(Dataset):
-    """A folder of images, one folder in it for each class, half of them for training.
+    """A folder of images with one subfolder for each class, half of the classes for training.
 
-    Images are the PNG, JPEG, BMP and WebP files that lie directly in a class's folder; everything hidden,
-    `__MACOSX` and other files are ignored. Which classes are for training depends on `seed` and the names
-    alone, and the labels have that random order too, so held-out classes are a fair sample. Transparency is
-    laid over white. Images are uint8 in [0, 255], shape (n, 1 or 3, H, W); ids are hashes of class and file
-    name.
+    Images are the PNG, JPEG, BMP and WebP files directly in a class's folder; hidden files and folders,
+    `__MACOSX` and other files are ignored. The split of the classes depends only on `seed` and their names.
+    The labels have the same random order, so held-out classes are a fair sample. Transparent images are
+    composited over white. Images are uint8 in [0, 255], shape (n, 1 or 3, H, W); ids are hashes of class and
+    file name.
 
     Attributes:
-        size: side in pixels of the centre square of each image, scaled with antialiasing; none to keep
-            images as they are, when all have one size.
+        size: side in pixels that the central square of each image is scaled to, with antialiasing; none
+            keeps images as they are, which must then have one size.
         grey: one channel instead of three.
-        per_class: how many images of each class are taken, drawn by their names alone: the same on every
-            machine, and those of a smaller number are among those of a larger. None takes all.
-        train: the share of the classes that is for training; not used when a list of classes is given.
-        seed: the seed of the split of classes; seeds of training never change the data.
-        train_classes: a text file with the name of one class for training on each line.
-        test_classes: the same for testing. The classes not in the one list are the other set; with both
-            lists, classes in neither are left out.
-        linf: the budget in L_inf that the leaderboard is ranked at; with none, a run must give one.
+        per_class: number of images of each class to use, drawn by a hash of their names: the same on every
+            machine, and those of a smaller number are among those of a larger one. None uses all.
+        train: fraction of the classes that are for training; unused when a list of classes is given.
+        seed: seed of the split of classes; a training seed never changes the data.
+        train_classes: text file with the name of one training class on each line.
+        test_classes: the same for test classes. With one list, all other classes form the other set; with
+            both lists, classes in neither are left out.
+        linf: L_inf budget that the leaderboard is ranked at; without it, a run must give one.
         l2: the same in L2.
+        label: short name in tables, plots and file names, `name=` in a spec; none uses the folder's own
+            name. Seeds and identities do not depend on it.
     """
 
     size: Annotated[int, Field(ge=8, le=1024)] | None = 28
@@ -62,15 +65,16 @@ class ImageFolder(Dataset):
     test_classes: Path | None = None
     linf: Positive | None = None
     l2: Positive | None = None
+    label: Label | None = Field(default=None, alias="name")
 
     @property
     def headline_eps(self) -> dict[str, float]:  # type: ignore[override]  # a constant of other data sets
-        """The budgets given, by norm."""
+        """The budgets that the spec gives, by norm."""
         return {norm: eps for norm, eps in (("linf", self.linf), ("l2", self.l2)) if eps is not None}
 
     @property
     def natural(self) -> bool:  # type: ignore[override]  # a constant of other data sets
-        """What has colours is taken for photographs."""
+        """Whether the images have three channels: these count as photographs."""
         return not self.grey
 
     @property
@@ -84,12 +88,27 @@ class ImageFolder(Dataset):
 
     @property
     def portable(self) -> str:
-        """The spec without paths: which images they lead to is the fingerprint's to say."""
-        without = {key: value for key, value in self._changed().items() if not isinstance(value, Path)}
-        return format_spec("folder", without)
+        """The spec without paths and label; the images themselves are identified by the fingerprint."""
+        return format_spec("folder", self._settings())
+
+    @property
+    def short_name(self) -> str:
+        """The label, or the folder's own name, with the parameters that differ, without paths."""
+        return format_spec(self.label or self._folder_name(), self._settings())
+
+    def _settings(self) -> dict[str, Any]:
+        """The parameters in the spec that mean the same on every machine: neither paths nor the label."""
+        changed = self._changed()
+        return {key: value for key, value in changed.items() if key != "name" and not isinstance(value, Path)}
+
+    def _folder_name(self) -> str:
+        path = self.root
+        if path.name in ("", ".."):  # as in `folder:.` and `folder:..`
+            path = path.resolve()
+        return as_label(path.name, "folder")
 
     def read(self, folders: Folders) -> Split:
-        """Decodes the images, or reads them from the cache when they were decoded before.
+        """Decode the images, or read them from the cache when they were decoded before.
 
         Raises:
             BenchmarkError: when the folder, a class, a list or an image is missing or damaged, or the cache
@@ -114,9 +133,9 @@ class ImageFolder(Dataset):
         )
 
     def fingerprint(self, folders: Folders) -> str:
-        """A hash of the images as decoded and of the split; a copy of a small folder has the same one.
+        """Return a hash of the decoded images and of the split; a copy of a small folder has the same hash.
 
-        Above 200 MB, times of modification stand for contents, so that a copy has another.
+        Above 200 MB, modification times are hashed in place of contents, so a copy has another hash.
 
         Raises:
             BenchmarkError: when the folder, a class or a list is missing or wrong.
@@ -124,7 +143,7 @@ class ImageFolder(Dataset):
         return fingerprint(self._decoded_key, self._split)
 
     def missing(self, folders: Folders) -> str | None:
-        """What is wrong with the folder, its classes or the lists, or None; no image is decoded."""
+        """Return what is wrong with the folder, its classes or the lists, or None; no image is decoded."""
         try:
             _ = self._files
         except BenchmarkError as error:
@@ -173,26 +192,26 @@ class ImageFolder(Dataset):
         return files
 
     def _some(self, name: str, files: list[Path]) -> list[Path]:
-        """`per_class` images of a class, in order of name: file names may tell more than their number."""
+        """Draw `per_class` images of a class by a hash of their names, and return them in order of name."""
         drawn = sorted(files, key=lambda file: derive_seed("per class", name, image_files.plain_name(file)))
         return sorted(drawn[: self.per_class], key=image_files.plain_name)
 
     @cached_property
     def _decoded_key(self) -> str:
-        """A hash of everything that the decoded images depend on; the split is no part of it."""
-        source = hashlib.sha256(Path(image_files.__file__).read_bytes()).hexdigest()
+        """A hash of everything that the decoded images depend on, which the split is not part of."""
+        source = code_digest(Path(image_files.__file__))
         digest = image_files.files_digest(self._files)
         return fingerprint(digest, self.size, self.grey, source, image_files.decoder_versions())
 
     def _shuffled(self, names: Iterable[str]) -> list[str]:
-        """The names in a random order that is the same wherever they are; a new name moves no other."""
+        """Return the names in a random order that depends on names and seed; a new name moves no other."""
         return sorted(names, key=lambda name: (derive_seed("folder", self.seed, name), name))
 
     def _listed(self, file: Path | None) -> set[str] | None:
-        """The classes that a list file names.
+        """Read the classes that a list file names.
 
         Raises:
-            UsageError: when it cannot be read, or names no class or one that is not there.
+            UsageError: when it cannot be read, names no class, or names one that has no folder.
         """
         if file is None:
             return None
@@ -202,13 +221,13 @@ class ImageFolder(Dataset):
             raise UsageError(f"The list of classes {file} cannot be read: {error}.") from None
         names = {unicodedata.normalize("NFC", line.strip()) for line in text.splitlines()} - {""}
         if not names:
-            raise UsageError(f"The list of classes {file} is empty; write one class name a line.")
+            raise UsageError(f"The list of classes {file} is empty; write one class name on each line.")
         for name in sorted(names - set(self._folders)):
             raise unknown_name(f"class (in {file})", name, self._folders)
         return names
 
     def _decode(self) -> Tensor:
-        """Every image, uint8, shape (n, C, H, W)."""
+        """Decode every image, uint8, shape (n, C, H, W)."""
         first = image_files.decode(self._files[0], self.size, self.grey)
         images = np.empty((len(self._files), *first.shape), dtype=np.uint8)
         for row, file in enumerate(self._files):
@@ -222,7 +241,7 @@ class ImageFolder(Dataset):
 
 @DATASETS.register("folder")
 class NamedFolder(ImageFolder):
-    """A folder of images, one folder in it for each class: `folder:PATH`, or `folder[path=PATH]`.
+    """A folder of images with one subfolder for each class: `folder:PATH`, or `folder[path=PATH]`.
 
     The second form can hold a path with spaces. The other parameters are those of `ImageFolder`.
 
@@ -243,10 +262,13 @@ class NamedFolder(ImageFolder):
             raise UsageError("The data set 'folder' needs a path: write folder:PATH or folder[path=PATH].")
         return self.path.expanduser()
 
+    def _folder_name(self) -> str:
+        return super()._folder_name() if self.path is not None else "folder"
+
 
 @memoise
 def image_folder(name: str) -> type[Dataset] | None:
-    """The class of the data set `folder:PATH`; None for a name of another form."""
+    """Return the class of the data set `folder:PATH`; None for a name of another form."""
     if not name.startswith(PREFIX) or name == PREFIX:
         return None
     path = Path(name.removeprefix(PREFIX))
@@ -256,3 +278,6 @@ def image_folder(name: str) -> type[Dataset] | None:
         # One spelling of one path, so that `data/` and `data` are the same data set.
         {"name": f"{PREFIX}{path.as_posix()}", "__module__": __name__, "__doc__": ImageFolder.__doc__},
     )
+
+
+DATASETS.add_fallback(image_folder)

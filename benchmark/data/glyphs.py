@@ -1,6 +1,6 @@
-"""Letters of many scripts in many faces: a data set of many fine-grained classes that needs no download.
+"""Letters of several scripts in 12 font faces: many fine-grained classes without a download.
 
-matplotlib ships the DejaVu fonts. A class is a letter; an image is the letter in one of 12 faces, a little
+matplotlib ships the DejaVu fonts. A class is a letter; an image is the letter in one of 12 faces, slightly
 rotated, sheared, scaled and shifted. `select_glyphs` chose the letters, which `glyphs_classes.txt` lists.
 """
 
@@ -24,16 +24,17 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field, field_validator
 
+from benchmark.core.code import code_digest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import derive_seed
 from benchmark.data.base import DATASETS, Dataset, Folders, ImageSet, Split
 from benchmark.data.cache import cached, fingerprint
 
 CLASSES_FILE = Path(__file__).with_name("glyphs_classes.txt")
-"""The letters, in the order in which they are taken: `U+0041 LATIN CAPITAL LETTER A` on a line."""
+"""The letters, in the order in which classes use them; a line is `U+0041 LATIN CAPITAL LETTER A`."""
 
 MAX_CLASSES = 600
-"""The number of letters listed."""
+"""The number of letters in the list."""
 
 FACES = tuple(
     f"DejaVu{family}{style}"
@@ -47,7 +48,7 @@ FACES = tuple(
 """The names of the 12 text faces."""
 
 MAX_PER_CLASS = 1000
-"""The most images of one class; ids rely on it."""
+"""The largest number of images of one class; ids depend on it."""
 
 _ROTATION = math.radians(15)
 _SHEAR = 0.2
@@ -59,29 +60,29 @@ _FONT_SIZE = 96  # in pixels: about the size at which a letter is sampled for 28
 
 
 def face_path(face: str) -> Path:
-    """The font file of a face.
+    """Return the font file of a face.
 
     Raises:
-        BenchmarkError: when matplotlib does not have it.
+        BenchmarkError: when matplotlib does not include it.
     """
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"
     if not path.is_file():
-        raise BenchmarkError(f"The font file {path} is missing: install matplotlib again, with its fonts.")
+        raise BenchmarkError(f"The font file {path} is missing: reinstall matplotlib with its fonts.")
     return path
 
 
 @memoise
 def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
     try:
-        # Given a path that it cannot read, Pillow would quietly take a font of that name from the system. The
-        # basic layout is in every build of Pillow; Raqm, the default where present, could move pixels.
+        # Given a path that it cannot read, Pillow would silently use a system font of that name. The basic
+        # layout engine is in every build of Pillow; Raqm, the default where present, could change pixels.
         return ImageFont.truetype(BytesIO(path.read_bytes()), size, layout_engine=ImageFont.Layout.BASIC)
     except OSError as error:
         raise BenchmarkError(f"The font file {path} cannot be read: {error}.") from None
 
 
 def draw_letter(face: str, code_point: int, font_size: int) -> Image.Image:
-    """Draws a letter, white on black, cropped to its ink.
+    """Draw a letter, white on black, cropped to its ink.
 
     Args:
         face: one of `FACES`.
@@ -102,7 +103,7 @@ def draw_letter(face: str, code_point: int, font_size: int) -> Image.Image:
 
 
 def read_classes(path: Path = CLASSES_FILE) -> list[int]:
-    """Reads the code points of a class list, in its order.
+    """Read the code points of a class list, in its order.
 
     Raises:
         BenchmarkError: when the file is missing, or a line of it is malformed or repeated.
@@ -117,8 +118,8 @@ def read_classes(path: Path = CLASSES_FILE) -> list[int]:
         code_point = int(match.group(1), 16) if match else -1
         if not match or unicodedata.name(chr(code_point), "") != match.group(2) or code_point in code_points:
             raise BenchmarkError(
-                f"Line {number} of {path}, '{line}', "
-                "is not a new letter, as 'U+0041 LATIN CAPITAL LETTER A' is."
+                f"Line {number} of {path}, '{line}', is malformed or repeated: write each letter once, as in "
+                "'U+0041 LATIN CAPITAL LETTER A'."
             )
         code_points[code_point] = None
     return list(code_points)
@@ -128,9 +129,9 @@ def read_classes(path: Path = CLASSES_FILE) -> list[int]:
 class Glyphs(Dataset):
     """Letters of five scripts in 12 faces of the DejaVu fonts, rotated, sheared, scaled and shifted.
 
-    The first half of the classes are for training, the second half for testing. The order of the letters is
-    random and fixed, so any number of classes is a fair mix of scripts. An image depends on `seed`, `size`,
-    its letter and its number alone: a larger data set holds the images of a smaller one.
+    The first half of the classes is for training, the second half for testing. The order of the letters is
+    random and fixed, so any number of classes is a fair mix of scripts. An image depends only on `seed`,
+    `size`, its letter and its number: a larger data set contains the images of a smaller one.
 
     Images are uint8 in [0, 255], shape (n, 1, size, size), white on black.
 
@@ -138,7 +139,7 @@ class Glyphs(Dataset):
         classes: the number of letters, even.
         per_class: the number of images of each letter.
         size: the side of an image in pixels.
-        seed: the seed of the data set; seeds of training never change the data.
+        seed: the seed of the data set; a training seed never changes the data.
     """
 
     headline_eps: ClassVar[dict[str, float]] = {"linf": 0.1, "l2": 1.5}
@@ -156,7 +157,7 @@ class Glyphs(Dataset):
         return classes
 
     def read(self, folders: Folders) -> Split:
-        """Draws the images, or reads them from the cache when they were drawn before.
+        """Draw the images, or read them from the cache when they were drawn before.
 
         Raises:
             BenchmarkError: when a font file or the class list is missing or damaged, or when the cache
@@ -165,7 +166,7 @@ class Glyphs(Dataset):
         letters = read_classes()
         if len(letters) < self.classes:
             raise BenchmarkError(
-                f"The class list {CLASSES_FILE} has {len(letters)} letters, not {self.classes}."
+                f"The class list {CLASSES_FILE} has {len(letters)} letters instead of {self.classes}."
             )
         letters = letters[: self.classes]
         file = folders.cache / f"glyphs-{self.fingerprint(folders)}.safetensors"
@@ -182,13 +183,13 @@ class Glyphs(Dataset):
         )
 
     def fingerprint(self, folders: Folders) -> str:
-        """A hash of the parameters, the class list, this source, and the versions of what draws letters."""
+        """Return a hash of the parameters, the class list, this source and the versions of the libraries."""
         parameters = {key: getattr(self, key) for key in ("classes", "per_class", "size", "seed")}
-        sources = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (Path(__file__), CLASSES_FILE)]
+        sources = [code_digest(Path(__file__)), hashlib.sha256(CLASSES_FILE.read_bytes()).hexdigest()]
         return fingerprint(parameters, sources, matplotlib.__version__, PIL.__version__)
 
     def missing(self, folders: Folders) -> str | None:
-        """Why the data set cannot be drawn on this machine, or None when it can."""
+        """Return why the data set cannot be drawn on this machine, or None when it can."""
         try:
             read_classes()
             for face in FACES:
@@ -198,12 +199,12 @@ class Glyphs(Dataset):
         return None
 
     def _draw(self, letters: list[int]) -> torch.Tensor:
-        """Draws every image, uint8, shape (letters * per_class, 1, size, size), letter by letter."""
+        """Draw every image, letter by letter, uint8, shape (letters * per_class, 1, size, size)."""
         images = np.empty((len(letters), self.per_class, 1, self.size, self.size), dtype=np.uint8)
         for row, letter in enumerate(letters):
             drawn: dict[str, Image.Image] = {}
             for index in range(self.per_class):
-                # Python promises the same stream from `random()` for ever; NumPy's generators do not.
+                # Python guarantees the stream of `random()` across versions; NumPy's generators do not.
                 rng = random.Random(derive_seed("glyphs", self.seed, letter, index))
                 face = FACES[int(rng.random() * len(FACES))]
                 if face not in drawn:
@@ -213,7 +214,7 @@ class Glyphs(Dataset):
 
 
 def _distort(letter: Image.Image, size: int, rng: random.Random) -> npt.NDArray[np.uint8]:
-    """Puts a letter, distorted at random, into an image of shape (size, size), whole."""
+    """Draw a randomly distorted letter into an image of shape (size, size), without cutting it off."""
     angle = (2 * rng.random() - 1) * _ROTATION
     shear = (2 * rng.random() - 1) * _SHEAR
     scale = _SCALE[0] + (_SCALE[1] - _SCALE[0]) * rng.random()
@@ -222,14 +223,14 @@ def _distort(letter: Image.Image, size: int, rng: random.Random) -> npt.NDArray[
     cosine, sine = math.cos(angle), math.sin(angle)
     matrix = np.array([[cosine, -sine], [sine, cosine]]) @ np.array([[1.0, shear], [0.0, 1.0]])
     matrix *= scale * _LETTER * size / max(letter.size)
-    # The half sides of the distorted letter's bounding box; half a pixel is left at the image's border.
+    # Half the sides of the distorted letter's bounding box; a border of half a pixel is left free.
     half = np.abs(matrix) @ np.array(letter.size) / 2
     room = size / 2 - 0.5
     shrink = min(1.0, room / half.max())
     matrix, half = matrix * shrink, half * shrink
     offset = np.clip(shift, half - room, room - half)
 
-    # Pillow asks where each point of the output comes from.
+    # Pillow maps each point of the output to a point of the input.
     inverse = np.linalg.inv(matrix * _SUPERSAMPLING)
     canvas = size * _SUPERSAMPLING
     origin = np.array(letter.size) / 2 - inverse @ (canvas / 2 + offset * _SUPERSAMPLING)

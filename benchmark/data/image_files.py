@@ -1,4 +1,4 @@
-"""Image files in folders, one folder a class: found, identified and decoded."""
+"""Image files in class folders: how they are found, identified and decoded."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 """Files with these endings, in any case, are images; other files are ignored."""
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF")
-"""Pillow's names for what is decoded, whatever the ending says; some of its other readers start programs.
+"""Pillow's names of the formats that are decoded, whatever the suffix; its other readers may run programs.
 
-Six files of Stanford Online Products are GIFs that are named .JPG.
+Six files of Stanford Online Products are GIFs named .JPG.
 """
 
-LONGEST = 50
-"""How many times as long as the shorter side the longer may be: a strip would be scaled up to gigabytes."""
+MAX_ASPECT_RATIO = 50
+"""Largest ratio of the longer to the shorter side: a strip would be scaled up to gigabytes."""
 
 HASHED_BYTES = 200 * 2**20
-"""Files of no more bytes in all are identified by their contents, more by their times of modification."""
+"""Up to this total size, files are identified by their contents, above by their modification times."""
 
 _READERS = 8
-"""Threads that look at headers; they wait for the disk more than they work."""
+"""Threads that read headers; they mostly wait for the disk."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -46,14 +46,14 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each orientation that a camera may have noted."""
+"""The transposition that undoes each EXIF orientation."""
 
 
 def plain_name(path: Path) -> str:
-    """The last part of a path in Unicode's composed form, the same on systems that decompose names.
+    """Return the last part of a path in composed Unicode (NFC), as some file systems decompose names.
 
     Raises:
-        BenchmarkError: when the name on disk is not text.
+        BenchmarkError: when the name on disk is not UTF-8.
     """
     try:
         path.name.encode()
@@ -63,7 +63,7 @@ def plain_name(path: Path) -> str:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder and not hidden, in order of name."""
+    """List what is in a folder and not hidden, in order of name."""
     try:
         found = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as error:
@@ -72,12 +72,12 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def class_folders(root: Path) -> dict[str, Path]:
-    """The folders in `root` by name, in order of name.
+    """Find the class folders in `root`, by name and in order of name.
 
-    Hidden ones (`.ipynb_checkpoints`) and `__MACOSX` are ignored.
+    Hidden folders (`.ipynb_checkpoints`) and `__MACOSX` are ignored.
 
     Raises:
-        BenchmarkError: when `root` is missing, not a folder, unreadable, or has no folder in it.
+        BenchmarkError: when `root` is missing, not a folder or unreadable, or contains no folder.
     """
     if not root.exists():
         raise BenchmarkError(f"There is no folder {root}.")
@@ -88,12 +88,12 @@ def class_folders(root: Path) -> dict[str, Path]:
         if path.is_dir() and path.name != "__MACOSX" and folders.setdefault(plain_name(path), path) != path:
             raise BenchmarkError(f"Two folders in {root} have the name '{plain_name(path)}'; rename one.")
     if not folders:
-        raise BenchmarkError(f"{root} has no folders in it; it needs one for each class, with its images.")
+        raise BenchmarkError(f"{root} contains no folders; it needs one for each class, with its images.")
     return folders
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The images that lie directly in a folder and are not hidden, in order of name.
+    """Find the images directly in a folder that are not hidden, in order of name.
 
     Raises:
         BenchmarkError: when the folder cannot be read.
@@ -102,9 +102,9 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def files_digest(files: Sequence[Path]) -> str:
-    """A hash of image files: names of class and file, and contents.
+    """Return a hash of image files: class names, file names and contents.
 
-    Above `HASHED_BYTES` in all, sizes and times of modification stand for the contents.
+    Above `HASHED_BYTES` in total, sizes and modification times replace the contents.
 
     Raises:
         BenchmarkError: when a file cannot be read.
@@ -129,17 +129,17 @@ def files_digest(files: Sequence[Path]) -> str:
 
 
 def decoder_versions() -> list[str | None]:
-    """The versions of Pillow and of the libraries that decode for it: a pixel may depend on them."""
+    """Return the versions of Pillow and its decoding libraries, which pixels may depend on."""
     return [PIL.__version__, *(features.version(name) for name in ("jpg", "libjpeg_turbo", "webp"))]
 
 
 def decode(file: Path, size: int | None, grey: bool) -> npt.NDArray[np.uint8]:
-    """Decodes one image, upright, transparency over white.
+    """Decode one image, upright, with transparency composited over white.
 
     Args:
-        file: a PNG, JPEG, BMP, WebP or GIF file of any mode; of several frames the first.
-        size: side in pixels of the centre square that is cut out and scaled, antialiased; None to keep the
-            image as it is.
+        file: a PNG, JPEG, BMP, WebP or GIF file of any mode; the first of several frames is used.
+        size: side in pixels that the central square is scaled to, antialiased; None to keep the image as it
+            is.
         grey: one channel (luma, ITU-R 601-2) instead of three.
 
     Returns:
@@ -155,17 +155,17 @@ def decode(file: Path, size: int | None, grey: bool) -> npt.NDArray[np.uint8]:
 
 
 def decode_scaled(file: Path, shorter: int) -> npt.NDArray[np.uint8]:
-    """Decodes one image, upright, transparency over white, scaled as a whole.
+    """Decode one image as RGB, upright, with transparency composited over white, and scale all of it.
 
     Args:
-        file: a PNG, JPEG, BMP, WebP or GIF file of any mode; of several frames the first.
+        file: a PNG, JPEG, BMP, WebP or GIF file of any mode; the first of several frames is used.
         shorter: length in pixels that its shorter side is scaled to, bicubic and antialiased.
 
     Returns:
         uint8 in [0, 255], shape (3, h, w), min(h, w) = shorter.
 
     Raises:
-        BenchmarkError: when the file is missing, damaged or truncated, or a strip (see `LONGEST`).
+        BenchmarkError: when the file is missing, damaged or truncated, or a strip (see `MAX_ASPECT_RATIO`).
     """
     image = _open(file, "RGB", strips=False)
     factor = shorter / min(image.size)
@@ -175,14 +175,14 @@ def decode_scaled(file: Path, shorter: int) -> npt.NDArray[np.uint8]:
 
 
 def check_headers(files: Sequence[Path], title: str = "") -> None:
-    """Looks at the beginning of each file, which is fast; what is cut off further on is found by decoding.
+    """Check the header of each image, which is fast; files truncated further on are found by decoding.
 
     Args:
         files: the images.
-        title: what to call them beside the progress bar.
+        title: their name beside the progress bar.
 
     Raises:
-        BenchmarkError: when files are missing, empty, strips or no images, naming the first and how many.
+        BenchmarkError: when files are missing, empty, strips or not images; it names the first and how many.
     """
     bar = Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
     damaged = []
@@ -201,47 +201,47 @@ def check_headers(files: Sequence[Path], title: str = "") -> None:
 def _header_damage(file: Path) -> Exception | None:
     try:
         with Image.open(file, formats=FORMATS) as opened:
-            _no_strip(opened)
+            _refuse_strip(opened)
             return None
-    except Exception as error:  # decoders raise many kinds on damaged files; all mean the same to the user
+    except Exception as error:  # decoders raise many types on damaged files; all mean the same to the user
         return error
 
 
-def _no_strip(image: Image.Image) -> None:
-    if max(image.size) > LONGEST * min(image.size):
+def _refuse_strip(image: Image.Image) -> None:
+    if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
         width, height = image.size
         raise ValueError(f"it is a strip of {width} x {height} pixels")
 
 
 def _open(file: Path, mode: str, strips: bool = True) -> Image.Image:
-    """An image decoded whole, upright, in a mode without transparency."""
+    """Decode an image completely, upright, in a mode without transparency."""
     try:
         with Image.open(file, formats=FORMATS) as opened:
             if not strips:
-                _no_strip(opened)
+                _refuse_strip(opened)
             opened.load()
             return _opaque(_upright(opened), mode)
-    except Exception as error:  # decoders raise many kinds on damaged files; all mean the same to the user
+    except Exception as error:  # decoders raise many types on damaged files; all mean the same to the user
         raise BenchmarkError(
             f"The image {file} cannot be decoded ({error}); replace it or delete it."
         ) from None
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image turned as its camera was held; as it is where that is not noted, or not to be read."""
+    """Rotate an image by its EXIF orientation; leave it where that is missing or cannot be read."""
     try:
         turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a damaged tag raises many kinds; the pixels are sound
+    except Exception:  # a damaged tag raises many types; the pixels are intact
         turn = None
     return image if turn is None else image.transpose(turn)
 
 
 def _opaque(image: Image.Image, mode: str) -> Image.Image:
-    """The image in a mode without transparency."""
+    """Convert an image to a mode without transparency."""
     if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would clip at 255
         return Image.fromarray((np.asarray(image).astype(np.int64) // 257).astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    # Via RGB: some modes, such as CMYK, have no straight way to grey.
+    # Via RGB: some modes, such as CMYK, cannot be converted to grey directly.
     return image if image.mode == mode else image.convert("RGB").convert(mode)

@@ -1,4 +1,4 @@
-"""In-Shop Clothes Retrieval: clothes in a shop's photographs, queries and gallery apart."""
+"""In-Shop Clothes Retrieval: photographs of clothes, with separate queries and gallery."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ _SIDES: dict[str, Side] = {"train": "train", "query": "query", "gallery": "galle
 
 
 def _entries_of(file: Path) -> list[Entry]:
-    """list_eval_partition.txt: their number, a line of titles, then file, item, side."""
+    """Read list_eval_partition.txt: the number of images, a line of titles, then file, item, side."""
     entries = []
     for image, item, side in table(file, 3, skip=2):
         if side not in _SIDES:
             raise BenchmarkError(
-                f"{file}: '{side}' of {image} is none of {', '.join(_SIDES)}; unpack the archive again."
+                f"{file}: '{side}' of {image} is not one of {', '.join(_SIDES)}; unpack the archive again."
             )
         entries.append(Entry(image, number(item.removeprefix("id_"), file), _SIDES[side]))
     listed = number((table(file, 1) or [["0"]])[0][0], file)
     if listed != len(entries):
         raise BenchmarkError(
-            f"{file} says that it lists {listed:,} images, and lists {len(entries):,}; "
-            "unpack the archive again."
+            f"{file} announces {listed:,} images, but lists {len(entries):,}; unpack the archive again."
         )
     return entries
 
@@ -44,8 +43,8 @@ _FOLDERS = (
 
 
 def _layout(file: str) -> Layout:
-    """The images in their own archive or in one of the whole, or unpacked; `file` is their list."""
-    whole = (
+    """Return the layout whose list of images is `file`; the images may be packed in two ways, or unpacked."""
+    complete = (
         Archive(f"{name}.zip", (file,))
         for name in ("In-shop Clothes Retrieval Benchmark", "In-shop_Clothes_Retrieval_Benchmark")
     )
@@ -53,7 +52,7 @@ def _layout(file: str) -> Layout:
         folders=_FOLDERS,
         metadata=(file,),
         images=("Img", "."),
-        archives=(Archive("Img/img.zip"), Archive("img.zip"), *whole),
+        archives=(Archive("Img/img.zip"), Archive("img.zip"), *complete),
         entries=lambda find: _entries_of(find(file)),
     )
 
@@ -62,7 +61,7 @@ def _layout(file: str) -> Layout:
 class InShop(Photographs):
     """In-Shop Clothes Retrieval of DeepFashion (Liu et al. 2016): queries and gallery are different images.
 
-    Its pool for clustering is both together.
+    For clustering, both form one pool.
     """
 
     recall_ks: ClassVar[tuple[int, ...]] = (1, 10, 20, 30)

@@ -1,4 +1,4 @@
-"""The classes of Cars196 where its images lie in a folder for each class, as at Kaggle."""
+"""Class labels of Cars196 in Kaggle's layout, which has a folder of images for each class."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _ANNOTATIONS = {"train": "anno_train.csv", "test": "anno_test.csv"}
 
 
 def kaggle_labels(folders: Sequence[Path], files: Mapping[str, str]) -> dict[str, int]:
-    """The number of each class, from 1: the original one where a list that came with the images tells it.
+    """Return the number of each class, from 1: the original number where a list of the archive gives it.
 
     names.csv names the classes in their original order; anno_train.csv and anno_test.csv give the number for
-    each image. Where neither knows all classes, they are numbered in order of name: the first 98 are then the
-    same as in the original, but not their order.
+    each image. Where neither covers all classes, they are numbered in order of name: the first 98 classes are
+    then the same as in the original, but not in the same order.
 
     Args:
-        folders: where the lists may be.
-        files: the class's folder of each image, by its name such as train/CLASS/00001.jpg.
+        folders: the folders that may hold the lists.
+        files: the class folder of each image, by the image's name, such as train/CLASS/00001.jpg.
 
     Raises:
         BenchmarkError: when a list cannot be read.
@@ -35,7 +35,7 @@ def kaggle_labels(folders: Sequence[Path], files: Mapping[str, str]) -> dict[str
 
 
 def _plain(name: str) -> str:
-    """A name as it is compared: a folder cannot be called "Ram C/V"."""
+    """Reduce a class name to letters and digits for comparison: no folder can be named "Ram C/V"."""
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
@@ -54,10 +54,10 @@ def _by_names(folders: Sequence[Path]) -> dict[str, int]:
 def _by_annotations(folders: Sequence[Path], files: Mapping[str, str]) -> dict[str, int]:
     labels = {}
     for part, name in _ANNOTATIONS.items():
-        list_of, rows = _rows(folders, name)
+        list_file, rows = _rows(folders, name)
         numbers = {row[0]: row[-1] for row in rows}
         for file, folder in files.items():
             side, _, image = file.split("/")
             if side == part and image in numbers:
-                labels[_plain(folder)] = number(numbers[image], list_of)
+                labels[_plain(folder)] = number(numbers[image], list_file)
     return labels

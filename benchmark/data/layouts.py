@@ -1,4 +1,4 @@
-"""The forms in which data sets of photographs lie on disks, packed and unpacked, and what is in them."""
+"""The layouts of data sets of photographs on disk, packed and unpacked, and how to find them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.data.archives import is_archive, lists
+from benchmark.data.archives import is_archive, zip_contains
 
 Side = Literal["train", "test", "query", "gallery"]
 
 
 class Entry(NamedTuple):
-    """One image as the metadata list it.
+    """One image as listed in the metadata.
 
     Attributes:
-        file: relative to one of the folders of `Layout.images`, with forward slashes.
-        label: its class; classes are ordered by it.
-        side: which part it belongs to.
+        file: path relative to one of the folders of `Layout.images`, with forward slashes.
+        label: the class; classes are ordered by it.
+        side: the part that the image belongs to.
     """
 
     file: str
@@ -30,13 +30,13 @@ class Entry(NamedTuple):
 
 
 class Archive(NamedTuple):
-    """An archive as it may have been downloaded.
+    """An archive that a layout may be downloaded as.
 
     Attributes:
-        name: relative to a folder of the layout.
-        metadata: what of the layout's metadata is in it.
-        images: how the names of the images in it begin, "" for all images.
-        sign: how a name in it begins, where its own name says too little; looked up in zips.
+        name: path relative to a folder of the layout.
+        metadata: the part of the layout's metadata that it contains.
+        images: prefixes of the names of the images in it, "" for all images.
+        sign: prefix of a name in it, where the archive's own name is ambiguous; only for zips.
     """
 
     name: str
@@ -46,14 +46,14 @@ class Archive(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """One of the forms in which a data set lies on disks.
+    """One way in which a data set is arranged on disk.
 
     Attributes:
-        folders: where it may be below the data folder, and below what an archive was unpacked into.
-        metadata: files or folders that must be in one of them, or in an archive that is there.
+        folders: folders that it may be in, relative to the data folder and to an unpacked archive.
+        metadata: files or folders that must be in one of these folders, or in an archive there.
         images: folders that images may be in, relative to the same.
-        archives: what of it may still be packed.
-        entries: reads the metadata, given what finds the path of each of them.
+        archives: the archives that parts of it may be in.
+        entries: reads the metadata, given a function that returns the path of each metadata file.
     """
 
     folders: tuple[str, ...]
@@ -64,76 +64,76 @@ class Layout(NamedTuple):
 
 
 class StillPackedError(Exception):
-    """What is looked for is in an archive that was not unpacked yet, and is not to be now."""
+    """A file is in an archive that is not unpacked, and must not be unpacked now."""
 
 
 class DatasetLocation(NamedTuple):
-    """A folder in which a data set lies in one of its layouts, or one archive in it that holds it all.
+    """A folder that holds a data set in one of its layouts, or a single archive there that holds all of it.
 
     Attributes:
-        layout: which.
-        folder: where.
-        archives: those of the layout that are there, and their paths.
-        alone: whether the archives alone are looked into, as where what lies unpacked beside them is damaged.
+        layout: the layout.
+        folder: the folder.
+        archives: the archives of the layout that exist, and their paths.
+        packed_only: ignore what is unpacked in the folder, as it may be damaged, and read only the archives.
     """
 
     layout: Layout
     folder: Path
     archives: tuple[tuple[Archive, Path], ...]
-    alone: bool = False
+    packed_only: bool = False
 
-    def lacking(self) -> list[str]:
-        """The metadata that are neither in the folder nor in an archive."""
-        held = {name for archive, _ in self.archives for name in archive.metadata}
-        return [name for name in self.layout.metadata if name not in held and not self._beside(name)]
+    def missing_metadata(self) -> list[str]:
+        """Return the metadata that are neither in the folder nor in an archive."""
+        packed = {name for archive, _ in self.archives for name in archive.metadata}
+        return [name for name in self.layout.metadata if name not in packed and not self._unpacked(name)]
 
     def metadata(self, name: str, unpack: Callable[[Path], Path | None]) -> Path:
-        """The path of a file or folder of metadata.
+        """Return the path of a file or folder of metadata.
 
         Args:
-            name: as the layout has it.
-            unpack: gives the folder that an archive was unpacked into, or None to say that it was not.
+            name: its name in the layout.
+            unpack: returns the folder that an archive is unpacked into, or None when it is not unpacked.
 
         Raises:
-            StillPackedError: when it is in an archive that was not unpacked.
-            BenchmarkError: when it is nowhere.
+            StillPackedError: when it is in an archive that is not unpacked.
+            BenchmarkError: when it is not found.
         """
-        if self._beside(name):
+        if self._unpacked(name):
             return self.folder / name
         holding = [(archive, path) for archive, path in self.archives if name in archive.metadata]
         for root in self._inside(holding, lambda archive: name in archive.metadata, unpack):
             if (root / name).exists():
                 return root / name
         where = holding[0][1] if holding else self.folder
-        raise BenchmarkError(f"{where} does not hold {name}; get it again.")
+        raise BenchmarkError(f"{where} does not contain {name}; download it again.")
 
     def images(
         self, files: Iterable[str], unpack: Callable[[Path], Path | None]
     ) -> tuple[dict[str, tuple[Path, int]], list[str]]:
-        """Looks for images that are files and not empty.
+        """Find the images that are nonempty files.
 
         Args:
-            files: names as the metadata have them; on disk they may be decomposed as some systems do it.
-            unpack: as for `metadata`; asked for the archives that hold what does not lie unpacked.
+            files: names from the metadata; on disk they may be decomposed, as some file systems do.
+            unpack: as for `metadata`; called for the archives of images that are not unpacked.
 
         Returns:
             The path and the size in bytes of each image found, by its name; and the names of those that are
-            neither there nor in an archive.
+            neither in the folder nor in an archive.
 
         Raises:
-            StillPackedError: when some are in an archive that was not unpacked, and all others are there.
+            StillPackedError: when some are in an archive that is not unpacked, and all others exist.
         """
         wanted = list(files)
-        found = {} if self.alone else _files_in(self._folders([self.folder]), wanted)
+        found = {} if self.packed_only else _files_in(self._folders([self.folder]), wanted)
         absent = [file for file in wanted if file not in found]
         covering = [
             (archive, path)
             for archive, path in self.archives
             if any(file.startswith(archive.images) for file in absent)
         ]
-        beginnings = tuple(beginning for archive, _ in covering for beginning in archive.images)
-        if nowhere := [file for file in absent if not file.startswith(beginnings)]:
-            return found, nowhere  # nothing is unpacked in vain
+        prefixes = tuple(prefix for archive, _ in covering for prefix in archive.images)
+        if nowhere := [file for file in absent if not file.startswith(prefixes)]:
+            return found, nowhere  # unpacking would not help
         for one in covering:
             if absent:
                 roots = self._inside([one], lambda archive: bool(archive.images), unpack)
@@ -141,8 +141,8 @@ class DatasetLocation(NamedTuple):
                 absent = [file for file in absent if file not in found]
         return found, absent
 
-    def _beside(self, name: str) -> bool:
-        return not self.alone and (self.folder / name).exists()
+    def _unpacked(self, name: str) -> bool:
+        return not self.packed_only and (self.folder / name).exists()
 
     def _folders(self, roots: Iterable[Path]) -> list[Path]:
         candidates = (root / name for root in roots for name in self.layout.images)
@@ -154,7 +154,7 @@ class DatasetLocation(NamedTuple):
         wanted: Callable[[Archive], bool],
         unpack: Callable[[Path], Path | None],
     ) -> Iterator[Path]:
-        """The folders of the layout in what archives were unpacked into, and in archives in these."""
+        """Yield the layout's folders within unpacked archives, and within archives inside those."""
         for _, path in archives:
             root = unpack(path)
             if root is None:
@@ -170,46 +170,46 @@ class DatasetLocation(NamedTuple):
                     )
 
 
-def places(layouts: Iterable[Layout], data: Path) -> tuple[list[DatasetLocation], list[Path]]:
-    """Where something of a data set lies: first where nothing of the metadata lacks.
+def find_locations(layouts: Iterable[Layout], data: Path) -> tuple[list[DatasetLocation], list[Path]]:
+    """Find the locations of a data set or parts of it, those with complete metadata first.
 
     Args:
-        layouts: its layouts, the likeliest first.
+        layouts: its layouts, the most likely first.
         data: the data folder.
 
     Returns:
-        The places, and files that are named as archives are but are none.
+        The locations, and the files that have the name of an archive but are not archives.
     """
     found: list[DatasetLocation] = []
-    broken: list[Path] = []
+    not_archives: list[Path] = []
     for layout in layouts:
         for folder in (data / name for name in layout.folders):
             named = [(archive, folder / archive.name) for archive in layout.archives]
-            there = [(archive, path) for archive, path in named if path.is_file()]
-            broken += [path for _, path in there if not is_archive(path) and path not in broken]
-            sound = [
+            files = [(archive, path) for archive, path in named if path.is_file()]
+            not_archives += [path for _, path in files if not is_archive(path) and path not in not_archives]
+            archives = [
                 (archive, path)
-                for archive, path in there
-                if path not in broken and (not archive.sign or lists(path, archive.sign))
+                for archive, path in files
+                if path not in not_archives and (not archive.sign or zip_contains(path, archive.sign))
             ]
-            if sound or any((folder / name).exists() for name in layout.metadata):
-                found.append(DatasetLocation(layout, folder, tuple(sound)))
+            if archives or any((folder / name).exists() for name in layout.metadata):
+                found.append(DatasetLocation(layout, folder, tuple(archives)))
             found += [
-                DatasetLocation(layout, folder, (one,), alone=True)
-                for one in sound
+                DatasetLocation(layout, folder, (one,), packed_only=True)
+                for one in archives
                 if set(one[0].metadata) >= set(layout.metadata)
             ]
-    return sorted(found, key=lambda place: bool(place.lacking())), broken
+    return sorted(found, key=lambda location: bool(location.missing_metadata())), not_archives
 
 
 def _files_in(folders: list[Path], names: Iterable[str]) -> dict[str, tuple[Path, int]]:
-    """The path and the size of each file that is in one of some folders and not empty."""
+    """Return the path and the size of each nonempty file that is in one of some folders."""
     found = {}
     for name in names:
-        for path in (f"{folder}/{spelt}" for spelt in _spellings(name) for folder in folders):
+        for path in (f"{folder}/{form}" for form in _normal_forms(name) for folder in folders):
             try:
                 about = os.stat(path)  # noqa: PTH116 (a hundred thousand times: three times as fast)
-            except (OSError, ValueError):  # a name with a zero byte is no path
+            except (OSError, ValueError):  # a name with a zero byte is not a path
                 continue
             if stat.S_ISREG(about.st_mode) and about.st_size:
                 found[name] = Path(path), about.st_size
@@ -217,7 +217,7 @@ def _files_in(folders: list[Path], names: Iterable[str]) -> dict[str, tuple[Path
     return found
 
 
-def _spellings(name: str) -> Iterable[str]:
+def _normal_forms(name: str) -> Iterable[str]:
     if name.isascii():
         return (name,)
     return dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))

@@ -1,4 +1,4 @@
-"""Text files of metadata, as the authors of data sets write them."""
+"""Readers of the text files of metadata that come with data sets."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from benchmark.core.errors import BenchmarkError
 
 
 def table(file: Path, columns: int, skip: int = 0) -> list[list[str]]:
-    """The lines of a file of metadata, split at white space; the last column takes what is left over.
+    """Read the lines of a metadata file, split at white space; the last column takes the rest of the line.
 
-    Empty lines, white space at the ends of lines and a byte order mark are no part of them.
+    Empty lines, white space at the ends of lines and a byte order mark are dropped.
 
     Args:
         file: a text file in UTF-8.
-        columns: how many there must be.
-        skip: lines at the beginning that are no data.
+        columns: the required number of columns.
+        skip: the number of header lines.
 
     Raises:
-        BenchmarkError: when the file cannot be read, or a line has fewer columns, naming it.
+        BenchmarkError: when the file cannot be read, or a line has fewer columns; it names the line.
     """
     rows = []
     for number, line in enumerate(text_of(file).split("\n")[skip:], start=skip + 1):
@@ -26,7 +26,7 @@ def table(file: Path, columns: int, skip: int = 0) -> list[list[str]]:
             row = line.strip().split(maxsplit=columns - 1)
             if len(row) != columns:
                 raise BenchmarkError(
-                    f"{file}, line {number}: {columns} columns belong there, not '{line.strip()}'; "
+                    f"{file}, line {number}: expected {columns} columns, found '{line.strip()}'; "
                     "unpack the archive again."
                 )
             rows.append(row)
@@ -34,10 +34,10 @@ def table(file: Path, columns: int, skip: int = 0) -> list[list[str]]:
 
 
 def text_of(file: Path) -> str:
-    """The text of a file in UTF-8.
+    """Read a text file in UTF-8.
 
     Raises:
-        BenchmarkError: when it cannot be read or is no text.
+        BenchmarkError: when it cannot be read or is not text.
     """
     try:
         return file.read_text(encoding="utf-8-sig")
@@ -47,12 +47,12 @@ def text_of(file: Path) -> str:
 
 
 def number(text: str, file: Path) -> int:
-    """A whole number of a file of metadata.
+    """Parse an integer of a metadata file.
 
     Raises:
-        BenchmarkError: when it is none.
+        BenchmarkError: when the text is not an integer.
     """
     try:
         return int(text)
     except ValueError:
-        raise BenchmarkError(f"{file}: '{text}' is not a whole number; unpack the archive again.") from None
+        raise BenchmarkError(f"{file}: '{text}' is not an integer; unpack the archive again.") from None

@@ -23,14 +23,14 @@ _FOLDER = "omniglot-py"
 class Omniglot(TorchvisionSet):
     """Omniglot (Lake et al. 2015): the 30 background alphabets for training, the 20 others for testing.
 
-    The split is its authors'. White on black: the other way round than drawn, as in the other grey sets,
-    because shifted images are filled up with black. The drawings, 105 x 105 pixels, are scaled with
-    antialiasing (bicubic). Torchvision's loader is not used: its classes are in the order in which a folder
-    happens to be listed. See `TorchvisionSet`.
+    The split is the authors'. The drawings are inverted to white on black, as in the other grey data sets,
+    because shifted images are padded with black, and scaled from 105 x 105 pixels with antialiasing
+    (bicubic). Torchvision's loader is not used: the order of its classes depends on the file system. See
+    `TorchvisionSet`.
 
     Attributes:
         size: side in pixels.
-        per_class: how many of the 20 drawings of each character are taken, the first ones; none takes all.
+        per_class: number of drawings of each character to use, the first of 20; none uses all.
     """
 
     headline_eps: ClassVar[dict[str, float]] = {"linf": 0.1, "l2": 1.5}
@@ -49,7 +49,7 @@ class Omniglot(TorchvisionSet):
 
     @property
     def training_classes(self) -> int:
-        """The characters of the background alphabets."""
+        """The number of characters of the background alphabets."""
         return self.subsets["images_background"]
 
     @property
@@ -58,7 +58,7 @@ class Omniglot(TorchvisionSet):
         return 1, self.size, self.size
 
     def remotes(self) -> list[Remote]:
-        """An archive for each part."""
+        """Return an archive for each part."""
         from torchvision.datasets import Omniglot as Source
 
         return [
@@ -67,29 +67,29 @@ class Omniglot(TorchvisionSet):
         ]
 
     def check(self, folders: Folders) -> None:
-        """Looks for a folder or an archive of each part, and counts the characters in folders.
+        """Check that a folder or an archive of each part exists, and count the characters in folders.
 
         Raises:
-            BenchmarkError: when one is missing or no archive, or a folder has another number of characters.
+            BenchmarkError: when one is missing or not an archive, or a folder does not hold all characters.
         """
         for part, count in self.subsets.items():
-            folder, archive = _places(folders, part)
+            folder, archive = _paths(folders, part)
             if not (folder.is_dir() or archive.is_file()):
-                self.absent(folders, (folder, archive))
+                self.raise_missing(folders, (folder, archive))
             if not (folder.is_dir() or is_archive(archive)):
-                self.damaged(archive, "it is no archive")
+                self.raise_damaged(archive, "it is not an archive")
             if folder.is_dir() and (found := len(_characters(folder))) != count:
-                self.damaged(folder, f"it has {found:,} characters where {count:,} belong")
+                self.raise_damaged(folder, f"it has {found:,} characters instead of {count:,}")
 
     def contents(self, folders: Folders) -> object:
-        """A hash of the files."""
+        """Return a hash of the files."""
         return _digest(self, folders)
 
     def decoded(self, folders: Folders) -> tuple[Tensor, Tensor]:
-        """All drawings, the background's characters first, in order of alphabet, character and file.
+        """Decode all drawings, the background characters first, in order of alphabet, character and file.
 
         Raises:
-            BenchmarkError: when a drawing is damaged, or there are too few.
+            BenchmarkError: when a drawing is damaged, or some are missing.
         """
         files = self._files(folders)
         images = np.empty((len(files), *self.image_shape), dtype=np.uint8)
@@ -98,33 +98,33 @@ class Omniglot(TorchvisionSet):
         return torch.from_numpy(images), torch.tensor([label for _, label in files])
 
     def _files(self, folders: Folders) -> list[tuple[Path, int]]:
-        """Every drawing and its class."""
+        """Return every drawing with its class."""
         files: list[tuple[Path, int]] = []
         label = 0
         for part, count in self.subsets.items():
-            folder, archive = _places(folders, part)
+            folder, archive = _paths(folders, part)
             if not folder.is_dir():
                 folder = unpacked(archive, folders.cache) / part
                 if not folder.is_dir() or len(_characters(folder)) != count:
-                    self.damaged(archive, f"there are not {count:,} characters in {part}")
+                    self.raise_damaged(archive, f"{part} in it does not have {count:,} characters")
             for character in _characters(folder):
                 drawings = image_files.image_files(character)
                 if len(drawings) != self.images_per_class:
-                    self.damaged(
-                        folder, f"{character} has {len(drawings)} drawings, not {self.images_per_class}"
+                    self.raise_damaged(
+                        folder, f"{character} has {len(drawings)} drawings instead of {self.images_per_class}"
                     )
                 files += [(file, label) for file in drawings]
                 label += 1
         return files
 
 
-def _places(folders: Folders, part: str) -> tuple[Path, Path]:
-    """Where a part is, unpacked and packed."""
+def _paths(folders: Folders, part: str) -> tuple[Path, Path]:
+    """Return the paths of a part, unpacked and packed."""
     return folders.data / _FOLDER / part, folders.data / _FOLDER / f"{part}.zip"
 
 
 def _characters(folder: Path) -> list[Path]:
-    """The folders of the characters, in order of alphabet and name."""
+    """Return the folders of the characters, in order of alphabet and name."""
     alphabets = image_files.class_folders(folder).values()
     return [path for alphabet in alphabets for path in image_files.class_folders(alphabet).values()]
 

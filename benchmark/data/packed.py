@@ -1,4 +1,4 @@
-"""Photographs of any size, decoded and scaled once, in one file that is mapped into memory."""
+"""Photographs of any size, decoded and scaled once into one memory-mapped file."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from benchmark.data import image_files
 
 
 class PackedImages:
-    """Images of any size behind a window: what is seen of each is its central square.
+    """Images of any size of which indexing returns the central squares.
 
-    Reads like a uint8 tensor of shape (n, 3, side, side), but nothing is in memory until it is asked for.
+    Can be indexed like a uint8 tensor of shape (n, 3, side, side); only the images indexed are read.
 
     Args:
         pixels: all images one after the other, each (3, h, w), uint8, flat.
-        offsets: where each image begins in it, int64, shape (n,).
+        offsets: index in `pixels` at which each image begins, int64, shape (n,).
         sizes: height and width of each image, int64, shape (n, 2), none below `side`.
-        side: of the window, in pixels.
+        side: side of the central square in pixels.
     """
 
     dtype = torch.uint8
@@ -53,52 +53,52 @@ class PackedImages:
         return torch.Size((len(self), 3, self._side, self._side))
 
     def whole(self, row: int) -> Tensor:
-        """One image as it is stored, uint8, shape (3, h, w); not a copy: it must not be written to."""
+        """Return one image as it is stored, uint8, shape (3, h, w); a view that must not be written to."""
         height, width = self._sizes[row].tolist()
         start = int(self._offsets[row])
         return self._pixels[start : start + 3 * height * width].view(3, height, width)
 
     def __getitem__(self, indices: Tensor | slice) -> Tensor:
-        """The central squares of some images, uint8, shape (b, 3, side, side)."""
+        """Return the central squares of some images, uint8, shape (b, 3, side, side)."""
         rows = torch.arange(len(self))[indices].tolist()
-        windows = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8)
-        for place, row in enumerate(rows):
+        squares = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8)
+        for position, row in enumerate(rows):
             image = self.whole(row)
             top, left = ((extent - self._side) // 2 for extent in image.shape[1:])
-            windows[place] = image[:, top : top + self._side, left : left + self._side]
-        return windows
+            squares[position] = image[:, top : top + self._side, left : left + self._side]
+        return squares
 
     def select(self, rows: Tensor) -> PackedImages:
-        """Some of the images, by a mask or by indices; no pixel is copied."""
+        """Select images by a mask or by indices, without copying pixels."""
         return PackedImages(self._pixels, self._offsets[rows], self._sizes[rows], self._side)
 
 
 def select(images: Tensor | PackedImages, rows: Tensor) -> Tensor | PackedImages:
-    """Some of the images, by a mask or by indices."""
+    """Select images by a mask or by indices."""
     if isinstance(images, PackedImages):
         return images.select(rows)
-    if images.stride(0) == 0:  # one image in place of many, which must not come to take their memory
+    if images.stride(0) == 0:  # one black image expanded to many: indexing would allocate them all
         return images[:1].expand(len(rows.nonzero() if rows.dtype == torch.bool else rows), *images.shape[1:])
     return images[rows]
 
 
 def packed(path: Path, files: Sequence[Path], scaled: int, side: int, title: str) -> PackedImages:
-    """Decodes photographs into a file, or opens the one that was made before.
+    """Decode photographs into a file, or open the file when they were decoded before.
 
-    The path must name everything that the pixels depend on. The file appears whole or not at all, so several
-    processes may ask for it at once.
+    The path must identify everything that the pixels depend on. The file appears complete or not at all, so
+    several processes may call this at once.
 
     Args:
-        path: of the file without an ending; two files are kept, the pixels and where each image is.
+        path: path without a suffix of the two files: the pixels, and the sizes of the images.
         files: the photographs, in any format and mode; they become RGB, transparency over white.
         scaled: length in pixels of each image's shorter side as it is stored (bicubic, antialiased).
-        side: of the window, at most `scaled`.
-        title: what to call it beside the progress bar.
+        side: side of the central square in pixels, at most `scaled`.
+        title: name beside the progress bar.
 
     Raises:
         BenchmarkError: when an image is missing or damaged, or the cache cannot be written.
     """
-    opened = packed_before(path, len(files), side)
+    opened = open_packed(path, len(files), side)
     if opened is not None:
         return opened
     pixels, index = _files(path)
@@ -107,25 +107,25 @@ def packed(path: Path, files: Sequence[Path], scaled: int, side: int, title: str
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BenchmarkError(f"Cannot write the cache file {pixels}: {reason}.") from None
-    opened = packed_before(path, len(files), side)
+    opened = open_packed(path, len(files), side)
     if opened is None:
-        raise BenchmarkError(f"The cache file {pixels} cannot be read again; is the disk sound?")
+        raise BenchmarkError(f"The cache file {pixels} cannot be read back; check the disk.")
     return opened
 
 
-def packed_before(path: Path, count: int, side: int) -> PackedImages | None:
-    """The images of sound files that `packed` made; None when they are absent or cut off.
+def open_packed(path: Path, count: int, side: int) -> PackedImages | None:
+    """Open the files that `packed` wrote; return None when they are missing or truncated.
 
-    The pixels are mapped for reading alone: a private mapping that could be written to would count as memory,
-    of which a large data set needs more than there is. To write to them ends the process.
+    The pixels are mapped read-only: a private writable mapping would count as memory, of which a large data
+    set needs more than the machine has. Writing to them ends the process.
 
     Args:
         path: as for `packed`.
-        count: how many images there must be.
-        side: of the window, in pixels.
+        count: the required number of images.
+        side: side of the central square in pixels.
 
     Raises:
-        BenchmarkError: when the files are sound, but cannot be mapped.
+        BenchmarkError: when the files are complete, but cannot be mapped.
     """
     pixels, index = _files(path)
     try:
@@ -139,7 +139,7 @@ def packed_before(path: Path, count: int, side: int) -> PackedImages | None:
         return None
     try:
         mapped = np.memmap(pixels, np.uint8, "r")
-    except OSError as error:  # to decode it again would not help
+    except OSError as error:  # decoding again would not help
         raise BenchmarkError(
             f"The cache file {pixels} cannot be mapped: {error.strerror or error}."
         ) from None
@@ -159,7 +159,7 @@ def _write(pixels: Path, index: Path, files: Sequence[Path], scaled: int, title:
     bar = Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
     if bar.disable:
         sys.stderr.write(f"{title}: decoding {len(files):,} photographs into {pixels}, once ...\n")
-    # The index last: with it the file counts as whole.
+    # The index is put in place last: it marks the files as complete.
     with replacing(index) as new_index, replacing(pixels) as new_pixels:
         with new_pixels.open("wb") as file, bar:
             task = bar.add_task(f"{title}: decoding", total=len(files))
@@ -171,7 +171,7 @@ def _write(pixels: Path, index: Path, files: Sequence[Path], scaled: int, title:
 
 
 def _decoded(files: Sequence[Path], scaled: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """The images in order, decoded by a few threads that are never far ahead."""
+    """Yield the decoded images in order; threads decode only a few images ahead."""
     threads = cores()
     waiting: deque[Future[npt.NDArray[np.uint8]]] = deque()
     with ThreadPoolExecutor(threads) as pool:

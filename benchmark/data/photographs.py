@@ -1,8 +1,7 @@
-"""What the field's data sets of photographs have in common: found, counted, checked, decoded once."""
+"""The base class of the field's data sets of photographs: found, counted, checked and decoded once."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -12,20 +11,21 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from benchmark.core.code import code_digest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import derive_seed
 from benchmark.data import image_files
-from benchmark.data.archives import unpacked, unpacked_before
-from benchmark.data.base import Dataset, Folders, ImageSet, Split, StandIn
+from benchmark.data.archives import already_unpacked, unpacked
+from benchmark.data.base import BlankData, Dataset, Folders, ImageSet, Split
 from benchmark.data.blank import blank_images, blank_split
 from benchmark.data.cache import fingerprint
-from benchmark.data.counting import fault
-from benchmark.data.layouts import DatasetLocation, Entry, Layout, StillPackedError, places
-from benchmark.data.packed import PackedImages, packed, packed_before, select
+from benchmark.data.counting import find_inconsistency
+from benchmark.data.layouts import DatasetLocation, Entry, Layout, StillPackedError, find_locations
+from benchmark.data.packed import PackedImages, open_packed, packed, select
 
 
 class Located(NamedTuple):
-    """The images of a data set: what the metadata say of each, its file, and a hash of all they depend on."""
+    """The images of a data set: metadata entries, files, and a hash of everything that they depend on."""
 
     entries: list[Entry]
     files: list[Path]
@@ -33,18 +33,18 @@ class Located(NamedTuple):
 
 
 class Photographs(Dataset):
-    """Photographs with the split that the field trains and tests on; subclasses say how they lie on disk.
+    """Photographs with the field's split; subclasses declare their layouts on disk.
 
-    Each is decoded once, its shorter side scaled to `resize`, and kept whole, so that training crops come
-    from all of it; what is tested is the central square. Images are uint8 RGB; ids are hashes of file names.
+    Each is decoded once, its shorter side scaled to `resize`, and kept uncropped, so that training crops can
+    come from all of it; tests use the central square. Images are uint8 RGB; ids are hashes of file names.
 
     Attributes:
         size: side in pixels of the square that models see.
-        resize: length in pixels of the shorter side as it is kept.
-        partial: a part of the data set will do: counts are not checked. It shows in the name of the data set.
+        resize: length in pixels of the shorter side as it is stored.
+        partial: accept a part of the data set, without checking counts. It shows in the data set's spec.
     """
 
-    # A budget in L2 as large as that in L_inf would be 12 at this size; robust classifiers are tested at 3.
+    # The L2 radius that encloses this L_inf ball would be 12 at this size; robust classifiers use 3.
     headline_eps: ClassVar[dict[str, float]] = {"linf": 8 / 255, "l2": 3.0}
     natural: ClassVar[bool] = True
     layouts: ClassVar[tuple[Layout, ...]] = ()
@@ -60,9 +60,9 @@ class Photographs(Dataset):
         return self
 
     def missing(self, folders: Folders) -> str | None:
-        """What is not there, or not whole, where it was looked for and where it is to be had; or None.
+        """Return what is missing or incomplete, where it was looked for and how to get it; or None.
 
-        Reads the metadata and looks for every image, but into no archive.
+        Reads the metadata and looks for every image, but does not look into archives.
         """
         try:
             _locate(self, folders, unpack=False)
@@ -71,65 +71,65 @@ class Photographs(Dataset):
         return None
 
     def read(self, folders: Folders) -> Split:
-        """Decodes the photographs, or opens the file that they were decoded into before.
+        """Decode the photographs, or open the file that they were decoded into before.
 
         Raises:
-            BenchmarkError: when files are missing, damaged, or not as many as there should be.
+            BenchmarkError: when files are missing or damaged, or their number is not the official one.
         """
-        located = _here(self, folders)
+        located = _located(self, folders)
         self.check_files(folders)
         path = self._decoded(located, folders)
         return self._split(packed(path, located.files, self.resize, self.size, self.name), located.entries)
 
     def seen_shape(self, folders: Folders) -> tuple[int, int, int]:
-        """(C, H, W) of one image; none has to be decoded for it."""
+        """(C, H, W) of one image, without decoding any."""
         return 3, self.size, self.size
 
     def fingerprint(self, folders: Folders) -> str:
-        """A hash of the metadata, the sizes of the files and what decodes them; a copy has the same one.
+        """Return a hash of the metadata, the file sizes and the decoder; a copy has the same hash.
 
         Raises:
             BenchmarkError: as `read` does.
         """
-        return _here(self, folders).key
+        return _located(self, folders).key
 
     def check_files(self, folders: Folders) -> None:
-        """Counts the images and looks at the header of each, where they were not decoded before.
+        """Count the images and check the header of each, unless they were decoded before.
 
         Raises:
-            BenchmarkError: as `read` does, but for damage that only decoding tells.
+            BenchmarkError: as `read` does, except for damage that only decoding finds.
         """
         if not folders.blank:
             _check_headers(self, folders)
 
-    def stand_in(self, folders: Folders) -> StandIn:
-        """Black images with the labels and ids of what is here, or in the official numbers."""
-        return _stand_in(self, folders)
+    def blank_data(self, folders: Folders) -> BlankData:
+        """Return black images with the labels and ids found on disk, or else in the official numbers."""
+        return _blank_data(self, folders)
 
     def blank(self) -> Split:
-        """Black images in the official numbers."""
+        """Return black images in the official numbers."""
         assert self.official is not None
         return blank_split(self.official, (3, self.size, self.size))
 
-    def lacks(self, what: str) -> BenchmarkError:
-        """What to raise where something is not as it should be: what, and where the whole is to be had.
+    def unusable(self, what: str) -> BenchmarkError:
+        """Build the error for missing or wrong files: what is wrong, and how to get the data set.
 
         Args:
-            what: goes on from the name of the data set, and says where it was looked for.
+            what: follows the name of the data set in the message, and says where it was looked for.
         """
         if self.about is None:
             return BenchmarkError(f"{self.name} {what}.")
-        fetched = ", or fetch it with --download" if type(self).download is not Dataset.download else ""
+        download = ", or fetch it with --download" if type(self).download is not Dataset.download else ""
         return BenchmarkError(
-            f"{self.name} {what}. Get it from {self.about.source} ({self.about.size}){fetched}."
+            f"{self.name} {what}. Get it from {self.about.source} ({self.about.size}){download}."
         )
 
     def _decoded(self, located: Located, folders: Folders) -> Path:
-        """The path without an ending of what the photographs are decoded into."""
+        """Return the path without a suffix of the files that the photographs are decoded into."""
         return folders.cache / f"{self.name}-{located.key}"
 
     def _split(self, images: Tensor | PackedImages, entries: list[Entry]) -> Split:
-        """The sides of the data set, labels contiguous from 0 in the order of the metadata's."""
+        """Split the images; labels are contiguous from 0, in the order of the labels in the metadata."""
 
         def side(kept: list[bool]) -> ImageSet:
             rows = torch.tensor(kept).nonzero().squeeze(1)
@@ -145,36 +145,36 @@ class Photographs(Dataset):
         train = [entry.side == "train" for entry in entries]
         return Split(side(train), side([not one for one in train]))
 
-    def _at(self, place: DatasetLocation, unpack: Callable[[Path], Path | None]) -> Located:
-        """The images at a place.
+    def _read_location(self, location: DatasetLocation, unpack: Callable[[Path], Path | None]) -> Located:
+        """Find the images at a location.
 
         Raises:
             StillPackedError: when an archive has to be unpacked first.
             BenchmarkError: when something is missing or wrong.
         """
-        layout, folder = place.layout, place.folder
-        archives = [path for _, path in place.archives]
-        if lacking := place.lacking():
+        layout, folder = location.layout, location.folder
+        archives = [path for _, path in location.archives]
+        if lacking := location.missing_metadata():
             beside = f" beside {' and '.join(path.name for path in archives)}" if archives else ""
-            raise self.lacks(f"is not whole: there is no {' and no '.join(lacking)} in {folder}{beside}")
-        entries = layout.entries(lambda name: place.metadata(name, unpack))
-        if wrong := fault(entries, None if self.partial else self.official):
-            part = "" if self.partial else f"; for a part of it there is {self.name}[partial=true]"
-            raise self.lacks(f"{wrong}, as {folder} has it{part}")
-        found, absent = place.images([entry.file for entry in entries], unpack)
+            raise self.unusable(f"is incomplete: there is no {' and no '.join(lacking)} in {folder}{beside}")
+        entries = layout.entries(lambda name: location.metadata(name, unpack))
+        if problem := find_inconsistency(entries, None if self.partial else self.official):
+            part = "" if self.partial else f"; to use a part of it, write {self.name}[partial=true]"
+            raise self.unusable(f"{problem}, according to the metadata in {folder}{part}")
+        found, absent = location.images([entry.file for entry in entries], unpack)
         if absent:
-            holding = [path for archive, path in place.archives if absent[0].startswith(archive.images)]
+            holding = [path for archive, path in location.archives if absent[0].startswith(archive.images)]
             others = " or ".join(a.name for a in layout.archives if absent[0].startswith(a.images))
             todo = (
-                f"not in {holding[0]} either: get it again, or delete the folder 'unpacked' of the cache"
+                f"not in {holding[0]} either: download it again, or delete the folder 'unpacked' of the cache"
                 if holding
                 else f"unpack them, or put {others or 'them'} there"
             )
-            raise self.lacks(
-                f"is not whole: {len(absent):,} of {len(entries):,} images are missing or empty in {folder}, "
-                f"the first is {absent[0]}; {todo}"
+            raise self.unusable(
+                f"is incomplete: {len(absent):,} of {len(entries):,} images are missing or empty in "
+                f"{folder}, the first is {absent[0]}; {todo}"
             )
-        source = hashlib.sha256(Path(image_files.__file__).read_bytes()).hexdigest()
+        source = code_digest(Path(image_files.__file__))
         key = fingerprint(
             [list(entry) for entry in entries],
             [found[entry.file][1] for entry in entries],
@@ -187,38 +187,39 @@ class Photographs(Dataset):
 
 
 def _locate(dataset: Photographs, folders: Folders, unpack: bool) -> Located | None:
-    """The images of a data set; None where an archive has to be unpacked first, and is not to be.
+    """Find the images of a data set; None where an archive must be unpacked first and `unpack` is false.
 
-    What lies unpacked is taken before what is packed, and what is whole before what is not.
+    Unpacked files take precedence over archives, and complete locations over incomplete ones.
 
     Raises:
-        BenchmarkError: when something is missing or wrong, telling of the place where least is.
+        BenchmarkError: when something is missing or wrong; it describes the most complete location.
     """
-    found, broken = places(dataset.layouts, folders.data)
-    packed_up: list[DatasetLocation] = []
+    found, not_archives = find_locations(dataset.layouts, folders.data)
+    still_packed: list[DatasetLocation] = []
     problems: list[BenchmarkError] = []
-    for place in found:
+    for location in found:
         try:
-            return dataset._at(place, lambda path: unpacked_before(path, folders.cache))
-        except StillPackedError:  # noqa: PERF203 (few places)
-            packed_up.append(place)
+            return dataset._read_location(location, lambda path: already_unpacked(path, folders.cache))
+        except StillPackedError:  # noqa: PERF203 (few locations)
+            still_packed.append(location)
         except BenchmarkError as error:
             problems.append(error)
-    if packed_up:
-        first = min(packed_up, key=lambda place: not place.alone)  # what lies unpacked may be in its way
-        return dataset._at(first, lambda path: unpacked(path, folders.cache)) if unpack else None
-    if broken:
-        raise dataset.lacks(f"has a file that is no archive: {broken[0]}; delete it")
+    if still_packed:
+        # Archives without what is unpacked beside them first: that may be damaged.
+        first = min(still_packed, key=lambda location: not location.packed_only)
+        return dataset._read_location(first, lambda path: unpacked(path, folders.cache)) if unpack else None
+    if not_archives:
+        raise dataset.unusable(f"has a file that is not an archive: {not_archives[0]}; delete it")
     if problems:
         raise problems[0]
     layout = dataset.about.layout if dataset.about else "it"
-    raise dataset.lacks(
-        f"is not in {folders.data}, where {layout} should be; another folder is named with --data-root"
+    raise dataset.unusable(
+        f"is not in {folders.data}, where {layout} should be; --data-root names another folder"
     )
 
 
 @lru_cache(maxsize=8)
-def _here(dataset: Photographs, folders: Folders) -> Located:
+def _located(dataset: Photographs, folders: Folders) -> Located:
     located = _locate(dataset, folders, unpack=True)
     assert located is not None
     return located
@@ -226,18 +227,18 @@ def _here(dataset: Photographs, folders: Folders) -> Located:
 
 @lru_cache(maxsize=8)
 def _check_headers(dataset: Photographs, folders: Folders) -> None:
-    located = _here(dataset, folders)
-    if packed_before(dataset._decoded(located, folders), len(located.files), dataset.size) is None:
+    located = _located(dataset, folders)
+    if open_packed(dataset._decoded(located, folders), len(located.files), dataset.size) is None:
         image_files.check_headers(located.files, dataset.name)
 
 
 @lru_cache(maxsize=8)
-def _stand_in(dataset: Photographs, folders: Folders) -> StandIn:
+def _blank_data(dataset: Photographs, folders: Folders) -> BlankData:
     try:
         located = _locate(dataset, folders, unpack=False)
     except BenchmarkError:
         located = None
     if located is None:
-        return StandIn(dataset.blank(), "blank")
+        return BlankData(dataset.blank(), "blank")
     images = blank_images(len(located.entries), (3, dataset.size, dataset.size))
-    return StandIn(dataset._split(images, located.entries), located.key)
+    return BlankData(dataset._split(images, located.entries), located.key)

@@ -1,4 +1,4 @@
-"""Stanford Online Products: 22,634 things that were sold, a handful of photographs of each."""
+"""Stanford Online Products: 22,634 products, with a few photographs of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _METADATA = ("Ebay_train.txt", "Ebay_test.txt")
 
 
 def _entries(find: Callable[[str], Path]) -> list[Entry]:
-    """Ebay_train.txt and Ebay_test.txt: a line of titles, then image, class, superclass, file."""
+    """Read Ebay_train.txt and Ebay_test.txt: a line of titles, then image, class, superclass, file."""
     sides: tuple[Side, Side] = ("train", "test")
     entries = []
     for side in sides:
@@ -26,7 +26,7 @@ def _entries(find: Callable[[str], Path]) -> list[Entry]:
 
 @DATASETS.register("sop")
 class StanfordOnlineProducts(Photographs):
-    """Stanford Online Products (Song et al. 2016, arXiv 1511.06452), its classes split as by its authors."""
+    """Stanford Online Products (Song et al. 2016, arXiv 1511.06452), with its authors' split."""
 
     recall_ks: ClassVar[tuple[int, ...]] = (1, 10, 100, 1000)
     about: ClassVar[About | None] = About(

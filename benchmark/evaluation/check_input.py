@@ -1,4 +1,4 @@
-"""What the checks look at: what became of one model under every attack that was run on it."""
+"""Input of the checks for gradient masking: one model's scores under every attack, and their tolerances."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from scipy.special import ndtr, stdtrit
 
 from benchmark.core.errors import BenchmarkError
 
-FLOOR = 0.02
-"""The smallest tolerance: 2 points of R@1."""
+R1_TOLERANCE = 0.02
+"""Smallest tolerance of R@1: 2 points."""
 
-SHARE = 0.1
-"""The smallest tolerance of an objective, which has no unit, as a share of its deviation over queries."""
+OBJECTIVE_TOLERANCE = 0.1
+"""Smallest tolerance of an objective, which has no unit, in standard deviations over queries."""
 
-ERRORS = 3.0
-"""The tolerance in standard errors, where these are more."""
+STANDARD_ERRORS = 3.0
+"""Tolerance in standard errors, used where it exceeds the smallest tolerance."""
 
 SAME = 1e-9
-"""Two budgets or figures that differ by less are one."""
+"""Two budgets or values that differ by less are the same."""
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredClean:
-    """The clean pass.
+    """Retrieval scores on clean images.
 
     Attributes:
-        r1: recorded R@1, a fraction.
-        success: of each kept query, in [0, 1], shape (queries,).
+        r1: recorded R@1, in [0, 1].
+        success: of each query that has a positive, in [0, 1], shape (q,).
     """
 
     r1: float
@@ -40,25 +40,25 @@ class ScoredClean:
 
 @dataclass(frozen=True, eq=False)
 class ScoredAttack:
-    """One attack on the queries, the gallery clean.
+    """Retrieval scores under one attack on the queries, with a clean gallery.
 
     Attributes:
-        attack: its spec.
-        access: what it uses of the model.
-        eps: radius of its ball.
-        r1: recorded R@1, a fraction.
-        success: of each kept query, in [0, 1], shape (queries,), in the order of the clean pass.
-        objective: spec of what it maximises; empty where it has none.
-        steps: number of steps along a gradient; None where it takes none.
-        from_clean: whether it starts at the clean images, not at random ones within the ball.
-        values: the objective at each kept query, shape (queries,); None where it has none, or where values
-            of two attacks do not compare.
-        twice: spec of the same attack with twice the steps; empty where that means nothing.
-        in_suite: whether the row's worst case is made of it; others are there for the checks alone.
-        diagnostics: "zero_gradient", share of images whose first gradient was exactly zero; "rescored_r1",
-            R@1 of the images embedded once more as attacks see the model, a mean over as many passes as
-            `r1`; of a randomised model "rescored_error", the standard error of the two's difference over
-            these passes, and "rescored_passes", their number; those that were measured.
+        attack: spec of the attack.
+        access: what the attack uses of the model.
+        eps: radius of the ball.
+        r1: recorded R@1, in [0, 1].
+        success: of each query that has a positive, in [0, 1], shape (q,), in the order of the clean scores.
+        objective: spec of the objective that the attack maximises; empty where it has none.
+        steps: number of gradient steps; None for attacks without gradients.
+        from_clean: whether the attack starts at the clean images, not at random ones within the ball.
+        objective_values: the objective at each query, shape (q,); None where there is none, or where values
+            of different attacks are not comparable.
+        doubled_steps: spec of the same attack with twice the steps; empty where there is none.
+        in_suite: whether the row's worst case includes the attack; others are used only by the checks.
+        diagnostics: those that were measured of "zero_gradient", the fraction of images whose first gradient
+            was exactly zero; "rescored_r1", R@1 of the attacked images embedded again with gradients on, a
+            mean over as many repeats as `r1`; for a randomised model "rescored_error", the standard error of
+            the difference between the two, and "rescored_passes", the number of repeats.
     """
 
     attack: str
@@ -69,36 +69,36 @@ class ScoredAttack:
     objective: str = ""
     steps: int | None = None
     from_clean: bool = False
-    values: np.ndarray | None = None
-    twice: str = ""
+    objective_values: np.ndarray | None = None
+    doubled_steps: str = ""
     in_suite: bool = False
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class CheckInput:
-    """All that was measured of one model in one norm.
+    """All measurements of one model in one norm.
 
     Attributes:
-        eps: the budget of the table whose row is judged.
-        whole: the budget from which on the ball holds every image; None when that is not known.
-        model: what was measured of the model itself: "repeat_difference", the largest absolute difference of
-            two passes over one batch; "eot", passes that gradients were averaged over; "chance", R@1 of a
-            random embedding; those that were measured.
-        clean: None when it was not run.
-        attacks: those that are done, at every budget.
-        is_source: whether it is this model that transferred attacks start from.
+        eps: the budget of the table that the row is in.
+        whole_range: the smallest budget whose ball holds every image; None when unknown.
+        model: those that were measured of the model's own diagnostics: "repeat_difference", the largest
+            absolute difference between entries of two forward passes over one batch; "eot", the EOT samples
+            of each gradient; "chance", R@1 of a random embedding.
+        clean: scores on clean images; None when they were not run.
+        attacks: the attacks that have finished, at every budget.
+        is_source: whether transfer attacks take their gradients from this model.
     """
 
     eps: float
-    whole: float | None = None
+    whole_range: float | None = None
     model: Mapping[str, float] = field(default_factory=dict)
     clean: ScoredClean | None = None
     attacks: tuple[ScoredAttack, ...] = ()
     is_source: bool = False
 
     def worst_of_suite(self) -> np.ndarray | None:
-        """Each query's success under the worst of the suite and the clean pass, (queries,); None without."""
+        """Minimum of each query's success over the suite and clean images, (q,); None without the suite."""
         suite = [a.success for a in self.attacks if a.in_suite and abs(a.eps - self.eps) < SAME]
         if not suite:
             return None
@@ -106,42 +106,44 @@ class CheckInput:
         return worst
 
     def at_eps(self, access: str) -> list[ScoredAttack]:
-        """The attacks of that access at the table's budget."""
+        """Attacks of one access at the table's budget."""
         return [a for a in self.attacks if a.access == access and abs(a.eps - self.eps) < SAME]
 
-    def over_all(self) -> list[ScoredAttack]:
-        """The white-box attacks whose ball holds every image; those from the clean images if there are any.
+    def at_whole_range(self) -> list[ScoredAttack]:
+        """White-box attacks whose ball holds every image; only those from the clean images if there are any.
 
-        A random point of such a ball is another image already: to start there succeeds without a gradient.
+        A random start in such a ball is another image already, and succeeds without a gradient.
         """
-        if self.whole is None:
+        if self.whole_range is None:
             return []
-        enough = self.whole * (1 - 1e-6)  # a budget may have been rounded
+        enough = self.whole_range * (1 - 1e-6)  # a budget may have been rounded
         found = [a for a in self.attacks if a.access == "white" and a.eps >= enough]
         return [a for a in found if a.from_clean] or found
 
 
 def strongest(attacks: list[ScoredAttack]) -> ScoredAttack | None:
-    """The attack that alone leaves the lowest R@1, the first of them in a tie; None of none."""
+    """The attack with the lowest R@1, the first of them in a tie; None for an empty list."""
     return min(attacks, key=lambda scored: scored.r1, default=None)
 
 
-def tolerance(samples: np.ndarray, floor: float = FLOOR) -> float:
-    """What the mean of samples, shape (n,), may be off: 3 of its standard errors, no less than a floor."""
+def tolerance(samples: np.ndarray, smallest: float = R1_TOLERANCE) -> float:
+    """Tolerance of the mean of samples, shape (n,): 3 standard errors, and at least `smallest`."""
     if len(samples) < 2:
-        return floor
-    return max(floor, ERRORS * float(np.std(samples, ddof=1)) / sqrt(len(samples)))
+        return smallest
+    return max(smallest, STANDARD_ERRORS * float(np.std(samples, ddof=1)) / sqrt(len(samples)))
 
 
-def paired(first: np.ndarray, second: np.ndarray, floor: float = FLOOR) -> tuple[float, float]:
-    """The mean of first - second over the same queries, and its tolerance.
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, smallest: float = R1_TOLERANCE
+) -> tuple[float, float]:
+    """Mean of first - second over the same queries, and its tolerance.
 
-    The error is that of the difference: a query that is hard for both says nothing about which is higher.
+    The standard error is that of the paired difference, because the difficulty of a query is common to both.
 
     Args:
-        first: one figure a query, shape (n,).
-        second: the other figure of the same queries, shape (n,).
-        floor: the smallest tolerance, in the figures' units.
+        first: one value for each query, shape (q,).
+        second: the other value of the same queries, shape (q,).
+        smallest: the smallest tolerance, in the unit of the values.
 
     Raises:
         BenchmarkError: when there are different numbers of queries.
@@ -149,17 +151,17 @@ def paired(first: np.ndarray, second: np.ndarray, floor: float = FLOOR) -> tuple
     if first.shape != second.shape:
         raise BenchmarkError(f"Attacks on {len(first)} and on {len(second)} queries cannot be compared.")
     difference = first.astype(np.float64) - second.astype(np.float64)
-    return float(difference.mean()), tolerance(difference, floor)
+    return float(difference.mean()), tolerance(difference, smallest)
 
 
-def redrawn(error: float, passes: float) -> float:
-    """What the mean difference over some pairs of passes may be off, as `tolerance` has it.
+def repeat_tolerance(error: float, repeats: float) -> float:
+    """Tolerance of the mean difference between the repeats of two measurements of a randomised model.
 
-    All queries of a pass may share its draws, so only passes tell the error. There are few of them: instead
-    of 3 standard errors, so many of Student's distribution as are exceeded as seldom.
+    All queries of a repeat may share its draws, so the standard error is that over repeats. As there are few
+    of them, 3 standard errors are replaced by the quantile of Student's distribution with the same tail.
 
     Args:
-        error: the standard error of the mean; 0 for a model that is not randomised.
-        passes: pairs of passes that it was taken over, 2 or more unless it is 0.
+        error: standard error of the mean difference; 0 for a model that is not randomised.
+        repeats: number of repeats, 2 or more unless the error is 0.
     """
-    return max(FLOOR, error * float(stdtrit(max(1.0, passes - 1), ndtr(ERRORS))))
+    return max(R1_TOLERANCE, error * float(stdtrit(max(1.0, repeats - 1), ndtr(STANDARD_ERRORS))))

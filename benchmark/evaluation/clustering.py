@@ -1,4 +1,4 @@
-"""The pool, or a share of it, is attacked, then all of it is clustered."""
+"""The clustering scenario: the pool, or a fraction of it, is attacked, and all of it is clustered."""
 
 from __future__ import annotations
 
@@ -13,36 +13,45 @@ from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
 from benchmark.metrics import KMEANS_SEEDS, cluster, mean_clustering_metrics
 
 DISPLAYED_CLASSES = 12
-"""How many classes' embeddings are kept for pictures; more would not be told apart by colour."""
+"""Number of classes whose embeddings are kept for plots; more could not be told apart by color."""
 
 DISPLAYED_IMAGES = 20
-"""How many images of each of them, the first of the pool; more would hide each other."""
+"""Number of images kept of each of these classes, the first of the pool; more would overlap."""
 
 
 @SCENARIOS.register("clustering")
 class Clustering(Scenario):
     """k-means on the attacked pool, k the number of classes: AMI, NMI and pairwise F1.
 
-    Figures are those of the whole pool, queries and gallery together, whatever the fraction, and means over
-    five k-means seeds. A randomised model is embedded anew for each.
+    Metrics cover the whole pool, queries and gallery together, whatever the attacked fraction, and are means
+    over five k-means seeds. A randomised model is embedded anew for each seed.
 
     Attributes:
-        fraction: share of the pool that is attacked, in (0, 1]; the rest stays clean.
+        fraction: attacked fraction of the pool, in (0, 1]; the rest stays clean.
     """
 
     fraction: Annotated[Number, Field(gt=0, le=1)] = 1.0
 
     @property
-    def share(self) -> float:
-        """The fraction."""
+    def attacked_fraction(self) -> float:
+        """Attacked fraction of the pool, in (0, 1]."""
         return self.fraction
 
-    def score(self, views: PoolEmbeddings) -> ScenarioScore:
-        """The metrics "ami", "nmi", "f1", the assignments (5, n), and some embeddings for pictures."""
-        labels = views.labels.numpy()
+    def score(self, embeddings: PoolEmbeddings) -> ScenarioScore:
+        """Clusters the pool once for each k-means seed.
+
+        Returns:
+            The metrics "ami", "nmi" and "f1". The arrays "assignments", int32, shape (5, n), and "labels",
+            int32, shape (n,); for plots "display", embeddings of m images, float16, shape (m, d), and
+            "display_labels", int32, shape (m,).
+        """
+        labels = embeddings.labels.numpy()
         classes = int(labels.max()) + 1
         assignments = np.concatenate(
-            [cluster(views.attacked(turn), classes, [seed]) for turn, seed in enumerate(KMEANS_SEEDS)]
+            [
+                cluster(embeddings.attacked(repeat), classes, [seed])
+                for repeat, seed in enumerate(KMEANS_SEEDS)
+            ]
         )
         shown = np.concatenate(
             [
@@ -53,7 +62,7 @@ class Clustering(Scenario):
         arrays: dict[str, np.ndarray] = {
             "assignments": assignments.astype(np.int32),
             "labels": labels.astype(np.int32),
-            "display": views.attacked().numpy()[shown].astype(np.float16),
+            "display": embeddings.attacked().numpy()[shown].astype(np.float16),
             "display_labels": labels[shown].astype(np.int32),
         }
         return ScenarioScore(mean_clustering_metrics(labels, assignments), arrays)

@@ -1,4 +1,4 @@
-"""What the checks want to know of a model itself."""
+"""Diagnostics of a model itself, for the checks for gradient masking."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ import torch
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 
 
-def diagnose(views: PoolEmbeddings, eot: int) -> dict[str, float]:
-    """Looks at a model on its clean pool.
+def diagnose(embeddings: PoolEmbeddings, eot_samples: int) -> dict[str, float]:
+    """Measures properties of a model on its clean pool.
 
     Args:
-        views: the clean pool.
-        eot: passes that attacks average the gradients of a randomised model over.
+        embeddings: the clean pool.
+        eot_samples: EOT samples over which attacks average the gradients of a randomised model.
 
     Returns:
-        "repeat_difference": largest absolute difference between two passes over one batch; "randomised": 1
-        when the model says that it is; "eot": passes that its gradients are averaged over; "chance": R@1 of a
-        random embedding, the chance that another image of the gallery is of a query's class.
+        "repeat_difference", the largest absolute difference between entries of two forward passes over one
+        batch; "randomised", 1 when the model declares itself randomised, else 0; "eot", the EOT samples of
+        each gradient; "chance", R@1 of a random embedding: the probability that another image of the gallery
+        is of the query's class.
     """
-    first, second = views.twice()
-    classes = int(views.labels.max()) + 1
-    asking, stored = (
-        torch.bincount(views.labels[side], minlength=classes).double()
-        for side in (views.asking, views.stored)
+    first, second = embeddings.embed_batch_twice()
+    classes = int(embeddings.labels.max()) + 1
+    queries, gallery = (
+        torch.bincount(embeddings.labels[indices], minlength=classes).double()
+        for indices in (embeddings.query_indices, embeddings.gallery_indices)
     )
-    own = 0 if views.separate else 1  # a query that is in the gallery itself
-    pairs = (asking * (stored - own)).sum() / (len(views.asking) * max(1, len(views.stored) - own))
+    own = 0 if embeddings.has_query_split else 1  # the query itself is in the gallery and is excluded
+    candidates = max(1, len(embeddings.gallery_indices) - own)
+    chance = (queries * (gallery - own)).sum() / (len(embeddings.query_indices) * candidates)
     return {
         "repeat_difference": float((first - second).abs().max()),
-        "randomised": float(views.randomised),
-        "eot": float(eot if views.randomised else 1),
-        "chance": float(pairs),
+        "randomised": float(embeddings.randomised),
+        "eot": float(eot_samples if embeddings.randomised else 1),
+        "chance": float(chance),
     }

@@ -1,4 +1,4 @@
-"""What a check is, and what it says."""
+"""The base class of the checks for gradient masking, their comparisons and their registry."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from benchmark.records import CheckResult, CheckStatus
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison that a check makes.
+    """One comparison of a value with a tolerance.
 
     Attributes:
-        value: what decides.
-        tolerance: what it is compared with.
-        excess: how far it is beyond; above 0, the check fails.
-        words: the attacks and values behind it.
+        value: the value.
+        tolerance: the tolerance, in the unit of the value.
+        excess: how far the value is beyond the tolerance; the comparison fails when it is above 0.
+        words: the attacks and values compared, in a few words for readers of the table.
     """
 
     value: float
@@ -29,30 +29,37 @@ class Comparison:
 
     @classmethod
     def above(cls, value: float, tolerance: float, words: str) -> Comparison:
-        """One that fails when the value is larger than the tolerance."""
+        """Builds a comparison that fails when the value is larger than the tolerance."""
         return cls(value, tolerance, value - tolerance - SAME, words)
 
     @classmethod
     def below(cls, value: float, tolerance: float, words: str) -> Comparison:
-        """One that fails unless the value is larger than the tolerance."""
+        """Builds a comparison that fails unless the value is larger than the tolerance."""
         return cls(value, tolerance, tolerance - value + SAME, words)
 
 
 class MaskingCheck(Parameters):
-    """One check; subclasses implement `compare`.
+    """A check for one sign of gradient masking; subclasses implement `compare`.
+
+    The first line of a subclass's docstring says when the check fails: `summary()` returns it, and it is the
+    check's entry in the legend of the table of checks.
 
     Attributes:
-        needs: what it cannot do without, in words.
+        needs: the measurements that the check requires, in words that follow "needs".
     """
 
     needs: ClassVar[str] = ""
 
     def compare(self, measured: CheckInput) -> list[Comparison]:
-        """Every comparison that the measurements allow; none when they are too few."""
+        """Makes every comparison that the measurements allow; none when a measurement is missing."""
         raise NotImplementedError
 
     def run(self, measured: CheckInput) -> CheckResult:
-        """Fails when one comparison does, passes when none does, and is not run when there is none."""
+        """Reports the comparison with the largest excess.
+
+        Returns:
+            Status "fail" when that comparison fails, "pass" when none does, "not run" when there is none.
+        """
         worst = max(self.compare(measured), key=lambda comparison: comparison.excess, default=None)
         if worst is None:
             return CheckResult(name=self.name, status="not run", words=f"needs {self.needs}")
@@ -68,3 +75,4 @@ class MaskingCheck(Parameters):
 
 
 CHECKS: Registry[MaskingCheck] = Registry("check", MaskingCheck)
+"""Every check by name, in the order of the table: the only list of checks. `checks.py` fills it."""

@@ -1,4 +1,4 @@
-"""A model's view of a pool, clean and attacked; embedded once and shared by the scenarios."""
+"""Embeddings of a clean and an attacked pool, computed on first use and shared by the scenarios."""
 
 from __future__ import annotations
 
@@ -14,29 +14,34 @@ from benchmark.metrics import RECALL_KS
 
 
 class PoolEmbeddings:
-    """Embeddings of a clean and an attacked pool, made when first asked for.
+    """Embeddings of a clean and an attacked pool under one model, each computed once, on first use.
+
+    A randomised model embeds each pool `repeats` times, each time with new draws, and its scores are means
+    over the repeats. The draws depend on the seed, the pool and the repeat, not on the order of scenarios.
 
     Args:
         model: the embedder.
-        clean: the clean pool, in [0, 1], shape (n, C, H, W), or what hands it out batch by batch.
-        attacked: the attacked pool, same shape; the same object where nothing is attacked.
+        clean: the clean pool, in [0, 1], shape (n, C, H, W), or an object that returns it in batches.
+        attacked: the attacked pool, same shape; the same object as `clean` where nothing is attacked.
         labels: classes, shape (n,), on the CPU.
         ids: ids of the images, shape (n,), on the CPU.
-        passes: passes over which a randomised model's outcomes are averaged; others take one.
-        batch_size: images in one pass; twice as many as attacks take when not given.
-        seed: seed of a randomised model's draws. They depend on it, the pool and the turn alone, not on which
-            scenario asked first.
+        repeats: how often a randomised model embeds each pool; other models embed it once.
+        batch_size: images in one forward pass; by default twice as many as attacks use.
+        seed: seed of a randomised model's draws.
         attack: the attack that made the attacked pool; None where nothing is attacked.
-        objective: what the attack maximised, at its images, shape (n,), where it attacked the whole pool.
-        queries: which images only query while all others are the gallery, bool, shape (n,), on the CPU; when
-            not given each image is both.
+        objective: the attack's objective at each attacked image, shape (n,), where every image was attacked.
+        queries: which images are queries, all others being the gallery, bool, shape (n,), on the CPU; None
+            where each image is both.
         ks: the K of Recall@K.
-        device: where the model is; where the attacked pool is when not given.
+        device: where the model is; by default where the attacked pool is.
 
     Attributes:
+        query_indices, gallery_indices: indices of the queries and of the gallery in the pool, int64, shapes
+            (q,) and (g,); the same tensor where each image is both.
+        has_query_split: whether queries and gallery are different images.
+        repeats: how often each pool is embedded, 1 unless the model is randomised.
+        randomised: whether the model declares itself randomised.
         device: where the model is.
-        asking, stored: indices of the queries and of the gallery in the pool, shapes (q,) and (g,); the same
-            tensor where each image is both.
     """
 
     def __init__(
@@ -46,7 +51,7 @@ class PoolEmbeddings:
         attacked: Tensor | Images,
         labels: Tensor,
         ids: Tensor,
-        passes: int,
+        repeats: int,
         batch_size: int | None = None,
         seed: int = 0,
         attack: Attack | None = None,
@@ -61,23 +66,56 @@ class PoolEmbeddings:
         self.labels = labels
         self.ids = ids
         self.ks = tuple(ks)
-        everything = torch.arange(len(labels))
-        self.separate = queries is not None
-        self.asking = everything if queries is None else everything[queries]
-        self.stored = everything if queries is None else everything[~queries]
-        self.passes = passes if model.randomised else 1
+        all_indices = torch.arange(len(labels))
+        self.has_query_split = queries is not None
+        self.query_indices = all_indices if queries is None else all_indices[queries]
+        self.gallery_indices = all_indices if queries is None else all_indices[~queries]
+        self.repeats = repeats if model.randomised else 1
         self._model = model
         self._pools = {"clean": clean, "attacked": attacked}
-        self._same = clean is attacked
-        given = attacked.device if isinstance(attacked, Tensor) else torch.device("cpu")
-        self.device = given if device is None else torch.device(device)
+        self._nothing_attacked = clean is attacked
+        pool_device = attacked.device if isinstance(attacked, Tensor) else torch.device("cpu")
+        self.device = pool_device if device is None else torch.device(device)
         shape = clean.shape[1:] if isinstance(clean, Tensor) else clean.image_shape
         self._batch_size = batch_size or 2 * images_per_pass(shape)
         self._seed = seed
         self._embedded: dict[tuple[str, int], Tensor] = {}
 
-    def _embed(self, pool: str, turn: int) -> Tensor:
-        key = ("clean" if self._same else pool, turn % self.passes)
+    def clean(self, repeat: int = 0) -> Tensor:
+        """Embeddings of the clean pool, shape (n, d), on the CPU; `repeat` counts modulo `repeats`."""
+        return self._embed("clean", repeat)
+
+    def attacked(self, repeat: int = 0) -> Tensor:
+        """Embeddings of the attacked pool, shape (n, d), on the CPU; `repeat` counts modulo `repeats`."""
+        return self._embed("attacked", repeat)
+
+    def reembed_attacked(self, repeat: int = 0) -> Tensor:
+        """Embeds the attacked pool again with inputs that require a gradient, as attacks see the model.
+
+        The result differs from `attacked` for a model that treats attackers differently from users, or that
+        changes between calls. A randomised model gets new draws for each repeat, not those of `attacked`.
+
+        Returns:
+            Embeddings, shape (n, d), on the CPU, detached; computed anew by each call.
+        """
+        if self._model.randomised:
+            seed_everything("views", self._seed, "again", repeat)
+        # The graph takes memory, so batches are as small as those of attacks.
+        batches = self._batches("attacked", max(1, self._batch_size // 2))
+        return torch.cat(
+            [self._model(batch.clone().requires_grad_(True)).detach().cpu() for batch in batches]
+        )
+
+    def embed_batch_twice(self) -> tuple[Tensor, Tensor]:
+        """Embeds the first batch of the clean pool in two forward passes with separate draws, (b, d) each."""
+        if self._model.randomised:
+            seed_everything("views", self._seed, "twice")
+        batch = self._batch("clean", slice(self._batch_size))
+        with torch.no_grad():
+            return self._model(batch).cpu(), self._model(batch).cpu()
+
+    def _embed(self, pool: str, repeat: int) -> Tensor:
+        key = ("clean" if self._nothing_attacked else pool, repeat % self.repeats)
         if key not in self._embedded:
             if self._model.randomised:
                 seed_everything("views", self._seed, *key)
@@ -95,34 +133,3 @@ class PoolEmbeddings:
         if isinstance(images, Tensor):
             return images[part].to(self.device)
         return images.batch(part, self.device)
-
-    def clean(self, turn: int = 0) -> Tensor:
-        """Embeddings of the clean pool, shape (n, d), on the CPU; a pass of its own for each turn."""
-        return self._embed("clean", turn)
-
-    def attacked(self, turn: int = 0) -> Tensor:
-        """Embeddings of the attacked pool, shape (n, d), on the CPU; a pass of its own for each turn."""
-        return self._embed("attacked", turn)
-
-    def again(self, turn: int = 0) -> Tensor:
-        """The attacked pool embedded once more, with gradients on: as attacks see the model; shape (n, d).
-
-        A model that answers attacks otherwise than it answers users, or the same image otherwise when it
-        comes again, is found out by the difference to `attacked`. For a randomised model a pass of its own
-        for each turn, with other draws than `attacked` has.
-        """
-        if self._model.randomised:
-            seed_everything("views", self._seed, "again", turn)
-        # With a graph a pass takes more memory, so as few images at a time as attacks take.
-        batches = self._batches("attacked", max(1, self._batch_size // 2))
-        return torch.cat(
-            [self._model(batch.clone().requires_grad_(True)).detach().cpu() for batch in batches]
-        )
-
-    def twice(self) -> tuple[Tensor, Tensor]:
-        """Two passes over the first batch of the clean pool, each with draws of its own, shape (b, d)."""
-        if self._model.randomised:
-            seed_everything("views", self._seed, "twice")
-        batch = self._batch("clean", slice(self._batch_size))
-        with torch.no_grad():
-            return self._model(batch).cpu(), self._model(batch).cpu()

@@ -1,4 +1,4 @@
-"""Either side of retrieval is attacked, the queries or the gallery; the other is clean."""
+"""Retrieval scenarios: either the queries or the gallery are attacked, the other side is clean."""
 
 from __future__ import annotations
 
@@ -13,89 +13,113 @@ from benchmark.metrics import RetrievalOutcomes, retrieve
 
 
 class Retrieval(Scenario):
-    """Each image queries the others of the pool, its own id left out: R@K, mAP@R, R-precision.
+    """Each image queries the others of the pool, its own id excluded: R@K, mAP@R, R-precision.
 
-    Where a data set has queries and a gallery of their own, those query these. A randomised model's outcomes
-    are means over several passes, each with new draws on both sides.
+    Where a data set has separate queries and gallery, the former query the latter. Scores of a randomised
+    model are means over repeats, each with new draws on both sides.
     """
 
-    def sides(self, views: PoolEmbeddings, turn: int) -> tuple[Tensor, Tensor]:
-        """The pool's embeddings in one pass, (n, d) each: as the queries have it, as the gallery has it."""
+    def query_and_gallery(self, embeddings: PoolEmbeddings, repeat: int) -> tuple[Tensor, Tensor]:
+        """Embeddings of the whole pool for use as queries and for use as the gallery, shape (n, d) each."""
         raise NotImplementedError
 
-    def score(self, views: PoolEmbeddings) -> ScenarioScore:
-        """The metrics, and the success rate and index in the pool of each query with a positive, (kept,)."""
-        return self.figures(views, self.outcomes(views))
+    def score(self, embeddings: PoolEmbeddings) -> ScenarioScore:
+        """Scores the pool.
 
-    def outcomes(self, views: PoolEmbeddings) -> list[RetrievalOutcomes]:
-        """What becomes of the queries in each pass."""
-        return [_outcomes(views, *self.sides(views, turn)) for turn in range(views.passes)]
+        Returns:
+            The metrics, and the arrays "success", the fraction of repeats in which each query is right at 1,
+            float32, and "queries", the query's index in the pool, int32; shape (k,), for the k queries that
+            have a positive.
+        """
+        return _mean_score(embeddings, self.retrieve_each(embeddings))
 
-    def figures(self, views: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -> ScenarioScore:
-        """What `score` returns, from the outcomes of each pass."""
-        means = [outcome.means() for outcome in outcomes]
-        metrics = {name: float(np.mean([mean[name] for mean in means])) for name in means[0]}
-        success = np.mean([outcome.recall[1].numpy() for outcome in outcomes], axis=0)
-        queries = views.asking[outcomes[0].kept].numpy()
-        arrays = {"success": success.astype(np.float32), "queries": queries.astype(np.int32)}
-        return ScenarioScore(metrics, arrays)
-
-
-def _outcomes(views: PoolEmbeddings, asking: Tensor, stored: Tensor) -> RetrievalOutcomes:
-    labels, ids = views.labels, views.ids
-    if views.separate:
-        asking, stored = asking[views.asking], stored[views.stored]
-    # Large galleries are much work, and a GPU is made for it.
-    asking, stored = asking.to(views.device), stored.to(views.device)
-    queries, gallery = views.asking, views.stored
-    return retrieve(asking, stored, labels[queries], labels[gallery], ids[queries], ids[gallery], ks=views.ks)
-
-
-def _rescored(views: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -> dict[str, float]:
-    """R@1 over as many passes once more, each against the clean gallery of the pass that it is held against.
-
-    Nothing for a single pass of a randomised model, whose deviation nobody would know.
-    """
-    if views.randomised and views.passes == 1:
-        return {}
-    once_more = [
-        _outcomes(views, views.again(turn), views.clean(turn)).means()["r1"] for turn in range(views.passes)
-    ]
-    found = {"rescored_r1": float(np.mean(once_more))}
-    if views.randomised:
-        differences = np.subtract(once_more, [outcome.means()["r1"] for outcome in outcomes])
-        found["rescored_error"] = float(np.std(differences, ddof=1)) / sqrt(views.passes)
-        found["rescored_passes"] = float(views.passes)
-    return found
+    def retrieve_each(self, embeddings: PoolEmbeddings) -> list[RetrievalOutcomes]:
+        """Runs retrieval once for each repeat."""
+        return [
+            _retrieve(embeddings, *self.query_and_gallery(embeddings, repeat))
+            for repeat in range(embeddings.repeats)
+        ]
 
 
 @SCENARIOS.register("retrieval-query")
 class RetrievalQuery(Retrieval):
-    """Each attacked query meets the clean gallery, its own image left out: R@K, mAP@R, R-precision."""
+    """Each attacked query meets the clean gallery, its own image excluded: R@K, mAP@R, R-precision."""
 
-    def sides(self, views: PoolEmbeddings, turn: int) -> tuple[Tensor, Tensor]:
-        """Attacked queries, a clean gallery."""
-        return views.attacked(turn), views.clean(turn)
+    def query_and_gallery(self, embeddings: PoolEmbeddings, repeat: int) -> tuple[Tensor, Tensor]:
+        """Attacked embeddings for the queries, clean ones for the gallery, shape (n, d) each."""
+        return embeddings.attacked(repeat), embeddings.clean(repeat)
 
-    def score(self, views: PoolEmbeddings) -> ScenarioScore:
-        """As above; and for the checks the objective's value at each kept query, and R@1 scored once more."""
-        outcomes = self.outcomes(views)
-        score = self.figures(views, outcomes)
-        if views.objective is not None:
-            score.arrays["objective"] = views.objective[score.arrays["queries"]].float().numpy()
-        if views.attack is not None:
-            score.diagnostics.update(_rescored(views, outcomes))
+    def score(self, embeddings: PoolEmbeddings) -> ScenarioScore:
+        """Scores the pool as `Retrieval.score` does, and adds what the checks for gradient masking need.
+
+        These are the array "objective", the attack's objective at each query of "queries", and the
+        diagnostics "rescored_r1", "rescored_error" and "rescored_passes" of attacked images embedded again.
+        """
+        outcomes = self.retrieve_each(embeddings)
+        score = _mean_score(embeddings, outcomes)
+        if embeddings.objective is not None:
+            score.arrays["objective"] = embeddings.objective[score.arrays["queries"]].float().numpy()
+        if embeddings.attack is not None:
+            score.diagnostics.update(_rescore(embeddings, outcomes))
         return score
 
 
 @SCENARIOS.register("retrieval-gallery")
 class RetrievalGallery(Retrieval):
-    """Each clean query meets the attacked gallery, its own image left out: R@K, mAP@R, R-precision.
+    """Each clean query meets the attacked gallery, its own image excluded: R@K, mAP@R, R-precision.
 
-    One adversary attacks the gallery, so a worst case is that of one gallery: the lowest mean over attacks,
-    not each query's lowest.
+    One adversary attacks the gallery as a whole, so the worst case is the lowest mean over attacks, not the
+    mean of each query's lowest value.
     """
 
-    def sides(self, views: PoolEmbeddings, turn: int) -> tuple[Tensor, Tensor]:
-        """Clean queries, an attacked gallery."""
-        return views.clean(turn), views.attacked(turn)
+    def query_and_gallery(self, embeddings: PoolEmbeddings, repeat: int) -> tuple[Tensor, Tensor]:
+        """Clean embeddings for the queries, attacked ones for the gallery, shape (n, d) each."""
+        return embeddings.clean(repeat), embeddings.attacked(repeat)
+
+
+def _retrieve(embeddings: PoolEmbeddings, queries: Tensor, gallery: Tensor) -> RetrievalOutcomes:
+    """Runs retrieval on the pool's embeddings, shape (n, d) each, reduced to the split of the data set."""
+    labels, ids = embeddings.labels, embeddings.ids
+    query_indices, gallery_indices = embeddings.query_indices, embeddings.gallery_indices
+    if embeddings.has_query_split:
+        queries, gallery = queries[query_indices], gallery[gallery_indices]
+    # On the model's device, because ranking a large gallery is slow on the CPU.
+    return retrieve(
+        queries.to(embeddings.device),
+        gallery.to(embeddings.device),
+        labels[query_indices],
+        labels[gallery_indices],
+        ids[query_indices],
+        ids[gallery_indices],
+        ks=embeddings.ks,
+    )
+
+
+def _mean_score(embeddings: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -> ScenarioScore:
+    """Averages metrics and successes over repeats."""
+    means = [outcome.means() for outcome in outcomes]
+    metrics = {name: float(np.mean([mean[name] for mean in means])) for name in means[0]}
+    success = np.mean([outcome.recall[1].numpy() for outcome in outcomes], axis=0)
+    queries = embeddings.query_indices[outcomes[0].kept].numpy()
+    arrays = {"success": success.astype(np.float32), "queries": queries.astype(np.int32)}
+    return ScenarioScore(metrics, arrays)
+
+
+def _rescore(embeddings: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -> dict[str, float]:
+    """R@1 of the attacked images embedded again, over as many repeats as the recorded R@1.
+
+    Each repeat uses the clean gallery of the recorded repeat that it is compared with. Empty for a randomised
+    model with a single repeat, because the standard error is then unknown.
+    """
+    if embeddings.randomised and embeddings.repeats == 1:
+        return {}
+    rescored = [
+        _retrieve(embeddings, embeddings.reembed_attacked(repeat), embeddings.clean(repeat)).means()["r1"]
+        for repeat in range(embeddings.repeats)
+    ]
+    diagnostics = {"rescored_r1": float(np.mean(rescored))}
+    if embeddings.randomised:
+        differences = np.subtract(rescored, [outcome.means()["r1"] for outcome in outcomes])
+        diagnostics["rescored_error"] = float(np.std(differences, ddof=1)) / sqrt(embeddings.repeats)
+        diagnostics["rescored_passes"] = float(embeddings.repeats)
+    return diagnostics

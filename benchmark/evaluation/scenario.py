@@ -1,4 +1,4 @@
-"""What a scenario is."""
+"""The base class of scenarios, their score and their registry."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 
 @dataclass(frozen=True)
 class ScenarioScore:
-    """What a scenario says of one model under one attack.
+    """The score of one model under one attack in one scenario.
 
     Attributes:
-        metrics: figures as fractions, by name.
-        arrays: what worst cases, rank intervals and pictures are made from.
-        diagnostics: what the checks for gradient masking are decided on.
+        metrics: values by name, most of them fractions in [0, 1].
+        arrays: per-query or per-image values, from which worst cases, rank intervals and plots are computed.
+        diagnostics: values that the checks for gradient masking need.
     """
 
     metrics: dict[str, float]
@@ -28,24 +28,24 @@ class ScenarioScore:
 
 
 class Scenario(Parameters):
-    """How a pool is used, and what of it is attacked; subclasses implement `score`.
+    """A use of the pool, and which part of the pool is attacked; subclasses implement `score`.
 
     Attributes:
-        exclusive: whether it scores only attacks that name it among their scenarios.
+        exclusive: whether the scenario scores only those attacks that list it among their scenarios.
     """
 
     exclusive: ClassVar[bool] = False
 
     @property
-    def share(self) -> float:
-        """Share of the pool that is attacked, in (0, 1]; scenarios with the same share share an attack."""
+    def attacked_fraction(self) -> float:
+        """Attacked fraction of the pool, in (0, 1]; scenarios with the same fraction share one attack run."""
         return 1.0
 
-    def score(self, views: PoolEmbeddings) -> ScenarioScore:
+    def score(self, embeddings: PoolEmbeddings) -> ScenarioScore:
         """Scores one pool.
 
         Raises:
-            BenchmarkError: when the embeddings are not numbers, or the pool cannot be scored.
+            BenchmarkError: when embeddings are not finite, or the pool cannot be scored.
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""One image of each pair is attacked, the other is clean."""
+"""The verification scenario: one image of each pair is attacked, the other is clean."""
 
 from __future__ import annotations
 
@@ -16,23 +16,30 @@ class Verification(Scenario):
     """Whether pairs are of one class, one image of each attacked: TAR at FAR 1e-2 and 1e-3, and EER.
 
     Each image is the attacked side of one pair, and its partner any other of the pool: queries and gallery
-    are not told apart. A figure is one of the whole pool, because all pairs share a threshold: its worst case
-    is the lowest TAR, or the highest EER, over attacks. A randomised model's figures are means over several
-    passes, each with new draws on both sides.
+    are not distinguished. All pairs share a threshold, so metrics cover the whole pool, and the worst case is
+    the lowest TAR, or the highest EER, over attacks. Metrics of a randomised model are means over repeats,
+    each with new draws on both sides.
     """
 
-    def score(self, views: PoolEmbeddings) -> ScenarioScore:
-        """The metrics, each pair's mean similarity over passes (n,), and whether it is of one class (n,)."""
-        pairs = verification_pairs(views.labels, views.ids)
-        passes = [
-            _cosine(views.attacked(turn), views.clean(turn)[pairs.partner]) for turn in range(views.passes)
+    def score(self, embeddings: PoolEmbeddings) -> ScenarioScore:
+        """Scores one pair for each image of the pool.
+
+        Returns:
+            The metrics, and the arrays "similarity", each pair's mean cosine similarity over repeats,
+            float32, and "same", whether the pair is of one class, bool; shape (n,).
+        """
+        pairs = verification_pairs(embeddings.labels, embeddings.ids)
+        similarities = [
+            _cosine(embeddings.attacked(repeat), embeddings.clean(repeat)[pairs.partner])
+            for repeat in range(embeddings.repeats)
         ]
-        figures = [verification_metrics(similarity, pairs.same) for similarity in passes]
-        metrics = {name: float(np.mean([figure[name] for figure in figures])) for name in figures[0]}
-        similarity = np.mean([similarity.numpy() for similarity in passes], axis=0)
-        arrays = {"similarity": similarity.astype(np.float32), "same": pairs.same.numpy()}
+        each = [verification_metrics(similarity, pairs.same) for similarity in similarities]
+        metrics = {name: float(np.mean([values[name] for values in each])) for name in each[0]}
+        mean_similarity = np.mean([similarity.numpy() for similarity in similarities], axis=0)
+        arrays = {"similarity": mean_similarity.astype(np.float32), "same": pairs.same.numpy()}
         return ScenarioScore(metrics, arrays)
 
 
 def _cosine(first: Tensor, second: Tensor) -> Tensor:
+    """Cosine similarity row by row in float64, rounded so that ties are equal; shape (n,)."""
     return rounded((F.normalize(first.double(), dim=1) * F.normalize(second.double(), dim=1)).sum(1))

@@ -1,47 +1,78 @@
-"""Jobs: pure functions of a description, which make records, of failures too."""
+"""What a job is, and how a worker runs one."""
 
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomically
-from benchmark.jobs.attack_job import AttackJob, make_cells
-from benchmark.jobs.train_job import RunContext, TrainJob, make_model
+from benchmark.core.source import check_source
+from benchmark.data import Folders
+from benchmark.jobs.context import RunContext
 from benchmark.plugins.load import load_plugins
-from benchmark.records import CellRecord, ModelRecord
-from benchmark.records.provenance import provenance
-from benchmark.records.store import Store
+from benchmark.records import ModelKey, Status, Store
 
 
-def fail_training(job: TrainJob, reason: str, place: RunContext) -> str:
-    """Writes the record of a training that failed."""
-    record = ModelRecord(
-        id=job.id,
-        key=job.key,
-        status="failed",
-        reason=reason,
-        provenance=provenance(place.device, place.commit),
-    )
-    Store(place.output).save_model(record)
-    return reason
+class Epochs(NamedTuple):
+    """How far a training is: epochs done, and all of them; 0 of 0 where that is not known."""
+
+    done: int = 0
+    total: int = 0
+
+    def __str__(self) -> str:
+        return f" (epoch {self.done} of {self.total})" if self.total else ""
 
 
-def fail_cells(job: AttackJob, reason: str, place: RunContext, status: Any = "failed") -> str:
-    """Writes the records of the cells of an attack that failed, or was skipped."""
-    store = Store(place.output)
-    for scenario, cell_id in job.cells.items():
-        record = CellRecord(
-            id=cell_id,
-            model_id=job.model.id,
-            key=job.key(scenario),
-            status=status,
-            reason=reason,
-            provenance=provenance(place.device, place.commit),
-        )
-        store.save_cell(record)
-    return reason
+class Job(Protocol):
+    """A unit of work that travels to a worker: a function of its description that writes its own records."""
+
+    @property
+    def id(self) -> str:
+        """Its identity, which names its log; of a training also that of the model that it makes."""
+
+    @property
+    def key(self) -> ModelKey:
+        """The model that it makes or attacks."""
+
+    @property
+    def label(self) -> str:
+        """What it does, in a few words, without the data set, backbone and loss."""
+
+    @property
+    def needs(self) -> Mapping[str, str]:
+        """Ids of the trainings that must be done before it, each with what a message calls it."""
+
+    def cost(self, folders: Folders) -> float:
+        """Cost units that it will take: forward passes of one image through the plain backbone."""
+
+    def execute(self, context: RunContext) -> str | None:
+        """Does the work and writes its records.
+
+        Returns:
+            None when all went well, else the reason why not, in one line.
+        """
+
+    def fail(self, reason: str, context: RunContext, status: Status = "failed") -> str:
+        """Writes records that say why there is no result, and returns the reason."""
+
+    def progress(self, store: Store) -> Epochs:
+        """How far it is, as the records on disk say."""
+
+
+def run_job(job: Job, context: RunContext) -> str | None:
+    """Runs a job in a worker; whatever goes wrong becomes its record, and the run continues.
+
+    Returns:
+        None when all went well, else the reason why not, in one line.
+    """
+    try:
+        check_source(context.source)
+        load_plugins(context.plugins)
+        return job.execute(context)
+    except (Exception, SystemExit) as error:  # a plugin may do anything
+        return job.fail(_explain(error, job.id, context.store), context)
 
 
 def _explain(error: BaseException, job_id: str, store: Store) -> str:
@@ -52,27 +83,3 @@ def _explain(error: BaseException, job_id: str, store: Store) -> str:
     write_atomically(log, lambda path: path.write_text(traceback.format_exc(), encoding="utf-8"))
     first = str(error).strip().split("\n", 1)[0]
     return f"{type(error).__name__}: {first} (traceback in store/logs/{log.name})"
-
-
-def execute(job: TrainJob | AttackJob, place: RunContext) -> str | None:
-    """Runs a job and writes its records, failed or done.
-
-    Returns:
-        None when it went well, else the reason why not, in one line.
-    """
-    load_plugins(place.plugins)
-    store = Store(place.output)
-    try:
-        if isinstance(job, TrainJob):
-            store.save_model(make_model(job, place, store))
-        else:
-            reasons = []
-            for record, arrays in make_cells(job, place, store):
-                store.save_cell(record, arrays)
-                reasons += [record.reason] if record.status == "failed" else []
-            return reasons[0] if reasons else None
-    except (Exception, SystemExit) as error:  # a plugin may do anything; the cell fails, the run goes on
-        if isinstance(job, TrainJob):
-            return fail_training(job, _explain(error, job.id, store), place)
-        return fail_cells(job, _explain(error, next(iter(job.cells.values())), store), place)
-    return None

@@ -11,10 +11,10 @@ from attacks import Images
 from benchmark.core.errors import BenchmarkError
 
 USABLE = 0.8
-"""Share of a worker's memory that pools may fill; activations (bounded by `images_a_pass`) need the rest."""
+"""Fraction of a worker's memory that pools may fill; activations (see `images_per_pass`) need the rest."""
 
 USABLE_FOR_SPEED = 0.2
-"""The same share where pools may as well be read batch by batch."""
+"""The same fraction where pools may as well be read batch by batch."""
 
 _GB = 1e9
 
@@ -40,7 +40,7 @@ class Memory(NamedTuple):
 
 
 class _Group(NamedTuple):
-    """Where the kernel tells the limits of a container (a control group)."""
+    """Where the kernel states the limits of a container (a control group)."""
 
     folder: str
     limit: str
@@ -102,12 +102,12 @@ def memory_of_host(root: Path = Path("/")) -> Memory | None:
     """The CPU's memory, within the limit of a container; None off Linux.
 
     Args:
-        root: of the file system in which the kernel tells.
+        root: of the file system in which the kernel states them.
     """
     try:
         lines = (root / "proc/meminfo").read_text().splitlines()
-        told = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.endswith("kB")}
-        free, total = told["MemAvailable"], told["MemTotal"]
+        entries = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.endswith("kB")}
+        free, total = entries["MemAvailable"], entries["MemTotal"]
     except (OSError, KeyError, ValueError, IndexError):
         return None
     for group in _GROUPS:

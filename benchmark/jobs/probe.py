@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmark.data import Folders, ImageSet
-from benchmark.jobs.train_job import build_model, load_data, training_images
+from benchmark.jobs.models import build_model, load_data, training_images
 from benchmark.losses import on_tuples
 from benchmark.models import PassCounter
 from benchmark.records import ModelKey
@@ -68,7 +68,7 @@ def _batches(labels: Tensor, size: int, per_class: int | None) -> Iterator[Tenso
 @lru_cache(maxsize=256)
 def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     images, _ = training_images(recipe, load_data(key.dataset, folders))
-    # How many passes a step takes depends neither on the backbone nor on the images' size.
+    # The cost of a step depends neither on the backbone nor on the images' size.
     channels, height, width = images.image_shape
     shape = (channels, min(height, _SIDE), min(width, _SIDE))
     blank = ImageSet(torch.zeros(1, 1, 1, 1).expand(len(images), *shape), images.labels, images.ids)
@@ -106,3 +106,14 @@ def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
         images_per_class=recipe.images_per_class,
     )
     return _probe(key.model_copy(update={"seed": 0, "backbone": _BACKBONE}), small, folders)
+
+
+def costs_of(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
+    """Probes a model; where a plugin cannot be probed, guesses the costs of a plain one.
+
+    Whatever is wrong with the plugin is reported when its job runs.
+    """
+    try:
+        return probe(key, recipe, folders)
+    except (Exception, SystemExit):
+        return Costs(3.0, 1.0, len(load_data(key.dataset, folders).train), False)

@@ -1,4 +1,4 @@
-"""Losses of pytorch-metric-learning, by name."""
+"""Training losses of pytorch-metric-learning, in a registry."""
 
 from benchmark.losses import (  # noqa: F401 (importing them registers them)
     arcface,

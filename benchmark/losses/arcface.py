@@ -1,4 +1,4 @@
-"""ArcFace."""
+"""The ArcFace loss."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat
 from pytorch_metric_learning.losses import ArcFaceLoss
 
-from benchmark.losses.base import LOSSES, Criterion, Loss, to_columns
+from benchmark.losses.base import LOSSES, Criterion, Loss, cosines_to_columns
 
 
 @LOSSES.register("arcface")
 class ArcFace(Loss):
-    """ArcFace (Deng et al. 2019, arXiv 1801.07698, eq. 3): softmax with a margin on the own class's angle.
+    """ArcFace (Deng et al. 2019, arXiv 1801.07698, eq. 3): softmax with an angular margin on the true class.
 
     Attributes:
-        margin: in radians, added to the angle between an embedding and its class's weight vector.
-        scale: on the cosines.
+        margin: added to the angle between an embedding and its class's weight vector, in radians.
+        scale: factor on the cosines.
     """
 
     margin: Annotated[float, Field(ge=0, lt=math.pi / 2)] = 0.5
     scale: PositiveFloat = 64.0
 
     def build(self, num_classes: int, dim: int) -> Criterion:
-        """A new criterion with fresh weight vectors."""
-        # The library takes degrees.
+        """Builds a criterion with randomly initialized weight vectors, one for each class."""
+        # pytorch-metric-learning takes degrees.
         loss = ArcFaceLoss(num_classes, dim, margin=math.degrees(self.margin), scale=self.scale)
-        return Criterion(loss, to_columns)
+        return Criterion(loss, cosines_to_columns)

@@ -1,4 +1,4 @@
-"""What a loss is: one of pytorch-metric-learning's, by name, with its proxies where it has any."""
+"""The base class and registry of losses, and the criterion that wraps one of pytorch-metric-learning."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
 
 Cosines = Callable[[nn.Module, Tensor], Tensor]
-"""From a loss and embeddings, shape (n, d), to cosine similarities to classes, shape (n, classes)."""
+"""Maps a loss and embeddings, shape (n, d), to cosine similarities to the classes, shape (n, classes)."""
 
 
 class Criterion(nn.Module):
-    """A loss on (embeddings, labels).
+    """A loss on (embeddings, labels), with its miner and its proxies where it has them.
 
     Args:
         loss: maps embeddings, shape (n, d), and labels, shape (n,), to a scalar.
-        cosines: for a loss with proxies, the cosine similarities of embeddings to the classes.
-        miner: chooses the tuples of a batch that the loss is taken on; all when not given.
+        cosines: computes the cosine similarities of embeddings to the classes; None for a loss without
+            proxies.
+        miner: selects the tuples of a batch that the loss is computed on; all when not given.
 
     Attributes:
-        tuples: whether the loss is one on the tuples of a batch, which must then hold several images of each
-            of its classes.
+        tuples: whether the loss is computed on the tuples of a batch, which must then hold several images of
+            each of its classes.
     """
 
     def __init__(
@@ -42,13 +43,18 @@ class Criterion(nn.Module):
         self.tuples = cosines is None
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The loss, a scalar; 0, with a gradient of 0, where a batch holds no tuple."""
+        """Computes the loss, a scalar; 0, with a gradient of 0, where a batch holds no tuple.
+
+        Args:
+            embeddings: shape (n, d).
+            labels: shape (n,).
+        """
         mined = None if self.miner is None else self.miner(embeddings.detach(), labels)
         value: Tensor = self.loss(embeddings, labels, mined)
         return value
 
     def class_cosines(self, embeddings: Tensor) -> Tensor:
-        """Cosine similarity of embeddings, shape (n, d), to each class, shape (n, classes).
+        """Computes the cosine similarity of embeddings, shape (n, d), to each class, shape (n, classes).
 
         Raises:
             UsageError: when the loss has no proxies.
@@ -59,34 +65,39 @@ class Criterion(nn.Module):
 
 
 def on_tuples(model: nn.Module) -> bool:
-    """Whether a loss of the model is one on the tuples of a batch."""
+    """Whether any loss within the model is computed on the tuples of a batch."""
     return any(module.tuples for module in model.modules() if isinstance(module, Criterion))
 
 
-def to_rows(loss: nn.Module, embeddings: Tensor) -> Tensor:
-    """Cosine similarities to one vector a class, in `loss.proxies`, shape (classes, d)."""
+def cosines_to_rows(loss: nn.Module, embeddings: Tensor) -> Tensor:
+    """Computes cosine similarities to `loss.proxies`, shape (classes, d), one row for each class."""
     rows: Tensor = loss.proxies  # type: ignore[assignment]
     return F.normalize(embeddings) @ F.normalize(rows).t()
 
 
-def to_columns(loss: nn.Module, embeddings: Tensor) -> Tensor:
-    """Cosine similarities to one vector a class, in `loss.W`, shape (d, classes)."""
+def cosines_to_columns(loss: nn.Module, embeddings: Tensor) -> Tensor:
+    """Computes cosine similarities to `loss.W`, shape (d, classes), one column for each class."""
     columns: Tensor = loss.W  # type: ignore[assignment]
     return F.normalize(embeddings) @ F.normalize(columns, dim=0)
 
 
 class Loss(Parameters):
-    """A loss by name; subclasses implement `build`.
+    """The parameters of a loss; subclasses implement `build`.
 
     Attributes:
-        has_proxies: whether the loss keeps vectors for each class, which some defenses need; the others are
-            losses on the tuples of a batch.
+        has_proxies: whether the loss has proxies, learned vectors for each class, which some defenses need; a
+            loss without proxies is computed on the tuples of a batch.
     """
 
     has_proxies: ClassVar[bool] = True
 
     def build(self, num_classes: int, dim: int) -> Criterion:
-        """A new criterion with fresh proxies for that many classes and dimensions."""
+        """Builds a criterion, with randomly initialized proxies where the loss has them.
+
+        Args:
+            num_classes: number of training classes.
+            dim: dimension d of the embeddings.
+        """
         raise NotImplementedError
 
 

@@ -14,11 +14,11 @@ from benchmark.losses.base import LOSSES, Criterion, Loss
 class Contrastive(Loss):
     """Contrastive loss on the pairs of a batch (Hadsell et al. 2006), on distances rather than their squares.
 
-    The Euclidean distance of unit vectors is in [0, 2]. Positive and negative pairs are averaged apart, each
-    over those with a loss above zero.
+    The Euclidean distance of unit vectors is in [0, 2]. Positive and negative pairs are averaged
+    separately, each over the pairs with a loss above zero.
 
     Attributes:
-        positive: distance down to which positive pairs are drawn together.
+        positive: distance down to which positive pairs are pulled together.
         negative: distance up to which negative pairs are pushed apart.
     """
 
@@ -28,5 +28,5 @@ class Contrastive(Loss):
     negative: PositiveFloat = 0.5
 
     def build(self, num_classes: int, dim: int) -> Criterion:
-        """A new criterion; it has no parameters."""
+        """Builds a criterion; it has no parameters."""
         return Criterion(ContrastiveLoss(pos_margin=self.positive, neg_margin=self.negative))

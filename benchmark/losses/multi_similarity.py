@@ -1,4 +1,4 @@
-"""Multi-Similarity."""
+"""The Multi-Similarity loss."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class MultiSimilarity(Loss):
     """Multi-Similarity (Wang et al. 2019, arXiv 1904.06627, eq. 15), a loss on the pairs of a batch.
 
     Attributes:
-        alpha: scale on the positive pairs.
-        beta: scale on the negative pairs.
-        base: similarity around which both are measured.
+        alpha: scale of the positive pairs.
+        beta: scale of the negative pairs.
+        base: similarity that is subtracted from those of all pairs.
     """
 
     has_proxies: ClassVar[bool] = False
@@ -27,5 +27,5 @@ class MultiSimilarity(Loss):
     base: float = 0.5
 
     def build(self, num_classes: int, dim: int) -> Criterion:
-        """A new criterion; it has no parameters."""
+        """Builds a criterion; it has no parameters."""
         return Criterion(MultiSimilarityLoss(alpha=self.alpha, beta=self.beta, base=self.base))

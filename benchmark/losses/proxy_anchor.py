@@ -1,26 +1,26 @@
-"""Proxy Anchor."""
+"""The Proxy Anchor loss."""
 
 from __future__ import annotations
 
 from pydantic import PositiveFloat
 from pytorch_metric_learning.losses import ProxyAnchorLoss
 
-from benchmark.losses.base import LOSSES, Criterion, Loss, to_rows
+from benchmark.losses.base import LOSSES, Criterion, Loss, cosines_to_rows
 
 
 @LOSSES.register("proxy_anchor")
 class ProxyAnchor(Loss):
-    """Proxy Anchor (Kim et al. 2020, arXiv 2003.13911, eq. 4); one proxy a class.
+    """Proxy Anchor (Kim et al. 2020, arXiv 2003.13911, eq. 4) with one proxy per class.
 
     Attributes:
         alpha: scale of the similarities.
-        delta: margin.
+        delta: margin on the similarities.
     """
 
     alpha: PositiveFloat = 32.0
     delta: float = 0.1
 
     def build(self, num_classes: int, dim: int) -> Criterion:
-        """A new criterion with fresh proxies."""
+        """Builds a criterion with randomly initialized proxies, one for each class."""
         loss = ProxyAnchorLoss(num_classes, dim, margin=self.delta, alpha=self.alpha)
-        return Criterion(loss, to_rows)
+        return Criterion(loss, cosines_to_rows)

@@ -1,28 +1,28 @@
-"""ProxyNCA++."""
+"""The ProxyNCA++ loss."""
 
 from __future__ import annotations
 
 from pydantic import PositiveFloat
 from pytorch_metric_learning.losses import ProxyNCALoss
 
-from benchmark.losses.base import LOSSES, Criterion, Loss, to_rows
+from benchmark.losses.base import LOSSES, Criterion, Loss, cosines_to_rows
 
 
 @LOSSES.register("proxy_nca")
 class ProxyNCA(Loss):
-    """ProxyNCA++ (Teh et al. 2020, arXiv 2004.01113): softmax over squared distances to one proxy a class.
+    """ProxyNCA++ (Teh et al. 2020, arXiv 2004.01113): softmax over squared distances to one proxy per class.
 
-    The loss alone: a probability over all proxies, the own one included, at a low temperature. The paper's
-    other parts belong to the recipe (faster proxies: `proxy_lr_scale`) or the backbone (max pooling, layer
-    norm), which are the same for all losses here; its class-balanced batches are not used.
+    Only the paper's loss is used: a probability over all proxies, the true class's included, at a low
+    temperature. Its other parts belong to the recipe (faster proxies: `proxy_lr_scale`) or the backbone (max
+    pooling, layer norm), which are the same for all losses here; its class-balanced batches are not used.
 
     Attributes:
-        temperature: divides the squared distances of unit vectors.
+        temperature: divisor of the squared distances of unit vectors.
     """
 
     temperature: PositiveFloat = 1 / 9
 
     def build(self, num_classes: int, dim: int) -> Criterion:
-        """A new criterion with fresh proxies."""
+        """Builds a criterion with randomly initialized proxies, one for each class."""
         loss = ProxyNCALoss(num_classes, dim, softmax_scale=1 / self.temperature)
-        return Criterion(loss, to_rows)
+        return Criterion(loss, cosines_to_rows)

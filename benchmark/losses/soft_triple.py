@@ -1,4 +1,4 @@
-"""SoftTriple."""
+"""The SoftTriple loss."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import Tensor, nn
 from benchmark.losses.base import LOSSES, Criterion, Loss
 
 
-def _relaxed(loss: nn.Module, embeddings: Tensor) -> Tensor:
-    """Equation 6 for each class."""
+def _class_similarities(loss: nn.Module, embeddings: Tensor) -> Tensor:
+    """Computes the similarity to each class by eq. 6, shape (n, classes)."""
     similarities: Tensor = loss.get_logits(F.normalize(embeddings))  # type: ignore[operator]
     return similarities
 
 
 @LOSSES.register("soft_triple")
 class SoftTriple(Loss):
-    """SoftTriple (Qian et al. 2019, arXiv 1909.05235, eq. 8): softmax over classes of several centres each.
+    """SoftTriple (Qian et al. 2019, arXiv 1909.05235, eq. 8): softmax over classes with several centers each.
 
-    A class's similarity is the mean of those to its centres, weighted towards the nearest (eq. 6). The
-    paper's regulariser, which merges centres that lie close, is left out, as in pytorch-metric-learning.
+    The similarity to a class is the mean of those to its centers, weighted toward the nearest (eq. 6). The
+    paper's regularizer, which merges close centers, is left out, as in pytorch-metric-learning.
 
     Attributes:
-        centres: centres a class.
-        scale: on the similarities, the paper's lambda.
-        gamma: temperature of the weights over a class's centres.
-        margin: taken off the own class's similarity, the paper's delta.
+        centres: number of centers per class.
+        scale: factor on the similarities, the paper's lambda.
+        gamma: temperature of the weights over a class's centers.
+        margin: subtracted from the similarity to the true class, the paper's delta.
     """
 
     centres: PositiveInt = 10
@@ -36,7 +36,7 @@ class SoftTriple(Loss):
     margin: NonNegativeFloat = 0.01
 
     def build(self, num_classes: int, dim: int) -> Criterion:
-        """A new criterion with fresh centres."""
+        """Builds a criterion with randomly initialized centers."""
         loss = SoftTripleLoss(
             num_classes,
             dim,
@@ -45,4 +45,4 @@ class SoftTriple(Loss):
             gamma=self.gamma,
             margin=self.margin,
         )
-        return Criterion(loss, _relaxed)
+        return Criterion(loss, _class_similarities)

@@ -17,20 +17,20 @@ MINERS: Mapping[str, Callable[[float], nn.Module | None]] = {
     "distance_weighted": lambda margin: DistanceWeightedMiner(),
     "all": lambda margin: None,
 }
-"""Makes what chooses the triplets of a batch, for a margin."""
+"""For each value of `mining`, builds the miner for a margin; None takes all triplets."""
 
 
 @LOSSES.register("triplet")
 class Triplet(Loss):
-    """max(0, d(a, p) - d(a, n) + margin) over triplets of a batch (Schroff et al. 2015, arXiv 1503.03832).
+    """Triplet loss, max(0, d(a, p) - d(a, n) + margin), on a batch (Schroff et al. 2015, arXiv 1503.03832).
 
     d is the Euclidean distance of unit vectors, in [0, 2]; Schroff et al. square it.
 
     Attributes:
-        margin: in units of that distance.
-        mining: which triplets. "semihard": negatives further than the positive, but by less than the margin
-            (Schroff et al.); "distance_weighted": a random positive and a negative drawn so that all
-            distances are as frequent (Wu et al. 2017, arXiv 1706.07567, sec. 4.1); "all".
+        margin: margin, in units of that distance.
+        mining: how triplets are selected. "semihard": negatives farther than the positive, but by less than
+            the margin (Schroff et al.); "distance_weighted": a random positive and a negative drawn so that
+            all distances are equally frequent (Wu et al. 2017, arXiv 1706.07567, sec. 4.1); "all".
     """
 
     has_proxies: ClassVar[bool] = False
@@ -39,5 +39,5 @@ class Triplet(Loss):
     mining: Literal["semihard", "distance_weighted", "all"] = "semihard"
 
     def build(self, num_classes: int, dim: int) -> Criterion:
-        """A new criterion; it has no parameters."""
+        """Builds a criterion; it has no parameters."""
         return Criterion(TripletMarginLoss(margin=self.margin), miner=MINERS[self.mining](self.margin))

@@ -15,9 +15,9 @@ def verification_metrics(similarity: Tensor, same: Tensor) -> dict[str, float]:
     """Computes TAR at fixed FARs and the EER from the pairs' similarities.
 
     A pair is accepted when its similarity is at least the threshold, and the thresholds are the pairs' own
-    similarities. FAR is the share of negative pairs that are
-    accepted, FRR the share of positive ones that are not, and TAR is 1 - FRR. Pairs of equal
-    similarity are accepted together or not at all, so that a constant embedding has TAR 0 and EER 1.
+    similarities. FAR is the share of negative pairs that are accepted, FRR the share of positive pairs that
+    are not, and TAR is 1 - FRR. Pairs of equal similarity are accepted together or not at all, so that a
+    constant embedding has TAR 0 and EER 1.
 
     Args:
         similarity: of each pair, floating point, shape (p,).

@@ -1,5 +1,6 @@
-"""Backbones, and the modules that embedders are put together from."""
+"""Backbones, and the modules that embedders consist of."""
 
+from benchmark.models import timm_names  # noqa: F401 (importing it adds timm's names to the registry)
 from benchmark.models.backbone import BACKBONES, Backbone, BackboneEmbedder
 from benchmark.models.bn_inception import BNInception
 from benchmark.models.cost import PassCounter, count_flops

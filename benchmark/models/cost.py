@@ -1,7 +1,7 @@
-"""Cost is counted in passes, not timed.
+"""Cost, counted in forward and backward passes instead of measured in time.
 
-One unit is a forward pass of one image through one plain backbone. A backward pass to the input counts one
-unit, a backward pass to the parameters one more. A member of another size is weighted by its FLOPs.
+One cost unit is a forward pass of one image through one plain backbone. A backward pass to the input costs
+one unit, a backward pass to the parameters one more. A member of another size is weighted by its FLOPs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmark.models.member import Member
 
 
 def count_flops(module: nn.Module, image_shape: tuple[int, int, int]) -> int:
-    """FLOPs of one forward pass of one image of shape (C, H, W)."""
+    """Count the FLOPs of one forward pass of one image of shape (C, H, W)."""
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     with frozen(module), FlopCounterMode(display=False) as counter:
         module(torch.zeros(1, *image_shape, device=device))
@@ -27,18 +27,18 @@ def count_flops(module: nn.Module, image_shape: tuple[int, int, int]) -> int:
 
 
 def _members(embedder: Embedder) -> list[nn.Module]:
-    """Every member within a model, however it is wrapped; a model without any is its own."""
+    """Find every `Member` within a model, however wrapped; without any, the members that it declares."""
     return [part for part in embedder.modules() if isinstance(part, Member)] or list(embedder.members)
 
 
 class PassCounter:
-    """Counts the passes through every member of an embedder, within a `with` block.
+    """Counts the cost units of forward and backward passes through an embedder's members in a `with` block.
 
-    A backward pass is counted when a gradient reaches a member's output: as two units when its parameters are
-    being trained, as one when they are frozen, as attacks keep them.
+    A backward pass is counted when a gradient reaches a member's output: two units while its parameters are
+    trained, one while they are frozen, as they are in attacks.
 
     Args:
-        embedder: the model whose members are watched.
+        embedder: the model whose members are counted.
         image_shape: (C, H, W).
         unit_flops: FLOPs of one forward pass through the plain backbone.
     """
@@ -55,12 +55,12 @@ class PassCounter:
 
     @property
     def total(self) -> float:
-        """Units of forward and backward passes together."""
+        """Cost units of forward and backward passes together."""
         return self.forward + self.backward
 
     @property
     def per_image(self) -> float:
-        """Units that embedding one image takes; a model may pass it through a member several times."""
+        """Cost units of embedding one image; a model may run a member several times."""
         device = next((p.device for p in self._embedder.parameters()), torch.device("cpu"))
         before = self.forward
         devices = [device] if device.type == "cuda" else []

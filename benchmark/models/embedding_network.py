@@ -1,4 +1,4 @@
-"""A library's network with a new last layer, as it is used for metric learning."""
+"""A library's network with a new last layer, as used in metric learning."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from benchmark.models.frozen import batch_norms
 
 
 class EmbeddingNetwork(nn.Module):
-    """Normalises images, extracts features and maps them linearly to the embedding.
+    """Normalizes images, extracts features and maps them linearly to the embedding.
 
-    A grey image becomes three equal channels, so that weights made for colour stay as they are.
+    A grey image becomes three equal channels, so that weights made for color images can be used unchanged.
 
     Args:
-        body: maps normalised images, shape (n, 3, H, W), to features, shape (n, features).
-        features: how many features there are.
+        body: maps normalized images, shape (n, 3, H, W), to features, shape (n, features).
+        features: number of features.
         dim: dimension d of the embedding.
-        mean, std: of each channel, in units of the range [0, 1]. They are part of the network, so that
-            attacks live in pixel space.
-        dropout: probability that a feature is left out in training, in [0, 1).
+        mean, std: mean and standard deviation of each channel, in units of the range [0, 1]. They are part of
+            the network, so that attacks perturb pixels.
+        dropout: probability that a feature is dropped in training, in [0, 1).
         freeze_bn: keep batch norm in evaluation mode, whatever the mode of the network, and its scale and
-            shift as they are (the recipe of Kim et al., "Proxy Anchor Loss for Deep Metric Learning", 2020).
+            shift fixed (the recipe of Kim et al., "Proxy Anchor Loss for Deep Metric Learning", 2020).
     """
 
     mean: Tensor
@@ -52,7 +52,7 @@ class EmbeddingNetwork(nn.Module):
             self.train(self.training)
 
     def train(self, mode: bool = True) -> EmbeddingNetwork:
-        """Sets the mode of all modules, but of frozen batch norm."""
+        """Set the mode of all modules except frozen batch norm."""
         super().train(mode)
         if self.freeze_bn:
             for norm in batch_norms(self.body):
@@ -60,6 +60,6 @@ class EmbeddingNetwork(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps images, shape (n, 1 or 3, H, W) in [0, 1], to vectors, shape (n, d)."""
+        """Map images, shape (n, 1 or 3, H, W) in [0, 1], to vectors, shape (n, d)."""
         output: Tensor = self.head(self.dropout(self.body((images - self.mean) / self.std)))
         return output

@@ -14,27 +14,26 @@ from benchmark.models.member import Member
 
 
 class Ensemble(Embedder):
-    """The concatenation of the members' unit vectors, divided by the root of their number.
+    """Concatenates the members' unit vectors and divides them by the square root of their number.
 
-    So the cosine similarity of two images is the mean of the members' similarities. The members' spaces are
-    not aligned with each other: an average of their vectors would mean nothing.
+    The cosine similarity of two images is then the mean of the members' similarities. The members' embedding
+    spaces are not aligned with each other, so an average of their vectors would be meaningless.
 
     Args:
-        members: the models; each embeds in a space of its own.
+        members: the models; each has an embedding space of its own.
     """
 
     def __init__(self, members: Sequence[Member]) -> None:
         super().__init__()
         self.models = nn.ModuleList(members)
-
         self.randomised = any(member.randomised for member in members)
 
     def differentiable(self) -> Embedder:
-        """The ensemble of the members' stand-ins, or itself when none declares one."""
-        stand_ins = [member.differentiable() for member in self.members]
-        if all(stand_in is member for stand_in, member in zip(stand_ins, self.members, strict=True)):
+        """Return the ensemble of the members' differentiable models, or itself when each is its own."""
+        models = [member.differentiable() for member in self.members]
+        if all(model is member for model, member in zip(models, self.members, strict=True)):
             return self
-        return Ensemble(cast("Sequence[Member]", stand_ins))
+        return Ensemble(cast("Sequence[Member]", models))
 
     @property
     def members(self) -> Sequence[Member]:
@@ -42,5 +41,5 @@ class Ensemble(Embedder):
         return cast("Sequence[Member]", list(self.models))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, members * d)."""
+        """Embed images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, members * d)."""
         return torch.cat([member(images) for member in self.members], dim=1) / math.sqrt(len(self.models))

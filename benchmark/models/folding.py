@@ -1,4 +1,4 @@
-"""Folding batch norm into the convolutions before it, for models that are only looked at."""
+"""Folding batch norm into the preceding convolutions, for models that are not trained further."""
 
 from __future__ import annotations
 
@@ -13,37 +13,36 @@ from benchmark.models.backbone import BackboneEmbedder
 
 
 class _Tracer(fx.Tracer):
-    """Sees batch norm as one step, also where a library has made its own of it."""
+    """Traces batch norm as one step, including subclasses of it in other libraries."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether a module is one step."""
+        """Return whether a module is traced as one step."""
         return isinstance(m, _BatchNorm) or super().is_leaf_module(m, module_qualified_name)
 
 
 def fold_batch_norm(model: nn.Module) -> None:
-    """Replaces, in place, each convolution and the batch norm that it alone feeds by one convolution.
+    """Merge, in place, each convolution with the batch norm that alone uses its output.
 
-    The function computed stays the same but for rounding, and a pass takes about a fifth less time. Which
-    pairs there are is read from the network's own forward pass; a backbone that cannot be traced is left as
-    it is.
+    The function computed stays the same up to rounding, and a forward pass takes about a fifth less time. The
+    pairs are found by tracing the network's forward pass; a backbone that cannot be traced stays unchanged.
 
     Args:
-        model: in evaluation mode, its parameters frozen.
+        model: a model in evaluation mode with frozen parameters.
     """
     for part in [module for module in model.modules() if isinstance(module, BackboneEmbedder)]:
         for convolution, norm in _pairs(part.network):
             first = cast("nn.Conv2d", part.network.get_submodule(convolution))
             second = cast("nn.BatchNorm2d", part.network.get_submodule(norm))
             part.network.set_submodule(convolution, fuse_conv_bn_eval(first, second).requires_grad_(False))
-            rest = list(second.children())  # what timm does right after it
+            rest = list(second.children())  # timm's activation after it
             part.network.set_submodule(norm, nn.Sequential(*rest) if rest else nn.Identity())
 
 
 def _pairs(network: nn.Module) -> list[tuple[str, str]]:
-    """Names of the convolutions and of the batch norms that alone take what these give."""
+    """Return the names of convolutions, each with the batch norm that alone uses its output."""
     try:
         graph = _Tracer().trace(network)
-    except Exception:  # a forward pass may do anything, and most of it cannot be traced
+    except Exception:  # arbitrary code in a forward pass may not be traceable
         return []
     modules = dict(network.named_modules())
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
@@ -60,11 +59,11 @@ def _pairs(network: nn.Module) -> list[tuple[str, str]]:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether a module is batch norm by known statistics, with nothing but its children after it."""
+    """Return whether a module is batch norm with running statistics, followed only by its children."""
     if not isinstance(module, nn.BatchNorm2d) or module.running_mean is None:
         return False
     kind = type(module)
-    # By its name: timm is not imported for a backbone that is not timm's.
+    # Compared by name, so that timm is not imported for other backbones.
     return kind is nn.BatchNorm2d or (kind.__name__, kind.__module__.split(".")[0]) == (
         "BatchNormAct2d",
         "timm",

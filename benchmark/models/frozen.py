@@ -1,4 +1,4 @@
-"""Looking at a model without changing it."""
+"""Running a model without changing it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    """Every batch norm within a model."""
+    """Find every batch norm within a model."""
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
 @contextmanager
 def frozen(model: nn.Module, batch_statistics: bool = False) -> Iterator[None]:
-    """Within the block the model is in evaluation mode and its parameters take no gradient.
+    """Keep a model in evaluation mode within the block, without gradients for its parameters.
 
-    Batch norm's running statistics stay as they are, and the passes are counted as an attack's.
+    Batch norm's running statistics do not change, and cost is counted as for an attack.
 
     Args:
         model: the model.
-        batch_statistics: leave the modules in the mode that they are in, so that batch norm in training mode
-            goes on normalising by the batch's own statistics (which makes weaker examples).
+        batch_statistics: keep the modules in their current mode, so that batch norm in training mode still
+            normalizes by the statistics of the batch (which makes adversarial examples weaker).
     """
     training = [] if batch_statistics else [module for module in model.modules() if module.training]
     norms = batch_norms(model)

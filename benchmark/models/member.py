@@ -10,11 +10,11 @@ from benchmark.losses import Criterion
 
 
 class Member(Embedder):
-    """One embedder with its own loss, proxies included; what a defense is handed to build from.
+    """One embedder with its own loss, including proxies; defenses build their models from members.
 
     Args:
         embedder: maps images to unit vectors of dimension d.
-        criterion: the training loss, with its own parameters if it has any.
+        criterion: the training loss, with parameters of its own if it has any.
     """
 
     def __init__(self, embedder: Embedder, criterion: Criterion) -> None:
@@ -24,19 +24,19 @@ class Member(Embedder):
         self.randomised = embedder.randomised
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
+        """Embed images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
         embeddings: Tensor = self.embedder(images)
         return embeddings
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """The training loss, a scalar, of embeddings, shape (n, d), with labels, shape (n,)."""
-        # Similarities times a scale of 32 do not bear half precision.
+        """Compute the training loss, a scalar, of embeddings, shape (n, d), with labels, shape (n,)."""
+        # Similarities times a scale of 32 need more than half precision.
         with torch.autocast(embeddings.device.type, enabled=False):
             loss: Tensor = self.criterion(embeddings.float(), labels)
         return loss
 
     def class_cosines(self, embeddings: Tensor) -> Tensor:
-        """Cosine similarity to each class's proxy, shape (n, training classes).
+        """Compute the cosine similarity to each class's proxy, shape (n, training classes).
 
         Raises:
             UsageError: when the loss has no proxies.

@@ -1,6 +1,6 @@
-"""Weights of pytorchcv, from its own addresses into its own folder, but with nothing left half done.
+"""Weights of pytorchcv, downloaded atomically from its addresses into its folder.
 
-Its own way there tries several times without any limit of time, writes to the terminal and unpacks in place.
+pytorchcv's own download retries without a time limit, writes to the terminal and unpacks in place.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _STORE = Path("~/.torch/models")
 
 
 def weights_name(model: str) -> str:
-    """A name for the weights of a model of pytorchcv that changes with them."""
+    """Return a name for the weights of a model of pytorchcv that changes when they do."""
     return f"pytorchcv:{model}:{_known(model)[1]}"
 
 
 def fetch_weights(model: str) -> Path:
-    """The file of weights of a model, from pytorchcv's folder or fetched into it.
+    """Return the weights file of a model in pytorchcv's folder, downloading it where it is missing.
 
     Raises:
-        OSError: when it cannot be fetched or written.
-        ValueError: when what comes is not what pytorchcv knows by its sha1.
+        OSError: when it cannot be downloaded or written.
+        ValueError: when the sha1 of the download is not the one that pytorchcv lists.
     """
     file, sha1, tag = _known(model)
     store = _STORE.expanduser()
@@ -50,7 +50,7 @@ def fetch_weights(model: str) -> Path:
 
 
 def _known(model: str) -> tuple[str, str, str]:
-    """File name, sha1 and release of a model's weights, as pytorchcv lists them."""
+    """Return the file name, sha1 and release of a model's weights, as pytorchcv lists them."""
     from pytorchcv.models.common.model_store import get_model_metainfo_dict
 
     _, error, sha1, tag = get_model_metainfo_dict()[model]

@@ -19,7 +19,7 @@ class SmallConv(Backbone):
     width: PositiveFloat = 1.0
 
     def build(self, image_shape: tuple[int, int, int], natural: bool = False) -> BackboneEmbedder:
-        """A new embedder for images of shape (C, H, W); any size of at least one pixel."""
+        """Build a new embedder for images of shape (C, H, W), of any size."""
         channels, height, width = image_shape
         layers: list[nn.Module] = []
         for base, stride in ((16, 2), (16, 2), (32, 1), (32, 2)):

@@ -14,43 +14,51 @@ from torch import nn
 
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.models.backbone import Backbone
-from benchmark.models.library_backbone import INSTEAD, Facts, LibraryBackbone, unreachable
+from benchmark.models.library_backbone import (
+    ALTERNATIVES,
+    ArchitectureInfo,
+    LibraryBackbone,
+    weights_unavailable,
+)
 
-_TIMEOUT = 10.0  # seconds until the hub must have answered
-_HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # as timm names them, the first that there is
+_TIMEOUT = 10.0  # seconds that the hub has to answer
+_HUB_FILES = (
+    "model.safetensors",
+    "pytorch_model.bin",
+)  # timm's names for them; the first that exists is used
 
 
 class TimmBackbone(LibraryBackbone):
     """An architecture of timm with its classifier replaced by a linear layer to the embedding."""
 
-    def facts(self) -> Facts:
-        """What timm says of the architecture."""
+    def info(self) -> ArchitectureInfo:
+        """Return timm's description of the architecture."""
         settings = _settings(self.name)
         classifier = settings.classifier or ()
-        return Facts(
+        return ArchitectureInfo(
             mean=tuple(settings.mean),
             std=tuple(settings.std),
             classifier=(classifier,) if isinstance(classifier, str) else tuple(classifier),
-            wants="images of " + "x".join(map(str, settings.input_size)),
+            images="images of " + "x".join(map(str, settings.input_size)),
         )
 
     def random_body(self) -> nn.Module:
-        """A new network up to its pooled features.
+        """Build a new network up to its pooled features.
 
         Raises:
             UsageError: when timm cannot build it.
         """
         try:
             return timm.create_model(self.name, pretrained=False, in_chans=3, num_classes=0)
-        except Exception as error:  # timm raises many kinds; all mean the same to the user
+        except Exception as error:  # timm raises many types; all mean the same to the user
             raise UsageError(f"timm cannot build '{self.name}': {error}") from None
 
     def library_body(self) -> nn.Module:
-        """The same with timm's weights.
+        """Build the same network with timm's weights.
 
         Raises:
             UsageError: when timm has none.
-            BenchmarkError: when they cannot be had, or not for every layer.
+            BenchmarkError: when they are not available, or not for every layer.
         """
         source = self.library_weights()
         settings = _settings(self.name)
@@ -60,42 +68,42 @@ class TimmBackbone(LibraryBackbone):
                 body: nn.Module = timm.create_model(
                     self.name, pretrained=True, in_chans=3, num_classes=0, pretrained_cfg_overlay=overlay
                 )
-        except Exception as error:  # timm and its hub raise many kinds
-            raise unreachable(self.name, error) from None
+        except Exception as error:  # timm and its hub raise many types
+            raise weights_unavailable(self.name, error) from None
         if missing:
             raise BenchmarkError(
-                f"The pretrained weights of '{self.name}' are not whole: {overlay.get('file', source)} has "
-                f"no '{missing[0]}'. Delete that file if it is damaged, to have it fetched again, or choose: "
-                f"{INSTEAD}."
+                f"The pretrained weights of '{self.name}' are incomplete: {overlay.get('file', source)} has "
+                f"no '{missing[0]}'. Delete that file if it is damaged, to download it again, or "
+                f"choose: {ALTERNATIVES}."
             )
         return body
 
     def library_weights(self) -> str:
-        """Where timm has the weights from: a repository of its hub, or an address.
+        """Return the source of timm's weights: a repository of its hub, or an address.
 
         Raises:
             UsageError: when timm has none.
         """
         settings = _settings(self.name)
         if not settings.has_weights:
-            raise UsageError(f"timm has no pretrained weights of '{self.name}'. Choose: {INSTEAD}.")
+            raise UsageError(f"timm has no pretrained weights of '{self.name}'. Choose: {ALTERNATIVES}.")
         return f"timm:{settings.hf_hub_id or settings.url}"
 
 
 def _settings(name: str) -> Any:
-    """What timm knows of the weights of an architecture, None when it has no such architecture or weights."""
+    """Return timm's settings for the weights of an architecture, None when it has no such name or tag."""
     try:
         return timm.get_pretrained_cfg(name) if timm.is_model(name) else None
-    except RuntimeError:  # there is the architecture, but not the tag
+    except RuntimeError:  # the architecture exists, but not the tag
         return None
 
 
 @contextmanager
 def _missing_keys() -> Iterator[list[str]]:
-    """The weights that networks loaded within the block were not given.
+    """Record the keys of weights that are missing when networks are loaded within the block.
 
-    Without a classifier timm loads what there is, leaves the rest at random, and keeps what is missing to
-    itself; which keys it looks for is known only once its own filter has renamed those of the file.
+    Without a classifier, timm loads the keys that exist, leaves the others random, and does not report them;
+    which keys it needs is known only after its own filter has renamed those of the file.
     """
     missing: list[str] = []
     real = nn.Module.load_state_dict
@@ -115,10 +123,10 @@ def _missing_keys() -> Iterator[list[str]]:
 
 
 def _from_hub(settings: Any) -> Path:
-    """The file of weights of a repository of timm's hub, from the cache or fetched into it.
+    """Return the weights file of a repository of timm's hub, from the hub's cache or downloaded into it.
 
-    timm's own way there asks the hub again for every network, and tries for most of a minute without a
-    connection. Here a cached file is taken as it is, and the hub has one chance to answer.
+    timm's own code contacts the hub for every network, and without a connection retries for most of a minute.
+    Here a cached file is used as it is, and the hub is contacted once.
     """
     from huggingface_hub import get_session, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
@@ -139,11 +147,11 @@ def _from_hub(settings: Any) -> Path:
 
 @cache
 def timm_backbone(name: str, own: tuple[str, ...]) -> type[Backbone]:
-    """The class of one timm architecture.
+    """Return the class of one timm architecture.
 
     Args:
         name: timm's name for it, with or without the tag of its weights.
-        own: the names that are registered here, for the message.
+        own: the registered names, for the message.
 
     Raises:
         UsageError: when timm has no such architecture.

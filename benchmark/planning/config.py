@@ -32,16 +32,16 @@ class Evaluation(_Section):
     """How attacks are run and scored.
 
     Attributes:
-        eot: passes that the gradients of a randomised model are averaged over.
-        passes: passes that the retrieval outcomes of a randomised model are averaged over.
+        eot: EOT samples that the gradients of a randomised model are averaged over.
+        repeats: how often a randomised model embeds the pool, to average its retrieval scores.
     """
 
     eot: PositiveInt = 5
-    passes: PositiveInt = 20
+    repeats: PositiveInt = 20
 
 
 class Curve(_Section):
-    """Attacks that are also run at other budgets, for the figure over eps.
+    """Attacks that are also run at other budgets, for the plot over eps.
 
     Attributes:
         attacks: specs of the attacks.
@@ -66,7 +66,7 @@ class Configuration(_Section):
         training: the recipe.
         training_for: other values of some of its keys for some data sets, by their name.
         workers: worker processes; one for each core when not given.
-        save_every: seconds between two saves of a training in hand, from which a run that was killed goes on.
+        save_every: seconds between two saves of a running training, from which a run that was killed resumes.
         data_root: folder of the data sets as they were downloaded.
         download: whether data sets that are missing are fetched into it first.
         pretrained: weights that backbones start from, where their own spec does not say: "auto" (those of
@@ -168,5 +168,5 @@ class Configuration(_Section):
     @classmethod
     def _positive(cls, values: list[float] | None) -> list[float] | None:
         if values is not None and (not values or min(values) == 0):
-            raise ValueError("an attack needs eps > 0; clean figures are always made")
+            raise ValueError("an attack needs eps > 0; clean cells are always made")
         return values

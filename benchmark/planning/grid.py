@@ -1,30 +1,66 @@
-"""From a configuration to the jobs of its grid, apart from running them."""
+"""From a configuration to the planned jobs of its grid, apart from running them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
 from attacks import ATTACKS, expand
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
-from benchmark.data import DATASETS, Folders
+from benchmark.data import Dataset, Folders
 from benchmark.evaluation import SCENARIOS
-from benchmark.jobs.attack_job import AttackJob
-from benchmark.jobs.train_job import TrainJob
-from benchmark.losses import LOSSES
-from benchmark.planning.cells import Cells, Role, named
+from benchmark.jobs import AttackJob, TrainJob
+from benchmark.losses import LOSSES, Loss
+from benchmark.models import Backbone
+from benchmark.planning.cells import CellPlanner
 from benchmark.planning.config import Configuration
 from benchmark.planning.selection import (
-    backbones_asked_for,
     check_recipes,
-    datasets_asked_for,
-    defenses_asked_for,
+    named,
     refusal,
+    select_backbones,
+    select_datasets,
+    select_defenses,
 )
-from benchmark.planning.trainings import training_of
-from benchmark.records import CLEAN, CellKey, CellRef, ModelKey, ModelRef
+from benchmark.planning.trainings import plan_training
+from benchmark.records import CLEAN, CellRef, ModelKey, ModelRef, Role
 from defenses import DEFENSES, Defense
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """A training of the grid.
+
+    Attributes:
+        job: the training.
+        compute: the compute mode that it is planned for; a model that is the same in two is planned twice.
+        has_row: whether the board shows it; else it is there for transferred attacks to start from.
+        refusal: why it cannot be trained at all; empty when it can.
+    """
+
+    job: TrainJob
+    compute: str
+    has_row: bool = True
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """An attack job of the grid.
+
+    Attributes:
+        job: the attack.
+        role: what its cells are for.
+        compute: the compute mode that they are shown in.
+        refusal: why a model that it needs cannot be trained at all; its cells are then recorded as skipped.
+    """
+
+    job: AttackJob
+    role: Role
+    compute: str
+    refusal: str = ""
 
 
 @dataclass
@@ -32,82 +68,48 @@ class Grid:
     """Everything that a configuration asks for.
 
     Attributes:
-        trainings: one for each model and compute mode; a model that is the same in both is there twice.
-        modes: the compute mode of each training, in the same order.
-        attacks: one for each (model, attack, norm, eps), clean passes included; each serves its cells.
-        roles: what each attack job is for, in the same order.
-        attack_modes: the compute mode that each attack job's cells are shown in, in the same order.
-        sources: trainings that have no row, but that transferred attacks start from.
         suite: the name of the set of attacks.
+        datasets, backbones: those asked for.
+        models: one for each model and compute mode.
+        attacks: one for each (model, attack, norm, eps), the clean pool included; each serves its cells.
         references: specs of defenses whose rows have no rank.
         skipped: what was left out and why.
-        refused: why a model cannot be made at all, by its identity; its cells are recorded as skipped.
     """
 
     suite: str
-    trainings: list[TrainJob] = field(default_factory=list)
-    modes: list[str] = field(default_factory=list)
-    attacks: list[AttackJob] = field(default_factory=list)
-    roles: list[Role] = field(default_factory=list)
-    attack_modes: list[str] = field(default_factory=list)
-    sources: list[TrainJob] = field(default_factory=list)
+    datasets: list[Dataset]
+    backbones: list[Backbone]
+    models: list[PlannedModel] = field(default_factory=list)
+    attacks: list[PlannedJob] = field(default_factory=list)
     references: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
 
-    def refusal(self, job: AttackJob) -> str | None:
-        """Why a model that the job needs cannot be made, or None."""
-        reasons = [self.refused[training.id] for training in job.trainings if training.id in self.refused]
-        return reasons[0] if reasons else None
-
-    def models(self) -> list[ModelRef]:
-        """The models, as the manifest lists them."""
+    def model_refs(self) -> list[ModelRef]:
+        """The models that have a row, as the manifest lists them."""
         return [
-            ModelRef(id=job.id, key=job.key, compute=mode)
-            for job, mode in zip(self.trainings, self.modes, strict=True)
+            ModelRef(id=model.job.id, key=model.job.key, compute=model.compute)
+            for model in self.models
+            if model.has_row
         ]
 
-    def descriptions(self) -> dict[str, str]:
-        """One line about each data set, defense, attack and scenario, by its spec."""
-        found: dict[str, str] = {}
-        for cell in self.cells():
-            key = cell.key
-            for registry, text in (
-                (DATASETS, key.dataset),
-                (DEFENSES, key.defense),
-                (ATTACKS, key.attack),
-                (SCENARIOS, key.scenario),
-            ):
-                if text != CLEAN and text not in found:
-                    parts = registry.build(text).parts()
-                    found[text] = " ".join(part.summary() for part in reversed(parts))
-        return found
-
-    def cells(self) -> list[CellRef]:
+    def cell_refs(self) -> list[CellRef]:
         """The cells, as the manifest lists them."""
         return [
             CellRef(
                 id=cell_id,
-                model_id=job.model.id,
-                role=role,
-                compute=mode,
-                key=CellKey(
-                    **job.model.key.model_dump(),
-                    scenario=scenario,
-                    attack=job.attack,
-                    norm=job.norm,
-                    eps=job.eps,
-                ),
+                model_id=planned.job.model.id,
+                role=planned.role,
+                compute=planned.compute,
+                key=planned.job.cell_key(scenario),
             )
-            for job, role, mode in zip(self.attacks, self.roles, self.attack_modes, strict=True)
-            for scenario, cell_id in job.cells.items()
+            for planned in self.attacks
+            for scenario, cell_id in planned.job.cells.items()
         ]
 
-
-def _suite_name(texts: list[str]) -> str:
-    """The canonical name of the attacks asked for, whatever their order."""
-    known = set(ATTACKS.names())
-    return ",".join(sorted({ATTACKS.build(t).spec if parse_spec(t).name in known else t for t in texts}))
+    def left_out(self) -> list[str]:
+        """What was left out of the grid and why, each reason once."""
+        refusals = [model.refusal for model in self.models if model.refusal]
+        return list(dict.fromkeys([*self.skipped, *refusals]))
 
 
 def build_grid(config: Configuration, folders: Folders) -> Grid:
@@ -120,47 +122,81 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     Raises:
         UsageError: for any name, parameter or data set that is not there.
     """
-    grid = Grid(suite=_suite_name(named(config.attacks, ATTACKS.names())))
-    datasets = datasets_asked_for(config.datasets, grid.skipped, folders)
+    skipped: list[str] = []
+    datasets = select_datasets(config.datasets, skipped, folders)
     check_recipes(config.training_for)
-    backbones = backbones_asked_for(config.backbones, config.pretrained)
+    backbones = select_backbones(config.backbones, config.pretrained)
+    _check_short_names("data sets", datasets)
+    _check_short_names("backbones", backbones)
+    grid = Grid(_suite_name(named(config.attacks, ATTACKS.names())), datasets, backbones, skipped=skipped)
     losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
     scenarios = [SCENARIOS.build(text) for text in named(config.scenarios, SCENARIOS.names())]
-    cells = Cells(config, scenarios, folders)
-    defenses = defenses_asked_for(config.defenses)
+    cells = CellPlanner(config, scenarios, folders)
+    defenses = select_defenses(config.defenses)
     grid.references = [defense.spec for defense in defenses if defense.reference]
     _check_attacks(config, defenses, grid.skipped)
     for dataset in datasets:  # before the first of them is decoded, which may take long
         dataset.check_files(folders)
     for dataset, backbone in product(datasets, backbones):
         backbone.check(dataset.seen_shape(folders), dataset.natural)
-    cell = product(datasets, backbones, losses, config.seeds, config.compute)
-    for dataset, backbone, loss, seed, mode in cell:
-        budget = config.budget if mode == "equal-passes" else None
+    for dataset, backbone, loss, seed, mode in product(
+        datasets, backbones, losses, config.seeds, config.compute
+    ):
         plain = ModelKey(dataset=dataset.spec, backbone=backbone.spec, loss=loss.spec, defense="", seed=seed)
-        keys = [plain.model_copy(update={"defense": defense.spec}) for defense in defenses]
-        made = {key.defense: training_of(key, config, folders, budget, grid.skipped) for key in keys}
-        grid.trainings += made.values()
-        grid.modes += [mode] * len(made)
-        sources = {}
-        for text in _sources(config, defenses):
-            source = DEFENSES.build(text)
-            if source.spec not in made:
-                key = plain.model_copy(update={"defense": source.spec})
-                made[source.spec] = training_of(key, config, folders, budget)
-                grid.sources.append(made[source.spec])
-            sources[text] = made[source.spec]
-        for job in made.values():
-            if reason := refusal(DEFENSES.build(job.key.defense), loss):
-                grid.refused[job.id] = reason
+        models = _plan_models(plain, loss, defenses, mode, config, folders, grid.skipped)
+        grid.models += models.values()
+        sources = {text: models[DEFENSES.build(text).spec].job for text in _sources(config, defenses)}
         for defense in defenses:
-            for attack, role in cells.jobs(made[defense.spec], dataset, defense, sources):
-                grid.attacks.append(attack)
-                grid.roles.append(role)
-                grid.attack_modes.append(mode)
-    if not any(job.attack != CLEAN for job in grid.attacks):
+            for job, role in cells.jobs(models[defense.spec].job, dataset, defense, sources):
+                grid.attacks.append(PlannedJob(job, role, mode, _refusal_of(job, models.values())))
+    if not any(planned.job.attack != CLEAN for planned in grid.attacks):
         raise UsageError("No attack is scored in the scenarios asked for; see --list.")
     return grid
+
+
+def _plan_models(
+    plain: ModelKey,
+    loss: Loss,
+    defenses: list[Defense],
+    mode: str,
+    config: Configuration,
+    folders: Folders,
+    notes: list[str],
+) -> dict[str, PlannedModel]:
+    """Plans the models of one data set, backbone, loss, seed and compute mode, by their defense's spec."""
+    budget = config.budget if mode == "equal-passes" else None
+    rows = [defense.spec for defense in defenses]
+    sources = [DEFENSES.build(text).spec for text in _sources(config, defenses)]
+    planned = {}
+    for spec in dict.fromkeys([*rows, *sources]):
+        key = plain.model_copy(update={"defense": spec})
+        has_row = spec in rows
+        job = plan_training(key, config, folders, budget, notes if has_row else None)
+        planned[spec] = PlannedModel(job, mode, has_row, refusal(DEFENSES.build(spec), loss) or "")
+    return planned
+
+
+def _refusal_of(job: AttackJob, models: Iterable[PlannedModel]) -> str:
+    """Why a model that an attack needs cannot be trained; empty when all can."""
+    return next((model.refusal for model in models if model.job.id in job.needs and model.refusal), "")
+
+
+def _check_short_names(kind: str, asked: Sequence[Dataset] | Sequence[Backbone]) -> None:
+    """Raises UsageError when two of a run have one short name, and a board could not tell them apart."""
+    seen: dict[str, str] = {}
+    for entry in asked:
+        other = seen.setdefault(entry.short_name, entry.spec)
+        if other != entry.spec:
+            raise UsageError(
+                f"Two {kind} are called {entry.short_name}: {other} and {entry.spec}. "
+                "Give one another name, as in [name=mine]."
+            )
+
+
+def _suite_name(texts: list[str]) -> str:
+    """The canonical name of the attacks asked for, whatever their order."""
+    known = set(ATTACKS.names())
+    return ",".join(sorted({ATTACKS.build(t).spec if parse_spec(t).name in known else t for t in texts}))
 
 
 def _attacks(config: Configuration, defenses: list[Defense]) -> list[str]:

@@ -1,7 +1,8 @@
-"""Stable identities: what a model or a cell is, as a hash of everything that its figures depend on.
+"""Stable identities: what a model or a cell is, as a hash of everything that its metrics depend on.
 
-Held in an identity: parameters, the source of the classes named (and of the project's code that they reach),
-and the protocol's version. Not held: the order of arguments, the number of workers, the output folder.
+Part of an identity: parameters, the code of the classes named and of the modules that these import, and the
+protocol's version. No part of it: the words of the code (docstrings, comments, formatting), paths, the order
+of arguments, the number of workers, the output folder.
 """
 
 from __future__ import annotations
@@ -9,75 +10,54 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import sys
 from collections.abc import Callable, Iterable
 from functools import cache
-from types import ModuleType
 from typing import Any
 
-_ROOTS = ("attacks", "defenses", "benchmark")
-_PLUMBING = (
-    "benchmark.core.cpu",
-    "benchmark.core.errors",
-    "benchmark.core.files",
-    "benchmark.core.parameters",
-    "benchmark.core.protocol",
-    "benchmark.core.registry",
-    "benchmark.core.spec",
-    "benchmark.runner",
-)
-"""What no figure depends on. The functions of the runner that make figures are hashed one by one."""
+from benchmark.core.code import code_digest
+from benchmark.planning.reach import is_project, module_file, reached
 
 
 def digest(description: Any) -> str:
-    """A short hash of anything that JSON can hold, whatever the order of its keys."""
+    """Hashes anything that JSON can hold, whatever the order of its keys; 20 hexadecimal digits."""
     text = json.dumps(description, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def _neighbours(module: ModuleType, roots: set[str]) -> set[str]:
-    """Names of the modules within some packages that a module takes something from."""
-    names = set()
-    for value in vars(module).values():
-        name = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
-        if isinstance(name, str) and name.split(".")[0] in roots and not name.startswith(_PLUMBING):
-            names.add(name)
-    return names & set(sys.modules)
+@cache
+def _module_digest(name: str) -> str:
+    file = module_file(name)
+    return code_digest(file) if file is not None else name
 
 
 @cache
-def _source(name: str) -> str:
-    return inspect.getsource(sys.modules[name])
-
-
-@cache
-def _source_digest(start: frozenset[str]) -> str:
-    seen: set[str] = set()
-    waiting = set(start)
-    # An installed plugin is a package of its own: what its modules take from each other counts as well.
-    roots = {*_ROOTS, *(name.split(".")[0] for name in start)}
-    while waiting:
-        name = waiting.pop()
-        seen.add(name)
-        waiting |= _neighbours(sys.modules[name], roots) - seen
-    return digest({name: _source(name) for name in seen})
-
-
-@cache
-def _function_source(function: Callable[..., Any]) -> str:
-    return inspect.getsource(function)
+def _function_digest(function: Callable[..., Any]) -> str:
+    return code_digest(inspect.getsource(function))
 
 
 def function_digest(functions: Iterable[Callable[..., Any]]) -> str:
-    """A hash of the source of some functions alone."""
-    return digest([_function_source(function) for function in functions])
+    """Hashes the code of some functions alone, not of what they call."""
+    return digest([_function_digest(function) for function in functions])
 
 
 def source_digest(things: Iterable[type | Callable[..., Any]]) -> str:
-    """A hash of the source of the modules of some classes or functions, and of all they reach in the project.
+    """Hashes the code of the modules of some classes or functions, and of all that these import.
 
-    For a class of an installed package, also of all that is reached in that package.
-
-    A comment counts too: a result computed once too often is cheaper than one that is stale.
+    What they import is followed within the project, and within a plugin's own code: files beside it, and the
+    modules of its package. What was installed is not: records name its versions.
     """
-    return _source_digest(frozenset(thing.__module__ for thing in things))
+    modules = reached(thing.__module__ for thing in things)
+    return digest({name: _module_digest(name) for name in modules})
+
+
+def plugin_files(things: Iterable[type | Callable[..., Any]]) -> tuple[str, ...]:
+    """Names of the files outside the project that `source_digest` reads, in alphabetical order."""
+    modules = [name for name in reached(thing.__module__ for thing in things) if not is_project(name)]
+    files = {name: module_file(name) for name in modules}
+    return tuple(
+        sorted(
+            f"{name.replace('.', '/')}.py" if "." in name else file.name
+            for name, file in files.items()
+            if file is not None
+        )
+    )

@@ -91,7 +91,7 @@ def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configura
     for changes in preset.get("training_for", {}).values():
         for key in said if isinstance(said, dict) else ():
             changes.pop(key, None)
-    # The preset's figure over eps belongs to the preset's own attacks and budgets.
+    # The preset's plot over eps belongs to the preset's own attacks and budgets.
     if {"attacks", "eps"} & asked.keys():
         preset.pop("curve", None)
     try:

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from attacks import ATTACKS
+from benchmark.core.parameters import Parameters
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import DATASETS, Folders
+from benchmark.jobs import TrainJob
+from benchmark.jobs.models import build_model, portable, training_images
 from benchmark.jobs.probe import probe
-from benchmark.jobs.train_job import TrainJob, build_model, make_model, portable, training_images
+from benchmark.jobs.train_job import train_model
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
-from benchmark.planning.cells import headline
+from benchmark.planning.budgets import headline
 from benchmark.planning.config import Configuration
-from benchmark.planning.identity import digest, function_digest, source_digest
-from benchmark.records import ModelKey
+from benchmark.planning.identity import digest, function_digest, plugin_files, source_digest
+from benchmark.records import ModelKey, ValidationResult
 from benchmark.training import Recipe, train
 from benchmark.training.validation import ATTACK as VALIDATION_ATTACK
 from defenses import DEFENSES
 
 
-def training_of(
+def plan_training(
     key: ModelKey,
     config: Configuration,
     folders: Folders,
     budget: float | None = None,
     notes: list[str] | None = None,
 ) -> TrainJob:
-    """The job that trains a model.
+    """Plans the training of a model.
 
     Args:
         key: which model.
@@ -33,20 +39,21 @@ def training_of(
         folders: where data sets are.
         budget: cost units for each training image and epoch of the recipe, which the training is to spend;
             without it the recipe's epochs are trained. The defense's `epochs_scale` multiplies either.
-        notes: is told when the cost of a step cannot be found, so that the recipe's epochs are trained.
+        notes: gets a line when the cost of a step cannot be found, so that the recipe's epochs are trained.
 
     Raises:
         UsageError: when the data set has no headline budget to train with and none is given.
     """
     dataset = DATASETS.build(key.dataset)
     backbone = BACKBONES.build(key.backbone)
-    classes = [type(dataset), type(backbone), type(LOSSES.build(key.loss))]
     defense = DEFENSES.build(key.defense)
     recipe = config.recipe(key.dataset)
     validation = ATTACKS.build(VALIDATION_ATTACK).parts() if recipe.validation else []
     eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
     epochs = max(1, round(_epochs(key, recipe, folders, budget, notes) * defense.epochs_scale))
-    what = {
+    named: list[Parameters] = [dataset, backbone, LOSSES.build(key.loss), *defense.parts(), *validation]
+    code: list[type | Callable[..., Any]] = [*map(type, named), train]
+    identity = {
         "model": portable(key).model_dump(),
         "recipe": recipe.model_dump(),
         "epochs": epochs,
@@ -54,12 +61,16 @@ def training_of(
         "data": dataset.identity(folders),
         "weights": backbone.fingerprint(dataset.natural),
         "source": [
-            source_digest([*classes, *map(type, [*defense.parts(), *validation]), train]),
-            function_digest([build_model, make_model, portable, training_images]),
+            source_digest(code),
+            function_digest(
+                [build_model, train_model, portable, training_images, ValidationResult.score.fget]  # type: ignore[attr-defined]
+            ),
         ],
         "protocol": PROTOCOL_VERSION,
     }
-    return TrainJob(id=digest(what), key=key, recipe=recipe.model_dump(), epochs=epochs, eps=eps)
+    return TrainJob(
+        id=digest(identity), key=key, recipe=recipe, epochs=epochs, eps=eps, plugin_files=plugin_files(code)
+    )
 
 
 def _epochs(

@@ -9,33 +9,19 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from attacks import ATTACKS, MEASURES, OBJECTIVES, SUITES, Attack, Objective
+from attacks import Attack, Objective
 from benchmark.core.errors import UsageError
 from benchmark.core.parameters import Parameters, explain
-from benchmark.core.registry import Registry
-from benchmark.data import DATASETS, Dataset
-from benchmark.evaluation import SCENARIOS, Scenario
-from benchmark.losses import LOSSES, Loss
-from benchmark.models import BACKBONES, Backbone
-from defenses import DEFENSES, Defense
-from defenses.transforms import TRANSFORMS
-
-_REGISTRIES: tuple[Registry[Any], ...] = (
-    DEFENSES,
-    ATTACKS,
-    SUITES,
-    OBJECTIVES,
-    DATASETS,
-    BACKBONES,
-    LOSSES,
-    SCENARIOS,
-    MEASURES,
-    TRANSFORMS,
-)
+from benchmark.data import Dataset
+from benchmark.evaluation import Scenario
+from benchmark.evaluation.masking_check import MaskingCheck
+from benchmark.losses import Loss
+from benchmark.models import Backbone
+from benchmark.plugins.registries import REGISTRIES
+from defenses import Defense
 
 GROUPS = ("dml_benchmark.defenses", "dml_benchmark.attacks", "dml_benchmark.datasets")
 """Entry point groups of installed packages; each entry point names a module, which registers what it has."""
@@ -48,12 +34,13 @@ _REQUIRED: dict[type[Parameters], str] = {
     Backbone: "build",
     Loss: "build",
     Scenario: "score",
+    MaskingCheck: "compare",
 }
 """What a class of each kind must implement."""
 
 
 def _checked(mine: list[type[Parameters]]) -> list[type[Parameters]]:
-    """What a plugin registered, as it is.
+    """Checks what a plugin registered, and returns it.
 
     Raises:
         UsageError: when that is nothing, or cannot be what it says it is.
@@ -117,7 +104,7 @@ def load_plugin(path: Path) -> list[type[Parameters]]:
             raise UsageError(f"Plugin {path}: {error}") from None
         if isinstance(error, KeyboardInterrupt):
             raise
-        # A user's file may fail in any way; all are told in one line.
+        # A user's file may fail in any way; each failure is reported in one line.
         line = getattr(error, "lineno", None) or _line_in(error, path)
         where = f" (line {line})" if line else ""
         reason = str(error).split("\n", 1)[0]
@@ -125,7 +112,9 @@ def load_plugin(path: Path) -> list[type[Parameters]]:
 
 
 def _registered_by(module: str) -> list[type[Parameters]]:
-    return [cls for registry in _REGISTRIES for _, cls in registry.items() if cls.__module__ == module]
+    return [
+        cls for registry in REGISTRIES.values() for _, cls in registry.items() if cls.__module__ == module
+    ]
 
 
 def _line_in(error: BaseException, path: Path) -> int | None:
@@ -138,11 +127,9 @@ def _line_in(error: BaseException, path: Path) -> int | None:
     return line
 
 
-def _registered() -> dict[tuple[int, str], type[Parameters]]:
-    """Everything that has a name, by the place of its registry and by name."""
-    return {
-        (place, name): cls for place, registry in enumerate(_REGISTRIES) for name, cls in registry.items()
-    }
+def _registered() -> dict[tuple[str, str], type[Parameters]]:
+    """Everything that has a name, by the title of its registry and by name."""
+    return {(title, name): cls for title, registry in REGISTRIES.items() for name, cls in registry.items()}
 
 
 @cache
@@ -152,7 +139,7 @@ def load_installed() -> tuple[str, ...]:
     A package that is broken is left out and nothing else suffers: its names are then unknown.
 
     Returns:
-        For each package left out, what is the matter with it, in one line.
+        For each package left out, what is wrong with it, in one line.
     """
     # One module may stand in several groups, and one distribution may be found twice on the path.
     found = {
@@ -168,13 +155,13 @@ def load_installed() -> tuple[str, ...]:
             package = point.module.split(".")[0]
             _checked([cls for cls in _registered().values() if cls.__module__.split(".")[0] == package])
         except (Exception, SystemExit) as error:  # another author's package may fail in any way
-            for place, name in _registered().keys() - before.keys():
-                _REGISTRIES[place].forget(name)
+            for title, name in _registered().keys() - before.keys():
+                REGISTRIES[title].forget(name)
             reason = " ".join(str(error).split())
-            told = reason if isinstance(error, UsageError) else f"{type(error).__name__}: {reason}"
+            fault = reason if isinstance(error, UsageError) else f"{type(error).__name__}: {reason}"
             left_out.append(
                 f"The installed package {distribution} is left out: its entry point "
-                f"'{point.name} = {value}' does not load: {told.rstrip('.')}."
+                f"'{point.name} = {value}' does not load: {fault.rstrip('.')}."
             )
     return tuple(left_out)
 
@@ -183,7 +170,7 @@ def load_plugins(paths: Iterable[Path]) -> tuple[str, ...]:
     """Imports what installed packages offer, and several plugin files.
 
     Returns:
-        What is the matter with the installed packages that were left out, a line each.
+        What is wrong with the installed packages that were left out, a line each.
 
     Raises:
         UsageError: when a file does not fit, as of `load_plugin`.

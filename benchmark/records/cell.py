@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from benchmark.records.keys import CellKey
 from benchmark.records.provenance import Provenance
 from benchmark.records.record import Record, Status
@@ -34,11 +36,11 @@ class CellRecord(Record):
     key: CellKey
     status: Status
     reason: str = ""
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
     objective: float | None = None
-    diagnostics: dict[str, float] = {}
+    diagnostics: dict[str, float] = Field(default_factory=dict)
     seconds: float = 0.0
     forward_passes: float = 0.0
     backward_passes: float = 0.0
-    plugin_files: list[str] = []
+    plugin_files: list[str] = Field(default_factory=list)
     provenance: Provenance

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from benchmark.records.keys import ModelKey
 from benchmark.records.provenance import Provenance
 from benchmark.records.record import Record
@@ -45,6 +47,6 @@ class CheckRecord(Record):
     key: ModelKey
     norm: str
     eps: float
-    cells: list[str] = []
+    cells: list[str] = Field(default_factory=list)
     results: list[CheckResult]
     provenance: Provenance

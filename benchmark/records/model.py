@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from benchmark.records.keys import ModelKey
 from benchmark.records.provenance import Provenance
 from benchmark.records.record import Record, Status
@@ -56,8 +58,8 @@ class TrainingRecord(Record):
     embed_cost: float = 0.0
     epochs: int = 0
     resumed: int = 0
-    curve: list[float] = []
-    validations: list[ValidationResult] = []
+    curve: list[float] = Field(default_factory=list)
+    validations: list[ValidationResult] = Field(default_factory=list)
     best_epoch: int = 0
 
 
@@ -74,7 +76,7 @@ class ModelRecord(TrainingRecord):
     key: ModelKey
     status: Status
     reason: str = ""
-    recipe: dict[str, Any] = {}
+    recipe: dict[str, Any] = Field(default_factory=dict)
     eps: float = 0.0
-    plugin_files: list[str] = []
+    plugin_files: list[str] = Field(default_factory=list)
     provenance: Provenance

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from benchmark.records.keys import CellKey, ModelKey
 from benchmark.records.provenance import Provenance
 from benchmark.records.record import Record
 
 Role = Literal["clean", "suite", "curve", "check"]
-"""What a cell is for: "clean"; "suite" for the attacks that the leaderboard is made of; "curve" for those that
-are used only by the plot over eps; "check" for those that are used only by the checks."""
+"""What a cell is for: "clean"; "suite" for the attacks that the leaderboard is made of; "curve" for attacks
+used only by the plot over eps; "check" for attacks used only by the checks."""
 
 
 class ModelRef(Record):
@@ -54,8 +56,8 @@ class RunManifest(Record):
         references: defense specs of rows that are shown without a rank ("pixels").
         checks: what each check for gradient masking looks for, by its name, in the order of the columns.
         whole_range: for each data set and norm, the eps from which on the ball holds every image.
-        short_names: what tables, plots and file names show in the place of a data set's or backbone's spec that
-            holds a path, by that spec; a spec that is not there is shown as it is.
+        short_names: what tables, plots and file names show in place of a data set's or backbone's spec that
+            holds a path, by that spec; other specs are shown as they are.
         skipped: what was left out of the grid and why, in words.
         descriptions: one line each on the data sets, defenses and attacks of the grid, by canonical spec; the
             report, which may not import what it describes, shows those that are given.
@@ -67,11 +69,11 @@ class RunManifest(Record):
     compute: list[str]
     budget: float = 0.0
     references: list[str]
-    checks: dict[str, str] = {}
-    whole_range: dict[str, dict[str, float]] = {}
-    short_names: dict[str, str] = {}
+    checks: dict[str, str] = Field(default_factory=dict)
+    whole_range: dict[str, dict[str, float]] = Field(default_factory=dict)
+    short_names: dict[str, str] = Field(default_factory=dict)
     models: list[ModelRef]
     cells: list[CellRef]
-    skipped: list[str] = []
-    descriptions: dict[str, str] = {}
+    skipped: list[str] = Field(default_factory=list)
+    descriptions: dict[str, str] = Field(default_factory=dict)
     provenance: Provenance

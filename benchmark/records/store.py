@@ -59,7 +59,7 @@ class Store:
         return self.root / "models" / f"{model_id}.safetensors"
 
     def unfinished(self, model_id: str) -> Path:
-        """Where the state of a training in hand is kept (safetensors)."""
+        """Where the state of a running training is kept (safetensors)."""
         return self.root / "unfinished" / f"{model_id}.safetensors"
 
     def has_checkpoint(self, model_id: str) -> bool:
@@ -139,16 +139,16 @@ class Store:
             raise CheckpointError(f"{path} is damaged ({error}); delete it and run again.") from None
 
     @staticmethod
-    def _judged(model_id: str, norm: str, eps: float) -> str:
+    def _checked(model_id: str, norm: str, eps: float) -> str:
         return f"{model_id}-{norm}-{eps!r}"
 
     def save_checks(self, record: CheckRecord) -> None:
-        """Writes the verdicts of the checks on one model at one budget, over those of earlier runs."""
-        self._write(self._record("checks", self._judged(record.model_id, record.norm, record.eps)), record)
+        """Writes the results of the checks on one model at one budget, over those of earlier runs."""
+        self._write(self._record("checks", self._checked(record.model_id, record.norm, record.eps)), record)
 
     def checks(self, model_id: str, norm: str, eps: float) -> CheckRecord | None:
-        """The verdicts of the checks on one model at one budget, or None."""
-        return self._read(self._record("checks", self._judged(model_id, norm, eps)), CheckRecord)
+        """The results of the checks on one model at one budget, or None."""
+        return self._read(self._record("checks", self._checked(model_id, norm, eps)), CheckRecord)
 
     def save_manifest(self, manifest: RunManifest) -> None:
         """Writes the grid of the run."""

@@ -1,4 +1,4 @@
-"""From the records of a run to tables, figures and a page; never trains, never attacks."""
+"""Turns the records of a run into tables, figures and a page; reads only records, without torch."""
 
 from benchmark.report.write import write_report
 

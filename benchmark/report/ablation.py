@@ -1,4 +1,4 @@
-"""What each attack of a suite is worth: the worst case without it."""
+"""What each attack of a suite adds: the worst case without it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from benchmark.report.worst_case import lowest, mean, worst_queries
 def ablation_board(run: Run, table: Table) -> list[str]:
     """How far each worst case would rise without one attack: attacks down, defenses across.
 
-    A cell holds points of AMI and of R@1, means over seeds; an attack without which nothing changes is shown
-    too, since another model may be the one that it is for.
+    Entries are points of AMI and of R@1, means over seeds. An attack without which nothing changes is shown
+    too: it may be strongest on another model.
 
     Args:
         run: where the arrays are.
-        table: the table that the attacks are those of.
+        table: the table whose attacks are left out in turn.
 
     Returns:
         Lines of Markdown; none where the suite has one attack.
@@ -34,15 +34,13 @@ def ablation_board(run: Run, table: Table) -> list[str]:
 
 
 def _rise(run: Run, table: Table, row: Row, attack: str) -> str:
-    kept = [cell for cell in row.outcomes if cell.key.attack != attack]
-    figures = []
+    kept = [cell for cell in row.cells if cell.key.attack != attack]
+    rises = []
     if table.has(CLUSTERING):
-        figures.append(mean(_worst_ami(kept, seed.seed, row.eps) - seed.worst_ami for seed in row.seeds))
+        rises.append(mean(_worst_ami(kept, seed.seed, row.eps) - seed.worst_ami for seed in row.seeds))
     if table.has(RETRIEVAL):
-        figures.append(mean(_worst_r1(run, kept, seed.seed, row.eps) - seed.worst_r1 for seed in row.seeds))
-    shown = [
-        NONE if isnan(figure) else "0" if abs(figure) < SAME else f"+{percent(figure)}" for figure in figures
-    ]
+        rises.append(mean(_worst_r1(run, kept, seed.seed, row.eps) - seed.worst_r1 for seed in row.seeds))
+    shown = [NONE if isnan(rise) else "0" if abs(rise) < SAME else f"+{percent(rise)}" for rise in rises]
     return NONE if set(shown) == {NONE} else " / ".join(shown)
 
 

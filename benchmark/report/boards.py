@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
-from benchmark.report.checks import NOT_RUN, RowCheck, named, summary
+from benchmark.report.checks import NOT_RUN, RowCheck, summary, with_status
 from benchmark.report.tables import Row, Table
 
 NONE = "\u2013"  # an en dash
@@ -50,18 +50,18 @@ def main_board(table: Table) -> list[str]:
         ("defense", "---", [marked(row) for row in table.rows]),
     ]
 
-    def figure(title: str, name: str, bold: bool = False) -> None:
+    def add(title: str, name: str, bold: bool = False) -> None:
         cells = [percent(row.mean(name), row.std(name)) for row in table.rows]
         columns.append((title, "---:", [f"**{cell}**" if bold and cell != NONE else cell for cell in cells]))
 
     if table.has(CLUSTERING):
-        figure("clean AMI", "clean_ami")
-        figure("worst AMI", "worst_ami", bold=True)
-        figure("clean NMI", "clean_nmi")
-        figure("worst NMI", "worst_nmi")
+        add("clean AMI", "clean_ami")
+        add("worst AMI", "worst_ami", bold=True)
+        add("clean NMI", "clean_nmi")
+        add("worst NMI", "worst_nmi")
     if table.has(RETRIEVAL):
-        figure("clean R@1", "clean_r1")
-        figure("worst R@1", "worst_r1", bold=True)
+        add("clean R@1", "clean_r1")
+        add("worst R@1", "worst_r1", bold=True)
     for scenario, metric, name in ((CLUSTERING, "ami", "AMI"), (RETRIEVAL, "r1", "R@1")):
         if table.has(scenario):
             worst = [code(row.worst_attack(scenario, metric)) for row in table.rows]
@@ -81,15 +81,15 @@ def attacks_board(table: Table) -> list[str]:
     both = ((CLUSTERING, "ami"), (RETRIEVAL, "r1"))
     shown = [(scenario, metric) for scenario, metric in both if table.has(scenario)]
 
-    def joined(figures: Iterable[float]) -> str:
-        cells = [percent(value) for value in figures]
+    def joined(values: Iterable[float]) -> str:
+        cells = [percent(value) for value in values]
         return NONE if set(cells) == {NONE} else " / ".join(cells)
 
     attacks = scored_here(table)
     columns = [("attack", "---", ["*clean*", *map(code, attacks), "**worst case**"])]
     for row in table.rows:
         alone = [row.standalone(scenario, metric) for scenario, metric in shown]
-        cells = [joined(figures.get(attack, float("nan")) for figures in alone) for attack in attacks]
+        cells = [joined(values.get(attack, float("nan")) for values in alone) for attack in attacks]
         clean = joined(row.mean(f"clean_{metric}") for _, metric in shown)
         worst = joined(row.mean(f"worst_{metric}") for _, metric in shown)
         columns.append((code(row.defense), "---:", [clean, *cells, worst]))
@@ -97,11 +97,11 @@ def attacks_board(table: Table) -> list[str]:
 
 
 def checks_board(table: Table, meanings: Mapping[str, str]) -> list[str]:
-    """The figure that decides each check for each defense: checks down, defenses across.
+    """The deciding value of each check for each defense: checks down, defenses across.
 
     Args:
         table: the table.
-        meanings: when each check fails, in a line; only these are shown.
+        meanings: when each check fails, in a line, by its name.
     """
     columns = [
         ("check", "---", [code(name) for name in meanings]),
@@ -116,10 +116,10 @@ def checks_board(table: Table, meanings: Mapping[str, str]) -> list[str]:
 def scored_here(table: Table) -> list[str]:
     """The attacks of the suite that are scored in the two scenarios that the board is ranked by."""
     found = {
-        outcome.key.attack
+        cell.key.attack
         for row in table.rows
-        for outcome in row.outcomes
-        if outcome.key.scenario in (CLUSTERING, RETRIEVAL)
+        for cell in row.cells
+        if cell.key.scenario in (CLUSTERING, RETRIEVAL)
     }
     return [attack for attack in table.attacks if attack in found]
 
@@ -129,12 +129,12 @@ def check_notes(table: Table) -> list[str]:
     notes = []
     for row in table.rows:
         for name in row.failing:
-            verdict = row.checks[name]
-            seed = f" (seed {verdict.seed})" if row.n_seeds > 1 else ""
-            notes.append(f"{code(row.defense)} **fails** {code(name)}: {text(verdict.words)}{seed}.")
+            check = row.checks[name]
+            seed = f" (seed {check.seed})" if row.n_seeds > 1 else ""
+            notes.append(f"{code(row.defense)} **fails** {code(name)}: {text(check.words)}{seed}.")
     lacking: dict[tuple[str, str], list[str]] = {}
     for row in table.rows:
-        for name in named(row.checks, "not run"):
+        for name in with_status(row.checks, NOT_RUN):
             lacking.setdefault((name, row.checks[name].words), []).append(code(row.defense))
     for (name, words), rows in lacking.items():
         whose = "any row" if len(rows) == len(table.rows) else ", ".join(rows)
@@ -148,7 +148,7 @@ def marked(row: Row) -> str:
 
 
 def _epochs(row: Row) -> str:
-    """Epochs trained, and in brackets the one that was kept where that is another; means over the seeds."""
+    """Epochs trained, and in parentheses the kept epoch where that is not the last; means over the seeds."""
     trained, kept = (row.training(name) for name in ("epochs", "best_epoch"))
     if isnan(trained):
         return NONE
@@ -156,11 +156,11 @@ def _epochs(row: Row) -> str:
     return shown[0] if kept in (0, trained) else f"{shown[0]} ({shown[1]})"
 
 
-def _deciding(verdict: RowCheck) -> str:
-    if verdict.status == NOT_RUN or verdict.figure is None:
+def _deciding(check: RowCheck) -> str:
+    if check.status == NOT_RUN or check.value is None:
         return NONE
-    figure = f"{round(verdict.figure, 3) + 0.0:.3f}"  # no minus before a zero
-    return f"**{figure}** {MARK}" if verdict.status == "fail" else figure
+    value = f"{round(check.value, 3) + 0.0:.3f}"  # no minus before a zero
+    return f"**{value}** {MARK}" if check.status == "fail" else value
 
 
 def _checks(row: Row) -> str:
@@ -170,7 +170,7 @@ def _checks(row: Row) -> str:
 
 
 def _failed(row: Row) -> str:
-    return f"**{len(row.failed)}** of {len(row.outcomes)}" if row.failed else "0"
+    return f"**{len(row.failed)}** of {len(row.cells)}" if row.failed else "0"
 
 
 def lines(columns: Sequence[tuple[str, str, list[str]]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The outcome of every cell of a run's grid: done, failed, skipped, or not run yet."""
+"""The result of every cell of a run's grid: done, failed, skipped, or not run yet."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from benchmark.records import (
     ModelRecord,
     RunManifest,
     Status,
+    Store,
 )
-from benchmark.records.store import Store
+from benchmark.report.display_names import DisplayNames
 
 CLUSTERING = "clustering"
 RETRIEVAL = "retrieval-query"
@@ -28,7 +29,7 @@ _PRECEDENCE = {"check": 0, "curve": 1, "clean": 2, "suite": 3}
 
 @dataclass(frozen=True)
 class CellResult:
-    """One cell of the grid and what became of it.
+    """One cell of the grid with its result.
 
     Attributes:
         ref: the cell as the grid holds it.
@@ -44,76 +45,78 @@ class CellResult:
 
     @property
     def key(self) -> CellKey:
-        """Which figure of which model."""
+        """The model, scenario, attack and budget of the cell."""
         return self.ref.key
 
     @property
     def compute(self) -> str:
-        """The compute mode of the tables that it is shown in."""
+        """The compute mode of the tables that show the cell."""
         return self.ref.compute
 
     @property
     def done(self) -> bool:
-        """Whether the cell has figures."""
+        """Whether the cell has metrics."""
         return self.status == "done"
 
     def metric(self, name: str) -> float:
-        """A figure as a fraction, or nan when the cell has none of that name."""
+        """A metric as a fraction, or nan when the cell has none of that name."""
         return self.record.metrics.get(name, nan) if self.record and self.done else nan
 
 
 class Run:
-    """All that the report knows of a run.
+    """All records of a run that the report reads.
 
     Args:
         store: the folder of the run.
 
     Attributes:
         manifest: the grid.
+        names: what readers see in place of the specs of data sets and backbones.
         models: the record of each training that has one, by id.
-        cells: every cell once for each compute mode that it is shown in, in an order that depends on the keys
-            and modes alone.
-        outcomes: those of them that figures and worst cases may be made of.
-        check_outcomes: those that are there for the checks alone.
-        ranking_outcomes: those of the side board of robrank's measures.
+        cells: every cell once for each compute mode that it is shown in, in an order that depends only on the
+            keys and modes.
+        table_cells: those that the tables' metrics and worst cases are computed from.
+        check_cells: those that are used only by the checks.
+        ranking_cells: those of the board of robrank's measures.
 
     Raises:
-        UsageError: when no run was made into the folder.
+        UsageError: when the folder holds no run.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.manifest: RunManifest = store.manifest()
+        self.names = DisplayNames(self.manifest)
         records = {ref.id: store.model(ref.id) for ref in self.manifest.models}
         self.models: dict[str, ModelRecord] = {key: record for key, record in records.items() if record}
-        # An attack of the suite may also be drawn over eps, or be looked at by a check: it is one cell, and
-        # the suite's. Two rows may share a cell, as where two names stand for the same weights.
+        # An attack of the suite may also be part of the plot over eps or of a check: it is one cell, with the
+        # suite's role. Two rows may share a cell, as where two names stand for the same weights.
         refs = {
             (ref.compute, ref.id, ref.key): ref
             for ref in sorted(self.manifest.cells, key=lambda ref: _PRECEDENCE[ref.role])
         }
-        self.cells = sorted((self._outcome(ref) for ref in refs.values()), key=_order)
-        self.ranking_outcomes = [outcome for outcome in self.cells if outcome.key.scenario == RANKING]
-        rest = [outcome for outcome in self.cells if outcome.key.scenario != RANKING]
-        self.outcomes = [outcome for outcome in rest if outcome.ref.role != "check"]
-        self.check_outcomes = [outcome for outcome in self.cells if outcome.ref.role == "check"]
+        self.cells = sorted((self._result(ref) for ref in refs.values()), key=self._order)
+        self.ranking_cells = [cell for cell in self.cells if cell.key.scenario == RANKING]
+        rest = [cell for cell in self.cells if cell.key.scenario != RANKING]
+        self.table_cells = [cell for cell in rest if cell.ref.role != "check"]
+        self.check_cells = [cell for cell in self.cells if cell.ref.role == "check"]
 
     @property
     def lead(self) -> str:
         """The compute mode that was asked for first."""
         return self.manifest.compute[0]
 
-    def arrays(self, outcome: CellResult) -> dict[str, np.ndarray]:
+    def arrays(self, cell: CellResult) -> dict[str, np.ndarray]:
         """The arrays of a cell, read anew at each call; empty when it is not done or has none."""
-        return self._store.arrays(outcome.ref.id) if outcome.done else {}
+        return self._store.arrays(cell.ref.id) if cell.done else {}
 
     def checks(self, model_id: str, norm: str, eps: float) -> CheckRecord | None:
-        """What the checks say of a model at one budget; None when its cells of this grid were not judged."""
+        """The check results of a model at one budget; None when they are not about its cells of this grid."""
         record = self._store.checks(model_id, norm, eps)
         mine = sorted({cell.id for cell in self.manifest.cells if cell.model_id == model_id})
         return record if record is not None and record.cells == mine else None
 
-    def _outcome(self, ref: CellRef) -> CellResult:
+    def _result(self, ref: CellRef) -> CellResult:
         record = self._store.cell(ref.id)
         if record is not None:
             reason = record.reason if record.status != "done" else self._flaw(record)
@@ -126,7 +129,7 @@ class Run:
         return CellResult(ref, "failed", NOT_RUN, None)
 
     def _flaw(self, record: CellRecord) -> str:
-        """What is wrong with the arrays of a done cell; its figures are not trusted without them."""
+        """What is wrong with the arrays of a done cell; its metrics are not trusted without them."""
         try:
             arrays = self._store.arrays(record.id)
         except CheckpointError:
@@ -135,8 +138,8 @@ class Run:
             return "its per-query outcomes are missing on disk"
         return ""
 
-
-def _order(outcome: CellResult) -> tuple[str, str, str, str, int, str, str, str, float, str]:
-    key = outcome.key
-    model = (key.dataset, key.backbone, key.loss, key.defense, key.seed)
-    return (*model, key.scenario, key.attack, key.norm, key.eps, outcome.compute)
+    def _order(self, cell: CellResult) -> tuple[str, str, str, str, int, str, str, str, float, str]:
+        key = cell.key
+        dataset, backbone = self.names.short(key.dataset), self.names.short(key.backbone)
+        model = (dataset, backbone, key.loss, key.defense, key.seed)
+        return (*model, key.scenario, key.attack, key.norm, key.eps, cell.compute)

@@ -17,8 +17,8 @@ PANELS = ((CLUSTERING, "ami", "Clustering of the pool: AMI"), (RETRIEVAL, "r1", 
 CLOSE = 0.09
 
 
-def clean_vs_worst(table: Table, looks: dict[str, LineStyle]) -> Figure | None:
-    """Draws clean and worst-case figures per defense, one panel for each scenario; None without figures."""
+def clean_vs_worst(table: Table, styles: dict[str, LineStyle]) -> Figure | None:
+    """Draws clean and worst-case metrics per defense, one panel for each scenario; None without metrics."""
     panels = [panel for panel in PANELS if _shown(table, panel[1])]
     if not panels:
         return None
@@ -28,7 +28,7 @@ def clean_vs_worst(table: Table, looks: dict[str, LineStyle]) -> Figure | None:
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (_, metric, title) in zip(grid, panels, strict=True):
         for height, row in enumerate(rows):
-            _dumbbell(axes, height, row, metric, looks[row.defense])
+            _dumbbell(axes, height, row, metric, styles[row.defense])
         percent_axis(axes, "x")
         axes.set_title(title, fontsize=10.5, loc="left")
         axes.spines["left"].set_visible(False)
@@ -49,24 +49,24 @@ def _shown(table: Table, metric: str) -> bool:
     return any(not isnan(row.mean(f"{kind}_{metric}")) for row in table.rows for kind in ("clean", "worst"))
 
 
-def _dumbbell(axes: Axes, height: int, row: Row, metric: str, look: LineStyle) -> None:
+def _dumbbell(axes: Axes, height: int, row: Row, metric: str, style: LineStyle) -> None:
     clean, worst = row.mean(f"clean_{metric}"), row.mean(f"worst_{metric}")
     if isnan(clean) and isnan(worst):
         axes.text(
             0.0, height, "not run or failed", va="center", fontsize=8.5, color="#777777", style="italic"
         )
         return
-    axes.plot([clean, worst], [height, height], color=look.color, linewidth=2.5, alpha=0.35, zorder=1)
+    axes.plot([clean, worst], [height, height], color=style.color, linewidth=2.5, alpha=0.35, zorder=1)
     close = abs(clean - worst) < CLOSE
     for kind, value, side in (("clean", clean, "left"), ("worst", worst, "right")):
         if isnan(value):
             continue
         spread = row.std(f"{kind}_{metric}")
         if not isnan(spread):
-            axes.errorbar(value, height, xerr=spread, color=look.color, capsize=3, linewidth=1.2, zorder=2)
-        filled = look.color if kind == "worst" else "white"
-        axes.plot(value, height, "o", color=look.color, markerfacecolor=filled, markersize=8, zorder=3)
-        # Labels of points that nearly meet stand to either side, or they would cover each other.
+            axes.errorbar(value, height, xerr=spread, color=style.color, capsize=3, linewidth=1.2, zorder=2)
+        filled = style.color if kind == "worst" else "white"
+        axes.plot(value, height, "o", color=style.color, markerfacecolor=filled, markersize=8, zorder=3)
+        # Labels of points that nearly coincide go to either side, so that they do not overlap.
         shift, align = ((3 if side == "left" else -3), side) if close else (0, "center")
         label = f"{100 * value:.1f}"
         axes.annotate(label, (value, height), (shift, 7), textcoords="offset points", ha=align, fontsize=8.5)
@@ -79,10 +79,10 @@ def summary(table: Table) -> str:
     if not table.lead:
         reach += f", {mode_words(table.key.compute)}"  # or it would contradict the lead table's headline
     known = [row for row in table.rows if not row.reference and not isnan(row.mean(f"worst_{metric}"))]
-    # What a row that fails a check keeps is nothing to say in a headline.
+    # A row that fails a check does not belong in a headline.
     known = [row for row in known if not row.failing] or known
     if not known and not (table.has(CLUSTERING) or table.has(RETRIEVAL)):
-        return f"The scenarios that were run have no rank; their figures at {reach} are below"
+        return f"The scenarios that were run have no rank; their metrics at {reach} are below"
     if not known:
         return f"No attack with budget {reach} is done yet on any defense"
     known.sort(key=lambda row: (-row.mean(f"worst_{metric}"), row.defense))
@@ -98,8 +98,7 @@ def _percent(row: Row, metric: str) -> str:
 
 
 def _note(table: Table) -> str:
-    key = table.key
-    parts = [f"{key.trained}."]
+    parts = [f"{table.trained}."]
     if table.has(CLUSTERING):
         parts.append("AMI's worst case: the lowest of all attacks at this or a smaller budget.")
     if table.has(RETRIEVAL):

@@ -1,4 +1,4 @@
-"""The two CSV files: fractions, fixed rounding, and a row order that depends on the keys alone."""
+"""The two CSV files: fractions, fixed rounding, and a row order that depends only on the keys."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from typing import Any
 import pandas as pd
 
 from benchmark.core.files import write_atomically
-from benchmark.records import CHECKS, Provenance
+from benchmark.records import Provenance
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import summary
 from benchmark.report.tables import Row, Table
 
-LEADERBOARD_COLUMNS = [
+COLUMNS_BEFORE_CHECKS = [
     "rank", "rank_low", "rank_high", "dataset", "backbone", "loss", "defense", "suite", "norm", "eps",
     "compute", "n_seeds", "clean_ami", "clean_ami_std", "clean_nmi", "clean_r1", "clean_r1_std",
     "worst_ami", "worst_ami_std", "worst_nmi", "worst_r1", "worst_r1_std", "worst_attack_clustering",
     "worst_attack_retrieval", "train_seconds", "train_cost", "epochs", "best_epoch", "embed_cost", "checks",
-    *(f"check_{name}" for name in CHECKS), "failed_cells",
-    "protocol", "commit",
 ]  # fmt: skip
+COLUMNS_AFTER_CHECKS = ["failed_cells", "protocol", "commit"]
 CELL_COLUMNS = [
     "dataset", "backbone", "loss", "defense", "seed", "scenario", "attack", "norm", "eps", "compute",
     "metric", "value", "status", "reason", "seconds", "forward_passes", "backward_passes",
@@ -31,18 +30,23 @@ CELL_COLUMNS = [
 DECIMALS = 6
 
 
-def leaderboard_frame(tables: Iterable[Table]) -> pd.DataFrame:
-    """One row for each defense of each table, in the tables' order."""
+def leaderboard_columns(checks: Iterable[str]) -> list[str]:
+    """The columns of `leaderboard.csv`, with one for each check by name."""
+    return [*COLUMNS_BEFORE_CHECKS, *(f"check_{name}" for name in checks), *COLUMNS_AFTER_CHECKS]
+
+
+def leaderboard_frame(run: Run, tables: Iterable[Table]) -> pd.DataFrame:
+    """Builds `leaderboard.csv`: one row for each defense of each table, in the tables' order."""
     rows = [_leaderboard_row(table, row) for table in tables for row in table.rows]
-    frame = pd.DataFrame(rows, columns=LEADERBOARD_COLUMNS)
+    frame = pd.DataFrame(rows, columns=leaderboard_columns(run.manifest.checks))
     for name in ("rank", "rank_low", "rank_high"):
         frame[name] = frame[name].astype("Int64")  # an empty rank must not turn the others into floats
     return frame
 
 
 def cells_frame(run: Run) -> pd.DataFrame:
-    """One row for each figure; a cell that has none gives one row that says why."""
-    rows = [row for outcome in run.cells for row in _cell_rows(outcome)]
+    """Builds `cells.csv`: one row for each metric; a cell that has none gives one row that says why."""
+    rows = [row for cell in run.cells for row in _cell_rows(run, cell)]
     return pd.DataFrame(rows, columns=CELL_COLUMNS)
 
 
@@ -61,23 +65,23 @@ def join(values: Iterable[str]) -> str:
 
 
 def provenances(row: Row) -> list[Provenance]:
-    """What made the records that a row rests on."""
-    cells = [outcome.record.provenance for outcome in row.outcomes if outcome.record]
+    """The provenance of the records that a row is made from."""
+    cells = [cell.record.provenance for cell in row.cells if cell.record]
     return cells + [model.provenance for model in row.models]
 
 
 def _leaderboard_row(table: Table, row: Row) -> dict[str, Any]:
     made_by = provenances(row)
-    figures: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     for name in ("clean_ami", "clean_nmi", "clean_r1", "worst_ami", "worst_nmi", "worst_r1"):
-        figures[name] = _rounded(row.mean(name))
-        figures[f"{name}_std"] = _rounded(row.std(name))
+        scores[name] = _rounded(row.mean(name))
+        scores[f"{name}_std"] = _rounded(row.std(name))
     return {
         "rank": row.rank,
         "rank_low": row.rank_low,
         "rank_high": row.rank_high,
-        "dataset": table.key.dataset,
-        "backbone": table.key.backbone,
+        "dataset": table.dataset,
+        "backbone": table.backbone,
         "loss": table.key.loss,
         "defense": row.defense,
         "suite": table.suite,
@@ -85,7 +89,7 @@ def _leaderboard_row(table: Table, row: Row) -> dict[str, Any]:
         "eps": _rounded(table.key.eps),
         "compute": table.key.compute,
         "n_seeds": row.n_seeds,
-        **{name: value for name, value in figures.items() if name in LEADERBOARD_COLUMNS},
+        **{name: value for name, value in scores.items() if name in COLUMNS_BEFORE_CHECKS},
         "worst_attack_clustering": row.worst_attack(CLUSTERING, "ami"),
         "worst_attack_retrieval": row.worst_attack(RETRIEVAL, "r1"),
         "train_seconds": _rounded(row.training("seconds")),
@@ -94,30 +98,32 @@ def _leaderboard_row(table: Table, row: Row) -> dict[str, Any]:
         "best_epoch": _rounded(row.training("best_epoch")),
         "embed_cost": _rounded(row.training("embed_cost")),
         "checks": summary(row.checks),
-        **{f"check_{name}": verdict.status for name, verdict in row.checks.items()},
+        **{f"check_{name}": check.status for name, check in row.checks.items()},
         "failed_cells": len(row.failed),
         "protocol": join(provenance.protocol for provenance in made_by),
         "commit": join(provenance.commit for provenance in made_by),
     }
 
 
-def _cell_rows(outcome: CellResult) -> list[dict[str, Any]]:
-    record = outcome.record
+def _cell_rows(run: Run, cell: CellResult) -> list[dict[str, Any]]:
+    record = cell.record
     shared = {
-        **outcome.key.model_dump(),
-        "eps": _rounded(outcome.key.eps),
-        "compute": outcome.compute,
+        **cell.key.model_dump(),
+        "dataset": run.names.short(cell.key.dataset),
+        "backbone": run.names.short(cell.key.backbone),
+        "eps": _rounded(cell.key.eps),
+        "compute": cell.compute,
         "metric": None,
         "value": None,
-        "status": outcome.status,
-        "reason": " ".join(outcome.reason.split()),
+        "status": cell.status,
+        "reason": " ".join(cell.reason.split()),
         "seconds": _rounded(record.seconds) if record else None,
         "forward_passes": _rounded(record.forward_passes) if record else None,
         "backward_passes": _rounded(record.backward_passes) if record else None,
         "protocol": record.provenance.protocol if record else None,
         "commit": record.provenance.commit if record else None,
     }
-    if not (record and outcome.done and record.metrics):
+    if not (record and cell.done and record.metrics):
         return [shared]
     return [
         {**shared, "metric": metric, "value": _rounded(value)}

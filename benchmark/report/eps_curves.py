@@ -1,4 +1,4 @@
-"""Figure: how figures fall as the attacker's budget grows."""
+"""Figure: how metrics fall as the attacker's budget grows."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from benchmark.report.tables import Table
 from benchmark.report.worst_case import deviation, mean
 
 Curve = dict[float, list[float]]
-"""The figures of one defense's seeds at each eps."""
+"""A metric of one defense at each eps, a value for each seed."""
 
 
-def eps_curves(run: Run, table: Table, looks: dict[str, LineStyle]) -> Figure | None:
+def eps_curves(run: Run, table: Table, styles: dict[str, LineStyle]) -> Figure | None:
     """Draws one panel for each attack and metric that has at least two budgets; None when there is none."""
     panels = {
         (metric, attack): curves
@@ -48,7 +48,7 @@ def eps_curves(run: Run, table: Table, looks: dict[str, LineStyle]) -> Figure | 
         if (metric, attack) not in panels:
             axes.set_visible(False)
             continue
-        _draw(axes, panels[metric, attack], table, looks)
+        _draw(axes, panels[metric, attack], table, styles)
         axes.set_title(wrapped(attack, 40), fontsize=9.5, loc="left")
         axes.set_ylabel(METRICS[metric])
     for axes in grid[-1]:
@@ -70,20 +70,20 @@ def eps_curves(run: Run, table: Table, looks: dict[str, LineStyle]) -> Figure | 
 
 
 def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dict[str, Curve]]:
-    """For each attack with at least two budgets, each defense's figures by eps."""
+    """For each attack with at least two budgets, each defense's metric by eps."""
     found: dict[str, dict[str, Curve]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     clean: dict[str, list[float]] = defaultdict(list)
     key = table.key
-    for outcome in run.outcomes:
-        value = outcome.metric(metric)
-        trained = outcome.key.dataset, outcome.key.backbone, outcome.key.loss, outcome.compute
+    for cell in run.table_cells:
+        value = cell.metric(metric)
+        trained = cell.key.dataset, cell.key.backbone, cell.key.loss, cell.compute
         same = trained == (key.dataset, key.backbone, key.loss, key.compute)
-        if not same or outcome.key.scenario != scenario or isnan(value):
+        if not same or cell.key.scenario != scenario or isnan(value):
             continue
-        if outcome.ref.role == "clean":
-            clean[outcome.key.defense].append(value)
-        elif outcome.key.norm == key.norm:
-            found[outcome.key.attack][outcome.key.defense][outcome.key.eps].append(value)
+        if cell.ref.role == "clean":
+            clean[cell.key.defense].append(value)
+        elif cell.key.norm == key.norm:
+            found[cell.key.attack][cell.key.defense][cell.key.eps].append(value)
     kept = {}
     for attack, curves in found.items():
         if len({eps for curve in curves.values() for eps in curve}) >= 2:
@@ -94,21 +94,21 @@ def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dic
     return kept
 
 
-def _draw(axes: Axes, curves: dict[str, Curve], table: Table, looks: dict[str, LineStyle]) -> None:
+def _draw(axes: Axes, curves: dict[str, Curve], table: Table, styles: dict[str, LineStyle]) -> None:
     axes.axvline(table.key.eps, color="#BBBBBB", linewidth=1, zorder=0)
     for row in table.rows:
         curve = curves.get(row.defense)
         if not curve:
             continue
-        look = looks[row.defense]
+        style = styles[row.defense]
         spreads = [deviation(values) for values in curve.values()]
         axes.errorbar(
             list(curve),
             [mean(values) for values in curve.values()],
             yerr=None if all(map(isnan, spreads)) else np.nan_to_num(spreads),
-            color=look.color,
-            marker=look.marker,
-            linestyle=look.line,
+            color=style.color,
+            marker=style.marker,
+            linestyle=style.line,
             linewidth=1.6,
             markersize=5,
             capsize=2,
@@ -119,13 +119,13 @@ def _draw(axes: Axes, curves: dict[str, Curve], table: Table, looks: dict[str, L
 
 
 def _label_budgets(axes: Axes, ticks: list[float], headline_eps: float) -> None:
-    """Labels the budgets, but of those that stand too close together only the more telling ones."""
+    """Labels the headline budget, the largest, and the others that are not too close to a labeled one."""
     apart = 0.11 * (ticks[-1] - ticks[0])
-    labelled = [headline_eps]
+    labeled = [headline_eps]
     for eps in (ticks[-1], *ticks):
-        if all(abs(eps - other) >= apart for other in labelled):
-            labelled.append(eps)
-    axes.set_xticks(ticks, [format_eps(eps) if eps in labelled else "" for eps in ticks], fontsize=8.5)
+        if all(abs(eps - other) >= apart for other in labeled):
+            labeled.append(eps)
+    axes.set_xticks(ticks, [format_eps(eps) if eps in labeled else "" for eps in ticks], fontsize=8.5)
 
 
 def _title(panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
@@ -136,25 +136,24 @@ def _title(panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
         if _rises(curve)
     }
     if not rising:
-        return "Figures fall as the budget grows; none rises again by more than 3 points"
+        return "Metrics fall as the budget grows; none rises again by more than 3 points"
     metrics, names = sorted({metric for metric, _ in rising}), sorted({name for _, name in rising})
     whose = " and ".join(names) if len(names) <= 3 else f"{len(names)} defenses"
     return f"A larger budget does not always hurt more: {' and '.join(metrics)} of {whose} rises again"
 
 
 def _rises(curve: Curve) -> bool:
-    """Whether the figure is clearly higher at some budget than at a smaller one."""
+    """Whether the metric is clearly higher at some budget than at a smaller one."""
     means = [mean(values) for _, values in sorted(curve.items())]
     return any(later > sooner + 0.03 for i, sooner in enumerate(means) for later in means[i + 1 :])
 
 
 def _note(table: Table, panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
-    key = table.key
     spread = any(
         len(v) > 1 for curves in panels.values() for curve in curves.values() for v in curve.values()
     )
     bars = " Bars: standard deviation over training seeds." if spread else ""
     return (
-        f"{key.trained}. Each panel is one attack alone; eps 0 is clean; the "
+        f"{table.trained}. Each panel is one attack alone; eps 0 is clean; the "
         f"grey line marks the leaderboard's budget.{bars}"
     )

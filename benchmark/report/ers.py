@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import nan
 
-NORMALISED: dict[str, Callable[[float], float]] = {
+NORMALIZED: dict[str, Callable[[float], float]] = {
     "ca_plus": lambda rank: 2 * rank,
     "ca_minus": lambda rank: 1 - rank,
     "qa_plus": lambda rank: 2 * rank,
@@ -17,18 +17,18 @@ NORMALISED: dict[str, Callable[[float], float]] = {
     "gtm_r1": lambda recall: recall,
     "gtt": lambda retained: retained,
 }
-"""Each measure's figure (ranks, recalls and shares in [0, 1]) rescaled: broken 0, robust 1."""
+"""Rescales each measure (ranks, recalls and shares in [0, 1]): broken 0, robust 1."""
 
 
-def empirical_robustness_score(figures: Mapping[str, float]) -> float:
-    """The mean of the normalised measures (Zhou et al. 2021, arXiv 2106.03614); published in percent.
+def empirical_robustness_score(measures: Mapping[str, float]) -> float:
+    """The mean of the normalized measures (Zhou et al. 2021, arXiv 2106.03614); published in percent.
 
-    As published, nothing is cut off: a rank above a random one's 0.5 or a negative cosine makes more than 1.
+    As published, nothing is clipped: a rank above a random one's 0.5 or a negative cosine makes more than 1.
 
     Args:
-        figures: those that `NORMALISED` names; others are ignored.
+        measures: their values by name; names that `NORMALIZED` does not hold are ignored.
 
     Returns:
         nan when one is missing.
     """
-    return sum(scale(figures.get(name, nan)) for name, scale in NORMALISED.items()) / len(NORMALISED)
+    return sum(scale(measures.get(name, nan)) for name, scale in NORMALIZED.items()) / len(NORMALIZED)

@@ -1,4 +1,4 @@
-"""Which figures a report has, what they are called, and the clearing away of those that it has no longer."""
+"""Draws all figures of a report, names their files, and removes stale ones."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from benchmark.report.cell_results import Run
 from benchmark.report.clean_vs_worst import clean_vs_worst
 from benchmark.report.eps_curves import eps_curves
 from benchmark.report.heatmap import heatmap
-from benchmark.report.style import format_eps, looks, save, slug
+from benchmark.report.style import format_eps, line_styles, save, slug
 from benchmark.report.tables import Table
 from benchmark.report.training_curves import training_curves
 from benchmark.report.tsne import tsne
 
 FOLDER = "figures"
 UNNAMED_MODE = "equal-epochs"
-"""The compute mode that file names do not say."""
+"""The compute mode that file names leave out."""
 OWN_NAME = re.compile(r"(clean_vs_worst|heatmap|eps|tsne|training)_[a-z0-9._-]+\.png")
 SETTINGS: Any = {"font.family": "DejaVu Sans", "font.size": 9.5, "axes.edgecolor": "#888888"}
 
@@ -32,7 +32,7 @@ class TableFigures:
     """The figures of one table, as paths; None or absent where there was nothing to draw.
 
     Attributes:
-        training: with the first of the tables that show the same models.
+        training: set only at the first of the tables that show the same models.
     """
 
     clean_vs_worst: Path | None = None
@@ -49,26 +49,26 @@ class TableFigures:
 def draw_figures(run: Run, tables: list[Table], output: Path) -> list[TableFigures]:
     """Draws the figures of each table into `figures/`, and removes those of an earlier report.
 
-    Of tables that are not the lead ones, only what is clean and worst, and the trainings.
+    Tables of other compute modes than the lead have only the plots of clean and worst cases and of trainings.
     """
     folder = output / FOLDER
-    dealt = looks((o.key.defense for o in run.outcomes), run.manifest.references)
+    styles = line_styles((cell.key.defense for cell in run.table_cells), run.manifest.references)
     with rc_context(SETTINGS):
         drawn, trainings = [], set()
         for table in tables:
             key = table.key
             mode = () if key.compute == UNNAMED_MODE else (key.compute,)
-            trained = slug(key.dataset, key.backbone, key.loss, *mode)
-            name = slug(key.dataset, key.backbone, key.loss, key.norm, format_eps(key.eps), *mode)
+            trained = slug(table.dataset, table.backbone, key.loss, *mode)
+            name = slug(table.dataset, table.backbone, key.loss, key.norm, format_eps(key.eps), *mode)
             figures = TableFigures(
-                clean_vs_worst=_save(clean_vs_worst(table, dealt), folder / f"clean_vs_worst_{name}.png")
+                clean_vs_worst=_save(clean_vs_worst(table, styles), folder / f"clean_vs_worst_{name}.png")
             )
             if trained not in trainings:
-                figures.training = _save(training_curves(table, dealt), folder / f"training_{trained}.png")
+                figures.training = _save(training_curves(table, styles), folder / f"training_{trained}.png")
                 trainings.add(trained)
             if table.lead:
                 figures.heatmap = _save(heatmap(table), folder / f"heatmap_{name}.png")
-                figures.eps = _save(eps_curves(run, table, dealt), folder / f"eps_{name}.png")
+                figures.eps = _save(eps_curves(run, table, styles), folder / f"eps_{name}.png")
                 figures.tsne = _draw_tsne(run, table, folder, name)
             drawn.append(figures)
     _clear(folder, {path for figures in drawn for path in figures})
@@ -92,7 +92,7 @@ def _save(figure: Figure | None, path: Path) -> Path | None:
 
 
 def _clear(folder: Path, current: set[Path]) -> None:
-    """Removes stale figures; a file that does not bear one of the report's own names is somebody else's."""
+    """Removes stale figures; a file that does not have one of the report's own names is not touched."""
     if not folder.is_dir():
         return
     for path in folder.iterdir():

@@ -18,7 +18,7 @@ CLEAN_COLUMN, WORST_COLUMN = "clean", "worst case"
 
 
 def heatmap(table: Table) -> Figure | None:
-    """Draws defenses against attacks, a panel for each scenario; None when no attack has a figure."""
+    """Draws defenses against attacks, a panel for each scenario; None when no attack has a metric."""
     panels = []
     for scenario, metric, title in PANELS:
         attacks = [attack for attack in table.attacks if _column(table, scenario, metric, attack)]
@@ -62,8 +62,8 @@ def _values(table: Table, scenario: str, metric: str, attacks: list[str]) -> np.
 
 
 def _draw(axes: Axes, values: np.ndarray) -> None:
-    colours = colormaps["cividis"].with_extremes(bad="#EEEEEE")
-    axes.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=0, vmax=1, aspect="auto")
+    colors = colormaps["cividis"].with_extremes(bad="#EEEEEE")
+    axes.imshow(np.ma.masked_invalid(values), cmap=colors, vmin=0, vmax=1, aspect="auto")
     for (y, x), value in np.ndenumerate(values):
         text = "\u2013" if isnan(value) else f"{100 * value:.0f}"
         ink = "#555555" if isnan(value) else "white" if value < 0.45 else "black"
@@ -95,6 +95,6 @@ def _note(table: Table) -> str:
     key = table.key
     several = ", mean over training seeds" if any(row.n_seeds > 1 for row in table.rows) else ""
     return (
-        f"Percent{several}, at {budget(key.norm, key.eps)}; {key.trained}. "
+        f"Percent{several}, at {budget(key.norm, key.eps)}; {table.trained}. "
         f"Each column is one attack alone; the last is the leaderboard's worst case."
     )

@@ -1,4 +1,4 @@
-"""The page: `leaderboard.md`, from what the run holds and nothing else."""
+"""Writes the page `leaderboard.md`, from the records of the run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from benchmark.core.spec import parse_spec
 from benchmark.report.ablation import ablation_board
 from benchmark.report.boards import attacks_board, check_notes, checks_board, code, main_board, text
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
-from benchmark.report.checks import meanings, named
+from benchmark.report.checks import NOT_RUN, with_status
 from benchmark.report.clean_vs_worst import summary
 from benchmark.report.csv_files import join, provenances
 from benchmark.report.figures import TableFigures
 from benchmark.report.other_scenarios import scenarios_board
 from benchmark.report.ranking_board import ranking_lines
 from benchmark.report.reproduce import command
-from benchmark.report.style import METRICS, budget, format_eps, shown
+from benchmark.report.style import METRICS, budget, format_eps
 from benchmark.report.tables import Row, Table, mode_words
 
 TEMPLATE = "leaderboard.md.jinja"
@@ -48,10 +48,11 @@ def render(run: Run, tables: list[Table], figures: list[TableFigures], output: P
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # Markdown, not HTML; `text` and `code` guard what comes from outside
+        autoescape=False,  # Markdown, not HTML; `text` and `code` escape what comes from outside
     )
     filters: dict[str, Callable[..., str]] = {
-        "shown": shown,
+        "short": run.names.short,
+        "brief": run.names.brief,
         "code": code,
         "text": text,
         "link": lambda path: path.relative_to(output).as_posix(),
@@ -62,12 +63,14 @@ def render(run: Run, tables: list[Table], figures: list[TableFigures], output: P
 
 
 def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict[str, Any]:
-    manifest, outcomes = run.manifest, run.outcomes
+    manifest, cells = run.manifest, run.table_cells
     rows = [row for table in tables for row in table.rows]
     made_by = [provenance for row in rows for provenance in provenances(row)]
-    keys = [outcome.key for outcome in outcomes]
-    by_role = {role: [o for o in outcomes if o.ref.role == role] for role in ("suite", "curve")}
-    attacks, curve_attacks = (sorted({o.key.attack for o in by_role[role]}) for role in ("suite", "curve"))
+    keys = [cell.key for cell in cells]
+    by_role = {role: [cell for cell in cells if cell.ref.role == role] for role in ("suite", "curve")}
+    attacks, curve_attacks = (
+        sorted({cell.key.attack for cell in by_role[role]}) for role in ("suite", "curve")
+    )
     defenses = sorted({key.defense for key in keys})
     scenarios = {key.scenario for key in keys}
     bases = {parse_spec(scenario).name for scenario in scenarios}
@@ -75,14 +78,16 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "manifest": manifest,
         "describe": lambda spec: manifest.descriptions.get(spec, ""),
         "budget": budget,
-        "modes": [mode for mode in manifest.compute if mode in {outcome.compute for outcome in outcomes}],
+        "modes": [mode for mode in manifest.compute if mode in {cell.compute for cell in cells}],
         "mode_words": mode_words,
         "sections": [_section(run, table, drawn) for table, drawn in zip(tables, figures, strict=True)],
         "scenarios": scenarios,
         "scored": "; ".join(words for name, words in SCORED.items() if name in bases),
         "others": sorted(scenarios - {CLUSTERING, RETRIEVAL}),
-        "pools": [_pool(run, dataset) for dataset in sorted({key.dataset for key in keys})],
-        "backbones": sorted({key.backbone for key in keys}),
+        "pools": [
+            _pool(run, dataset) for dataset in sorted({key.dataset for key in keys}, key=run.names.short)
+        ],
+        "backbones": sorted({key.backbone for key in keys}, key=run.names.short),
         "losses": sorted({key.loss for key in keys}),
         "defenses": [name for name in defenses if name not in manifest.references],
         "references": [name for name in defenses if name in manifest.references],
@@ -99,18 +104,18 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "protocols": join(provenance.protocol for provenance in made_by),
         "hardware": ", ".join(sorted({provenance.hardware for provenance in made_by})),
         "date": manifest.provenance.created[:10],
-        "done": _distinct(outcome for outcome in outcomes if outcome.done),
-        "total": _distinct(outcomes),
-        "checking_attacks": sorted({o.key.attack for o in run.check_outcomes}),
-        "checking_budgets": _budgets(run.check_outcomes),
-        "checking_done": _distinct(outcome for outcome in run.check_outcomes if outcome.done),
-        "checking_total": _distinct(run.check_outcomes),
-        "problems": _problems(run.cells, len(manifest.compute) > 1),
+        "done": _distinct(cell for cell in cells if cell.done),
+        "total": _distinct(cells),
+        "checking_attacks": sorted({cell.key.attack for cell in run.check_cells}),
+        "checking_budgets": _budgets(run.check_cells),
+        "checking_done": _distinct(cell for cell in run.check_cells if cell.done),
+        "checking_total": _distinct(run.check_cells),
+        "problems": _problems(run),
         "trainings": [drawn.training for drawn in figures if drawn.training],
         "examples": _examples(run, tables),
         "ranking": ranking_lines(run),
         "checked": any(map(_was_checked, rows)),
-        "unchecked": any(named(row.checks, "not run") for row in rows),
+        "unchecked": any(with_status(row.checks, NOT_RUN) for row in rows),
         "failing": any(row.failing for row in rows),
         "intervals": any(row.rank_low is not None for row in rows),
         "overlapping": any(row.rank_low != row.rank_high for row in rows),
@@ -119,31 +124,29 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
 
 
 def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
-    shown = [
+    measures = [
         METRICS[metric]
         for scenario, metric in ((CLUSTERING, "ami"), (RETRIEVAL, "r1"))
         if table.has(scenario)
     ]
     sound = [row for row in table.rows if not row.failing]
     left_out = len(sound) < len(table.rows) and not all(row.reference for row in sound)
-    judged = [run.checks(model.id, table.key.norm, table.key.eps) for model in run.manifest.models]
     lead = table.lead
+    checked = any(map(_was_checked, table.rows))
     return {
         "table": table,
         "figures": figures,
         "summary": summary(table),
         "left_out": left_out,
         "failing": len(sound) < len(table.rows),
-        "checks": checks_board(table, meanings(judged))
-        if lead and any(map(_was_checked, table.rows))
-        else [],
+        "checks": checks_board(table, run.manifest.checks) if lead and checked else [],
         "check_notes": check_notes(table),
-        "checked": any(map(_was_checked, table.rows)),
+        "checked": checked,
         "board": main_board(table),
-        "alone": attacks_board(table) if lead and shown else [],
+        "alone": attacks_board(table) if lead and measures else [],
         "ablation": ablation_board(run, table) if lead else [],
         "other_scenarios": scenarios_board(table) if lead else [],
-        "measures": " / ".join(shown),
+        "measures": " / ".join(measures),
         "spread": any(
             not isnan(row.std(f"clean_{metric}")) for row in table.rows for metric in ("ami", "r1")
         ),
@@ -153,19 +156,19 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
 
 
 def _epochs(run: Run) -> str:
-    """The epochs of the recipes, which data sets may have of their own; empty where nothing is trained."""
+    """The epochs of the recipes, which may depend on the data set; empty where nothing is trained."""
     return " or ".join(
         map(str, sorted({record.recipe["epochs"] for record in run.models.values() if record.recipe}))
     )
 
 
-def _distinct(outcomes: Iterable[CellResult]) -> int:
+def _distinct(cells: Iterable[CellResult]) -> int:
     """The number of cells, each counted once in however many compute modes it is shown."""
-    return len({outcome.ref.id for outcome in outcomes})
+    return len({cell.ref.id for cell in cells})
 
 
 def _examples(run: Run, tables: list[Table]) -> list[str]:
-    """How to make a row of the first table of each compute mode again."""
+    """The commands that reproduce a row of the first table of each compute mode."""
     first: dict[str, Table] = {}
     for table in tables:
         first.setdefault(table.key.compute, table)
@@ -173,42 +176,42 @@ def _examples(run: Run, tables: list[Table]) -> list[str]:
 
 
 def _was_checked(row: Row) -> bool:
-    return bool(named(row.checks, "pass") or row.failing)
+    return bool(with_status(row.checks, "pass") or row.failing)
 
 
 def _example(table: Table) -> Row:
-    """The row that the reader is shown how to make again: the first that is no reference, if there is one."""
+    """The row that the page shows how to reproduce: the first that is no reference, if there is one."""
     return next((row for row in table.rows if not row.reference), table.rows[0])
 
 
 def _pool(run: Run, dataset: str) -> dict[str, Any]:
-    """The size of a data set's test pool, as far as arrays tell it."""
-    cells = [outcome for outcome in run.outcomes if outcome.key.dataset == dataset and outcome.done]
-    for outcome in cells:
-        labels = run.arrays(outcome).get("labels") if outcome.key.scenario == CLUSTERING else None
+    """The size of a data set's test pool, as far as it is known from the arrays."""
+    cells = [cell for cell in run.table_cells if cell.key.dataset == dataset and cell.done]
+    for cell in cells:
+        labels = run.arrays(cell).get("labels") if cell.key.scenario == CLUSTERING else None
         if labels is not None:
-            return {"name": dataset, "images": len(labels), "classes": len(set(labels.tolist()))}
-    for outcome in cells:
-        if outcome.key.scenario == RETRIEVAL:
-            return {"name": dataset, "images": len(run.arrays(outcome)["success"]), "classes": 0}
-    return {"name": dataset, "images": 0, "classes": 0}
+            return {"spec": dataset, "images": len(labels), "classes": len(set(labels.tolist()))}
+    for cell in cells:
+        if cell.key.scenario == RETRIEVAL:
+            return {"spec": dataset, "images": len(run.arrays(cell)["success"]), "classes": 0}
+    return {"spec": dataset, "images": 0, "classes": 0}
 
 
-def _budgets(outcomes: list[CellResult]) -> list[str]:
-    pairs = sorted({(outcome.key.norm, outcome.key.eps) for outcome in outcomes})
+def _budgets(cells: list[CellResult]) -> list[str]:
+    pairs = sorted({(cell.key.norm, cell.key.eps) for cell in cells})
     return [budget(norm, eps) for norm, eps in pairs]
 
 
-def _problems(outcomes: list[CellResult], several_modes: bool) -> list[dict[str, str]]:
-    """The cells without figures, those of one defense that share status and reason in one line."""
+def _problems(run: Run) -> list[dict[str, str]]:
+    """The cells without metrics, those of one defense that share status and reason in one line."""
     groups: dict[tuple[str, str, str, str], list[CellResult]] = defaultdict(list)
-    for outcome in outcomes:
-        if not outcome.done:
-            key = outcome.key
-            model = f"{shown(key.dataset)}, {shown(key.backbone)}, {key.loss}"
-            if several_modes:
-                model += f", {mode_words(outcome.compute)}"
-            groups[model, key.defense, outcome.status, outcome.reason].append(outcome)
+    for cell in run.cells:
+        if not cell.done:
+            key = cell.key
+            model = f"{run.names.brief(key.dataset)}, {run.names.brief(key.backbone)}, {key.loss}"
+            if len(run.manifest.compute) > 1:
+                model += f", {mode_words(cell.compute)}"
+            groups[model, key.defense, cell.status, cell.reason].append(cell)
     names = ("model", "defense", "status", "reason")
     return [
         dict(
@@ -221,13 +224,13 @@ def _problems(outcomes: list[CellResult], several_modes: bool) -> list[dict[str,
 
 
 def _attacks(cells: list[CellResult], limit: int = 3) -> str:
-    """The attacks that cells are of with their budgets, as far as they are few."""
+    """The attacks of the cells with their budgets, of which the first few are named."""
     budgets: dict[str, set[float]] = defaultdict(set)
     for cell in cells:
         budgets["" if cell.ref.role == "clean" else cell.key.attack].add(cell.key.eps)
-    named = [
+    listed = [
         f"{code(attack)} at {', '.join(map(format_eps, sorted(eps)))}" if attack else "clean"
         for attack, eps in sorted(budgets.items())
     ]
-    more = f" and {len(named) - limit} more" if len(named) > limit else ""
-    return "; ".join(named[:limit]) + more
+    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
+    return "; ".join(listed[:limit]) + more

@@ -1,4 +1,4 @@
-"""Clean and worst figures of the scenarios beside the two that the board is ranked by."""
+"""Clean and worst metrics of the scenarios beside the two that the board is ranked by."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult
 from benchmark.report.tables import Row, Table, at_eps
 from benchmark.report.worst_case import mean
 
-FIGURES = {
+METRIC_NAMES = {
     "ami": "AMI",
     "r1": "R@1",
     "tar_far_1e2": "TAR at FAR 1e-2",
@@ -21,19 +21,19 @@ HIGHER_IS_WORSE = ("eer",)
 
 
 def scenarios_board(table: Table) -> list[str]:
-    """Clean and worst figure of every other scenario: scenarios down, defenses across; empty without any.
+    """Clean and worst metric of every other scenario: scenarios down, defenses across; empty without any.
 
-    These are figures of a whole pool, so the worst is that of one attack of the suite at the table's budget.
+    These are metrics of a whole pool, so the worst is that of one attack of the suite at the table's budget.
     """
     shown = [
         (scenario, metric)
-        for scenario in sorted({o.key.scenario for row in table.rows for o in row.outcomes})
-        for metric in FIGURES
+        for scenario in sorted({cell.key.scenario for row in table.rows for cell in row.cells})
+        for metric in METRIC_NAMES
         if scenario not in (CLUSTERING, RETRIEVAL) and _has(table, scenario, metric)
     ]
     if not shown:
         return []
-    names = [f"{code(scenario)}, {FIGURES[metric]}" for scenario, metric in shown]
+    names = [f"{code(scenario)}, {METRIC_NAMES[metric]}" for scenario, metric in shown]
     columns = [(marked(row), "---:", [_clean_and_worst(row, *pair) for pair in shown]) for row in table.rows]
     return lines([("scenario", "---", names), *columns])
 
@@ -45,7 +45,7 @@ def _has(table: Table, scenario: str, metric: str) -> bool:
 
 
 def _of(row: Row, scenario: str) -> list[CellResult]:
-    return [outcome for outcome in row.outcomes if outcome.done and outcome.key.scenario == scenario]
+    return [cell for cell in row.cells if cell.done and cell.key.scenario == scenario]
 
 
 def _clean_and_worst(row: Row, scenario: str, metric: str) -> str:
@@ -60,5 +60,5 @@ def _clean_and_worst(row: Row, scenario: str, metric: str) -> str:
         if attacked:
             every = [*attacked, *own]
             worst.append(max(every) if metric in HIGHER_IS_WORSE else min(every))
-    figures = [percent(mean(values)) for values in (clean, worst)]
-    return NONE if figures == [NONE, NONE] else " \u2192 ".join(figures)
+    shown = [percent(mean(values)) for values in (clean, worst)]
+    return NONE if shown == [NONE, NONE] else " \u2192 ".join(shown)

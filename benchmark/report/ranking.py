@@ -1,4 +1,4 @@
-"""Ranks, and how sure they are: a resampling of images, training seeds and k-means seeds."""
+"""Ranks with their intervals, by resampling images, training seeds and k-means seeds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmark.core.mutual_information import adjusted_mutual_information
 from benchmark.report.cell_results import CLUSTERING, CellResult, Run
-from benchmark.report.tables import Row, SeedFigures, Table, retrieval_cells
+from benchmark.report.tables import Row, SeedScores, Table, retrieval_cells
 from benchmark.report.worst_case import worst_queries
 
 REPLICATES = 100
@@ -17,11 +17,11 @@ ENTROPY = 20250101
 
 
 def rank(run: Run, table: Table) -> None:
-    """Sets each row's rank and interval, and puts the rows in their order.
+    """Sets each row's rank and interval, and sorts the rows.
 
-    Rows that fail a check rank below those that do not, for their figures look better than they are; rows
-    with failed or missing cells rank below both, for they were not even attacked by all. Rows without a
-    figure and references have no rank and stand last.
+    Rows that fail a check rank below those that do not, since their scores look better than they are; rows
+    with failed or missing cells rank below both, since not every attack was run on them. Rows without a score
+    and references have no rank and stand last.
     """
     main, second = ("worst_ami", "worst_r1") if table.has(CLUSTERING) else ("worst_r1", "worst_r1")
 
@@ -39,15 +39,15 @@ def rank(run: Run, table: Table) -> None:
 
 
 def _tier(row: Row) -> int:
-    """0 for a row that can be believed, 1 for one that fails a check, 2 for one that is not complete."""
+    """0 for a complete row that fails no check, 1 for one that fails a check, 2 for an incomplete row."""
     return 2 if row.failed else int(bool(row.failing))
 
 
 def _set_intervals(run: Run, rows: list[Row], main: str, above: int) -> None:
-    figures = _resample_ami(run, rows) if main == "worst_ami" else _resample_r1(run, rows)
-    if figures is None:
+    scores = _resample_ami(run, rows) if main == "worst_ami" else _resample_r1(run, rows)
+    if scores is None:
         return
-    places = above + 1 + (figures[:, None, :] > figures[:, :, None]).sum(axis=2)
+    places = above + 1 + (scores[:, None, :] > scores[:, :, None]).sum(axis=2)
     low, high = np.quantile(places, INTERVAL, axis=0, method="inverted_cdf")
     for index, row in enumerate(rows):
         assert row.rank is not None
@@ -58,30 +58,28 @@ def _resample_ami(run: Run, rows: list[Row]) -> np.ndarray | None:
     """Worst AMI of each row in each replicate, shape (REPLICATES, rows); None where arrays are missing.
 
     Images are drawn without replacement, half of them. An ordinary bootstrap does not work for a clustering
-    figure: the two copies of an image share class and cluster, which counts as agreement, and takes a random
-    clustering of 68 classes of 20 from AMI 0 to 0.17 with a third too small a spread. A half has no copies,
-    and its figure scatters about the whole pool's by as much as the whole pool's about the truth (in general
-    by sqrt((n - m) / m) times that, for m out of n). What shift is left is taken out by centring.
-    Each replicate draws one half for all rows, so that an image that is easy for all moves none past another.
+    metric: two copies of an image share class and cluster, which counts as agreement; the AMI of a random
+    clustering of 68 classes of 20 rises from 0 to 0.17, and its spread is a third too small. A half has no
+    copies, and its AMI varies about the whole pool's as much as the whole pool's about the true value (in
+    general sqrt((n - m) / m) times as much, for m out of n). Centering removes the remaining shift.
+    Each replicate draws one half for all rows, so that an image that is easy for all changes no rank.
 
-    Only the cell that the worst AMI is from is recomputed. Each replicate uses one of its k-means seeds; that
-    the figure is a mean over few of these is a source of its own, drawn for each row by itself.
+    Only the cell that the worst AMI is from is recomputed. Each replicate uses one of its k-means seeds; the
+    variance of the mean over few k-means seeds is a source of its own, drawn separately for each row.
     """
     drawn = _draw_seeds(rows)
-    figures = np.zeros((REPLICATES, len(rows)))
+    scores = np.zeros((REPLICATES, len(rows)))
     sizes: set[int] = set()
     for column, row in enumerate(rows):
-        for position, figure in enumerate(_with_figure(row, "worst_ami")):
+        for position, seed in enumerate(_with_score(row, "worst_ami")):
             weights = _weights(row, "worst_ami", drawn)[:, position]
-            scatter = _ami_scatter(
-                run, figure.worst_cell, np.flatnonzero(weights), (1 + column, 1 + position)
-            )
+            scatter = _ami_scatter(run, seed.worst_cell, np.flatnonzero(weights), (1 + column, 1 + position))
             if scatter is None:
                 return None
             deviations, n = scatter
             sizes.add(n)
-            figures[:, column] += weights * (figure.worst_ami + deviations)
-    return figures if len(sizes) == 1 else None  # pools of different sizes cannot be paired
+            scores[:, column] += weights * (seed.worst_ami + deviations)
+    return scores if len(sizes) == 1 else None  # pools of different sizes cannot be paired
 
 
 def _ami_scatter(
@@ -109,29 +107,29 @@ def _ami_scatter(
 def _resample_r1(run: Run, rows: list[Row]) -> np.ndarray | None:
     """Worst R@1 of each row in each replicate, by an ordinary bootstrap: it is a mean over queries."""
     drawn = _draw_seeds(rows)
-    figures = np.zeros((REPLICATES, len(rows)))
+    scores = np.zeros((REPLICATES, len(rows)))
     sizes: set[int] = set()
     for column, row in enumerate(rows):
         weights = _weights(row, "worst_r1", drawn)
-        for position, figure in enumerate(_with_figure(row, "worst_r1")):
-            cells = [outcome for outcome in row.outcomes if outcome.key.seed == figure.seed]
+        for position, seed in enumerate(_with_score(row, "worst_r1")):
+            cells = [cell for cell in row.cells if cell.key.seed == seed.seed]
             queries = worst_queries(run, retrieval_cells(cells, row.eps))
             if queries is None:
                 return None
             sizes.add(len(queries))
             for replicate in map(int, np.flatnonzero(weights[:, position])):
                 indices = np.random.default_rng([ENTROPY, replicate]).integers(0, len(queries), len(queries))
-                figures[replicate, column] += weights[replicate, position] * queries[indices].mean()
-    return figures if len(sizes) == 1 else None
+                scores[replicate, column] += weights[replicate, position] * queries[indices].mean()
+    return scores if len(sizes) == 1 else None
 
 
-def _with_figure(row: Row, name: str) -> list[SeedFigures]:
-    return [figures for figures in row.seeds if not isnan(getattr(figures, name))]
+def _with_score(row: Row, name: str) -> list[SeedScores]:
+    return [seed for seed in row.seeds if not isnan(getattr(seed, name))]
 
 
 def _draw_seeds(rows: list[Row]) -> list[list[int]]:
     """The seeds of each replicate, drawn with replacement from those of the table, the same for all rows."""
-    seeds = sorted({figures.seed for row in rows for figures in row.seeds})
+    seeds = sorted({seed.seed for row in rows for seed in row.seeds})
     if not seeds:
         return [[] for _ in range(REPLICATES)]
     generator = np.random.default_rng([ENTROPY, REPLICATES])
@@ -139,11 +137,11 @@ def _draw_seeds(rows: list[Row]) -> list[list[int]]:
 
 
 def _weights(row: Row, name: str, drawn: list[list[int]]) -> np.ndarray:
-    """The weight of each of a row's seeds in each replicate, shape (REPLICATES, seeds with a figure).
+    """The weight of each of a row's seeds in each replicate, shape (REPLICATES, seeds with that score).
 
-    A row that has none of the seeds drawn (its cells failed) counts all that it has.
+    A row without any of the drawn seeds (its cells failed) uses all seeds that it has.
     """
-    seeds = [figures.seed for figures in _with_figure(row, name)]
+    seeds = [seed.seed for seed in _with_score(row, name)]
     weights = np.array([[draw.count(seed) for seed in seeds] for draw in drawn], dtype=np.float64)
     weights[weights.sum(axis=1) == 0] = 1.0
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))

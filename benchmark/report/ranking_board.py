@@ -14,15 +14,15 @@ from benchmark.core.spec import format_spec, parse_spec
 from benchmark.report.boards import NONE, code, percent
 from benchmark.report.cell_results import RETRIEVAL, CellResult, Run
 from benchmark.report.csv_files import DECIMALS
-from benchmark.report.ers import NORMALISED, empirical_robustness_score
-from benchmark.report.style import budget, shown
+from benchmark.report.ers import NORMALIZED, empirical_robustness_score
+from benchmark.report.style import budget
 from benchmark.report.worst_case import mean
 
 CONSTANT = "constant embedding"
 PUBLISHED = "_published"
 GROUP_COLUMNS = ["dataset", "backbone", "loss", "norm", "eps", "attack", "compute"]
 RANKING_COLUMNS = [
-    *GROUP_COLUMNS, "defense", "n_seeds", "clean_r1", *NORMALISED, "ers", "ers_published_ties", "ers_seeds"
+    *GROUP_COLUMNS, "defense", "n_seeds", "clean_r1", *NORMALIZED, "ers", "ers_published_ties", "ers_seeds"
 ]  # fmt: skip
 HEADS = {
     "ca_plus": "CA+ \u2191", "ca_minus": "CA- \u2193", "qa_plus": "QA+ \u2191", "qa_minus": "QA- \u2193",
@@ -30,7 +30,7 @@ HEADS = {
     "gtm_r1": "GTM \u2191", "gtt": "GTT \u2191",
 }  # fmt: skip
 PLAIN = {"tma": "cosine", "es_d": "distance"}
-"""What is no percentage."""
+"""Measures that are not percentages."""
 
 
 LEGEND = (
@@ -54,13 +54,13 @@ class Group:
 
 @dataclass(frozen=True)
 class RankingRow:
-    """A defense's figures, means over the seeds.
+    """A defense's measures, means over the seeds.
 
     Attributes:
         defense: its spec, or CONSTANT.
-        n_seeds: seeds with at least one figure; None for the constant embedding.
+        n_seeds: seeds with at least one measure; None for the constant embedding.
         clean_r1: clean Recall@1, nan where the grid has none.
-        figures: the ten, by name; nan where there is none.
+        measures: the ten, by name; nan where there is none.
         ers: the score as a fraction, ties counted against the model; mean over the seeds with all ten.
         ers_published: the same with ties treated as in robrank's code.
         ers_seeds: seeds that the scores are of; None for the constant embedding.
@@ -69,23 +69,36 @@ class RankingRow:
     defense: str
     n_seeds: int | None
     clean_r1: float
-    figures: dict[str, float]
+    measures: dict[str, float]
     ers: float
     ers_published: float
     ers_seeds: int | None
 
 
 def ranking_boards(run: Run) -> dict[Group, list[RankingRow]]:
-    """The rows of each board, by ERS from the highest down, a constant embedding last; none without cells."""
+    """The rows of each board, by descending ERS, with a constant embedding last; empty without cells."""
     cells: dict[Group, list[CellResult]] = defaultdict(list)
-    for outcome in run.ranking_outcomes:
-        cells[_group(outcome)].append(outcome)
-    return {group: _rows(run, group, outcomes) for group, outcomes in sorted(cells.items())}
+    for cell in run.ranking_cells:
+        cells[_group(cell)].append(cell)
+
+    def order(group: Group) -> tuple[str, str, Group]:
+        return run.names.short(group.dataset), run.names.short(group.backbone), group
+
+    return {group: _rows(run, group, cells[group]) for group in sorted(cells, key=order)}
 
 
 def ranking_frame(run: Run) -> pd.DataFrame:
     """`ranking.csv`: one row for each defense of each board, as fractions, cosines and distances."""
-    rows = [{**vars(group), **_csv(row)} for group, board in ranking_boards(run).items() for row in board]
+    rows = [
+        {
+            **vars(group),
+            "dataset": run.names.short(group.dataset),
+            "backbone": run.names.short(group.backbone),
+            **_csv(row),
+        }
+        for group, board in ranking_boards(run).items()
+        for row in board
+    ]
     frame = pd.DataFrame(rows, columns=RANKING_COLUMNS)
     for name in ("n_seeds", "ers_seeds"):
         frame[name] = frame[name].astype("Int64")
@@ -98,53 +111,53 @@ def ranking_lines(run: Run) -> list[str]:
     for group, rows in ranking_boards(run).items():
         if group.compute != run.lead:
             continue
-        named = [code(shown(name)) for name in (group.dataset, group.backbone, group.loss, group.attack)]
-        lines += [f"{', '.join(named)}, {budget(group.norm, group.eps)}:", "", *_table(rows), ""]
+        names = run.names.brief(group.dataset), run.names.brief(group.backbone), group.loss, group.attack
+        lines += [f"{', '.join(map(code, names))}, {budget(group.norm, group.eps)}:", "", *_table(rows), ""]
     return [*lines, LEGEND] if lines else []
 
 
-def _group(outcome: CellResult) -> Group:
-    key, spec = outcome.key, parse_spec(outcome.key.attack)
+def _group(cell: CellResult) -> Group:
+    key, spec = cell.key, parse_spec(cell.key.attack)
     settings = {name: value for name, value in spec.parameters.items() if name != "measure"}
     if measure := spec.parameters.get("measure"):
         settings |= parse_spec(measure).parameters
     attack = format_spec(spec.name, settings)
-    return Group(key.dataset, key.backbone, key.loss, key.norm, key.eps, attack, outcome.compute)
+    return Group(key.dataset, key.backbone, key.loss, key.norm, key.eps, attack, cell.compute)
 
 
-def _rows(run: Run, group: Group, outcomes: list[CellResult]) -> list[RankingRow]:
+def _rows(run: Run, group: Group, cells: list[CellResult]) -> list[RankingRow]:
     by_defense: dict[str, list[CellResult]] = defaultdict(list)
-    for outcome in outcomes:
-        by_defense[outcome.key.defense].append(outcome)
+    for cell in cells:
+        by_defense[cell.key.defense].append(cell)
     rows = []
-    for defense, cells in sorted(by_defense.items()):
-        seeds = len({cell.key.seed for cell in cells if cell.done})
-        rows.append(_row(defense, cells, seeds, _clean_r1(run, group, defense)))
+    for defense, own in sorted(by_defense.items()):
+        seeds = len({cell.key.seed for cell in own if cell.done})
+        rows.append(_row(defense, own, seeds, _clean_r1(run, group, defense)))
     rows.sort(key=lambda row: (isnan(row.ers), -row.ers if not isnan(row.ers) else 0.0, row.defense))
-    return [*rows, _row(CONSTANT, outcomes, None, nan, "constant_")]
+    return [*rows, _row(CONSTANT, cells, None, nan, "constant_")]
 
 
 def _row(
     defense: str, cells: list[CellResult], seeds: int | None, clean_r1: float, prefix: str = ""
 ) -> RankingRow:
-    figures = {name: _mean(cells, prefix + name) for name in NORMALISED}
+    measures = {name: _mean(cells, prefix + name) for name in NORMALIZED}
     models: dict[tuple[str, int], list[CellResult]] = defaultdict(list)
     for cell in cells:
         models[cell.key.defense, cell.key.seed].append(cell)
-    # A score of measures that are of different seeds would be the score of no model.
+    # Measures of different seeds would not be the score of any model.
     scores = [pair for pair in (_scores(own, prefix) for own in models.values()) if not isnan(pair[0])]
     ers, published = (mean(pair[i] for pair in scores) for i in (0, 1))
     complete = None if seeds is None else len(scores)
-    return RankingRow(defense, seeds, clean_r1, figures, ers, published, complete)
+    return RankingRow(defense, seeds, clean_r1, measures, ers, published, complete)
 
 
 def _scores(cells: list[CellResult], prefix: str) -> tuple[float, float]:
     """One model's score, and the same with ties as published; nan where a measure is missing."""
-    figures = {name: _mean(cells, prefix + name) for name in NORMALISED}
-    published = {name: _mean(cells, prefix + name + PUBLISHED) for name in NORMALISED}
-    # Cosines and distances know no ties, so they have no second figure.
-    published |= {name: figures[name] for name in PLAIN}
-    return empirical_robustness_score(figures), empirical_robustness_score(published)
+    measures = {name: _mean(cells, prefix + name) for name in NORMALIZED}
+    published = {name: _mean(cells, prefix + name + PUBLISHED) for name in NORMALIZED}
+    # Cosines and distances have no ties, so they have no second value.
+    published |= {name: measures[name] for name in PLAIN}
+    return empirical_robustness_score(measures), empirical_robustness_score(published)
 
 
 def _mean(cells: Iterable[CellResult], metric: str) -> float:
@@ -153,19 +166,19 @@ def _mean(cells: Iterable[CellResult], metric: str) -> float:
 
 def _clean_r1(run: Run, group: Group, defense: str) -> float:
     return mean(
-        outcome.metric("r1")
-        for outcome in run.outcomes
-        if outcome.ref.role == "clean"
-        and outcome.key.scenario == RETRIEVAL
-        and outcome.key.defense == defense
-        and (outcome.key.dataset, outcome.key.backbone, outcome.key.loss, outcome.compute)
+        cell.metric("r1")
+        for cell in run.table_cells
+        if cell.ref.role == "clean"
+        and cell.key.scenario == RETRIEVAL
+        and cell.key.defense == defense
+        and (cell.key.dataset, cell.key.backbone, cell.key.loss, cell.compute)
         == (group.dataset, group.backbone, group.loss, group.compute)
     )
 
 
 def _csv(row: RankingRow) -> dict[str, Any]:
     numbers = {
-        "clean_r1": row.clean_r1, **row.figures, "ers": row.ers, "ers_published_ties": row.ers_published
+        "clean_r1": row.clean_r1, **row.measures, "ers": row.ers, "ers_published_ties": row.ers_published
     }  # fmt: skip
     rounded = {name: round(value, DECIMALS) for name, value in numbers.items()}
     return {"defense": row.defense, "n_seeds": row.n_seeds, **rounded, "ers_seeds": row.ers_seeds}
@@ -176,13 +189,13 @@ def _table(rows: list[RankingRow]) -> list[str]:
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     for row in rows:
         name = f"*{row.defense}*" if row.n_seeds is None else code(row.defense)
-        shown = [_shown(figure, row.figures[figure]) for figure in HEADS]
+        shown = [_shown(name, row.measures[name]) for name in HEADS]
         lines.append([name, percent(row.clean_r1), *shown, _score(row)])
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def _shown(figure: str, value: float) -> str:
-    if figure not in PLAIN:
+def _shown(name: str, value: float) -> str:
+    if name not in PLAIN:
         return percent(value)
     return NONE if isnan(value) else f"{value:.3f}"
 

@@ -1,4 +1,4 @@
-"""The command that makes one row again."""
+"""The command that reproduces one row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ FOLDER = "reproduced"
 def command(manifest: RunManifest, table: Table, row: Row) -> str:
     """Writes a command line for `run_benchmark.py` that computes a row anew, in a folder of its own.
 
-    What the keys of the cells do not tell is taken from the run's configuration.
+    Data set and backbone are the full specs, with the paths of the machine that the run was made on. What the
+    keys of the cells do not hold is taken from the run's configuration.
     """
     key, config = table.key, manifest.config
     config_file = re.search(r"--config[= ](\S+)", manifest.command)
@@ -56,15 +57,15 @@ def _mode(manifest: RunManifest, compute: str) -> list[tuple[str, Iterable[Any]]
 def _asked(manifest: RunManifest, option: str) -> bool:
     """Whether the option has to be given again.
 
-    A preset's budgets for the figure over eps, which the worst AMI looks at too, are part of the run only
-    when neither attacks nor eps are given; so in a run that has them, what was not given must not be.
+    A preset's budgets for the plot over eps, which count for the worst AMI too, are part of the run only when
+    neither attacks nor eps are given; in a run that has them, an option that was not given must stay away.
     """
     curve = any(cell.role == "curve" for cell in manifest.cells)
     return f"--{option}" in manifest.command or not curve
 
 
 def _budgets(manifest: RunManifest, table: Table) -> list[str]:
-    """The table's eps and the smaller ones of the suite, which the worst AMI looks at too."""
+    """The table's eps and the smaller ones of the suite, which count for the worst AMI too."""
     key = table.key
     found = {
         cell.key.eps

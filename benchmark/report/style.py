@@ -1,4 +1,4 @@
-"""How all figures look: colours that colour-blind readers can tell apart, names, percent axes, saving."""
+"""Style of all figures: colors that color-blind readers can tell apart, labels, percent axes, saving."""
 
 from __future__ import annotations
 
@@ -37,35 +37,25 @@ class LineStyle:
     line: str
 
 
-def looks(defenses: Iterable[str], references: Iterable[str]) -> dict[str, LineStyle]:
-    """Deals out looks; references are grey, and defenses that share a colour differ in marker and line."""
+def line_styles(defenses: Iterable[str], references: Iterable[str]) -> dict[str, LineStyle]:
+    """Assigns a style to each defense: references are grey; those of one color differ in marker and line."""
     names, grey = set(defenses), set(references)
     ranked = sorted(names - grey)
-    dealt = {
+    styles = {
         name: LineStyle(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], LINES[i // len(PALETTE) % 4])
         for i, name in enumerate(ranked)
     }  # fmt: skip
     shown = sorted(names & grey)
-    return dealt | {
+    return styles | {
         name: LineStyle(GREY, MARKERS[-1 - i % len(MARKERS)], ":") for i, name in enumerate(shown)
     }
 
 
-def shown(spec: str) -> str:
-    """A spec as a reader of the board needs it: paths in it without the way to them."""
-    return re.sub(r"(?<=[:=])[^,\[\]]*[/\\]", _without_way, spec)
-
-
-def _without_way(way: re.Match[str]) -> str:
-    """Nothing in place of a way to a file; a fraction, as 8/255 is, has only a number there."""
-    return way.group() if re.fullmatch(r"-?\d+(\.\d+)?/", way.group()) else ""
-
-
 def slug(*parts: str, limit: int = 80) -> str:
     """A part of a file name: lower-case letters, digits, `.`, `_` and `-`; unique even when cut short."""
-    words = [re.sub(r"[^a-z0-9._-]", "-", shown(part).lower()).strip("-") for part in parts]
+    words = [re.sub(r"[^a-z0-9._-]", "-", part.lower()).strip("-") for part in parts]
     text = "_".join(words)
-    if len(text) <= limit and list(map(shown, parts)) == list(parts):
+    if len(text) <= limit:
         return text
     return f"{text[: limit - 9].rstrip('-_')}-{sha256('|'.join(parts).encode()).hexdigest()[:8]}"
 
@@ -98,7 +88,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def headline(figure: Figure, title: str, note: str) -> None:
-    """Puts what is seen above a figure, and under it what it is made of; both wrapped to its width."""
+    """Writes what a figure shows above it, and under it what it is made from; both wrapped to its width."""
     width = figure.get_figwidth()
     for name in NORMS.values():
         title = title.replace(f"{name} ", f"{name}\u00a0")  # a budget stays in one line
@@ -109,7 +99,7 @@ def headline(figure: Figure, title: str, note: str) -> None:
 
 
 def percent_axis(axes: Axes, which: str) -> None:
-    """Labels an axis of fractions in percent, over the range that figures can take and a little more."""
+    """Labels an axis of fractions in percent, over the range that metrics can take and a little more."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
     axis.set_ticks([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])

@@ -1,4 +1,4 @@
-"""Figure: what each defense did on the validation classes while it trained, and which epoch was kept."""
+"""Figure: validation scores of each defense over its training, and the epoch that was kept."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from benchmark.report.worst_case import mean
 
 ACROSS = 4
 FALL = 0.03
-"""mAP@R that must be lost after the kept epoch to be spoken of."""
+"""mAP@R that must be lost after the kept epoch to be named in the title."""
 KINDS = (("clean_map_r", "--", "white"), ("attacked_map_r", "-", ""))
 
 
-def training_curves(table: Table, looks: dict[str, LineStyle]) -> Figure | None:
-    """Draws a panel for each defense of a table; None when no model was looked at while it trained.
+def training_curves(table: Table, styles: dict[str, LineStyle]) -> Figure | None:
+    """Draws a panel for each defense of a table; None when no model was validated.
 
-    Thin lines are single seeds, thick ones their mean at the epochs at which all seeds were looked at.
+    Thin lines are single seeds, thick ones their mean at the epochs at which all seeds were validated.
     """
     rows = [row for row in table.rows if validated(row)]
     if not rows:
@@ -34,7 +34,7 @@ def training_curves(table: Table, looks: dict[str, LineStyle]) -> Figure | None:
     figure = new_figure(width, 1.9 + 2.3 * down)
     grid = figure.subplots(down, across, sharey=True, squeeze=False)
     for axes, row in zip(grid.flat, rows, strict=False):
-        _draw(axes, row, looks[row.defense])
+        _draw(axes, row, styles[row.defense])
         axes.set_title(wrapped(row.defense), fontsize=9.5, loc="left")
     for axes in grid.flat[len(rows) :]:
         axes.set_axis_off()
@@ -49,7 +49,7 @@ def training_curves(table: Table, looks: dict[str, LineStyle]) -> Figure | None:
         Line2D([], [], color=grey, linestyle="-", label="under attack"),
         Line2D([], [], color=grey, marker="o", linestyle="", label="kept epoch"),
     ]
-    if len(rows) < grid.size:  # room for it where no panel is
+    if len(rows) < grid.size:  # in the place of a missing panel
         grid.flat[len(rows)].legend(handles=handles, loc="upper left", frameon=False, fontsize=9)
     else:
         figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
@@ -58,29 +58,35 @@ def training_curves(table: Table, looks: dict[str, LineStyle]) -> Figure | None:
 
 
 def validated(row: Row) -> list[ModelRecord]:
-    """The models of a row that were looked at while they trained."""
+    """The models of a row that were validated while they trained."""
     return [model for model in row.models if model.status == "done" and model.validations]
 
 
-def _draw(axes: Axes, row: Row, look: LineStyle) -> None:
+def _draw(axes: Axes, row: Row, style: LineStyle) -> None:
     models = validated(row)
     for name, line, fill in KINDS:
-        curves = [{seen.epoch: getattr(seen, name) for seen in model.validations} for model in models]
+        curves = [{result.epoch: getattr(result, name) for result in model.validations} for model in models]
         shared = sorted(set.intersection(*map(set, curves)))
         for curve in curves if len(curves) > 1 else ():
             axes.plot(
-                list(curve), list(curve.values()), line, color=look.color, linewidth=0.8, alpha=0.45, zorder=1
+                list(curve),
+                list(curve.values()),
+                line,
+                color=style.color,
+                linewidth=0.8,
+                alpha=0.45,
+                zorder=1,
             )
         means = [mean(curve[epoch] for curve in curves) for epoch in shared]
-        axes.plot(shared, means, line, color=look.color, linewidth=1.8, zorder=2)
+        axes.plot(shared, means, line, color=style.color, linewidth=1.8, zorder=2)
         for model, curve in zip(models, curves, strict=True):
             if model.best_epoch in curve:
                 axes.plot(
                     model.best_epoch,
                     curve[model.best_epoch],
                     "o",
-                    color=look.color,
-                    markerfacecolor=fill or look.color,
+                    color=style.color,
+                    markerfacecolor=fill or style.color,
                     markersize=6,
                     zorder=3,
                 )
@@ -96,7 +102,7 @@ def fall(row: Row) -> float:
 
 
 def _fall(model: ModelRecord) -> float:
-    attacked = {seen.epoch: seen.attacked_map_r for seen in model.validations}
+    attacked = {result.epoch: result.attacked_map_r for result in model.validations}
     return attacked.get(model.best_epoch, nan) - model.validations[-1].attacked_map_r
 
 
@@ -110,13 +116,13 @@ def _title(rows: list[Row]) -> str:
         return f"No defense loses more than {100 * FALL:.0f} points under attack after its kept epoch"
     whose = " and ".join(falling) if len(falling) < 3 else f"{len(falling)} defenses"
     most = f"{'up to ' if len(falling) > 1 else ''}{100 * falls[falling[0]]:.0f} points"
-    return f"Trained on, {whose} would have lost {most} of mAP@R under attack"
+    return f"Further training would have cost {whose} {most} of mAP@R under attack"
 
 
 def _note(table: Table, rows: list[Row]) -> str:
     several = any(len(validated(row)) > 1 for row in rows)
     lines = " Thin lines: training seeds; thick: their mean." if several else ""
     return (
-        f"{table.key.trained}. mAP@R on validation classes, which are classes of the training split held out "
+        f"{table.trained}. mAP@R on validation classes, which are classes of the training split held out "
         f"of training, never test classes. The weights of the marked epoch are evaluated.{lines}"
     )

@@ -1,4 +1,4 @@
-"""Figure: where an attack moves the embeddings of a few classes, seen through t-SNE."""
+"""Figure: where an attack moves the embeddings of a few classes, by t-SNE."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ def tsne(run: Run, table: Table, row: Row) -> Figure | None:
     headline(
         figure,
         f"{row.defense}: embeddings before and after {attacked.key.attack} ({budget(key.norm, key.eps)})",
-        f"{key.trained}, seed {attacked.key.seed}. {len(labels)} images of "
-        f"{classes} classes, a colour and shape for each. Both panels share one t-SNE, so places can be "
-        f"compared; it shows who is near whom, not how far apart groups are.",
+        f"{table.trained}, seed {attacked.key.seed}. {len(labels)} images of "
+        f"{classes} classes, a color and shape for each. Both panels share one t-SNE, so positions can "
+        f"be compared; it shows which points are near each other, not how far apart groups are.",
     )
     return figure
 
 
 def _pair(run: Run, table: Table, row: Row) -> tuple[CellResult, CellResult] | None:
-    """The clean and the attacked clustering cell of the first seed that has points to show of both."""
+    """The clean and the attacked clustering cell of the first seed that has display points of both."""
     attack = row.worst_attack(CLUSTERING, "ami")
-    cells = [o for o in row.outcomes if o.done and o.key.scenario == CLUSTERING]
+    cells = [o for o in row.cells if o.done and o.key.scenario == CLUSTERING]
     clean = {o.key.seed: o for o in cells if o.ref.role == "clean"}
     attacked = {o.key.seed: o for o in cells if at_eps(o, table.key.eps) and o.key.attack == attack}
     for seed in sorted(clean.keys() & attacked.keys()):
         pair = clean[seed], attacked[seed]
-        if all({"display", "display_labels"} <= run.arrays(outcome).keys() for outcome in pair):
+        if all({"display", "display_labels"} <= run.arrays(cell).keys() for cell in pair):
             return pair
     return None
 
 
 def _project(before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
     """One t-SNE of both sets of unit vectors, those before first, shape (2 m, 2)."""
-    from openTSNE import TSNE  # takes a second, and many reports have nothing for it
+    from openTSNE import TSNE  # takes a second, and many reports have no t-SNE
 
     if before.shape != after.shape or len(before) < 5:
         return None
@@ -97,5 +97,5 @@ def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
         side.set_color("#BBBBBB")
 
 
-def _percent(outcome: CellResult) -> str:
-    return f"{100 * outcome.metric('ami'):.1f} %"
+def _percent(cell: CellResult) -> str:
+    return f"{100 * cell.metric('ami'):.1f} %"

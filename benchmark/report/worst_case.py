@@ -11,24 +11,24 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.report.cell_results import CellResult, Run
 
 
-def lowest(outcomes: Iterable[CellResult], metric: str) -> CellResult | None:
-    """The cell with the lowest figure, the first of them in a tie; None when none has one.
+def lowest(cells: Iterable[CellResult], metric: str) -> CellResult | None:
+    """The cell with the lowest value of a metric, the first of them in a tie; None when none has one.
 
-    The worst case of a figure of a whole pool: attacks cannot be combined image by image, so it is a minimum
-    over cells.
+    This is the worst case of a metric of a whole pool: attacks cannot be combined image by image, so it is a
+    minimum over cells.
     """
-    scored = [outcome for outcome in outcomes if not isnan(outcome.metric(metric))]
-    return min(scored, key=lambda outcome: outcome.metric(metric), default=None)
+    scored = [cell for cell in cells if not isnan(cell.metric(metric))]
+    return min(scored, key=lambda cell: cell.metric(metric), default=None)
 
 
-def worst_queries(run: Run, outcomes: Sequence[CellResult]) -> np.ndarray | None:
+def worst_queries(run: Run, cells: Sequence[CellResult]) -> np.ndarray | None:
     """The success of each query under the attack that is worst for it, shape (n_queries,).
 
-    Reads one cell's outcomes at a time.
+    Reads the arrays of one cell at a time.
 
     Args:
         run: where the arrays are.
-        outcomes: the clean cell and the attacked ones, of one model and one budget.
+        cells: the clean cell and the attacked ones, of one model and one budget.
 
     Returns:
         None when no cell is done.
@@ -37,25 +37,25 @@ def worst_queries(run: Run, outcomes: Sequence[CellResult]) -> np.ndarray | None
         BenchmarkError: when two cells hold different numbers of queries.
     """
     worst: np.ndarray | None = None
-    for outcome in outcomes:
-        if not outcome.done:
+    for cell in cells:
+        if not cell.done:
             continue
-        success = run.arrays(outcome)["success"].astype(np.float64)
+        success = run.arrays(cell)["success"].astype(np.float64)
         if worst is not None and success.shape != worst.shape:
             raise BenchmarkError(
-                f"Cell {outcome.ref.id} has {len(success)} queries, others of its model have {len(worst)}."
+                f"Cell {cell.ref.id} has {len(success)} queries, others of its model have {len(worst)}."
             )
         worst = success if worst is None else np.minimum(worst, success)
     return worst
 
 
 def mean(values: Iterable[float]) -> float:
-    """The mean of those values that are there; nan when none is."""
+    """The mean of the values that are not nan; nan when there is none."""
     known = [value for value in values if not isnan(value)]
     return float(np.mean(known)) if known else nan
 
 
 def deviation(values: Iterable[float]) -> float:
-    """The sample standard deviation (ddof 1) of those values that are there; nan for fewer than two."""
+    """The sample standard deviation (ddof 1) of the values that are not nan; nan for fewer than two."""
     known = [value for value in values if not isnan(value)]
     return float(np.std(known, ddof=1)) if len(known) > 1 else nan

@@ -16,7 +16,7 @@ from benchmark.report.tables import collect
 
 
 def write_report(output: Path) -> list[Path]:
-    """Turns the records under an output folder into tables, figures and a page.
+    """Writes tables, figures and a page from the records under an output folder.
 
     Cells of the grid that have no record are shown as not run yet, so it can be called at any time.
 
@@ -35,7 +35,7 @@ def write_report(output: Path) -> list[Path]:
     for table in tables:
         rank(run, table)
     leaderboard, cells, page = (output / name for name in ("leaderboard.csv", "cells.csv", "leaderboard.md"))
-    write_csv(leaderboard_frame(tables), leaderboard)
+    write_csv(leaderboard_frame(run, tables), leaderboard)
     write_csv(cells_frame(run), cells)
     side = ranking_frame(run)
     ranking = [output / "ranking.csv"] if len(side) else []

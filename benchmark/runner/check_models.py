@@ -44,7 +44,7 @@ def check_models(store: Store, manifest: RunManifest) -> list[CheckRecord]:
             for eps in sorted({key.eps for key in suite if key.norm == norm}):
                 measured = CheckInput(
                     eps=eps,
-                    whole=manifest.whole_range.get(model.key.dataset, {}).get(norm),
+                    whole_range=manifest.whole_range.get(model.key.dataset, {}).get(norm),
                     model=_diagnostics(store, cells),
                     clean=_scored_clean(store, cells),
                     attacks=attacks,
@@ -118,8 +118,8 @@ def _scored_attack(record: CellRecord, arrays: dict[str, np.ndarray], in_suite: 
         steps=steps,
         from_clean=isinstance(attack, FGSM) or getattr(attack, "start", "") == "clean",
         # What an objective on the attacked pool scores depends on that pool: two attacks' do not compare.
-        values=arrays.get("objective") if objective and not objective.pooled else None,
-        twice=doubled.spec if doubled else "",
+        objective_values=arrays.get("objective") if objective and not objective.pooled else None,
+        doubled_steps=doubled.spec if doubled else "",
         in_suite=in_suite,
         diagnostics=record.diagnostics,
     )

@@ -4,50 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from operator import attrgetter
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmark.core.spec import format_value
-from benchmark.jobs.attack_job import AttackJob
-from benchmark.jobs.train_job import TrainJob
-from benchmark.records import CLEAN
-from benchmark.runner.executor import Job
-
-
-def describe(job: Job) -> str:
-    """What a job does, in a few words."""
-    key = job.key if isinstance(job, TrainJob) else job.model.key
-    where = f"{key.dataset} / {key.backbone} / {key.loss} / {key.defense}, seed {key.seed}"
-    if isinstance(job, TrainJob):
-        return f"{where}: train"
-    if job.attack == CLEAN:
-        return f"{where}: clean"
-    return f"{where}: {job.attack} {job.norm} {format_value(job.eps)}"
+from benchmark.jobs import Job
+from benchmark.records import Store
 
 
 def duration(seconds: float) -> str:
-    """A time span as a person says it."""
+    """Formats a time span as a person says it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-class Epochs(NamedTuple):
-    """How far a training is: epochs done, and all of them."""
-
-    done: int
-    total: int
-
-    def __str__(self) -> str:
-        return f" (epoch {self.done} of {self.total})" if self.total else ""
-
-
-Reached = Callable[[Job], Epochs]
-"""How far a job is; no epochs of none where nobody knows."""
+Label = Callable[[Job], str]
+"""What a job is called."""
 
 
 class Display(Protocol):
@@ -56,8 +33,8 @@ class Display(Protocol):
     def start(self, job: Job) -> None:
         """A job has been handed to a worker."""
 
-    def wait(self, reached: Reached) -> None:
-        """Jobs go on; `reached` tells how far one is."""
+    def wait(self, store: Store) -> None:
+        """Jobs are still running; their records on disk say how far they are."""
 
     def finish(self, job: Job, reason: str | None, left: str) -> None:
         """A job is over; `reason` says why it failed, `left` how long the rest will take."""
@@ -72,7 +49,7 @@ class Silent:
     def start(self, job: Job) -> None:
         """Nothing."""
 
-    def wait(self, reached: Reached) -> None:
+    def wait(self, store: Store) -> None:
         """Nothing."""
 
     def finish(self, job: Job, reason: str | None, left: str) -> None:
@@ -87,36 +64,38 @@ class Lines:
 
     Args:
         total: number of jobs.
+        label: names a job.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, label: Label) -> None:
         self._total = total
+        self._label = label
         self._done = 0
-        self._started: dict[int, float] = {}
-        self._running: list[Job] = []
-        self._told: dict[int, int] = {}
+        self._started: dict[str, float] = {}
+        self._running: dict[str, Job] = {}
+        self._shown: dict[str, int] = {}
 
     def start(self, job: Job) -> None:
         """Notes the time."""
-        self._started[id(job)] = time.perf_counter()
-        self._running.append(job)
+        self._started[job.id] = time.perf_counter()
+        self._running[job.id] = job
 
-    def wait(self, reached: Reached) -> None:
-        """Writes a line for a training that has come a tenth further since the last."""
-        for job in self._running:
-            epochs = reached(job)
+    def wait(self, store: Store) -> None:
+        """Writes a line for a training that has come a tenth further since its last line."""
+        for job in self._running.values():
+            epochs = job.progress(store)
             tenth = 10 * epochs.done // epochs.total if epochs.total else 0
-            if tenth > self._told.get(id(job), 0):
-                self._told[id(job)] = tenth
-                self._say(f"{describe(job)}{epochs}")
+            if tenth > self._shown.get(job.id, 0):
+                self._shown[job.id] = tenth
+                self._say(f"{self._label(job)}{epochs}")
 
     def finish(self, job: Job, reason: str | None, left: str) -> None:
         """Writes the line."""
         self._done += 1
-        self._running = [other for other in self._running if other is not job]
-        took = time.perf_counter() - self._started.pop(id(job), time.perf_counter())
+        self._running.pop(job.id, None)
+        took = time.perf_counter() - self._started.pop(job.id, time.perf_counter())
         state = f"done in {duration(took)}" if reason is None else f"FAILED: {reason}"
-        self._say(f"{describe(job)} - {state}{left}")
+        self._say(f"{self._label(job)} - {state}{left}")
 
     def _say(self, line: str) -> None:
         with suppress(BrokenPipeError):  # nobody reads on: no reason to stop working
@@ -128,13 +107,15 @@ class Lines:
 
 
 class Bar:
-    """A bar with the jobs in hand, on a terminal.
+    """A bar with the running jobs, on a terminal.
 
     Args:
         total: number of jobs.
+        label: names a job.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, label: Label) -> None:
+        self._label = label
         self._progress = Progress(
             BarColumn(),
             MofNCompleteColumn(),
@@ -144,26 +125,28 @@ class Bar:
             console=Console(),
         )
         self._task = self._progress.add_task("", total=total, left="")
-        self._running: list[Job] = []
+        self._running: dict[str, Job] = {}
         self._progress.start()
 
-    def _describe(self, reached: Reached = lambda job: Epochs(0, 0)) -> str:
-        return "  |  ".join(f"{describe(job)}{reached(job)}" for job in self._running)
+    def _describe(self, store: Store | None = None) -> str:
+        return "  |  ".join(
+            f"{self._label(job)}{job.progress(store) if store else ''}" for job in self._running.values()
+        )
 
     def start(self, job: Job) -> None:
         """Shows the job."""
-        self._running.append(job)
+        self._running[job.id] = job
         self._progress.update(self._task, description=self._describe())
 
-    def wait(self, reached: Reached) -> None:
+    def wait(self, store: Store) -> None:
         """Shows how far the jobs are."""
-        self._progress.update(self._task, description=self._describe(reached))
+        self._progress.update(self._task, description=self._describe(store))
 
     def finish(self, job: Job, reason: str | None, left: str) -> None:
         """Moves the bar; a failure stays on the screen."""
-        self._running = [other for other in self._running if other is not job]
+        self._running.pop(job.id, None)
         if reason is not None:
-            self._progress.console.print(f"FAILED {describe(job)}: {reason}", markup=False)
+            self._progress.console.print(f"FAILED {self._label(job)}: {reason}", markup=False)
         self._progress.update(self._task, advance=1, description=self._describe(), left=left.lstrip("; "))
 
     def close(self) -> None:
@@ -171,17 +154,20 @@ class Bar:
         self._progress.stop()
 
 
-class Progression:
-    """Keeps count of what is done, and estimates what is left by its cost in passes.
+class ProgressReport:
+    """Counts what is done, and estimates what is left by its cost.
 
     Args:
-        costs: cost of each job, by `id(job)`.
+        costs: cost units of each job, by its id.
         shown: whether anything is shown at all.
-        reached: tells how far a job is.
+        store: where running jobs leave how far they are.
+        label: names a job.
     """
 
-    def __init__(self, costs: dict[int, float], shown: bool, reached: Reached) -> None:
-        self._reached = reached
+    def __init__(
+        self, costs: Mapping[str, float], shown: bool, store: Store, label: Label = attrgetter("label")
+    ) -> None:
+        self._store = store
         self._costs = dict(costs)
         self._total = max(1.0, sum(costs.values()))
         self._started = time.perf_counter()
@@ -189,19 +175,19 @@ class Progression:
         if not shown:
             self._display = Silent()
         else:
-            self._display = Bar(len(costs)) if sys.stdout.isatty() else Lines(len(costs))
+            self._display = (Bar if sys.stdout.isatty() else Lines)(len(costs), label)
 
-    def start(self, job: AttackJob | TrainJob) -> None:
+    def start(self, job: Job) -> None:
         """A job has been handed to a worker."""
         self._display.start(job)
 
     def wait(self) -> None:
         """No job has come to its end for a while."""
-        self._display.wait(self._reached)
+        self._display.wait(self._store)
 
-    def finish(self, job: AttackJob | TrainJob, reason: str | None) -> None:
+    def finish(self, job: Job, reason: str | None) -> None:
         """A job is over."""
-        self._costs.pop(id(job), None)
+        self._costs.pop(job.id, None)
         rest = sum(self._costs.values())
         done = self._total - rest
         elapsed = time.perf_counter() - self._started
@@ -209,5 +195,5 @@ class Progression:
         self._display.finish(job, reason, left)
 
     def close(self) -> None:
-        """The run is over, or was broken off."""
+        """The run is over, or was interrupted."""
         self._display.close()

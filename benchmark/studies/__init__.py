@@ -1,1 +1,1 @@
-"""Analyses of finished runs that a table of the report does not hold; each is a command of its own."""
+"""Analyses of finished runs beyond the tables of the report; each is a command of its own."""

@@ -1,4 +1,4 @@
-"""The figures of each trained model of a run, as rows of a table, and what of the run is not there yet."""
+"""The scores of each trained model of a run, as rows of a table, and which models are missing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import UsageError
-from benchmark.core.spec import parse_spec
-from benchmark.records import ModelRecord, ModelRef
-from benchmark.records.store import Store
+from benchmark.records import ModelRecord, ModelRef, Store
 from benchmark.report.cell_results import Run
-from benchmark.report.tables import Row, SeedFigures, Table, collect
+from benchmark.report.tables import Row, SeedScores, Table, collect
 
 COLUMNS = [
     "dataset", "defense", "seed", "clean_ami", "clean_r1", "worst_ami", "worst_r1", "passes", "epochs",
@@ -28,10 +26,10 @@ class Study:
 
     Attributes:
         output: the folder of the run.
-        dataset: a name that says nothing of where the images are.
+        dataset: its name as the report shows it, without the parameters that all its data sets share.
         store: the records and checkpoints.
-        table: the figures, at the data set's headline budget.
-        refs: the trainings of the table's rows, in the order in which the run was given its defenses.
+        table: the scores, at the budget of the data set's first table.
+        refs: the trainings of the table's rows, in the order of the run's defenses.
         models: the record of each training that is done, by id.
     """
 
@@ -48,15 +46,15 @@ class Study:
         return self.table.key.eps
 
     def trained(self) -> list[ModelRef]:
-        """The trainings that are done and whose weights are there."""
+        """The trainings that are done and have a checkpoint."""
         return [ref for ref in self.refs if ref.id in self.models and self.store.has_checkpoint(ref.id)]
 
 
 def read_studies(outputs: Iterable[Path]) -> tuple[list[Study], list[str]]:
-    """Reads one table for each data set of each run: that of the norm, budget and mode that come first.
+    """Reads the first table of each data set of each run (by norm, budget and compute mode).
 
     Returns:
-        The studies, and a line on each thing that was left out or is missing.
+        The studies, and a note on each table that is left out and on the models that are missing.
 
     Raises:
         UsageError: when a folder holds no run, or two of them show one data set.
@@ -68,10 +66,10 @@ def read_studies(outputs: Iterable[Path]) -> tuple[list[Study], list[str]]:
         run = Run(store)
         seen: set[str] = set()
         for table in collect(run):
-            name = short_name(table.key.dataset)
+            name = run.names.brief(table.key.dataset)
             if table.key.dataset in seen:
                 key = table.key
-                notes.append(f"{name}: the table {key.trained}, {key.norm} {key.eps:g} is left out.")
+                notes.append(f"{name}: the table {table.trained}, {key.norm} {key.eps:g} is left out.")
                 continue
             if name in studies:
                 raise UsageError(f"Both '{studies[name].output}' and '{output}' show the data set {name}.")
@@ -81,22 +79,15 @@ def read_studies(outputs: Iterable[Path]) -> tuple[list[Study], list[str]]:
     return list(studies.values()), notes
 
 
-def short_name(dataset: str) -> str:
-    """The name of a data set without parameters, and of a folder of images without the way to it."""
-    spec = parse_spec(dataset)
-    way = spec.parameters.get("path") if spec.name == "folder" else spec.name.removeprefix("folder:")
-    return Path(way or spec.name).name
-
-
-def figures_of(study: Study) -> list[dict[str, Any]]:
-    """A row of `COLUMNS` for each model that is trained; nan where a figure is not there yet."""
-    figures = _figures(study.table.rows)
+def scores_of(study: Study) -> list[dict[str, Any]]:
+    """A row of `COLUMNS` for each trained model; nan where a score is missing."""
+    scores = _scores(study.table.rows)
     rows = []
     for ref in study.refs:
         record = study.models.get(ref.id)
         if record is None:
             continue
-        seed = figures.get((ref.key.defense, ref.key.seed), SeedFigures(ref.key.seed))
+        seed = scores.get((ref.key.defense, ref.key.seed), SeedScores(ref.key.seed))
         row = {
             "dataset": study.dataset,
             "defense": ref.key.defense,
@@ -134,26 +125,26 @@ def _study(output: Path, name: str, store: Store, run: Run, table: Table) -> Stu
     )
 
 
-def _figures(rows: Iterable[Row]) -> dict[tuple[str, int], SeedFigures]:
+def _scores(rows: Iterable[Row]) -> dict[tuple[str, int], SeedScores]:
     return {(row.defense, seed.seed): seed for row in rows for seed in row.seeds}
 
 
 def _validation(record: ModelRecord) -> float:
-    """What the epoch that was kept was chosen by; nan when no classes were held out."""
-    return next((look.score for look in record.validations if look.epoch == record.best_epoch), nan)
+    """The validation score of the epoch that was kept; nan when no classes were held out."""
+    return next((result.score for result in record.validations if result.epoch == record.best_epoch), nan)
 
 
 def _missing(study: Study) -> str:
-    """One line on the models that have no weights or no worst case; empty when all have."""
-    figures = _figures(study.table.rows)
+    """One line on the models without a checkpoint or a worst case; empty when there are none."""
+    scores = _scores(study.table.rows)
     trained = {ref.id for ref in study.trained()}
     lacking: dict[str, list[int]] = defaultdict(list)
     for ref in study.refs:
-        seed = figures.get((ref.key.defense, ref.key.seed), SeedFigures(ref.key.seed))
+        seed = scores.get((ref.key.defense, ref.key.seed), SeedScores(ref.key.seed))
         if ref.id not in trained or isnan(seed.worst_ami) or isnan(seed.worst_r1):
             lacking[ref.key.defense].append(ref.key.seed)
     if not lacking:
         return ""
-    named = "; ".join(f"{defense} {', '.join(map(str, seeds))}" for defense, seeds in lacking.items())
+    listed = "; ".join(f"{defense} {', '.join(map(str, seeds))}" for defense, seeds in lacking.items())
     count = sum(map(len, lacking.values()))
-    return f"{study.dataset}: {count} of {len(study.refs)} models are not done (defense, seeds): {named}."
+    return f"{study.dataset}: {count} of {len(study.refs)} models are not done (defense, seeds): {listed}."

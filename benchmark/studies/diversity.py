@@ -1,4 +1,4 @@
-"""How unlike the members of an ensemble are: their input gradients, and how attacks pass between them."""
+"""Diversity of the members of an ensemble: their input gradients, and how attacks transfer between them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import nan
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +24,15 @@ ATTACK = f"pgd_decay[objective={OBJECTIVE},steps=20]"
 CLASSES = 17
 """Classes of the pool whose images are queries: with 20 images each, 340 of them."""
 
+DIVERSITY_COLUMNS = [
+    "dataset", "defense", "seed", "members", "gradient_cosine", "clean_r1", "own_r1", "transferred_r1",
+]  # fmt: skip
+MATRIX_COLUMNS = ["dataset", "defense", "seed", "made_on", "tested_on", "r1"]
+
 
 @dataclass(frozen=True)
 class Diversity:
-    """What was measured of one model; all figures are fractions.
+    """The measurements of one model; all values are fractions.
 
     Attributes:
         gradient_cosine: mean over images and pairs of members of the cosine between their input gradients,
@@ -47,13 +53,34 @@ class Diversity:
 
     @property
     def own_r1(self) -> float:
-        """Mean of the diagonal: what is left of a member under its own attack."""
+        """Mean of the diagonal: R@1 of a member under its own attack."""
         return float(np.diag(self.transfer).mean())
 
     @property
     def transferred_r1(self) -> float:
-        """Mean off the diagonal: what is left of a member under another's attack; nan for a single member."""
+        """Mean off the diagonal: R@1 of a member under another's attack; nan for a single member."""
         return mean(self.transfer[~np.eye(self.members, dtype=bool)])
+
+
+def diversity_row(model_key: dict[str, Any], found: Diversity) -> dict[str, Any]:
+    """A row of `DIVERSITY_COLUMNS`."""
+    return {
+        **model_key,
+        "members": found.members,
+        "gradient_cosine": found.gradient_cosine,
+        "clean_r1": float(found.clean_r1.mean()),
+        "own_r1": found.own_r1,
+        "transferred_r1": found.transferred_r1,
+    }
+
+
+def matrix_rows(model_key: dict[str, Any], found: Diversity) -> list[dict[str, Any]]:
+    """A row of `MATRIX_COLUMNS` for each pair of members."""
+    return [
+        {**model_key, "made_on": i, "tested_on": j, "r1": float(found.transfer[i, j])}
+        for i in range(found.members)
+        for j in range(found.members)
+    ]
 
 
 def first_classes(pool: ImageSet, count: int = CLASSES) -> Tensor:
@@ -64,12 +91,12 @@ def first_classes(pool: ImageSet, count: int = CLASSES) -> Tensor:
 def measure(
     model: Embedder, pool: ImageSet, queries: Tensor, norm: str, eps: float, seed: int, device: str = "cpu"
 ) -> Diversity:
-    """Measures the members of a trained model, each as a model of its own with the clean pool as gallery.
+    """Measures each member of a trained model as a model of its own, with the clean pool as gallery.
 
     Args:
-        model: in evaluation mode, its parameters frozen; one that is no ensemble is its own only member.
+        model: in evaluation mode, its parameters frozen; a single model is its own only member.
         pool: the gallery.
-        queries: indices in the pool of the images that are looked at, shape (q,).
+        queries: indices in the pool of the images that are attacked, shape (q,).
         norm: "linf" or "l2", the ball of the attacks.
         eps: its radius in pixel space.
         seed: seed of the attacks' random starts.
@@ -86,15 +113,15 @@ def measure(
 def gradient_cosine(problems: Sequence[Problem]) -> float:
     """Mean over images and pairs of members of the cosine between the members' input gradients.
 
-    The gradient is that of the `neighbour` objective, Recall@1's own margin, of the member's own embedding at
-    the clean image: the direction of the first step of the attack that breaks this member. An image where a
-    gradient is exactly zero has no direction, and is left out of that pair.
+    The gradient is that of the `neighbour` objective (the margin of Recall@1) for the member's own embedding
+    of the clean image: the direction of the first step of an attack on this member. An image where a gradient
+    is exactly zero has no direction, and is left out of that pair.
 
     Args:
-        problems: the same images and targets, with one member each.
+        problems: the same images and queries, with one member each.
 
     Returns:
-        A figure in [-1, 1]; nan without two members, or without a gradient.
+        A value in [-1, 1]; nan without two members, or without a gradient.
     """
     directions = [_gradients(problem) for problem in problems]
     cosines = [(one * other).sum(1) for one, other in combinations(directions, 2)]
@@ -105,18 +132,18 @@ def transfer_matrix(problems: Sequence[Problem]) -> np.ndarray:
     """R@1 of each member for queries that were attacked on each.
 
     Args:
-        problems: the same images and targets, with one member each; targets query the clean images.
+        problems: the same images and queries, with one member each; the gallery is clean.
 
     Returns:
-        Fractions, shape (members, members): rows are the members that the images were made on, columns those
-        that embed them. The diagonal is each member under its own attack.
+        Fractions, shape (members, members): rows are the members that were attacked, columns those that embed
+        the images. The diagonal is each member under its own attack.
     """
     attack = ATTACKS.build(ATTACK)
     return np.stack([_r1_of_each(problems, attack.run(source).images) for source in problems])
 
 
 def _gradients(problem: Problem) -> Tensor:
-    """Unit input gradients at the clean targets, shape (t, pixels), in double; nan where one is zero."""
+    """Unit input gradients at the clean queries, shape (q, pixels), in double; nan where one is zero."""
     score = OBJECTIVES.build(OBJECTIVE).bind(problem)
     parts = [
         score_and_gradient(problem, score, problem.get_batch(index), index)[1]
@@ -127,7 +154,7 @@ def _gradients(problem: Problem) -> Tensor:
 
 
 def _r1_of_each(problems: Sequence[Problem], images: Tensor) -> np.ndarray:
-    """R@1 of each member for the targets as they are in `images`, shape (members,)."""
+    """R@1 of each member for the queries as they are in `images`, shape (members,)."""
     return np.array([_r1(problem, images) for problem in problems])
 
 

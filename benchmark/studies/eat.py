@@ -1,11 +1,11 @@
-"""What EAT is worth: the ablation's figures, the diversity of the ensembles, a table and a figure.
+"""The ablation of EAT: scores, diversity of the ensembles, a table and a figure.
 
     python run_benchmark.py --preset eat --output eat
     python -m benchmark.studies.eat eat --to eat_ablation
 
-Reads runs, finished or not quite, and measures the stored ensembles on a part of each data set's pool. Writes
-`ablation.csv`, `diversity.csv`, `transfer_matrix.csv`, `table.md` and `eat_ablation.png` (docs/eat.md says
-what is in them). The exit status is 0 when they were written, and 2 when there was nothing to read.
+Reads finished or partial runs, and measures the stored ensembles on a part of each data set's pool. Writes
+`ablation.csv`, `diversity.csv`, `transfer_matrix.csv`, `table.md` and `eat_ablation.png` (described in
+docs/eat.md). The exit status is 0 when they were written, and 2 when there was nothing to read.
 """
 
 from __future__ import annotations
@@ -24,19 +24,23 @@ from benchmark.cli.places import folders_for
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.files import write_atomically
 from benchmark.data import Folders
-from benchmark.jobs.train_job import RunContext, job_of, load_data, load_trained
+from benchmark.jobs import RunContext, load_trained, trained_job
+from benchmark.jobs.models import load_data
 from benchmark.report.csv_files import DECIMALS, write_csv
 from benchmark.report.figures import SETTINGS
 from benchmark.report.style import save
-from benchmark.studies.ablation import COLUMNS, Study, figures_of, read_studies
-from benchmark.studies.diversity import Diversity, first_classes, measure
+from benchmark.studies.ablation import COLUMNS, Study, read_studies, scores_of
+from benchmark.studies.diversity import (
+    DIVERSITY_COLUMNS,
+    MATRIX_COLUMNS,
+    Diversity,
+    diversity_row,
+    first_classes,
+    matrix_rows,
+    measure,
+)
 from benchmark.studies.eat_figure import eat_figure
 from benchmark.studies.eat_table import write_table
-
-DIVERSITY_COLUMNS = [
-    "dataset", "defense", "seed", "members", "gradient_cosine", "clean_r1", "own_r1", "transferred_r1",
-]  # fmt: skip
-MATRIX_COLUMNS = ["dataset", "defense", "seed", "made_on", "tested_on", "r1"]
 
 
 def measure_all(study: Study, folders: Folders) -> Iterator[tuple[dict[str, Any], Diversity]]:
@@ -47,38 +51,17 @@ def measure_all(study: Study, folders: Folders) -> Iterator[tuple[dict[str, Any]
         folders: where data sets are.
 
     Yields:
-        The columns that tell the model, and what was measured of it.
+        The columns that identify the model, and its measurements.
     """
-    place = RunContext(output=study.output, cache=folders.cache, data=folders.data, device="cpu", commit="")
+    context = RunContext(output=study.output, cache=folders.cache, data=folders.data, device="cpu", commit="")
     for ref in study.trained():
         record = study.models[ref.id]
-        job = job_of(record).model_copy(update={"key": ref.key})  # a folder may have moved since
-        model, _ = load_trained(job, place, study.store)
+        job = trained_job(record).model_copy(update={"key": ref.key})  # a folder may have moved since
+        model, _ = load_trained(job, context)
         pool = load_data(ref.key.dataset, folders).test
-        told = {"dataset": study.dataset, "defense": ref.key.defense, "seed": ref.key.seed}
+        model_key = {"dataset": study.dataset, "defense": ref.key.defense, "seed": ref.key.seed}
         queries = first_classes(pool)
-        yield told, measure(model, pool, queries, study.table.key.norm, study.eps, ref.key.seed)
-
-
-def diversity_row(told: dict[str, Any], found: Diversity) -> dict[str, Any]:
-    """A row of `DIVERSITY_COLUMNS`."""
-    return {
-        **told,
-        "members": found.members,
-        "gradient_cosine": found.gradient_cosine,
-        "clean_r1": float(found.clean_r1.mean()),
-        "own_r1": found.own_r1,
-        "transferred_r1": found.transferred_r1,
-    }
-
-
-def matrix_rows(told: dict[str, Any], found: Diversity) -> list[dict[str, Any]]:
-    """A row of `MATRIX_COLUMNS` for each pair of members."""
-    return [
-        {**told, "made_on": i, "tested_on": j, "r1": float(found.transfer[i, j])}
-        for i in range(found.members)
-        for j in range(found.members)
-    ]
+        yield model_key, measure(model, pool, queries, study.table.key.norm, study.eps, ref.key.seed)
 
 
 def analyse(outputs: Sequence[Path], to: Path, folders: Folders) -> str:
@@ -95,14 +78,14 @@ def analyse(outputs: Sequence[Path], to: Path, folders: Folders) -> str:
     studies, notes = read_studies(outputs)
     for note in notes:
         sys.stderr.write(f"{note}\n")
-    models = pd.DataFrame([row for study in studies for row in figures_of(study)], columns=COLUMNS)
+    models = pd.DataFrame([row for study in studies for row in scores_of(study)], columns=COLUMNS)
     if models.empty:
         raise UsageError(f"No model is trained yet in {', '.join(map(str, outputs))}.")
     rows, matrix = [], []
     for study in studies:
-        for told, found in measure_all(study, folders):
-            rows.append(diversity_row(told, found))
-            matrix += matrix_rows(told, found)
+        for model_key, found in measure_all(study, folders):
+            rows.append(diversity_row(model_key, found))
+            matrix += matrix_rows(model_key, found)
     diversity = pd.DataFrame(rows, columns=DIVERSITY_COLUMNS)
     write_csv(models.round(DECIMALS), to / "ablation.csv")
     write_csv(diversity.round(DECIMALS), to / "diversity.csv")
@@ -128,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("outputs", type=Path, nargs="+", metavar="OUTPUT", help="folder of a finished run")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for the files")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # as in the workers: figures must not depend on the number of cores
+    torch.set_num_threads(1)  # as in the workers: results must not depend on the number of cores
     try:
         sys.stdout.write(analyse(options.outputs, options.to, folders_for()))
     except BenchmarkError as error:

@@ -18,7 +18,7 @@ from benchmark.studies.eat_table import CONTROL, SINGLE
 
 LINES: dict[str, Literal["-", "--"]] = {CONTROL: "-", SINGLE: "--"}
 WORST = ["worst_ami", "worst_r1"]
-TITLE = "Worst cases of EAT, one factor at a time, and of its controls with the same training passes"
+TITLE = "Worst cases of EAT, one factor at a time, and of its controls at the same training cost"
 NOTE = (
     "Small: one training seed, the first above the others; large: the mean over seeds. Vertical lines: the "
     "means of the controls. The axes do not begin at 0."
@@ -28,7 +28,7 @@ SPREAD = 0.22
 
 
 def eat_figure(models: pd.DataFrame, datasets: Sequence[str]) -> Figure | None:
-    """Draws a row of panels for each data set: worst AMI and worst R@1; None without a figure.
+    """Draws a row of panels for each data set: worst AMI and worst R@1; None without a score.
 
     Args:
         models: rows of `ablation.COLUMNS`.
@@ -43,9 +43,9 @@ def eat_figure(models: pd.DataFrame, datasets: Sequence[str]) -> Figure | None:
     panels = figure.subplots(len(shown), 2, squeeze=False, height_ratios=heights)
     for (name, part), (left, right) in zip(shown, panels, strict=True):
         defenses = list(dict.fromkeys(part["defense"]))[::-1]
-        for axes, figure_name in zip((left, right), WORST, strict=True):
-            _panel(axes, part, defenses, figure_name)
-            title = f"worst {METRICS[figure_name.removeprefix('worst_')]}"
+        for axes, score in zip((left, right), WORST, strict=True):
+            _panel(axes, part, defenses, score)
+            title = f"worst {METRICS[score.removeprefix('worst_')]}"
             axes.set_title(f"{name}: {title}" if axes is left else title, fontsize=10.5, loc="left")
         left.set_yticks(range(len(defenses)), [wrapped(defense) for defense in defenses])
         right.set_yticks(range(len(defenses)), [""] * len(defenses))

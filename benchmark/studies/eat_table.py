@@ -9,14 +9,15 @@ import pandas as pd
 
 from benchmark.report.boards import NONE, code, lines, percent
 from benchmark.report.style import budget
+from benchmark.report.tables import mode_words
 from benchmark.report.worst_case import deviation, mean
 from benchmark.studies.ablation import Study
 
 CONTROL = "ensemble_at"
-"""The plain ensemble of adversarially trained members that every row is held against."""
+"""The plain ensemble of adversarially trained members that every row is compared with."""
 
 SINGLE = "pgd_at"
-"""The one model that has the passes of a whole ensemble."""
+"""The single model that is trained at the cost of a whole ensemble."""
 
 KEY = ["dataset", "defense", "seed"]
 
@@ -24,13 +25,13 @@ KEY = ["dataset", "defense", "seed"]
 def paired_difference(
     models: pd.DataFrame, defense: str, name: str, control: str = CONTROL
 ) -> tuple[float, float]:
-    """Mean over seeds of a figure less the control's of the same seed, and the standard error of that mean.
+    """Mean over seeds of a score minus the control's of the same seed, and the standard error of that mean.
 
     Args:
         models: the models of one data set, with the columns "defense", "seed" and `name`.
         defense: the row.
-        name: the figure.
-        control: the row that it is held against.
+        name: the column of the score.
+        control: the row to compare with.
 
     Returns:
         Fractions; nan where no seed has both, and a standard error of nan for a single one.
@@ -43,12 +44,12 @@ def paired_difference(
 
 
 def write_table(studies: Sequence[Study], models: pd.DataFrame, diversity: pd.DataFrame) -> str:
-    """A section of Markdown for each data set.
+    """Writes a section of Markdown for each data set.
 
     Args:
         studies: the data sets, in order.
         models: rows of `ablation.COLUMNS`.
-        diversity: rows of `eat.DIVERSITY_COLUMNS`.
+        diversity: rows of `diversity.DIVERSITY_COLUMNS`.
     """
     everything = models.merge(diversity.drop(columns="clean_r1"), on=KEY, how="left")
     parts = []
@@ -58,7 +59,7 @@ def write_table(studies: Sequence[Study], models: pd.DataFrame, diversity: pd.Da
         if mine.empty:
             continue
         about = (
-            f"{budget(key.norm, key.eps)}, {key.backbone}, {key.loss}, {key.compute.replace('-', ' ')}. "
+            f"{budget(key.norm, key.eps)}, {study.table.backbone}, {key.loss}, {mode_words(key.compute)}. "
             "AMI and R@1 in percent, mean ± standard deviation over the training seeds; differences (Δ) are "
             f"to `{CONTROL}` of the same seed, mean ± standard error."
         )
@@ -75,7 +76,7 @@ def _board(models: pd.DataFrame) -> list[str]:
     def column(title: str, cell: Callable[[str], str]) -> tuple[str, str, list[str]]:
         return title, "---:", [cell(defense) for defense in defenses]
 
-    def figure(title: str, name: str) -> tuple[str, str, list[str]]:
+    def score(title: str, name: str) -> tuple[str, str, list[str]]:
         return column(title, lambda row: percent(mean(of(row, name)), deviation(of(row, name))))
 
     def difference(title: str, name: str) -> tuple[str, str, list[str]]:
@@ -86,12 +87,12 @@ def _board(models: pd.DataFrame) -> list[str]:
             ("defense", "---", [code(defense) for defense in defenses]),
             column("seeds", lambda row: str(sum(not isnan(value) for value in of(row, "worst_ami")))),
             column("epochs", lambda row: _number(mean(of(row, "epochs")), ".0f")),
-            column("passes, millions", lambda row: _number(mean(of(row, "passes")) / 1e6, ".2f")),
-            figure("validation", "validation"),
-            figure("clean AMI", "clean_ami"),
-            figure("clean R@1", "clean_r1"),
-            figure("worst AMI", "worst_ami"),
-            figure("worst R@1", "worst_r1"),
+            column("cost units, millions", lambda row: _number(mean(of(row, "passes")) / 1e6, ".2f")),
+            score("validation", "validation"),
+            score("clean AMI", "clean_ami"),
+            score("clean R@1", "clean_r1"),
+            score("worst AMI", "worst_ami"),
+            score("worst R@1", "worst_r1"),
             difference("Δ worst AMI", "worst_ami"),
             difference("Δ worst R@1", "worst_r1"),
             column("gradient cosine", lambda row: _number(mean(of(row, "gradient_cosine")), ".2f")),

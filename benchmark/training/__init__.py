@@ -1,4 +1,4 @@
-"""Training one model by one defense."""
+"""Train one model with one defense."""
 
 from benchmark.training.inner import TrainingAttack
 from benchmark.training.loop import train

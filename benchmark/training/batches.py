@@ -1,4 +1,4 @@
-"""The batches of an epoch, made ready while the model is busy with the one before."""
+"""The batches of an epoch, prepared in threads while the model trains on the previous one."""
 
 from __future__ import annotations
 
@@ -17,47 +17,52 @@ from benchmark.training.augment import random_shift
 from benchmark.training.crops import random_crops
 from benchmark.training.recipe import Recipe
 
-_THREADS = 8
-"""Most threads that make batches. Each has one in hand, and one more lies ready: a batch takes as much memory
-as the model's input."""
+_MAX_THREADS = 8
+"""Maximum number of threads that prepare batches. Each works on one batch, and one more batch lies ready; a
+batch takes as much memory as the model's input."""
 
 
 class Batches:
-    """Hands out augmented batches.
+    """Loads and augments the batches of a training.
 
-    Crops and mirroring take time, so a few threads make them ahead; each batch has a generator of its own, so
-    that their order does not matter. Shifts are drawn from the global generator when a batch is handed out.
+    Crops and mirroring take time, so threads prepare them in advance. Each batch has its own generator, so
+    the result does not depend on the order in which threads finish. Shifts are drawn from the global
+    generator when a batch is yielded.
 
     Args:
-        data: the images.
-        recipe: augmentation.
-        device: where batches are needed.
+        data: the training images.
+        recipe: the augmentation settings.
+        device: where the batches are needed.
 
     Attributes:
-        waited: seconds that were spent waiting for batches.
+        waited: seconds spent waiting for batches.
     """
 
     def __init__(self, data: ImageSet, recipe: Recipe, device: torch.device | str) -> None:
         self._data = data
         self._recipe = recipe
         self._device = torch.device(device)
-        self._ahead = recipe.crop is not None or recipe.flip or not isinstance(data.images, Tensor)
+        self._prefetches = recipe.crop is not None or recipe.flip or not isinstance(data.images, Tensor)
         self.waited = 0.0
 
     def epoch(self, order: Tensor, size: int, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The images, float32 in [0, 1], (size, C, H, W) on the device, and their indices (size,) on the CPU.
+        """Yields the batches of an epoch.
 
         Args:
-            order: indices of the images, batch after batch; what is left over is not used.
+            order: indices of the images, batch after batch; an incomplete last batch is dropped.
             size: images in a batch.
-            number: of the epoch, which what is random depends on.
+            number: number of the epoch, from which the batches' seeds are derived.
+
+        Yields:
+            Images, float32 in [0, 1], shape (size, C, H, W), on the device; and their indices, shape (size,),
+            on the CPU.
         """
         parts = list(order[: len(order) // size * size].split(size))
         for index, images in zip(parts, self._read(parts, number), strict=True):
             yield random_shift(images, self._recipe.shift), index
 
     def _read(self, parts: list[Tensor], number: int) -> Iterator[Tensor]:
-        if not self._ahead:
+        if not self._prefetches:
             for index in parts:
                 started = time.perf_counter()
                 images = self._data.batch(index, self._device)
@@ -65,26 +70,26 @@ class Batches:
                 yield images
             return
         seed = int(torch.randint(2**62, ()))
-        waiting: deque[Future[Tensor]] = deque()
-        threads = max(1, min(_THREADS, cores() - 1))
+        pending: deque[Future[Tensor]] = deque()
+        threads = max(1, min(_MAX_THREADS, cores() - 1))
         with ThreadPoolExecutor(threads) as pool:
             try:
-                for place in range(len(parts) + threads):
-                    if place < len(parts):
-                        own = derive_seed(seed, number, place)
-                        waiting.append(pool.submit(self._make, parts[place], own))
-                    if place >= threads:
+                for position in range(len(parts) + threads):
+                    if position < len(parts):
+                        batch_seed = derive_seed(seed, number, position)
+                        pending.append(pool.submit(self._prepare, parts[position], batch_seed))
+                    if position >= threads:
                         started = time.perf_counter()
-                        images = waiting.popleft().result()
-                        # Where it was pinned, the copy goes on while the last step is being computed.
+                        images = pending.popleft().result()
+                        # From pinned memory, the copy overlaps with the computation of the previous step.
                         images = images.to(self._device, non_blocking=True)
                         self.waited += time.perf_counter() - started
                         yield images.float().div(255) if images.dtype == torch.uint8 else images.float()
             finally:
-                for future in waiting:
+                for future in pending:
                     future.cancel()
 
-    def _make(self, index: Tensor, seed: int) -> Tensor:
+    def _prepare(self, index: Tensor, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         images = random_crops(self._data.images, index, self._recipe.crop, self._recipe.flip, generator)
         return images.pin_memory() if self._device.type == "cuda" else images

@@ -1,4 +1,4 @@
-"""Random crops of whole images, and mirroring."""
+"""Random resized crops and mirroring."""
 
 from __future__ import annotations
 
@@ -11,62 +11,74 @@ from torchvision.transforms.v2.functional import resized_crop
 
 from benchmark.data.packed import PackedImages
 
-_SHAPES = (math.log(3 / 4), math.log(4 / 3))
-_TRIES = 10
+_LOG_ASPECT_RATIOS = (math.log(3 / 4), math.log(4 / 3))
+_ATTEMPTS = 10
 
 
 Box = tuple[int, int, int, int]
 """Top, left, height, width, in pixels."""
 
 
-def random_box(height: int, width: int, least: float, generator: torch.Generator) -> Box:
-    """A random part of an image, as the field's random resized crop draws it (Szegedy et al. 2015).
+def random_box(height: int, width: int, min_area: float, generator: torch.Generator) -> Box:
+    """Draws the box of a random resized crop (Szegedy et al. 2015).
 
-    Its share of the area is uniform in [least, 1], the logarithm of its width over its height uniform between
-    3/4 and 4/3. Ten are drawn until one fits; after that it is the largest central one of an allowed shape.
+    Its fraction of the image's area is uniform in [min_area, 1], the logarithm of its aspect ratio (width
+    over height) uniform between log 3/4 and log 4/3. Ten boxes are drawn and the first that fits is taken; if
+    none fits, the largest central box with an allowed aspect ratio.
 
     Args:
-        height: of the image, in pixels.
-        width: the same.
-        least: smallest share of the area, in (0, 1].
-        generator: what is random comes from it alone.
+        height: height of the image, in pixels.
+        width: width of the image, in pixels.
+        min_area: smallest fraction of the area, in (0, 1].
+        generator: the only source of randomness.
+
+    Returns:
+        A box within the image.
     """
-    for share, shape, down, right in torch.rand(_TRIES, 4, generator=generator).tolist():
-        area = height * width * (least + (1 - least) * share)
-        ratio = math.exp(_SHAPES[0] + (_SHAPES[1] - _SHAPES[0]) * shape)
-        high, wide = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
-        if 0 < high <= height and 0 < wide <= width:
-            return int(down * (height - high + 1)), int(right * (width - wide + 1)), high, wide
-    high = min(height, round(width * 4 / 3))
-    wide = min(width, round(height * 4 / 3))
-    return (height - high) // 2, (width - wide) // 2, high, wide
+    draws = torch.rand(_ATTEMPTS, 4, generator=generator).tolist()
+    for area_draw, aspect_draw, top_draw, left_draw in draws:
+        area = height * width * (min_area + (1 - min_area) * area_draw)
+        lowest, highest = _LOG_ASPECT_RATIOS
+        aspect = math.exp(lowest + (highest - lowest) * aspect_draw)
+        box_height, box_width = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
+        if 0 < box_height <= height and 0 < box_width <= width:
+            top = int(top_draw * (height - box_height + 1))
+            left = int(left_draw * (width - box_width + 1))
+            return top, left, box_height, box_width
+    box_height = min(height, round(width * 4 / 3))
+    box_width = min(width, round(height * 4 / 3))
+    return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
 def random_crops(
-    images: Tensor | PackedImages, rows: Tensor, least: float | None, flip: bool, generator: torch.Generator
+    images: Tensor | PackedImages,
+    indices: Tensor,
+    min_area: float | None,
+    flip: bool,
+    generator: torch.Generator,
 ) -> Tensor:
-    """A random crop of each image, scaled to the window (bilinear, antialiased), perhaps mirrored.
+    """Takes a random crop of each image, scaled to the window (bilinear, antialiased), and may mirror it.
 
     Args:
         images: the images, uint8 or float32.
-        rows: which of them, shape (b,).
-        least: smallest share of the area; None to take the window as it is.
-        flip: whether each is mirrored left to right with probability 1/2.
-        generator: what is random comes from it alone.
+        indices: which of them to crop, shape (b,).
+        min_area: smallest fraction of the area that a crop has, in (0, 1]; None takes the window uncropped.
+        flip: whether each crop is mirrored left to right with probability 1/2.
+        generator: the only source of randomness.
 
     Returns:
-        Shape (b, C, H, W), of the images' type.
+        The crops, shape (b, C, H, W), of the images' type.
     """
-    side = list(images.shape[2:])
-    if least is None:
-        views = images[rows]
+    window = list(images.shape[2:])
+    if min_area is None:
+        crops = images[indices]
     else:
-        views = torch.empty((len(rows), *images.shape[1:]), dtype=images.dtype)
-        for place, row in enumerate(rows.tolist()):
-            whole = images.whole(row) if isinstance(images, PackedImages) else images[row]
-            box = random_box(whole.shape[1], whole.shape[2], least, generator)
-            views[place] = resized_crop(whole, *box, side, InterpolationMode.BILINEAR, antialias=True)
+        crops = torch.empty((len(indices), *images.shape[1:]), dtype=images.dtype)
+        for position, index in enumerate(indices.tolist()):
+            whole = images.whole(index) if isinstance(images, PackedImages) else images[index]
+            box = random_box(whole.shape[1], whole.shape[2], min_area, generator)
+            crops[position] = resized_crop(whole, *box, window, InterpolationMode.BILINEAR, antialias=True)
     if flip:
-        mirrored = torch.rand(len(rows), generator=generator) < 0.5
-        views[mirrored] = views[mirrored].flip(3)
-    return views
+        mirrored = torch.rand(len(indices), generator=generator) < 0.5
+        crops[mirrored] = crops[mirrored].flip(3)
+    return crops

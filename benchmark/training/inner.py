@@ -1,4 +1,4 @@
-"""The training attack: everything about inner maximisation, in one place."""
+"""The training attack: the inner maximization of adversarial training, shared by all defenses."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from benchmark.models import frozen
 
 
 class TrainingAttack:
-    """PGD in the L_inf ball with a few steps of one size; what a defense is handed as `attack`.
+    """PGD in the L_inf ball with a few steps of constant size; a defense receives it as `attack`.
 
     Args:
-        eps: full radius of the ball.
+        eps: full radius of the ball, in units of the pixel range [0, 1].
         steps: number of steps.
-        step: size of a step in units of the radius.
-        batch_statistics: whether batch norm normalises by the batch meanwhile; see `frozen`.
+        step: size of a step, in units of the radius.
+        batch_statistics: whether batch norm normalizes by the batch during the attack; see `frozen`.
 
     Attributes:
         scale: factor on eps in [0, 1], which the training loop raises over the ramp.
@@ -40,9 +40,14 @@ class TrainingAttack:
         *,
         start: str = "uniform",
     ) -> Tensor:
-        """Adversarial images, detached; see `defenses.base.InnerMaximiser`."""
+        """Computes adversarial images, detached; see `defenses.base.InnerMaximiser`.
+
+        Raises:
+            UsageError: when `start` is neither "uniform" nor "gaussian".
+        """
         eps = self.eps * self.scale
-        # Drawn where the images are: on the CPU it takes as long, for photographs, as a GPU's whole step.
+        # Drawn on the images' device: for photographs, drawing on the CPU takes as long as a GPU's whole
+        # step.
         if start == "gaussian":
             noise = torch.randn(images.shape, device=images.device).mul_(0.001)
         elif start == "uniform":
@@ -54,6 +59,6 @@ class TrainingAttack:
             for _ in range(self.steps):
                 adversarial.requires_grad_(True)
                 (gradient,) = torch.autograd.grad(objective(adversarial).sum(), adversarial)
-                moved = adversarial.detach() + self.step * eps * gradient.sign()
-                adversarial = project(moved, images, "linf", eps)
+                ascended = adversarial.detach() + self.step * eps * gradient.sign()
+                adversarial = project(ascended, images, "linf", eps)
         return adversarial.detach()

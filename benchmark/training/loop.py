@@ -20,13 +20,13 @@ from benchmark.training.inner import TrainingAttack
 from benchmark.training.recipe import Recipe
 from benchmark.training.sampling import epoch_order
 from benchmark.training.savepoint import SavePoint
-from benchmark.training.schedule import WarmUp, make_optimiser
+from benchmark.training.schedule import WarmUp, make_optimizer
 from benchmark.training.validation import Validator
 from defenses import Batch, Defense
 
 
-class _Best:
-    """Keeps the weights of the best epoch so far; of two with equal scores, the later one's."""
+class _BestEpoch:
+    """The weights of the best epoch so far; of two epochs with equal scores, those of the later."""
 
     def __init__(self) -> None:
         self.result: ValidationResult | None = None
@@ -60,24 +60,28 @@ def train(
     held_out: ImageSet | None = None,
     save_point: SavePoint | None = None,
 ) -> TrainingRecord:
-    """Trains a model in place.
+    """Trains a model in place, and leaves it in evaluation mode.
 
     Args:
-        defense: says what a step minimises.
+        defense: defines the loss that a step minimizes.
         model: what `defense.build` returned.
         data: the training images.
-        recipe: optimiser, schedule, augmentation, training attack.
-        eps: radius of the training attack's ball.
-        unit_flops: FLOPs of a forward pass of the plain backbone, for the cost.
+        recipe: optimizer, schedule, augmentation, training attack.
+        eps: radius of the training attack's L_inf ball.
+        unit_flops: FLOPs of a forward pass of one image through the plain backbone: one cost unit.
         device: where to train.
-        on_epoch: called after each epoch with the number done and the number of all.
-        epochs: passes over the images; the recipe's, times the defense's scale, when not given.
-        held_out: images of other training classes, on which the epoch to be kept is chosen; the last one is
-            kept when not given.
-        save_point: where the state is kept between epochs; a training that was broken off goes on from there.
+        on_epoch: called after each epoch with the number of epochs done and the total.
+        epochs: number of epochs; when not given, the recipe's times the defense's `epochs_scale`.
+        held_out: images of the validation classes, which choose the epoch whose weights are kept; when not
+            given, those of the last epoch are.
+        save_point: where the state is saved between epochs; an interrupted training resumes from it.
+
+    Returns:
+        Costs, loss curve, validation results, and the epoch that was kept. A model without parameters is not
+        trained.
 
     Raises:
-        TrainingError: when the loss is not a number, naming the epoch.
+        TrainingError: when the loss is not finite, naming the epoch.
     """
     started = time.perf_counter()
     model.to(device)
@@ -88,30 +92,35 @@ def train(
     epochs = epochs or max(1, round(recipe.epochs * defense.epochs_scale))
     per_epoch = max(1, len(data) // recipe.batch_size)
     size = min(recipe.batch_size, len(data))
-    optimiser, schedule = make_optimiser(model, recipe, epochs, per_epoch)
+    optimizer, schedule = make_optimizer(model, recipe, epochs, per_epoch)
     warm_up = WarmUp(model, min(recipe.warm_up, epochs - 1))
     per_class = recipe.images_per_class if on_tuples(model) else None
     batches = Batches(data, recipe, device)
     attack = TrainingAttack(eps, recipe.inner_steps, recipe.inner_step, recipe.inner_batch_norm == "batch")
-    half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+    autocast = torch.autocast(
+        torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
+    )
     labels = data.labels.to(device)
     validator = Validator(held_out, eps, device) if held_out is not None else None
-    validated = {math.ceil(epochs * turn / recipe.validations) for turn in range(1, recipe.validations + 1)}
-    best = _Best()
+    # Epochs after which the model is validated, counted from 1.
+    validated = {
+        math.ceil(epochs * number / recipe.validations) for number in range(1, recipe.validations + 1)
+    }
+    best = _BestEpoch()
     resumed = 0
     curve: list[float] = []
     validations: list[ValidationResult] = []
-    if save_point is not None and (found := save_point.restore(model, optimiser, schedule)) is not None:
+    if save_point is not None and (found := save_point.restore(model, optimizer, schedule)) is not None:
         notes, weights = found
         resumed, curve = notes["epoch"], notes["curve"]
         validations = [ValidationResult(**result) for result in notes["validations"]]
         best.resume(validations, weights)
-        counter.forward, counter.backward = notes["passes"]
+        counter.forward, counter.backward = notes["cost_units"]
         started -= notes["seconds"]
         batches.waited = notes["waited"]
     for epoch in range(resumed, epochs):
         model.train()
-        warm_up.before(epoch)
+        warm_up.start_epoch(epoch)
         order = epoch_order(data.labels, size, per_class)
         total = torch.zeros((), device=device)
         with counter:
@@ -119,19 +128,19 @@ def train(
                 progress = (epoch * per_epoch + step) / (epochs * per_epoch)
                 attack.scale = min(1.0, progress / recipe.ramp) if recipe.ramp else 1.0
                 index = index.to(device)
-                with half:
+                with autocast:
                     loss = defense.loss(model, Batch(images, labels[index], index), attack)
-                optimiser.zero_grad(set_to_none=True)
+                optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 nn.utils.clip_grad_value_(model.parameters(), recipe.clip)
-                optimiser.step()
+                optimizer.step()
                 schedule.step()
                 total += loss.detach()
         mean = float(total) / per_epoch
         if not math.isfinite(mean):
             raise TrainingError(
-                f"Training broke down in epoch {epoch + 1} of {epochs}: the loss is {mean}. "
-                "Lower the learning rate (training: lr) or look at the defense's loss."
+                f"Training diverged in epoch {epoch + 1} of {epochs}: the loss is {mean}. "
+                "Lower the learning rate (training: lr) or check the defense's loss."
             )
         curve.append(mean)
         if validator is not None and epoch + 1 in validated:
@@ -145,11 +154,11 @@ def train(
                 "epochs": epochs,
                 "curve": curve,
                 "validations": [result.model_dump() for result in validations],
-                "passes": [counter.forward, counter.backward],
+                "cost_units": [counter.forward, counter.backward],
                 "seconds": time.perf_counter() - started,
                 "waited": batches.waited,
             }
-            save_point.save(model, optimiser, schedule, best.weights, notes)
+            save_point.save(model, optimizer, schedule, best.weights, notes)
     best.restore(model)
     model.eval()
     return TrainingRecord(

@@ -10,38 +10,41 @@ from benchmark.core.parameters import Number, Parameters
 
 
 class Recipe(Parameters):
-    """How every model is trained; a preset sets it, no defense can.
+    """How every model is trained; set by a preset or a configuration, never by a defense.
 
     Attributes:
-        epochs: passes over the training set.
+        epochs: number of epochs.
         batch_size: images in a batch.
-        images_per_class: images of a class in a batch, for losses on the tuples of a batch, at most half of
-            the batch, since a tuple needs two classes; others take the images in random order.
+        images_per_class: images of a class in a batch, for losses on the tuples of a batch; at most half of
+            the batch, since a tuple needs two classes. Other losses take the images in random order.
         lr: highest learning rate of AdamW.
-        schedule: of the learning rate. "one_cycle": up and down again over the whole training (Smith & Topin
-            2018, arXiv 1708.07120); "step": times `decay` after every `decay_every` epochs; "constant".
-        decay_every: epochs, for the schedule "step"; where a defense trains for more or fewer epochs than the
-            recipe's, its steps are further apart or nearer in the same measure.
-        decay: factor, for the schedule "step".
-        warm_up: epochs at the beginning in which only the last layer and the loss's own parameters learn.
+        schedule: learning-rate schedule. "one_cycle": up and down again over the whole training (Smith &
+            Topin 2018, arXiv 1708.07120); "step": multiplied by `decay` after every `decay_every` epochs;
+            "constant".
+        decay_every: epochs between decays, for the schedule "step"; scaled in proportion where a defense
+            trains for more or fewer epochs than the recipe's.
+        decay: factor on the learning rate, for the schedule "step".
+        warm_up: number of first epochs in which only the last layer and the loss's own parameters are
+            trained.
         proxy_lr_scale: factor on the learning rate of the loss's own parameters.
-        weight_decay: of AdamW.
+        weight_decay: weight decay of AdamW.
         clip: largest absolute value of a gradient's entry.
-        shift: images are moved by up to so many pixels, in both directions, for augmentation.
-        crop: smallest share of an image's area that a random crop of it has (of random shape, scaled to the
-            size of the window), for augmentation; none is cropped when not given.
-        flip: images are mirrored left to right with probability 1/2.
-        eps: radius of the training attack's L_inf ball; the data set's headline when not given.
+        shift: largest random shift of an image in each direction, in pixels.
+        crop: smallest fraction of an image's area that a random resized crop covers; None turns crops off.
+        flip: whether images are mirrored left to right with probability 1/2.
+        eps: radius of the training attack's L_inf ball; None takes the data set's headline eps.
         inner_steps: steps of the training attack.
-        inner_step: size of each of them, in units of eps.
-        ramp: share of the training during which eps grows from 0 to its full size.
-        inner_batch_norm: "eval": the training attack sees batch norm as the test attacks will; "batch": it
-            normalises by the batch. Its running statistics are not touched either way.
-        precision: of the passes through the networks; losses, optimiser and validation stay in float32.
-        validation: share of the training classes that are held out to choose the epoch whose weights are
+        inner_step: size of one of its steps, in units of eps.
+        ramp: fraction of the training during which eps grows from 0 to its full size.
+        inner_batch_norm: "eval": in the training attack batch norm normalizes by its running statistics, as
+            in the attacks of the evaluation; "batch": by the batch. Its running statistics are not updated in
+            either case.
+        precision: precision of the networks' forward and backward passes; losses, optimizer and validation
+            stay in float32.
+        validation: fraction of the training classes that are held out to choose the epoch whose weights are
             kept; fewer where that makes more than a thousand images. 0 trains on every class and keeps the
-            last. Of fewer than ten classes none is held out.
-        validations: how many times during the training the model is looked at on them.
+            last epoch. With fewer than ten classes none is held out.
+        validations: how many times the model is validated during the training.
     """
 
     epochs: PositiveInt = 48

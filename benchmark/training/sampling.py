@@ -1,4 +1,4 @@
-"""Which images make up the batches of an epoch."""
+"""The order in which an epoch takes the images."""
 
 from __future__ import annotations
 
@@ -7,34 +7,36 @@ from torch import Tensor
 
 
 def epoch_order(labels: Tensor, batch_size: int, per_class: int | None) -> Tensor:
-    """The images of an epoch in the order in which they are batched, drawn from torch's global generator.
+    """Draws the order in which an epoch takes the images, from torch's global generator.
+
+    pytorch-metric-learning's sampler is not used: it requires a batch size that is a multiple of `per_class`,
+    and enough classes to fill a batch.
 
     Args:
         labels: class of each image, shape (n,), on the CPU.
         batch_size: images in a batch, at most n.
-        per_class: images of each class in a batch, for losses on the tuples of a batch, at most half of it;
-            more, as few as will do, where there are too few classes to fill it, and fewer of the last class
-            where the batch is no multiple; of a class with fewer images some come twice. None for all images
-            in random order.
+        per_class: images of each class in a batch, for losses on the tuples of a batch; None takes all images
+            once in random order. At most half of the batch is of one class, so that tuples exist. Where there
+            are too few classes to fill the batch, each gets the smallest larger number that does. Where the
+            batch size is no multiple, the last class gets fewer. A class with too few images repeats some.
 
     Returns:
-        Indices, int64, n // batch_size whole batches at least. (pytorch-metric-learning's sampler wants a
-        batch size that is a multiple of `per_class`, and classes that suffice.)
+        Indices, int64, for at least n // batch_size complete batches.
     """
     if per_class is None:
         return torch.randperm(len(labels))
     members = [(labels == label).nonzero()[:, 0] for label in labels.unique()]
-    # A tuple needs two classes.
-    several = max(min(per_class, batch_size // 2), -(-batch_size // len(members)))
+    # At most half of the batch: a tuple needs two classes.
+    per_class = max(min(per_class, batch_size // 2), -(-batch_size // len(members)))
     batches = []
     for _ in range(max(1, len(labels) // batch_size)):
-        chosen = torch.randperm(len(members))[: -(-batch_size // several)].tolist()
-        images = torch.cat([_some(members[label], several) for label in chosen])
+        classes = torch.randperm(len(members))[: -(-batch_size // per_class)].tolist()
+        images = torch.cat([_sample(members[label], per_class) for label in classes])
         batches.append(images[:batch_size])
     return torch.cat(batches)
 
 
-def _some(members: Tensor, count: int) -> Tensor:
-    """So many at random of some images, each at most once more often than any other."""
+def _sample(members: Tensor, count: int) -> Tensor:
+    """Samples `count` of the images, shape (count,), each at most once more often than any other."""
     rounds = -(-count // len(members))
     return torch.cat([members[torch.randperm(len(members))] for _ in range(rounds)])[:count]

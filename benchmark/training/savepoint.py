@@ -1,4 +1,4 @@
-"""The state of a training that is not finished, so that one that was broken off goes on where it was."""
+"""The saved state of an unfinished training, from which an interrupted training resumes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from benchmark.core.files import write_atomically
 
-_MODEL, _BEST, _OPTIMISER, _GENERATOR = "model.", "best.", "optimiser.", "generator."
+_MODEL, _BEST, _OPTIMIZER, _GENERATOR = "model.", "best.", "optimizer.", "generator."
 
 
 class SavePoint:
-    """A file that holds a training after some epoch: weights, optimiser, generators, what was noted.
+    """A file that holds the state of a training after an epoch: weights, optimizer, generators, notes.
 
-    Going on from it gives what the whole training would have given, bit for bit on one processor: a defense
-    keeps nothing between steps outside its model.
+    A resumed training gives the same result as an uninterrupted one, bit for bit on one processor, because a
+    defense keeps nothing between steps outside its model.
 
     Args:
-        path: the file (safetensors, its description as JSON in the header); it appears whole or not at all.
-        every: seconds that must have passed since the last write, of four times the weights; short trainings
-            write none.
-        packages: versions of what a training depends on; under others it is not gone on with.
+        path: the file (safetensors, with a JSON description in its header), written atomically.
+        every: minimum number of seconds between two writes, each of four times the weights; a shorter
+            training writes none.
+        packages: versions of the packages that a training depends on; under other versions it is not resumed.
     """
 
     def __init__(self, path: Path, every: float = 0.0, packages: Mapping[str, str] | None = None) -> None:
@@ -44,96 +44,103 @@ class SavePoint:
     def save(
         self,
         model: nn.Module,
-        optimiser: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer,
         schedule: LRScheduler,
         best: Mapping[str, Tensor],
         notes: Mapping[str, Any],
     ) -> None:
-        """Writes the state after an epoch, if it is time.
+        """Saves the state after an epoch, unless the last write is less than `every` seconds ago.
+
+        When the file cannot be written, a warning is printed to stderr and the training continues.
 
         Args:
-            model: as it is.
-            optimiser: of its parameters, in their order.
-            schedule: of the optimiser.
+            model: the model being trained.
+            optimizer: its optimizer.
+            schedule: the optimizer's learning-rate schedule.
             best: weights of the best epoch so far; empty where none is kept.
-            notes: what else there is to remember, as JSON can write it.
-
-        A file that cannot be written is told on stderr, and the training goes on.
+            notes: further state, serializable as JSON; "epoch" and "epochs" are the numbers of epochs done
+                and in total.
         """
         if time.monotonic() - self._last < self._every:
             return
-        state = optimiser.state_dict()
+        state = optimizer.state_dict()
         tensors = {
             **{_MODEL + name: value for name, value in model.state_dict().items()},
             **{_BEST + name: value for name, value in best.items()},
             **{
-                f"{_OPTIMISER}{index}.{name}": value
+                f"{_OPTIMIZER}{index}.{name}": value
                 for index, values in state["state"].items()
                 for name, value in values.items()
             },
             **{_GENERATOR + name: value for name, value in _generators(model).items()},
         }
-        about = {
+        description = {
             "notes": dict(notes),
             "groups": state["param_groups"],
             "schedule": schedule.state_dict(),
             "python": random.getstate(),
-            "setting": self._setting(model),
+            "environment": self._environment(model),
         }
-        # Copies, since safetensors refuses tensors that share their memory, as shared proxies do.
+        # Copies, since safetensors rejects tensors that share memory, as shared proxies do.
         copies = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
         try:
-            write_atomically(self.path, lambda path: save_file(copies, path, {"about": json.dumps(about)}))
+            write_atomically(
+                self.path, lambda path: save_file(copies, path, {"about": json.dumps(description)})
+            )
         except (OSError, SafetensorError) as error:
-            sys.stderr.write(f"warning: a training in hand cannot be saved to {self.path}: {error}\n")
+            sys.stderr.write(f"warning: the running training cannot be saved to {self.path}: {error}\n")
         self._last = time.monotonic()
 
     def restore(
-        self, model: nn.Module, optimiser: torch.optim.Optimizer, schedule: LRScheduler
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: LRScheduler
     ) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """Puts the state back into what was built anew, generators included.
+        """Restores the saved state into freshly built objects, and the states of the random generators.
 
         Args:
-            model: of the same kind.
-            optimiser: of the same kind.
-            schedule: of the same kind.
+            model: a model of the same architecture.
+            optimizer: its optimizer, with the same parameter groups.
+            schedule: its schedule, of the same kind.
 
         Returns:
             The notes and the best weights; None, with nothing changed, where there is no file, or it is
-            damaged or of another model, or was written on another kind of device or under other versions.
+            damaged, of another model, or written on another type of device or under other package versions.
         """
         try:
             with safe_open(self.path, framework="pt") as file:
-                about = json.loads((file.metadata() or {})["about"])
-                if about["setting"] != self._setting(model):
+                description = json.loads((file.metadata() or {})["about"])
+                if description["environment"] != self._environment(model):
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         except (OSError, SafetensorError, KeyError, ValueError):
             return None
-        weights = _under(_MODEL, tensors)
-        if not _fits(weights, model) or _sizes(about["groups"]) != _sizes(optimiser.param_groups):
+        weights = _with_prefix(_MODEL, tensors)
+        if not _fits(weights, model) or _group_sizes(description["groups"]) != _group_sizes(
+            optimizer.param_groups
+        ):
             return None
         model.load_state_dict(weights)
         moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _under(_OPTIMISER, tensors).items():
+        for name, value in _with_prefix(_OPTIMIZER, tensors).items():
             index, _, key = name.partition(".")
             moments.setdefault(int(index), {})[key] = value
-        optimiser.load_state_dict({"state": moments, "param_groups": about["groups"]})
-        for parameter, values in optimiser.state.items():
+        optimizer.load_state_dict({"state": moments, "param_groups": description["groups"]})
+        for parameter, values in optimizer.state.items():
             for name, value in values.items():
-                if value.shape == parameter.shape:  # in memory as the parameter is, or steps are slow
+                if value.shape == parameter.shape:  # in the parameter's memory format, or steps are slow
                     values[name] = torch.empty_like(parameter).copy_(value)
-        schedule.load_state_dict(about["schedule"])
-        _set_generators(_under(_GENERATOR, tensors), about["python"])
+        schedule.load_state_dict(description["schedule"])
+        _set_generators(_with_prefix(_GENERATOR, tensors), description["python"])
         device = next(model.parameters()).device
-        return about["notes"], {name: value.to(device) for name, value in _under(_BEST, tensors).items()}
+        return description["notes"], {
+            name: value.to(device) for name, value in _with_prefix(_BEST, tensors).items()
+        }
 
-    def _setting(self, model: nn.Module) -> dict[str, Any]:
-        """What must be the same for a training to go on."""
+    def _environment(self, model: nn.Module) -> dict[str, Any]:
+        """Device type and package versions, which must be the same for a training to resume."""
         return {"device": _device(model).type, "packages": self._packages}
 
     def notes(self) -> dict[str, Any] | None:
-        """What was noted at the last write; None where there was none."""
+        """Reads the notes of the last write; None where there is no sound file."""
         try:
             with safe_open(self.path, framework="numpy") as file:
                 notes: dict[str, Any] = json.loads((file.metadata() or {})["about"])["notes"]
@@ -142,20 +149,23 @@ class SavePoint:
             return None
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin so, by the rest of their names."""
+def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, keyed by the names without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _fits(weights: Mapping[str, Tensor], model: nn.Module) -> bool:
-    """Whether weights are a model's; some of its buffers may have another shape by then."""
+    """Whether weights can be loaded into a model: the same names, and the same shapes of parameters.
+
+    Buffers may differ in shape, since some grow during training (the stored images of mixup inference).
+    """
     shapes = {name: value.shape for name, value in model.named_parameters()}
     return weights.keys() == model.state_dict().keys() and all(
         weights[name].shape == shape for name, shape in shapes.items()
     )
 
 
-def _sizes(groups: list[dict[str, Any]]) -> list[int]:
+def _group_sizes(groups: list[dict[str, Any]]) -> list[int]:
     return [len(group["params"]) for group in groups]
 
 
@@ -164,7 +174,7 @@ def _device(model: nn.Module) -> torch.device:
 
 
 def _generators(model: nn.Module) -> dict[str, Tensor]:
-    """The states of torch's and NumPy's generators, uint8 and int64."""
+    """The states of torch's and NumPy's global generators, as tensors."""
     _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     states = {
         "torch": torch.get_rng_state(),

@@ -1,4 +1,4 @@
-"""The optimiser of a training, and the way of its learning rates."""
+"""The optimizer of a training and its learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from benchmark.models import BackboneEmbedder
 from benchmark.training.recipe import Recipe
 
 
-def _one_cycle(optimiser: torch.optim.Optimizer, recipe: Recipe, epochs: int, per_epoch: int) -> LRScheduler:
-    highest = [group["lr"] for group in optimiser.param_groups]
-    return OneCycleLR(optimiser, highest, total_steps=max(2, epochs * per_epoch))
+def _one_cycle(optimizer: torch.optim.Optimizer, recipe: Recipe, epochs: int, per_epoch: int) -> LRScheduler:
+    highest = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, highest, total_steps=max(2, epochs * per_epoch))
 
 
-def _step(optimiser: torch.optim.Optimizer, recipe: Recipe, epochs: int, per_epoch: int) -> LRScheduler:
-    # Stretched with the training, as the cycle is, or a long one would go on at a rate of nothing.
+def _step(optimizer: torch.optim.Optimizer, recipe: Recipe, epochs: int, per_epoch: int) -> LRScheduler:
+    # Stretched with the training, as the cycle is; otherwise a long training would end at a rate near zero.
     every = recipe.decay_every * epochs / recipe.epochs
-    return StepLR(optimiser, max(1, round(every * per_epoch)), recipe.decay)
+    return StepLR(optimizer, max(1, round(every * per_epoch)), recipe.decay)
 
 
-def _constant(optimiser: torch.optim.Optimizer, recipe: Recipe, epochs: int, per_epoch: int) -> LRScheduler:
-    return LambdaLR(optimiser, lambda step: 1.0)
+def _constant(optimizer: torch.optim.Optimizer, recipe: Recipe, epochs: int, per_epoch: int) -> LRScheduler:
+    return LambdaLR(optimizer, lambda step: 1.0)
 
 
 Schedule = Callable[[torch.optim.Optimizer, Recipe, int, int], LRScheduler]
 SCHEDULES: Mapping[str, Schedule] = {"one_cycle": _one_cycle, "step": _step, "constant": _constant}
-"""By the names that a recipe has for them; each counts in batches."""
+"""Learning-rate schedules by the recipe's names for them; each takes one step a batch."""
 
 
-def make_optimiser(
+def make_optimizer(
     model: nn.Module, recipe: Recipe, epochs: int, per_epoch: int
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
-    """AdamW over all that learns, the losses' own parameters at a rate of their own, and its schedule.
+    """Builds AdamW and its schedule, with a separate learning rate for the losses' own parameters.
 
     Args:
-        model: what is trained; parameters that take no gradient are left alone.
-        recipe: rates, decay, schedule.
-        epochs: of the whole training.
+        model: the model to train; parameters that take no gradient are left out.
+        recipe: learning rates, weight decay, schedule.
+        epochs: epochs of the whole training.
         per_epoch: batches in an epoch.
     """
     proxies = [p for module in model.modules() if isinstance(module, Criterion) for p in module.parameters()]
@@ -49,16 +49,16 @@ def make_optimiser(
     weights = [p for p in model.parameters() if id(p) not in known and p.requires_grad]
     rates = [recipe.lr, recipe.lr * recipe.proxy_lr_scale]
     groups = [{"params": ps, "lr": rate} for ps, rate in zip((weights, proxies), rates, strict=True) if ps]
-    optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
-    return optimiser, SCHEDULES[recipe.schedule](optimiser, recipe, epochs, per_epoch)
+    optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+    return optimizer, SCHEDULES[recipe.schedule](optimizer, recipe, epochs, per_epoch)
 
 
 class WarmUp:
-    """Keeps all but the new parts of a model, its last layers and its losses, from learning for a while.
+    """Freezes all of a model but its last layers and its losses for the first epochs.
 
     Args:
-        model: what is trained.
-        epochs: how long.
+        model: the model to train.
+        epochs: number of warm-up epochs; 0 freezes nothing.
     """
 
     def __init__(self, model: nn.Module, epochs: int) -> None:
@@ -73,14 +73,16 @@ class WarmUp:
                 else ()
             )
         }
-        self._held = [p for p in model.parameters() if id(p) not in new and p.requires_grad] if epochs else []
         self._epochs = epochs
-        for parameter in self._held:
+        self._frozen = (
+            [p for p in model.parameters() if id(p) not in new and p.requires_grad] if epochs else []
+        )
+        for parameter in self._frozen:
             parameter.requires_grad_(False)
 
-    def before(self, epoch: int) -> None:
-        """Lets everything learn again once the time is over; to be called before each epoch, from 0."""
-        if self._held and epoch >= self._epochs:
-            for parameter in self._held:
+    def start_epoch(self, epoch: int) -> None:
+        """Unfreezes the parameters when the warm-up is over; to be called before each epoch, from 0."""
+        if self._frozen and epoch >= self._epochs:
+            for parameter in self._frozen:
                 parameter.requires_grad_(True)
-            self._held = []
+            self._frozen = []

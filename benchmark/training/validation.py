@@ -1,4 +1,4 @@
-"""Looking at a model, while it trains, on classes held out of the training classes."""
+"""Validation during training, on classes held out of the training classes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from benchmark.models import frozen
 from benchmark.records import ValidationResult
 
 ATTACK = "pgd_decay[objective=neighbour,steps=10]"
-"""Strong enough to tell a robust epoch from one that is not, at the price of a few training steps."""
+"""Strong enough to tell a robust epoch from one that is not, at the cost of a few training steps."""
 
 
 class Validator:
-    """The validation images and the attack on them.
+    """Validates a model on the held-out classes, clean and under attack.
 
     Args:
-        data: images of the classes held out.
-        eps: radius of the L_inf ball; no attack when 0.
+        data: images of the held-out classes.
+        eps: radius of the L_inf ball; 0 turns the attack off.
         device: where the model is.
     """
 
@@ -32,7 +32,14 @@ class Validator:
         self._device = torch.device(device)
 
     def validate(self, model: Embedder, epoch: int) -> ValidationResult:
-        """Scores a model as it stands; neither it nor the training's random numbers are changed."""
+        """Computes mAP@R of clean and of attacked queries.
+
+        The model and torch's global generators are left as they were.
+
+        Args:
+            model: the model, in any mode.
+            epoch: number of the epoch just trained, from 1.
+        """
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices), frozen(model):
             torch.manual_seed(0)
@@ -46,8 +53,9 @@ class Validator:
 
     def _map_r(self, model: Embedder, queries: torch.Tensor, gallery: torch.Tensor) -> float:
         with torch.no_grad():
-            asked, stored = (
+            query_embeddings, gallery_embeddings = (
                 torch.cat([model(part) for part in images.split(256)]) for images in (queries, gallery)
             )
-        outcomes = retrieve(asked, stored, self._labels, self._labels, self._ids, self._ids, ks=(1,))
-        return outcomes.means()["map_r"]
+        labels, ids = self._labels, self._ids
+        results = retrieve(query_embeddings, gallery_embeddings, labels, labels, ids, ids, ks=(1,))
+        return results.means()["map_r"]

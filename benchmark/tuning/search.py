@@ -23,7 +23,8 @@ _DRAWS = 50
 class Search:
     """Proposes defenses one after another, by a tree-structured Parzen estimator; the default comes first.
 
-    The same scores lead to the same proposals, so a search that was broken off goes on by being told again.
+    The same scores lead to the same proposals, so an interrupted search resumes when its scores are reported
+    again.
     Values are rounded to three digits, so that a spec names the model exactly.
 
     Source: Bergstra et al. 2011, Algorithms for Hyper-Parameter Optimization, section 4; as in Optuna.
@@ -86,7 +87,7 @@ class Search:
     def ask(self) -> str | None:
         """The canonical spec of a defense that was not tried yet, or None when there is none left.
 
-        What was tried already is told its score again, and values that do not go together count as failed;
+        What was tried already gets its score again, and values that do not go together count as failed;
         neither is a trial.
         """
         for _ in range(_DRAWS if self.free else 1):
@@ -94,20 +95,20 @@ class Search:
             try:
                 spec = self._draw(trial).spec
             except UsageError:
-                self._tell(trial, None)
+                self._report(trial, None)
                 continue
             if spec not in self._scores:
                 self._open[spec] = trial
                 return spec
-            self._tell(trial, self._scores[spec])
+            self._report(trial, self._scores[spec])
         return None
 
-    def tell(self, spec: str, score: float | None) -> None:
+    def report(self, spec: str, score: float | None) -> None:
         """Reports the score of a defense that was asked for; None when its training failed."""
         self._scores[spec] = score
-        self._tell(self._open.pop(spec), score)
+        self._report(self._open.pop(spec), score)
 
-    def _tell(self, trial: optuna.Trial, score: float | None) -> None:
+    def _report(self, trial: optuna.Trial, score: float | None) -> None:
         if score is None:  # pruned, not failed: the sampler then keeps away from such values
             self._study.tell(trial, state=TrialState.PRUNED)
         else:

@@ -10,29 +10,28 @@ from pathlib import Path
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
 from benchmark.data import Folders
-from benchmark.jobs.train_job import RunContext, TrainJob
+from benchmark.jobs import Job, RunContext, TrainJob
 from benchmark.losses import LOSSES
-from benchmark.planning.cells import named
 from benchmark.planning.config import Configuration
 from benchmark.planning.selection import (
-    backbones_asked_for,
     check_recipes,
-    datasets_asked_for,
-    fetch_weights,
+    named,
     refusal,
-    specs_asked_for,
+    select_backbones,
+    select_datasets,
+    select_specs,
 )
-from benchmark.planning.trainings import training_of
-from benchmark.records import ModelKey, ModelRecord
-from benchmark.records.store import Store
-from benchmark.runner.executor import Job, run_jobs
+from benchmark.planning.trainings import plan_training
+from benchmark.records import ModelKey, ModelRecord, Store
+from benchmark.runner.executor import run_jobs
+from benchmark.runner.run import fetch_weights
 from benchmark.tuning.search import Search
 from benchmark.tuning.tuning_output import TuningTrial, write_chosen, write_trials
 from defenses import DEFENSES
 
 
 @dataclass
-class Tuned:
+class TunedDefense:
     """A defense in one setting, and its trials so far.
 
     Attributes:
@@ -55,15 +54,15 @@ class Tuned:
 
 def _tunable(texts: list[str]) -> list[str]:
     """The defenses asked for, as written, without those that are shown for orientation."""
-    return [spec for spec in specs_asked_for(texts) if not DEFENSES.get(parse_spec(spec).name).reference]
+    return [spec for spec in select_specs(texts) if not DEFENSES.get(parse_spec(spec).name).reference]
 
 
-def _searches(config: Configuration, folders: Folders, trials: int) -> tuple[list[Tuned], list[str]]:
+def _searches(config: Configuration, folders: Folders, trials: int) -> tuple[list[TunedDefense], list[str]]:
     """A search for each defense in each setting, and in words what there is nothing to do about."""
     notes: list[str] = []
     check_recipes(config.training_for)
-    datasets = datasets_asked_for(config.datasets, notes, folders)
-    backbones = backbones_asked_for(config.backbones, config.pretrained)
+    datasets = select_datasets(config.datasets, notes, folders)
+    backbones = select_backbones(config.backbones, config.pretrained)
     losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
     for dataset in datasets:
         dataset.check_files(folders)
@@ -84,23 +83,23 @@ def _searches(config: Configuration, folders: Folders, trials: int) -> tuple[lis
             if not search.free:
                 notes.append(f"{search.label} has nothing to tune; it is trained once, for its score")
             specs = (setting[0].spec, setting[1].spec, setting[2].spec)
-            found.append(Tuned(search, specs, trials if search.free else 1))
+            found.append(TunedDefense(search, specs, trials if search.free else 1))
     return found, list(dict.fromkeys(notes))
 
 
-def _job(tuned: Tuned, spec: str, config: Configuration, place: RunContext) -> TrainJob:
+def _job(tuned: TunedDefense, spec: str, config: Configuration, context: RunContext) -> TrainJob:
     """The training of a trial: that of a run with the same configuration, under the first compute mode."""
     dataset, backbone, loss = tuned.setting
     key = ModelKey(dataset=dataset, backbone=backbone, loss=loss, defense=spec, seed=config.seeds[0])
     budget = config.budget if config.compute[0] == "equal-passes" else None
-    return training_of(key, config, place.folders, budget)
+    return plan_training(key, config, context.folders, budget)
 
 
-def _trial(tuned: Tuned, spec: str, record: ModelRecord | None) -> TuningTrial:
+def _trial(tuned: TunedDefense, spec: str, record: ModelRecord | None) -> TuningTrial:
     """What a record says of a trial.
 
     Raises:
-        UsageError: when a training that went well has no figures on validation classes.
+        UsageError: when a training that went well has no scores on validation classes.
     """
     trial = TuningTrial(*tuned.setting, tuned.search.label, len(tuned.trials) + 1, spec)
     if record is None or record.status != "done":
@@ -108,11 +107,11 @@ def _trial(tuned: Tuned, spec: str, record: ModelRecord | None) -> TuningTrial:
         return trial
     if not record.validations:
         raise UsageError(
-            f"{spec} has no figures on validation classes; tuning needs them. "
+            f"{spec} has no scores on validation classes; tuning needs them. "
             "Hold classes out of the training classes with 'training: {validation: 0.15}' in --config; "
             "it takes ten training classes."
         )
-    # The epoch whose weights were kept is the one whose figures count.
+    # The epoch whose weights were kept is the one whose scores count.
     kept = [one for one in record.validations if one.epoch == record.best_epoch] or record.validations
     best = max(kept, key=lambda one: one.score)
     trial.clean_map_r, trial.attacked_map_r, trial.score = best.clean_map_r, best.attacked_map_r, best.score
@@ -121,10 +120,10 @@ def _trial(tuned: Tuned, spec: str, record: ModelRecord | None) -> TuningTrial:
 
 
 def _train(
-    jobs: list[tuple[Tuned, TrainJob]], config: Configuration, place: RunContext, store: Store
+    jobs: list[tuple[TunedDefense, TrainJob]], config: Configuration, context: RunContext, store: Store
 ) -> None:
     """Trains what has no record of success yet."""
-    todo: dict[str, tuple[Tuned, TrainJob]] = {}
+    todo: dict[str, tuple[TunedDefense, TrainJob]] = {}
     for tuned, job in jobs:
         record = store.model(job.id)
         if record is None or record.status != "done":
@@ -132,29 +131,27 @@ def _train(
     if not todo:
         return
     fetch_weights(job.key for _, job in todo.values())
-    workers = min(place.workers, len(todo))
-
-    def cost(job: Job) -> float:
-        return todo[job.id][0].cost if isinstance(job, TrainJob) else 0.0
+    missing = [job for _, job in todo.values()]
+    costs = {job_id: tuned.cost for job_id, (tuned, _) in todo.items()}
 
     def ignore(job: Job, reason: str | None = None) -> None:
-        """Trials are told when the round is over, in a fixed order."""
+        """Trials are reported when the round is over, in a fixed order."""
 
-    run_jobs([job for _, job in todo.values()], [], cost, place, workers, ignore, ignore)
+    run_jobs(missing, costs, context, min(context.workers, len(missing)), ignore, ignore)
 
 
-def tune(config: Configuration, place: RunContext, trials: int, shown: bool) -> Path:
+def tune(config: Configuration, context: RunContext, trials: int, shown: bool) -> Path:
     """Looks for the parameters of each defense, on classes held out of the training classes.
 
     Goes round by round: each defense in each setting (data set, backbone, loss) is trained once, side by side
-    over the workers, then every search is told its score in a fixed order. A trial is a training like any
-    other, with the first of the seeds and of the compute modes. Its record is kept, so tuning that was broken
-    off goes on where it stopped, and what it chose need not be trained again. Failed trainings count as
+    over the workers, then every search gets its score in a fixed order. A trial is a training like any
+    other, with the first of the seeds and of the compute modes. Its record is kept, so interrupted
+    tuning resumes where it stopped, and what it chose need not be trained again. Failed trainings count as
     trials; they are tried again only when the tuning is started again.
 
     Args:
         config: what is asked for; parameters that a defense's spec gives are left as they are.
-        place: where jobs run, and where `tuning.csv` and the chosen values are written.
+        context: where jobs run, and where `tuning.csv` and the chosen values are written.
         trials: number of trials for each defense; the first is its default.
         shown: whether a line is written for each trial.
 
@@ -166,9 +163,9 @@ def tune(config: Configuration, place: RunContext, trials: int, shown: bool) -> 
     """
     if trials < 1:
         raise UsageError(f"--tune {trials}: it takes at least one trial.")
-    store = Store(place.output)
+    store = context.store
     store.check_writable()
-    searches, notes = _searches(config, place.folders, trials)
+    searches, notes = _searches(config, context.folders, trials)
 
     def say(line: str) -> None:
         if shown:
@@ -189,12 +186,12 @@ def tune(config: Configuration, place: RunContext, trials: int, shown: bool) -> 
                 total -= tuned.wanted - len(tuned.trials)
                 tuned.wanted = len(tuned.trials)
                 continue
-            proposed.append((tuned, _job(tuned, spec, config, place)))
-        _train(proposed, config, place, store)
+            proposed.append((tuned, _job(tuned, spec, config, context)))
+        _train(proposed, config, context, store)
         for tuned, job in proposed:
             trial = _trial(tuned, job.key.defense, store.model(job.id))
-            tuned.search.tell(trial.spec, trial.score)
+            tuned.search.report(trial.spec, trial.score)
             tuned.trials.append(trial)
             say(f"[{sum(len(one.trials) for one in searches)}/{total}] {trial}")
-        write_trials(place.output, [tuned.trials for tuned in searches])
-    return write_chosen(place.output, [tuned.trials for tuned in searches], config, trials, place.commit)
+        write_trials(context.output, [tuned.trials for tuned in searches])
+    return write_chosen(context.output, [tuned.trials for tuned in searches], config, trials, context.commit)

@@ -1,4 +1,4 @@
-"""Transforms of images that a defense may put before its embedder."""
+"""Image transforms that a defense may apply before its embedder."""
 
 from defenses.transforms.barrage import Barrage
 from defenses.transforms.base import TRANSFORMS, Transform, TransformSpec

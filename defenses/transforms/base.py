@@ -1,4 +1,4 @@
-"""What a transform of images is."""
+"""The base class of image transforms, and their registry."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from benchmark.core.registry import Registry
 class Transform(Parameters):
     """A map from images in [0, 1] to images in [0, 1] of the same shape; subclasses implement `apply`.
 
-    Draws are made on the CPU with torch's global generator, one for each image of a batch: a seed then gives
-    the same figures on any device.
+    Random numbers are drawn on the CPU with torch's global generator, separately for each image of a batch,
+    so that a seed gives the same draws on any device.
 
     Attributes:
-        randomised: whether two passes over one batch may differ.
-        differentiable: whether the gradient of `apply` is one that an attack can use. If not, attacks take
-            the identity's (BPDA; Athalye et al. 2018, arXiv 1802.00420, section 4.1).
+        randomised: whether two calls with the same batch may differ.
+        differentiable: whether `apply` has a gradient that an attack can use. If not, attacks take the
+            identity's (BPDA; Athalye et al. 2018, arXiv 1802.00420, section 4.1).
     """
 
     randomised: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
 
     def apply(self, images: Tensor) -> Tensor:
-        """Transforms images, shape (n, C, H, W) in [0, 1]; the result has the same shape and range."""
+        """Transforms images in [0, 1], shape (n, C, H, W), to images of the same shape and range."""
         raise NotImplementedError
 
     def straight_through(self, images: Tensor) -> Tensor:
-        """The same values, with a gradient: the transform's own, or the identity's where it has none.
+        """Applies the transform, with the identity's gradient if it is not differentiable.
 
         Args:
             images: shape (n, C, H, W) in [0, 1].
@@ -60,6 +60,6 @@ TransformSpec = Annotated[str, AfterValidator(_canonical)]
 
 
 def uniform(images: Tensor, low: float, high: float) -> Tensor:
-    """One number for each image, drawn evenly between two bounds, shape (n, 1, 1, 1)."""
+    """Draws one number for each image uniformly between two bounds, shape (n, 1, 1, 1)."""
     drawn = low + (high - low) * torch.rand(len(images), 1, 1, 1)
     return drawn.to(images)

@@ -1,4 +1,4 @@
-"""Fewer bits a pixel."""
+"""Bit-depth reduction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BitDepth(Transform):
     attacks take the identity's.
 
     Attributes:
-        bits: bits of each value; Guo et al. use 3.
+        bits: bits per value; Guo et al. use 3.
     """
 
     differentiable: ClassVar[bool] = False
@@ -26,6 +26,6 @@ class BitDepth(Transform):
     bits: int = Field(default=3, ge=1, le=8)
 
     def apply(self, images: Tensor) -> Tensor:
-        """Rounds images, shape (n, C, H, W) in [0, 1], to the levels."""
+        """Rounds images, shape (n, C, H, W) in [0, 1], to the nearest level."""
         steps = 2**self.bits - 1
         return (images * steps).round() / steps

@@ -18,8 +18,8 @@ from defenses.transforms.base import TRANSFORMS, Transform
 class JPEG(Transform):
     """JPEG compression (Guo et al. 2018, arXiv 1711.00117, section 4), deterministic.
 
-    The codec is the real one, Pillow's libjpeg on the CPU: pixels are rounded to 8 bits, colour is
-    subsampled as is usual, and each channel of an image that has not three is coded as a grey image. Its
+    The codec is Pillow's libjpeg on the CPU: pixels are rounded to 8 bits, color is subsampled by libjpeg's
+    default, and an image that does not have three channels is encoded as one gray image per channel. The
     gradient is zero almost everywhere, so attacks take the identity's.
 
     Attributes:

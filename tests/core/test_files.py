@@ -7,7 +7,7 @@ import pytest
 from benchmark.core.files import remove_unfinished, replacing, write_atomically
 
 
-def test_a_write_that_breaks_off_leaves_the_old_file_and_no_litter(tmp_path):
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
 
@@ -31,14 +31,14 @@ def test_the_folder_is_made_and_others_may_read(tmp_path):
 def test_what_a_killed_process_left_is_removed_once_it_is_old(tmp_path):
     (tmp_path / "kept").write_text("")
     with replacing(tmp_path / "file") as temporary:
-        litter = tmp_path / f"{temporary.name}2"
-        litter.write_text("half")
+        leftover = tmp_path / f"{temporary.name}2"
+        leftover.write_text("half")
         remove_unfinished(tmp_path)
-        assert litter.exists()  # it may be another process's, still writing
+        assert leftover.exists()  # it may be another process's, still writing
         old = time.time() - 7200
-        os.utime(litter, (old, old))
+        os.utime(leftover, (old, old))
         remove_unfinished(tmp_path)
-        assert not litter.exists() and temporary.exists()
+        assert not leftover.exists() and temporary.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "kept"]
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from benchmark.core.errors import UsageError
 from benchmark.core.parameters import Number, Parameters
 from benchmark.core.registry import Registry
+from benchmark.core.spec import parse_spec
 
 THINGS: Registry[Parameters] = Registry("thing", Parameters)
 
@@ -129,3 +130,42 @@ def test_parameters_cannot_be_changed():
 def test_summary_and_parts():
     assert Thing.summary() == "The first line."
     assert Thing().parts() == [Thing()]
+
+
+@THINGS.register("named")
+class Named(Parameters):
+    """A parameter whose key in specs is an attribute of every class."""
+
+    always_written = ("name",)
+
+    label: str | None = Field(default=None, alias="name")
+    rate: Number = 0.5
+
+
+def test_a_parameter_with_an_alias_has_that_key_in_specs_and_both_in_python():
+    assert THINGS.build("named[rate=1/4,name=a]").spec == "named[name=a,rate=0.25]"
+    assert Named(label="a") == Named(name="a") == THINGS.build("named[name=a]")
+    assert THINGS.build("named[name=none]").label is None
+    assert Named().spec == "named[name=none]" and Named.name == "named"
+    assert Named.attributes() == {"name": "label", "rate": "rate"}
+    assert Named.defaults() == {"name": None, "rate": 0.5}
+
+
+def test_messages_call_a_parameter_by_its_alias():
+    with pytest.raises(UsageError, match=r"parameter of named 'label'\..* Valid: name, rate\."):
+        THINGS.build("named[label=a]")
+    with pytest.raises(UsageError, match=r"parameter of named 'nam'\. Did you mean 'name'\?"):
+        THINGS.build("named[nam=a]")
+
+    class Strict(Named):
+        label: Literal["a"] = Field(default="a", alias="name")
+
+    with pytest.raises(UsageError, match="named: name='b': input should be 'a'"):
+        Strict.from_spec(parse_spec("named[name=b]"))
+
+
+@given(label=st.none() | st.from_regex(r"[a-z0-9_.+-]+", fullmatch=True).filter(lambda text: text != "none"))
+def test_a_spec_with_an_alias_is_read_back(label):
+    thing = Named(label=label)
+    assert THINGS.build(thing.spec) == thing
+    assert thing.short_name == thing.portable == thing.spec

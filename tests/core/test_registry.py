@@ -88,14 +88,16 @@ def test_a_class_of_another_kind_is_refused(animals, wrong):
     assert "fish" not in animals.names()
 
 
-def test_the_fallback_is_asked_for_unknown_names_only():
+def test_fallbacks_are_called_in_turn_for_unknown_names_only():
     asked = []
 
     def fallback(name):
         asked.append(name)
         return type("Found", (Animal,), {"name": name}) if name.startswith("wild_") else None
 
-    registry = Registry("animal", Animal, fallback)
+    registry = Registry("animal", Animal)
+    registry.add_fallback(lambda name: None)
+    registry.add_fallback(fallback)
     registry.register("cat")(type("Cat", (Animal,), {}))
     assert registry.build("cat").spec == "cat"
     assert asked == []

@@ -1,4 +1,4 @@
-"""Archives: damage is found wherever it is, and what is unpacked appears whole or not at all."""
+"""Archives: damage is found wherever it is, and the unpacked folder is complete or absent."""
 
 import os
 import tarfile
@@ -8,11 +8,10 @@ import zipfile
 
 import numpy as np
 import pytest
-from layouts_on_disk import pack
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import archives
-from benchmark.data.archives import is_archive, lists, unpacked, unpacked_before
+from benchmark.data.archives import already_unpacked, is_archive, unpacked, zip_contains
 
 ENDINGS = ("zip", "tgz", "tar.gz")
 
@@ -36,13 +35,13 @@ def left(cache):
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_unpacked_once(ending, folder, tmp_path, capsys):
-    archive = pack(tmp_path / f"a.{ending}", folder)
-    assert is_archive(archive) and unpacked_before(archive, tmp_path / "cache") is None
+def test_unpacked_once(ending, folder, tmp_path, capsys, tiny_sets):
+    archive = tiny_sets.pack(tmp_path / f"a.{ending}", folder)
+    assert is_archive(archive) and already_unpacked(archive, tmp_path / "cache") is None
     root = unpacked(archive, tmp_path / "cache")
     assert names(root / "things") == ["0.bin", "1.bin", "2.bin"]
     assert root.stat().st_mode & 0o055  # others may read it
-    assert unpacked(archive, tmp_path / "cache") == root == unpacked_before(archive, tmp_path / "cache")
+    assert unpacked(archive, tmp_path / "cache") == root == already_unpacked(archive, tmp_path / "cache")
     assert left(tmp_path / "cache") == [root]
     assert capsys.readouterr().err.count("Unpacking") == 1
 
@@ -56,8 +55,8 @@ def test_a_tar_that_is_not_compressed(folder, tmp_path):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
-def test_a_byte_that_flipped(ending, place, folder, tmp_path):
-    archive = pack(tmp_path / f"a.{ending}", folder)
+def test_a_byte_that_flipped(ending, place, folder, tmp_path, tiny_sets):
+    archive = tiny_sets.pack(tmp_path / f"a.{ending}", folder)
     content = bytearray(archive.read_bytes())
     content[int(len(content) * place)] ^= 1
     archive.write_bytes(content)
@@ -66,14 +65,14 @@ def test_a_byte_that_flipped(ending, place, folder, tmp_path):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("cut", [5, 200, 40_000])
-def test_an_end_that_is_missing(ending, cut, folder, tmp_path):
-    archive = pack(tmp_path / f"a.{ending}", folder)
+def test_an_end_that_is_missing(ending, cut, folder, tmp_path, tiny_sets):
+    archive = tiny_sets.pack(tmp_path / f"a.{ending}", folder)
     archive.write_bytes(archive.read_bytes()[:-cut])
     refused(archive, tmp_path / "cache")
 
 
 def refused(archive, cache):
-    with pytest.raises(BenchmarkError, match=rf"{archive} is damaged or was cut off .*: delete it") as caught:
+    with pytest.raises(BenchmarkError, match=rf"{archive} is damaged or truncated .*: delete it") as caught:
         unpacked(archive, cache)
     assert "\n" not in str(caught.value)
     assert left(cache) == []
@@ -93,15 +92,15 @@ def test_what_is_no_archive(content, tmp_path):
     refused(tmp_path / "a.zip", tmp_path / "cache")
 
 
-def test_what_a_zip_lists(folder, tmp_path):
-    archive = pack(tmp_path / "a.zip", folder)
-    assert lists(archive, "things/") and not lists(archive, "car_data/")
+def test_what_a_zip_lists(folder, tmp_path, tiny_sets):
+    archive = tiny_sets.pack(tmp_path / "a.zip", folder)
+    assert zip_contains(archive, "things/") and not zip_contains(archive, "car_data/")
     archive.write_bytes(archive.read_bytes()[:100])
-    assert not lists(archive, "things/")
+    assert not zip_contains(archive, "things/")
 
 
-def test_several_at_once(folder, tmp_path, monkeypatch):
-    archive = pack(tmp_path / "a.zip", folder)
+def test_several_at_once(folder, tmp_path, monkeypatch, tiny_sets):
+    archive = tiny_sets.pack(tmp_path / "a.zip", folder)
     barrier, found = threading.Barrier(3), []
     unzip = archives._unzip
 
@@ -120,31 +119,33 @@ def test_several_at_once(folder, tmp_path, monkeypatch):
     assert len(found) == 3 and left(tmp_path / "cache") == [found[0]]
 
 
-def test_what_a_killed_process_left_is_removed_once_it_is_old(folder, tmp_path):
-    archive = pack(tmp_path / "a.zip", folder)
+def test_what_a_killed_process_left_is_removed_once_it_is_old(folder, tmp_path, tiny_sets):
+    archive = tiny_sets.pack(tmp_path / "a.zip", folder)
     old, new = (tmp_path / "cache" / "unpacked" / f".writing-{name}" for name in ("old", "new"))
-    for litter in (old, new):
-        (litter / "whole").mkdir(parents=True)
+    for leftover in (old, new):
+        (leftover / "content").mkdir(parents=True)
     os.utime(old, (time.time() - 7200,) * 2)
     root = unpacked(archive, tmp_path / "cache")
     assert sorted(left(tmp_path / "cache")) == sorted([new, root])
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_long_unpacking_is_not_taken_for_what_a_killed_process_left(ending, folder, tmp_path, monkeypatch):
+def test_a_long_unpacking_is_not_taken_for_what_a_killed_process_left(
+    ending, folder, tmp_path, monkeypatch, tiny_sets
+):
     """Its folder is touched with each file."""
-    archive = pack(tmp_path / f"a.{ending}", folder)
+    archive = tiny_sets.pack(tmp_path / f"a.{ending}", folder)
     touched = []
     monkeypatch.setattr(os, "utime", lambda path, *_, **__: touched.append(f"{path}"))
     unpacked(archive, tmp_path / "cache")
-    assert sum("whole" not in path and ".writing-" in path for path in touched) >= 3
+    assert sum("content" not in path and ".writing-" in path for path in touched) >= 3
 
 
-def test_a_full_disk_is_one_line(folder, tmp_path, monkeypatch):
+def test_a_full_disk_is_one_line(folder, tmp_path, monkeypatch, tiny_sets):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    archive = pack(tmp_path / "a.zip", folder)
+    archive = tiny_sets.pack(tmp_path / "a.zip", folder)
     monkeypatch.setattr(zipfile.ZipFile, "extract", full)
     with pytest.raises(
         BenchmarkError, match=rf"{archive} cannot be unpacked into .*: No space left on device\."

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.data.image_files import LONGEST, SUFFIXES, check_headers, decode_scaled
+from benchmark.data.image_files import MAX_ASPECT_RATIO, SUFFIXES, check_headers, decode_scaled
 
 WHITE, RED = (255, 255, 255), (200, 30, 60)
 
@@ -135,7 +135,7 @@ def noisy(file):
     return file
 
 
-def test_a_photograph_that_was_cut_off_in_its_data(tmp_path):
+def test_a_photograph_with_truncated_data(tmp_path):
     file = noisy(tmp_path / "a.jpg")
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     check_headers([file])
@@ -158,11 +158,15 @@ def test_headers_tell_how_many_are_damaged_and_the_first_of_them(tmp_path):
 
 
 def test_a_strip_is_refused_before_it_is_scaled(tmp_path):
-    file = saved(Image.new("RGB", (2 * LONGEST + 1, 2)), tmp_path / "a.png")
+    file = saved(Image.new("RGB", (2 * MAX_ASPECT_RATIO + 1, 2)), tmp_path / "a.png")
     with pytest.raises(
-        BenchmarkError, match=rf"cannot be read: it is a strip of {2 * LONGEST + 1} x 2 pixels"
+        BenchmarkError, match=rf"cannot be read: it is a strip of {2 * MAX_ASPECT_RATIO + 1} x 2 pixels"
     ):
         check_headers([file])
     with pytest.raises(BenchmarkError, match="it is a strip of"):
         decoded(file)
-    assert decoded(saved(Image.new("RGB", (2 * LONGEST, 2)), file)).shape == (3, 8, 8 * LONGEST)
+    assert decoded(saved(Image.new("RGB", (2 * MAX_ASPECT_RATIO, 2)), file)).shape == (
+        3,
+        8,
+        8 * MAX_ASPECT_RATIO,
+    )

@@ -66,7 +66,7 @@ def test_the_sections_say_what_and_where(name):
 
 
 @pytest.mark.parametrize("name", sorted(name for name, one in OWN.items() if isinstance(one, Photographs)))
-def test_every_layout_that_is_read_is_told(name):
+def test_every_layout_that_is_read_is_described(name):
     for layout in OWN[name].layouts:
         archives = (archive.name for archive in layout.archives)
         parts = {part for path in (*layout.folders, *archives, *layout.metadata) for part in path.split("/")}
@@ -78,7 +78,7 @@ def test_every_layout_that_is_read_is_told(name):
 
 def test_numbers_of_the_text():
     text = " ".join(DOCUMENT.split())
-    assert f"more than {image_files.LONGEST} times as long as wide" in text
+    assert f"more than {image_files.MAX_ASPECT_RATIO} times as long as wide" in text
     official = OWN["inshop"].official
     assert (
         f"{official.queries:,} images query a gallery of {official.test_images - official.queries:,}" in text
@@ -86,26 +86,26 @@ def test_numbers_of_the_text():
 
 
 def test_which_can_be_fetched():
-    told = re.search(r"if all of them can be: (.*?)\.", " ".join(DOCUMENT.split())).group(1)
-    assert set(re.findall(r"`(\w+)`", told)) == {
+    listed = re.search(r"if all of them can be: (.*?)\.", " ".join(DOCUMENT.split())).group(1)
+    assert set(re.findall(r"`(\w+)`", listed)) == {
         name for name, dataset in OWN.items() if can_download(dataset)
     }
 
 
 def test_parameters_and_defaults_are_those_of_the_classes():
     for name, dataset in OWN.items():
-        shared = Dataset.model_fields
+        shared = Dataset.attributes()
         if isinstance(dataset, Photographs):
             text = DOCUMENT[DOCUMENT.index("## Photographs") : DOCUMENT.index("### `cub200`")]
         else:
             text = (
                 SECTIONS[name] + DOCUMENT[DOCUMENT.index("### How many") : DOCUMENT.index("## Photographs")]
             )
-        for key in set(type(dataset).model_fields) - set(shared):
+        for key in set(dataset.attributes()) - set(shared):
             assert re.search(rf"`\w*\[?{key}\b", text), f"{name}: {key}"
         for key, value in re.findall(r"`(\w+)=([\w.]+)`", text):
-            if key in type(dataset).model_fields and value != "true":
-                assert format_value(getattr(dataset, key)) == value, (name, key)
+            if key in dataset.attributes() and value != "true":
+                assert format_value(getattr(dataset, dataset.attributes()[key])) == value, (name, key)
     numbers = re.search(
         r"take the first (\d+) images of each class, `cifar100` (\d+)", " ".join(DOCUMENT.split())
     )

@@ -1,9 +1,8 @@
-"""CUB-200-2011 is fetched once and then used, whatever lay there before."""
+"""CUB-200-2011 is downloaded once and then used, whatever was there before."""
 
 import shutil
 
 import pytest
-from layouts_on_disk import build, cub, load, pack, refused
 
 from benchmark.data.downloads import download_missing
 
@@ -15,9 +14,9 @@ def fetched():
 
 
 @pytest.fixture
-def birds(places, fetched, monkeypatch):
-    """The content of a tiny CUB-200-2011's archive, which is what is fetched."""
-    archive = pack(places.data / "CUB_200_2011.tgz", cub(places.data))
+def birds(folders, fetched, monkeypatch, tiny_sets):
+    """The content of a tiny_sets CUB-200-2011's archive, which is what is fetched."""
+    archive = tiny_sets.pack(folders.data / "CUB_200_2011.tgz", tiny_sets.cub(folders.data))
     content = archive.read_bytes()
     archive.unlink()
 
@@ -29,38 +28,38 @@ def birds(places, fetched, monkeypatch):
     return content
 
 
-def cut_off(data, content):
+def cut_off(tiny_sets, data, content):
     (data / "CUB_200_2011.tgz").write_bytes(content[:100])
 
 
-def a_page(data, content):
+def a_page(tiny_sets, data, content):
     (data / "CUB_200_2011.tgz").write_bytes(b"<html>")
 
 
-def without_images(data, content):
-    shutil.rmtree(cub(data) / "images")
+def without_images(tiny_sets, data, content):
+    shutil.rmtree(tiny_sets.cub(data) / "images")
 
 
-def without_some_images(data, content):
-    (cub(data) / "images" / "001.Bird" / "b1_0.jpg").unlink()
+def without_some_images(tiny_sets, data, content):
+    (tiny_sets.cub(data) / "images" / "001.Bird" / "b1_0.jpg").unlink()
 
 
-def without_some_lines(data, content):
-    (cub(data) / "images.txt").write_text("1 001.Bird/b1_0.jpg")
+def without_some_lines(tiny_sets, data, content):
+    (tiny_sets.cub(data) / "images.txt").write_text("1 001.Bird/b1_0.jpg")
 
 
-def flat_in_the_data_folder(data, content):
+def flat_in_the_data_folder(tiny_sets, data, content):
     (data / "images.txt").write_text("1 001.Bird/b1_0.jpg")
     (data / "image_class_labels.txt").write_text("1 1")
 
 
-def flat_and_of_other_images(data, content):
-    for file in cub(data).glob("*.txt"):
+def flat_and_of_other_images(tiny_sets, data, content):
+    for file in tiny_sets.cub(data).glob("*.txt"):
         (data / file.name).write_text(file.read_text().replace("Bird", "Fish"))
     shutil.rmtree(data / "CUB_200_2011")
 
 
-def a_broken_one_of_another_name(data, content):
+def a_broken_one_of_another_name(tiny_sets, data, content):
     (data / "CUB_200_2011.tar.gz").write_bytes(b"<html>")
 
 
@@ -76,20 +75,22 @@ def a_broken_one_of_another_name(data, content):
         a_broken_one_of_another_name,
     ],
 )
-def test_whatever_lies_there_what_is_fetched_is_used(before, birds, places, fetched):
-    before(places.data, birds)
-    download_missing([build("cub200")], places)
+def test_the_download_is_used_whatever_was_there(before, birds, folders, fetched, tiny_sets):
+    before(tiny_sets, folders.data, birds)
+    download_missing([tiny_sets.build("cub200")], folders)
     assert len(fetched) == 1
-    assert len(load("cub200", places).test) == 4
-    download_missing([build("cub200")], places)
+    assert len(tiny_sets.load("cub200", folders).test) == 4
+    download_missing([tiny_sets.build("cub200")], folders)
     assert len(fetched) == 1
 
 
-def test_an_archive_that_was_cut_off_is_named_to_be_deleted(birds, places, fetched):
-    cut_off(places.data, birds)
-    download_missing([build("cub200")], places)
-    archive = places.data / "CUB_200_2011.tgz"
-    refused("cub200", places, f"{archive} is damaged or was cut off .*: delete it, and get it again")
+def test_a_truncated_archive_is_named_to_be_deleted(birds, folders, fetched, tiny_sets):
+    cut_off(tiny_sets, folders.data, birds)
+    download_missing([tiny_sets.build("cub200")], folders)
+    archive = folders.data / "CUB_200_2011.tgz"
+    tiny_sets.refused(
+        "cub200", folders, f"{archive} is damaged or truncated .*: delete it, and download it again"
+    )
     archive.unlink()
-    download_missing([build("cub200")], places)
-    assert len(load("cub200", places).test) == 4 and len(fetched) == 1
+    download_missing([tiny_sets.build("cub200")], folders)
+    assert len(tiny_sets.load("cub200", folders).test) == 4 and len(fetched) == 1

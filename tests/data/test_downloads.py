@@ -1,4 +1,4 @@
-"""Fetching from a server on this machine that behaves well or badly."""
+"""Downloads from a local server that behaves well or badly."""
 
 import hashlib
 import http.server
@@ -19,7 +19,7 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 class Handler(http.server.BaseHTTPRequestHandler):
     """Serves `CONTENT`; the path says how.
 
-    `/cut` breaks off after 100,000 bytes, `/ranges` answers requests to go on, `/cut-ranges` does both.
+    `/cut` stops after 100,000 bytes, `/ranges` answers requests to resume, `/cut-ranges` does both.
     """
 
     asked: ClassVar[list[str | None]] = []
@@ -75,7 +75,7 @@ def test_fetches_a_file(server, tmp_path, path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_what_is_whole_is_not_fetched_again(server, tmp_path, asked):
+def test_a_complete_file_is_not_downloaded_again(server, tmp_path, asked):
     to = tmp_path / "file.tgz"
     fetch(f"{server}/whole", to, MD5)
     fetch(f"{server}/whole", to, MD5)
@@ -86,34 +86,36 @@ def test_what_is_whole_is_not_fetched_again(server, tmp_path, asked):
 
 
 def test_another_checksum_leaves_nothing(server, tmp_path):
-    refused(f"{server}/whole", tmp_path / "file.tgz", "another checksum", md5="0" * 32)
+    refused(f"{server}/whole", tmp_path / "file.tgz", "wrong checksum", md5="0" * 32)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_the_server_refuses(server, tmp_path):
     to = tmp_path / "file.tgz"
-    refused(f"{server}/none", to, rf"/none cannot be fetched: .* 404 Not Found. Put the file to {to} by hand")
+    refused(
+        f"{server}/none", to, rf"/none cannot be downloaded: .* 404 Not Found. Save the file as {to} by hand"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nobody_answers(server, tmp_path):
-    refused("http://127.0.0.1:9/file", tmp_path / "file.tgz", "cannot be fetched: .*refused")
+def test_no_server_answers(server, tmp_path):
+    refused("http://127.0.0.1:9/file", tmp_path / "file.tgz", "cannot be downloaded: .*refused")
 
 
-def test_a_connection_that_is_cut_off_goes_on_from_there(server, tmp_path, asked):
+def test_an_interrupted_download_resumes(server, tmp_path, asked):
     to = tmp_path / "file.tgz"
     for _ in range(2):
-        refused(f"{server}/cut-ranges", to, "cut off")
+        refused(f"{server}/cut-ranges", to, "interrupted")
     assert (tmp_path / "file.tgz.part").read_bytes() == CONTENT[:200_000]
     fetch(f"{server}/ranges", to, MD5)
     assert to.read_bytes() == CONTENT
     assert asked == [None, "bytes=100000-", "bytes=200000-"]
 
 
-def test_a_server_that_cannot_go_on_begins_again(server, tmp_path):
+def test_a_server_that_cannot_resume_sends_everything(server, tmp_path):
     to = tmp_path / "file.tgz"
     for _ in range(2):
-        refused(f"{server}/cut", to, "cut off")
+        refused(f"{server}/cut", to, "interrupted")
         assert (tmp_path / "file.tgz.part").stat().st_size == 100_000
     fetch(f"{server}/whole", to, MD5)
     assert to.read_bytes() == CONTENT
@@ -126,7 +128,7 @@ def test_a_part_that_is_too_long_is_another_file(server, tmp_path):
     assert to.read_bytes() == CONTENT
 
 
-def test_a_part_that_is_whole_is_kept(server, tmp_path, asked):
+def test_a_complete_part_is_kept(server, tmp_path, asked):
     to = tmp_path / "file.tgz"
     (tmp_path / "file.tgz.part").write_bytes(CONTENT)
     fetch(f"{server}/ranges", to, MD5)
@@ -167,7 +169,7 @@ def test_a_data_set_is_fetched_where_it_is_missing(server, tmp_path, asked, monk
     dataset = DATASETS.build("fashion_mnist")
     remotes = [Remote(f"{server}/whole", f"FashionMNIST/raw/{name}.gz", MD5) for name in dataset._shapes()]
     monkeypatch.setattr(type(dataset), "remotes", lambda _: remotes[:3])
-    with pytest.raises(BenchmarkError, match=r"was fetched, but is not whole: .*t10k-labels"):
+    with pytest.raises(BenchmarkError, match=r"was downloaded, but is incomplete: .*t10k-labels"):
         download_missing([dataset], folders)
     monkeypatch.setattr(type(dataset), "remotes", lambda _: remotes)
     download_missing([dataset, dataset, DATASETS.build("digits")], folders)

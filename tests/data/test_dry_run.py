@@ -1,29 +1,28 @@
-"""What a dry run is given in place of photographs: nothing is decoded or unpacked for it."""
+"""The black images that a dry run uses: nothing is decoded or unpacked for it."""
 
 import pytest
 import torch
-from layouts_on_disk import LAYOUTS, build, load, pack
 
 from benchmark.data import DATASETS, image_files
 
 
 @pytest.fixture
-def blank(places):
-    return places._replace(blank=True)
+def blank(folders):
+    return folders._replace(blank=True)
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_labels_and_identity_of_what_is_here(name, places, blank, monkeypatch):
-    LAYOUTS[name](places.data)
+@pytest.mark.parametrize("name", ("cub200", "sop", "inshop", "cars196"))
+def test_labels_and_identity_of_unpacked_data(name, folders, blank, monkeypatch, tiny_sets):
+    tiny_sets.write[name](folders.data)
     with monkeypatch.context() as patched:
         patched.setattr(image_files, "decode_scaled", lambda *_: pytest.fail("decoded"))
         patched.setattr(image_files, "check_headers", lambda *_: pytest.fail("read"))
-        build(name).check_files(blank)
-        outline = load(name, blank)
-        identity = build(name).identity(blank)
-    assert not places.cache.exists()
-    split = load(name, places)
-    assert identity == build(name).identity(places) != "blank"
+        tiny_sets.build(name).check_files(blank)
+        outline = tiny_sets.load(name, blank)
+        identity = tiny_sets.build(name).identity(blank)
+    assert not folders.cache.exists()
+    split = tiny_sets.load(name, folders)
+    assert identity == tiny_sets.build(name).identity(folders) != "blank"
     for have, wanted in ((outline.train, split.train), (outline.test, split.test)):
         assert torch.equal(have.labels, wanted.labels) and torch.equal(have.ids, wanted.ids)
         assert have.image_shape == wanted.image_shape
@@ -32,20 +31,20 @@ def test_labels_and_identity_of_what_is_here(name, places, blank, monkeypatch):
         assert have.queries is None or torch.equal(have.queries, wanted.queries)
 
 
-def test_an_archive_is_not_unpacked_and_known_again_once_it_was(places, blank):
-    pack(places.data / "CUB_200_2011.tgz", LAYOUTS["cub200"](places.data))
-    assert len(load("cub200", blank).test) == 5_924
-    assert build("cub200").identity(blank) == "blank"
-    assert not places.cache.exists()
-    identity = build("cub200").identity(places)
-    later = blank._replace(data=places.data / ".." / "data")  # else what was found before would be kept
-    assert build("cub200").identity(later) == identity
-    assert len(load("cub200", later).test) == 4
+def test_an_archive_is_not_unpacked_and_recognized_once_it_was(folders, blank, tiny_sets):
+    tiny_sets.pack(folders.data / "CUB_200_2011.tgz", tiny_sets.write["cub200"](folders.data))
+    assert len(tiny_sets.load("cub200", blank).test) == 5_924
+    assert tiny_sets.build("cub200").identity(blank) == "blank"
+    assert not folders.cache.exists()
+    identity = tiny_sets.build("cub200").identity(folders)
+    later = blank._replace(data=folders.data / ".." / "data")  # else what was found before would be kept
+    assert tiny_sets.build("cub200").identity(later) == identity
+    assert len(tiny_sets.load("cub200", later).test) == 4
 
 
-def test_validation_of_what_is_here(places, blank):
-    LAYOUTS["cub200"](places.data, (1, 2, 3, 4, 5, 6, 101, 102))
-    spec = build("cub200").spec.replace("]", ",validation=true]")
+def test_validation_of_unpacked_data(folders, blank, tiny_sets):
+    tiny_sets.write["cub200"](folders.data, (1, 2, 3, 4, 5, 6, 101, 102))
+    spec = tiny_sets.build("cub200").spec.replace("]", ",validation=true]")
     assert DATASETS.build(spec).load(blank).test.num_classes == 2
 
 
@@ -57,21 +56,33 @@ def test_blank_images_take_no_memory_whatever_their_number():
     assert kept.images.stride(0) == 0
 
 
-def test_what_is_in_memory_is_read_as_ever(places, blank):
+def test_small_data_sets_are_read(folders, blank):
     assert DATASETS.build("digits").load(blank).train.images.stride(0) != 0
-    assert DATASETS.build("digits").identity(blank) == DATASETS.build("digits").identity(places)
+    assert DATASETS.build("digits").identity(blank) == DATASETS.build("digits").identity(folders)
 
 
-def test_the_grid_and_its_costs_decode_nothing(places, blank, monkeypatch, capsys):
+def test_the_grid_and_its_costs_decode_nothing(folders, blank, monkeypatch, capsys, tiny_sets):
     from benchmark.cli.commands import dry_run
-    from benchmark.planning.grid import build_grid
+    from benchmark.jobs import RunContext
     from benchmark.planning.resolve import resolve
-    from benchmark.records.store import Store
 
-    LAYOUTS["cub200"](places.data)
+    tiny_sets.write["cub200"](folders.data)
     monkeypatch.setattr(image_files, "decode_scaled", lambda *_: pytest.fail("decoded"))
-    given = {"datasets": build("cub200").spec, "attacks": "noise", "defenses": "vanilla", "norm": "l2"}
+    given = {
+        "datasets": tiny_sets.build("cub200").spec,
+        "attacks": "noise",
+        "defenses": "vanilla",
+        "norm": "l2",
+    }
     config = resolve({**given, "training": {"validation": 0}})
-    assert dry_run(build_grid(config, blank), Store(places.cache / "results"), blank) == 0
+    context = RunContext(
+        output=folders.cache / "results",
+        cache=blank.cache,
+        data=blank.data,
+        device="cpu",
+        commit="",
+        blank=True,
+    )
+    assert dry_run(config, context) == 0
     assert "Cost: " in capsys.readouterr().out
-    assert not list(places.cache.glob("*.pixels"))
+    assert not list(folders.cache.glob("*.pixels"))

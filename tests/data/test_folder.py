@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import unicodedata
 from pathlib import Path
@@ -6,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.seeding import derive_seed
 from benchmark.data import DATASETS, Folders, image_files
-from benchmark.data.folder import ImageFolder
+from benchmark.data.folder import ImageFolder, NamedFolder
 
 NOWHERE = Folders(Path("nowhere"), Path("nowhere"))
 
@@ -180,7 +183,7 @@ def test_missing_root(tmp_path):
     refused(DATASETS.build(f"folder:{tmp_path}/images.zip"), "not a folder; unpack it")
     (tmp_path / "flat").mkdir()
     Image.new("L", (9, 9)).save(tmp_path / "flat" / "0.png")
-    refused(DATASETS.build(f"folder:{tmp_path}/flat"), "no folders in it")
+    refused(DATASETS.build(f"folder:{tmp_path}/flat"), "contains no folders")
 
 
 def test_without_a_path():
@@ -358,3 +361,60 @@ def test_headline_budgets(root):
     assert build(root, linf="8/255", l2=1.5).headline_eps == {"linf": pytest.approx(8 / 255), "l2": 1.5}
     with pytest.raises(UsageError, match="linf"):
         build(root, linf=0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("folder:/home/me/birds", "birds"),
+        ("folder:/home/me/birds/[linf=8/255,size=32]", "birds[linf=8/255,size=32]"),
+        ("folder[path=/home/me/my birds (2),grey=true]", "my-birds-2[grey=true]"),
+        ("folder[path=/home/me/birds,train_classes=/home/me/lists/a.txt,seed=3]", "birds[seed=3]"),
+        ("folder:/home/me/birds[name=finches,size=32]", "finches[size=32]"),
+        ("folder[path=/home/me/birds,name=102.v1+x]", "102.v1+x"),
+        ("folder[path=/home/me/none]", "folder-none"),
+        ("folder:/", "folder"),
+        ("folder", "folder"),
+    ],
+)
+def test_the_short_name_holds_no_path(spec, name):
+    dataset = DATASETS.build(spec)
+    assert dataset.short_name == name
+    assert DATASETS.build(dataset.spec).short_name == name
+
+
+def test_the_short_name_of_the_current_folder_is_its_own(root, monkeypatch):
+    monkeypatch.chdir(root / "class0")
+    assert DATASETS.build("folder:.").short_name == "class0"
+    assert DATASETS.build("folder:..").short_name == "images"
+
+
+@given(
+    st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1).filter(
+        lambda name: name not in (".", "..")
+    )
+)
+def test_the_name_of_any_folder_gives_a_name_that_a_spec_can_hold(name):
+    short = NamedFolder(path=f"/home/me/{name}").short_name
+    assert "/" not in short
+    labelled = DATASETS.build(f"folder[path=elsewhere,name={short}]")
+    assert labelled.short_name == labelled.label == short
+    assert DATASETS.build(labelled.spec) == labelled
+
+
+def test_seeds_and_fingerprints_do_not_depend_on_the_name(root):
+    plain, named = build(root, linf="8/255"), build(root, linf="8/255", name="birds")
+    assert plain.portable == named.portable == f"folder[linf=8/255,size={SIZE}]"
+    assert plain.fingerprint(NOWHERE) == named.fingerprint(NOWHERE)
+    assert named.spec == f"folder[linf=8/255,name=birds,path={root},size={SIZE}]"
+    assert named == type(plain)(label="birds", path=root, size=SIZE, linf=8 / 255)
+
+
+@pytest.mark.parametrize("name", ["my birds", "a/b", "$x", "all", "-x"])
+def test_a_name_that_is_no_label_is_refused_in_one_line(name):
+    for spec in (f"folder:birds[name={name}]", f"folder[path=birds,name={name}]"):
+        with pytest.raises(
+            UsageError, match=rf"name='{re.escape(name)}': (must begin with|has another)"
+        ) as caught:
+            DATASETS.build(spec)
+        one_line(caught.value)

@@ -1,11 +1,10 @@
-"""Metadata of full length, without an image, through the parsers: the field's counts, and none less."""
+"""Metadata of full length, without an image, through the parsers: the field's counts, exactly."""
 
 import pytest
-from layouts_on_disk import annotations
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import DATASETS
-from benchmark.data.counting import fault
+from benchmark.data.counting import find_inconsistency
 from benchmark.data.layouts import Entry
 from benchmark.data.photographs import _locate
 
@@ -24,7 +23,7 @@ def spread(images, classes, first=1):
     return [first + image * classes // images for image in range(images)]
 
 
-def cub(data):
+def cub(tiny_sets, data):
     labels = [*spread(5_864, 100), *spread(5_924, 100, 101)]
     folder = data / "CUB_200_2011"
     folder.mkdir()
@@ -35,7 +34,7 @@ def cub(data):
     return folder / "images.txt"
 
 
-def sop(data):
+def sop(tiny_sets, data):
     folder = data / "Stanford_Online_Products"
     folder.mkdir()
     parts = {"train": spread(59_551, 11_318), "test": spread(60_502, 11_316, 11_319)}
@@ -45,7 +44,7 @@ def sop(data):
     return folder / "Ebay_test.txt"
 
 
-def inshop(data):
+def inshop(tiny_sets, data):
     folder = data / "In-shop Clothes Retrieval Benchmark" / "Eval"
     folder.mkdir(parents=True)
     sides = {
@@ -63,10 +62,10 @@ def inshop(data):
     return file
 
 
-def cars(data, training=8_054):
+def cars(tiny_sets, data, training=8_054):
     labels = [*spread(training, 98), *spread(8_131, 98, 99)]
     rows = [(f"car_ims/{row:06d}.jpg", label) for row, label in enumerate(labels, 1)]
-    annotations(data / "cars_annos.mat", rows, "relative_im_path")
+    tiny_sets.annotations(data / "cars_annos.mat", rows, "relative_im_path")
     return data / "cars_annos.mat"
 
 
@@ -83,13 +82,14 @@ def without_images(monkeypatch):
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_the_counts_of_the_papers(name, places, without_images):
-    FULL[name](places.data)
+@pytest.mark.slow
+def test_the_counts_of_the_papers(name, folders, without_images, tiny_sets):
+    FULL[name](tiny_sets, folders.data)
     dataset = DATASETS.build(name)
     assert dataset.official == COUNTS[name]
     if name in ("cub200", "inshop"):
-        (next(places.data.iterdir()) / ("images" if name == "cub200" else "Img")).mkdir()
-    entries = _locate(dataset, places, unpack=False).entries
+        (next(folders.data.iterdir()) / ("images" if name == "cub200" else "Img")).mkdir()
+    entries = _locate(dataset, folders, unpack=False).entries
     train = [entry for entry in entries if entry.side == "train"]
     test = [entry for entry in entries if entry.side != "train"]
     queries = [entry for entry in entries if entry.side == "query"]
@@ -105,25 +105,25 @@ def test_the_counts_of_the_papers(name, places, without_images):
         ("sop", "60,501 test images instead of 60,502"),
     ],
 )
-def test_a_line_less_is_told(name, message, places):
-    file = FULL[name](places.data)
+def test_a_missing_line_is_reported(name, message, folders, tiny_sets):
+    file = FULL[name](tiny_sets, folders.data)
     text = file.read_text().rsplit("\n", 1)[0]
     file.write_text(text.replace("52712\n", "52711\n"))
-    with pytest.raises(BenchmarkError, match=f"{name} has {message}, as .* has it"):
-        _locate(DATASETS.build(name), places, unpack=False)
+    with pytest.raises(BenchmarkError, match=f"{name} has {message}, according to the metadata in .*"):
+        _locate(DATASETS.build(name), folders, unpack=False)
 
 
-def test_a_car_less_is_told(places):
-    cars(places.data, training=8_053)
+def test_a_missing_car_is_reported(folders, tiny_sets):
+    cars(tiny_sets, folders.data, training=8_053)
     with pytest.raises(BenchmarkError, match="cars196 has 8,053 train images instead of 8,054"):
-        _locate(DATASETS.build("cars196"), places, unpack=False)
+        _locate(DATASETS.build("cars196"), folders, unpack=False)
 
 
-def test_a_query_in_place_of_an_image_of_the_gallery_is_told(places):
-    file = inshop(places.data)
+def test_a_query_in_place_of_a_gallery_image_is_reported(folders, tiny_sets):
+    file = inshop(tiny_sets, folders.data)
     file.write_text(file.read_text()[: -len("gallery")] + "query")
     with pytest.raises(BenchmarkError, match="inshop has 14,219 queries instead of 14,218"):
-        _locate(DATASETS.build("inshop"), places, unpack=False)
+        _locate(DATASETS.build("inshop"), folders, unpack=False)
 
 
 def entries(*rows):
@@ -133,12 +133,13 @@ def entries(*rows):
 SOUND = (("a", 1, "train"), ("b", 2, "train"), ("c", 3, "query"), ("d", 3, "gallery"), ("e", 4, "gallery"))
 
 
-def test_what_is_wrong_in_whatever_number():
-    assert fault(entries(*SOUND), None) is None
+def test_inconsistencies_that_need_no_counts():
+    assert find_inconsistency(entries(*SOUND), None) is None
     assert (
-        fault(entries(*SOUND, ("f", 1, "gallery")), None) == "has class 1 in the training and in the test set"
+        find_inconsistency(entries(*SOUND, ("f", 1, "gallery")), None)
+        == "has class 1 in the training and in the test set"
     )
-    assert fault(entries(*SOUND, SOUND[0]), None) == "lists 1 images twice"
-    assert "1 training and 2 test classes" in fault(entries(*SOUND[1:]), None)
-    lonely = fault(entries(*SOUND, ("f", 5, "query")), None)
-    assert lonely == "has queries of class 5, but no image of it in the gallery"
+    assert find_inconsistency(entries(*SOUND, SOUND[0]), None) == "lists 1 images twice"
+    assert "1 training and 2 test classes" in find_inconsistency(entries(*SOUND[1:]), None)
+    unmatched = find_inconsistency(entries(*SOUND, ("f", 5, "query")), None)
+    assert unmatched == "has queries of class 5, but no image of it in the gallery"

@@ -1,4 +1,4 @@
-"""The file that photographs are decoded into: mapped for reading, whole or not there, made once."""
+"""The file that photographs are decoded into: mapped read-only, complete or absent, made once."""
 
 import errno
 import shutil
@@ -8,23 +8,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from layouts_on_disk import build, cub, load, picture, refused
 from safetensors import SafetensorError
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import image_files
-from benchmark.data.packed import packed, packed_before
+from benchmark.data.packed import open_packed, packed
 
 
-def files_in(places):
-    return sorted(path.suffix for path in places.cache.rglob("*") if path.is_file())
+def files_in(folders):
+    return sorted(path.suffix for path in folders.cache.rglob("*") if path.is_file())
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def pictures(tmp_path, tiny_sets):
     files = [tmp_path / f"{number}.png" for number in range(5)]
     for number, file in enumerate(files):
-        picture(file, number)
+        tiny_sets.picture(file, number)
     return files
 
 
@@ -33,7 +32,7 @@ def made(path, pictures):
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists its mappings")
-def test_what_is_mapped_is_not_writable_and_says_nothing(tmp_path, pictures):
+def test_what_is_mapped_is_not_writable_and_gives_no_warning(tmp_path, pictures):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         images = made(tmp_path / "cache" / "a", pictures)
@@ -46,7 +45,7 @@ def test_what_is_mapped_is_not_writable_and_says_nothing(tmp_path, pictures):
     assert (images.whole(3)[0] == 3 * 7).all()
 
 
-def test_files_that_are_not_whole_are_made_again(tmp_path, pictures):
+def test_incomplete_files_are_made_again(tmp_path, pictures):
     path = tmp_path / "cache" / "a"
     made(path, pictures)
     for damage in (
@@ -56,12 +55,12 @@ def test_files_that_are_not_whole_are_made_again(tmp_path, pictures):
         lambda: path.with_suffix(".pixels").unlink(),
     ):
         damage()
-        assert packed_before(path, 5, 32) is None
+        assert open_packed(path, 5, 32) is None
         assert made(path, pictures)[:].any()
-    assert packed_before(path, 4, 32) is None
+    assert open_packed(path, 4, 32) is None
 
 
-def test_what_cannot_be_mapped_is_told_and_not_decoded_again(tmp_path, pictures, monkeypatch):
+def test_what_cannot_be_mapped_is_reported_and_not_decoded_again(tmp_path, pictures, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
@@ -89,8 +88,8 @@ def test_several_at_once(tmp_path, pictures):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), BenchmarkError("damaged")])
-def test_a_decoding_that_breaks_off_leaves_no_litter_and_is_done_again(error, places, monkeypatch):
-    cub(places.data)
+def test_an_interrupted_decoding_leaves_no_files_and_is_repeated(error, folders, monkeypatch, tiny_sets):
+    tiny_sets.cub(folders.data)
     decode, calls = image_files.decode_scaled, []
 
     def breaking(file, shorter):
@@ -102,10 +101,10 @@ def test_a_decoding_that_breaks_off_leaves_no_litter_and_is_done_again(error, pl
     with monkeypatch.context() as patched:
         patched.setattr(image_files, "decode_scaled", breaking)
         with pytest.raises(type(error)):
-            load("cub200", places)
-    assert files_in(places) == []
-    assert len(load("cub200", places).test) == 4
-    assert files_in(places) == [".pixels", ".safetensors"]
+            tiny_sets.load("cub200", folders)
+    assert files_in(folders) == []
+    assert len(tiny_sets.load("cub200", folders).test) == 4
+    assert files_in(folders) == [".pixels", ".safetensors"]
 
 
 class Full:
@@ -117,44 +116,49 @@ class Full:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_disk_is_one_line(places, monkeypatch):
-    cub(places.data)
+def test_a_full_disk_is_one_line(folders, monkeypatch, tiny_sets):
+    tiny_sets.cub(folders.data)
     monkeypatch.setattr(image_files, "decode_scaled", lambda *_: Full())
-    refused("cub200", places, r"Cannot write the cache file .*pixels: No space left on device\.")
-    assert files_in(places) == []
+    tiny_sets.refused("cub200", folders, r"Cannot write the cache file .*pixels: No space left on device\.")
+    assert files_in(folders) == []
 
 
-def test_an_index_that_cannot_be_written_is_one_line(places, monkeypatch):
+def test_an_index_that_cannot_be_written_is_one_line(folders, monkeypatch, tiny_sets):
     def full(*_):
         raise SafetensorError("Error while serializing: I/O error: No space left on device")
 
-    cub(places.data)
+    tiny_sets.cub(folders.data)
     monkeypatch.setattr("benchmark.data.packed.save_file", full)
-    refused("cub200", places, "Cannot write the cache file .*: Error while serializing")
-    assert files_in(places) == []
+    tiny_sets.refused("cub200", folders, "Cannot write the cache file .*: Error while serializing")
+    assert files_in(folders) == []
 
 
-def test_a_cache_that_is_a_file_is_one_line(places):
-    cub(places.data)
-    places.cache.write_text("")
-    refused("cub200", places, "Cannot write the cache file")
+def test_a_cache_that_is_a_file_is_one_line(folders, tiny_sets):
+    tiny_sets.cub(folders.data)
+    folders.cache.write_text("")
+    tiny_sets.refused("cub200", folders, "Cannot write the cache file")
 
 
-def key_of(places, name, change):
+def key_of(tiny_sets, folders, name, change):
     """The fingerprint of a copy of the data that was changed."""
-    copy = places._replace(data=places.data.with_name(name))
-    shutil.copytree(places.data, copy.data)
+    copy = folders._replace(data=folders.data.with_name(name))
+    shutil.copytree(folders.data, copy.data)
     change(copy.data / "CUB_200_2011")
-    return build("cub200").fingerprint(copy)
+    return tiny_sets.build("cub200").fingerprint(copy)
 
 
-def test_what_is_decoded_is_known_by_its_files_and_metadata(places):
-    labels = cub(places.data) / "image_class_labels.txt"
-    key = build("cub200").fingerprint(places)
-    assert key_of(places, "same", lambda _: None) == key
+def test_what_is_decoded_is_known_by_its_files_and_metadata(folders, tiny_sets):
+    labels = tiny_sets.cub(folders.data) / "image_class_labels.txt"
+    key = tiny_sets.build("cub200").fingerprint(folders)
+    assert key_of(tiny_sets, folders, "same", lambda _: None) == key
     assert (
-        key_of(places, "image", lambda root: (root / "images/001.Bird/b1_0.jpg").open("ab").write(b"x"))
+        key_of(
+            tiny_sets,
+            folders,
+            "image",
+            lambda root: (root / "images/001.Bird/b1_0.jpg").open("ab").write(b"x"),
+        )
         != key
     )
     swapped = labels.read_text().replace("2 1", "2 2")
-    assert key_of(places, "class", lambda root: (root / labels.name).write_text(swapped)) != key
+    assert key_of(tiny_sets, folders, "class", lambda root: (root / labels.name).write_text(swapped)) != key

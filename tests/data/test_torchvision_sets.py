@@ -1,4 +1,4 @@
-"""The small data sets, from tiny files in torchvision's layouts."""
+"""The small data sets, from tiny_sets files in torchvision's layouts."""
 
 import gzip
 import hashlib
@@ -21,13 +21,7 @@ from benchmark.data.fashion_mnist import FashionMnist
 from benchmark.data.omniglot import Omniglot
 
 EACH = 6
-"""Images of each class in the tiny stand-ins of CIFAR and Fashion-MNIST."""
-
-
-@pytest.fixture
-def folders(tmp_path):
-    (tmp_path / "data").mkdir()
-    return Folders(tmp_path / "cache", tmp_path / "data")
+"""Images of each class in the tiny_sets stand-ins of CIFAR and Fashion-MNIST."""
 
 
 def refused(dataset, folders, match, early=False):
@@ -139,10 +133,10 @@ def test_cifar_unpickles_nothing_that_has_another_checksum(cifar, folders):
 def test_cifar_of_other_numbers(cifar, folders, monkeypatch):
     dataset = DATASETS.build(f"{cifar[0]}[per_class=4]")
     monkeypatch.setattr(type(dataset), "images_per_class", EACH - 1)
-    refused(dataset, folders, rf"where {EACH - 1} of each of {dataset.classes} belong")
+    refused(dataset, folders, rf"instead of {EACH - 1} of each of {dataset.classes}")
 
 
-def test_cifar_cut_off_archive(cifar, folders):
+def test_a_truncated_archive_of_cifar(cifar, folders):
     name, folder, _, _ = cifar
     dataset = DATASETS.build(f"{name}[per_class=4]")
     archive = folders.data / dataset.source().filename
@@ -217,7 +211,7 @@ def test_fashion_mnist_damage(fashion, folders, name, packed):
         refused(dataset, folders, rf"there is no FashionMNIST/raw/{name} or .*\.gz", early=True)
     else:
         file.write_bytes(content[:-1])
-        refused(dataset, folders, rf"{name} is damaged .*bytes where", early=True)
+        refused(dataset, folders, rf"{name} is damaged .*bytes instead of", early=True)
         file.write_bytes(b"\0\0\x09" + content[3:])
         refused(dataset, folders, rf"{name} is damaged .*does not hold")
 
@@ -225,7 +219,7 @@ def test_fashion_mnist_damage(fashion, folders, name, packed):
 def test_fashion_mnist_of_other_labels(fashion, folders):
     folder = fashion[0]
     write_idx(folder / "t10k-labels-idx1-ubyte", np.zeros(20, np.uint8))
-    refused(DATASETS.build(FASHION), folders, "where 6 of each of 10 belong")
+    refused(DATASETS.build(FASHION), folders, "instead of 6 of each of 10")
     write_idx(folder / "t10k-labels-idx1-ubyte", np.full(20, 11, np.uint8))
     refused(DATASETS.build(FASHION), folders, "there is no class 11")
 
@@ -313,14 +307,14 @@ def test_omniglot_damage(omniglot, folders):
     file.write_bytes(content[: len(content) // 2])
     refused(dataset, folders, rf"{file} cannot be decoded")
     file.unlink()
-    refused(DATASETS.build("omniglot[size=20]"), folders, r"character02 has 2 drawings, not 3")
+    refused(DATASETS.build("omniglot[size=20]"), folders, r"character02 has 2 drawings instead of 3")
     for left in file.parent.iterdir():
         left.unlink()
     file.parent.rmdir()
-    refused(dataset, folders, "images_background is damaged .*3 characters where 4", early=True)
+    refused(dataset, folders, "images_background is damaged .*3 characters instead of 4", early=True)
 
 
-def test_where_they_are_to_be_had(folders):
+def test_how_to_get_them(folders):
     for name in ("omniglot", "fashion_mnist", "cifar10", "cifar100"):
         reason = DATASETS.build(name).missing(folders)
         assert str(folders.data) in reason and "--download" in reason and " MB)" in reason
@@ -359,5 +353,5 @@ def test_what_is_fetched_is_torchvisions():
     }
     assert [len(remote) for remote in remotes.values()] == [2, 4, 1, 1]
     for remote in (remote for several in remotes.values() for remote in several):
-        assert remote.url.startswith("http") and remote.url.endswith(remote.place.rsplit("/")[-1])
+        assert remote.url.startswith("http") and remote.url.endswith(remote.path.rsplit("/")[-1])
         assert len(remote.md5) == 32

@@ -35,7 +35,7 @@ def test_diversity_by_hand(members):
     assert log_ensemble_diversity(p, labels).tolist() == pytest.approx(expected)
 
 
-def test_diversity_is_highest_for_members_that_err_apart_and_lowest_for_members_that_agree():
+def test_diversity_is_highest_for_members_that_err_differently_and_lowest_for_members_that_agree():
     labels = torch.tensor([0])
     apart = torch.tensor([[[0.4, 0.6, 0.0, 0.0]], [[0.4, 0.0, 0.6, 0.0]], [[0.4, 0.0, 0.0, 0.6]]])
     alike = apart[:1].repeat(3, 1, 1)
@@ -46,7 +46,7 @@ def test_diversity_is_highest_for_members_that_err_apart_and_lowest_for_members_
 
 
 @pytest.mark.parametrize("members", [2, 3, 10])
-def test_diversity_is_a_number_for_members_that_nearly_agree(members):
+def test_diversity_is_finite_for_members_that_nearly_agree(members):
     for seed in range(20):
         p = probabilities(1, 64, 40, seed).float().repeat(members, 1, 1)
         p = (p + 1e-8 * torch.rand(p.shape)).requires_grad_(True)
@@ -114,12 +114,9 @@ def test_adversarial_is_the_mean_of_the_objective_on_clean_and_on_adversarial_im
     plain = DEFENSES.build("adp[members=2]")
     ensemble = defense.build(make_member, batch.labels).train()
     loss = defense.loss(ensemble, batch, recorder)
-    ((objective, images, attacked, start),) = recorder.calls
-    assert attacked is ensemble
-    assert start == "uniform"
-    assert torch.equal(images, batch.images)
+    objective = recorder.only_objective(ensemble, batch.images)
     other = torch.rand_like(batch.images)
-    # What is raised is the whole objective, regularisers included.
+    # The attack maximizes the whole objective, regularizers included.
     for candidates in (other, batch.images):
         on = type(batch)(candidates, batch.labels, batch.index)
         torch.testing.assert_close(objective(candidates), plain.loss(ensemble, on, None))

@@ -1,4 +1,4 @@
-"""docs/defenses.md against the classes: names, sources, parameters, defaults, choices."""
+"""Compares docs/defenses.md with the classes: names, sources, parameters, defaults, choices."""
 
 import re
 from pathlib import Path
@@ -49,7 +49,7 @@ def rows(*columns):
 
 
 def test_every_defense_has_a_row_and_a_section_and_nothing_else_has():
-    table = [row[0].strip("`") for row in rows("defense", "training minimises")]
+    table = [row[0].strip("`") for row in rows("defense", "training minimizes")]
     assert sorted(table) == sorted(OWN)
     assert set(SECTIONS) == {*OWN, "Transforms", "Triplets"}
 
@@ -80,9 +80,9 @@ def test_every_parameter_and_every_choice_is_explained(name):
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_what_may_be_tuned_and_which_attacks_join_is_said(name):
-    said = re.search(r"\bTuned: (.*?)\.$", SECTIONS[name], re.MULTILINE)
-    tuned = set(re.findall(r"`(\w+)`", said.group(1))) if said else set()
+def test_tuned_parameters_and_adaptive_attacks_are_named(name):
+    listed = re.search(r"\bTuned: (.*?)\.$", SECTIONS[name], re.MULTILINE)
+    tuned = set(re.findall(r"`(\w+)`", listed.group(1))) if listed else set()
     assert tuned == set(OWN[name].tunable)
     for attack in OWN[name].adaptive:
         assert f"`{attack}`" in SECTIONS[name]
@@ -104,18 +104,18 @@ def test_the_recipe_is_the_one_in_use():
     assert table == {key: format_value(field.default) for key, field in Recipe.model_fields.items()}
 
 
-def test_groups_are_as_told():
-    told = re.search(r"^On the command line .*?(?=\n\n)", DOCUMENT, re.MULTILINE | re.DOTALL).group(0)
-    assert [row[0].strip("`") for row in rows("defense", "training minimises")][:7] == list(GROUPS["all"])
+def test_groups_are_as_documented():
+    sentence = re.search(r"^On the command line .*?(?=\n\n)", DOCUMENT, re.MULTILINE | re.DOTALL).group(0)
+    assert [row[0].strip("`") for row in rows("defense", "training minimizes")][:7] == list(GROUPS["all"])
     for group in GROUPS:
-        assert f"`{group}`" in told
+        assert f"`{group}`" in sentence
     for name in (*GROUPS["controls"], *GROUPS["dml"]):
-        assert f"`{name}`" in told
+        assert f"`{name}`" in sentence
 
 
 @pytest.mark.parametrize("name", sorted(set(OWN) - {"pixels"}))
 def test_the_table_of_training_attacks_holds_what_attacks(name, make_member, batch, recorder):
-    listed = " ".join(row[0] for row in rows("defense", "raised by the attack"))
+    listed = " ".join(row[0] for row in rows("defense", "maximized by the attack"))
     spec, *more = re.findall(rf"`({name}(?:\[.*?\])?)`", listed) or [name]
     assert not more
     for text in {name, spec}:

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 from safetensors.torch import load_model, save_model
@@ -8,111 +6,89 @@ from defenses import DEFENSES
 from defenses.triplets import mine
 
 
-def euclidean(x, y):
-    return math.sqrt(sum((a - b) ** 2 for a, b in zip(x.tolist(), y.tolist(), strict=True)))
-
-
-def slow_hardness(anchors, positives, negatives):
-    return [euclidean(a, p) - euclidean(a, n) for a, p, n in zip(anchors, positives, negatives, strict=True)]
-
-
-def slow_triplet_loss(anchors, positives, negatives, margin):
-    values = [max(0.0, h + margin) for h in slow_hardness(anchors, positives, negatives)]
-    return sum(values) / len(values)
-
-
 @pytest.fixture
-def build(make_member, images):
-    """A defense with random triplets, its model in evaluation mode, and the triplets that it will draw."""
+def build(make_member, settle, images):
+    """A defense with random triplets, and its settled model in evaluation mode."""
 
-    def make(parameters, batch):
+    def make(parameters):
         defense = DEFENSES.build(f"hm[mining=random,{parameters}]")
-        model = defense.build(make_member, images.labels).train()
-        for _ in range(30):  # batch norm's running statistics settle: else all embeddings are alike
-            model(batch.images)
-        model.eval()
-        torch.manual_seed(11)
-        rows = mine(batch.labels, "random", 0.2)
-        torch.manual_seed(11)
-        return defense, model, (rows.anchor, rows.positive, rows.negative)
+        return defense, settle(defense.build(make_member, images.labels)).eval()
 
     return make
 
 
 @pytest.mark.parametrize(
-    ("previous", "wanted"), [(2.0, -0.2), (0.2, -0.2), (0.15, -0.15), (0.05, -0.05), (0.0, 0.0)]
+    ("previous", "expected"), [(2.0, -0.2), (0.2, -0.2), (0.15, -0.15), (0.05, -0.05), (0.0, 0.0)]
 )
-def test_the_gradual_destination(build, batch, previous, wanted):
-    defense, model, _ = build("ics=0.5", batch)
+def test_the_gradual_destination(build, batch, previous, expected):
+    defense, model = build("ics=0.5")
     model.previous_loss.fill_(previous)
-    assert defense.destinations(model, batch).item() == pytest.approx(wanted)
-    assert wanted == pytest.approx(-0.2 * min(max(previous, 0), 0.2) / 0.2)
+    assert defense.destinations(model, batch).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("previous", [2.0, 0.07, 0.0])
-def test_the_attack_raises_hardness_to_the_destination_and_no_further(build, batch, recorder, previous):
-    defense, model, rows = build("ics=0.5", batch)
+def test_the_attack_raises_hardness_to_the_destination_and_no_further(
+    build, batch, recorder, rows, seeded_loss, hardness_by_loops, previous
+):
+    defense, model = build("ics=0.5")
     model.previous_loss.fill_(previous)
-    defense.loss(model, batch, recorder)
-    ((objective, images, attacked, start),) = recorder.calls
-    assert (attacked, start) == (model, "uniform")
-    assert torch.equal(images, torch.cat([batch.images[row] for row in rows]))  # all three elements
+    seeded_loss(defense, model)
+    images = rows.select(batch.images).stacked()  # all three elements
+    objective = recorder.only_objective(model, images)
     other = torch.rand_like(images).requires_grad_(True)
     value = objective(other)
-    reached = slow_hardness(*model(other).chunk(3))
+    hardnesses = hardness_by_loops(*model(other).chunk(3))
     destination = -min(previous, 0.2)
-    slow = [min(0.0, h - destination) ** 2 for h in reached]
-    assert value.item() == pytest.approx(-sum(slow) / len(slow), rel=1e-3)
+    terms = [min(0.0, h - destination) ** 2 for h in hardnesses]
+    assert value.item() == pytest.approx(-sum(terms) / len(terms), rel=1e-3)
     (gradient,) = torch.autograd.grad(value, other)
-    moves = (gradient.flatten(1).abs().amax(1) > 0).view(3, -1).any(0).tolist()
-    assert moves == [h < destination for h in reached]
-    assert len(set(moves)) == 2
+    has_gradient = (gradient.flatten(1).abs().amax(1) > 0).view(3, -1).any(0).tolist()
+    assert has_gradient == [h < destination for h in hardnesses]
+    assert len(set(has_gradient)) == 2
 
 
 @pytest.mark.parametrize("base", ["none", "clean", "adversarial"])
 @pytest.mark.parametrize(("ics", "margin"), [(0.5, 0.2), (0, 0.4)])
-def test_the_loss_and_what_is_remembered_by_loops(build, batch, recorder, base, ics, margin):
-    defense, model, rows = build(f"ics={ics},margin={margin},base={base},weight=3", batch)
-    loss = defense.loss(model, batch, recorder).item()
-    perturbed = [model(recorder.changed(batch.images[row])) for row in rows]
-    clean_anchors, clean_positives = model(batch.images[rows[0]]), model(batch.images[rows[1]])
-    term = slow_triplet_loss(*perturbed, margin)
+def test_the_loss_and_the_stored_loss_by_loops(
+    build, batch, recorder, rows, seeded_loss, expected_loss, triplet_loss_by_loops, base, ics, margin
+):
+    defense, model = build(f"ics={ics},margin={margin},base={base},weight=3")
+    loss = seeded_loss(defense, model)
+    clean = rows.select(batch.images)
+    perturbed = [model(recorder.changed(images)) for images in (clean.anchor, clean.positive, clean.negative)]
+    term = triplet_loss_by_loops(*perturbed, margin)
     assert model.previous_loss.item() == pytest.approx(term, rel=1e-4)  # without the intra-class part
-    structure = slow_triplet_loss(clean_anchors, perturbed[0], clean_positives, 0.0)
-    robust = term + ics * structure
-    labels = torch.cat([batch.labels[row] for row in rows])
-    expected = {
-        "none": robust,
-        "clean": model.criterion(model(batch.images), batch.labels).item() + 3 * robust,
-        "adversarial": model.criterion(torch.cat(perturbed), labels).item() + 3 * robust,
-    }[base]
+    structure = triplet_loss_by_loops(model(clean.anchor), perturbed[0], model(clean.positive), 0.0)
+    expected = expected_loss(model, perturbed, term + ics * structure, base, 3)
     assert loss == pytest.approx(expected, rel=1e-4)
     assert term > 0.01
 
 
-def test_a_destination_from_another_benign_triplet_of_the_same_anchor(build, batch, recorder):
-    defense, model, rows = build("destination=hard", batch)
-    defense.loss(model, batch, recorder)
+def test_a_destination_from_another_benign_triplet_of_the_same_anchor(
+    build, batch, recorder, rows, seeded_loss, hardness_by_loops
+):
+    defense, model = build("destination=hard")
+    seeded_loss(defense, model)
     torch.manual_seed(11)
-    mine(batch.labels, "random", 0.2)
+    mine(batch.labels, "random", 0.2)  # the draw of the triplets that are trained on
     embeddings = model(batch.images)
     harder = mine(batch.labels, "hard", 0.2, embeddings)
-    assert torch.equal(harder.anchor, rows[0])
-    ((objective, images, *_),) = recorder.calls
-    triplets = (embeddings[row] for row in (harder.anchor, harder.positive, harder.negative))
-    slow = [
-        min(0.0, reached - wanted) ** 2
-        for reached, wanted in zip(
-            slow_hardness(*model(images).chunk(3)), slow_hardness(*triplets), strict=True
-        )
+    assert torch.equal(harder.anchor, rows.anchor)
+    images = rows.select(batch.images).stacked()
+    triplets = harder.select(embeddings)
+    destinations = hardness_by_loops(triplets.anchor, triplets.positive, triplets.negative)
+    terms = [
+        min(0.0, h - destination) ** 2
+        for h, destination in zip(hardness_by_loops(*model(images).chunk(3)), destinations, strict=True)
     ]
-    assert objective(images).item() == pytest.approx(-sum(slow) / len(slow), rel=1e-3)
-    assert sum(slow) > 0.01
+    objective = recorder.only_objective(model, images)
+    assert objective(images).item() == pytest.approx(-sum(terms) / len(terms), rel=1e-3)
+    assert sum(terms) > 0.01
 
 
-def test_what_is_remembered_is_the_models_own_and_in_its_checkpoint(build, batch, recorder, tmp_path):
-    defense, first, _ = build("ics=0.5", batch)
-    _, second, _ = build("ics=0.5", batch)
+def test_the_stored_loss_is_part_of_the_model_and_of_its_checkpoint(build, batch, recorder, tmp_path):
+    defense, first = build("ics=0.5")
+    _, second = build("ics=0.5")
     defense.loss(first, batch, recorder)
     assert first.previous_loss.item() < 1
     assert second.previous_loss.item() == 2

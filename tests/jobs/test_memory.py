@@ -8,14 +8,17 @@ import torch
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import DATASETS, Folders, Split
+from benchmark.jobs import RunContext, attack_job
 from benchmark.jobs.memory import Memory, fits_on_device, memory_of_device, memory_of_host, pool_bytes
-from benchmark.jobs.train_job import RunContext, make_model
+from benchmark.jobs.train_job import train_model
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
-from benchmark.records.store import Store
-from benchmark.runner import attacking
 
 GB = 10**9
+
+
+def jobs_of(grid):
+    return [planned.job for planned in grid.attacks]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,7 @@ def test_the_size_of_a_pool(make_images):
     assert pool_bytes(data) == data.images.numel() * 4
 
 
-def tell(root, name, text):
+def write(root, name, text):
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -69,21 +72,21 @@ def tell(root, name, text):
 )
 def test_memory_is_what_kernel_and_container_leave(tmp_path, folder, limit, used, prefix, none):
     assert memory_of_host(tmp_path) is None
-    tell(tmp_path, "proc/meminfo", "MemTotal:  9000 kB\nMemFree:  10 kB\nMemAvailable:    2000 kB\n")
+    write(tmp_path, "proc/meminfo", "MemTotal:  9000 kB\nMemFree:  10 kB\nMemAvailable:    2000 kB\n")
     free, total = 2000 * 1024, 9000 * 1024
     assert memory_of_host(tmp_path) == (free, total)
-    tell(tmp_path, f"{folder}/{used}", "900000\n")
+    write(tmp_path, f"{folder}/{used}", "900000\n")
     # Files in memory give way, those of a data set that are read again and again as well.
     kept = f"anon 5\n{prefix}inactive_file 100000\n{prefix}active_file 200000\n"
-    tell(tmp_path, f"{folder}/memory.stat", kept)
+    write(tmp_path, f"{folder}/memory.stat", kept)
     limits = (
         (none, (free, total)),
         ("1000000", (400000, 1000000)),
         ("99999999", (free, total)),
         ("1", (0, 1)),
     )
-    for told, expected in limits:
-        tell(tmp_path, f"{folder}/{limit}", told + "\n")
+    for limited, expected in limits:
+        write(tmp_path, f"{folder}/{limit}", limited + "\n")
         assert memory_of_host(tmp_path) == expected
 
 
@@ -102,11 +105,11 @@ def test_a_worker_s_part_does_not_depend_on_what_the_others_hold():
 def test_each_worker_takes_its_part(make_images, tmp_path, monkeypatch, device):
     pool = make_images(classes=3, per_class=2)
     taken = []
-    monkeypatch.setattr(attacking, "memory_of_host", lambda: Memory(30, 80))
-    monkeypatch.setattr(attacking, "memory_of_device", lambda _: Memory(9, 12) if device == "cuda" else None)
-    monkeypatch.setattr(attacking, "fits_on_device", lambda *sizes: taken.append(sizes[2:]))
-    place = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device=device, commit="", workers=4)
-    assert attacking.place_images(pool, None, place) is pool
+    monkeypatch.setattr(attack_job, "memory_of_host", lambda: Memory(30, 80))
+    monkeypatch.setattr(attack_job, "memory_of_device", lambda _: Memory(9, 12) if device == "cuda" else None)
+    monkeypatch.setattr(attack_job, "fits_on_device", lambda *sizes: taken.append(sizes[2:]))
+    context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device=device, commit="", workers=4)
+    assert attack_job.place_images(pool, None, context) is pool
     assert taken == [(3 if device == "cuda" else None, 20)]
 
 
@@ -117,16 +120,15 @@ def test_a_cell_does_not_depend_on_where_its_pool_was(tiny, tmp_path, monkeypatc
         "scenarios": "clustering[fraction=0.5],retrieval-query",
     }
     grid = build_grid(resolve(asked, tiny), Folders(tmp_path, tmp_path))
-    place = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
-    store = Store(tmp_path)
-    for training in {job.model.id: job.model for job in grid.attacks}.values():
-        make_model(training, place, store)
-    assert len(grid.attacks) > 4
-    for job in grid.attacks:
-        here = attacking.make_cells(job, place, store)
+    context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
+    for training in {job.model.id: job.model for job in jobs_of(grid)}.values():
+        train_model(training, context)
+    assert len(jobs_of(grid)) > 4
+    for job in jobs_of(grid):
+        here = attack_job.make_cells(job, context)
         with monkeypatch.context() as patch:
-            patch.setattr(attacking, "fits_on_device", lambda *_: False)
-            there = attacking.make_cells(job, place, store)
+            patch.setattr(attack_job, "fits_on_device", lambda *_: False)
+            there = attack_job.make_cells(job, context)
         for (record, arrays), (other, others) in zip(here, there, strict=True):
             different = {"seconds": 0.0, "provenance": record.provenance}
             assert record.model_copy(update=different) == other.model_copy(update=different)
@@ -142,18 +144,15 @@ def test_a_cell_of_a_data_set_with_queries_of_its_own(tiny, tmp_path, monkeypatc
         "eps": "0.01",
     }
     grid = build_grid(resolve(asked, tiny), Folders(tmp_path, tmp_path))
-    place = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
-    store = Store(tmp_path)
-    job = next(job for job in grid.attacks if job.attack != "none" and job.model.key.defense == "vanilla")
-    make_model(job.model, place, store)
-    split = attacking.load_data(job.model.key.dataset, place.folders)
+    context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
+    job = next(job for job in jobs_of(grid) if job.attack != "none" and job.model.key.defense == "vanilla")
+    train_model(job.model, context)
+    split = attack_job.load_data(job.model.key.dataset, context.folders)
     queries = torch.arange(len(split.test)) % 4 != 0
     with_roles = Split(split.train, replace(split.test, queries=queries))
-    monkeypatch.setattr(attacking, "load_data", lambda *_: with_roles)
+    monkeypatch.setattr(attack_job, "load_data", lambda *_: with_roles)
     monkeypatch.setattr(DATASETS.get("glyphs"), "recall_ks", (1, 3))
-    cells = {
-        record.key.scenario: (record, arrays) for record, arrays in attacking.make_cells(job, place, store)
-    }
+    cells = {record.key.scenario: (record, arrays) for record, arrays in attack_job.make_cells(job, context)}
     record, arrays = cells["retrieval-query"]
     assert {"r1", "r3"} < set(record.metrics) and "r2" not in record.metrics
     assert arrays["queries"].tolist() == queries.nonzero().flatten().tolist()
@@ -162,17 +161,16 @@ def test_a_cell_of_a_data_set_with_queries_of_its_own(tiny, tmp_path, monkeypatc
     assert 0 < record.metrics["r1"] < 1
 
 
-def test_a_pool_that_fits_nowhere_is_told_before_the_attack(tiny, tmp_path, monkeypatch):
+def test_a_pool_that_fits_nowhere_is_reported_before_the_attack(tiny, tmp_path, monkeypatch):
     asked = {"datasets": "glyphs[classes=16,per_class=4]", "attacks": "noise"}
     grid = build_grid(resolve(asked, tiny), Folders(tmp_path, tmp_path))
-    place = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
-    store = Store(tmp_path)
-    for training in {job.model.id: job.model for job in grid.attacks}.values():
-        make_model(training, place, store)
-    monkeypatch.setattr(attacking, "memory_of_host", lambda: Memory(1000, 1000))
-    for job in grid.attacks:
+    context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
+    for training in {job.model.id: job.model for job in jobs_of(grid)}.values():
+        train_model(training, context)
+    monkeypatch.setattr(attack_job, "memory_of_host", lambda: Memory(1000, 1000))
+    for job in jobs_of(grid):
         if job.attack == "none":
-            assert attacking.make_cells(job, place, store)[0][0].status == "done"
+            assert attack_job.make_cells(job, context)[0][0].status == "done"
         else:
             with pytest.raises(BenchmarkError, match="GB of memory for its images"):
-                attacking.make_cells(job, place, store)
+                attack_job.make_cells(job, context)

@@ -36,12 +36,12 @@ def test_proxy_anchor_is_equation_4(embeddings, alpha, delta):
     assert proxies.shape == (CLASSES, DIM)
     pull, push, with_positives = 0.0, 0.0, 0
     for label, proxy in enumerate(proxies):
-        towards = [cosine(x, proxy) for x, y in zip(embeddings, LABELS, strict=True) if y == label]
-        away = [cosine(x, proxy) for x, y in zip(embeddings, LABELS, strict=True) if y != label]
-        if towards:
+        to_own = [cosine(x, proxy) for x, y in zip(embeddings, LABELS, strict=True) if y == label]
+        to_other = [cosine(x, proxy) for x, y in zip(embeddings, LABELS, strict=True) if y != label]
+        if to_own:
             with_positives += 1
-            pull += math.log(1 + sum(math.exp(-alpha * (s - delta)) for s in towards))
-        push += math.log(1 + sum(math.exp(alpha * (s + delta)) for s in away))
+            pull += math.log(1 + sum(math.exp(-alpha * (s - delta)) for s in to_own))
+        push += math.log(1 + sum(math.exp(alpha * (s + delta)) for s in to_other))
     expected = pull / with_positives + push / CLASSES
     assert criterion(embeddings, LABELS).item() == pytest.approx(expected, rel=1e-5)
 
@@ -86,11 +86,11 @@ def test_a_class_is_where_its_loss_draws_it(name):
         return
     proxies_of(criterion).data.copy_(torch.linalg.qr(torch.randn(CLASSES, CLASSES)).Q)
     free = torch.randn(len(LABELS), CLASSES, requires_grad=True)
-    optimiser = torch.optim.Adam([free], lr=0.1)
+    optimizer = torch.optim.Adam([free], lr=0.1)
     for _ in range(60):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         criterion(F.normalize(free), LABELS).backward()
-        optimiser.step()
+        optimizer.step()
     assert torch.equal(criterion.class_cosines(free.detach()).argmax(1), LABELS)
 
 
@@ -137,12 +137,12 @@ def test_bad_parameters(text):
 
 def test_soft_triple_is_equations_6_and_8(embeddings):
     criterion = LOSSES.build("soft_triple[centres=3,scale=5,gamma=0.2,margin=0.1]").build(CLASSES, DIM)
-    centres = F.normalize(proxies_of(criterion).detach().t()).view(CLASSES, 3, DIM)
+    centers = F.normalize(proxies_of(criterion).detach().t()).view(CLASSES, 3, DIM)
     total = 0.0
     expected = torch.empty(len(LABELS), CLASSES)
     for row, x in enumerate(embeddings):
         for label in range(CLASSES):
-            cosines = [cosine(x, centre) for centre in centres[label]]
+            cosines = [cosine(x, center) for center in centers[label]]
             weights = [math.exp(c / 0.2) for c in cosines]
             expected[row, label] = sum(w * c for w, c in zip(weights, cosines, strict=True)) / sum(weights)
         own = int(LABELS[row])

@@ -95,7 +95,7 @@ def store(monkeypatch, tmp_path, file):
     return answers, archive.getvalue(), tmp_path / "models"
 
 
-def test_a_failed_download_leaves_nothing_behind(store, original):
+def test_a_failed_download_leaves_no_files(store, original):
     answers, archive, folder = store
     backbone = BACKBONES.build("bn_inception")
     other = io.BytesIO()
@@ -103,7 +103,7 @@ def test_a_failed_download_leaves_nothing_behind(store, original):
         parts.writestr("bninception.pth", "something else")
     for answer in (URLError("no route"), archive[: len(archive) // 2], other.getvalue()):
         answers.append(answer)
-        with pytest.raises(BenchmarkError, match=r"cannot be fetched \(.*--pretrained none") as caught:
+        with pytest.raises(BenchmarkError, match=r"cannot be loaded \(.*--pretrained none") as caught:
             backbone.build(SHAPE, natural=True)
         assert len(str(caught.value).splitlines()) == 1
         assert list(folder.iterdir()) == []
@@ -124,7 +124,8 @@ def test_the_name_of_the_weights_is_pytorchcvs():
     assert backbone.fingerprint(natural=False) == ""
 
 
-def test_other_backbones_do_without_its_library():
+@pytest.mark.slow
+def test_other_backbones_do_not_import_its_library():
     code = (
         "import sys; from benchmark.models import BACKBONES; BACKBONES.build('smallconv').build((1, 8, 8));"
         "assert 'bn_inception' in BACKBONES.names();"

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.models import BACKBONES, PassCounter, SmallConv, count_flops, frozen
-from benchmark.models.library_backbone import Facts, LibraryBackbone
+from benchmark.models.library_backbone import ArchitectureInfo, LibraryBackbone
 from benchmark.planning import identity
 
 SHAPE = (3, 8, 8)
@@ -24,8 +24,10 @@ class Small(LibraryBackbone):
     name = "small"
     made: ClassVar = 0
 
-    def facts(self):
-        return Facts(mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3), classifier=("fc",), wants="8 pixels or more")
+    def info(self):
+        return ArchitectureInfo(
+            mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3), classifier=("fc",), images="8 pixels or more"
+        )
 
     def random_body(self):
         Small.made += 1
@@ -121,7 +123,7 @@ def test_the_check_looks_once_and_names_what_is_wrong():
     assert Small.made == before + 1
     with pytest.raises(UsageError, match=r"'small' cannot take .* 3x7x7: it is made for 8 pixels or more \("):
         backbone.check((3, 7, 7))
-    with pytest.raises(UsageError, match="cannot take images of 4x8x8: 1 or 3 channels"):
+    with pytest.raises(UsageError, match="cannot take images of 4x8x8: it needs 1 or 3 channels"):
         backbone.build((4, 8, 8))
     SmallConv().check((4, 1, 1))
 
@@ -263,3 +265,49 @@ def test_smallconv_does_not_depend_on_the_source_of_other_backbones():
     assert "benchmark.models.backbone" in seen
     others = ("library_backbone", "timm_backbone", "bn_inception", "weights_file", "embedding_network")
     assert not seen & {f"benchmark.models.{name}" for name in others}
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("resnet18[dim=8]", "resnet18[dim=8]"),
+        ("resnet18[pretrained=imagenet]", "resnet18[pretrained=imagenet]"),
+        ("resnet18[pretrained=/home/me/best.v2.pth,dim=8]", "resnet18[dim=8,pretrained=best.v2]"),
+        ("resnet18[pretrained=~/my weights.pt]", "resnet18[pretrained=my-weights]"),
+        ("resnet18[pretrained=/home/me/imagenet.pth]", "resnet18[pretrained=imagenet.pth]"),
+        ("resnet18[pretrained=/home/me/a.pth,name=mine]", "resnet18[pretrained=mine]"),
+        (
+            "bn_inception[pretrained=w.safetensors,pooling=avg_max]",
+            "bn_inception[pooling=avg_max,pretrained=w]",
+        ),
+        ("smallconv[dim=8]", "smallconv[dim=8]"),
+    ],
+)
+def test_the_short_name_holds_no_path(spec, name):
+    backbone = BACKBONES.build(spec)
+    assert backbone.short_name == name
+    assert BACKBONES.build(backbone.spec) == backbone
+
+
+def test_seeds_do_not_depend_on_the_name_of_a_file():
+    named = BACKBONES.build("resnet18[pretrained=/home/me/a.pth,name=mine,dim=8]")
+    assert named.spec == "resnet18[dim=8,name=mine,pretrained=/home/me/a.pth]"
+    assert named.portable == BACKBONES.build("resnet18[dim=8]").portable == "resnet18[dim=8]"
+    assert named.with_pretrained("none") is named
+    assert named == type(named)(pretrained="/home/me/a.pth", label="mine", dim=8)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ("name=mine", "name is for a file of weights: write pretrained=FILE"),
+        ("name=mine,pretrained=imagenet", "name is for a file of weights: write pretrained=FILE"),
+        ("name=imagenet,pretrained=a.pth", "name='imagenet': has another meaning"),
+        ("name=my weights,pretrained=a.pth", "name='my weights': must begin with a letter"),
+        ("label=mine,pretrained=a.pth", "Unknown parameter of resnet18 'label'"),
+    ],
+)
+def test_a_name_that_does_not_fit_is_refused_in_one_line(parameters, reason):
+    with pytest.raises(UsageError, match=reason) as caught:
+        BACKBONES.build(f"resnet18[{parameters}]")
+    assert len(str(caught.value).splitlines()) == 1

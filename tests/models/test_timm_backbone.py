@@ -83,7 +83,7 @@ def test_an_unknown_architecture_gets_the_nearest_name():
 
 @pytest.mark.parametrize("spec, natural", [(NAME, True), (f"{NAME}[pretrained=imagenet]", False)])
 def test_weights_that_cannot_be_fetched_are_an_error(offline, spec, natural):
-    with pytest.raises(BenchmarkError, match=f"weights of '{NAME}' cannot be fetched") as caught:
+    with pytest.raises(BenchmarkError, match=f"weights of '{NAME}' cannot be loaded") as caught:
         BACKBONES.build(spec).build((3, 32, 32), natural=natural)
     assert "--pretrained none" in str(caught.value) and "--pretrained PATH" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
@@ -124,7 +124,7 @@ def test_no_layer_of_the_hubs_weights_is_left_at_random(monkeypatch, tmp_path, a
     in_the_cache(monkeypatch, file)
     load = torch.nn.Module.load_state_dict
     with pytest.raises(
-        BenchmarkError, match=f"not whole: {file} has no '{absent}'.*--pretrained PATH"
+        BenchmarkError, match=f"incomplete: {file} has no '{absent}'.*--pretrained PATH"
     ) as told:
         BACKBONES.build(NAME).fetch(natural=True)
     assert len(str(told.value).splitlines()) == 1

@@ -92,7 +92,7 @@ def test_nothing_that_a_file_holds_is_run(tmp_path):
             return (tmp_path.joinpath("sprung").touch, ())
 
     path = save({"conv.weight": Trap()}, tmp_path / "w.pth")
-    with pytest.raises(UsageError, match="holds more than tensors"):
+    with pytest.raises(UsageError, match="contains more than tensors"):
         read_weights(path)
     assert not tmp_path.joinpath("sprung").exists()
 
@@ -105,7 +105,7 @@ def test_the_words_for_what_is_not_run_are_ours(tmp_path, content, zipped):
     with pytest.raises(UsageError) as caught:
         read_weights(path)
     told = str(caught.value)
-    assert told.endswith("holds more than tensors, and nothing in it is run; save only its state_dict().")
+    assert told.endswith("contains more than tensors. No code in it was run; save only its state_dict().")
     assert ("damaged" in told) is not zipped  # an old file that was cut off fails in the same way
     assert told.isprintable()
 

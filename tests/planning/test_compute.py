@@ -3,8 +3,8 @@ import pytest
 from benchmark.data import Folders
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
+from benchmark.planning.todo import find_todo
 from benchmark.records.store import Store
-from benchmark.runner.run import plan
 
 BOTH = "equal-epochs,equal-passes"
 
@@ -19,8 +19,7 @@ def make(tmp_path):
 
 
 def epochs(grid, mode):
-    pairs = zip(grid.trainings, grid.modes, strict=True)
-    return {job.key.defense: job.epochs for job, found in pairs if found == mode}
+    return {m.job.key.defense: m.job.epochs for m in grid.models if m.compute == mode and m.has_row}
 
 
 def test_equal_passes_give_everyone_the_budget(make):
@@ -38,29 +37,27 @@ def test_a_defense_s_own_factor_multiplies_either(make):
 
 def test_a_model_that_is_the_same_in_both_is_made_once(make, tmp_path):
     grid = make(defenses="vanilla,ensemble_at", compute=BOTH, budget=27)
-    jobs = {}
-    for job, mode in zip(grid.trainings, grid.modes, strict=True):
-        jobs[job.key.defense, mode] = job.id
+    jobs = {(model.job.key.defense, model.compute): model.job.id for model in grid.models}
     assert jobs["ensemble_at", "equal-epochs"] == jobs["ensemble_at", "equal-passes"]
     assert jobs["vanilla", "equal-epochs"] != jobs["vanilla", "equal-passes"]
-    todo = plan(grid, Store(tmp_path / "out"))
+    todo = find_todo(grid, Store(tmp_path / "out"))
     assert sorted(job.key.defense for job in todo.trainings) == [
         "ensemble_at", "pixels", "vanilla", "vanilla",
     ]  # fmt: skip
     cells = [cell for job in todo.attacks for cell in job.cells.values()]
     assert len(cells) == len(set(cells)) == todo.cells
     # and yet each table has its row
-    shown = {(cell.compute, cell.key.defense) for cell in grid.cells()}
+    shown = {(cell.compute, cell.key.defense) for cell in grid.cell_refs()}
     assert {("equal-epochs", "ensemble_at"), ("equal-passes", "ensemble_at")} <= shown
 
 
 def test_transferred_images_come_from_the_same_mode(make):
     grid = make(defenses="pgd_at", attacks="transfer[source=vanilla]", compute=BOTH)
-    sources = {mode: {job.source.epochs for job in grid.attacks if job.source} for mode in ("equal-epochs",)}
-    assert sources["equal-epochs"] == {grid.sources[0].epochs, grid.sources[1].epochs}
-    for attack, mode in zip(grid.attacks, grid.attack_modes, strict=True):
-        if attack.source and attack.model.key.defense == "pgd_at":
-            assert attack.source.epochs == (48 if mode == "equal-epochs" else 48 * 9)
+    sources = {m.compute: m.job for m in grid.models if not m.has_row}
+    assert {mode: job.epochs for mode, job in sources.items()} == {"equal-epochs": 48, "equal-passes": 48 * 9}
+    transferred = [planned for planned in grid.attacks if planned.job.source]
+    assert {planned.compute for planned in transferred} == set(sources)
+    assert all(planned.job.source == sources[planned.compute] for planned in transferred)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +73,7 @@ def test_transferred_images_come_from_the_same_mode(make):
 )
 def test_what_identities_hold(make, change, differs):
     one, other = make(defenses="vanilla"), make(defenses="vanilla", **change)
-    assert (one.trainings[0].id != other.trainings[0].id) is differs
+    assert (one.models[0].job.id != other.models[0].job.id) is differs
 
 
 @pytest.mark.parametrize("bad", [{"compute": "equal-time"}, {"budget": 0}, {"compute": []}])

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import linecache
 import os
 import subprocess
 import sys
@@ -12,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import main
-from benchmark.jobs.job import execute
-from benchmark.jobs.train_job import RunContext
-from benchmark.planning import identity
+from benchmark.jobs import RunContext, run_job
+from benchmark.planning import identity, reach
 from benchmark.plugins.load import load_installed, load_plugins
 from defenses import DEFENSES
 
@@ -67,7 +65,8 @@ def unpacked(file):
 def loaded(monkeypatch):
     """Loads what is installed in a folder, as a new process would."""
     entries, path = dict(DEFENSES._entries), list(sys.path)
-    caches = (load_installed, identity._source, identity._source_digest)
+    caches = (load_installed, identity._module_digest, reach._reached, reach.module_file, reach._imports)
+    caches = (*caches, reach._import_pairs)
     monkeypatch.setattr(DEFENSES, "_entries", dict(entries))
 
     def load(site):
@@ -77,7 +76,6 @@ def loaded(monkeypatch):
         for name in [name for name in sys.modules if name.startswith("acme_")]:
             del sys.modules[name]
         importlib.invalidate_caches()
-        linecache.clearcache()
         for cached in caches:
             cached.cache_clear()
         return load_plugins([])
@@ -120,9 +118,9 @@ def test_workers_load_what_is_installed_too(tmp_path, loaded):
     DEFENSES.forget("acme_at")
     load_installed.cache_clear()
     del sys.modules["acme_dml"]  # so far as a worker that has just been started
-    place = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", plugins=(), commit="")
+    context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", plugins=(), commit="")
     with contextlib.suppress(AttributeError):
-        execute(None, place)  # no job at all: it gets as far as loading
+        run_job(None, context)  # no job at all: it gets as far as loading
     assert "acme_at" in DEFENSES.names()
 
 

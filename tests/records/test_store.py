@@ -26,7 +26,7 @@ def record(**changes) -> CellRecord:
         "model_id": "m",
         "key": key,
         "status": "done",
-        "provenance": provenance("cpu"),
+        "provenance": provenance("a processor", "0123abc"),
         **changes,
     }
     return CellRecord(**values)
@@ -79,7 +79,7 @@ def test_the_state_of_a_training_goes_when_it_is_done(tmp_path):
     key = record().key.model
 
     def trained(name, status):
-        return ModelRecord(id=name, key=key, status=status, provenance=provenance("cpu"))
+        return ModelRecord(id=name, key=key, status=status, provenance=provenance("a processor", "0123abc"))
 
     for name in ("one", "two", "three"):
         store.unfinished(name).write_text("state")

@@ -1,17 +1,15 @@
-import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for fake_run, which these tests share
-
-from fake_run import FakeRun
-
-from benchmark.records.store import Store
+from benchmark.records import Store
 from benchmark.report import write_report
 from benchmark.report.cell_results import Run
 from benchmark.report.ranking import rank
 from benchmark.report.tables import collect
+
+from .fake_run import CLUSTERING, NEIGHBOUR, NOISE, OWN, RETRIEVAL, FakeRun
 
 
 @pytest.fixture
@@ -29,6 +27,28 @@ def tables_of(tmp_path):
     return build
 
 
+@pytest.fixture
+def by_hand(tmp_path):
+    """One defense with two seeds, ten queries and chosen results; returns the run and its only table."""
+    lost = {"none": [], OWN: [0, 1, 2], NEIGHBOUR: [2, 3, 4, 5], NOISE: [5]}  # queries that fail
+    ami = {("none", 0.0): 0.9, (NEIGHBOUR, 0.05): 0.45, (NEIGHBOUR, 0.1): 0.5, (NEIGHBOUR, 0.2): 0.1}
+    ami |= {(OWN, 0.1): 0.4, (NOISE, 0.1): 0.8}
+    manifest = FakeRun(weakness={"pgd_at": 0.3}, references=()).write(tmp_path)
+    store = Store(tmp_path)
+    for ref in manifest.cells:
+        key, record = ref.key, store.cell(ref.id)
+        if key.scenario == RETRIEVAL:
+            success = np.ones(10, dtype=np.float32)
+            success[lost[key.attack] if key.eps <= 0.1 else slice(None)] = 0.0
+            metrics = {"r1": float(success.mean())}
+            store.save_cell(record.model_copy(update={"metrics": metrics}), {"success": success})
+        elif key.scenario == CLUSTERING:
+            value = ami[key.attack, key.eps] - 0.1 * (key.attack == OWN and key.seed == 1)
+            store.save_cell(record.model_copy(update={"metrics": {"ami": value, "nmi": value}}))
+    run = Run(store)
+    return run, collect(run)[0]
+
+
 @pytest.fixture(scope="session")
 def full_report(tmp_path_factory) -> tuple[Path, list[Path]]:
     """One whole report: two seeds, a training that failed, an attack that failed, a cell not run."""
@@ -43,4 +63,38 @@ def full_report(tmp_path_factory) -> tuple[Path, list[Path]]:
     )
     fake.weakness |= {"trades": 0.3, "mixup": 0.9}
     fake.write(output)
+    return output, write_report(output)
+
+
+@pytest.fixture(scope="session")
+def report_of_both_modes(tmp_path_factory) -> tuple[Path, list[Path]]:
+    """A whole report of both compute modes with one seed, in which `vanilla` fails a check."""
+    output = tmp_path_factory.mktemp("modes")
+    fake = FakeRun(
+        compute=("equal-epochs", "equal-passes"),
+        alike=("eat[members=3]", "pixels"),
+        checks={"vanilla": {"collapsed": "fail"}},
+        seeds=(0,),
+    )
+    fake.write(output)
+    return output, write_report(output)
+
+
+@pytest.fixture(scope="session")
+def report_with_paths(tmp_path_factory) -> tuple[Path, list[Path]]:
+    """A whole report of a data set and a backbone whose specs hold paths."""
+    output = tmp_path_factory.mktemp("paths")
+    folder, backbone = "folder:/home/me/birds[linf=8/255,size=32]", "resnet18[pretrained=/home/me/r18.pt]"
+    FakeRun(
+        weakness={"vanilla": 0.95},
+        attacks={OWN: 0.8, NOISE: 0.05},
+        curve={},
+        references=(),
+        datasets=(folder, "glyphs"),
+        backbone=backbone,
+        short_names={folder: "birds[linf=8/255,size=32]", backbone: "resnet18[pretrained=r18.pt]"},
+        descriptions={folder: "photographs of birds."},
+        seeds=(0,),
+        missing={("vanilla", NOISE)},
+    ).write(output)
     return output, write_report(output)

@@ -1,4 +1,4 @@
-"""Builds the folder of a run that never was: records and arrays as a real one leaves them."""
+"""Builds the output folder of an invented run: records and arrays as a real run leaves them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from benchmark.core.mutual_information import adjusted_mutual_information
 from benchmark.records import (
-    CHECKS,
     CLEAN,
     CellKey,
     CellRecord,
@@ -30,6 +29,12 @@ from benchmark.records.store import Store
 CLUSTERING, RETRIEVAL = "clustering", "retrieval-query"
 EPOCHS, PASSES = "equal-epochs", "equal-passes"
 BOTH = (CLUSTERING, RETRIEVAL)
+CHECKS = (
+    "randomised", "zero_gradient", "one_step_beats_many", "black_box_beats_white_box",
+    "transfer_beats_white_box", "suite_too_weak", "unbounded", "not_monotone", "not_converged", "collapsed",
+    "rescored",
+)  # fmt: skip
+"""Names of checks, of which the report knows none by itself."""
 OWN, NEIGHBOUR, NOISE = "fgsm[objective=own]", "pgd_decay[objective=neighbour]", "noise"
 
 
@@ -42,12 +47,13 @@ def provenance(commit: str = "0123abc", created: str = "2025-06-01T12:00:00+00:0
 
 @dataclass
 class FakeRun:
-    """What to pretend.
+    """The parameters of the invented run.
 
-    `weakness` is the share of images that each defense loses per unit of attack. `checks` makes the checks
-    pass but where it gives a defense's check another status; `checking` are attacks that only they look at.
-    In several compute modes the models of `alike` are the same in all; the others lose half as much under
-    equal passes and train for twice the epochs.
+    `weakness` is the share of images that each defense loses per unit of attack. `check_names` are the checks
+    of the manifest. With `checks` they have results: "pass", or the status that `checks` gives by defense and
+    check. `checking` are attacks that are used only by the checks. In several compute modes the models of
+    `alike` are the same in all; the others lose half as much under equal passes and train for twice as many
+    epochs.
     """
 
     weakness: dict[str, float] = field(
@@ -80,6 +86,9 @@ class FakeRun:
     missing: set[tuple[str, str]] = field(default_factory=set)
     commits: dict[str, str] = field(default_factory=dict)
     backwards: bool = False
+    short_names: dict[str, str] = field(default_factory=dict)
+    backbone: str = "smallconv"
+    check_names: tuple[str, ...] = CHECKS
     checks: dict[str, dict[str, str]] | None = None
     checking: dict[str, float] = field(default_factory=dict)
 
@@ -93,7 +102,7 @@ class FakeRun:
                 for seed, mode in product(self.seeds, self.compute):
                     own = () if mode == EPOCHS or defense in self.alike else (mode,)
                     name = f"m-{_id(dataset, defense, seed, *own)}"
-                    models.append(ModelRef(id=name, key=_model(dataset, defense, seed), compute=mode))
+                    models.append(ModelRef(id=name, key=self._model(dataset, defense, seed), compute=mode))
                     cells += [self._ref(models[-1], *what) for what in self._grid()]
         step = -1 if self.backwards else 1
         for model in models[::step]:
@@ -109,6 +118,8 @@ class FakeRun:
             compute=list(self.compute),
             budget=self.budget,
             references=list(self.references),
+            checks={name: f"What {name} asks." for name in self.check_names},
+            short_names=self.short_names,
             models=models,
             cells=cells,
             skipped=self.skipped,
@@ -124,18 +135,17 @@ class FakeRun:
 
     def _check_record(self, model: ModelRef, eps: float, cells: set[str]) -> CheckRecord:
         said = (self.checks or {}).get(model.key.defense, {})
-        figures = {"pass": 0.001, "fail": 0.5 + 0.1 * model.key.seed}
-        verdicts = [
+        values = {"pass": 0.001, "fail": 0.5 + 0.1 * model.key.seed}
+        results = [
             CheckResult(
                 name=name,
                 status=status,
-                figure=figures.get(status),
+                value=values.get(status),
                 tolerance=None if status == "not run" else 0.02,
-                excess=figures[status] - 0.02 if status in figures else None,
+                excess=values[status] - 0.02 if status in values else None,
                 words="needs more" if status == "not run" else f"{name} of {model.key.defense} | seen",
-                meaning=f"What {name} asks.",
             )
-            for name in CHECKS
+            for name in self.check_names
             for status in [said.get(name, "pass")]
         ]
         return CheckRecord(
@@ -144,7 +154,7 @@ class FakeRun:
             norm=self.norm,
             eps=eps,
             cells=sorted(cells),
-            verdicts=verdicts,
+            results=results,
             provenance=provenance(),
         )
 
@@ -170,7 +180,7 @@ class FakeRun:
         reason = self.failed_trainings.get(model.key.defense, "")
         cost = 0.0 if model.key.defense in self.references else 1.0 + 3.0 * (model.key.defense != "vanilla")
         epochs = 0 if model.key.defense in self.references else 24 * (1 + self._differs(model))
-        looks = _validations(epochs, model.key.seed, self.weakness[model.key.defense]) if epochs else []
+        curve = _validations(epochs, model.key.seed, self.weakness[model.key.defense]) if epochs else []
         return ModelRecord(
             id=model.id,
             key=model.key,
@@ -181,9 +191,14 @@ class FakeRun:
             relative_cost=cost,
             embed_cost=3.0 if "eat" in model.key.defense else 1.0,
             epochs=epochs,
-            validations=looks if self.validated else [],
-            best_epoch=max(looks, key=lambda look: look.score).epoch if looks else 0,
+            validations=curve if self.validated else [],
+            best_epoch=max(curve, key=lambda result: result.score).epoch if curve else 0,
             provenance=provenance(self.commits.get(model.key.defense, "0123abc")),
+        )
+
+    def _model(self, dataset: str, defense: str, seed: int) -> ModelKey:
+        return ModelKey(
+            dataset=dataset, backbone=self.backbone, loss="proxy_anchor", defense=defense, seed=seed
         )
 
     def _differs(self, ref: ModelRef | CellRef) -> bool:
@@ -218,7 +233,7 @@ class FakeRun:
         strength = {**self.checking, **self.attacks, **self.curve}.get(key.attack, 0.0)
         harm = min(0.03 + share * self.weakness[key.defense] * strength * min(key.eps / 0.1, 1.4), 0.99)
         labels = np.repeat(np.arange(self.classes, dtype=np.int32), self.per_class)
-        # What an image resists belongs to the image and the model; the attack decides how much it takes.
+        # The resistance of an image depends on the image and the model, the strength on the attack.
         resists = _generator(key.dataset, key.defense, key.seed).random(len(labels))
         luck = _generator(*key.model_dump().values())
         lost = resists + 0.2 * luck.normal(size=len(labels)) * (key.attack != CLEAN) < harm
@@ -261,24 +276,20 @@ def _metrics(arrays: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def _validations(epochs: int, seed: int, weakness: float) -> list[ValidationResult]:
-    """Figures that rise and, under attack, fall again in the last third."""
-    looks = []
+    """Scores that rise and, under attack, fall again in the last third."""
+    results = []
     for epoch in range(epochs // 12, epochs + 1, epochs // 12):
         grown = min(1.0, 1.5 * epoch / epochs)
         late = max(0.0, epoch / epochs - 2 / 3)
         attacked = (1 - weakness) * grown - 0.5 * late + 0.02 * seed
-        looks.append(
+        results.append(
             ValidationResult(
                 epoch=epoch,
                 clean_map_r=0.5 + 0.4 * grown - 0.01 * seed,
                 attacked_map_r=max(0.0, attacked),
             )
         )
-    return looks
-
-
-def _model(dataset: str, defense: str, seed: int) -> ModelKey:
-    return ModelKey(dataset=dataset, backbone="smallconv", loss="proxy_anchor", defense=defense, seed=seed)
+    return results
 
 
 def _id(*parts: object) -> str:

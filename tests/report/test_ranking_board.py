@@ -1,35 +1,34 @@
-from math import isnan, nan
+from math import isnan
 
 import numpy as np
 import pytest
-from fake_run import provenance
 
-from benchmark.records import CellKey, CellRecord, CellRef, RunManifest
-from benchmark.records.store import Store
+from benchmark.records import CellKey, CellRecord, CellRef, RunManifest, Store
 from benchmark.report.cell_results import Run
 from benchmark.report.csv_files import write_csv
-from benchmark.report.ers import NORMALISED, empirical_robustness_score
+from benchmark.report.ers import NORMALIZED, empirical_robustness_score
 from benchmark.report.ranking_board import (
-    HEADS,
     RANKING_COLUMNS,
     ranking_boards,
     ranking_frame,
     ranking_lines,
 )
 
+from .fake_run import provenance
+
 MEASURED = {
     "ca_plus": ("ca_plus",), "ca_minus": ("ca_minus",), "qa_plus": ("qa_plus",), "qa_minus": ("qa_minus",),
     "tma": ("tma",), "es": ("es_d", "es_r1"), "ltm": ("ltm_r1",), "gtm": ("gtm_r1",), "gtt": ("gtt",),
 }  # fmt: skip
-STRONG = dict.fromkeys(NORMALISED, 0.3) | {"es_d": 0.5}
-WEAK = dict.fromkeys(NORMALISED, 0.1) | {"ca_minus": 0.9, "qa_minus": 0.9, "tma": 0.9, "es_d": 1.5}
-COLLAPSED = dict.fromkeys(NORMALISED, 0.0) | {"ca_minus": 1.0, "qa_minus": 1.0, "tma": 1.0}
+STRONG = dict.fromkeys(NORMALIZED, 0.3) | {"es_d": 0.5}
+WEAK = dict.fromkeys(NORMALIZED, 0.1) | {"ca_minus": 0.9, "qa_minus": 0.9, "tma": 0.9, "es_d": 1.5}
+COLLAPSED = dict.fromkeys(NORMALIZED, 0.0) | {"ca_minus": 1.0, "qa_minus": 1.0, "tma": 1.0}
 PUBLISHED = COLLAPSED | {"ca_minus": 0.0, "qa_plus": 0.5, "qa_minus": 0.5, "gtt": 0.1}
 
 
 class Records:
     def __init__(self, folder):
-        self.store, self.cells, self.modes = Store(folder), [], ["equal-epochs"]
+        self.store, self.cells, self.modes, self.short_names = Store(folder), [], ["equal-epochs"], {}
 
     def add(self, role="suite", done=True, metrics=None, compute="equal-epochs", **key):
         key = {"dataset": "glyphs", "backbone": "b", "loss": "l", "norm": "linf", "eps": 0.1, "seed": 0} | key
@@ -56,14 +55,14 @@ class Records:
             {"success": np.ones(1)} if key.scenario == "retrieval-query" else {},
         )
 
-    def measures(self, defense, figures, settings="", without=(), **key):
+    def measures(self, defense, values, settings="", without=(), **key):
         for measure, names in MEASURED.items():
             metrics = {}
             for name in names:
-                metrics[name] = figures[name]
+                metrics[name] = values[name]
                 metrics[f"constant_{name}"] = COLLAPSED[name]
                 if name not in ("tma", "es_d"):
-                    metrics[f"{name}_published"] = figures[name]
+                    metrics[f"{name}_published"] = values[name]
                     metrics[f"constant_{name}_published"] = PUBLISHED[name]
             attack = f"robrank[measure={measure}{settings}]"
             key |= {"defense": defense, "scenario": "ranking", "attack": attack}
@@ -72,7 +71,7 @@ class Records:
     def run(self):
         manifest = RunManifest(
             command="", config={}, suite="ranking", compute=self.modes, references=[], models=[],
-            cells=self.cells, provenance=provenance(),
+            cells=self.cells, short_names=self.short_names, provenance=provenance(),
         )  # fmt: skip
         self.store.save_manifest(manifest)
         return Run(self.store)
@@ -81,20 +80,6 @@ class Records:
 @pytest.fixture
 def records(tmp_path):
     return Records(tmp_path)
-
-
-def test_the_score_of_published_figures():
-    """A broken and an untouched model, and one in between, in the units of the published tables."""
-    broken = dict.fromkeys(NORMALISED, 0.0) | {"ca_minus": 1, "qa_minus": 1, "tma": 1, "es_d": 2}
-    whole = dict.fromkeys(NORMALISED, 1.0) | {"ca_plus": 0.5, "qa_plus": 0.5}
-    whole |= {"ca_minus": 0, "qa_minus": 0, "tma": 0, "es_d": 0}
-    assert empirical_robustness_score(broken) == 0
-    assert empirical_robustness_score(whole) == pytest.approx(1)
-    by_hand = 2 * 30 + (100 - 30) + 2 * 30 + (100 - 30) + 100 * (1 - 0.3) + 100 * (2 - 0.5) / 2 + 4 * 30
-    assert 100 * empirical_robustness_score(STRONG) == pytest.approx(by_hand / 10)
-    assert isnan(empirical_robustness_score({**STRONG, "gtt": nan}))
-    assert isnan(empirical_robustness_score({name: STRONG[name] for name in list(STRONG)[1:]}))
-    assert len(NORMALISED) == 10 and set(HEADS) == set(NORMALISED)
 
 
 def test_rows_are_means_over_seeds_and_a_constant_embedding_stands_last(records):
@@ -113,7 +98,7 @@ def test_rows_are_means_over_seeds_and_a_constant_embedding_stands_last(records)
     first, second, constant = (row for _, row in frame.iterrows())
     assert first["n_seeds"] == 2 and second["n_seeds"] == 1
     assert first["clean_r1"] == pytest.approx(0.85) and isnan(second["clean_r1"])
-    for name in NORMALISED:
+    for name in NORMALIZED:
         assert first[name] == pytest.approx(STRONG[name] + 0.05)
         assert constant[name] == pytest.approx(COLLAPSED[name])
     mean = {name: value + 0.05 for name, value in STRONG.items()}
@@ -133,7 +118,7 @@ def test_other_settings_are_another_board(records):
         (0.2, "robrank"),
     ]
     for rows, expected in zip(boards.values(), (WEAK, STRONG, STRONG), strict=True):
-        assert rows[0].figures == pytest.approx(expected)
+        assert rows[0].measures == pytest.approx(expected)
 
 
 def test_a_missing_measure_leaves_no_score(records):
@@ -141,8 +126,8 @@ def test_a_missing_measure_leaves_no_score(records):
     records.measures("pgd_at", WEAK)
     (rows,) = ranking_boards(records.run()).values()
     assert [row.defense for row in rows] == ["pgd_at", "vanilla", "constant embedding"]
-    assert isnan(rows[1].ers) and isnan(rows[1].figures["ltm_r1"])
-    assert rows[1].figures["gtt"] == STRONG["gtt"]
+    assert isnan(rows[1].ers) and isnan(rows[1].measures["ltm_r1"])
+    assert rows[1].measures["gtt"] == STRONG["gtt"]
 
 
 def test_only_seeds_with_all_measures_make_the_score(records):
@@ -152,23 +137,23 @@ def test_only_seeds_with_all_measures_make_the_score(records):
     (rows,) = ranking_boards(run).values()
     assert rows[0].ers == pytest.approx(empirical_robustness_score(STRONG))
     assert (rows[0].n_seeds, rows[0].ers_seeds) == (2, 1)
-    assert rows[0].figures["gtt"] == pytest.approx((STRONG["gtt"] + WEAK["gtt"]) / 2)
+    assert rows[0].measures["gtt"] == pytest.approx((STRONG["gtt"] + WEAK["gtt"]) / 2)
     assert "**, 1 of 2 seeds |" in "\n".join(ranking_lines(run))
     assert ranking_frame(run).set_index("defense").loc["pgd_at", "ers_seeds"] == 1
 
 
 def test_each_compute_mode_has_its_board_and_the_page_the_first(records):
     records.modes = ["equal-passes", "equal-epochs"]
-    for mode, figures, r1 in (("equal-epochs", WEAK, 0.5), ("equal-passes", STRONG, 0.7)):
-        records.measures("pgd_at", figures, compute=mode)
+    for mode, values, r1 in (("equal-epochs", WEAK, 0.5), ("equal-passes", STRONG, 0.7)):
+        records.measures("pgd_at", values, compute=mode)
         records.add(
             "clean", defense="pgd_at", scenario="retrieval-query", attack="none", norm="none", eps=0.0,
             metrics={"r1": r1}, compute=mode,
         )  # fmt: skip
     run = records.run()
     boards = {group.compute: rows[0] for group, rows in ranking_boards(run).items()}
-    assert boards["equal-epochs"].figures == pytest.approx(WEAK)
-    assert boards["equal-passes"].figures == pytest.approx(STRONG)
+    assert boards["equal-epochs"].measures == pytest.approx(WEAK)
+    assert boards["equal-passes"].measures == pytest.approx(STRONG)
     assert [boards[mode].clean_r1 for mode in ("equal-epochs", "equal-passes")] == [0.5, 0.7]
     assert ranking_frame(run)["compute"].tolist() == ["equal-epochs"] * 2 + ["equal-passes"] * 2
     assert sum("`pgd_at`" in line for line in ranking_lines(run)) == 1
@@ -194,3 +179,11 @@ def test_nothing_without_cells(records):
     run = records.run()
     assert ranking_boards(run) == {} and ranking_lines(run) == []
     assert ranking_frame(run).empty
+
+
+def test_names_of_data_sets_hold_no_path(records):
+    records.short_names = {"folder:/home/me/birds[size=32]": "birds[size=32]"}
+    records.measures("vanilla", WEAK, dataset="folder:/home/me/birds[size=32]")
+    run = records.run()
+    assert set(ranking_frame(run)["dataset"]) == {"birds[size=32]"}
+    assert ranking_lines(run)[0] == "`birds`, `b`, `l`, `robrank`, L\u221e 0.1:"

@@ -1,10 +1,10 @@
-"""From records on disk to verdicts: what a run left behind is made by hand here."""
+"""From records on disk to results of checks: what a run left behind is made by hand here."""
 
 import numpy as np
 import pytest
 
+from benchmark.evaluation import CHECKS
 from benchmark.records import (
-    CHECKS,
     CLEAN,
     CellKey,
     CellRecord,
@@ -15,7 +15,7 @@ from benchmark.records import (
     RunManifest,
 )
 from benchmark.records.store import Store
-from benchmark.runner.check_models import judge
+from benchmark.runner.check_models import check_models
 
 PROVENANCE = Provenance(protocol="1", commit="0123abc", packages={}, hardware="a processor", created="now")
 RETRIEVAL = "retrieval-query"
@@ -34,14 +34,16 @@ HEALTHY = {
 
 
 @pytest.fixture
-def judged(tmp_path):
-    """Writes the cells of one model and judges it; `drop` names attacks whose cells are not there."""
+def checked(tmp_path):
+    """Writes the cells of one model and checks it; `drop` names attacks whose cells are not there."""
 
-    def run(figures=HEALTHY, norm="linf", drop=(), failed=(), diagnostics=None, roles=None, **model):
+    def run(
+        scores=HEALTHY, norm="linf", whole=1.0, drop=(), failed=(), diagnostics=None, roles=None, **model
+    ):
         store = Store(tmp_path)
         about = {"repeat_difference": 0.0, "eot": 1.0, "chance": 0.02, **model}
         cells = []
-        for (attack, eps), r1 in {(CLEAN, 0.0): 0.9, **figures}.items():
+        for (attack, eps), r1 in {(CLEAN, 0.0): 0.9, **scores}.items():
             clean = attack == CLEAN
             key = CellKey(
                 **KEY.model_dump(), scenario=RETRIEVAL, attack=attack, norm=CLEAN if clean else norm, eps=eps
@@ -71,26 +73,27 @@ def judged(tmp_path):
             suite="standard",
             compute=["equal-epochs"],
             references=[],
+            whole_range={"glyphs": {norm: whole}},
             models=[ModelRef(id="m", key=KEY)],
             cells=cells,
             provenance=PROVENANCE,
         )
-        found = judge(store, manifest)
+        found = check_models(store, manifest)
         assert [store.checks("m", record.norm, record.eps) for record in found] == found
-        return {record.eps: {v.name: v for v in record.verdicts} for record in found}
+        return {record.eps: {v.name: v for v in record.results} for record in found}
 
     return run
 
 
-def statuses(verdicts):
-    return {name: verdict.status for name, verdict in verdicts.items()}
+def statuses(results):
+    return {name: result.status for name, result in results.items()}
 
 
-def test_facts_about_attacks_come_from_their_specs(judged):
+def test_facts_about_attacks_come_from_their_specs(checked):
     found = {STEADY: {"zero_gradient": 0.0, "rescored_r1": 0.3}}
-    verdicts = judged({k: v for k, v in HEALTHY.items() if k[1] == 0.1}, diagnostics=found)[0.1]
-    assert list(verdicts) == list(CHECKS)
-    assert statuses(verdicts) == {
+    results = checked({k: v for k, v in HEALTHY.items() if k[1] == 0.1}, diagnostics=found)[0.1]
+    assert list(results) == CHECKS.names()
+    assert statuses(results) == {
         "randomised": "pass",
         "zero_gradient": "pass",
         "one_step_beats_many": "pass",
@@ -103,74 +106,72 @@ def test_facts_about_attacks_come_from_their_specs(judged):
         "collapsed": "pass",
         "rescored": "pass",
     }
-    assert verdicts["one_step_beats_many"].figure == pytest.approx(-0.2, abs=1e-6)
-    assert verdicts["zero_gradient"].meaning.startswith("More than 1 %")
+    assert results["one_step_beats_many"].value == pytest.approx(-0.2, abs=1e-6)
 
 
-def test_attacks_beside_the_suite_are_held_against_it(judged):
-    weak = judged(roles={(STEADY, 0.1): "check", (TWICE, 0.1): "check"})[0.1]["suite_too_weak"]
-    assert weak.status == "fail" and weak.figure == pytest.approx(0.2)
-    strong = judged({**HEALTHY, (FGSM, 0.1): 0.31}, roles={(FGSM, 0.1): "check", (TWICE, 0.1): "check"})
+def test_attacks_beside_the_suite_are_compared_with_it(checked):
+    weak = checked(roles={(STEADY, 0.1): "check", (TWICE, 0.1): "check"})[0.1]["suite_too_weak"]
+    assert weak.status == "fail" and weak.value == pytest.approx(0.2)
+    strong = checked({**HEALTHY, (FGSM, 0.1): 0.31}, roles={(FGSM, 0.1): "check", (TWICE, 0.1): "check"})
     assert strong[0.1]["suite_too_weak"].status == "pass"
 
 
-def test_what_transferred_attacks_start_from_is_not_held_against_itself(judged, monkeypatch):
+def test_what_transferred_attacks_start_from_is_not_compared_with_itself(checked, monkeypatch):
     vanilla = KEY.model_copy(update={"defense": "vanilla"})
     with monkeypatch.context() as patch:
         patch.setitem(globals(), "KEY", vanilla)
-        nothing = judged(drop=(CLEAN, *(attack for attack, _ in HEALTHY)))[0.1]
+        nothing = checked(drop=(CLEAN, *(attack for attack, _ in HEALTHY)))[0.1]
         assert nothing["transfer_beats_white_box"].status == "not run"
-        assert judged()[0.1]["transfer_beats_white_box"].status == "pass"
-    assert judged()[0.1]["transfer_beats_white_box"].status == "not run"
+        assert checked()[0.1]["transfer_beats_white_box"].status == "pass"
+    assert checked()[0.1]["transfer_beats_white_box"].status == "not run"
 
 
-def test_other_budgets_serve_the_suites(judged):
-    verdicts = judged()
-    assert list(verdicts) == [0.1]  # the budgets of the checks alone have no table
-    assert statuses(verdicts[0.1])["not_monotone"] == statuses(verdicts[0.1])["unbounded"] == "pass"
-    rising = judged({**HEALTHY, (STEADY, 0.2): 0.4})[0.1]["not_monotone"]
+def test_other_budgets_serve_the_suites(checked):
+    results = checked()
+    assert list(results) == [0.1]  # budgets used only by the checks have no table
+    assert statuses(results[0.1])["not_monotone"] == statuses(results[0.1])["unbounded"] == "pass"
+    rising = checked({**HEALTHY, (STEADY, 0.2): 0.4})[0.1]["not_monotone"]
     assert rising.status == "fail" and rising.excess > 0 and "0.2" in rising.words
 
 
-def test_over_the_whole_range_the_clean_start_counts(judged):
+def test_over_the_whole_range_the_clean_start_counts(checked):
     bim = "bim[objective=neighbour]"
-    assert judged({**HEALTHY, (bim, 1.0): 0.9})[0.1]["unbounded"].status == "fail"
-    assert judged({**HEALTHY, ("pgd[objective=neighbour]", 1.0): 0.9})[0.1]["unbounded"].status == "pass"
+    assert checked({**HEALTHY, (bim, 1.0): 0.9})[0.1]["unbounded"].status == "fail"
+    assert checked({**HEALTHY, ("pgd[objective=neighbour]", 1.0): 0.9})[0.1]["unbounded"].status == "pass"
 
 
-def test_black_boxes_and_transferred_images_are_known_by_their_attacks(judged):
+def test_black_boxes_and_transferred_images_are_known_by_their_attacks(checked):
     square, transfer = "square[objective=neighbour]", f"transfer[attack={STEADY},source=vanilla]"
-    verdicts = judged({**HEALTHY, (square, 0.1): 0.1, (transfer, 0.1): 0.29})[0.1]
-    assert verdicts["black_box_beats_white_box"].status == "fail"
-    assert verdicts["black_box_beats_white_box"].figure == pytest.approx(0.2, abs=1e-6)
-    assert verdicts["transfer_beats_white_box"].status == "pass"
+    results = checked({**HEALTHY, (square, 0.1): 0.1, (transfer, 0.1): 0.29})[0.1]
+    assert results["black_box_beats_white_box"].status == "fail"
+    assert results["black_box_beats_white_box"].value == pytest.approx(0.2, abs=1e-6)
+    assert results["transfer_beats_white_box"].status == "pass"
 
 
-def test_what_failed_or_is_missing_or_damaged_is_not_run(judged, tmp_path):
-    assert judged(failed=(TWICE,))[0.1]["not_converged"].status == "not run"
+def test_what_failed_or_is_missing_or_damaged_is_not_run(checked, tmp_path):
+    assert checked(failed=(TWICE,))[0.1]["not_converged"].status == "not run"
     (tmp_path / "store" / "cells" / f"{TWICE}-0.1.json").unlink()
-    assert judged(drop=(TWICE,))[0.1]["not_converged"].status == "not run"
-    assert judged()[0.1]["not_converged"].status == "pass"  # judged anew
+    assert checked(drop=(TWICE,))[0.1]["not_converged"].status == "not run"
+    assert checked()[0.1]["not_converged"].status == "pass"  # checked anew
     (tmp_path / "store" / "arrays" / f"{CLEAN}-0.0.safetensors").write_bytes(b"nonsense")
-    left = judged(drop=(CLEAN,))[0.1]
+    left = checked(drop=(CLEAN,))[0.1]
     assert left["collapsed"].status == "not run"
     assert left["randomised"].status == "pass"  # which needs no outcomes
 
 
-def test_objectives_on_the_attacked_pool_do_not_compare(judged):
+def test_objectives_on_the_attacked_pool_do_not_compare(checked):
     one, many = "fgsm[objective=pool]", POOL
-    assert judged({(one, 0.1): 0.1, (many, 0.1): 0.5})[0.1]["one_step_beats_many"].status == "not run"
+    assert checked({(one, 0.1): 0.1, (many, 0.1): 0.5})[0.1]["one_step_beats_many"].status == "not run"
     one, many = "fgsm[objective=own]", "pgd[objective=own]"
-    assert judged({(one, 0.1): 0.1, (many, 0.1): 0.5})[0.1]["one_step_beats_many"].status == "fail"
+    assert checked({(one, 0.1): 0.1, (many, 0.1): 0.5})[0.1]["one_step_beats_many"].status == "fail"
 
 
-def test_the_whole_range_in_l2_is_known_only_from_the_cells_of_the_checks(judged):
-    figures = {(STEADY, 0.1): 0.3, (STEADY, 28.0): 0.2}
-    assert judged(figures, norm="l2")[0.1]["unbounded"].status == "fail"
-    suite = dict.fromkeys(figures, "suite")
-    assert judged(figures, norm="l2", roles=suite)[0.1]["unbounded"].status == "not run"
+def test_the_whole_range_is_the_manifests(checked):
+    scores = {(STEADY, 0.1): 0.3, (STEADY, 28.0): 0.2}
+    assert checked(scores, norm="l2", whole=28.0)[0.1]["unbounded"].status == "fail"
+    assert checked(scores, norm="l2", whole=29.0)[0.1]["unbounded"].status == "not run"
 
 
-def test_a_model_without_any_record_is_not_run(judged):
-    verdicts = judged(drop=(CLEAN, *(attack for attack, _ in HEALTHY)))[0.1]
-    assert set(statuses(verdicts).values()) == {"not run"}
+def test_a_model_without_any_record_is_not_run(checked):
+    results = checked(drop=(CLEAN, *(attack for attack, _ in HEALTHY)))[0.1]
+    assert set(statuses(results).values()) == {"not run"}

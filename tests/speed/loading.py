@@ -1,9 +1,9 @@
-"""How fast photographs are decoded, cropped and handed out, and what a training step waits for them.
+"""Measures how fast photographs are decoded, cropped and batched, and how long training waits for them.
 
 `python tests/speed/loading.py [--images 256] [--backbone mobilenetv2_100]`: draws photographs of 500 x 375
 pixels as JPEG files, decodes them into the memory-mapped cache, makes the batches of an epoch, and trains a
-few steps of `vanilla` and `pgd_at`. Figures are images a second on this machine; what matters is the share of
-a training that was spent waiting for images, which should be below 5 %.
+few steps of `vanilla` and `pgd_at`. It prints images per second on this machine, and the fraction of the
+training time spent waiting for images, which should be below 5 %.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from defenses import DEFENSES
 
 
 def draw(folder: Path, count: int) -> list[Path]:
-    """Writes smooth random pictures, which compress as photographs do."""
+    """Write smooth random pictures, which compress like photographs."""
     random = np.random.default_rng(0)
     files = []
     for number in range(count):

@@ -3,7 +3,7 @@
     python tests/speed/scale.py [--images 60000] [--classes 11316] [--threads 2]
     python tests/speed/scale.py --metrics cub200 inshop sop [--share 0.1] [--seeds 1] [--threads 2]
 
-FixedSteps: images are tiny and the embedder is one layer, so that what is measured is the objective's own work:
+Steps: images are tiny and the embedder is one layer, so that what is measured is the objective's own work:
 comparing each image with the whole pool. The unit is one product of the pool with itself (n x n x d), in
 chunks.
 

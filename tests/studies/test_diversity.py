@@ -17,7 +17,7 @@ EPS = 0.3
 
 
 class Window(Embedder):
-    """Looks at some rows of an image alone: the gradient of every other pixel is zero."""
+    """Uses only some rows of an image: the gradient of every other pixel is zero."""
 
     def __init__(self, rows: slice) -> None:
         super().__init__()
@@ -36,22 +36,25 @@ class Blind(Embedder):
 def members(make_member, images):
     made = [make_member().requires_grad_(False) for _ in range(3)]
     for member in made:
-        for _ in range(30):  # batch norm that knows the images: else all embeddings are nearly the same
+        # Without statistics of the images in batch norm, all embeddings would be nearly the same.
+        for _ in range(30):
             member(images.batch(slice(None)))
     return [member.eval() for member in made]
 
 
-def problems_of(models, pool, targets=None):
+def problems_of(models, pool, queries=None):
     return [
-        Problem(model, pool.batch(slice(None)), pool.labels, pool.ids, "linf", EPS, attacked=targets)
+        Problem(model, pool.batch(slice(None)), pool.labels, pool.ids, "linf", EPS, attacked=queries)
         for model in models
     ]
 
 
-def r1(model, pool, queries, targets):
+def r1(model, pool, images, queries):
     with torch.no_grad():
-        gallery, asked = model(pool.batch(slice(None))), model(queries[targets])
-    found = retrieve(asked, gallery, pool.labels[targets], pool.labels, pool.ids[targets], pool.ids, ks=(1,))
+        gallery, queried = model(pool.batch(slice(None))), model(images[queries])
+    found = retrieve(
+        queried, gallery, pool.labels[queries], pool.labels, pool.ids[queries], pool.ids, ks=(1,)
+    )
     return float(found.recall[1].double().mean())
 
 
@@ -66,9 +69,9 @@ def test_gradients_of_members_that_see_different_pixels_are_orthogonal(images):
 
 
 def test_the_cosine_is_that_of_a_slow_loop(members, images):
-    targets = torch.arange(5, 25)
+    queries = torch.arange(5, 25)
     cosines = []
-    for n in targets.tolist():
+    for n in queries.tolist():
         gradients = []
         for problem in problems_of(members, images):
             score = OBJECTIVES.build("neighbour").bind(problem)
@@ -77,7 +80,7 @@ def test_the_cosine_is_that_of_a_slow_loop(members, images):
             gradients.append(image.grad.flatten())
         for i in range(3):
             cosines += [F.cosine_similarity(gradients[i], gradients[j], dim=0).item() for j in range(i)]
-    found = gradient_cosine(problems_of(members, images, targets))
+    found = gradient_cosine(problems_of(members, images, queries))
     assert found == pytest.approx(np.mean(cosines), abs=1e-4)
 
 
@@ -87,14 +90,14 @@ def test_a_gradient_of_zero_has_no_direction(members, images):
     assert gradient_cosine(problems_of(twins, images)) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_the_matrix_says_what_is_left_of_each_member_under_each_others_attack(members, images):
-    targets = torch.arange(24)
-    problems = problems_of(members[:2], images, targets)
+def test_the_matrix_holds_r1_of_each_member_under_each_others_attack(members, images):
+    queries = torch.arange(24)
+    problems = problems_of(members[:2], images, queries)
     matrix = transfer_matrix(problems)
     for i in range(2):
         attacked = ATTACKS.build(diversity.ATTACK).run(problems[i]).images
         for j in range(2):
-            assert matrix[i, j] == pytest.approx(r1(members[j], images, attacked, targets))
+            assert matrix[i, j] == pytest.approx(r1(members[j], images, attacked, queries))
 
 
 def test_rows_are_the_members_that_images_were_made_on(images):
@@ -104,7 +107,7 @@ def test_rows_are_the_members_that_images_were_made_on(images):
     assert matrix[0, 0] < 0.5 < matrix[1, 0]
 
 
-def test_attacks_do_not_pass_between_members_that_see_different_pixels(images):
+def test_attacks_do_not_transfer_between_members_that_see_different_pixels(images):
     halves = Ensemble([Window(slice(0, 4)), Window(slice(4, 8))])
     found = measure(halves, images, torch.arange(len(images)), "linf", EPS, seed=0)
     assert found.members == 2

@@ -5,7 +5,7 @@ from benchmark.training.augment import random_shift
 
 
 def shifted(image, down, right):
-    """By a loop over the pixels; black comes in."""
+    """Shifts by a loop over the pixels; vacated pixels are black."""
     found = torch.zeros_like(image)
     channels, height, width = image.shape
     for c in range(channels):
@@ -17,7 +17,7 @@ def shifted(image, down, right):
 
 
 @pytest.mark.parametrize("pixels", [1, 2])
-def test_each_image_is_moved_by_whole_pixels_of_its_own(pixels):
+def test_each_image_is_shifted_by_its_own_whole_pixels(pixels):
     moves = [(d, r) for d in range(-pixels, pixels + 1) for r in range(-pixels, pixels + 1)]
     image = 0.1 + torch.rand(2, 5, 6)
     every = torch.stack([shifted(image, *move) for move in moves])
@@ -36,14 +36,14 @@ def test_images_are_not_mixed_up():
     assert torch.equal(found.flatten(1).amax(1), 1 + torch.arange(50.0))
 
 
-def test_no_move_is_no_change_and_no_draw():
+def test_a_shift_of_zero_changes_nothing_and_draws_nothing():
     images = torch.rand(3, 1, 4, 4)
     state = torch.get_rng_state()
     assert torch.equal(random_shift(images, 0), images)
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_the_images_given_stay_as_they_are():
+def test_the_input_images_are_not_changed():
     images = torch.rand(3, 1, 4, 4)
     before = images.clone()
     random_shift(images, 2).add_(1)

@@ -36,7 +36,7 @@ def epoch(data, recipe=CROPS, number=0, seed=3, order=None):
 @pytest.mark.parametrize(
     "recipe", [CROPS, Recipe(batch_size=8, shift=2), Recipe(batch_size=8, shift=2, flip=True)]
 )
-def test_the_same_whatever_the_number_of_cores(data, cores, recipe):
+def test_batches_do_not_depend_on_the_number_of_cores(data, cores, recipe):
     found = []
     for count in (1, 2, 9):
         cores(count)
@@ -65,10 +65,10 @@ def test_epochs_and_batches_differ(data):
 
 
 @pytest.mark.parametrize(("count", "threads"), [(1, 1), (4, 3), (64, 8)])
-def test_as_many_batches_are_in_the_making_as_there_are_threads(data, cores, monkeypatch, count, threads):
+def test_one_batch_is_prepared_in_each_thread(data, cores, monkeypatch, count, threads):
     cores(count)
     lock, now, most = threading.Lock(), [0], [0]
-    original = Batches._make
+    original = Batches._prepare
 
     def slow(self, index, seed):
         with lock:
@@ -79,7 +79,7 @@ def test_as_many_batches_are_in_the_making_as_there_are_threads(data, cores, mon
             now[0] -= 1
         return original(self, index, seed)
 
-    monkeypatch.setattr(Batches, "_make", slow)
+    monkeypatch.setattr(Batches, "_prepare", slow)
     assert len(epoch(data, order=torch.arange(160) % 40)) == 20
     assert most[0] == threads
 
@@ -101,7 +101,7 @@ def test_an_error_in_a_thread_is_an_error_of_the_training(data, monkeypatch):
         epoch(data)
 
 
-def test_the_time_that_was_waited_is_counted(data, monkeypatch, cores):
+def test_waiting_time_is_counted(data, monkeypatch, cores):
     cores(2)
     original = module.random_crops
 

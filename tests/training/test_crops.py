@@ -19,8 +19,8 @@ def generator(seed=0):
     st.floats(0.01, 1.0),
     st.integers(0, 2**31),
 )
-def test_a_box_lies_within_the_image(height, width, least, seed):
-    top, left, high, wide = random_box(height, width, least, generator(seed))
+def test_a_box_lies_within_the_image(height, width, min_area, seed):
+    top, left, high, wide = random_box(height, width, min_area, generator(seed))
     assert high > 0 and wide > 0 and top >= 0 and left >= 0
     assert top + high <= height and left + wide <= width
 
@@ -47,12 +47,12 @@ def test_boxes_are_drawn_as_torchvision_draws_them():
 @pytest.mark.parametrize(
     ("height", "width", "expected"), [(30, 300, (0, 130, 30, 40)), (300, 30, (130, 0, 40, 30))]
 )
-def test_what_no_box_fits_into_gives_its_centre(height, width, expected):
+def test_an_picturethat_no_box_fits_gives_its_center(height, width, expected):
     assert random_box(height, width, 1.0, generator()) == expected
 
 
 def gradient(height, width):
-    """A picture in which a pixel's colour tells its place."""
+    """An image in which a pixel's color encodes its position."""
     rows = torch.linspace(0, 255, height).view(-1, 1).expand(height, width)
     columns = torch.linspace(0, 255, width).expand(height, width)
     return torch.stack([rows, columns, 0 * rows]).to(torch.uint8)
@@ -71,10 +71,10 @@ def test_a_crop_is_its_box_scaled_to_the_window():
     found = random_crops(images, torch.tensor([1, 0, 1]), 0.2, False, generator(5))
     assert found.shape == (3, 3, 32, 32) and found.dtype == torch.uint8
     source = generator(5)
-    for place, row in enumerate((1, 0, 1)):
+    for position, row in enumerate((1, 0, 1)):
         top, left, high, wide = random_box(*pictures[row].shape[1:], 0.2, source)
         part = pictures[row][:, top : top + high, left : left + wide]
-        assert torch.equal(found[place], resize(part, [32, 32], antialias=True))
+        assert torch.equal(found[position], resize(part, [32, 32], antialias=True))
     assert not torch.equal(found[0], found[2])
 
 
@@ -104,7 +104,7 @@ def test_half_are_mirrored_and_the_source_stays_as_it_was():
     assert torch.equal(stored, before)
 
 
-def test_what_is_random_comes_from_the_generator_alone():
+def test_the_generator_is_the_only_source_of_randomness():
     images = packed_of([gradient(40, 60)] * 8, 32)
     state = torch.get_rng_state()
     first, second, other = (random_crops(images, torch.arange(8), 0.2, True, generator(s)) for s in (1, 1, 2))

@@ -8,7 +8,7 @@ EPS = 0.1
 
 
 def flat(images):
-    """An objective without a slope: the attack stays where it started."""
+    """An objective with zero gradient: the attack stays at its start."""
     return (images * 0).sum()
 
 
@@ -17,9 +17,8 @@ def task(make_member, images):
     member = make_member().train()
     chosen = torch.arange(0, len(images), 4)
     inputs, labels = images.images[chosen], images.labels[chosen]
-    for _ in range(
-        20
-    ):  # batch norm's running statistics settle, or evaluation mode would be all but constant
+    # Batch norm's running statistics must converge, or the output in evaluation mode is nearly constant.
+    for _ in range(20):
         member(inputs)
     return member, inputs, lambda x: member.loss(member(x), labels)
 
@@ -100,14 +99,14 @@ def test_the_ramp_scales_the_ball(task, start):
 def test_the_model_is_left_exactly_as_it_was(task):
     member, images, objective = task
     frozen_norm = member.embedder.network[1]
-    frozen_norm.eval()  # someone froze this batch norm, and this weight
+    frozen_norm.eval()  # frozen before the attack, as is the weight below
     member.embedder.network[0].weight.requires_grad_(False)
     next(member.criterion.parameters()).grad = torch.ones_like(next(member.criterion.parameters()))
     state = {key: value.clone() for key, value in member.state_dict().items()}
     modes = [module.training for module in member.modules()]
-    wanted = [parameter.requires_grad for parameter in member.parameters()]
+    required = [parameter.requires_grad for parameter in member.parameters()]
     grads = [None if p.grad is None else p.grad.clone() for p in member.parameters()]
-    assert len(set(modes)) == len(set(wanted)) == 2
+    assert len(set(modes)) == len(set(required)) == 2
     seen = []
 
     def watched(x):
@@ -120,7 +119,7 @@ def test_the_model_is_left_exactly_as_it_was(task):
     assert seen == [(False, False)] * 3
     assert all(torch.equal(value, state[key]) for key, value in member.state_dict().items())
     assert [module.training for module in member.modules()] == modes
-    assert [parameter.requires_grad for parameter in member.parameters()] == wanted
+    assert [parameter.requires_grad for parameter in member.parameters()] == required
     for parameter, grad in zip(member.parameters(), grads, strict=True):
         assert (parameter.grad is None) == (grad is None)
         assert grad is None or torch.equal(parameter.grad, grad)
@@ -138,7 +137,7 @@ def test_the_model_is_restored_after_an_error(task):
     assert all(parameter.requires_grad for parameter in member.parameters())
 
 
-def test_an_unknown_start_is_refused(task):
+def test_an_unknown_start_is_rejected(task):
     member, images, objective = task
     with pytest.raises(UsageError, match=r"Unknown start 'clean'\. Valid: gaussian, uniform"):
         TrainingAttack(EPS, 1, 0.5)(objective, images, member, start="clean")

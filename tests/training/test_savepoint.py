@@ -15,18 +15,18 @@ RECIPE = Recipe(epochs=6, batch_size=32, lr=0.02, validations=3, warm_up=2)
 
 
 class KilledError(Exception):
-    """What ends a training in these tests; that of a real process is killed in tests/runner."""
+    """Ends a training in these tests; tests/runner kills a real process."""
 
 
 @pytest.fixture
 def go(make_member, images):
     def run(spec="vanilla", recipe=RECIPE, path=None, killed_after=None, seed=0):
         def on_epoch(done, total):
-            told.append(done)
+            epochs.append(done)
             if done == killed_after:
                 raise KilledError
 
-        told = []
+        epochs = []
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
@@ -47,8 +47,8 @@ def go(make_member, images):
                 save_point=point,
             )
         except KilledError:
-            return None, None, told
-        return model, trained, told
+            return None, None, epochs
+        return model, trained, epochs
 
     return run
 
@@ -57,41 +57,41 @@ def go(make_member, images):
     ("spec", "schedule"),
     [
         ("vanilla", "one_cycle"),
-        ("pgd_at", "step"),
+        pytest.param("pgd_at", "step", marks=pytest.mark.slow),
         ("random_transforms", "constant"),
         ("mixup[mixes=2]", "one_cycle"),
         ("hm", "one_cycle"),
-        ("eat[members=2,proxies=shared]", "step"),
+        pytest.param("eat[members=2,proxies=shared]", "step", marks=pytest.mark.slow),
     ],
 )
-def test_a_training_that_was_broken_off_ends_as_the_whole_one(go, tmp_path, spec, schedule):
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(go, tmp_path, spec, schedule):
     recipe = RECIPE.model_copy(update={"schedule": schedule, "decay_every": 2, "crop": 0.5, "flip": True})
     whole, expected, _ = go(spec, recipe)
     path = tmp_path / "point.safetensors"
-    for seed, epoch in ((0, 2), (9, 4)):  # the state of the epoch before is what is left
+    for seed, epoch in ((0, 2), (9, 4)):  # the state of the previous epoch is left
         assert go(spec, recipe, path, killed_after=epoch, seed=seed)[0] is None
-    model, trained, told = go(spec, recipe, path, seed=7)  # whatever model and generators begin with
-    assert told == [4, 5, 6]
+    model, trained, epochs = go(spec, recipe, path, seed=7)  # the initial model and generators do not matter
+    assert epochs == [4, 5, 6]
     state = model.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in whole.state_dict().items())
-    for name in ("curve", "looks", "best_epoch", "cost", "relative_cost", "epochs"):
+    for name in ("curve", "validations", "best_epoch", "cost", "relative_cost", "epochs"):
         assert getattr(trained, name) == getattr(expected, name), name
     assert (trained.resumed, expected.resumed) == (3, 0)
 
 
-def test_the_generators_of_python_and_numpy_go_on_too(tmp_path):
+def test_the_generators_of_python_and_numpy_are_restored_too(tmp_path):
     point = SavePoint(tmp_path / "point.safetensors")
     model = torch.nn.Linear(2, 2)
-    optimiser = torch.optim.AdamW(model.parameters())
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0)
+    optimizer = torch.optim.AdamW(model.parameters())
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
     np.random.randn()  # leaves a second normal number for the next call
-    point.save(model, optimiser, schedule, {}, {"epoch": 1})
+    point.save(model, optimizer, schedule, {}, {"epoch": 1})
 
     def drawn():
         return random.random(), np.random.randn(), np.random.rand(), torch.rand(3).tolist()
 
     expected = drawn()
-    assert point.restore(model, optimiser, schedule) == ({"epoch": 1}, {})
+    assert point.restore(model, optimizer, schedule) == ({"epoch": 1}, {})
     assert drawn() == expected
 
 
@@ -102,10 +102,10 @@ def test_the_generators_of_python_and_numpy_go_on_too(tmp_path):
         lambda path: path.write_bytes(path.read_bytes()[:-10]),
         lambda path: path.write_bytes(b""),
         lambda path: save_file({"model.x": torch.zeros(1)}, path),
-        lambda path: save_file({"model.x": torch.zeros(1)}, path, {"about": '{"setting": {}}'}),
+        lambda path: save_file({"model.x": torch.zeros(1)}, path, {"about": '{"environment": {}}'}),
     ],
 )
-def test_without_a_sound_file_of_the_same_setting_a_training_begins_anew(go, tmp_path, damage):
+def test_without_a_sound_file_of_the_same_environment_a_training_starts_over(go, tmp_path, damage):
     path = tmp_path / "point.safetensors"
     go(path=path, killed_after=3)
     assert SavePoint(path).notes()["epoch"] == 2
@@ -114,17 +114,17 @@ def test_without_a_sound_file_of_the_same_setting_a_training_begins_anew(go, tmp
     assert go(path=path)[2] == [1, 2, 3, 4, 5, 6]
 
 
-def test_it_writes_no_more_often_than_asked_for(tmp_path, monkeypatch):
+def test_it_writes_no_more_often_than_the_interval(tmp_path, monkeypatch):
     path = tmp_path / "point.safetensors"
     model = torch.nn.Linear(1, 1)
-    optimiser = torch.optim.SGD(model.parameters())
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0)
+    optimizer = torch.optim.SGD(model.parameters())
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
     clock = iter([0.0, 59.0, 61.0, 61.0, 100.0, 122.0, 122.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     point = SavePoint(path, every=60)
     written = []
     for epoch in range(4):
-        point.save(model, optimiser, schedule, {}, {"epoch": epoch})
+        point.save(model, optimizer, schedule, {}, {"epoch": epoch})
         written.append(point.notes()["epoch"] if path.exists() else None)
     assert written == [None, 1, 1, 3]
 
@@ -139,13 +139,13 @@ def test_it_writes_no_more_often_than_asked_for(tmp_path, monkeypatch):
     ],
     ids=["shape", "names", "packages", "groups"],
 )
-def test_what_does_not_fit_changes_nothing(tmp_path, other):
+def test_a_state_that_does_not_fit_changes_nothing(tmp_path, other):
     def parts(model, packages=None, groups=1):
         parameters = list(model.parameters())
         given = [{"params": parameters[:1]}, {"params": parameters[1:]}] if groups == 2 else parameters
-        optimiser = torch.optim.AdamW(given)
-        schedule = torch.optim.lr_scheduler.StepLR(optimiser, 3)
-        return SavePoint(tmp_path / "point.safetensors", packages=packages), model, optimiser, schedule
+        optimizer = torch.optim.AdamW(given)
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 3)
+        return SavePoint(tmp_path / "point.safetensors", packages=packages), model, optimizer, schedule
 
     point, *trained = parts(torch.nn.Linear(2, 2))
     point.save(*trained, {}, {"epoch": 1})
@@ -157,15 +157,15 @@ def test_what_does_not_fit_changes_nothing(tmp_path, other):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_the_optimiser_goes_on_in_the_memory_format_of_its_weights(tmp_path):
+def test_the_optimizer_state_has_the_memory_format_of_the_weights(tmp_path):
     point = SavePoint(tmp_path / "point.safetensors")
     model = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(model.parameters())
-    schedule = torch.optim.lr_scheduler.StepLR(optimiser, 3)
+    optimizer = torch.optim.AdamW(model.parameters())
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 3)
     model(torch.rand(1, 3, 8, 8)).sum().backward()
-    optimiser.step()
-    point.save(model, optimiser, schedule, {}, {"epoch": 1})
-    assert point.restore(model, optimiser, schedule) is not None
-    state = optimiser.state[model.weight]
+    optimizer.step()
+    point.save(model, optimizer, schedule, {}, {"epoch": 1})
+    assert point.restore(model, optimizer, schedule) is not None
+    state = optimizer.state[model.weight]
     assert state["exp_avg"].stride() == model.weight.stride()
     assert state["step"].shape == ()

@@ -4,7 +4,7 @@ import torch
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES, Member
 from benchmark.training import Recipe
-from benchmark.training.schedule import WarmUp, make_optimiser
+from benchmark.training.schedule import WarmUp, make_optimizer
 from defenses import DEFENSES
 
 PER_EPOCH = 4
@@ -12,13 +12,13 @@ PER_EPOCH = 4
 
 def rates(recipe, model, epochs):
     """The learning rate in the middle of each epoch, of weights and of proxies."""
-    optimiser, schedule = make_optimiser(model, recipe, epochs, PER_EPOCH)
+    optimizer, schedule = make_optimizer(model, recipe, epochs, PER_EPOCH)
     found = []
     for _ in range(epochs):
         for batch in range(PER_EPOCH):
             if batch == PER_EPOCH // 2:
-                found.append([group["lr"] for group in optimiser.param_groups])
-            optimiser.step()
+                found.append([group["lr"] for group in optimizer.param_groups])
+            optimizer.step()
             schedule.step()
     return list(zip(*found, strict=True))
 
@@ -48,7 +48,7 @@ def test_steps_stretch_with_the_training(member, epochs, expected):
     assert list(rates(recipe, member, epochs)[0]) == expected
 
 
-def test_one_cycle_rises_to_the_highest_rate_and_ends_near_nothing(member):
+def test_one_cycle_rises_to_the_highest_rate_and_ends_near_zero(member):
     weights, _ = rates(Recipe(schedule="one_cycle", lr=1.0), member, 10)
     peak = weights.index(max(weights))
     assert 0.9 < weights[peak] <= 1 and 2 <= peak <= 4
@@ -58,7 +58,7 @@ def test_one_cycle_rises_to_the_highest_rate_and_ends_near_nothing(member):
 
 
 @pytest.mark.parametrize("spec", ["vanilla", "ensemble[members=2]"])
-def test_warm_up_trains_the_new_layers_alone_and_then_all(images, spec):
+def test_warm_up_trains_only_the_new_layers_and_then_all(images, spec):
     backbone = BACKBONES.build("test_resnet[dim=8,pretrained=none]")
 
     def make_member():
@@ -66,17 +66,17 @@ def test_warm_up_trains_the_new_layers_alone_and_then_all(images, spec):
 
     model = DEFENSES.build(spec).build(make_member, images.labels)
     frozen = next(model.parameters())
-    frozen.requires_grad_(False)  # as frozen batch norm is: the end of the warm-up must not wake it
-    optimiser, _ = make_optimiser(model, Recipe(lr=0.1, weight_decay=0.1), 4, 1)
+    frozen.requires_grad_(False)  # as in frozen batch norm: the end of the warm-up must not unfreeze it
+    optimizer, _ = make_optimizer(model, Recipe(lr=0.1, weight_decay=0.1), 4, 1)
     warm_up = WarmUp(model, 2)
     inputs, labels = torch.rand(16, 3, 32, 32), torch.arange(16) % 12
     for epoch in range(4):
-        warm_up.before(epoch)
+        warm_up.start_epoch(epoch)
         before = {name: value.clone() for name, value in model.named_parameters()}
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         members = list(model.members)
         sum(part.loss(part(inputs), labels) for part in members).backward()
-        optimiser.step()
+        optimizer.step()
         moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
         new = {name for name in before if ".head." in name or "criterion" in name}
         learning = {name for name, value in model.named_parameters() if value.grad is not None}
@@ -86,9 +86,9 @@ def test_warm_up_trains_the_new_layers_alone_and_then_all(images, spec):
         else:
             assert learning == {name for name, value in model.named_parameters() if value is not frozen}
             assert len(moved - new) >= 10
-    assert optimiser.state[frozen] == {}
+    assert optimizer.state[frozen] == {}
 
 
-def test_no_warm_up_holds_nothing(member):
+def test_no_warm_up_freezes_nothing(member):
     WarmUp(member, 0)
     assert all(parameter.requires_grad for parameter in member.parameters())

@@ -5,11 +5,12 @@ import torch
 from torch.nn import functional as F
 
 from benchmark.core.embedder import Embedder
+from benchmark.core.errors import UsageError
 from benchmark.data import ImageSet
 from benchmark.models import count_flops
 from benchmark.records import ValidationResult
 from benchmark.training import Recipe, Validator, train
-from benchmark.training.loop import _Best
+from benchmark.training.loop import _BestEpoch
 from defenses import DEFENSES
 
 RECIPE = Recipe(epochs=6, batch_size=32, lr=0.02, validations=3)
@@ -62,15 +63,14 @@ def test_the_clean_score_is_map_at_r(images):
     assert result.epoch == 4
 
 
-def test_under_attack_less_is_left(member, images):
-    looks = [Validator(images, eps, "cpu").validate(member, 1) for eps in (0.02, 0.2)]
-    assert looks[0].clean_map_r == looks[1].clean_map_r
-    assert looks[1].attacked_map_r < looks[0].attacked_map_r < looks[0].clean_map_r
-    assert looks[0].score == pytest.approx((looks[0].clean_map_r + looks[0].attacked_map_r) / 2)
+def test_a_larger_ball_leaves_less_of_the_score(member, images):
+    weak, strong = (Validator(images, eps, "cpu").validate(member, 1) for eps in (0.02, 0.2))
+    assert weak.clean_map_r == strong.clean_map_r
+    assert strong.attacked_map_r < weak.attacked_map_r < weak.clean_map_r
 
 
 @pytest.mark.parametrize("spec", ["vanilla", "random_transforms"])
-def test_a_look_leaves_everything_as_it_was(make_member, images, spec):
+def test_validation_changes_neither_the_model_nor_the_generator(make_member, images, spec):
     model = DEFENSES.build(spec).build(make_member, images.labels).train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     state = torch.get_rng_state()
@@ -81,7 +81,7 @@ def test_a_look_leaves_everything_as_it_was(make_member, images, spec):
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def test_looks_do_not_change_the_training(make_member, images):
+def test_validation_does_not_change_the_training(make_member, images):
     curves = []
     for held_out in (None, images):
         torch.manual_seed(1)
@@ -96,15 +96,15 @@ def test_the_best_epoch_is_kept(make_member, images, monkeypatch):
     scores = iter([0.2, 0.9, 0.4])
     seen = {}
 
-    def look(self, model, epoch):
+    def validate(self, model, epoch):
         seen[epoch] = {key: value.clone() for key, value in model.state_dict().items()}
         return ValidationResult(epoch=epoch, clean_map_r=(score := next(scores)), attacked_map_r=score)
 
-    monkeypatch.setattr(Validator, "validate", look)
+    monkeypatch.setattr(Validator, "validate", validate)
     model = make_member()
     unit = count_flops(model, images.image_shape)
     trained = train(DEFENSES.build("vanilla"), model, images, RECIPE, 0.1, unit, held_out=images)
-    assert [found.epoch for found in trained.validations] == [2, 4, 6]
+    assert [result.epoch for result in trained.validations] == [2, 4, 6]
     assert (trained.best_epoch, trained.epochs, len(trained.curve)) == (4, 6, 6)
     assert all(torch.equal(value, seen[4][key]) for key, value in model.state_dict().items())
     assert not all(torch.equal(value, seen[6][key]) for key, value in model.state_dict().items())
@@ -117,14 +117,14 @@ def test_without_validation_classes_the_last_epoch_is_kept(make_member, images):
     assert (trained.best_epoch, trained.epochs, trained.validations) == (3, 3, [])
 
 
-def test_of_two_epochs_that_are_alike_the_later_is_kept():
-    best, model = _Best(), torch.nn.Linear(1, 1)
+def test_of_two_epochs_with_equal_scores_the_later_is_kept():
+    best, model = _BestEpoch(), torch.nn.Linear(1, 1)
     for epoch, score in ((1, 0.5), (2, 0.5), (3, 0.4)):
         best.offer(ValidationResult(epoch=epoch, clean_map_r=score, attacked_map_r=score), model)
-    assert best.look.epoch == 2
+    assert best.result.epoch == 2
 
 
-def test_classes_held_out_are_whole_and_always_the_same(make_images):
+def test_whole_classes_are_held_out_and_always_the_same(make_images):
     images = make_images(classes=20, per_class=3)
     kept, held_out = images.hold_out(0.15)
     assert (kept.num_classes, held_out.num_classes) == (17, 3)
@@ -139,17 +139,17 @@ def test_classes_held_out_are_whole_and_always_the_same(make_images):
 
 def test_too_few_classes_to_hold_any_out():
     images = ImageSet(torch.zeros(6, 1, 2, 2), torch.tensor([0, 0, 1, 1, 2, 2]), torch.arange(6))
-    with pytest.raises(Exception, match="3 training classes are too few to hold out 2"):
+    with pytest.raises(UsageError, match="3 training classes are too few to hold out 2"):
         images.hold_out(0.1)
 
 
-def test_half_precision_trains_and_keeps_weights_in_full(make_member, images):
+def test_half_precision_trains_with_weights_in_full_precision(make_member, images):
     model = make_member()
     unit = count_flops(model, images.image_shape)
     recipe = Recipe(epochs=4, batch_size=32, lr=0.02, precision="bfloat16")
     seen = []
     model.embedder.network[-1].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     trained = train(DEFENSES.build("pgd_at"), model, images, recipe, 0.1, unit, held_out=images)
-    assert set(seen) == {torch.bfloat16, torch.float32}  # the validation is in full precision
+    assert set(seen) == {torch.bfloat16, torch.float32}  # validation runs in full precision
     assert trained.curve[-1] < trained.curve[0]
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}

@@ -9,14 +9,11 @@ import yaml
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
 from benchmark.data import Folders
-from benchmark.jobs.job import execute, fail_training
-from benchmark.jobs.train_job import RunContext
+from benchmark.jobs import RunContext, run_job
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
-from benchmark.records import ModelRecord, ValidationResult
-from benchmark.records.provenance import provenance
-from benchmark.records.store import Store
-from benchmark.runner import tuning
+from benchmark.records import ModelRecord, Store, ValidationResult
+from benchmark.tuning import tuning
 from benchmark.tuning.search import Search
 from benchmark.tuning.tuning import tune
 from defenses import DEFENSES, Defense, Range, Vanilla
@@ -50,7 +47,7 @@ def defenses(monkeypatch):
         DEFENSES._entries[name] = cls
 
 
-def figures(defense: Defense) -> tuple[float, float]:
+def scores(defense: Defense) -> tuple[float, float]:
     clean = 0.8 if getattr(defense, "mode", "flat") == "flat" else 0.7
     distance = math.log10(getattr(defense, "weight", 1.0) / BEST) + (getattr(defense, "steps", 1) - 1) / 10
     return clean, 0.6 - 0.1 * distance**2
@@ -61,23 +58,23 @@ def trained(monkeypatch):
     """The specs that were trained, round by round; a training that takes no time."""
     rounds: list[list[str]] = []
 
-    def fake(trainings, attacks, cost, place, workers, on_start, on_finish):
-        assert not attacks
+    def fake(trainings, costs, context, workers, on_start, on_finish):
+        assert set(costs) == {job.id for job in trainings}
         rounds.append([job.key.defense for job in trainings])
         for job in reversed(trainings):  # workers finish in any order
             defense = DEFENSES.build(job.key.defense)
             if getattr(defense, "weight", 0.0) > 5:
-                on_finish(job, fail_training(job, "the loss is nan", place))
+                on_finish(job, job.fail("the loss is nan", context))
                 continue
-            clean, attacked = figures(defense)
+            clean, attacked = scores(defense)
             validations = [
                 ValidationResult(epoch=1, clean_map_r=0.99, attacked_map_r=0.99)
             ]  # not the epoch that was kept
             validations.append(ValidationResult(epoch=2, clean_map_r=clean, attacked_map_r=attacked))
             record = {"id": job.id, "key": job.key, "status": "done", "cost": 12.0}
-            made = provenance(place.device, place.commit)
+            made = context.provenance()
             saved = ModelRecord(**record, validations=validations, best_epoch=2, provenance=made)
-            Store(place.output).save_model(saved)
+            context.store.save_model(saved)
             on_finish(job, None)
 
     monkeypatch.setattr(tuning, "run_jobs", fake)
@@ -88,10 +85,10 @@ def trained(monkeypatch):
 def run(tmp_path):
     def start(defenses: str, trials: int = 8, output: str = "out", shown: bool = False, **given):
         config = resolve({"defenses": defenses, "datasets": "digits", "seeds": "0", **given})
-        place = RunContext(
+        context = RunContext(
             output=tmp_path / output, cache=tmp_path, data=tmp_path, device="cpu", commit="abc"
         )
-        path = tune(config, place, trials, shown)
+        path = tune(config, context, trials, shown)
         return pd.read_csv(path.parent / "tuning.csv", keep_default_na=True), path
 
     return start
@@ -120,7 +117,7 @@ def test_every_trial_is_another_model(trained, run):
 def test_the_highest_score_is_chosen_and_it_is_the_mean_at_the_kept_epoch(trained, run):
     table, path = run("hill", trials=20)
     for row in table.dropna(subset=["score"]).itertuples():
-        assert row.score == pytest.approx(sum(figures(DEFENSES.build(row.spec))) / 2, abs=1e-4)
+        assert row.score == pytest.approx(sum(scores(DEFENSES.build(row.spec))) / 2, abs=1e-4)
         assert row.epoch == 2
     (chosen,) = table[table.chosen].itertuples()
     assert chosen.score == table.score.max() > table.score[0]
@@ -128,18 +125,18 @@ def test_the_highest_score_is_chosen_and_it_is_the_mean_at_the_kept_epoch(traine
 
 
 def test_the_sampler_learns():
-    def distances(told: bool) -> float:
+    def distances(reported: bool) -> float:
         total = 0.0
         for seed in range(4):
             search = Search("hill[mode=flat]", seed)
             for trial in range(24):
                 spec = search.ask()
                 defense = DEFENSES.build(spec)
-                search.tell(spec, sum(figures(defense)) if told else 0.5)
+                search.report(spec, sum(scores(defense)) if reported else 0.5)
                 total += abs(math.log10(defense.weight / BEST)) if trial >= 12 else 0.0
         return total
 
-    assert distances(told=True) < 0.7 * distances(told=False)
+    assert distances(reported=True) < 0.7 * distances(reported=False)
 
 
 def test_it_is_deterministic_and_a_longer_search_begins_as_a_shorter_one(trained, run):
@@ -202,17 +199,17 @@ def test_a_failed_training_is_a_trial_without_a_score(trained, run, capsys):
 
 
 def test_the_sampler_keeps_away_from_what_failed():
-    def failures(told: bool) -> int:
+    def failures(reported: bool) -> int:
         search = Search("hill[mode=flat]", 0)
         specs = []
         for _ in range(24):
             spec = search.ask()
             weight = DEFENSES.build(spec).weight
-            search.tell(spec, None if told and weight > 1 else 0.5)
+            search.report(spec, None if reported and weight > 1 else 0.5)
             specs.append(weight > 1)
         return sum(specs)
 
-    assert failures(told=True) < failures(told=False)
+    assert failures(reported=True) < failures(reported=False)
 
 
 def test_nothing_to_tune_is_said_and_scored_once(trained, run, capsys):
@@ -238,7 +235,9 @@ def test_the_chosen_values_are_a_configuration(trained, run, tmp_path):
     assert (config.training.epochs, config.training.validation) == (3, 0.2)
     grid = build_grid(config, Folders(tmp_path, tmp_path))  # what was chosen need not be trained again
     store = Store(path.parent)
-    assert {job.key.defense for job in grid.trainings if store.model(job.id)} == set(config.defenses)
+    assert {job.key.defense for job in (m.job for m in grid.models) if store.model(job.id)} == set(
+        config.defenses
+    )
 
 
 def test_equal_passes_are_tuned_as_such(trained, run):
@@ -290,9 +289,9 @@ def test_every_default_is_among_what_is_tuned(name):
 def test_a_real_tuning(run, capsys, monkeypatch):
     """Two trainings, in this process, since starting workers takes longer than they do."""
 
-    def here(trainings, attacks, cost, place, workers, on_start, on_finish):
+    def here(trainings, costs, context, workers, on_start, on_finish):
         for job in trainings:
-            on_finish(job, execute(job, place))
+            on_finish(job, run_job(job, context))
 
     monkeypatch.setattr(tuning, "run_jobs", here)
     training = {"epochs": 1, "batch_size": 128, "inner_steps": 1, "validation": 0.4, "validations": 1}

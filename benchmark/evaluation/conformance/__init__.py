@@ -1,4 +1,4 @@
-"""The conformance suite: what every defense must do, checked on a tiny data set in a second or two."""
+"""The conformance suite: checks the contract of every defense on a tiny data set, in a second or two."""
 
 from benchmark.evaluation.conformance import basics, declarations, embedding, step, surroundings  # noqa: F401
 from benchmark.evaluation.conformance.contract_check import ConformanceError, ContractCheck
@@ -10,10 +10,10 @@ from benchmark.evaluation.conformance.suite import (
 )
 
 __all__ = [
-    "ContractCheck",
     "ConformanceError",
+    "ContractCheck",
     "ContractResult",
+    "check_contract",
     "check_defense",
     "defense_checks",
-    "check_contract",
 ]

@@ -1,4 +1,4 @@
-"""The two checks that the others need: a model, and a step."""
+"""The two checks that all others depend on: a defense builds a model, and its loss can be trained on."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from benchmark.evaluation.conformance.fixture import ConformanceFixture
 
 
 @check(
-    "build(make_member, labels) returns an Embedder, and it embeds a batch as one vector an image.",
+    "build(make_member, labels) returns an Embedder that embeds each image of a batch as one vector.",
     "Return make_member(), an Ensemble of members, or an Embedder of your own whose forward maps "
     "(n, C, H, W) to (n, d).",
 )
 def builds(fixture: ConformanceFixture) -> None:
-    """The model exists and takes images."""
+    """Checks that `build` returns an Embedder, and the shape and dtype of its embeddings."""
     model = fixture.defense.build(fixture.make_member, fixture.labels)
     if not isinstance(model, Embedder):
         raise ContractError(f"build returns {type(model).__name__}, not an Embedder")
     embeddings = fixture.embed(model)
     if embeddings.ndim != 2 or len(embeddings) != len(fixture.images) or not embeddings.is_floating_point():
+        shape = tuple(embeddings.shape)
         raise ContractError(
-            f"{len(fixture.images)} images become {embeddings.dtype} of shape {tuple(embeddings.shape)}"
+            f"{len(fixture.images)} images give {embeddings.dtype} embeddings of shape {shape}"
         )
 
 
 @check(
-    "loss(model, batch, attack) returns a finite scalar, and a step can be trained on it.",
+    "loss(model, batch, attack) returns a finite scalar with finite gradients.",
     "Return one tensor of shape (), made from the model's embeddings: a mean or a sum, not detached.",
     trains=True,
 )
 def trains(fixture: ConformanceFixture) -> None:
-    """One step."""
+    """Checks the loss of one training step and its gradients."""
     model = fixture.build()
     loss = fixture.loss(model)
     if not isinstance(loss, torch.Tensor) or loss.shape != ():

@@ -1,4 +1,4 @@
-"""Checks of what a defense says about itself."""
+"""Checks of the declarations of a defense: its spec, `tunable` and `adaptive`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from defenses import Range
 
 
 @check(
-    "The defense can be built again from its spec.",
+    "The defense can be rebuilt from its spec.",
     "Annotate parameters with types that can be written as text: numbers, words, true or false.",
 )
 def spec(fixture: ConformanceFixture) -> None:
-    """A spec string is all that travels to a worker."""
+    """Checks that the spec string, which is all that a worker receives, builds an equal defense."""
     defense = fixture.defense
     if not defense.name:  # a class that is not registered has no spec yet
         return
@@ -27,11 +27,11 @@ def spec(fixture: ConformanceFixture) -> None:
 
 
 @check(
-    "What `tunable` names are parameters, and its values fit them.",
+    "`tunable` names parameters, and its values are valid for them.",
     "Write tunable = {'weight': Range(0.1, 10, log=True)} with the names and the bounds of annotated fields.",
 )
 def tunable(fixture: ConformanceFixture) -> None:
-    """Tuning draws values from there."""
+    """Checks the names and the bounds of `tunable`, from which tuning draws values."""
     cls = type(fixture.defense)
     for key, values in cls.tunable.items():
         if key not in cls.model_fields:
@@ -44,12 +44,12 @@ def tunable(fixture: ConformanceFixture) -> None:
 
 
 @check(
-    "What `adaptive` names are attacks.",
-    "Write specs as on the command line: adaptive = ('pgd[objective=own,steps=100]',). An objective of your "
-    "own is registered in the same file.",
+    "`adaptive` names attacks.",
+    "Write specs as on the command line: adaptive = ('pgd[objective=own,steps=100]',). Register an "
+    "objective of your own in the same file.",
 )
 def adaptive(fixture: ConformanceFixture) -> None:
-    """They join the suite of the defense's rows."""
+    """Checks that each spec of `adaptive`, which joins the suite of the defense's rows, builds an attack."""
     for text in fixture.defense.adaptive:
         try:
             ATTACKS.build(text)

@@ -1,4 +1,4 @@
-"""Checks of what a defense builds: the model that is attacked and scored."""
+"""Checks of the model that a defense builds, which is attacked and scored."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_model, save_model
 
-from benchmark.evaluation.conformance.contract_check import ContractError, check, explain_error
-from benchmark.evaluation.conformance.fixture import COLOUR, ConformanceFixture
+from benchmark.evaluation.conformance.contract_check import ContractError, check, color_images
+from benchmark.evaluation.conformance.fixture import COLOR, ConformanceFixture, members_within
 from benchmark.models import Member
 
 
 @check(
     "Embeddings are unit vectors.",
-    "End the model's forward with torch.nn.functional.normalize(embeddings); an Ensemble has unit length of "
-    "itself.",
+    "End the model's forward with torch.nn.functional.normalize(embeddings); an Ensemble already "
+    "returns unit vectors.",
 )
 def unit_length(fixture: ConformanceFixture) -> None:
-    """Cosine similarity is a product of embeddings everywhere in the benchmark."""
+    """Checks the length of embeddings, whose dot product the benchmark uses as cosine similarity."""
     lengths = fixture.embed(fixture.build()).norm(dim=1)
     if not torch.allclose(lengths, torch.ones_like(lengths), atol=1e-4):
         raise ContractError(
@@ -29,11 +29,11 @@ def unit_length(fixture: ConformanceFixture) -> None:
 
 @check(
     "A finite gradient reaches the input through differentiable().",
-    "Override differentiable() to return a stand-in that gradients pass through (BPDA), and keep detach(), "
-    "no_grad() and rounding out of it.",
+    "Override differentiable() to return a stand-in that gradients pass through (BPDA), without detach(), "
+    "no_grad() or rounding.",
 )
 def input_gradient(fixture: ConformanceFixture) -> None:
-    """Attacks need it; a model that hides its gradient is masked, not robust."""
+    """Checks the gradient that attacks use; without it a model would be masked, not robust."""
     model = fixture.build()
     with torch.no_grad():
         for _ in range(10):  # batch norm's running statistics settle
@@ -51,58 +51,58 @@ def input_gradient(fixture: ConformanceFixture) -> None:
         raise ContractError("the embeddings do not depend on the input's gradient")
     if not torch.isfinite(gradient).all():
         raise ContractError("the gradient is not finite")
-    # Not for every single one: a network as narrow as this may be dead at an image.
+    # Not required of every image: a network as narrow as this may be dead at some.
     reached = float((gradient.flatten(1).abs().amax(1) > 0).double().mean())
     if reached < 0.8:
         raise ContractError(f"the gradient is zero for {1 - reached:.0%} of the images")
 
 
 @check(
-    "A model is randomised exactly when it says so.",
-    "Set randomised = True on the model if two passes over one batch may differ, else leave it False.",
+    "A model declares itself randomised exactly when it is.",
+    "Set randomised = True on the model if two forward passes over one batch may differ, else leave it "
+    "False.",
 )
 def randomness(fixture: ConformanceFixture) -> None:
-    """Gradients and scores of a randomised model are averaged over passes."""
+    """Checks the declaration that decides on EOT samples and on repeats of the scores."""
     model = fixture.build().eval()
     with torch.no_grad():
         differ = not torch.equal(model(fixture.images), model(fixture.images))
     if differ and not model.randomised:
-        raise ContractError("two passes differ, but randomised is False")
+        raise ContractError("two forward passes differ, but randomised is False")
     if model.randomised and not differ:
-        raise ContractError("randomised is True, but two passes are the same")
+        raise ContractError("randomised is True, but two forward passes are the same")
 
 
 @check(
-    "An image is embedded alike in any batch.",
+    "An image has the same embedding in any batch.",
     "Use nothing of the other images of a batch in evaluation mode; batch norm uses its running "
     "statistics there.",
 )
 def any_batch(fixture: ConformanceFixture) -> None:
-    """Else a figure would depend on the order of the test images."""
-    model = fixture.build()
-    model.eval()
+    """Checks that embeddings, and so scores, do not depend on the order of the test images."""
+    model = fixture.build().eval()
+    batch = fixture.images[:10]
     with torch.no_grad():
-        if not torch.equal(model(fixture.images[:10]), model(fixture.images[:10])):  # draws for each batch
+        if not torch.equal(model(batch), model(batch)):  # randomised: the draws differ between calls
             return
-    whole = fixture.embed(model, fixture.images[:10])
+    whole = fixture.embed(model, batch)
     apart = float((fixture.embed(model, fixture.images[3:5]) - whole[3:5]).abs().max())
     if apart > 1e-4:
         raise ContractError(f"in another batch an embedding differs by {apart:.2g}")
 
 
 @check(
-    "Images pass through the members that the model names, and they come from make_member().",
+    "Images pass through exactly the members that the model names, which make_member() made.",
     "Build every backbone with make_member(), and name in `members` those that images pass through.",
 )
 def members(fixture: ConformanceFixture) -> None:
-    """Passes, and so costs, are counted at members."""
+    """Checks that costs are complete, because forward and backward passes are counted at members."""
     model = fixture.build()
     if fixture.defense.reference:
         return
     passed: list[Member] = []
-    for part in model.modules():
-        if isinstance(part, Member):
-            part.register_forward_hook(lambda module, inputs, output: passed.append(module))
+    for member in members_within(model):
+        member.register_forward_hook(lambda module, inputs, output: passed.append(module))
     fixture.embed(model, fixture.images[:5])
     if not passed:
         raise ContractError("no image passes through a member")
@@ -114,35 +114,30 @@ def members(fixture: ConformanceFixture) -> None:
 
 
 @check(
-    "A checkpoint gives the same embeddings.",
+    "A model read from a checkpoint gives the same embeddings.",
     "Keep everything that embeddings depend on in parameters or buffers (self.register_buffer), each tensor "
     "once.",
 )
 def checkpoint(fixture: ConformanceFixture) -> None:
-    """Models are saved as safetensors and read again in another process."""
+    """Checks a round trip through safetensors, as between the processes of training and attacks."""
     first, second = fixture.build(1), fixture.build(2)
     with torch.no_grad():
-        first(fixture.images)  # moves batch norm's statistics
+        first(fixture.images)  # changes batch norm's statistics
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "model.safetensors")
         save_model(first, file)
         load_model(second, file)
     if not torch.equal(fixture.embed(first), fixture.embed(second)):
-        raise ContractError("the embeddings of a saved model are not the same after reading it")
+        raise ContractError("a saved model gives other embeddings after it is read")
 
 
 @check(
-    "Colour images of another size are embedded too.",
+    "Color images of another size are embedded too.",
     "Take the number of channels and the size from the images, never from a constant.",
 )
 def other_shapes(fixture: ConformanceFixture) -> None:
-    """Data sets differ in both."""
-    other = ConformanceFixture(fixture.defense, COLOUR)
-    try:
+    """Checks the model on images with other channels and another size, as data sets differ in both."""
+    with color_images(fixture) as other:
         embeddings = other.embed(other.build())
-    except Exception as error:
-        raise ContractError(f"with images of shape {COLOUR}, {explain_error(error)}") from error
     if len(embeddings) != len(other.images):
-        raise ContractError(
-            f"{len(other.images)} images of shape {COLOUR} become {len(embeddings)} embeddings"
-        )
+        raise ContractError(f"{len(other.images)} images of shape {COLOR} give {len(embeddings)} embeddings")

@@ -1,4 +1,4 @@
-"""What a defense is tried on: tiny images, small members, and an attack of one step."""
+"""The fixture of the conformance suite: tiny images, small members, and an attack of one step."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ CLASSES = 8
 PER_CLASS = 6
 BATCH = 24
 EPS = 0.1
-GREY = (1, 16, 16)
-COLOUR = (3, 12, 12)
+GRAY = (1, 16, 16)
+COLOR = (3, 12, 12)
 
 
 class OneStep:
-    """Stands in for the training attack: one signed step of eps / 2 from its random start.
+    """A short training attack: one signed step of eps / 2 from a random start.
 
     Attributes:
-        inside: whether it is evaluating an objective just now.
+        inside: whether an objective is being evaluated.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class OneStep:
         *,
         start: str = "uniform",
     ) -> Tensor:
-        """Adversarial images, detached; see `defenses.base.InnerMaximiser`."""
+        """Returns adversarial images, detached; see `defenses.base.InnerMaximiser`."""
         if start not in ("uniform", "gaussian"):
             raise unknown_name("start", start, ("uniform", "gaussian"))
         noise = (
@@ -62,24 +62,24 @@ class OneStep:
 
 @dataclass(frozen=True)
 class ConformanceFixture:
-    """A defense, and the means to try it.
+    """A defense with the data, members and attack to train and embed with it.
 
     Attributes:
-        defense: the defense.
+        defense: the defense under test.
         shape: (C, H, W) of the images.
     """
 
     defense: Defense
-    shape: tuple[int, int, int] = GREY
+    shape: tuple[int, int, int] = GRAY
 
     @property
     def labels(self) -> Tensor:
-        """Classes of the training set, shape (n,)."""
+        """Classes of the training images, shape (n,)."""
         return torch.arange(CLASSES).repeat_interleave(PER_CLASS)
 
     @property
     def images(self) -> Tensor:
-        """The training set: a prototype for each class and noise around it, shape (n, C, H, W) in [0, 1]."""
+        """Training images, noise around one prototype for each class, shape (n, C, H, W) in [0, 1]."""
         generator = torch.Generator().manual_seed(0)
         prototypes = torch.rand(CLASSES, *self.shape, generator=generator)
         noise = torch.randn(CLASSES * PER_CLASS, *self.shape, generator=generator)
@@ -87,40 +87,45 @@ class ConformanceFixture:
 
     @property
     def batch(self) -> Batch:
-        """A batch of the training set, a new one each time, so that no check sees what another did to it."""
+        """The training batch, in new tensors at each access, so that no check sees changes of another."""
         index = torch.randperm(CLASSES * PER_CLASS, generator=torch.Generator().manual_seed(1))[:BATCH]
         return Batch(self.images[index], self.labels[index], index)
 
     def make_member(self, loss: str = "proxy_anchor") -> Member:
-        """A new member of a narrow backbone, with one of the losses by its name."""
+        """Builds a member with a narrow backbone and the loss of that name."""
         backbone = BACKBONES.build("smallconv[dim=8,width=0.25]")
         return Member(backbone.build(self.shape), LOSSES.build(loss).build(CLASSES, backbone.dim))
 
     def build(self, seed: int = 0, loss: str = "proxy_anchor") -> Embedder:
-        """What the defense builds under a seed, in training mode."""
+        """Builds the defense's model under a seed, in training mode."""
         seed_everything("conformance", seed)
         return self.defense.build(lambda: self.make_member(loss), self.labels).train()
 
     def loss(self, model: Embedder, seed: int = 0, attack: OneStep | None = None) -> Tensor:
-        """The defense's loss of a batch under a seed."""
+        """Computes the defense's loss of the batch under a seed."""
         seed_everything("conformance-step", seed)
         return self.defense.loss(model, self.batch, attack or OneStep())
 
     def trained(self, seed: int = 0, steps: int = 1) -> tuple[Embedder, list[float]]:
-        """A model after some steps of training, with the loss of each."""
+        """Trains a new model on the batch; returns it with the loss of each step."""
         model = self.build(seed)
-        optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
         values = []
         for step in range(steps):
-            loss = self.loss(model, step % 6)  # of a method with draws of its own, the same ones again
-            optimiser.zero_grad()
+            loss = self.loss(model, step % 6)  # six sets of random draws, used in turn
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             values.append(float(loss.detach()))
         return model, values
 
     def embed(self, model: Embedder, images: Tensor | None = None) -> Tensor:
-        """Embeddings in evaluation mode, under one seed, without a gradient."""
+        """Embeds images, by default the training images, in evaluation mode under a fixed seed."""
         seed_everything("conformance-embed")
         with torch.no_grad():
             return model.eval()(self.images if images is None else images)
+
+
+def members_within(model: nn.Module) -> list[Member]:
+    """Every member among the modules of a model, whether or not the model names it."""
+    return [module for module in model.modules() if isinstance(module, Member)]

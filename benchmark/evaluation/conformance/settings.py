@@ -1,4 +1,4 @@
-"""What belongs to the whole process: read, compared, put back."""
+"""Settings of the whole process and its random generators: reads, compares and restores them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import torch
 
 @dataclass(frozen=True)
 class Setting:
-    """One thing that belongs to the whole process.
+    """One setting of the whole process.
 
     Attributes:
-        name: its name, as a message says it.
-        read: returns its value.
-        write: sets it.
+        name: the words for it in messages.
+        read: returns the value.
+        write: sets the value.
     """
 
     name: str
@@ -67,12 +67,12 @@ SETTINGS = (
 
 
 def read_settings() -> dict[str, Any]:
-    """The value of every setting, by its name."""
+    """Reads the value of every setting, by name."""
     return {setting.name: setting.read() for setting in SETTINGS}
 
 
 def restore(before: dict[str, Any]) -> list[str]:
-    """Puts back what has changed since, and returns the names of that."""
+    """Restores the settings that differ from `before`, and returns their names."""
     changed = [setting for setting in SETTINGS if setting.read() != before[setting.name]]
     for setting in changed:
         setting.write(before[setting.name])
@@ -80,7 +80,7 @@ def restore(before: dict[str, Any]) -> list[str]:
 
 
 def read_generators() -> dict[str, Any]:
-    """The states of the random generators; comparable with ==."""
+    """Reads the states of the random generators, in a form comparable with ==."""
     kind, keys, *rest = np.random.get_state()
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
@@ -91,7 +91,7 @@ def read_generators() -> dict[str, Any]:
 
 @contextmanager
 def unchanged_settings() -> Iterator[None]:
-    """Within the block anything may be set and seeded; afterwards it is as before."""
+    """Restores all settings and random generators after the block."""
     before = read_settings()
     python, numpy = random.getstate(), np.random.get_state()
     try:

@@ -1,4 +1,4 @@
-"""Checks of a training step."""
+"""Checks of one training step: the loss, its seeds, its gradients, and what it leaves unchanged."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 
 from benchmark.core.errors import UsageError
 from benchmark.core.seeding import seed_everything
-from benchmark.evaluation.conformance.contract_check import ContractError, check, explain_error
-from benchmark.evaluation.conformance.fixture import COLOUR, ConformanceFixture, OneStep
+from benchmark.evaluation.conformance.contract_check import ContractError, check, color_images
+from benchmark.evaluation.conformance.fixture import ConformanceFixture, OneStep, members_within
 from benchmark.evaluation.conformance.settings import read_generators
 from benchmark.models import Member
 
@@ -18,13 +18,12 @@ STEPS = 24
 
 
 @check(
-    f"{STEPS} steps on one batch lower the loss.",
-    "See whether what is returned is to be minimised (its sign), and whether its gradient reaches the "
-    "weights.",
+    f"{STEPS} training steps on one batch lower the loss.",
+    "Check that the returned value is to be minimized (its sign), and that its gradient reaches the weights.",
     trains=True,
 )
 def loss_falls(fixture: ConformanceFixture) -> None:
-    """The sign is right."""
+    """Checks the sign of the loss."""
     values = fixture.trained(steps=STEPS)[1]
     first, last = float(np.mean(values[:6])), float(np.mean(values[-6:]))
     if not first - last > 0.005 * abs(first):
@@ -33,12 +32,12 @@ def loss_falls(fixture: ConformanceFixture) -> None:
 
 @check(
     "The same seed gives the same model and loss; another seed gives another.",
-    "Draw from torch's own generator, never from the clock or a generator of your own, and keep nothing "
-    "between steps outside the model.",
+    "Draw from torch's own generator, never from the clock or a generator of your own, and keep no state "
+    "outside the model.",
     trains=True,
 )
 def same_seed(fixture: ConformanceFixture) -> None:
-    """Any row can be made again."""
+    """Checks that training is reproducible, and that it depends on the seed."""
     runs = []
     for seed in (5, 6, 5):
         model = fixture.build(seed)
@@ -52,29 +51,28 @@ def same_seed(fixture: ConformanceFixture) -> None:
 
 
 @check(
-    "A training that was broken off goes on as if it had not been.",
-    "Keep what is to be remembered between steps in the model, as a parameter or a buffer: that is what is "
-    "saved.",
+    "An interrupted training resumes as if it had not been interrupted.",
+    "Keep state in the model, as a parameter or a buffer, which are saved.",
     trains=True,
 )
 def goes_on(fixture: ConformanceFixture) -> None:
-    """Of a training in hand the weights, the optimiser and the generators are saved, and nothing else."""
+    """Checks that the saved state is complete: weights, optimizer and random generators."""
     model, _ = fixture.trained(steps=2)
     state = {name: value.clone() for name, value in model.state_dict().items()}
     expected = fixture.loss(model, seed=2).detach()
-    again = fixture.build(seed=1)
-    again.load_state_dict(state)
-    if not torch.equal(fixture.loss(again, seed=2).detach(), expected):
+    resumed = fixture.build(seed=1)
+    resumed.load_state_dict(state)
+    if not torch.equal(fixture.loss(resumed, seed=2).detach(), expected):
         raise ContractError("the third step of a model gives another loss after it was saved and loaded")
 
 
 @check(
     "Random generators are used, never seeded.",
-    "Take out manual_seed, random.seed and np.random.seed; the benchmark seeds every job.",
+    "Remove manual_seed, random.seed and np.random.seed; the benchmark seeds every job.",
     trains=True,
 )
 def leaves_seeds(fixture: ConformanceFixture) -> None:
-    """A seed set in a step would give every step the same draws."""
+    """Checks that `loss` and `build` set no seed, which would give every step the same draws."""
     states = []
     for seed in (1, 2):
         model = fixture.build()
@@ -92,41 +90,39 @@ def leaves_seeds(fixture: ConformanceFixture) -> None:
 
 @check(
     "Every weight that images pass through gets a gradient.",
-    "Give the loss every member's embeddings, and set requires_grad to False on what is not to be trained.",
+    "Compute the loss from every member's embeddings, and set requires_grad to False on weights that are not "
+    "trained.",
     trains=True,
 )
 def weight_gradients(fixture: ConformanceFixture) -> None:
-    """A weight without a gradient is not trained, though its passes are counted."""
+    """Checks that every weight is trained, because the cost of its passes is counted."""
     model = fixture.build()
     fixture.loss(model).backward()
-    # A method with a loss of its own does not use the member's, nor its proxies.
-    spared = {
-        id(parameter)
-        for part in model.modules()
-        if isinstance(part, Member)
-        for parameter in part.criterion.parameters()
+    # A method with its own loss uses neither the member's loss nor its proxies.
+    exempt = {
+        id(parameter) for member in members_within(model) for parameter in member.criterion.parameters()
     }
-    wanting = [
+    untrained = [
         name
         for name, parameter in model.named_parameters()
-        if parameter.requires_grad and parameter.grad is None and id(parameter) not in spared
+        if parameter.requires_grad and parameter.grad is None and id(parameter) not in exempt
     ]
-    if wanting:
-        raise ContractError(f"{len(wanting)} parameters get no gradient, the first of them {wanting[0]}")
-    for number, member in enumerate(part for part in model.modules() if isinstance(part, Member)):
+    if untrained:
+        raise ContractError(f"{len(untrained)} parameters get no gradient, the first of them {untrained[0]}")
+    for number, member in enumerate(members_within(model), start=1):
         gradients = [p.grad for p in member.parameters() if p.grad is not None]
         if gradients and not any(bool(gradient.any()) for gradient in gradients):
-            raise ContractError(f"every gradient of member {number + 1} is zero")
+            raise ContractError(f"every gradient of member {number} is zero")
 
 
 @check(
     "A step leaves the model in training mode, its weights, their gradients and requires_grad as they were.",
-    "Take model.eval(), requires_grad_, backward() and in-place changes out of loss; attack(...) freezes the "
+    "Remove model.eval(), requires_grad_, backward() and in-place changes from loss; attack(...) freezes the "
     "model by itself.",
     trains=True,
 )
 def leaves_model(fixture: ConformanceFixture) -> None:
-    """The optimiser and the training loop change the model; the loss does not."""
+    """Checks that the loss leaves the model to the optimizer and the training loop."""
     model = fixture.build()
 
     def state() -> dict[str, Any]:
@@ -155,7 +151,7 @@ def leaves_model(fixture: ConformanceFixture) -> None:
     trains=True,
 )
 def leaves_batch(fixture: ConformanceFixture) -> None:
-    """Its tensors are the training set's."""
+    """Checks that the tensors of the batch, which belong to the training set, are not changed in place."""
     batch = fixture.batch
     names = ("images", "labels", "index")
     before = [getattr(batch, name).clone() for name in names]
@@ -167,13 +163,16 @@ def leaves_batch(fixture: ConformanceFixture) -> None:
 
 
 @check(
-    "The training attack is told every module that its objective passes through.",
-    "Hand attack(objective, images, model) the model that the objective uses, or the whole one: it freezes "
-    "what it is handed.",
+    "The training attack receives every module that its objective passes through.",
+    "Pass to attack(objective, images, model) the model that the objective uses, or the whole model: the "
+    "attack freezes what it receives.",
     trains=True,
 )
 def attack_model(fixture: ConformanceFixture) -> None:
-    """Batch norm in training mode makes weaker examples, and its statistics would learn from candidates."""
+    """Checks that no member is in training mode during the attack.
+
+    Batch norm in training mode makes weaker examples, and its statistics would include the candidates.
+    """
     model = fixture.build()
     attack = OneStep()
     unfrozen: list[Member] = []
@@ -182,9 +181,8 @@ def attack_model(fixture: ConformanceFixture) -> None:
         if attack.inside and member.training:
             unfrozen.append(member)
 
-    for part in model.modules():
-        if isinstance(part, Member):
-            part.register_forward_pre_hook(watch)
+    for part in members_within(model):
+        part.register_forward_pre_hook(watch)
     fixture.loss(model, attack=attack)
     if unfrozen:
         raise ContractError(
@@ -193,12 +191,12 @@ def attack_model(fixture: ConformanceFixture) -> None:
 
 
 @check(
-    "A defense that needs proxies says so.",
+    "A defense that needs proxies declares it.",
     "Set needs_proxies = True on the class if it uses class_cosines.",
     trains=True,
 )
 def declares_proxies(fixture: ConformanceFixture) -> None:
-    """The benchmark pairs it with no loss that has none."""
+    """Checks the declaration that keeps the defense from losses without proxies."""
     if fixture.defense.needs_proxies:
         return
     try:
@@ -208,14 +206,11 @@ def declares_proxies(fixture: ConformanceFixture) -> None:
 
 
 @check(
-    "A step can be trained on colour images of another size.",
+    "A training step runs on color images of another size.",
     "Take the number of channels and the size from batch.images, never from a constant.",
     trains=True,
 )
 def other_shapes_train(fixture: ConformanceFixture) -> None:
-    """Data sets differ in both."""
-    other = ConformanceFixture(fixture.defense, COLOUR)
-    try:
+    """Checks the loss on images with other channels and another size, as data sets differ in both."""
+    with color_images(fixture) as other:
         other.loss(other.build())
-    except Exception as error:
-        raise ContractError(f"with images of shape {COLOUR}, {explain_error(error)}") from error

@@ -1,4 +1,4 @@
-"""The suite as a whole: one call for a defense, and pairs for pytest."""
+"""Runs the whole suite on a defense, and lists its checks for pytest."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from defenses import DEFENSES, Defense
 
 @dataclass(frozen=True)
 class ContractResult:
-    """How a check went.
+    """The result of one check.
 
     Attributes:
         check: the check.
-        failure: what failed and what to do, in one line; None when it passed.
+        failure: what is wrong and what to do, in one line; None when the check passed.
     """
 
     check: ContractCheck
@@ -37,7 +37,7 @@ def _as_defense(given: type[Defense] | Defense | str) -> Defense:
         return given()
     except ValidationError as error:
         raise UsageError(
-            f"{given.__name__} has a parameter without a fitting default: {explain(error)}"
+            f"{given.__name__} has a parameter without a valid default: {explain(error)}"
         ) from None
 
 
@@ -46,13 +46,13 @@ def _checks_for(defense: type[Defense] | Defense) -> list[ContractCheck]:
 
 
 def check_contract(defense: type[Defense] | Defense | str) -> Iterator[ContractResult]:
-    """Runs the suite, check by check.
+    """Runs the suite on a defense, and yields the result of each check.
 
-    A model that cannot be built, or trained on for a step, ends the suite or its checks of training: they
-    would all fail of the same.
+    The suite ends when no model can be built. When the model cannot be trained for one step, the checks of
+    training are skipped, because all of them would fail for the same reason.
 
     Raises:
-        UsageError: when it is not a defense at all, or names none.
+        UsageError: when the argument is not a defense, or no defense has that name.
     """
     defense = _as_defense(defense)
     failed: set[str] = set()
@@ -72,13 +72,11 @@ def check_defense(defense: type[Defense] | Defense | str) -> None:
     """Checks that a defense keeps the contract of `defenses.base`, on a tiny data set, in seconds.
 
     Args:
-        defense: the class, or an instance with the parameters to be checked, or a spec such as
-            "eat[members=2]".
+        defense: a class, an instance with the parameters to check, or a spec such as "eat[members=2]".
 
     Raises:
-        ConformanceError: when a check fails; its message has a line for each that did, which names it and
-            says what to do.
-        UsageError: when it is not a defense at all, or names none.
+        ConformanceError: when checks fail; the message has one line for each, with its name and what to do.
+        UsageError: when the argument is not a defense, or no defense has that name.
     """
     failures = [result.failure for result in check_contract(defense) if result.failure]
     if failures:
@@ -88,12 +86,12 @@ def check_defense(defense: type[Defense] | Defense | str) -> None:
 def defense_checks(
     defenses: Iterable[type[Defense] | Defense | str] | None = None,
 ) -> Iterator[tuple[Defense, ContractCheck]]:
-    """Pairs of a defense and a check that applies to it, for `pytest.mark.parametrize`.
+    """Yields pairs of a defense and a check that applies to it, for `pytest.mark.parametrize`.
 
-    A test calls `check(defense)`, which raises ConformanceError.
+    A test calls `check(defense)`, which raises ConformanceError when the defense fails.
 
     Args:
-        defenses: which; every registered one when not given.
+        defenses: classes, instances or specs; by default every registered defense.
     """
     for given in DEFENSES.names() if defenses is None else defenses:
         defense = _as_defense(given)

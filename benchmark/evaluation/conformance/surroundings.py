@@ -1,4 +1,4 @@
-"""Checks of what a defense does to the process around it."""
+"""Checks that a defense changes nothing in its process: settings, files and its own class."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from defenses import Defense
 
 
 def _use(fixture: ConformanceFixture) -> None:
-    """Everything that the benchmark does with a defense, once."""
+    """Builds a model, computes a loss, embeds images, and takes the stand-in for gradients."""
     model = fixture.build()
     fixture.loss(model)
     fixture.embed(model)
@@ -29,18 +29,18 @@ def _use(fixture: ConformanceFixture) -> None:
 
 
 @check(
-    "Nothing that belongs to the whole process is changed.",
-    "Use a context manager for it: torch.no_grad(), torch.autocast(...), warnings.catch_warnings().",
+    "Settings of the whole process are not changed.",
+    "Use a context manager instead: torch.no_grad(), torch.autocast(...), warnings.catch_warnings().",
     trains=True,
 )
 def leaves_settings(fixture: ConformanceFixture) -> None:
-    """One process runs the jobs of many defenses."""
+    """Checks the settings of the process, which runs the jobs of many defenses."""
     changes = []
     for _ in range(2):
         before = read_settings()
         _use(fixture)
         changes.append(restore(before))
-    # Twice, because a package that is imported on the way may set something the first time.
+    # Twice, because a package imported by the defense may change a setting on import.
     changed = [name for name in changes[0] if name in changes[1]]
     if changed:
         raise ContractError(f"it changes {' and '.join(changed)}")
@@ -48,30 +48,30 @@ def leaves_settings(fixture: ConformanceFixture) -> None:
 
 @contextmanager
 def _watched_writes() -> Iterator[list[str]]:
-    """Within the block, notes the paths that are opened for writing or made as folders."""
+    """Records the paths that the block opens for writing or creates as folders."""
     written: list[str] = []
     real_open, real_os_open, real_mkdir, real_save = builtins.open, os.open, os.mkdir, torch.save
 
-    def note(path: Any) -> None:
+    def record(path: Any) -> None:
         if isinstance(path, str | os.PathLike) and str(path) != os.devnull:
             written.append(str(path))
 
     def watched_open(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         if set(mode) & set("wax+"):
-            note(file)
+            record(file)
         return real_open(file, mode, *args, **kwargs)
 
     def watched_os_open(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-            note(path)
+            record(path)
         return real_os_open(path, flags, *args, **kwargs)
 
     def watched_mkdir(path: Any, *args: Any, **kwargs: Any) -> None:
-        note(path)
+        record(path)
         real_mkdir(path, *args, **kwargs)
 
     def watched_save(obj: Any, f: Any, *args: Any, **kwargs: Any) -> None:
-        note(f)
+        record(f)
         real_save(obj, f, *args, **kwargs)
 
     with ExitStack() as stack:
@@ -87,12 +87,12 @@ def _watched_writes() -> Iterator[list[str]]:
 
 
 @check(
-    "Nothing is written.",
-    "Take the writing out; the benchmark keeps the model, its loss curve and its figures.",
+    "No file is written.",
+    "Remove what writes; the benchmark saves the model, its loss curve and its metrics.",
     trains=True,
 )
 def writes_nothing(fixture: ConformanceFixture) -> None:
-    """Jobs run side by side, and their records are all that is kept."""
+    """Checks that no file is written, because jobs run in parallel and only their records are kept."""
     with tempfile.TemporaryDirectory() as folder, _in_folder(folder), _watched_writes() as written:
         _use(fixture)
         left = [path.name for path in Path(folder).iterdir()]
@@ -102,6 +102,7 @@ def writes_nothing(fixture: ConformanceFixture) -> None:
 
 @contextmanager
 def _in_folder(folder: str) -> Iterator[None]:
+    """Makes a folder the working directory of the block."""
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -111,27 +112,26 @@ def _in_folder(folder: str) -> Iterator[None]:
 
 
 def _stored(defense: Defense) -> dict[str, str]:
-    """What a defense and its class hold, as text."""
-    held = {f"self.{key}": repr(value) for key, value in vars(defense).items()}
-    held |= {f"self.{key}": repr(value) for key, value in (defense.__pydantic_private__ or {}).items()}
+    """Attributes of a defense and its classes, by name, as text."""
+    attributes = {f"self.{key}": repr(value) for key, value in vars(defense).items()}
+    attributes |= {f"self.{key}": repr(value) for key, value in (defense.__pydantic_private__ or {}).items()}
     for cls in type(defense).__mro__[: type(defense).__mro__.index(Defense)]:
         for key, value in vars(cls).items():
             if not key.startswith(("__", "_abc_", "model_")) and not callable(value):
-                held[f"{cls.__name__}.{key}"] = repr(value)
-    return held
+                attributes[f"{cls.__name__}.{key}"] = repr(value)
+    return attributes
 
 
 @check(
     "Nothing is stored in the defense or its class.",
-    "Keep what lasts between steps in the model that build returns, as a buffer; a defense is only its "
-    "parameters.",
+    "Keep state in the model that build returns, as a buffer; a defense is only its parameters.",
     trains=True,
 )
 def stays_frozen(fixture: ConformanceFixture) -> None:
-    """A worker builds the defense anew from its spec, and would find nothing."""
+    """Checks that no attribute changes, because each worker builds the defense anew from its spec."""
     before = _stored(fixture.defense)
     _use(fixture)
     after = _stored(fixture.defense)
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     if changed:
-        raise ContractError(f"{changed[0]} changes while it is used")
+        raise ContractError(f"{changed[0]} changes during use")

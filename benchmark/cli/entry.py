@@ -1,0 +1,134 @@
+"""The command line, from its arguments to an exit status."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.cli.commands import (
+    check_plugin,
+    download,
+    dry_run,
+    list_data,
+    list_everything,
+    report,
+    report_only,
+)
+from benchmark.cli.options import build_parser
+from benchmark.cli.places import folders_for
+from benchmark.cli.plugin_warnings import load
+from benchmark.core.errors import BenchmarkError, UsageError
+
+
+def _trials(text: str | None) -> int | None:
+    """Reads the number of trials that was asked for, if any was.
+
+    Raises:
+        UsageError: when it is not a whole number from 1.
+    """
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) == 0:
+        raise UsageError(f"--tune takes a number of trials, from 1; it was given '{text}'.")
+    return int(text)
+
+
+def _run(options: dict[str, Any], command: str) -> int:
+    shown = not options.pop("no_progress", False)
+    dry = options.pop("dry_run", False)
+    trials = _trials(options.pop("tune", None))
+    file = options.pop("config", None)
+    from benchmark.core.hardware import default_workers, resolve_device
+    from benchmark.jobs import RunContext
+    from benchmark.planning.grid import build_grid
+    from benchmark.planning.resolve import resolve
+    from benchmark.records.provenance import commit
+    from benchmark.runner.run import run
+
+    config = resolve(options, file)
+    load(config.plugin)
+    folders = folders_for(config.data_root, blank=dry)
+    device = resolve_device(config.device)
+    context = RunContext(
+        output=config.output.resolve(),
+        cache=folders.cache,
+        data=folders.data,
+        device=device,
+        plugins=tuple(path.resolve() for path in config.plugin),
+        commit=commit(),
+        workers=config.workers or default_workers(device),
+        save_every=config.save_every,
+        blank=dry,
+    )
+    if config.download and not dry:
+        download(config.datasets, folders)
+    if trials and dry:
+        raise UsageError("--tune draws each trial from what the last ones gave: it has no dry run.")
+    if dry:
+        return dry_run(config, context)
+    if trials:
+        from benchmark.tuning.tuning import tune
+
+        sys.stdout.write(f"The parameters chosen: {tune(config, context, trials, shown)}\n")
+        return 0
+    grid = build_grid(config, folders)
+    context.store.check_writable()
+    counts = run(grid, config, context, command, shown)
+    written = report(config.output)
+    summary = ", ".join(
+        f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]
+    )
+    sys.stdout.write(f"{sum(counts.values())} cells: {summary}. The board: {written}\n")
+    return 1 if counts["failed"] else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line, and returns the exit status.
+
+    Args:
+        arguments: the command's arguments; those of the process when not given.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:  # the process is ours: stop as for Ctrl-C, workers included
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        options = vars(build_parser().parse_args(given))
+        if options.pop("list", False):
+            return list_everything(Path(path) for path in options.get("plugin", []))
+        if options.pop("list_data", False):
+            return list_data(options)
+        if "check_plugin" in options:
+            return check_plugin(options["check_plugin"])
+        if "new_defense" in options:
+            from benchmark.cli.new_defense import new_defense
+
+            return new_defense(options["new_defense"])
+        if options.pop("report_only", False):
+            return report_only(options)
+        return _run(options, shlex.join(["python", "run_benchmark.py", *given]))
+    except UsageError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except BenchmarkError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has gone; the interpreter must not stumble over it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        sys.stderr.write(
+            f"error: {error.filename or 'a file'}: {error.strerror or error}. What was done is kept.\n"
+        )
+        return 1
+    except KeyboardInterrupt:
+        if arguments is None:  # a second signal must not end in a traceback
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.stderr.write("Stopped. What was done is kept; the same command resumes from there.\n")
+        return 130

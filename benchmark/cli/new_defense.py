@@ -1,0 +1,53 @@
+"""A new defense to begin from."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import sys
+from pathlib import Path
+
+from benchmark.core.errors import UsageError
+
+TEMPLATE = "new_defense.py.jinja"
+
+
+def new_defense(name: str) -> int:
+    """Writes a documented skeleton, which keeps the contract as it stands, into the working directory.
+
+    Args:
+        name: the defense's name, and that of its file.
+
+    Raises:
+        UsageError: when the name is not a Python name, is taken, or would hide a module; or the file exists.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    from benchmark.cli.plugin_warnings import load
+    from benchmark.core.registry import RESERVED
+    from defenses import DEFENSES, GROUPS
+
+    load([])
+    if not name.isidentifier() or not name.isascii() or keyword.iskeyword(name):
+        raise UsageError(f"'{name}' cannot be a defense's name: use letters, digits and _, as in my_defense.")
+    if name in DEFENSES.names() or name in GROUPS or name in RESERVED:
+        raise UsageError(f"The name '{name}' is taken; choose another (--list shows them all).")
+    path = Path(f"{name}.py")
+    if path.exists():
+        raise UsageError(f"{path} exists already; choose another name, or move it away.")
+    if importlib.util.find_spec(name) is not None:
+        raise UsageError(f"A file {path} would hide the Python module '{name}'; choose another name.")
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    words = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+    class_name = words if words.isidentifier() and words != "Defense" else f"My{words}"
+    text = environment.get_template(TEMPLATE).render(name=name, class_name=class_name)
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+    sys.stdout.write(
+        f"Wrote {path}. Edit it, then:\n"
+        f"  python run_benchmark.py --check-plugin {path}\n"
+        f"  python run_benchmark.py --plugin {path} --defenses vanilla,{name} --attacks fast --no-checks\n"
+    )
+    return 0

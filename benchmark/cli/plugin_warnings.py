@@ -1,0 +1,15 @@
+"""Plugins of a command: loaded, with a warning for each installed package that was left out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def load(plugins: Iterable[Path]) -> None:
+    """Imports plugins, and warns of installed packages that were left out."""
+    from benchmark.plugins.load import load_plugins
+
+    for line in load_plugins(plugins):
+        sys.stderr.write(f"warning: {line}\n")

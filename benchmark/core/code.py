@@ -1,0 +1,69 @@
+"""Source code without its words: what it does, apart from docstrings, comments and formatting."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def code_shape(source: str) -> Any:
+    """The syntax tree of some source as nested lists that JSON can hold.
+
+    Two sources that differ only in docstrings, comments, blank lines, line breaks or quotes have the same
+    shape. What is empty is left out, so that versions of Python that know more kinds of syntax agree.
+
+    Args:
+        source: a module, or a class or function taken out of one (its first line may be indented).
+
+    Raises:
+        SyntaxError: when it is not Python.
+    """
+    return _shape(_parsed(source))
+
+
+def code_digest(source: str | Path) -> str:
+    """Hashes the shape of some source, or of a file of it; 64 hexadecimal digits."""
+    text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
+    return hashlib.sha256(json.dumps(code_shape(text)).encode()).hexdigest()
+
+
+def _parsed(source: str) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except IndentationError:
+        # Not textwrap.dedent: the lines of a text in triple quotes may stand further left than the code.
+        return ast.parse(f"if True:\n{source}")
+
+
+def _shape(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_shape(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)  # names and constants; True and 1 are not the same
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, _DOCUMENTED):
+        fields["body"] = _without_strings(fields["body"])
+    if isinstance(node, ast.Constant):
+        fields.pop("kind")  # u"" is ""
+    return [
+        type(node).__name__,
+        *([name, _shape(value)] for name, value in fields.items() if value is not None and value != []),
+    ]
+
+
+def _without_strings(body: list[ast.stmt]) -> list[ast.stmt]:
+    """The statements but for texts that stand alone: docstrings, of constants and attributes too."""
+    return [
+        statement
+        for statement in body
+        if not (
+            isinstance(statement, ast.Expr)
+            and isinstance(statement.value, ast.Constant)
+            and isinstance(statement.value.value, str)
+        )
+    ]

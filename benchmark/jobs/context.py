@@ -1,0 +1,53 @@
+"""Where and how the jobs of one run compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmark.core.hardware import hardware
+from benchmark.core.source import SOURCE_DIGEST
+from benchmark.data import Folders
+from benchmark.records import Provenance, Record, Store
+from benchmark.records.provenance import provenance
+
+
+class RunContext(Record):
+    """Where jobs compute and write; metrics depend on the device alone, and on a GPU on the workers.
+
+    Attributes:
+        output: the user's output folder.
+        cache: folder for drawn, unpacked and decoded data sets.
+        data: folder of the data sets as they were downloaded.
+        device: "cpu" or "cuda".
+        plugins: files to import first.
+        commit: the source commit, as the run saw it at its start.
+        source: digest of the source that the run was planned with; workers refuse to compute with another.
+        workers: how many jobs run side by side, and share the memory.
+        save_every: seconds between two saves of a running training.
+        blank: whether black images stand in for data sets that are missing, in a dry run.
+    """
+
+    output: Path
+    cache: Path
+    data: Path
+    device: str
+    plugins: tuple[Path, ...] = ()
+    commit: str
+    source: str = SOURCE_DIGEST
+    workers: int = 1
+    save_every: float = 120.0
+    blank: bool = False
+
+    @property
+    def folders(self) -> Folders:
+        """Where data sets are."""
+        return Folders(self.cache, self.data, self.blank)
+
+    @property
+    def store(self) -> Store:
+        """Where records, arrays and checkpoints are kept."""
+        return Store(self.output)
+
+    def provenance(self) -> Provenance:
+        """Who makes a record that is written now."""
+        return provenance(hardware(self.device), self.commit)

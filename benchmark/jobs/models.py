@@ -1,0 +1,70 @@
+"""The models of a run: built anew for a training, or read from their checkpoint for an attack."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+
+from benchmark.core.embedder import Embedder
+from benchmark.core.seeding import seed_everything
+from benchmark.data import DATASETS, Folders, ImageSet, Split
+from benchmark.losses import LOSSES
+from benchmark.models import BACKBONES, Member, count_flops
+from benchmark.records import ModelKey
+from benchmark.training import Recipe
+from defenses import DEFENSES
+
+FEWEST_TO_HOLD_OUT = 10
+"""Training classes from which some are held out for validation."""
+
+MOST_HELD_OUT = 1000
+"""Images that are held out at most: more cost much memory and time, and add little."""
+
+
+@lru_cache(maxsize=4)
+def load_data(dataset: str, folders: Folders) -> Split:
+    """Loads a data set by its spec; the latest few are kept in memory."""
+    return DATASETS.build(dataset).load(folders)
+
+
+def portable(key: ModelKey) -> ModelKey:
+    """Takes paths out of a key: wherever data sets and weights lie, seeds are the same."""
+    dataset, backbone = DATASETS.build(key.dataset), BACKBONES.build(key.backbone)
+    return key.model_copy(update={"dataset": dataset.portable, "backbone": backbone.portable})
+
+
+def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | None]:
+    """Splits the training images into those that models are trained on and those held out for validation.
+
+    Of fewer than ten training classes none is held out: the two that a score needs would be missed.
+    """
+    if not recipe.validation or data.train.num_classes < FEWEST_TO_HOLD_OUT:
+        return data.train, None
+    return data.train.hold_out(recipe.validation, MOST_HELD_OUT)
+
+
+def build_model(key: ModelKey, images: ImageSet, random: bool = False) -> tuple[Embedder, int]:
+    """Builds an untrained model, and counts the FLOPs of the cell's plain backbone.
+
+    Args:
+        key: which model.
+        images: what it is trained on.
+        random: spare the pretrained weights, where others are put in their place or only costs are counted.
+    """
+    backbone = BACKBONES.build(key.backbone)
+    loss = LOSSES.build(key.loss)
+    natural = DATASETS.build(key.dataset).natural
+    shape = images.image_shape
+
+    def make_member() -> Member:
+        embedder = backbone.build_random(shape) if random else backbone.build(shape, natural)
+        return Member(embedder, loss.build(images.num_classes, backbone.dim))
+
+    unit = count_flops(backbone.build_random(shape), shape)
+    # The same seed for every defense: their first members start from the same weights.
+    anywhere = portable(key)
+    seed_everything("model", anywhere.dataset, anywhere.backbone, anywhere.loss, anywhere.seed)
+    model = DEFENSES.build(key.defense).build(make_member, images.labels)
+    # About 1.2 times as fast for convolutions, on processors and GPUs alike.
+    return model.to(memory_format=torch.channels_last), unit

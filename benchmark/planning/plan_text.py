@@ -1,0 +1,63 @@
+"""A plan in words: what a run would train and attack, and what that costs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from benchmark.planning.grid import Grid
+from benchmark.planning.setting_names import SettingNames
+from benchmark.planning.todo import Todo
+from benchmark.records import CLEAN
+
+
+def describe_plan(grid: Grid, todo: Todo, costs: Mapping[str, float]) -> str:
+    """Writes the plan: the settings once, a line for each model, tables of costs by defense and by attack.
+
+    Args:
+        grid: everything that is asked for.
+        todo: what of it is left to do.
+        costs: cost units of each job, by its id.
+    """
+    names = SettingNames(model.job.key for model in grid.models)
+    every_model = {model.job.id for model in grid.models}
+    lines = [*names.legend(), "", f"Models to train: {len(todo.trainings)} of {len(every_model)}"]
+    if todo.trainings:
+        lines.append(f"{'cost units':>16}  {'epochs':>6}  model")
+        lines += [
+            f"{costs[job.id]:>16,.0f}  {job.epochs:>6,}  {names.prefix(job.key)}{job.key.defense}, "
+            f"seed {job.key.seed}"
+            for job in todo.trainings
+        ]
+    by_defense: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    by_attack: dict[str, list[float]] = defaultdict(lambda: [0.0])
+    for training in todo.trainings:
+        by_defense[training.key.defense][0] += costs[training.id]
+    for attack in todo.attacks:
+        by_defense[attack.key.defense][1] += costs[attack.id]
+        by_attack["clean" if attack.attack == CLEAN else attack.attack][0] += costs[attack.id]
+    lines += _table("Cost by defense", ["training", "attacks", "all"], _with_sums(by_defense))
+    lines += _table(f"Cost by attack ({len(todo.attacks)} attack jobs)", ["all"], by_attack.items())
+    lines += ["", f"{todo.cells} cells, {todo.cached} cached, {todo.cells - todo.cached} to compute."]
+    lines += [f"Left out: {reason}" for reason in grid.left_out()]
+    total = sum(costs.values())
+    lines.append(f"Cost: {total:,.0f} units (one: a forward pass of one image through the plain backbone).")
+    return "\n".join(lines) + "\n"
+
+
+def _with_sums(rows: Mapping[str, list[float]]) -> Iterable[tuple[str, list[float]]]:
+    return ((name, [*values, sum(values)]) for name, values in rows.items())
+
+
+def _table(title: str, columns: list[str], rows: Iterable[tuple[str, list[float]]]) -> list[str]:
+    """Lines of a table of costs, the costliest row first; none without a row."""
+    ordered = sorted(rows, key=lambda row: -row[1][-1])
+    if not ordered:
+        return []
+    head = "".join(f"{column:>16}" for column in columns)
+    return [
+        "",
+        title,
+        f"{head}  name",
+        *(f"{''.join(f'{value:>16,.0f}' for value in values)}  {name}" for name, values in ordered),
+    ]

@@ -1,0 +1,78 @@
+"""What is left to do of a grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmark.data import Folders
+from benchmark.jobs import AttackJob, Job, TrainJob
+from benchmark.planning.grid import Grid, PlannedJob
+from benchmark.records import Store
+
+
+@dataclass(frozen=True)
+class Todo:
+    """What is left to do of a grid.
+
+    Attributes:
+        trainings, attacks: the jobs; attacks hold only those of their cells that are not done.
+        refused: attacks whose model cannot be trained, and whose cells have no record yet.
+        cells: number of all cells.
+        cached: number of those that are done.
+    """
+
+    trainings: list[TrainJob]
+    attacks: list[AttackJob]
+    refused: list[PlannedJob]
+    cells: int
+    cached: int
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The trainings, then the attacks."""
+        return [*self.trainings, *self.attacks]
+
+    def costs(self, folders: Folders) -> dict[str, float]:
+        """Cost units of each job, by its id."""
+        return {job.id: job.cost(folders) for job in self.jobs}
+
+
+def find_todo(grid: Grid, store: Store) -> Todo:
+    """Finds the cells that have no record of success yet, and the models that they need."""
+    attacks, refused = [], []
+    cached = 0
+    seen: set[str] = set()  # a model may have a row in both compute modes
+    for planned in grid.attacks:
+        todo = {}
+        for scenario, cell_id in planned.job.cells.items():
+            if cell_id in seen:
+                continue
+            seen.add(cell_id)
+            recorded = planned.refusal and store.cell(cell_id) is not None
+            if recorded or store.finished(cell_id):
+                cached += 1
+            else:
+                todo[scenario] = cell_id
+        if not todo:
+            continue
+        job = planned.job.model_copy(update={"cells": todo})
+        if planned.refusal:
+            refused.append(PlannedJob(job, planned.role, planned.compute, planned.refusal))
+        else:
+            attacks.append(job)
+    needed = {model_id for job in attacks for model_id in job.needs}
+    return Todo(_trainings(grid, store, needed), attacks, refused, len(seen), cached)
+
+
+def _trainings(grid: Grid, store: Store, needed: set[str]) -> list[TrainJob]:
+    """The trainings whose model an attack needs, or whose row has none yet."""
+    asked = {model.job.id for model in grid.models if model.has_row and not model.refusal}
+    trainings = []
+    # Those that have a row come first, then the sources of transferred attacks.
+    for model in {m.job.id: m for m in sorted(grid.models, key=lambda m: not m.has_row)}.values():
+        record = store.model(model.job.id)
+        done = record is not None and record.status == "done"
+        usable = done and store.has_checkpoint(model.job.id)
+        if (model.job.id in needed and not usable) or (model.job.id in asked and not done):
+            trainings.append(model.job)
+    return trainings

@@ -1,0 +1,116 @@
+"""The pool of worker processes: forked from one that has imported the very code of the parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver, spawn
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import torch
+from pebble import ProcessPool
+
+from benchmark.core.cpu import cores
+from benchmark.core.source import ROOT
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_PRELOADED = "benchmark.jobs"
+
+
+def threads_of_worker(device: str, workers: int) -> int:
+    """Counts the threads of each of some worker processes.
+
+    One on the CPU: two such processes are faster than one with two, and sums are taken in one order. Beside a
+    GPU, where there is one worker or few, their equal part of the cores: scores are computed on these.
+    """
+    if torch.device(device).type == "cpu":
+        return 1
+    return max(1, cores() // workers)
+
+
+@contextmanager
+def worker_pool(device: str, workers: int, sharing: int) -> Iterator[ProcessPool]:
+    """Starts a pool of workers within the block, and ends every worker with it.
+
+    Args:
+        device: where their jobs run.
+        workers: number of processes.
+        sharing: number of processes that share the cores beside a GPU.
+    """
+    threads = threads_of_worker(device, sharing)
+    # Set for the children, which read them when they import their libraries.
+    with _environment(dict.fromkeys(_THREADS, str(threads))):
+        pool = ProcessPool(
+            max_workers=workers, context=_context(), initializer=_start_worker, initargs=(threads,)
+        )
+        try:
+            yield pool
+            pool.close()
+        finally:
+            pool.stop()
+            pool.join()
+
+
+def _context() -> BaseContext:
+    """Forks workers from a process that has imported everything once; spawns where that cannot be."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([_PRELOADED])
+    _start_server()
+    return context
+
+
+def _start_server() -> None:
+    """Starts the process that workers are forked from, so that it imports what this one has imported.
+
+    Before Python 3.12.8 and 3.13.1 it ignores this process's path and looks into its working directory first,
+    where another copy of the project may lie. So it starts in a folder without modules, with this process's
+    path in its environment; workers return to this process's folder. Each job then proves its code.
+    """
+    path: list[str] = spawn.get_preparation_data("forkserver")["sys_path"]
+    here = Path.cwd()
+    with _environment({"PYTHONPATH": os.pathsep.join(dict.fromkeys([*path, str(ROOT)]))}):
+        os.chdir(sys.prefix)
+        try:
+            forkserver.ensure_running()
+        finally:
+            os.chdir(here)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables within the block, put back after it."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _start_worker(threads: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # else a worker would outlive a run that was killed, until its job is done
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    import faiss
+
+    torch.set_num_threads(threads)
+    faiss.omp_set_num_threads(threads)
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,175 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--defenses", "pgdat"], "Did you mean 'pgd_at'"),
+        (["--defenses", "eat[members=0]"], "members"),
+        (["--attacks", "pgd[steps=x]"], "steps"),
+        (["--eps", "-0.1"], "negative"),
+        (["--eps", "-8/255"], "negative"),
+        (["--defenses", "al"], "Did you mean 'all'"),
+        (["--config", "/not/there.yaml"], "cannot be read"),
+        (["--plugin", "/not/there.py"], "no plugin file"),
+        (["--defences", "all"], "Unrecognized arguments: --defences"),
+        (["--seeds"], "--seeds"),
+        (["--report-only"], "There is no run"),
+        (["--norm", "l3"], "'linf' or 'l2'"),
+        (["--compute", "equal-time"], "'equal-epochs' or 'equal-passes'"),
+        (["--budget", "0"], "budget"),
+        (["--tune", "0"], "number of trials"),
+        (["--check-plugin", "/not/there.py"], "no plugin file"),
+        (["--device", "cuda"], "CUDA"),
+    ],
+)
+def test_a_wrong_command_gets_one_line_status_2_and_writes_nothing(tmp_path, capsys, arguments, said):
+    import torch
+
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    output = tmp_path / "out"
+    assert main(["--output", str(output), *arguments]) == 2
+    streams = capsys.readouterr()
+    assert said in streams.err
+    assert streams.err.count("\n") == 1
+    assert not output.exists()
+
+
+def test_an_output_that_cannot_be_written_is_a_usage_error(tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("")
+    assert main(["--output", str(file), "--datasets", "digits", "--defenses", "vanilla"]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_help_is_quick_and_says_how():
+    code = """if True:
+        import sys
+        from benchmark.cli.options import build_parser
+        print(build_parser().format_help())
+        assert "torch" not in sys.modules
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "examples:" in done.stdout
+    assert "--plugin" in done.stdout
+
+
+def test_list_names_everything(capsys):
+    assert main(["--list"]) == 0
+    listed = capsys.readouterr().out
+    for name in (
+        "vanilla",
+        "eat",
+        "neighbour",
+        "pool",
+        "standard",
+        "glyphs",
+        "smallconv",
+        "proxy_anchor",
+        "clustering",
+    ):
+        assert name in listed
+
+
+def test_dry_run_shows_the_plan_the_cache_and_the_cost(tmp_path, capsys):
+    arguments = ["--datasets", "digits", "--defenses", "vanilla", "--attacks", "noise", "--dry-run"]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+    plan = capsys.readouterr().out
+    assert "Models to train: 2 of 2" in plan
+    assert "vanilla, seed 0" in plan
+    assert "Cost by defense" in plan and "Cost by attack" in plan
+    assert "8 cells, 0 cached, 8 to compute." in plan
+    assert plan.count("digits") == 1  # a setting is written out once
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """What a plugin registers is forgotten after the test."""
+    from defenses import DEFENSES
+
+    monkeypatch.setattr(DEFENSES, "_entries", dict(DEFENSES._entries))
+
+
+def test_a_new_defense_keeps_the_contract_as_it_is_written(tmp_path, monkeypatch, capsys, registry):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--new-defense", "brand_new"]) == 0
+    assert "--check-plugin brand_new.py" in capsys.readouterr().out
+    assert main(["--check-plugin", "brand_new.py"]) == 0
+    told = capsys.readouterr().out
+    assert "ok    loss_falls" in told
+    assert "0 failed" in told
+    text = Path("brand_new.py").read_text()
+    assert max(map(len, text.splitlines())) <= 110
+    assert main(["--new-defense", "brand_new"]) == 2  # the file is there
+    assert Path("brand_new.py").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("my-defense", "cannot be"),
+        ("class", "cannot be"),
+        ("vanilla", "taken"),
+        ("all", "taken"),
+        ("json", "hide"),
+    ],
+)
+def test_a_name_that_cannot_be_gets_one_line(tmp_path, monkeypatch, capsys, name, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--new-defense", name]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_plugin_tells_each_failure_in_a_line(tmp_path, monkeypatch, capsys, registry):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--new-defense", "turned"]) == 0
+    path = Path("turned.py")
+    wrong = "batch.index.zero_()\n        return 2 * clean.detach() - clean + 0 *"
+    path.write_text(path.read_text().replace("return clean +", wrong))
+    capsys.readouterr()
+    assert main(["--check-plugin", "turned.py"]) == 1
+    streams = capsys.readouterr()
+    failures = [line.split(":")[0].split()[-1] for line in streams.out.splitlines() if "FAIL" in line]
+    assert failures == ["loss_falls", "leaves_batch"]
+    assert streams.err == ""
+    path.write_text("def f(:")
+    sys.modules.pop("plugin_turned")
+    assert main(["--check-plugin", "turned.py"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_tuning_is_handed_the_configuration_and_the_trials(tmp_path, monkeypatch, capsys):
+    import benchmark.tuning.tuning
+
+    asked = []
+    monkeypatch.setattr(
+        benchmark.tuning.tuning, "tune", lambda *arguments: asked.append(arguments) or tmp_path / "tuned.yaml"
+    )
+    options = [
+        "--defenses",
+        "pgd_at",
+        "--compute",
+        "equal-passes",
+        "--budget",
+        "9",
+        "--output",
+        str(tmp_path),
+    ]
+    assert main([*options, "--tune", "7"]) == 0
+    ((config, place, trials, shown),) = asked
+    assert (config.compute, config.budget, trials, shown) == (["equal-passes"], 9.0, 7, True)
+    assert place.output == tmp_path
+    assert "tuned.yaml" in capsys.readouterr().out

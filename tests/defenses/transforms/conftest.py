@@ -1,0 +1,26 @@
+import pytest
+import torch
+
+
+@pytest.fixture
+def draw():
+    """Smooth shapes with noise, so that every transform has something to change."""
+
+    def images(channels=1, count=6, side=28):
+        generator = torch.Generator().manual_seed(channels)
+        coarse = torch.rand(count, channels, 4, 4, generator=generator)
+        smooth = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bilinear")
+        return (smooth + 0.1 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1)
+
+    return images
+
+
+@pytest.fixture
+def seeded():
+    """Applies a transform under a seed."""
+
+    def apply(transform, images, seed=0):
+        torch.manual_seed(seed)
+        return transform.apply(images)
+
+    return apply

@@ -1,0 +1,107 @@
+"""Each check of the contract fails for a defense that breaks it, and says what to do."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+import benchmark
+from benchmark.core.errors import UsageError
+from benchmark.evaluation.conformance import ConformanceError, check_contract, check_defense, defense_checks
+from benchmark.evaluation.conformance.contract_check import CONTRACT
+from defenses import Defense
+
+
+def failures(defense):
+    return {result.check.name: result.failure for result in check_contract(defense) if result.failure}
+
+
+def test_a_broken_defense_fails_exactly_its_check(broken, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # one of them writes there
+    defense, expected, name, said = broken
+    found = failures(defense)
+    assert set(found) == expected, found
+    line = found[name]
+    assert line.startswith(f"{name}: ")
+    assert said in line
+    assert CONTRACT[name].advice in line
+    assert "\n" not in line
+
+
+def test_a_model_without_a_gradient_fails_until_it_has_a_stand_in(wrapper_class):
+    class Detached(wrapper_class):
+        def forward(self, images):
+            return self.member(images.detach())  # trains the weights; no gradient reaches the image
+
+    class WithoutGradient(Defense):
+        def build(self, make_member, labels):
+            return Detached(make_member())
+
+        def loss(self, model, batch, attack):
+            return model.member.loss(model(batch.images), batch.labels)
+
+    assert list(failures(WithoutGradient)) == ["input_gradient"]
+    Detached.differentiable = lambda self: self.member
+    assert failures(WithoutGradient) == {}
+
+
+def test_a_model_for_one_image_shape_fails(sound_class, wrapper_class):
+    class Fixed(wrapper_class):
+        def forward(self, images):
+            return self.member(images.reshape(len(images), 1, 16, 16))
+
+    class OneShape(sound_class):
+        def build(self, make_member, labels):
+            return Fixed(make_member())
+
+    assert list(failures(OneShape)) == ["other_shapes", "other_shapes_train"]
+
+
+def test_every_check_has_a_defense_that_fails_it(checks_with_a_broken_defense):
+    assert checks_with_a_broken_defense | {"input_gradient", "other_shapes"} == set(CONTRACT)
+
+
+def test_all_failures_are_reported_together_and_the_process_is_restored(sound_class, wrapper_class):
+    class Long(wrapper_class):
+        def forward(self, images):
+            return 2 * self.member(images)
+
+    class Doubly(sound_class):
+        def build(self, make_member, labels):
+            return Long(make_member())
+
+        def loss(self, model, batch, attack):
+            batch.images.mul_(0.9)
+            os.environ["CONFORMANCE_TEST"] = "1"
+            torch.set_default_dtype(torch.float32)
+            return super().loss(model, batch, attack)
+
+    state, folder = torch.get_rng_state(), Path.cwd()
+    with pytest.raises(ConformanceError) as caught:
+        check_defense(Doubly)
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        "unit_length",
+        "leaves_batch",
+        "leaves_settings",
+    ]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert "CONFORMANCE_TEST" not in os.environ
+    assert Path.cwd() == folder
+
+
+def test_a_class_an_instance_and_a_spec_are_accepted(sound_class, wrapper_class):
+    assert benchmark.check_defense is check_defense
+    check_defense(sound_class)
+    check_defense(sound_class(epochs_scale=2.0))
+    check_defense("pixels")
+    with pytest.raises(UsageError, match="derive from Defense"):
+        check_defense(wrapper_class)
+    with pytest.raises(UsageError, match="Unknown defense"):
+        check_defense("not_there")
+
+
+def test_reference_defenses_skip_the_checks_of_training():
+    checks = {check.name for _, check in defense_checks(["pixels"])}
+    assert "unit_length" in checks
+    assert "loss_falls" not in checks

@@ -1,0 +1,52 @@
+"""Retrieval is scored on the model's device, with the same scores as on the CPU."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from attacks import ATTACKS
+from benchmark.core.embedder import Embedder
+from benchmark.evaluation import SCENARIOS, PoolEmbeddings
+from benchmark.evaluation import retrieval as module
+
+_path = Path(__file__).parents[2] / "attacks" / "other_device.py"
+_spec = importlib.util.spec_from_file_location("other_device", _path)
+other = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(other)
+
+
+class Pixels(Embedder):
+    def forward(self, images):
+        return images.flatten(1)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_retrieval_is_scored_on_the_device(make_images, monkeypatch, split):
+    pool = make_images(classes=14, per_class=5, noise=0.5, seed=2)
+    attacked = (pool.images + 0.6 * torch.randn(pool.images.shape)).clamp(0, 1)
+    mask = torch.arange(len(pool)) % 3 == 0 if split else None
+    devices = []
+
+    def retrieve(queries, gallery, *arguments, **options):
+        devices.append((queries.device, gallery.device))
+        return real(queries, gallery, *arguments, **options)
+
+    real = module.retrieve
+    monkeypatch.setattr(module, "retrieve", retrieve)
+
+    def score(device):
+        embeddings = PoolEmbeddings(
+            Pixels(), pool.images, attacked, pool.labels, pool.ids, 1,
+            attack=ATTACKS.build("noise"), queries=mask, device=device,
+        )  # fmt: skip
+        found = SCENARIOS.build("retrieval-query").score(embeddings)
+        return found.metrics, found.diagnostics, found.arrays["success"].tolist()
+
+    on_cpu = score("cpu")
+    with other.TwoDevices():
+        on_other = score(other.OTHER)
+    assert on_cpu == on_other
+    assert 0 < on_cpu[0]["r1"] < 1
+    assert devices == [(torch.device("cpu"),) * 2] * 2 + [(other.OTHER,) * 2] * 2

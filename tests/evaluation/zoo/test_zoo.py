@@ -1,0 +1,128 @@
+"""Runs real attacks: checks must fail for broken defenses, and pass for honest models."""
+
+import pytest
+import torch
+
+from attacks import ATTACKS, Problem
+from benchmark.data import ImageSet
+from benchmark.evaluation import SCENARIOS, PoolEmbeddings, diagnose
+from benchmark.models import count_flops
+from benchmark.records import (
+    CLEAN,
+    CellKey,
+    CellRecord,
+    CellRef,
+    ModelKey,
+    ModelRef,
+    Provenance,
+    RunManifest,
+)
+from benchmark.records.store import Store
+from benchmark.runner.check_models import check_models
+from benchmark.training import Recipe, train
+from defenses import DEFENSES
+
+EPS = 0.06
+STEADY = "pgd_decay[objective=neighbour]"
+TRANSFER = f"transfer[attack={STEADY},source=vanilla]"
+AT_EPS = ("fgsm[objective=neighbour]", STEADY, "pgd_decay[objective=neighbour,steps=40]", TRANSFER)
+SQUARE = "square[objective=neighbour,queries=100]"
+GRID = [
+    (CLEAN, 0.0),
+    *((attack, EPS) for attack in (*AT_EPS, SQUARE)),
+    *((STEADY, EPS * factor) for factor in (0.5, 2)),
+    ("bim[objective=neighbour]", 1.0),
+]
+PROVENANCE = Provenance(protocol="1", commit="0123abc", packages={}, hardware="a processor", created="now")
+
+
+@pytest.fixture(scope="module")
+def pool(make_images):
+    images = make_images(classes=24, per_class=5)  # the training images: only robustness matters here
+    return ImageSet((images.images * 255).round().to(torch.uint8), images.labels, images.ids)
+
+
+@pytest.fixture(scope="module")
+def trained(make_images, make_member):
+    def make(defense):
+        torch.manual_seed(0)
+        member = make_member(classes=24)
+        recipe = Recipe(epochs=15, batch_size=32, lr=0.01, shift=0)
+        images = make_images(classes=24, per_class=5)
+        train(DEFENSES.build(defense), member, images, recipe, EPS, count_flops(member, (1, 8, 8)))
+        return member.eval().requires_grad_(False)
+
+    return {name: make(name) for name in ("vanilla", "pgd_at")}
+
+
+@pytest.fixture
+def check_model(pool, trained, tmp_path):
+    """Attacks a model and stores records as a run does, and runs the checks on them."""
+
+    def run(model):
+        key = ModelKey(dataset="made-up", backbone="tiny", loss="proxy_anchor", defense="any", seed=0)
+        store, cells = Store(tmp_path), []
+        for attack, eps in GRID:
+            norm = CLEAN if attack == CLEAN else "linf"
+            where = CellKey(**key.model_dump(), scenario="retrieval-query", attack=attack, norm=norm, eps=eps)
+            in_suite = eps == EPS and not attack.startswith("transfer")
+            role = "clean" if attack == CLEAN else "suite" if in_suite else "check"
+            cells.append(CellRef(id=f"{attack}-{eps}", model_id="m", key=where, role=role))
+            record, arrays = score(model, cells[-1])
+            store.save_cell(record, arrays)
+        manifest = RunManifest(
+            command="", config={}, suite="checks", compute=["equal-epochs"], references=[],
+            whole_range={"made-up": {"linf": 1.0}}, models=[ModelRef(id="m", key=key)], cells=cells,
+            provenance=PROVENANCE,
+        )  # fmt: skip
+        (found,) = check_models(store, manifest)
+        return {result.name: result for result in found.results}
+
+    def score(model, cell):
+        images, key = pool.batch(slice(None)), cell.key
+        attack, result, diagnostics = None, None, {}
+        if key.attack != CLEAN:
+            attack = ATTACKS.build(key.attack)
+            problem = Problem(
+                model,
+                images,
+                pool.labels,
+                pool.ids,
+                key.norm,
+                key.eps,
+                sources={"vanilla": trained["vanilla"]},
+            )
+            result = attack.run(problem)
+            if result.zero_gradient is not None:
+                diagnostics["zero_gradient"] = result.zero_gradient
+        embeddings = PoolEmbeddings(
+            model, images, result.images if result else images, pool.labels, pool.ids, 1,
+            attack=attack, objective=result.objective if result else None,
+        )  # fmt: skip
+        found = SCENARIOS.build(key.scenario).score(embeddings)
+        diagnostics |= found.diagnostics if attack else diagnose(embeddings, 5)
+        record = CellRecord(
+            id=cell.id, model_id="m", key=key, status="done", metrics=found.metrics, diagnostics=diagnostics,
+            provenance=PROVENANCE,
+        )  # fmt: skip
+        return record, found.arrays
+
+    return run
+
+
+def failed(results):
+    return {name for name, result in results.items() if result.status == "fail"}
+
+
+@pytest.mark.parametrize("name", ["vanilla", "pgd_at"])
+def test_honest_models_pass_every_check(check_model, trained, name):
+    results = check_model(trained[name])
+    assert {result.status for result in results.values()} == {"pass"}, failed(results)
+
+
+def test_broken_defenses_fail_their_checks(check_model, trained, pool, broken, make_setting):
+    build, expected = broken
+    setting = make_setting(pool.batch(slice(None)), EPS)
+    results = check_model(build(trained["vanilla"], setting).eval())
+    assert expected <= failed(results), {name: (r.status, r.words) for name, r in results.items()}
+    assert all(result.status != "not run" for result in results.values())

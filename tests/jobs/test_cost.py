@@ -1,0 +1,108 @@
+"""What a run is said to cost, against the passes that it takes."""
+
+import pytest
+
+from attacks import ATTACKS
+from benchmark.data import Folders
+from benchmark.jobs import RunContext, attack_job
+from benchmark.jobs.models import build_model, load_data, training_images
+from benchmark.jobs.probe import probe
+from benchmark.jobs.train_job import train_model
+from benchmark.models import PassCounter
+from benchmark.planning.grid import build_grid
+from benchmark.planning.resolve import resolve
+from benchmark.records import CLEAN, ModelKey
+from benchmark.training import Recipe, train
+from defenses import DEFENSES
+
+SPECS = (
+    "pgd_decay[objective=neighbour,steps=4]",
+    "fgsm[objective=own]",
+    "square[objective=neighbour,queries=12]",
+    "transfer[source=vanilla,attack=pgd_decay[objective=neighbour,steps=4]]",
+    "noise",
+)
+DEFENDED = ("vanilla", "pgd_at", "eat", "random_transforms")
+TOLERANCE = 0.05
+"""Of cells: each model counts a pass of one image where its cost is looked up, square looks anew at times."""
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    return Folders(folder, folder)
+
+
+@pytest.fixture(scope="module")
+def jobs(folders):
+    """Trained models and the attacks on them; the passes of randomised models are many and differ."""
+    asked = {
+        "datasets": "glyphs[classes=16,per_class=6]",
+        "defenses": "vanilla,pgd_at,eat,random_transforms",
+        "attacks": list(SPECS),
+        "scenarios": "clustering,retrieval-query",
+        "checks": False,
+        "curve": {"attacks": [], "factors": []},
+        "evaluation": {"eot": 3, "repeats": 7},
+        "training": {"epochs": 2, "batch_size": 32, "validation": 0},
+    }
+    grid = build_grid(resolve(asked), folders)
+    context = RunContext(
+        output=folders.cache, cache=folders.cache, data=folders.cache, device="cpu", commit=""
+    )
+    models = {model.job.key.defense: model.job for model in grid.models}
+    made = {name: train_model(job, context) for name, job in models.items()}
+    return grid, context, models, made
+
+
+@pytest.mark.parametrize("defense", DEFENDED)
+def test_a_training_costs_what_it_was_said_to(folders, jobs, defense):
+    _, _, models, made = jobs
+    assert models[defense].cost(folders) == pytest.approx(made[defense].cost, rel=0.02)
+
+
+@pytest.mark.parametrize("attack", [CLEAN, *SPECS])
+@pytest.mark.parametrize("defense", DEFENDED)
+def test_a_cell_costs_what_it_was_said_to(folders, jobs, monkeypatch, defense, attack):
+    grid, context, _, _ = jobs
+    spec = attack if attack == CLEAN else ATTACKS.build(attack).spec
+    found = [p.job for p in grid.attacks if (p.job.key.defense, p.job.attack) == (defense, spec)]
+    if defense == "vanilla" and attack.startswith("transfer"):
+        assert not found  # nothing is transferred from a model to itself
+        return
+    (job,) = found
+    counters = []
+
+    def load(*arguments):
+        model, unit = real(*arguments)
+        shape = load_data(job.model.key.dataset, folders).test.image_shape
+        counters.append(PassCounter(model, shape, unit))
+        counters[-1].__enter__()
+        return model, unit
+
+    real = attack_job.load_trained
+    monkeypatch.setattr(attack_job, "load_trained", load)
+    attack_job.make_cells(job, context)
+    counted = sum(counter.total for counter in counters)
+    assert job.cost(folders) == pytest.approx(counted, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(("loss", "images_per_class"), [("triplet", 4), ("triplet", 2), ("proxy_anchor", 4)])
+@pytest.mark.parametrize("defense", ["act", "hm"])
+def test_a_step_is_probed_with_batches_as_training_draws_them(folders, loss, images_per_class, defense):
+    """What these defenses cost depends on how many images have another of their class in the batch."""
+    dataset = "glyphs[classes=120,per_class=4]"
+    key = ModelKey(dataset=dataset, backbone="smallconv", loss=loss, defense=defense, seed=0)
+    recipe = Recipe(epochs=1, validation=0, images_per_class=images_per_class, inner_steps=2)
+    images, _ = training_images(recipe, load_data(dataset, folders))
+    model, unit = build_model(key, images)
+    trained = train(DEFENSES.build(defense), model, images, recipe, 0.1, unit)
+    steps = len(images) // recipe.batch_size
+    assert steps > 2
+    step = trained.cost / (steps * recipe.batch_size)
+    assert probe(key, recipe, folders).step == pytest.approx(step, rel=0.1)
+
+
+def test_the_probe_of_a_loss_with_proxies_is_what_published_epochs_were_computed_from(folders):
+    key = ModelKey(dataset="glyphs", backbone="smallconv", loss="proxy_anchor", defense="act", seed=0)
+    assert probe(key, Recipe(), folders).step == 13.740234375

@@ -1,0 +1,169 @@
+import pytest
+
+from benchmark.records import Store
+from benchmark.report.csv_files import leaderboard_frame
+from benchmark.report.figures import TableFigures
+from benchmark.report.markdown import render
+
+from .fake_run import BOTH, CHECKS, NOISE, PASSES, RETRIEVAL, FakeRun
+
+SQUARE = "square[objective=neighbour]"
+WEAKNESS = {"best": 0.1, "mid": 0.4, "weak": 0.9}
+
+
+@pytest.mark.slow
+def test_the_page_reports_what_was_run(full_report):
+    output, paths = full_report
+    page = (output / "leaderboard.md").read_text(encoding="utf-8")
+    for heading in (
+        "What was run",
+        "How to read this",
+        "What to doubt",
+        "Cells without metrics",
+        "How to reproduce",
+    ):
+        assert f"## {heading}" in page
+    for path in paths:
+        if path.suffix == ".png":
+            assert f"](figures/{path.name})" in page
+    assert "the attack left its ball \\| by far" in page
+    assert "training failed: the loss is not a number" in page
+    assert "not run yet" in page
+    assert "data set cub: not on this machine" in page
+    assert "`pgd_at`: adversarial training (Madry et al. 2018)." in page
+    assert "reconstruction of Ke 2025" in page
+    assert "uncommitted changes" in page
+    assert "one training seed" not in page
+    assert '--defenses "eat[members=3]"' in page
+    assert "--output reproduced" in page
+    assert "{{" not in page and "None" not in page and "nan" not in page
+
+
+def test_the_page_of_another_run_has_no_sections_that_do_not_apply(tables_of, tmp_path):
+    config = {"preset": "smoke", "attacks": ["noise"], "eps": [8 / 255], "plugin": ["my plugin.py"]}
+    fake = FakeRun(
+        weakness={"mine": 0.5},
+        references=(),
+        attacks={NOISE: 0.1},
+        curve={},
+        curve_eps=(),
+        seeds=(0,),
+        scenarios=(RETRIEVAL,),
+        eps=(8 / 255,),
+        suite=NOISE,
+        config=config,
+        command="python run_benchmark.py --plugin 'my plugin.py' --attacks noise --eps 8/255",
+    )
+    run, tables = tables_of(fake)
+    page = render(run, tables, [TableFigures()], tmp_path)
+    for absent in (
+        "Ke 2025",
+        "AMI",
+        "t-SNE",
+        "Cells without metrics",
+        "uncommitted",
+        "suite `",
+        "References",
+        "eps_",
+    ):
+        assert absent not in page
+    assert "one training seed" in page
+    assert "smoke" in page
+    for option in ("--eps 8/255", "--attacks noise", '--plugin "my plugin.py"', "--seeds 0"):
+        assert option in page
+    assert "L∞ 8/255" in page
+
+
+def test_the_page_claims_no_more_than_was_run(tables_of, tmp_path):
+    small = {"weakness": WEAKNESS, "references": (), "seeds": (0,), "scenarios": (RETRIEVAL,)}
+    pages = {}
+    for name, options in {
+        "none": {},
+        "all": {"checks": {}, "checking": {SQUARE: 1.0}},
+        "some": {"checks": {"best": {"collapsed": "fail"}, "mid": {"rescored": "not run"}}},
+    }.items():
+        run, tables = tables_of(FakeRun(**small, **options), name)
+        pages[name] = " ".join(render(run, tables, [TableFigures()], tmp_path).split())
+    heading = "### Are the numbers true?"
+    assert heading not in pages["none"] and "were not run: whether" in pages["none"]
+    assert heading in pages["all"] and "Passing all of them is not a proof" in pages["all"]
+    assert "Another 3 cells are used only by the checks." in pages["all"]
+    assert "Used only by the checks** (L∞ 0.1): `square[objective=neighbour]`" in pages["all"]
+    assert "What collapsed asks |" in pages["all"] and "\u2020: fails" not in pages["all"]
+    assert "Some of the checks were not run" in pages["some"]
+    assert "`best` **fails** `collapsed`" in pages["some"]
+    assert "mid keeps" in pages["some"] and "best keeps" not in pages["some"]  # a failing row is no headline
+    assert "only by the checks" not in pages["none"]
+
+
+@pytest.mark.slow
+def test_the_page_has_both_tables_and_the_details_once(report_of_both_modes):
+    output, paths = report_of_both_modes
+    page = (output / "leaderboard.md").read_text(encoding="utf-8")
+    for mode in ("equal epochs", "equal passes"):
+        assert page.count(f"\n## glyphs, smallconv, proxy_anchor, L∞ 0.1, {mode}\n") == 1
+    assert "spend 27 cost units" in page
+    for once in ("### Each attack alone", "### Are the numbers true?", "### Over budgets", "## Training"):
+        assert page.count(once) == 1
+    assert page.count("**fails** `collapsed`: ") == 2  # the reason is in both sections
+    names = {path.name for path in paths}
+    for name in (
+        "clean_vs_worst_glyphs_smallconv_proxy_anchor_linf_0.1",
+        "training_glyphs_smallconv_proxy_anchor",
+    ):
+        assert {f"{name}.png", f"{name}_equal-passes.png"} <= names
+    assert not any(name.startswith(("heatmap", "eps", "tsne")) and PASSES in name for name in names)
+    for path in paths:
+        assert path.suffix != ".png" or f"](figures/{path.name})" in page
+    cells = len({ref.id for ref in Store(output).manifest().cells})
+    assert f"{cells} of {cells} cells" in page
+    assert page.count("--compute equal-passes") == page.count("--compute equal-epochs") == 1
+
+
+@pytest.mark.slow
+def test_the_page_names_the_validation_classes(full_report):
+    output, paths = full_report
+    assert "training_glyphs_smallconv_proxy_anchor.png" in {path.name for path in paths}
+    page = " ".join((output / "leaderboard.md").read_text(encoding="utf-8").split())
+    assert "classes of the training split, held out of training; test classes are never used" in page
+
+
+def test_a_new_check_of_the_manifest_counts_everywhere(tables_of, tmp_path):
+    names = (*CHECKS[:3], "brand_new", *CHECKS[3:])
+    fake = FakeRun(
+        weakness=WEAKNESS, references=(), check_names=names, checks={"best": {"brand_new": "fail"}}
+    )
+    run, tables = tables_of(fake)
+    frame = leaderboard_frame(run, tables)
+    shown = [name.removeprefix("check_") for name in frame.columns if name.startswith("check_")]
+    assert shown == list(names)
+    assert list(frame.defense) == ["mid", "weak", "best"] and list(frame["rank"]) == [1, 2, 3]
+    assert frame.worst_ami.idxmax() == 2
+    assert list(frame.check_brand_new) == ["pass", "pass", "fail"]
+    assert list(frame.checks) == ["pass", "pass", "fail: brand_new"]
+    page = render(run, tables, [TableFigures()], tmp_path)
+    assert "| `brand_new` | What brand_new asks | 0.001 | 0.001 | **0.600** \u2020 |" in page
+    assert "| **fails** `brand_new` |" in page and "`best` **fails** `brand_new`: " in page
+    assert "mid keeps" in page and "best keeps" not in page
+
+
+def test_other_scenarios_have_a_section(tables_of, tmp_path):
+    run, tables = tables_of(FakeRun(scenarios=(*BOTH, "clustering[fraction=0.5]")))
+    page = render(run, tables, [TableFigures()], tmp_path)
+    assert "### Other scenarios" in page and "| `clustering[fraction=0.5]`, AMI |" in page
+
+
+def test_long_names_are_written_once_and_paths_only_in_the_command(report_with_paths):
+    output, paths = report_with_paths
+    page = (output / "leaderboard.md").read_text(encoding="utf-8")
+    board, _, commands = page.partition("## How to reproduce a row")
+    assert "/home/me" not in board
+    assert board.count("birds[linf=8/255,size=32]") == board.count("resnet18[pretrained=r18.pt]") == 1
+    assert "`birds[linf=8/255,size=32]` (below: `birds`)" in board
+    assert "`birds`: photographs of birds." in board
+    assert "\n## birds, resnet18, proxy_anchor, L\u221e 0.1, equal epochs\n" in board
+    assert "| birds, resnet18, proxy_anchor | `vanilla` |" in board
+    assert '--datasets "folder:/home/me/birds[linf=8/255,size=32]"' in commands
+    assert '--backbones "resnet18[pretrained=/home/me/r18.pt]"' in commands
+    assert not any("home" in path.name for path in paths)
+    assert "clean_vs_worst_birds-linf-8-255-size-32" in " ".join(path.name for path in paths)

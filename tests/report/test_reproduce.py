@@ -1,0 +1,22 @@
+from benchmark.report.reproduce import command
+
+from .fake_run import EPOCHS, PASSES, FakeRun
+
+BOTH_MODES = {"compute": (EPOCHS, PASSES), "seeds": (0,)}
+
+
+def test_the_command_names_mode_budget_and_lack_of_checks(tables_of):
+    run, tables = tables_of(FakeRun(**BOTH_MODES, budget=13.5, config={"checks": False}))
+    epochs, passes = (command(run.manifest, table, table.rows[0]) for table in tables)
+    assert "--compute equal-epochs" in epochs and "--budget" not in epochs
+    assert "--compute equal-passes" in passes and "--budget 13.5" in passes
+    assert epochs.endswith("--no-checks")
+    run, (table,) = tables_of(FakeRun(config={"checks": True}), "plain")
+    plain = command(run.manifest, table, table.rows[0])
+    assert "--compute equal-epochs" in plain and "--no-checks" not in plain
+
+
+def test_the_command_keeps_the_specs_of_the_machine(tables_of):
+    spec = "folder:/home/me/birds[size=32]"
+    run, (table,) = tables_of(FakeRun(datasets=(spec,), short_names={spec: "birds"}))
+    assert f'--datasets "{spec}"' in command(run.manifest, table, table.rows[0])
