@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmark.cli import build_parser, main
+from benchmark.cli import main
+from benchmark.cli.options import build_parser
 from benchmark.data import Folders
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import presets, resolve

@@ -1,8 +1,5 @@
 """Attacks where the model is on a device and the pool there, on the CPU, or in a store."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,10 +7,7 @@ import torch.nn.functional as F
 from attacks import ATTACKS, OBJECTIVES, Problem
 from benchmark.core.embedder import Embedder
 
-# Loaded by its path: the folders of tests are no packages.
-_spec = importlib.util.spec_from_file_location("other_device", Path(__file__).with_name("other_device.py"))
-other = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(other)
+from ..simulated_device import OTHER, TwoDevices, inner
 
 SPECS = [
     *(f"pgd_decay[objective={name},steps=2]" for name in OBJECTIVES.names()),
@@ -49,7 +43,7 @@ class Store:
 
 
 def on_device(images):
-    return images.to(other.OTHER)
+    return images.to(OTHER)
 
 
 def on_cpu(images):
@@ -83,16 +77,16 @@ def test_no_device_is_mixed_and_the_result_is_the_same(pool, attacked, spec):
     for masks, wraps in (({}, (on_device, Store)), (subset, (on_cpu,)), (split, (Store,))):
         expected = attacked(attack, "cpu", on_cpu, **masks)
         for wrap in wraps:
-            with other.TwoDevices():
-                found = attacked(attack, other.OTHER, wrap, **masks)
-            assert torch.equal(other.inner(found.images), expected.images)
-            assert (found.images.device == other.OTHER) == (wrap is on_device)
+            with TwoDevices():
+                found = attacked(attack, OTHER, wrap, **masks)
+            assert torch.equal(inner(found.images), expected.images)
+            assert (found.images.device == OTHER) == (wrap is on_device)
             assert found.objective is None or torch.equal(found.objective.inner, expected.objective)
 
 
 def test_operations_on_two_devices_raise():
-    with other.TwoDevices():
-        tensor = torch.ones(2).to(other.OTHER)
+    with TwoDevices():
+        tensor = torch.ones(2).to(OTHER)
         assert (tensor + 1).inner.tolist() == [2, 2]
         with pytest.raises(AssertionError, match="two devices"):
             tensor + torch.ones(2)

@@ -37,7 +37,8 @@ from benchmark.core.errors import BenchmarkError, CheckpointError
 from benchmark.data import DATASETS
 from benchmark.data.base import ImageSet
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings
-from benchmark.jobs.train_job import RunContext, job_of, load_data, load_trained
+from benchmark.jobs import RunContext, load_trained, trained_job
+from benchmark.jobs.models import load_data
 from benchmark.models import PassCounter
 from benchmark.plugins.load import load_plugins
 from benchmark.records import ModelKey
@@ -174,7 +175,7 @@ def trained(options: argparse.Namespace, needed: set[str]) -> Iterator[tuple[str
         record = store.model(refs[key].id)
         if record is None:
             raise CheckpointError(f"The run has not trained '{key.defense}'.")
-        return load_trained(job_of(record), context, store)
+        return load_trained(trained_job(record), context)
 
     for key in refs:
         if key.seed != options.seed or key.defense in manifest.references:
@@ -203,7 +204,7 @@ def trained(options: argparse.Namespace, needed: set[str]) -> Iterator[tuple[str
         )
         _ = problem.centroids  # both sides use the clean embeddings, which are not part of the cost
         name = key.defense + (f", {key.dataset}, {key.backbone}, {key.loss}" if several else "")
-        yield name, Bench(problem, pool, unit, evaluation["passes"])
+        yield name, Bench(problem, pool, unit, evaluation["repeats"])
 
 
 def main() -> int:

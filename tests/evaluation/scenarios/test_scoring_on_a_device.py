@@ -1,8 +1,5 @@
 """Retrieval is scored on the model's device, with the same scores as on the CPU."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -11,10 +8,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings
 from benchmark.evaluation import retrieval as module
 
-_path = Path(__file__).parents[2] / "attacks" / "other_device.py"
-_spec = importlib.util.spec_from_file_location("other_device", _path)
-other = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(other)
+from ...simulated_device import OTHER, TwoDevices
 
 
 class Pixels(Embedder):
@@ -45,8 +39,8 @@ def test_retrieval_is_scored_on_the_device(make_images, monkeypatch, split):
         return found.metrics, found.diagnostics, found.arrays["success"].tolist()
 
     on_cpu = score("cpu")
-    with other.TwoDevices():
-        on_other = score(other.OTHER)
+    with TwoDevices():
+        on_other = score(OTHER)
     assert on_cpu == on_other
     assert 0 < on_cpu[0]["r1"] < 1
-    assert devices == [(torch.device("cpu"),) * 2] * 2 + [(other.OTHER,) * 2] * 2
+    assert devices == [(torch.device("cpu"),) * 2] * 2 + [(OTHER,) * 2] * 2

@@ -1,7 +1,4 @@
-"""A simulated second device for machines without one.
-
-Its tensors hold real numbers, and an operation on tensors of two devices is an error.
-"""
+"""A simulated device: its tensors hold real numbers, and operations on tensors of two devices fail."""
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
