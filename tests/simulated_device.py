@@ -5,13 +5,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 OTHER = torch.device("meta")
-"""What its tensors say of themselves: a device that torch knows everywhere, and nothing else uses."""
+"""Device of its tensors: one that torch knows everywhere, and that nothing else here uses."""
 
 MOVES = ("_to_copy", "copy_")
 INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_")
 
 
-class Elsewhere(torch.Tensor):
+class OtherTensor(torch.Tensor):
     """A tensor on the other device; `inner` holds its numbers."""
 
     @staticmethod
@@ -28,29 +28,29 @@ class Elsewhere(torch.Tensor):
 
 
 class TwoDevices(TorchDispatchMode):
-    """Within it, tensors can be made on the other device and moved there."""
+    """Mode in which tensors can be made on, and moved to, the other device."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return _call(func, args, kwargs or {})
 
 
 def inner(value):
-    """The numbers of a tensor, wherever it is."""
-    return value.inner if isinstance(value, Elsewhere) else value
+    """Returns the numbers of a tensor of either device."""
+    return value.inner if isinstance(value, OtherTensor) else value
 
 
 def _call(func, args, kwargs):
     name = func.overloadpacket.__name__
     tensors = [part for part in tree_flatten((args, kwargs))[0] if isinstance(part, torch.Tensor)]
-    there = any(isinstance(tensor, Elsewhere) for tensor in tensors)
-    if name not in MOVES and not (name in INDEXING and isinstance(args[0], Elsewhere)):
-        # A number on the CPU goes anywhere, and so do indices from there.
-        mixed = there and any(not isinstance(tensor, Elsewhere) and tensor.dim() for tensor in tensors)
+    other = any(isinstance(tensor, OtherTensor) for tensor in tensors)
+    if name not in MOVES and not (name in INDEXING and isinstance(args[0], OtherTensor)):
+        # Scalars and indices on the CPU may be combined with any device.
+        mixed = other and any(not isinstance(tensor, OtherTensor) and tensor.dim() for tensor in tensors)
         assert not mixed, f"{func} on two devices"
-    if (asked := kwargs.get("device")) is not None:
-        there = torch.device(asked) == OTHER
+    if (device := kwargs.get("device")) is not None:
+        other = torch.device(device) == OTHER
         kwargs = {**kwargs, "device": "cpu"}
     found = func(*tree_map(inner, args), **tree_map(inner, kwargs))
     if name.endswith("_"):
         return args[0]
-    return tree_map(lambda part: Elsewhere(part) if there and type(part) is torch.Tensor else part, found)
+    return tree_map(lambda part: OtherTensor(part) if other and type(part) is torch.Tensor else part, found)

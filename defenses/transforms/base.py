@@ -8,7 +8,6 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor
 
-from benchmark.core.errors import UsageError
 from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
 
@@ -47,15 +46,7 @@ class Transform(Parameters):
 
 TRANSFORMS: Registry[Transform] = Registry("transform", Transform)
 
-
-def _canonical(text: str) -> str:
-    try:
-        return TRANSFORMS.build(text).spec
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-
-
-TransformSpec = Annotated[str, AfterValidator(_canonical)]
+TransformSpec = Annotated[str, AfterValidator(TRANSFORMS.canonical)]
 """The spec string of a transform, as a parameter of a defense: `jpeg` or `jpeg[quality=50]`."""
 
 

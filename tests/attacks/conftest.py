@@ -84,7 +84,7 @@ def objective(request):
 
 @pytest.fixture(params=PER_IMAGE)
 def per_image_objective(request):
-    """Name of an objective that looks at each image alone."""
+    """Name of an objective that is not pooled."""
     return request.param
 
 

@@ -70,11 +70,11 @@ def attacked(pool, monkeypatch):
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_nothing_is_mixed_and_nothing_changes(pool, attacked, spec):
+def test_no_device_is_mixed_and_the_result_is_the_same(pool, attacked, spec):
     attack = ATTACKS.build(spec)
     half = torch.arange(len(pool)) % 2 == 0
-    some, asking = {"attacked": half.nonzero().flatten()}, {"queries": half}
-    for masks, wraps in (({}, (on_device, Store)), (some, (on_cpu,)), (asking, (Store,))):
+    subset, split = {"attacked": half.nonzero().flatten()}, {"queries": half}
+    for masks, wraps in (({}, (on_device, Store)), (subset, (on_cpu,)), (split, (Store,))):
         expected = attacked(attack, "cpu", on_cpu, **masks)
         for wrap in wraps:
             with TwoDevices():
@@ -84,9 +84,9 @@ def test_nothing_is_mixed_and_nothing_changes(pool, attacked, spec):
             assert found.objective is None or torch.equal(found.objective.inner, expected.objective)
 
 
-def test_the_second_device_refuses_the_first():
+def test_operations_on_two_devices_raise():
     with TwoDevices():
-        there = torch.ones(2).to(OTHER)
-        assert (there + 1).inner.tolist() == [2, 2]
+        tensor = torch.ones(2).to(OTHER)
+        assert (tensor + 1).inner.tolist() == [2, 2]
         with pytest.raises(AssertionError, match="two devices"):
-            there + torch.ones(2)
+            tensor + torch.ones(2)

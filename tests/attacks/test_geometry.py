@@ -60,7 +60,7 @@ def test_no_point_of_the_ball_is_nearer(norm, seed):
     assert distances.min() >= (found - outside).norm() - 1e-6
 
 
-def test_the_cut_by_hand():
+def test_projection_by_hand():
     clean = torch.tensor([0.0, 0.5, 1.0, 0.9]).view(1, 1, 2, 2)
     found = project(clean + torch.tensor([-1.0, 0.05, 1.0, 0.15]).view(1, 1, 2, 2), clean, "linf", 0.2)
     torch.testing.assert_close(found.flatten(), torch.tensor([0.0, 0.55, 1.0, 1.0]))
@@ -106,9 +106,9 @@ def test_random_starts_lie_in_the_ball_and_do_not_depend_on_the_batch(norm, eps,
 def test_random_starts_fill_the_ball_uniformly(norm):
     clean = torch.full((4000, 1, 1, 3), 0.5)
     delta = (random_start(clean, torch.arange(4000), norm, 0.4, 0) - clean).flatten(1)
-    # Half of a ball's volume lies within 2^(-1/3) of the radius, and it looks the same in every direction.
-    share = (size(delta, norm) < 0.4 * 2 ** (-1 / 3)).double().mean()
-    assert float(share) == pytest.approx(0.5, abs=0.03)
+    # Half of a ball's volume lies within 2^(-1/3) of the radius, and it is symmetric.
+    fraction = (size(delta, norm) < 0.4 * 2 ** (-1 / 3)).double().mean()
+    assert float(fraction) == pytest.approx(0.5, abs=0.03)
     assert delta.mean(0).abs().max() < 0.015
     variance = 0.4**2 / 3 if norm == "linf" else 0.4**2 / 5
     assert delta.std(0).tolist() == pytest.approx([math.sqrt(variance)] * 3, rel=0.05)
@@ -120,6 +120,6 @@ def test_unknown_norm():
         check_norm("l1")
 
 
-def test_a_problem_in_an_unknown_norm_is_refused(pool):
+def test_a_problem_in_an_unknown_norm_is_rejected(pool):
     with pytest.raises(UsageError, match="Unknown norm 'l3'"):
         Problem(Embedder(), pool.images, pool.labels, pool.ids, "l3", 0.1)

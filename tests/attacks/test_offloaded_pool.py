@@ -1,4 +1,4 @@
-"""Attacks on a pool that is not on the device: the same results, and the pool is never there as a whole."""
+"""Attacks on a pool that is not on the device: the same results, without the whole pool in memory."""
 
 import pytest
 import torch

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from attacks import ATTACKS, OBJECTIVES, Problem
+from attacks import ATTACKS, OBJECTIVES, PooledScore, Problem
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError
 from benchmark.metrics import retrieve
@@ -62,8 +62,8 @@ def test_neighbour_of_queries_is_positive_exactly_where_recall_fails():
 def test_the_gradient_of_neighbour_does_not_see_other_queries():
     clean, moved = directions(), directions()
     gradients = []
-    for there in (clean, clean.index_copy(0, QUERY_INDICES, directions(len(QUERY_INDICES)))):
-        problem = problem_of(there)
+    for embeddings in (clean, clean.index_copy(0, QUERY_INDICES, directions(len(QUERY_INDICES)))):
+        problem = problem_of(embeddings)
         problem.cosine_std = 0.3
         z = moved.clone().requires_grad_(True)
         gradients.append(
@@ -77,14 +77,14 @@ def test_gallery_away_counts_the_queries_that_fail():
     problem = problem_of(directions())
     score = OBJECTIVES.build("gallery_away[temperature=0.0001]").bind(problem)
     differences = set()
-    for bank, places in ((directions(), directions(20)) for _ in range(6)):
+    for bank, candidates in ((directions(), directions(20)) for _ in range(6)):
         score.observe(EVERY, bank)
         for i in range(len(LABELS)):
             counts = []
-            for place in places:
-                gallery = bank.index_copy(0, EVERY[i : i + 1], place.unsqueeze(0))
+            for candidate in candidates:
+                gallery = bank.index_copy(0, EVERY[i : i + 1], candidate.unsqueeze(0))
                 counts.append(int((~retrieval(problem.clean, gallery).recall[1]).sum()))
-            scores = score(places, torch.full((len(places),), i))
+            scores = score(candidates, torch.full((len(candidates),), i))
             assert (scores - scores[0]).round().tolist() == [count - counts[0] for count in counts]
             differences |= {count - counts[0] for count in counts}
             if QUERIES[i]:
@@ -93,25 +93,25 @@ def test_gallery_away_counts_the_queries_that_fail():
 
 
 @pytest.mark.parametrize("name", OBJECTIVES.names())
-def test_other_objectives_know_one_pool_alone(name):
-    clean, moved, arrived = directions(), directions(), directions()
+def test_other_objectives_ignore_the_query_split(name):
+    clean, moved, attacked = directions(), directions(), directions()
     found = []
     for queries in (QUERIES, None):
         score = OBJECTIVES.build(name).bind(problem_of(clean, queries))
-        if hasattr(score, "observe"):
-            score.observe(EVERY, arrived)
+        if isinstance(score, PooledScore):
+            score.observe(EVERY, attacked)
         found.append(score(moved, EVERY))
     assert torch.equal(*found) == (name not in ("neighbour", "gallery_away"))
 
 
-def test_robrank_knows_no_roles(linear, pool):
+def test_robrank_rejects_a_query_split(linear, pool):
     queries = torch.arange(len(pool)) % 2 == 0
     problem = Problem(linear, pool.images, pool.labels, pool.ids, "linf", 0.1, queries=queries)
     with pytest.raises(BenchmarkError, match="each image queries all others"):
         ATTACKS.build("robrank[measure=gtm]").run(problem)
 
 
-def test_a_transferred_attack_knows_the_roles(trained, pool):
+def test_a_transferred_attack_respects_the_query_split(trained, pool):
     queries = torch.arange(len(pool)) % 3 == 0
     problem = Problem(
         trained, pool.images, pool.labels, pool.ids, "linf", 0.05, queries=queries,

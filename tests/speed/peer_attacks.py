@@ -1,15 +1,15 @@
-"""The attacks that users put together from today's libraries, for embedders.
+"""Attacks on embedders that users can build from other libraries.
 
-Torchattacks and foolbox attack class scores, so an embedder is wrapped, in each of the ways of `Logits`.
-Beside them stand robrank's objectives, as our code has them. Where a library leaves a choice, or returns less
-than it has found, it is helped:
+Torchattacks and foolbox attack class scores, so an embedder is wrapped in one of the subclasses of `Logits`.
+Robrank's objectives are included, as implemented here. Where a library leaves a choice, or returns less than
+it has found, the stronger variant is used:
 
-- FixedSteps are 2.5 eps / steps throughout, as our `pgd`'s; foolbox's own would not cross the ball in so few.
-- APGD returns the clean image where it did not succeed. Taken are both things that it has found: the iterate
-  of the highest loss, and the last that succeeded.
-- Square returns the clean image where it did not succeed. Taken is the best that it has found. It stops at
-  success, which by the scores of `gallery` is the failure of the query.
-- Scores of random models are means over the same passes as ours (EOT); stand-ins (BPDA) are used.
+- Steps are 2.5 eps / steps throughout, as in our `pgd`; foolbox's own would not cross the ball.
+- APGD returns the clean image where it did not succeed. Both of its other results are used: the iterate of
+  the highest loss, and the last successful one.
+- Square returns the clean image where it did not succeed. Its best iterate is used. It stops at success,
+  which by the scores of `gallery` is the failure of the query.
+- Scores of randomized models are means over the same EOT samples as ours; stand-ins (BPDA) are used.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from attacks import ATTACKS, Problem
 from benchmark.core.seeding import seed_everything
 
 SCALE = 16.0
-"""Factor on cosines that are taken for scores, the same as in our `centroid_ce`."""
+"""Factor on cosines that serve as class scores."""
 
 
 class Logits(torch.nn.Module):
-    """Scores of an embedder's images, shape (b, scores); subclasses say of what.
+    """Class scores of an embedder's images, shape (b, scores); subclasses define the classes.
 
-    A library's attack hands on images alone, at times only those of a batch that have not yet succeeded.
-    Which they are is told by the nearest clean image of the batch that was announced.
+    A library's attack passes images without indices, sometimes only those that have not yet succeeded. Their
+    indices are those of the nearest clean images of the batch set by `set_batch`.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -44,19 +44,19 @@ class Logits(torch.nn.Module):
         self._problem = problem
         self._index = problem.perturbed
 
-    def announce(self, index: Tensor) -> None:
-        """Says which images, by index in the pool, will be attacked next."""
+    def set_batch(self, index: Tensor) -> None:
+        """Sets the indices in the pool of the images that are attacked next."""
         self._index = index
 
     def labels(self) -> Tensor:
-        """What the announced images are to be driven away from, shape (b,)."""
+        """Classes that the attacked images should leave, shape (b,)."""
         return self._problem.labels[self._index]
 
     def scores(self, embeddings: Tensor, index: Tensor) -> Tensor:
-        """Scores of embeddings, (b, d), of the pool's images at `index`."""
+        """Computes scores of embeddings, (b, d), of the pool's images at `index`."""
         raise NotImplementedError
 
-    def _which(self, images: Tensor) -> Tensor:
+    def _indices_of(self, images: Tensor) -> Tensor:
         if len(images) == len(self._index):
             return self._index
         clean = self._problem.images[self._index].flatten(1)
@@ -64,7 +64,7 @@ class Logits(torch.nn.Module):
         return self._index[torch.cdist(images.detach().flatten(1), clean, p=order).argmin(1)]
 
     def forward(self, images: Tensor) -> Tensor:
-        problem, index = self._problem, self._which(images)
+        problem, index = self._problem, self._indices_of(images)
         repeated = images.repeat(problem.eot_samples, 1, 1, 1)
         stand_in = self.embedder.differentiable()
         embeddings = stand_in(repeated)
@@ -84,9 +84,9 @@ class ByCentroid(Logits):
 
 
 class ByGallery(Logits):
-    """Scaled cosine to the nearest clean image of each class, the query's own left out.
+    """Scaled cosine to the nearest clean image of each class, without the query's own.
 
-    The highest score is thus the nearest neighbour's class, and the attack succeeds where R@1 fails.
+    The highest score is thus the nearest neighbor's class, and the attack succeeds where R@1 fails.
     """
 
     def scores(self, embeddings: Tensor, index: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ WRAPPERS = {"centroid": ByCentroid, "gallery": ByGallery, "shift": ByShift}
 
 @dataclass(frozen=True)
 class Budget:
-    """What each attack may do."""
+    """The budget of each attack."""
 
     norm: str
     eps: float
@@ -123,35 +123,37 @@ class Budget:
 
     @property
     def step(self) -> float:
-        """The size of a step in units of eps, the same as our `pgd`'s."""
+        """Size of a step in units of eps, as in our `pgd`."""
         return 2.5 / self.steps
 
 
-Found = list[Tensor]
-"""One attack's images; several where a library has found more than it returns."""
+Attacked = list[Tensor]
+"""Attacked images of one attack; several versions where a library has found more than it returns."""
 
-Climb = Callable[[Logits, Budget, Tensor, Tensor], Found]
+AttackBatch = Callable[[Logits, Budget, Tensor, Tensor], Attacked]
 """Attacks a batch: scores, budget, images, labels."""
 
 
-def torchattacks_pgd(model: Logits, budget: Budget, images: Tensor, labels: Tensor) -> Found:
+def torchattacks_pgd(model: Logits, budget: Budget, images: Tensor, labels: Tensor) -> Attacked:
     make = {"linf": torchattacks.PGD, "l2": torchattacks.PGDL2}[budget.norm]
     return [make(model, budget.eps, budget.step * budget.eps, budget.steps)(images, labels)]
 
 
-def torchattacks_mifgsm(model: Logits, budget: Budget, images: Tensor, labels: Tensor) -> Found:
+def torchattacks_mifgsm(model: Logits, budget: Budget, images: Tensor, labels: Tensor) -> Attacked:
     found = torchattacks.MIFGSM(model, budget.eps, budget.step * budget.eps, budget.steps)(images, labels)
-    return [torch.where(found.isfinite(), found, images)]  # it divides by gradients of zero
+    return [torch.where(found.isfinite(), found, images)]  # it divides by zero gradients
 
 
-def torchattacks_apgd(model: Logits, budget: Budget, images: Tensor, labels: Tensor, *, loss: str) -> Found:
+def torchattacks_apgd(
+    model: Logits, budget: Budget, images: Tensor, labels: Tensor, *, loss: str
+) -> Attacked:
     norm = {"linf": "Linf", "l2": "L2"}[budget.norm]
     attack = torchattacks.APGD(model, norm, budget.eps, budget.steps, loss=loss)
     highest, _, _, succeeded = attack.attack_single_run(images, labels)
     return [highest.detach(), succeeded.detach()]
 
 
-def torchattacks_square(model: Logits, budget: Budget, images: Tensor, labels: Tensor) -> Found:
+def torchattacks_square(model: Logits, budget: Budget, images: Tensor, labels: Tensor) -> Attacked:
     norm = {"linf": "Linf", "l2": "L2"}[budget.norm]
     attack = torchattacks.Square(model, norm, budget.eps, n_queries=budget.queries)
     attack.init_hyperparam(images)
@@ -160,14 +162,14 @@ def torchattacks_square(model: Logits, budget: Budget, images: Tensor, labels: T
 
 def foolbox_descent(
     model: Logits, budget: Budget, images: Tensor, labels: Tensor, *, make: dict[str, type]
-) -> Found:
+) -> Attacked:
     attack = make[budget.norm](rel_stepsize=budget.step, steps=budget.steps)
     seen = foolbox.PyTorchModel(model, bounds=(0, 1), device=images.device)
     return [attack.run(seen, images, labels, epsilon=budget.eps)]
 
 
-def foolbox_cw(model: Logits, budget: Budget, images: Tensor, labels: Tensor) -> Found:
-    # Larger steps and constants than its own, which are made for 10,000 steps; and more passes than others.
+def foolbox_cw(model: Logits, budget: Budget, images: Tensor, labels: Tensor) -> Attacked:
+    # Larger steps and constants than its defaults, which are for 10,000 steps; it costs more than the others.
     attack = foolbox.attacks.L2CarliniWagnerAttack(
         binary_search_steps=4, steps=budget.steps, stepsize=0.1, initial_const=0.1
     )
@@ -187,11 +189,18 @@ NORMS = ("linf", "l2")
 
 
 class Library(NamedTuple):
-    """One attack of a library: its name, how it climbs, the wrappers it is run with, the norms it knows, and
-    whether another round would differ from the first."""
+    """One attack of a library.
+
+    Attributes:
+        name: shown in the table.
+        attack_batch: attacks one batch.
+        wrappers: names of the wrappers it is run with.
+        norms: supported norms.
+        random: whether another round would differ from the first.
+    """
 
     name: str
-    climb: Climb
+    attack_batch: AttackBatch
     wrappers: tuple[str, ...]
     norms: tuple[str, ...] = NORMS
     random: bool = True
@@ -209,43 +218,43 @@ LIBRARIES = [
     Library("foolbox CarliniWagner", foolbox_cw, CLASSES, ("l2",), random=False),
 ]
 
-Run = Callable[[Problem, int], Found]
-"""Attacks the whole pool, in a round that seeds its random starts."""
+Run = Callable[[Problem, int], Attacked]
+"""Attacks the whole pool; the number of the round seeds random starts."""
 
 
-def through(climb: Climb, wrapper: str, budget: Budget, name: str) -> Run:
-    """A library's attack on the whole pool, through a wrapper, batch by batch."""
+def with_wrapper(attack_batch: AttackBatch, wrapper: str, budget: Budget, name: str) -> Run:
+    """Makes a library's attack on the whole pool, through a wrapper, batch by batch."""
 
-    def run(problem: Problem, turn: int) -> Found:
+    def run(problem: Problem, round_number: int) -> Attacked:
         model = WRAPPERS[wrapper](problem).eval()
         parts = []
         for index in problem.batches(problem.perturbed):
-            seed_everything("peers", name, wrapper, problem.seed, turn, int(index[0]))
-            model.announce(index)
-            parts.append(climb(model, budget, problem.images[index].clone(), model.labels()))
-        return [torch.cat(found).detach() for found in zip(*parts, strict=True)]
+            seed_everything("peers", name, wrapper, problem.seed, round_number, int(index[0]))
+            model.set_batch(index)
+            parts.append(attack_batch(model, budget, problem.images[index].clone(), model.labels()))
+        return [torch.cat(versions).detach() for versions in zip(*parts, strict=True)]
 
     return run
 
 
 def of_our_code(spec: str) -> Run:
-    """An attack of the registry."""
+    """Makes an attack of the registry."""
 
-    def run(problem: Problem, turn: int) -> Found:
-        seed_everything("peers", spec, problem.seed, turn)
+    def run(problem: Problem, round_number: int) -> Attacked:
+        seed_everything("peers", spec, problem.seed, round_number)
         return [ATTACKS.build(spec).run(problem).images]
 
     return run
 
 
-def list_peers(budget: Budget, again: bool = False) -> dict[str, Run]:
-    """Every peer, by the name that the table shows; those alone that draw at random, if it is run again."""
+def list_peers(budget: Budget, random_only: bool = False) -> dict[str, Run]:
+    """Returns every peer by its name in the table; optionally only those that depend on random numbers."""
     runs = {}
     for library in LIBRARIES:
-        if budget.norm in library.norms and (library.random or not again):
+        if budget.norm in library.norms and (library.random or not random_only):
             for wrapper in library.wrappers:
-                run = through(library.climb, wrapper, budget, library.name)
+                run = with_wrapper(library.attack_batch, wrapper, budget, library.name)
                 runs[f"{library.name}, {wrapper}"] = run
-    for measure in () if again else MEASURES:
+    for measure in () if random_only else MEASURES:
         runs[f"robrank {measure}"] = of_our_code(f"robrank[measure={measure},steps={budget.steps}]")
     return runs

@@ -1,4 +1,4 @@
-"""The tables of `peers.py`: what attacks did, and both sides' worst cases, in Markdown."""
+"""The tables of `peers.py` in Markdown: each attack, and the worst cases of both sides."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 @dataclass
 class Tried:
-    """What one attack did: R@1 and AMI as fractions, each query's success, passes of one image."""
+    """The metrics of one attack: R@1 and AMI as fractions, each query's success, cost per image."""
 
     r1: float
     ami: float
     success: np.ndarray
-    passes: float
+    cost: float
 
 
 @dataclass
@@ -27,20 +27,20 @@ class Side:
 
     @property
     def r1(self) -> float:
-        """The mean of each query's lowest success, the clean pass included."""
+        """Mean over queries of the lowest success, clean images included."""
         return float(
             np.min([self.clean.success, *(one.success for one in self.tried.values())], axis=0).mean()
         )
 
     @property
     def ami(self) -> float:
-        """The lowest AMI of an attack."""
+        """Lowest AMI of all attacks."""
         return min(one.ami for one in self.tried.values())
 
     @property
-    def passes(self) -> float:
-        """Passes of one image, all attacks together."""
-        return sum(one.passes for one in self.tried.values())
+    def cost(self) -> float:
+        """Cost per image, all attacks together."""
+        return sum(one.cost for one in self.tried.values())
 
 
 def percent(value: float) -> str:
@@ -52,7 +52,7 @@ def line(cells: Iterable[object]) -> str:
 
 
 def pair(peers: float, ours: float) -> list[str]:
-    """Both figures in percent, the lower one, or ours where they are equal, in bold."""
+    """Formats both values in percent, the lower one, or ours if they are equal, in bold."""
     won = ours <= peers
     return [
         percent(peers) if won else f"**{percent(peers)}**",
@@ -61,31 +61,31 @@ def pair(peers: float, ours: float) -> list[str]:
 
 
 def write_tables(results: dict[str, tuple[Side, Side, Side]], about: str) -> tuple[str, bool]:
-    """The Markdown text, and whether ours is lower or equal throughout."""
+    """Returns the Markdown text, and whether ours is lower or equal throughout."""
     wins = [
         won for ours, peers, _ in results.values() for won in (ours.r1 <= peers.r1, ours.ami <= peers.ami)
     ]
-    figures = [f"{whose} {figure}" for figure in ("R@1", "AMI") for whose in ("clean", "peers'", "our")]
+    metrics = [f"{whose} {metric}" for metric in ("R@1", "AMI") for whose in ("clean", "peers'", "our")]
     text = f"{about}\n\n### Worst cases\n\n"
-    text += line(["defense", *figures, "peers' passes", "our passes"])
+    text += line(["defense", *metrics, "peers' cost", "our cost"])
     text += line(["---", *["---:"] * 8])
     for name, (ours, peers, _) in results.items():
         r1 = [percent(ours.clean.r1), *pair(peers.r1, ours.r1)]
         ami = [percent(ours.clean.ami), *pair(peers.ami, ours.ami)]
-        text += line([f"`{name}`", *r1, *ami, f"{peers.passes:.0f}", f"{ours.passes:.0f}"])
-    text += f"\nOurs is lower than the peers' worst case, or equal, in {sum(wins)} of {len(wins)} figures.\n"
-    text += "\nIn percent. Passes: units of one image, all attacks of a side together.\n"
+        text += line([f"`{name}`", *r1, *ami, f"{peers.cost:.0f}", f"{ours.cost:.0f}"])
+    text += f"\nOurs is lower than the peers' worst case, or equal, in {sum(wins)} of {len(wins)} values.\n"
+    text += "\nIn percent. Cost: cost units per image, all attacks of a side together.\n"
     text += "\n### Each attack alone\n\n"
-    text += line(["attack", "passes", *(f"`{name}`" for name in results)])
+    text += line(["attack", "cost", *(f"`{name}`" for name in results)])
     text += line(["---", *["---:"] * (len(results) + 1)])
     for place, title in ((0, "ours"), (2, "ours, not counted"), (1, "peers")):
         sides = [sides[place] for sides in results.values()]
         for name in dict.fromkeys(name for side in sides for name in side.tried):
             tried = [side.tried.get(name) for side in sides]
-            spent = sorted({round(one.passes) for one in tried if one})
-            passes = f"{spent[0]}" if len(spent) == 1 else f"{spent[0]} to {spent[-1]}"
+            spent = sorted({round(one.cost) for one in tried if one})
+            cost = f"{spent[0]}" if len(spent) == 1 else f"{spent[0]} to {spent[-1]}"
             shown = [f"{percent(one.r1)} / {percent(one.ami)}" if one else "" for one in tried]
-            text += line([f"{title}: `{name}`", passes, *shown])
+            text += line([f"{title}: `{name}`", cost, *shown])
         if sides[0].tried and place != 2:
             shown = [f"{percent(side.r1)} / {percent(side.ami)}" for side in sides]
             text += line([f"**{title}: worst case**", "", *shown])

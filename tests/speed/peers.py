@@ -1,15 +1,15 @@
-"""Our suite beside the attacks that users put together from today's libraries, on the same trained models.
+"""Compares our suite with attacks built from other libraries, on the same trained models.
 
     python run_benchmark.py --defenses all --output results
     python tests/speed/peers.py --results results --output peers.md
 
-Every peer that climbs gets as many steps as the longest attack of our suite, every one that queries as many
-queries as our `square`. A worst case is made for both sides by the protocol: for R@1 the minimum of each
-query over the attacks and the clean pass, for AMI the minimum over attacks. Passes are counted; while the
-peers together have spent fewer than we have, those that start at random run again.
+Every gradient-based peer gets as many steps as the longest attack of our suite, every query-based one as many
+queries as our `square`. The worst case of both sides follows the protocol: for R@1 the minimum of each query
+over the attacks and the clean images, for AMI the minimum over attacks. Cost is counted; while the peers
+together cost less than our suite, those with random starts run again.
 
-The exit status is 0 where ours is lower than, or equal to, the peers' worst case in every figure, 1 where it
-is not, 2 where there was nothing to compare.
+The exit status is 0 if our worst case is lower than or equal to the peers' in every metric, 1 if it is not,
+2 if there was nothing to compare.
 """
 
 from __future__ import annotations
@@ -37,87 +37,94 @@ from benchmark.core.errors import BenchmarkError, CheckpointError
 from benchmark.data import DATASETS
 from benchmark.data.base import ImageSet
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings
-from benchmark.jobs.train_job import RunContext, job_of, load_data, load_trained
+from benchmark.jobs import RunContext, load_trained, trained_job
+from benchmark.jobs.models import load_data
 from benchmark.models import PassCounter
 from benchmark.plugins.load import load_plugins
 from benchmark.records import ModelKey
 from benchmark.records.store import Store
 
 ROUNDING = 1e-5
-"""What a library may leave the ball by; more is an error, and so much is projected back."""
+"""Distance by which a library may leave its ball; it is projected back, and more is an error."""
 
 
 @dataclass
 class Bench:
-    """One model with its pool, and how attacks on it are scored."""
+    """One model with its pool; runs attacks on it and scores them.
+
+    Attributes:
+        problem: the attack's task.
+        pool: the test images.
+        unit: operations of one cost unit.
+        repeats: repeats of each score, for a randomized model.
+    """
 
     problem: Problem
     pool: ImageSet
     unit: int
-    passes: int
+    repeats: int
 
-    def score(self, attacked: Tensor, passes: float = 0.0) -> Tried:
-        """Scores an attacked pool as the benchmark does."""
+    def score(self, attacked: Tensor, cost: float = 0.0) -> Tried:
+        """Scores an attacked pool as the benchmark does; `cost` is that of its attack, per image."""
         problem = self.problem
-        views = PoolEmbeddings(
+        embeddings = PoolEmbeddings(
             problem.embedder,
             problem.images,
             attacked,
             self.pool.labels,
             self.pool.ids,
-            self.passes,
+            self.repeats,
             seed=problem.seed,
         )
-        retrieval = SCENARIOS.build("retrieval-query").score(views)
-        ami = SCENARIOS.build("clustering").score(views).metrics["ami"]
-        return Tried(retrieval.metrics["r1"], ami, retrieval.arrays["success"].astype(np.float64), passes)
+        retrieval = SCENARIOS.build("retrieval-query").score(embeddings)
+        ami = SCENARIOS.build("clustering").score(embeddings).metrics["ami"]
+        return Tried(retrieval.metrics["r1"], ami, retrieval.arrays["success"].astype(np.float64), cost)
 
-    def attempt(self, run: Run, turn: int = 0) -> Tried:
-        """Runs an attack, holds it to the ball, counts its passes and scores it.
+    def attempt(self, run: Run, round_number: int = 0) -> Tried:
+        """Runs an attack, projects its result onto the ball, counts its cost and scores it.
 
         Raises:
             BenchmarkError: when it left the ball by more than rounding.
         """
         problem = self.problem
-        with ExitStack() as stack:  # passes through a transferred attack's source are passes too
+        with ExitStack() as stack:  # the cost of a transferred attack includes its source's
             counters = [
                 stack.enter_context(PassCounter(model, self.pool.image_shape, self.unit))
                 for model in (problem.embedder, *problem.sources.values())
             ]
-            found = run(problem, turn)
-        passes = sum(counter.total for counter in counters) / len(problem)
+            versions = run(problem, round_number)
+        cost = sum(counter.total for counter in counters) / len(problem)
         scored = []
-        for images in found:
-            kept = project(images.detach(), problem.images, problem.norm, problem.eps)
-            if not float((kept - images).abs().max()) <= ROUNDING:  # not: a pixel that is no number fails too
+        for images in versions:
+            projected = project(images.detach(), problem.images, problem.norm, problem.eps)
+            if not float((projected - images).abs().max()) <= ROUNDING:  # `not`: NaN fails too
                 raise BenchmarkError("An attack left its ball.")
-            scored.append(self.score(kept, passes))
+            scored.append(self.score(projected, cost))
         success = np.min([one.success for one in scored], axis=0)
-        return Tried(float(success.mean()), min(one.ami for one in scored), success, passes)
+        return Tried(float(success.mean()), min(one.ami for one in scored), success, cost)
 
 
 def compare(
     bench: Bench, suite: Sequence[str], beside: Sequence[str], budget: Budget
 ) -> tuple[Side, Side, Side]:
-    """Ours, the peers', and what is shown beside ours without being counted."""
+    """Attacks a model; returns our side, the peers', and that of attacks which are shown but not counted."""
     clean = bench.score(bench.problem.images)
     ours, peers, shown = Side(clean), Side(clean), Side(clean)
 
-    def attempt(side: Side, name: str, run: Run, turn: int = 0) -> None:
-        side.tried[name] = bench.attempt(run, turn)
+    def attempt(side: Side, name: str, run: Run, round_number: int = 0) -> None:
+        side.tried[name] = bench.attempt(run, round_number)
         one = side.tried[name]
-        sys.stderr.write(
-            f"  {name:<60} R@1 {100 * one.r1:5.1f}  AMI {100 * one.ami:5.1f}  {one.passes:7.0f}\n"
-        )
+        sys.stderr.write(f"  {name:<60} R@1 {100 * one.r1:5.1f}  AMI {100 * one.ami:5.1f}  {one.cost:7.0f}\n")
 
     for side, specs in ((ours, suite), (shown, beside)):
         for spec in specs:
             attempt(side, spec, of_our_code(spec))
-    turn = 0
-    while not turn or peers.passes < ours.passes:
-        for name, run in list_peers(budget, again=turn > 0).items():
-            attempt(peers, name if not turn else f"{name}, round {turn + 1}", run, turn)
-        turn += 1
+    round_number = 0
+    while not round_number or peers.cost < ours.cost:
+        for name, run in list_peers(budget, random_only=round_number > 0).items():
+            label = f"{name}, round {round_number + 1}" if round_number else name
+            attempt(peers, label, run, round_number)
+        round_number += 1
     return ours, peers, shown
 
 
@@ -128,37 +135,35 @@ def parse() -> argparse.Namespace:
         "--output", type=Path, help="file for the tables (Markdown); the terminal if not given"
     )
     parser.add_argument(
-        "--defenses", nargs="+", help="rows, by canonical name; default: all that have a checkpoint"
+        "--defenses", nargs="+", help="rows, by canonical spec; default: all that have a checkpoint"
     )
     parser.add_argument("--seed", type=int, default=0, help="training seed of the models")
-    parser.add_argument("--suite", nargs="+", default=["standard"], help="our side: attacks or suites")
-    parser.add_argument(
-        "--beside", nargs="*", default=[], help="attacks of ours that are shown but not counted"
-    )
+    parser.add_argument("--suite", nargs="+", default=["standard"], help="our attacks or suites")
+    parser.add_argument("--beside", nargs="*", default=[], help="our attacks that are shown but not counted")
     parser.add_argument("--norm", default="linf", choices=NORMS)
     parser.add_argument("--eps", type=float, help="default: the data set's headline")
-    parser.add_argument("--steps", type=int, help="of each peer; default: those of our longest attack")
-    parser.add_argument("--queries", type=int, help="of black-box peers; default: those of ours")
-    parser.add_argument("--classes", type=int, help="take the first classes of the pool only, for a try")
-    parser.add_argument("--plugin", type=Path, nargs="*", default=[], help="files with defenses of your own")
+    parser.add_argument("--steps", type=int, help="of each peer; default: as many as our longest attack")
+    parser.add_argument("--queries", type=int, help="of black-box peers; default: as many as ours")
+    parser.add_argument("--classes", type=int, help="use only the first classes of the pool")
+    parser.add_argument("--plugin", type=Path, nargs="*", default=[], help="files with your defenses")
     return parser.parse_args()
 
 
 def trained(options: argparse.Namespace, needed: set[str]) -> Iterator[tuple[str, Bench]]:
-    """Each trained model of the run that was asked for, with the name of its row.
+    """Yields each selected trained model of the run, with the name of its row.
 
     Args:
         options: the command line.
-        needed: the defenses whose models transferred attacks start from.
+        needed: the defenses whose models are sources of transferred attacks.
 
     Raises:
-        CheckpointError: when one of these has no checkpoint.
+        CheckpointError: when a source has no checkpoint.
     """
     store = Store(options.results)
     manifest = store.manifest()
     evaluation = manifest.config["evaluation"]
     folders = folders_for()
-    place = RunContext(
+    context = RunContext(
         output=options.results, cache=folders.cache, data=folders.data, device="cpu", commit=""
     )
     refs = {ref.key: ref for ref in manifest.models}
@@ -170,7 +175,7 @@ def trained(options: argparse.Namespace, needed: set[str]) -> Iterator[tuple[str
         record = store.model(refs[key].id)
         if record is None:
             raise CheckpointError(f"The run has not trained '{key.defense}'.")
-        return load_trained(job_of(record), place, store)
+        return load_trained(trained_job(record), context)
 
     for key in refs:
         if key.seed != options.seed or key.defense in manifest.references:
@@ -178,11 +183,11 @@ def trained(options: argparse.Namespace, needed: set[str]) -> Iterator[tuple[str
         if options.defenses and key.defense not in options.defenses:
             continue
         if not store.has_checkpoint(refs[key].id):
-            sys.stderr.write(f"{key.defense} is left out: it has no checkpoint.\n")
+            sys.stderr.write(f"{key.defense} is skipped: it has no checkpoint.\n")
             continue
         model, unit = load(key)
         sources = {name: load(key.model_copy(update={"defense": name}))[0] for name in sorted(needed)}
-        pool = load_data(key.dataset, place.folders).test
+        pool = load_data(key.dataset, context.folders).test
         if options.classes:
             pool = pool.of_classes(torch.arange(options.classes))
         eps = options.eps or DATASETS.build(key.dataset).headline_eps[options.norm]
@@ -197,9 +202,9 @@ def trained(options: argparse.Namespace, needed: set[str]) -> Iterator[tuple[str
             evaluation["eot"],
             sources=sources,
         )
-        _ = problem.centroids  # both sides know the clean pool; neither pays for it
+        _ = problem.centroids  # both sides use the clean embeddings, which are not part of the cost
         name = key.defense + (f", {key.dataset}, {key.backbone}, {key.loss}" if several else "")
-        yield name, Bench(problem, pool, unit, evaluation["passes"])
+        yield name, Bench(problem, pool, unit, evaluation["repeats"])
 
 
 def main() -> int:
@@ -228,10 +233,10 @@ def main() -> int:
             f"foolbox {foolbox.__version__}."
         )
         text, won = write_tables(results, about)
-        if options.output:  # after each model: the whole takes a while
+        if options.output:  # after each model, because all of them take long
             options.output.write_text(text, encoding="utf-8")
     if not results:
-        sys.stderr.write("There is no trained model to attack.\n")
+        sys.stderr.write("No trained model to attack.\n")
         return 2
     if not options.output:
         sys.stdout.write(text)

@@ -9,28 +9,28 @@ from benchmark.metrics import retrieve
 
 
 def failures(problem, gallery):
-    """How many clean queries fail, those without a positive left out."""
-    outcomes = retrieve(
+    """Number of clean queries with a positive that fail."""
+    retrieval = retrieve(
         problem.clean, gallery, problem.labels, problem.labels, problem.all_indices, problem.all_indices
     )
-    return int((~outcomes.recall[1]).sum())
+    return int((~retrieval.recall[1]).sum())
 
 
 def test_gallery_away_counts_the_queries_that_fail(problem, moved):
-    """Cold, its differences are those in the number of failures when the image alone is elsewhere."""
+    """At a low temperature, differences are those in the number of failures when this image alone moves."""
     score = OBJECTIVES.build("gallery_away[temperature=0.0001]").bind(problem)
     for bank in (problem.clean, moved):
         score.observe(problem.all_indices, bank)
-        places = F.normalize(torch.randn(40, 5, dtype=torch.float64))
+        candidates = F.normalize(torch.randn(40, 5, dtype=torch.float64))
         differences = set()
         for i in range(len(problem.labels)):
-            index = torch.full((len(places),), i)
+            index = torch.full((len(candidates),), i)
             counts = []
-            for place in places:
+            for candidate in candidates:
                 gallery = bank.clone()
-                gallery[i] = place
+                gallery[i] = candidate
                 counts.append(failures(problem, gallery))
-            scores = score(places, index)
+            scores = score(candidates, index)
             assert (scores - scores[0]).round().tolist() == [count - counts[0] for count in counts]
             differences |= {count - counts[0] for count in counts}
         assert len(differences) > 3

@@ -14,8 +14,8 @@ def problem(linear, pool):
     return Problem(linear, pool.images, pool.labels, pool.ids, "linf", 0.1)
 
 
-def shares(score, embedding):
-    """Soft share of one embedding in each cluster, written out."""
+def assignment(score, embedding):
+    """Soft assignment of one embedding to the clusters, by loops."""
     weights = [
         math.exp(-score.scale * 0.5 * float((embedding - centroid).square().sum()))
         for centroid in score.centroids
@@ -31,16 +31,16 @@ def test_each_image_lowers_its_own_part_of_the_mutual_information(problem):
     score.observe(torch.arange(n), moved)
     embeddings = F.normalize(moved + 0.1 * torch.randn_like(moved))
     found = score(embeddings, torch.arange(n))
-    each = [shares(score, row) for row in moved]
+    each = [assignment(score, row) for row in moved]
     for i in (0, 7, n - 1):
         y = int(problem.labels[i])
-        told = 0.0
-        for k, share in enumerate(shares(score, embeddings[i])):
+        information = 0.0
+        for k, weight in enumerate(assignment(score, embeddings[i])):
             own = sum(each[j][k] for j in range(n) if j != i and int(problem.labels[j]) == y)
-            everyone = sum(each[j][k] for j in range(n))
+            cluster_size = sum(each[j][k] for j in range(n))
             size = int((problem.labels == y).sum())
-            told += share * math.log((own + FLOOR) / (everyone * size / n + FLOOR))
-        assert float(found[i]) == pytest.approx(-told, abs=1e-5)
+            information += weight * math.log((own + FLOOR) / (cluster_size * size / n + FLOOR))
+        assert float(found[i]) == pytest.approx(-information, abs=1e-5)
     assert classes == len(score.centroids)
 
 
@@ -55,7 +55,7 @@ def test_the_pull_is_that_of_pool(problem):
     torch.testing.assert_close(pulled - without_pull, 3 / problem.cosine_std * pool)
 
 
-def test_the_clusters_follow_when_all_images_have_moved_and_not_before(problem):
+def test_clusters_are_refitted_once_all_images_have_moved(problem):
     score = OBJECTIVES.build("information").bind(problem)
     before = score.centroids.clone()
     order = torch.randperm(len(problem))
@@ -73,7 +73,7 @@ def test_the_clusters_follow_when_all_images_have_moved_and_not_before(problem):
 
 
 @pytest.mark.parametrize("name", ["information", "recluster"])
-def test_images_that_are_not_attacked_stay_and_the_clusters_still_follow(linear, pool, name):
+def test_clusters_follow_when_only_some_images_are_attacked(linear, pool, name):
     attacked = torch.arange(0, len(pool), 3)
     problem = Problem(linear, pool.images, pool.labels, pool.ids, "linf", 0.1, attacked=attacked)
     score = OBJECTIVES.build(name).bind(problem)
@@ -90,8 +90,8 @@ def test_recluster_is_cross_entropy_over_the_attacked_classes_centroids(problem)
     score = OBJECTIVES.build("recluster[scale=4]").bind(problem)
     index = torch.arange(len(problem))
     embeddings = F.normalize(torch.randn_like(problem.clean))
-    still = OBJECTIVES.build("centroid_ce[scale=4]").bind(problem)(embeddings, index)
-    torch.testing.assert_close(score(embeddings, index), still)
+    unmoved = OBJECTIVES.build("centroid_ce[scale=4]").bind(problem)(embeddings, index)
+    torch.testing.assert_close(score(embeddings, index), unmoved)
     moved = F.normalize(torch.randn_like(problem.clean))
     score.observe(index, moved)
     means = torch.stack([F.normalize(moved[problem.labels == y].sum(0), dim=0) for y in range(6)])
@@ -101,7 +101,7 @@ def test_recluster_is_cross_entropy_over_the_attacked_classes_centroids(problem)
     torch.testing.assert_close(score(embeddings, index), expected)
 
 
-def test_it_leaves_clusters_that_tell_less_than_any_other_objective(trained, make_images):
+def test_ami_is_lower_than_with_any_other_objective(trained, make_images):
     data = make_images(classes=10, per_class=12, noise=0.2, seed=3)
 
     def ami(objective):

@@ -59,8 +59,8 @@ def test_neighbour_follows_a_soft_maximum(problem, moved):
 
 def test_neighbour_is_positive_exactly_where_recall_fails(problem, moved):
     score = OBJECTIVES.build("neighbour").bind(problem)
-    outcomes = retrieve(
+    retrieval = retrieve(
         moved, problem.clean, problem.labels, problem.labels, problem.all_indices, problem.all_indices
     )
-    assert outcomes.left_out == 1
-    assert torch.equal(outcomes.recall[1], score(moved, problem.all_indices)[outcomes.kept] < 0)
+    assert retrieval.left_out == 1
+    assert torch.equal(retrieval.recall[1], score(moved, problem.all_indices)[retrieval.kept] < 0)

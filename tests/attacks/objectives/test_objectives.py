@@ -13,16 +13,16 @@ from benchmark.metrics import retrieve, verification_pairs
 
 
 def bound(name, problem):
-    """The score; one that looks at the attacked pool has seen some images move."""
+    """Binds an objective; a pooled score then observes random attacked embeddings."""
     objective = OBJECTIVES.build(name)
     score = objective.bind(problem)
     if objective.pooled:
-        elsewhere = F.normalize(torch.randn(len(problem.labels), 5, dtype=torch.float64))
-        score.observe(problem.all_indices, elsewhere)
+        attacked_embeddings = F.normalize(torch.randn(len(problem.labels), 5, dtype=torch.float64))
+        score.observe(problem.all_indices, attacked_embeddings)
     return score
 
 
-# A gradient that is softer than the value on purpose is checked where it is hard.
+# The gradient of `neighbour` is that of a soft maximum, which is checked where it is nearly hard.
 HARD = {"neighbour": "neighbour[sharpness=1000000]"}
 DIFFERENTIABLE = [HARD.get(name, name) for name in OBJECTIVES.names()]
 
@@ -35,7 +35,7 @@ def test_gradients_agree_with_finite_differences(name, problem, moved):
         z = moved[index].requires_grad_(True)
         assert torch.autograd.gradcheck(lambda z, score=score: score(z, index), z)
         (gradient,) = torch.autograd.grad(score(z, index).sum(), z)
-        assert (gradient != 0).any(1).all()  # the check says nothing about a score that does not move
+        assert (gradient != 0).any(1).all()  # the check is vacuous for a constant score
 
 
 @pytest.mark.parametrize("name", OBJECTIVES.names())
@@ -94,7 +94,7 @@ class Cone(Embedder):
 
 
 @pytest.mark.parametrize("name", ["neighbour", "centroid_ce", "information", "recluster", "gallery_away"])
-def test_embeddings_in_a_narrow_cone_meet_the_same_attack(linear, pool, name):
+def test_embeddings_in_a_narrow_cone_get_the_same_attack(linear, pool, name):
     attacked = []
     for embedder in (linear, Cone(linear, 6)):
         problem = Problem(embedder, pool.images, pool.labels, pool.ids, "linf", 0.1)
@@ -113,7 +113,7 @@ def test_collapse(problem, moved):
     )  # no labels
 
 
-def test_pair_looks_at_the_partners_of_verification(problem, moved):
+def test_pair_uses_the_partners_of_verification(problem, moved):
     problem.ids = torch.randperm(1000)[: len(problem.labels)]
     pairs = verification_pairs(problem.labels, problem.ids)
     assert 0 < int(pairs.same.sum()) < len(problem.labels)
@@ -127,8 +127,8 @@ def test_pair_looks_at_the_partners_of_verification(problem, moved):
 
 
 @pytest.mark.parametrize("some", [False, True])
-def test_the_objectives_of_scenarios_do_what_they_are_for(trained, make_problem, pool, some):
-    """Each lowers its own scenario's figure, and more than the other does."""
+def test_objectives_made_for_a_scenario_are_the_strongest_there(trained, make_problem, pool, some):
+    """Each lowers the metric of its own scenario, by more than the other does."""
     attacked = torch.arange(0, len(pool), 2) if some else None
     problem = make_problem(trained, eps=0.03, attacked=attacked)
     pairs = verification_pairs(pool.labels, pool.ids)
@@ -138,8 +138,8 @@ def test_the_objectives_of_scenarios_do_what_they_are_for(trained, make_problem,
         images = ATTACKS.build(f"pgd_decay[objective={objective}]").run(problem).images
         with torch.no_grad():
             moved = trained(images)
-        outcomes = retrieve(problem.clean, moved, pool.labels, pool.labels, pool.ids, pool.ids)
-        found[objective] = outcomes.means()["r1"]
+        retrieval = retrieve(problem.clean, moved, pool.labels, pool.labels, pool.ids, pool.ids)
+        found[objective] = retrieval.means()["r1"]
         margins[objective] = float((signs * (moved * problem.clean[pairs.partner]).sum(1)).mean())
     clean = retrieve(problem.clean, problem.clean, pool.labels, pool.labels, pool.ids, pool.ids)
     assert found["gallery_away"] < min(found["pair"], clean.means()["r1"] - 0.2)

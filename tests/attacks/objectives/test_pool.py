@@ -13,7 +13,7 @@ def pool_by_hand(bank, labels, z, i, neighbours):
 
 
 @pytest.mark.parametrize("neighbours", [1, 3, 5])
-def test_pool_looks_at_the_latest_embeddings(problem, moved, neighbours):
+def test_pool_uses_the_latest_embeddings(problem, moved, neighbours):
     score = OBJECTIVES.build(f"pool[neighbours={neighbours}]").bind(problem)
     bank = problem.clean.clone()
     for observed in ([], [4, 0, 9], range(10)):
@@ -23,7 +23,7 @@ def test_pool_looks_at_the_latest_embeddings(problem, moved, neighbours):
         assert score(problem.clean, problem.all_indices).tolist() == pytest.approx(expected)
 
 
-def test_pool_takes_as_many_neighbours_as_every_class_has(problem, moved):
+def test_pool_uses_no_more_neighbours_than_every_class_has(problem, moved):
     score = OBJECTIVES.build("pool[neighbours=100]").bind(problem)
     expected = [pool_by_hand(problem.clean, problem.labels, z, i, 10 - 4) for i, z in enumerate(moved)]
     assert score(moved, problem.all_indices).tolist() == pytest.approx(expected)

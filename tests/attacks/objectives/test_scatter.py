@@ -10,11 +10,11 @@ from attacks import OBJECTIVES
 def test_scatter_assigns_the_nearest_classes_in_turn(problem, moved, centroid, spread):
     score = OBJECTIVES.build(f"scatter[spread={spread}]").bind(problem)
     centroids = [centroid(problem, label) for label in range(4)]
-    dealt = dict.fromkeys(range(4), 0)
+    assigned = dict.fromkeys(range(4), 0)
     for i, y in enumerate(problem.labels.tolist()):
         nearest = sorted(set(range(4)) - {y}, key=lambda c: -float(centroids[c] @ centroids[y]))[:spread]
-        target = nearest[dealt[y] % len(nearest)]
-        dealt[y] += 1
+        target = nearest[assigned[y] % len(nearest)]
+        assigned[y] += 1
         expected = float(moved[i].numpy() @ (centroids[target] - centroids[y]))
         assert float(score(moved, problem.all_indices)[i]) == pytest.approx(expected)
 

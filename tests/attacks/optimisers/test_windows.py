@@ -18,8 +18,8 @@ def start_of(windows, count=5):
 @pytest.mark.parametrize("shape", [(1, 1, 28, 28), (1, 3, 5, 40), (1, 1, 2, 2), (1, 1, 1, 7)])
 def test_sides_fit_the_image(norm, shape):
     windows = windows_of(norm, shape)
-    for share in (1.0, 0.8, 0.1, 1e-4):
-        side = windows.side(share)
+    for fraction in (1.0, 0.8, 0.1, 1e-4):
+        side = windows.side(fraction)
         assert 1 <= side <= min(shape[2:])
         assert norm == "linf" or side % 2 == 1
     assert windows_of("linf", (1, 1, 28, 28)).side(0.8) == round(math.sqrt(0.8 * 784)) == 25
@@ -69,7 +69,7 @@ def test_bumps_are_those_of_the_authors(torchattacks, side):
     assert min(float((found - theirs).abs().max()), float((found - theirs.t()).abs().max())) < 1e-6
 
 
-def test_bumps_start_on_the_sphere_and_stay_there():
+def test_bumps_stay_on_the_sphere():
     windows = windows_of("l2", (5, 2, 11, 11), eps=0.3)
     images = start_of(windows)
     clean = windows.ball.clean
