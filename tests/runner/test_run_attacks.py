@@ -154,3 +154,39 @@ def test_robrank_has_a_board_of_its_own(tiny, tmp_path, cache):
     assert vanilla["es_d"] and vanilla["tma"] and not vanilla["ca_plus"]
     assert {row["worst_attack_retrieval"] for row in rows(output, "leaderboard.csv")} == {"noise"}
     assert "empirical robustness score" in (output / "leaderboard.md").read_text()
+
+
+CHECK = '''
+from benchmark.evaluation import CHECKS, MaskingCheck
+from benchmark.evaluation.masking_check import Comparison
+
+
+@CHECKS.register("starts_attacks")
+class StartsAttacks(MaskingCheck):
+    """The model is the one that transferred attacks are made on."""
+
+    needs = "nothing"
+
+    def compare(self, measured):
+        return [Comparison.above(float(measured.is_source), 0.0, "by its defense")]
+'''
+
+
+@pytest.mark.slow
+def test_a_check_that_is_registered_counts_without_another_list(tiny, tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(CHECKS, "_entries", dict(CHECKS._entries))
+    plugin = tmp_path / "check_plugin.py"
+    plugin.write_text(CHECK)
+    output = tmp_path / "out"
+    arguments = ["--defenses", "vanilla,mixup", "--datasets", "glyphs[classes=16,per_class=4]"]
+    assert run(tiny, output, *arguments) == 0
+    before = {row["defense"]: row for row in rows(output, "leaderboard.csv")}
+    assert run(tiny, output, *arguments, "--plugin", str(plugin)) == 0
+    after = {row["defense"]: row for row in rows(output, "leaderboard.csv")}
+    assert "check_starts_attacks" not in before["vanilla"]
+    assert after["vanilla"]["check_starts_attacks"] == "fail"
+    assert after["mixup"]["check_starts_attacks"] == "pass"
+    assert "starts_attacks" in after["vanilla"]["checks"]
+    assert (after["mixup"]["rank"], after["vanilla"]["rank"]) == ("1", "2")
+    page = (output / "leaderboard.md").read_text()
+    assert "starts_attacks" in page and "The model is the one that transferred attacks are made on." in page
