@@ -58,7 +58,7 @@ def test_neither_names_nor_order_matter(pairing, random):
 
 @given(pairings)
 @settings(deadline=None, max_examples=50)
-def test_classes_and_clusters_change_places(pairing):
+def test_metrics_are_symmetric_in_classes_and_clusters(pairing):
     labels, assignments = pairing
     swapped = clustering_metrics(assignments, labels)
     assert clustering_metrics(labels, assignments) == pytest.approx(swapped, abs=1e-9)
@@ -92,7 +92,7 @@ def test_pair_counts_do_not_overflow():
     assert clustering_metrics(labels, halves)["f1"] == 2 * both / (in_class + both)
 
 
-def test_constant_embeddings_score_nothing():
+def test_constant_embeddings_score_zero():
     labels = np.repeat(np.arange(10), 5)
     scores = mean_clustering_metrics(labels, cluster(torch.full((50, 8), 0.125), 10))
     assert scores["ami"] == pytest.approx(0.0, abs=1e-9)
