@@ -195,7 +195,7 @@ def test_both_starts_are_as_good_where_classes_are_many_and_small():
     assert 0.9 < np.mean(other) < 0.999
 
 
-def test_small_clusters_write_nothing(capfd):
+def test_small_clusters_give_no_output(capfd):
     points, _ = blobs(n=60)
     kmeans_assign(points, 59, seed=0)
     captured = capfd.readouterr()

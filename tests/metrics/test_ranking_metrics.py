@@ -16,24 +16,24 @@ def at(degrees):
 
 @pytest.fixture
 def crowd():
-    """Thirty points with many exact ties: each of ten places is taken by three of them."""
+    """Thirty points with many exact ties: three of them at each of ten positions."""
     points = F.normalize(torch.randn(10, 4)).repeat(3, 1)
     image = torch.arange(30)
-    return points, torch.where(image % 10 < 5, image % 5, image % 4)  # some places are of one class
+    return points, torch.where(image % 10 < 5, image % 5, image % 4)  # some positions have one class
 
 
 def naive(queries, gallery, scores, absent):
     found = []
     for i, query in enumerate(queries):
-        rivals = [float(query @ x) for j, x in enumerate(gallery) if j not in absent[i].tolist()]
+        competitors = [float(query @ x) for j, x in enumerate(gallery) if j not in absent[i].tolist()]
         bar = float(scores[i])
-        near = [abs(rival - bar) < 1e-6 for rival in rivals]
-        ahead = sum(rival > bar and not level for rival, level in zip(rivals, near, strict=True))
-        found.append((ahead, sum(near), len(rivals)))
+        near = [abs(other - bar) < 1e-6 for other in competitors]
+        ahead = sum(other > bar and not tied for other, tied in zip(competitors, near, strict=True))
+        found.append((ahead, sum(near), len(competitors)))
     return found
 
 
-def test_places_on_a_line_of_known_order():
+def test_ranks_on_a_line_of_known_order():
     gallery = at(LINE)
     target = torch.tensor([4, 0])
     queries = at([0.0, 31.0])  # images 0 and 3, the latter moved by a degree
@@ -48,7 +48,7 @@ def test_places_on_a_line_of_known_order():
 
 
 @pytest.mark.parametrize("chunk", [4, 256])
-def test_places_agree_with_a_loop_and_see_ties(crowd, chunk):
+def test_rank_counts_agree_with_a_loop_and_find_ties(crowd, chunk):
     points, _ = crowd
     target = (torch.arange(30) * 7 + 3) % 30
     absent = torch.stack([torch.arange(30), target], 1)
@@ -61,7 +61,7 @@ def test_places_agree_with_a_loop_and_see_ties(crowd, chunk):
     )
     assert found.tied.sum() > 30
     for ties in (0.0, 0.5, 1.0):
-        shares = [(ahead + ties * level) / rivals for ahead, level, rivals in expected]
+        shares = [(ahead + ties * tied) / competitors for ahead, tied, competitors in expected]
         assert found.percentile_rank(ties).tolist() == pytest.approx(shares)
 
 
@@ -70,7 +70,7 @@ def test_half_of_the_ties_is_the_mean_over_their_orders():
     found = rank_counts(
         gallery[:1], gallery, pair_similarity(gallery[:1], gallery[1:2]), torch.tensor([[0, 1]])
     )
-    positions = [0, 1, 2]  # of item 1 among the three that are level, of three rivals
+    positions = [0, 1, 2]  # of item 1 among the three that are tied, of three competitors
     assert float(found.percentile_rank(0.5)) == pytest.approx(sum(positions) / 3 / 3)
     assert [float(found.in_top_k(k, random_ties=True)) for k in (1, 2, 3, 4)] == pytest.approx(
         [1 / 3, 2 / 3, 1, 1]
@@ -89,7 +89,7 @@ def test_the_top_agrees_with_retrieval(crowd):
         assert (top1_is_positive(queries, points, labels, random_ties=True) >= right).all()
 
 
-def test_a_fair_top_is_the_share_of_positives_among_those_level():
+def test_with_random_ties_top1_is_the_share_of_positives_among_ties():
     gallery = at([0.0, 3.0, 3.0, 3.0, 8.0])
     labels = torch.tensor([0, 0, 1, 2, 0])
     assert float(top1_is_positive(gallery, gallery, labels, random_ties=True)[0]) == pytest.approx(1 / 3)
