@@ -97,7 +97,9 @@ def test_random_starts_lie_in_the_ball_and_do_not_depend_on_the_batch(norm, eps,
     assert (size(start - clean, norm) <= eps + 1e-6 * (1 + eps)).all()
     assert start.min() >= 0 and start.max() <= 1
     kept = torch.tensor([2, 0])
-    assert torch.equal(random_start(clean[kept], ids[kept], norm, eps, seed, 0), start[kept])
+    again = random_start(clean[kept], ids[kept], norm, eps, seed, 0)
+    # Not to the last bit: a norm may be summed in another order in a batch of another size.
+    torch.testing.assert_close(again, start[kept], atol=1e-6, rtol=0)
     if eps:
         assert not torch.equal(random_start(clean, ids, norm, eps, seed, 1), start)
 

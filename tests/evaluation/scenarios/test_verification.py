@@ -16,7 +16,7 @@ def test_attacked_images_are_compared_with_clean_partners(make_embeddings, pool,
     similarity = [float(attacked[i] @ clean[j]) for i, j in enumerate(pairs.partner)]
     assert result.metrics == pytest.approx(verification_metrics(torch.tensor(similarity), pairs.same))
     assert set(result.metrics) == {"eer"}  # 35 negative pairs are too few for a FAR of 1e-2
-    np.testing.assert_allclose(result.arrays["similarity"], similarity, atol=1e-6)
+    np.testing.assert_allclose(result.arrays["similarity"], similarity, atol=1e-5)
     assert np.array_equal(result.arrays["same"], pairs.same.numpy())
     assert 0 < result.metrics["eer"] < 1
 
@@ -29,7 +29,7 @@ def test_scores_of_a_randomised_model_are_means_over_repeats(make_embeddings, po
     rates = [verification_metrics(one, pairs.same)["eer"] for one in similarity]
     assert result.metrics["eer"] == pytest.approx(np.mean(rates))
     assert len(set(rates)) > 1
-    np.testing.assert_allclose(result.arrays["similarity"], torch.stack(similarity).mean(0), atol=1e-6)
+    np.testing.assert_allclose(result.arrays["similarity"], torch.stack(similarity).mean(0), atol=1e-5)
 
 
 @pytest.mark.parametrize("constant", [True, False])
