@@ -47,6 +47,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     from benchmark.jobs import RunContext
     from benchmark.planning.grid import build_grid
     from benchmark.planning.resolve import resolve
+    from benchmark.plugins.proof import plugins_digest
     from benchmark.records.provenance import commit
     from benchmark.runner.run import run
 
@@ -54,13 +55,15 @@ def _run(options: dict[str, Any], command: str) -> int:
     load(config.plugin)
     folders = folders_for(config.data_root, blank=dry)
     device = resolve_device(config.device)
+    plugins = tuple(path.resolve() for path in config.plugin)
     context = RunContext(
         output=config.output.resolve(),
         cache=folders.cache,
         data=folders.data,
         device=device,
-        plugins=tuple(path.resolve() for path in config.plugin),
+        plugins=plugins,
         commit=commit(),
+        plugin_source=plugins_digest(plugins),
         workers=config.workers or default_workers(device),
         save_every=config.save_every,
         blank=dry,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,24 @@ def code_shape(source: str) -> Any:
 
 
 def code_digest(source: str | Path) -> str:
-    """Hashes the shape of some source, or of a file of it; 64 hexadecimal digits."""
-    text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
-    return hashlib.sha256(json.dumps(code_shape(text)).encode()).hexdigest()
+    """Hashes the shape of some source, or of a file of it; 64 hexadecimal digits.
+
+    Of a file that is not Python, as a library written in C, and of code too deep for the parser, every byte
+    counts.
+    """
+    data = source.read_bytes() if isinstance(source, Path) else source.encode()
+    with suppress(SyntaxError, ValueError, RecursionError):
+        data = json.dumps(_shape(_parsed(data))).encode()
+    return hashlib.sha256(data).hexdigest()
 
 
-def _parsed(source: str) -> ast.Module:
+def _parsed(source: str | bytes) -> ast.Module:
     try:
         return ast.parse(source)
     except IndentationError:
         # Not textwrap.dedent: the lines of a text in triple quotes may stand further left than the code.
-        return ast.parse(f"if True:\n{source}")
+        text = source.decode() if isinstance(source, bytes) else source
+        return ast.parse(f"if True:\n{text}")
 
 
 def _shape(node: Any) -> Any:

@@ -18,6 +18,10 @@ class UsageError(BenchmarkError):
     """The command, configuration or plugin is wrong; nothing is run (exit status 2)."""
 
 
+class SourceError(BenchmarkError):
+    """A worker has other code than the run that started it; nothing that it computes may be recorded."""
+
+
 class TrainingError(BenchmarkError):
     """Training diverged, for example with a loss that is not a number."""
 

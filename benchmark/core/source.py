@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import SourceError
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that the project's packages lie in."""
@@ -28,16 +28,16 @@ SOURCE_DIGEST = _tree_digest()
 
 
 def check_source(expected: str) -> None:
-    """Refuses to compute with other code than that of the process which planned the job.
+    """Refuses to compute with other code than that of the process that started the run.
 
     Args:
         expected: its SOURCE_DIGEST.
 
     Raises:
-        BenchmarkError: when this process imported the project from elsewhere, or after a change.
+        SourceError: when this process imported the project from elsewhere, or after a change.
     """
     if expected != SOURCE_DIGEST:
-        raise BenchmarkError(
-            f"This worker imported the benchmark from {ROOT}, which is not the code of its run "
-            "(another copy, or files changed meanwhile). Start the run again; what is done is kept."
+        raise SourceError(
+            f"A worker imported the benchmark from {ROOT}, which is not the code of its run (another copy, "
+            "or changed since). Start the run again; what is done is kept."
         )

@@ -1,8 +1,20 @@
 """Jobs: what a worker does. A training makes a model, an attack makes cells; each writes its own records."""
 
 from benchmark.jobs.attack_job import AttackJob
+from benchmark.jobs.attack_run import AttackRun
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.job import Epochs, Job, run_job
-from benchmark.jobs.train_job import TrainJob, load_trained, trained_job
+from benchmark.jobs.train_job import TrainJob, trained_job
+from benchmark.jobs.training_run import TrainingRun
 
-__all__ = ["AttackJob", "Epochs", "Job", "RunContext", "TrainJob", "load_trained", "run_job", "trained_job"]
+__all__ = [
+    "AttackJob",
+    "AttackRun",
+    "Epochs",
+    "Job",
+    "RunContext",
+    "TrainJob",
+    "TrainingRun",
+    "run_job",
+    "trained_job",
+]

@@ -21,7 +21,8 @@ class RunContext(Record):
         device: "cpu" or "cuda".
         plugins: files to import first.
         commit: the source commit, as the run saw it at its start.
-        source: digest of the source that the run was planned with; workers refuse to compute with another.
+        source: digest of the project's source that the run was planned with; workers refuse any other.
+        plugin_source: the same of the plugins' files; empty to take any.
         workers: how many jobs run side by side, and share the memory.
         save_every: seconds between two saves of a running training.
         blank: whether black images stand in for data sets that are missing, in a dry run.
@@ -34,6 +35,7 @@ class RunContext(Record):
     plugins: tuple[Path, ...] = ()
     commit: str
     source: str = SOURCE_DIGEST
+    plugin_source: str = ""
     workers: int = 1
     save_every: float = 120.0
     blank: bool = False

@@ -6,12 +6,13 @@ import traceback
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, SourceError
 from benchmark.core.files import write_atomically
 from benchmark.core.source import check_source
 from benchmark.data import Folders
 from benchmark.jobs.context import RunContext
 from benchmark.plugins.load import load_plugins
+from benchmark.plugins.proof import check_plugins
 from benchmark.records import ModelKey, Status, Store
 
 
@@ -66,11 +67,17 @@ def run_job(job: Job, context: RunContext) -> str | None:
 
     Returns:
         None when all went well, else the reason why not, in one line.
+
+    Raises:
+        SourceError: when this process has other code than the run; nothing is recorded then.
     """
+    check_source(context.source)
     try:
-        check_source(context.source)
         load_plugins(context.plugins)
+        check_plugins(context.plugins, context.plugin_source)
         return job.execute(context)
+    except SourceError:
+        raise
     except (Exception, SystemExit) as error:  # a plugin may do anything
         return job.fail(_explain(error, job.id, context.store), context)
 

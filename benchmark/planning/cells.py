@@ -6,16 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from attacks import ATTACKS, FROM_CLEAN, REFERENCE_ATTACK, Attack, Problem, expand
+from attacks import ATTACKS, FROM_CLEAN, REFERENCE_ATTACK, Attack, expand
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import Dataset, Folders
-from benchmark.evaluation import SCENARIOS, PoolEmbeddings, Scenario, attacked_indices, diagnose
-from benchmark.jobs import AttackJob, TrainJob, load_trained
-from benchmark.jobs.attack_job import make_cells, whole_float32
-from benchmark.models import fold_batch_norm
+from benchmark.evaluation import SCENARIOS, Scenario
+from benchmark.jobs import AttackJob, AttackRun, TrainJob
 from benchmark.planning.budgets import headline, multiple, whole_range
 from benchmark.planning.config import Configuration
-from benchmark.planning.identity import digest, function_digest, plugin_files, source_digest
+from benchmark.planning.identity import digest, plugin_files, source_digest
 from benchmark.planning.selection import named
 from benchmark.records import CLEAN, Role
 from defenses import Defense
@@ -170,10 +168,7 @@ class CellPlanner:
                 "norm": planned.norm,
                 "eps": planned.eps,
                 "evaluation": self.config.evaluation.model_dump(),
-                "source": [
-                    source_digest([*code, Problem, PoolEmbeddings, attacked_indices, diagnose]),
-                    function_digest([load_trained, fold_batch_norm, make_cells, whole_float32]),
-                ],
+                "source": source_digest([*code, AttackRun]),
                 "protocol": PROTOCOL_VERSION,
             }
         )

@@ -1,21 +1,22 @@
 """Stable identities: what a model or a cell is, as a hash of everything that its metrics depend on.
 
-Part of an identity: parameters, the code of the classes named and of the modules that these import, and the
-protocol's version. No part of it: the words of the code (docstrings, comments, formatting), paths, the order
-of arguments, the number of workers, the output folder.
+Part of an identity: parameters, the code of the classes named and of what they import, and the protocol's
+version. No part of it: the words of the code (docstrings, comments, formatting), paths, the order of
+arguments, the number of workers, the output folder.
 """
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections.abc import Callable, Iterable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from benchmark.core.code import code_digest
-from benchmark.planning.reach import is_project, module_file, reached
+from benchmark.plugins.imports import module_file
+from benchmark.plugins.reach import modules_of, reached
 
 
 def digest(description: Any) -> str:
@@ -25,39 +26,26 @@ def digest(description: Any) -> str:
 
 
 @cache
-def _module_digest(name: str) -> str:
-    file = module_file(name)
-    return code_digest(file) if file is not None else name
-
-
-@cache
-def _function_digest(function: Callable[..., Any]) -> str:
-    return code_digest(inspect.getsource(function))
-
-
-def function_digest(functions: Iterable[Callable[..., Any]]) -> str:
-    """Hashes the code of some functions alone, not of what they call."""
-    return digest([_function_digest(function) for function in functions])
+def _file_digest(file: Path) -> str:
+    return code_digest(file)
 
 
 def source_digest(things: Iterable[type | Callable[..., Any]]) -> str:
-    """Hashes the code of the modules of some classes or functions, and of all that these import.
+    """Hashes the code of some classes or functions, and of what they import.
 
-    What they import is followed within the project, and within a plugin's own code: files beside it, and the
-    modules of its package. What was installed is not: records name its versions.
+    Imports are followed within the project, and within a plugin's own code: files beside it, and the modules
+    of its package. Installed libraries are not followed: records name their versions.
     """
-    modules = reached(thing.__module__ for thing in things)
-    return digest({name: _module_digest(name) for name in modules})
+    code = reached(modules_of(things))
+    files = [(name, file) for name in code.modules if (file := module_file(name)) is not None]
+    return digest(sorted((name, _file_digest(file)) for name, file in [*files, *code.files]))
 
 
 def plugin_files(things: Iterable[type | Callable[..., Any]]) -> tuple[str, ...]:
-    """Names of the files outside the project that `source_digest` reads, in alphabetical order."""
-    modules = [name for name in reached(thing.__module__ for thing in things) if not is_project(name)]
-    files = {name: module_file(name) for name in modules}
-    return tuple(
-        sorted(
-            f"{name.replace('.', '/')}.py" if "." in name else file.name
-            for name, file in files.items()
-            if file is not None
-        )
-    )
+    """Names of the plugins' own files that `source_digest` reads, in alphabetical order."""
+    return tuple(sorted(file.name for file in reached(modules_of(things)).files))
+
+
+def forget() -> None:
+    """Makes identities read files of code anew, as after a change of them."""
+    _file_digest.cache_clear()

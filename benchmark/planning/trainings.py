@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from attacks import ATTACKS
 from benchmark.core.parameters import Parameters
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import DATASETS, Folders
-from benchmark.jobs import TrainJob
-from benchmark.jobs.models import build_model, portable, training_images
+from benchmark.jobs import TrainingRun, TrainJob
+from benchmark.jobs.models import portable
 from benchmark.jobs.probe import probe
-from benchmark.jobs.train_job import train_model
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
 from benchmark.planning.budgets import headline
 from benchmark.planning.config import Configuration
-from benchmark.planning.identity import digest, function_digest, plugin_files, source_digest
-from benchmark.records import ModelKey, ValidationResult
-from benchmark.training import Recipe, train
+from benchmark.planning.identity import digest, plugin_files, source_digest
+from benchmark.records import ModelKey
+from benchmark.training import Recipe
 from benchmark.training.validation import ATTACK as VALIDATION_ATTACK
 from defenses import DEFENSES
 
@@ -31,7 +27,7 @@ def plan_training(
     budget: float | None = None,
     notes: list[str] | None = None,
 ) -> TrainJob:
-    """Plans the training of a model.
+    """Plans the training of a model; for equal passes it takes a few training steps, to find their cost.
 
     Args:
         key: which model.
@@ -52,7 +48,7 @@ def plan_training(
     eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
     epochs = max(1, round(_epochs(key, recipe, folders, budget, notes) * defense.epochs_scale))
     named: list[Parameters] = [dataset, backbone, LOSSES.build(key.loss), *defense.parts(), *validation]
-    code: list[type | Callable[..., Any]] = [*map(type, named), train]
+    code: list[type] = [*map(type, named), TrainingRun]
     identity = {
         "model": portable(key).model_dump(),
         "recipe": recipe.model_dump(),
@@ -60,12 +56,7 @@ def plan_training(
         "eps": eps,
         "data": dataset.identity(folders),
         "weights": backbone.fingerprint(dataset.natural),
-        "source": [
-            source_digest(code),
-            function_digest(
-                [build_model, train_model, portable, training_images, ValidationResult.score.fget]  # type: ignore[attr-defined]
-            ),
-        ],
+        "source": source_digest(code),
         "protocol": PROTOCOL_VERSION,
     }
     return TrainJob(

@@ -85,7 +85,7 @@ def load_plugin(path: Path) -> list[type[Parameters]]:
     path = path.resolve()
     if not path.is_file():
         raise UsageError(f"There is no plugin file {path}.")
-    name = f"plugin_{path.stem}"
+    name = module_name(path)
     loaded = sys.modules.get(name)
     if loaded is not None:
         if loaded.__file__ != str(path):
@@ -109,6 +109,17 @@ def load_plugin(path: Path) -> list[type[Parameters]]:
         where = f" (line {line})" if line else ""
         reason = str(error).split("\n", 1)[0]
         raise UsageError(f"Plugin {path}{where} does not import: {type(error).__name__}: {reason}") from None
+
+
+def module_name(path: Path) -> str:
+    """The name under which a plugin file is imported."""
+    return f"plugin_{path.stem}"
+
+
+def installed_modules() -> list[str]:
+    """Names of the modules that installed packages offer under the entry point groups, if loaded."""
+    points = (point for group in GROUPS for point in metadata.entry_points(group=group))
+    return sorted({point.module for point in points} & set(sys.modules))
 
 
 def _registered_by(module: str) -> list[type[Parameters]]:

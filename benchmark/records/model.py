@@ -9,28 +9,7 @@ from pydantic import Field
 from benchmark.records.keys import ModelKey
 from benchmark.records.provenance import Provenance
 from benchmark.records.record import Record, Status
-
-
-class ValidationResult(Record):
-    """Scores on the validation classes after an epoch.
-
-    Attributes:
-        epoch: from 1.
-        clean_map_r, attacked_map_r: mAP@R without and under the validation attack, as fractions.
-    """
-
-    epoch: int
-    clean_map_r: float
-    attacked_map_r: float
-
-    @property
-    def score(self) -> float:
-        """The mean of both, by which the epoch is chosen.
-
-        mAP@R, because R@1 among the few images of a validation split is soon 1. Under attack alone the epoch
-        of a defense that does not withstand it would be left to chance, and be one at the beginning.
-        """
-        return (self.clean_map_r + self.attacked_map_r) / 2
+from benchmark.records.validation import ValidationResult
 
 
 class TrainingRecord(Record):
@@ -68,7 +47,7 @@ class ModelRecord(TrainingRecord):
 
     Attributes:
         recipe: parameters of the training recipe.
-        eps: radius of the training attack's L_inf ball; 0 where the training failed.
+        eps: radius of the training attack's L_inf ball.
         plugin_files: names of the plugins' own files that the model's identity was made from.
     """
 

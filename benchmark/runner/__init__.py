@@ -1,1 +1,1 @@
-"""Grid, jobs, executor and store: from a configuration to records on disk."""
+"""Runs planned jobs on worker processes, shows their progress, and checks the results."""

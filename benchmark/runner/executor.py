@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from pebble import ProcessExpired
 
+from benchmark.core.errors import SourceError
 from benchmark.jobs import Job, RunContext, run_job
 from benchmark.runner.workers import worker_pool
 
@@ -70,6 +71,9 @@ def run_jobs(
         on_start: called when a job is handed to a worker.
         on_finish: called with each job that is over, and the reason when it failed.
         on_wait: called every few seconds.
+
+    Raises:
+        SourceError: when a worker has other code than this process.
     """
     queue = _Queue(jobs, costs)
     running: dict[Future[str | None], Job] = {}
@@ -96,9 +100,11 @@ def run_jobs(
 
 
 def _reason(future: Future[str | None], job: Job, context: RunContext) -> str | None:
-    """Why a job that is over failed, or None; writes the records of one whose worker could not."""
+    """Returns why a finished job failed, or None; records the failures of dead workers."""
     try:
         return future.result()
+    except SourceError:
+        raise  # no record: the run itself is at fault, and ends
     except ProcessExpired as error:
         return job.fail(f"The worker died (exit code {error.exitcode}); out of memory?", context)
     except Exception as error:  # what could not travel back from the worker

@@ -46,6 +46,7 @@ def run(grid: Grid, config: Configuration, context: RunContext, command: str, sh
     if todo.jobs:
         _compute(todo, SettingNames(model.job.key for model in grid.models), context, shown)
     # Again, so that the board is this run's even if another one has begun in the same folder meanwhile.
+    manifest = manifest.model_copy(update={"provenance": context.provenance()})
     store.save_manifest(manifest)
     check_models(store, manifest)
     records = [store.cell(cell_id) for cell_id in {cell.id for cell in manifest.cells}]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from benchmark.core.source import ROOT
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _PRELOADED = "benchmark.jobs"
+_WITHOUT_MODULES = ROOT / "benchmark" / "presets"
 
 
 def threads_of_worker(device: str, workers: int) -> int:
@@ -73,16 +73,30 @@ def _start_server() -> None:
 
     Before Python 3.12.8 and 3.13.1 it ignores this process's path and looks into its working directory first,
     where another copy of the project may lie. So it starts in a folder without modules, with this process's
-    path in its environment; workers return to this process's folder. Each job then proves its code.
+    path in its environment; workers return to this process's folder. Each of them then proves its code.
     """
     path: list[str] = spawn.get_preparation_data("forkserver")["sys_path"]
-    here = Path.cwd()
-    with _environment({"PYTHONPATH": os.pathsep.join(dict.fromkeys([*path, str(ROOT)]))}):
-        os.chdir(sys.prefix)
+    python_path = {"PYTHONPATH": os.pathsep.join(dict.fromkeys([*path, str(ROOT)]))}
+    with _environment(python_path), _working_directory(_WITHOUT_MODULES):
+        forkserver.ensure_running()
+
+
+@contextmanager
+def _working_directory(folder: Path) -> Iterator[None]:
+    """Another working directory within the block; left as it is where this process could not return to it."""
+    try:
+        before = os.open(".", os.O_RDONLY)
+    except OSError:  # it was deleted, or belongs to somebody else
+        yield
+        return
+    try:
+        os.chdir(folder)
         try:
-            forkserver.ensure_running()
+            yield
         finally:
-            os.chdir(here)
+            os.fchdir(before)
+    finally:
+        os.close(before)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from benchmark.cli.places import folders_for
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.files import write_atomically
 from benchmark.data import Folders
-from benchmark.jobs import RunContext, load_trained, trained_job
+from benchmark.jobs import RunContext, trained_job
 from benchmark.jobs.models import load_data
 from benchmark.report.csv_files import DECIMALS, write_csv
 from benchmark.report.figures import SETTINGS
@@ -57,7 +57,7 @@ def measure_all(study: Study, folders: Folders) -> Iterator[tuple[dict[str, Any]
     for ref in study.trained():
         record = study.models[ref.id]
         job = trained_job(record).model_copy(update={"key": ref.key})  # a folder may have moved since
-        model, _ = load_trained(job, context)
+        model, _ = job.load(context)
         pool = load_data(ref.key.dataset, folders).test
         model_key = {"dataset": study.dataset, "defense": ref.key.defense, "seed": ref.key.seed}
         queries = first_classes(pool)

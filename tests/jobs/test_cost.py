@@ -4,10 +4,9 @@ import pytest
 
 from attacks import ATTACKS
 from benchmark.data import Folders
-from benchmark.jobs import RunContext, attack_job
+from benchmark.jobs import RunContext, TrainingRun
 from benchmark.jobs.models import build_model, load_data, training_images
 from benchmark.jobs.probe import probe
-from benchmark.jobs.train_job import train_model
 from benchmark.models import PassCounter
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
@@ -51,7 +50,7 @@ def jobs(folders):
         output=folders.cache, cache=folders.cache, data=folders.cache, device="cpu", commit=""
     )
     models = {model.job.key.defense: model.job for model in grid.models}
-    made = {name: train_model(job, context) for name, job in models.items()}
+    made = {name: job.train(context) for name, job in models.items()}
     return grid, context, models, made
 
 
@@ -80,9 +79,9 @@ def test_a_cell_costs_what_it_was_said_to(folders, jobs, monkeypatch, defense, a
         counters[-1].__enter__()
         return model, unit
 
-    real = attack_job.load_trained
-    monkeypatch.setattr(attack_job, "load_trained", load)
-    attack_job.make_cells(job, context)
+    real = TrainingRun.load
+    monkeypatch.setattr(TrainingRun, "load", load)
+    job.attack_and_score(job.cells, context)
     counted = sum(counter.total for counter in counters)
     assert job.cost(folders) == pytest.approx(counted, rel=TOLERANCE)
 

@@ -8,9 +8,8 @@ import torch
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import DATASETS, Folders, Split
-from benchmark.jobs import RunContext, attack_job
+from benchmark.jobs import RunContext, attack_run
 from benchmark.jobs.memory import Memory, fits_on_device, memory_of_device, memory_of_host, pool_bytes
-from benchmark.jobs.train_job import train_model
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
 
@@ -105,11 +104,11 @@ def test_a_worker_s_part_does_not_depend_on_what_the_others_hold():
 def test_each_worker_takes_its_part(make_images, tmp_path, monkeypatch, device):
     pool = make_images(classes=3, per_class=2)
     taken = []
-    monkeypatch.setattr(attack_job, "memory_of_host", lambda: Memory(30, 80))
-    monkeypatch.setattr(attack_job, "memory_of_device", lambda _: Memory(9, 12) if device == "cuda" else None)
-    monkeypatch.setattr(attack_job, "fits_on_device", lambda *sizes: taken.append(sizes[2:]))
+    monkeypatch.setattr(attack_run, "memory_of_host", lambda: Memory(30, 80))
+    monkeypatch.setattr(attack_run, "memory_of_device", lambda _: Memory(9, 12) if device == "cuda" else None)
+    monkeypatch.setattr(attack_run, "fits_on_device", lambda *sizes: taken.append(sizes[2:]))
     context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device=device, commit="", workers=4)
-    assert attack_job.place_images(pool, None, context) is pool
+    assert attack_run.place_images(pool, None, context) is pool
     assert taken == [(3 if device == "cuda" else None, 20)]
 
 
@@ -122,19 +121,21 @@ def test_a_cell_does_not_depend_on_where_its_pool_was(tiny, tmp_path, monkeypatc
     grid = build_grid(resolve(asked, tiny), Folders(tmp_path, tmp_path))
     context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
     for training in {job.model.id: job.model for job in jobs_of(grid)}.values():
-        train_model(training, context)
+        training.train(context)
     assert len(jobs_of(grid)) > 4
     for job in jobs_of(grid):
-        here = attack_job.make_cells(job, context)
+        here = job.attack_and_score(job.cells, context)
         with monkeypatch.context() as patch:
-            patch.setattr(attack_job, "fits_on_device", lambda *_: False)
-            there = attack_job.make_cells(job, context)
-        for (record, arrays), (other, others) in zip(here, there, strict=True):
-            different = {"seconds": 0.0, "provenance": record.provenance}
-            assert record.model_copy(update=different) == other.model_copy(update=different)
-            assert record.status == "done"
-            for name, values in arrays.items():
-                np.testing.assert_array_equal(values, others[name])
+            patch.setattr(attack_run, "fits_on_device", lambda *_: False)
+            there = job.attack_and_score(job.cells, context)
+        assert (here.objective, here.diagnostics) == (there.objective, there.diagnostics)
+        assert (here.forward_passes, here.backward_passes) == (there.forward_passes, there.backward_passes)
+        assert set(here.scores) == set(there.scores) == set(job.cells)
+        for scenario, score in here.scores.items():
+            other = there.scores[scenario]
+            assert (score.metrics, score.diagnostics) == (other.metrics, other.diagnostics)
+            for name, values in score.arrays.items():
+                np.testing.assert_array_equal(values, other.arrays[name])
 
 
 def test_a_cell_of_a_data_set_with_queries_of_its_own(tiny, tmp_path, monkeypatch):
@@ -146,19 +147,19 @@ def test_a_cell_of_a_data_set_with_queries_of_its_own(tiny, tmp_path, monkeypatc
     grid = build_grid(resolve(asked, tiny), Folders(tmp_path, tmp_path))
     context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
     job = next(job for job in jobs_of(grid) if job.attack != "none" and job.model.key.defense == "vanilla")
-    train_model(job.model, context)
-    split = attack_job.load_data(job.model.key.dataset, context.folders)
+    job.model.train(context)
+    split = attack_run.load_data(job.model.key.dataset, context.folders)
     queries = torch.arange(len(split.test)) % 4 != 0
     with_roles = Split(split.train, replace(split.test, queries=queries))
-    monkeypatch.setattr(attack_job, "load_data", lambda *_: with_roles)
+    monkeypatch.setattr(attack_run, "load_data", lambda *_: with_roles)
     monkeypatch.setattr(DATASETS.get("glyphs"), "recall_ks", (1, 3))
-    cells = {record.key.scenario: (record, arrays) for record, arrays in attack_job.make_cells(job, context)}
-    record, arrays = cells["retrieval-query"]
-    assert {"r1", "r3"} < set(record.metrics) and "r2" not in record.metrics
+    score = job.attack_and_score(job.cells, context).scores["retrieval-query"]
+    arrays = score.arrays
+    assert {"r1", "r3"} < set(score.metrics) and "r2" not in score.metrics
     assert arrays["queries"].tolist() == queries.nonzero().flatten().tolist()
     # So the attack looked at the gallery alone, as the scenario does.
     np.testing.assert_array_equal(arrays["success"] == 1, arrays["objective"] < 0)
-    assert 0 < record.metrics["r1"] < 1
+    assert 0 < score.metrics["r1"] < 1
 
 
 def test_a_pool_that_fits_nowhere_is_reported_before_the_attack(tiny, tmp_path, monkeypatch):
@@ -166,11 +167,11 @@ def test_a_pool_that_fits_nowhere_is_reported_before_the_attack(tiny, tmp_path, 
     grid = build_grid(resolve(asked, tiny), Folders(tmp_path, tmp_path))
     context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
     for training in {job.model.id: job.model for job in jobs_of(grid)}.values():
-        train_model(training, context)
-    monkeypatch.setattr(attack_job, "memory_of_host", lambda: Memory(1000, 1000))
+        training.train(context)
+    monkeypatch.setattr(attack_run, "memory_of_host", lambda: Memory(1000, 1000))
     for job in jobs_of(grid):
         if job.attack == "none":
-            assert attack_job.make_cells(job, context)[0][0].status == "done"
+            assert job.attack_and_score(job.cells, context).scores
         else:
             with pytest.raises(BenchmarkError, match="GB of memory for its images"):
-                attack_job.make_cells(job, context)
+                job.attack_and_score(job.cells, context)

@@ -35,9 +35,7 @@ def test_agrees_with_naive_loops_and_scikit_learn(pairing):
     scores = clustering_metrics(labels, assignments)
     assert list(scores) == ["ami", "nmi", "f1"]
     assert all(type(score) is float for score in scores.values())
-    alone = (
-        len(set(labels)) == len(set(assignments)) == len(labels)
-    )  # 0 in old scikit-learn
+    alone = len(set(labels)) == len(set(assignments)) == len(labels)  # 0 in old scikit-learn
     expected = 1.0 if alone else adjusted_mutual_info_score(labels, assignments)
     assert scores["ami"] == pytest.approx(expected)
     assert scores["nmi"] == pytest.approx(normalized_mutual_info_score(labels, assignments))

@@ -1,5 +1,4 @@
 import copy
-import sys
 from typing import ClassVar
 
 import pytest
@@ -12,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.models import BACKBONES, PassCounter, SmallConv, count_flops, frozen
 from benchmark.models.library_backbone import ArchitectureInfo, LibraryBackbone
-from benchmark.planning import identity
+from benchmark.plugins import reach
 
 SHAPE = (3, 8, 8)
 IMAGES = torch.rand(6, *SHAPE)
@@ -257,11 +256,7 @@ def test_passes_are_counted_with_frozen_batch_norm(make_member):
 
 
 def test_smallconv_does_not_depend_on_the_source_of_other_backbones():
-    seen, waiting = set(), {SmallConv.__module__}
-    while waiting:
-        name = waiting.pop()
-        seen.add(name)
-        waiting |= identity._neighbours(sys.modules[name], {"benchmark"}) - seen
+    seen = reach.reached(frozenset([SmallConv.__module__])).modules
     assert "benchmark.models.backbone" in seen
     others = ("library_backbone", "timm_backbone", "bn_inception", "weights_file", "embedding_network")
     assert not seen & {f"benchmark.models.{name}" for name in others}

@@ -2,6 +2,7 @@
 
 import ast
 import shutil
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -13,20 +14,12 @@ from safetensors.torch import save_file
 from benchmark.core.source import PACKAGES, ROOT
 from benchmark.data import DATASETS, Folders
 from benchmark.jobs.models import portable
-from benchmark.planning import cells, identity, reach
+from benchmark.planning import identity
 from benchmark.planning.grid import Grid, build_grid
 from benchmark.planning.resolve import resolve
+from benchmark.plugins import imports, reach
 from benchmark.plugins.load import load_plugin
 from defenses import DEFENSES
-
-CACHES = (
-    identity._module_digest,
-    reach._reached,
-    reach._is_users_own,
-    reach.module_file,
-    reach._imports,
-    reach._import_pairs,
-)
 
 
 def plan(tmp_path, **arguments) -> Grid:
@@ -50,8 +43,8 @@ def forget():
     """Makes identities read every file anew, as a new process would; again at the end of the test."""
 
     def clear():
-        for cached in CACHES:
-            cached.cache_clear()
+        identity.forget()
+        reach.forget()
 
     yield clear
     clear()
@@ -63,8 +56,9 @@ def copied(tmp_path, monkeypatch, forget):
     root = tmp_path / "copy"
     for package in PACKAGES:
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
-    real = reach.module_file.__wrapped__
+    real = imports.module_file.__wrapped__
 
+    @cache
     def in_copy(name):
         file = real(name)
         if file is None or not file.is_relative_to(ROOT) or not reach.is_project(name):
@@ -146,13 +140,6 @@ def change(file: Path, old: str, new: str) -> None:
     file.write_text(source.replace(old, new))
 
 
-def test_a_constant_that_every_attack_uses_is_part_of_all(tmp_path, copied, forget):
-    before = ids(plan(tmp_path))
-    change(copied / "attacks" / "problem.py", "MOST_IMAGES = 256", "MOST_IMAGES = 255")
-    forget()
-    assert not before & ids(plan(tmp_path))
-
-
 def test_the_code_of_a_defense_is_part_of_its_own_rows_alone(tmp_path, copied, forget):
     before = plan(tmp_path, defenses="vanilla,pgd_at")
     source = copied / "defenses" / "pgd_at.py"
@@ -178,14 +165,65 @@ def test_the_code_of_an_objective_is_part_of_its_attacks_alone(tmp_path, copied,
     assert kept == {"none", "fgsm[objective=shift]"}
 
 
-def test_data_and_the_functions_that_score_are_part_of_every_identity(tmp_path, monkeypatch):
+def test_the_data_are_part_of_every_identity(tmp_path, monkeypatch):
     before = ids(plan(tmp_path))
-    with monkeypatch.context() as patch:
-        patch.setattr(DATASETS.get("digits"), "fingerprint", lambda self, folders: "other images")
-        assert not before & ids(plan(tmp_path))
-    with monkeypatch.context() as patch:
-        patch.setattr(cells, "make_cells", lambda: None)
-        assert not before & ids(plan(tmp_path))
+    monkeypatch.setattr(DATASETS.get("digits"), "fingerprint", lambda self, folders: "other images")
+    assert not before & ids(plan(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("attacks/problem.py", "MAX_IMAGES = 256", "MAX_IMAGES = 255"),
+        ("benchmark/core/seeding.py", ">> 1", ">> 2"),
+        ("benchmark/jobs/models.py", "FEWEST_TO_HOLD_OUT = 10", "FEWEST_TO_HOLD_OUT = 11"),
+        ("benchmark/jobs/models.py", "MOST_HELD_OUT = 1000", "MOST_HELD_OUT = 999"),
+        ("benchmark/jobs/models.py", ".load(folders)", ".load(folders)  or None"),
+        ("benchmark/jobs/training_run.py", "self.eps,", "2 * self.eps,"),
+        ("benchmark/records/validation.py", "/ 2", "/ 3"),
+        ("benchmark/training/loop.py", "3 * recipe.epochs", "4 * recipe.epochs"),
+    ],
+)
+def test_what_decides_a_value_is_part_of_every_identity(tmp_path, copied, forget, file, old, new):
+    before = ids(plan(tmp_path))
+    change(copied / file, old, new)
+    forget()
+    assert not before & ids(plan(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        (
+            "benchmark/jobs/attack_run.py",
+            "attacked_indices(pool.ids, self",
+            "attacked_indices(pool.ids, 0.5 * self",
+        ),
+        ("benchmark/evaluation/pool_embeddings.py", "2 * images_per_pass", "3 * images_per_pass"),
+    ],
+)
+def test_what_decides_a_score_is_part_of_every_cell(tmp_path, copied, forget, file, old, new):
+    before = plan(tmp_path)
+    change(copied / file, old, new)
+    forget()
+    after = plan(tmp_path)
+    assert not ids(before) & ids(after)
+    assert [m.job.id for m in before.models] == [m.job.id for m in after.models]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("benchmark/jobs/train_job.py", ": train", ": training"),
+        ("benchmark/records/cell.py", "seconds: float = 0.0", "seconds: float = 1.0"),
+        ("benchmark/report/ranking.py", "REPLICATES = 100", "REPLICATES = 200"),
+    ],
+)
+def test_what_decides_no_value_is_no_part(tmp_path, copied, forget, file, old, new):
+    before = ids(plan(tmp_path))
+    change(copied / file, old, new)
+    forget()
+    assert ids(plan(tmp_path)) == before
 
 
 PLUGIN = """
@@ -221,7 +259,6 @@ def helped(tmp_path, monkeypatch, forget):
 
     monkeypatch.setattr(DEFENSES, "_entries", dict(DEFENSES._entries))
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", sys.modules)
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "helped_plugin.py").write_text(PLUGIN)
@@ -253,12 +290,10 @@ def test_records_name_the_plugins_files(tmp_path, helped):
     assert files["pixels"] == ()
 
 
-def test_installed_packages_and_python_are_not_followed():
-    modules = reach.reached(["benchmark.models.bn_inception", "benchmark.metrics.kmeans"])
-    assert {name.split(".")[0] for name in modules} == {"benchmark", "attacks"} & {
-        name.split(".")[0] for name in modules
-    }
-    assert "benchmark.metrics.kmeans_init" in modules
+def test_only_the_project_is_followed_from_the_project():
+    code = reach.reached(frozenset(["benchmark.models.bn_inception", "benchmark.metrics.kmeans"]))
+    assert all(map(reach.is_project, code.modules)) and not code.files
+    assert "benchmark.metrics.kmeans_init" in code.modules
 
 
 def test_where_data_and_weights_lie_changes_neither_identities_nor_seeds(tmp_path):

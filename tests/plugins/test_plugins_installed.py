@@ -12,7 +12,8 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.jobs import RunContext, run_job
-from benchmark.planning import identity, reach
+from benchmark.planning import identity
+from benchmark.plugins import reach
 from benchmark.plugins.load import load_installed, load_plugins
 from defenses import DEFENSES
 
@@ -61,12 +62,17 @@ def unpacked(file):
     return site
 
 
+def forget():
+    """Makes the next look-up read what is installed anew, as a new process would."""
+    load_installed.cache_clear()
+    identity.forget()
+    reach.forget()
+
+
 @pytest.fixture
 def loaded(monkeypatch):
     """Loads what is installed in a folder, as a new process would."""
     entries, path = dict(DEFENSES._entries), list(sys.path)
-    caches = (load_installed, identity._module_digest, reach._reached, reach.module_file, reach._imports)
-    caches = (*caches, reach._import_pairs)
     monkeypatch.setattr(DEFENSES, "_entries", dict(entries))
 
     def load(site):
@@ -76,13 +82,11 @@ def loaded(monkeypatch):
         for name in [name for name in sys.modules if name.startswith("acme_")]:
             del sys.modules[name]
         importlib.invalidate_caches()
-        for cached in caches:
-            cached.cache_clear()
+        forget()
         return load_plugins([])
 
     yield load
-    for cached in caches:
-        cached.cache_clear()
+    forget()
     sys.path[:] = path
 
 

@@ -10,9 +10,7 @@ from benchmark.cli import main
 from benchmark.data import Folders
 from benchmark.evaluation import CHECKS, SCENARIOS, PoolEmbeddings, attacked_indices
 from benchmark.jobs import RunContext
-from benchmark.jobs.attack_job import make_cells
 from benchmark.jobs.models import load_data
-from benchmark.jobs.train_job import load_trained
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
 from benchmark.records.store import Store
@@ -69,7 +67,7 @@ def test_a_transferred_attack_brings_its_source_and_is_that_of_the_source(tiny, 
     context = RunContext(output=output, cache=cache, data=cache, device="cpu", commit="")
     pool = load_data("digits", Folders(cache, cache)).test
     images = pool.batch(slice(None))
-    source, target = (load_trained(training, context)[0] for training in (job.source, job.model))
+    source, target = (training.load(context)[0] for training in (job.source, job.model))
     assert (job.source.key.defense, job.model.key.defense) == ("vanilla", "mixup")
     inner = ATTACKS.build("fgsm[objective=own]")
     attacked = inner.run(Problem(source, images, pool.labels, pool.ids, "linf", 0.1)).images
@@ -118,7 +116,7 @@ def test_only_the_fraction_that_is_attacked_is_changed(tiny, tmp_path, cache):
             return original(self, problem)
 
         patch.setattr(noise, "perturb", watched)
-        make_cells(job, context)
+        job.attack_and_score(job.cells, context)
     ids = load_data("digits", Folders(cache, cache)).test.ids
     assert seen["targets"].tolist() == attacked_indices(ids, 0.25).tolist()
 

@@ -37,7 +37,7 @@ from benchmark.core.errors import BenchmarkError, CheckpointError
 from benchmark.data import DATASETS
 from benchmark.data.base import ImageSet
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings
-from benchmark.jobs import RunContext, load_trained, trained_job
+from benchmark.jobs import RunContext, trained_job
 from benchmark.jobs.models import load_data
 from benchmark.models import PassCounter
 from benchmark.plugins.load import load_plugins
@@ -175,7 +175,7 @@ def trained(options: argparse.Namespace, needed: set[str]) -> Iterator[tuple[str
         record = store.model(refs[key].id)
         if record is None:
             raise CheckpointError(f"The run has not trained '{key.defense}'.")
-        return load_trained(trained_job(record), context)
+        return trained_job(record).load(context)
 
     for key in refs:
         if key.seed != options.seed or key.defense in manifest.references:

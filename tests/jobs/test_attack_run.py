@@ -1,8 +1,7 @@
 import torch
 
 from benchmark.data import Folders
-from benchmark.jobs import RunContext, attack_job
-from benchmark.jobs.train_job import train_model
+from benchmark.jobs import RunContext, TrainingRun, attack_run
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
 
@@ -13,10 +12,10 @@ def test_attacks_and_scores_are_in_whole_float32(tiny, tmp_path, monkeypatch):
     )
     context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
     job = next(p.job for p in grid.attacks if p.job.attack.startswith("fgsm"))
-    train_model(job.model, context)
+    job.model.train(context)
     seen = []
 
-    class Watched(attack_job.PoolEmbeddings):
+    class Watched(attack_run.PoolEmbeddings):
         def attacked(self, *arguments):
             seen.append(torch.backends.cudnn.allow_tf32)
             return super().attacked(*arguments)
@@ -26,13 +25,13 @@ def test_attacks_and_scores_are_in_whole_float32(tiny, tmp_path, monkeypatch):
         model.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
         return model, unit
 
-    real = attack_job.load_trained
-    monkeypatch.setattr(attack_job, "load_trained", load)
-    monkeypatch.setattr(attack_job, "PoolEmbeddings", Watched)
+    real = TrainingRun.load
+    monkeypatch.setattr(TrainingRun, "load", load)
+    monkeypatch.setattr(attack_run, "PoolEmbeddings", Watched)
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = True
     try:
-        attack_job.make_cells(job, context)
+        job.attack_and_score(job.cells, context)
         assert len(seen) > 5 and not any(seen)
         assert torch.backends.cudnn.allow_tf32  # trainings are left as they are
     finally:

@@ -1,0 +1,177 @@
+"""How one model is attacked and scored: all that its cells depend on, and so part of their identity."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks import ATTACKS, Attack, AttackResult, Images, Problem
+from benchmark.core.embedder import Embedder
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.seeding import seed_everything
+from benchmark.data import DATASETS, ImageSet
+from benchmark.evaluation import SCENARIOS, PoolEmbeddings, ScenarioScore, attacked_indices, diagnose
+from benchmark.jobs.context import RunContext
+from benchmark.jobs.memory import fits_on_device, memory_of_device, memory_of_host, pool_bytes
+from benchmark.jobs.models import load_data, portable
+from benchmark.jobs.training_run import TrainingRun
+from benchmark.models import PassCounter
+from benchmark.records import CLEAN, Record
+
+
+@dataclass
+class ScoredRun:
+    """An attack's scores in each scenario, and what it took.
+
+    Attributes:
+        scores: by scenario; the reason instead where it cannot be scored.
+        objective: mean of what the attack maximized; None for attacks without one.
+        diagnostics: what the checks look at in every scenario.
+        seconds: wall-clock time of the attack.
+        forward_passes, backward_passes: its cost, in units.
+    """
+
+    scores: dict[str, ScenarioScore | str]
+    objective: float | None
+    diagnostics: dict[str, float]
+    seconds: float
+    forward_passes: float
+    backward_passes: float
+
+
+def place_images(pool: ImageSet, attack: Attack | None, context: RunContext) -> Tensor | Images:
+    """Puts the whole pool on the device where there is room for it and the attack; else leaves it as it is.
+
+    Workers share the memory: each may take an equal part.
+
+    Raises:
+        BenchmarkError: when the attacked pool would not even fit into the CPU's memory.
+    """
+    held = 0 if attack is None else attack.pools_in_memory()
+    parts = [
+        None if memory is None else memory.part(context.workers)
+        for memory in (memory_of_device(context.device), memory_of_host())
+    ]
+    if fits_on_device(pool_bytes(pool), held, *parts):
+        return pool.batch(slice(None), context.device)
+    return pool
+
+
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """Switches TF32 off, to which torch rounds what goes into a GPU's convolutions: 10 bits instead of 23."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+class AttackRun(Record):
+    """An attack on one model.
+
+    Attributes:
+        model: the training whose model is attacked.
+        attack: spec of the attack, "none" for the clean pool.
+        norm, eps: the ball.
+        attacked_fraction: of the pool, in (0, 1].
+        source: the training of the model that the attack takes its gradients from, where that is another.
+        eot: EOT samples that gradients of a randomised model are averaged over.
+        repeats: how often a randomised model embeds the pool, to average its scores.
+    """
+
+    model: TrainingRun
+    attack: str
+    norm: str
+    eps: float
+    attacked_fraction: float = 1.0
+    source: TrainingRun | None = None
+    eot: int
+    repeats: int
+
+    @whole_float32()
+    def attack_and_score(self, scenarios: Iterable[str], context: RunContext) -> ScoredRun:
+        """Attacks the model, and scores it in each scenario; one that cannot be scored fails alone."""
+        key = self.model.key
+        pool = load_data(key.dataset, context.folders).test
+        model, unit = self.model.load(context)
+        attack = None if self.attack == CLEAN else ATTACKS.build(self.attack)
+        sources: dict[str, Embedder] = {}
+        if self.source is not None and attack is not None and attack.needs is not None:
+            sources[attack.needs] = self.source.load(context)[0]
+        images = place_images(pool, attack, context)
+        seed_everything("attack", portable(key).model_dump(), self.attack, self.norm, self.eps)
+        started = time.perf_counter()
+        with ExitStack() as stack:
+            counters = [
+                stack.enter_context(PassCounter(embedder, pool.image_shape, unit))
+                for embedder in (model, *sources.values())
+            ]
+            result = (
+                None if attack is None else attack.run(self._problem(model, images, pool, sources, context))
+            )
+        seconds = time.perf_counter() - started
+        embeddings = PoolEmbeddings(
+            model,
+            images,
+            images if result is None else result.images,
+            pool.labels,
+            pool.ids,
+            self.repeats,
+            seed=key.seed,
+            attack=attack,
+            objective=None if result is None or self.attacked_fraction < 1 else result.objective,
+            queries=pool.queries,
+            ks=DATASETS.build(key.dataset).recall_ks,
+            device=context.device,
+        )
+        values = None if result is None else result.objective
+        return ScoredRun(
+            diagnostics=self._diagnostics(embeddings, result),
+            scores={scenario: _score(scenario, embeddings) for scenario in scenarios},
+            objective=None if values is None else float(values.mean()),
+            seconds=seconds,
+            forward_passes=sum(counter.forward for counter in counters),
+            backward_passes=sum(counter.backward for counter in counters),
+        )
+
+    def _problem(
+        self,
+        model: Embedder,
+        images: Tensor | Images,
+        pool: ImageSet,
+        sources: dict[str, Embedder],
+        context: RunContext,
+    ) -> Problem:
+        whole = self.attacked_fraction == 1
+        return Problem(
+            model,
+            images,
+            pool.labels.to(context.device),
+            pool.ids,
+            self.norm,
+            self.eps,
+            self.model.key.seed,
+            self.eot,
+            attacked=None if whole else attacked_indices(pool.ids, self.attacked_fraction).to(context.device),
+            queries=None if pool.queries is None else pool.queries.to(context.device),
+            sources=sources,
+        )
+
+    def _diagnostics(self, embeddings: PoolEmbeddings, result: AttackResult | None) -> dict[str, float]:
+        if result is None:
+            return diagnose(embeddings, self.eot)
+        return {} if result.zero_gradient is None else {"zero_gradient": result.zero_gradient}
+
+
+def _score(scenario: str, embeddings: PoolEmbeddings) -> ScenarioScore | str:
+    try:
+        return SCENARIOS.build(scenario).score(embeddings)
+    except BenchmarkError as error:
+        return str(error)

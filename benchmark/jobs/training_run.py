@@ -1,0 +1,79 @@
+"""How one model is trained, and read again: all that its weights depend on, and so part of its identity."""
+
+from __future__ import annotations
+
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+
+from benchmark.core.embedder import Embedder
+from benchmark.core.errors import CheckpointError
+from benchmark.core.files import write_atomically
+from benchmark.jobs.context import RunContext
+from benchmark.jobs.models import build_model, load_data, training_images
+from benchmark.models import fold_batch_norm
+from benchmark.records import ModelKey, Record, TrainingRecord
+from benchmark.training import Recipe, SavePoint, train
+from defenses import DEFENSES
+
+
+class TrainingRun(Record):
+    """The training of one model.
+
+    Attributes:
+        id: the model's identity.
+        key: what is trained.
+        recipe: the training recipe.
+        epochs: of the training.
+        eps: radius of the training attack's L_inf ball.
+    """
+
+    id: str
+    key: ModelKey
+    recipe: Recipe
+    epochs: int
+    eps: float
+
+    def train(self, context: RunContext) -> TrainingRecord:
+        """Trains the model and writes its checkpoint."""
+        images, held_out = training_images(self.recipe, load_data(self.key.dataset, context.folders))
+        model, unit = build_model(self.key, images)
+        store = context.store
+        training = train(
+            DEFENSES.build(self.key.defense),
+            model,
+            images,
+            self.recipe,
+            self.eps,
+            unit,
+            context.device,
+            epochs=self.epochs,
+            held_out=held_out,
+            save_point=SavePoint(
+                store.unfinished(self.id), context.save_every, context.provenance().packages
+            ),
+        )
+        write_atomically(store.checkpoint(self.id), lambda path: save_model(model, str(path)))
+        return training
+
+    def load(self, context: RunContext) -> tuple[Embedder, int]:
+        """Loads the trained model from its checkpoint, in evaluation mode, its parameters frozen.
+
+        Returns:
+            The model, on the context's device, and the FLOPs of the cell's plain backbone.
+
+        Raises:
+            CheckpointError: when the checkpoint is missing, damaged, or does not fit.
+        """
+        images, _ = training_images(self.recipe, load_data(self.key.dataset, context.folders))
+        model, unit = build_model(self.key, images, random=True)
+        path = context.store.checkpoint(self.id)
+        try:
+            load_model(model, str(path))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            reason = str(error).split("\n", 1)[0]
+            raise CheckpointError(
+                f"The checkpoint {path} cannot be used ({reason}); delete it and run again."
+            ) from None
+        model.eval().requires_grad_(False)
+        fold_batch_norm(model)
+        return model.to(context.device), unit

@@ -1,0 +1,133 @@
+"""Which code a class reaches, by the text of its imports: modules of the project, files of a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmark.core.source import PACKAGES
+from benchmark.plugins.imports import import_pairs, module_file
+from benchmark.plugins.users_files import UsersFile, users_files
+
+_PLUMBING = (
+    "benchmark.core.code",
+    "benchmark.core.cpu",
+    "benchmark.core.errors",
+    "benchmark.core.files",
+    "benchmark.core.hardware",
+    "benchmark.core.labels",
+    "benchmark.core.parameters",
+    "benchmark.core.protocol",
+    "benchmark.core.registry",
+    "benchmark.core.source",
+    "benchmark.core.spec",
+    "benchmark.jobs.attack_cost",
+    "benchmark.jobs.attack_job",
+    "benchmark.jobs.context",
+    "benchmark.jobs.job",
+    "benchmark.jobs.memory",
+    "benchmark.jobs.probe",
+    "benchmark.jobs.train_job",
+    "benchmark.planning",
+    "benchmark.plugins",
+    "benchmark.records.cell",
+    "benchmark.records.check",
+    "benchmark.records.keys",
+    "benchmark.records.model",
+    "benchmark.records.provenance",
+    "benchmark.records.record",
+    "benchmark.records.run",
+    "benchmark.records.store",
+    "benchmark.runner",
+    "benchmark.tuning",
+)
+"""Packages and modules of the project that no metric depends on."""
+
+
+class Reached(NamedTuple):
+    """The code that some classes or functions reach.
+
+    Attributes:
+        modules: names of the project's modules, without those that no metric depends on.
+        files: a plugin's own files.
+    """
+
+    modules: frozenset[str]
+    files: frozenset[UsersFile]
+
+
+def is_project(name: str) -> bool:
+    """Whether a module is the project's own."""
+    return name.split(".")[0] in PACKAGES
+
+
+@cache
+def reached(start: frozenset[str]) -> Reached:
+    """Finds the code that some modules import, directly and through others, and those modules themselves.
+
+    Followed are the project's modules, but for those that no metric depends on, each name to the module that
+    defines it; and of a plugin all files in its folder, or of its installed package, that an import may mean.
+
+    Args:
+        start: names of imported modules.
+    """
+    files = frozenset().union(*(users_files(name) for name in start if not is_project(name)))
+    waiting = {name for name in start if is_project(name)}
+    waiting |= {found for file in files for found in _project_imports(file.path, "")}
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        waiting |= _imports(name) - seen
+    return Reached(frozenset(seen), files)
+
+
+def modules_of(things: Iterable[type | object]) -> frozenset[str]:
+    """Names of the modules that classes or functions are defined in."""
+    return frozenset(thing.__module__ for thing in things)
+
+
+def forget() -> None:
+    """Makes every look-up read the files anew, as after a change of them."""
+    for cached in (reached, _imports, module_file):
+        cached.cache_clear()
+
+
+@cache
+def _imports(name: str) -> frozenset[str]:
+    """Lists the modules of the project that define what one of them imports."""
+    file = module_file(name)
+    if file is None:
+        return frozenset()
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    return _project_imports(file, package)
+
+
+def _project_imports(file: Path, package: str) -> frozenset[str]:
+    found = {
+        _home(base, taken)
+        for base, taken in import_pairs(file, package, type_checking=False)
+        if is_project(base)
+    }
+    return frozenset(name for name in found if not _is_plumbing(name))
+
+
+def _is_plumbing(name: str) -> bool:
+    return any(name == part or name.startswith(f"{part}.") for part in _PLUMBING)
+
+
+def _home(base: str, taken: str) -> str:
+    """Follows an imported name through packages that pass it on, to the module that defines it."""
+    if not taken:
+        return base
+    if module_file(f"{base}.{taken}") is not None:
+        return f"{base}.{taken}"
+    file = module_file(base)
+    if file is None or file.name != "__init__.py":
+        return base
+    for origin, original in import_pairs(file, base, type_checking=False):
+        if original == taken and origin != base:
+            return _home(origin, taken)
+    return base
