@@ -187,4 +187,4 @@ def test_a_check_that_is_registered_counts_without_another_list(tiny, tmp_path, 
     assert "starts_attacks" in after["vanilla"]["checks"]
     assert (after["mixup"]["rank"], after["vanilla"]["rank"]) == ("1", "2")
     page = (output / "leaderboard.md").read_text()
-    assert "starts_attacks" in page and "The model is the one that transferred attacks are made on." in page
+    assert "starts_attacks" in page and "The model is the one that transferred attacks are made on" in page
