@@ -65,7 +65,7 @@ def mixed_at(layer: nn.Module, mix: Mix) -> Iterator[None]:
 
 
 class MixedWithStored(Embedder):
-    """Averages the embeddings of mixes of an image with stored images, drawn anew in each forward pass.
+    """Averages the embeddings of mixes of an image with stored images, drawn again in each forward pass.
 
     The mean of the unit vectors is scaled to unit length. Partners are drawn separately for each image. As
     long as no image is stored, the partners are uniform noise.
@@ -73,7 +73,7 @@ class MixedWithStored(Embedder):
     Args:
         member: embeds the mixes.
         mixes: number of mixes of each image.
-        share: weight of the image in a mix, in (0, 1].
+        weight: weight of the image in a mix, in (0, 1].
         capacity: maximum number of stored images.
 
     Attributes:
@@ -84,11 +84,11 @@ class MixedWithStored(Embedder):
 
     stored: Tensor
 
-    def __init__(self, member: Member, mixes: int, share: float, capacity: int) -> None:
+    def __init__(self, member: Member, mixes: int, weight: float, capacity: int) -> None:
         super().__init__()
         self.member = member
         self.mixes = mixes
-        self.share = share
+        self.weight = weight
         self.capacity = capacity
         self.register_buffer("stored", torch.zeros(0))  # the images' shape is not known yet
 
@@ -108,7 +108,7 @@ class MixedWithStored(Embedder):
         """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
         total: Tensor | float = 0.0
         for _ in range(self.mixes):
-            total = total + self.member(self.share * images + (1 - self.share) * self._partners(images))
+            total = total + self.member(self.weight * images + (1 - self.weight) * self._partners(images))
         return F.normalize(torch.as_tensor(total))
 
     def _partners(self, images: Tensor) -> Tensor:

@@ -29,13 +29,13 @@ class Mixup(Defense):
       tokens) can be drawn, because the backbone may be any.
     - adversarial=true is interpolated adversarial training (Lamb et al. 2019, arXiv 1906.06784, section 3):
       the mean of the mixed loss on the clean batch and of that on adversarial images, which maximize the
-      ordinary, unmixed loss. Each half has its own draws; whether the original's have is not known here.
+      ordinary, unmixed loss. Each half has its own draws; whether the original draws so is not known here.
     - mixes > 0 is mixup inference (Pang et al. 2020, arXiv 1909.11515, section 3): at test time each image is
       mixed with `mixes` training images, stored from the first batches, and the embeddings are averaged. The
       original averages predictions over samples of the predicted class (MI-PL) or of the others (MI-OL),
       which is best for adversarial images. Test classes are new here, so every stored image is of another
       class: it is MI-OL. Its authors used it on models trained by mixup or interpolated adversarial training,
-      with shares of about one half and 30 mixes, as far as is known here. Embedding an image takes `mixes`
+      with weights of about one half and 30 mixes, as far as is known here. Embedding an image takes `mixes`
       forward passes through the network. The model is randomized: attacks average gradients over EOT samples.
 
     Attributes:
@@ -85,11 +85,11 @@ class Mixup(Defense):
             images: shape (n, C, H, W) in [0, 1].
             labels: shape (n,).
         """
-        share = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
+        weight = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
         partner = torch.randperm(len(labels)).to(labels.device)
 
         def mix(rows: Tensor) -> Tensor:
-            return share * rows + (1 - share) * rows[partner]
+            return weight * rows + (1 - weight) * rows[partner]
 
         layers = hidden_layers(member, images[:1]) if self.where == "hidden" else []
         drawn = int(torch.randint(len(layers) + 1, ())) if layers else 0
@@ -100,4 +100,4 @@ class Mixup(Defense):
             embeddings = member(mix(images))
         first = member.loss(embeddings, labels)
         second = member.loss(embeddings, labels[partner])
-        return share * first + (1 - share) * second
+        return weight * first + (1 - weight) * second

@@ -24,8 +24,8 @@ class Digits(Dataset):
         table = load_digits()
         images = torch.from_numpy(table.images).float().div(16).unsqueeze(1)
         labels = torch.from_numpy(table.target).long()
-        everything = ImageSet(images, labels, torch.arange(len(labels)))
+        all_images = ImageSet(images, labels, torch.arange(len(labels)))
         return Split(
-            train=everything.of_classes(torch.arange(5)),
-            test=everything.of_classes(torch.arange(5, 10)),
+            train=all_images.of_classes(torch.arange(5)),
+            test=all_images.of_classes(torch.arange(5, 10)),
         )

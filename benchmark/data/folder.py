@@ -120,7 +120,7 @@ class ImageFolder(Dataset):
         images = cached(file, lambda: {"images": self._decode()})["images"]
         names = [image_files.plain_name(file.parent) for file in files]
         ranks = {name: rank for rank, name in enumerate([*train, *test])}
-        everything = ImageSet(
+        all_images = ImageSet(
             images,
             torch.tensor([ranks[name] for name in names]),
             torch.tensor(
@@ -128,8 +128,8 @@ class ImageFolder(Dataset):
             ),
         )
         return Split(
-            train=everything.of_classes(torch.arange(len(train))),
-            test=everything.of_classes(torch.arange(len(train), len(ranks))),
+            train=all_images.of_classes(torch.arange(len(train))),
+            test=all_images.of_classes(torch.arange(len(train), len(ranks))),
         )
 
     def fingerprint(self, folders: Folders) -> str:

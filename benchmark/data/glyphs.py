@@ -176,10 +176,10 @@ class Glyphs(Dataset):
         numbers = torch.arange(self.per_class).repeat(self.classes)
         ids = torch.tensor(letters)[labels] * MAX_PER_CLASS + numbers
         half = self.classes // 2
-        everything = ImageSet(images, labels, ids)
+        all_images = ImageSet(images, labels, ids)
         return Split(
-            train=everything.of_classes(torch.arange(half)),
-            test=everything.of_classes(torch.arange(half, self.classes)),
+            train=all_images.of_classes(torch.arange(half)),
+            test=all_images.of_classes(torch.arange(half, self.classes)),
         )
 
     def fingerprint(self, folders: Folders) -> str:
@@ -232,8 +232,8 @@ def _distort(letter: Image.Image, size: int, rng: random.Random) -> npt.NDArray[
 
     # Pillow maps each point of the output to a point of the input.
     inverse = np.linalg.inv(matrix * _SUPERSAMPLING)
-    canvas = size * _SUPERSAMPLING
-    origin = np.array(letter.size) / 2 - inverse @ (canvas / 2 + offset * _SUPERSAMPLING)
+    side = size * _SUPERSAMPLING
+    origin = np.array(letter.size) / 2 - inverse @ (side / 2 + offset * _SUPERSAMPLING)
     data = (*inverse[0], origin[0], *inverse[1], origin[1])
-    large = letter.transform((canvas, canvas), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
+    large = letter.transform((side, side), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
     return np.asarray(large.reduce(_SUPERSAMPLING))

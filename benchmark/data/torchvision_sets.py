@@ -126,10 +126,10 @@ class TorchvisionSet(Dataset):
         self.check(folders)
         file = folders.cache / f"{self.name}-{self.fingerprint(folders)}.safetensors"
         tensors = cached(file, lambda: self._selected(folders))
-        everything = ImageSet(tensors["images"], tensors["labels"], tensors["ids"])
+        all_images = ImageSet(tensors["images"], tensors["labels"], tensors["ids"])
         return Split(
-            train=everything.of_classes(torch.arange(self.training_classes)),
-            test=everything.of_classes(torch.arange(self.training_classes, self.classes)),
+            train=all_images.of_classes(torch.arange(self.training_classes)),
+            test=all_images.of_classes(torch.arange(self.training_classes, self.classes)),
         )
 
     def blank(self) -> Split:

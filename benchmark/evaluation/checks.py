@@ -61,10 +61,10 @@ class Randomised(MaskingCheck):
         difference, samples = measured.model.get("repeat_difference"), measured.model.get("eot")
         if difference is None or samples is None:
             return []
-        words = f"two forward passes differ by up to {difference:.2g}, EOT samples: {samples:.0f}"
+        explanation = f"two forward passes differ by up to {difference:.2g}, EOT samples: {samples:.0f}"
         if samples > 1:
-            return [Comparison(difference, self.limit, 0.0, words)]
-        return [Comparison.above(difference, self.limit, words)]
+            return [Comparison(difference, self.limit, 0.0, explanation)]
+        return [Comparison.above(difference, self.limit, explanation)]
 
 
 @CHECKS.register("zero_gradient")
@@ -117,9 +117,11 @@ class OneStepBeatsMany(MaskingCheck):
         if one.objective_values is None or not valued:
             return []
         mean, name, values = max(valued, key=lambda item: item[0])
-        words = f"objective {one.objective_values.mean():.3f} under {one.attack}, {mean:.3f} under {name}"
+        explanation = (
+            f"objective {one.objective_values.mean():.3f} under {one.attack}, {mean:.3f} under {name}"
+        )
         smallest = OBJECTIVE_TOLERANCE * float(np.std(values.astype(np.float64)))
-        return [Comparison.above(*paired_difference(one.objective_values, values, smallest), words)]
+        return [Comparison.above(*paired_difference(one.objective_values, values, smallest), explanation)]
 
 
 def _weaker_than(access: str, measured: CheckInput) -> list[Comparison]:
@@ -168,8 +170,8 @@ class SuiteTooWeak(MaskingCheck):
         best = strongest(outside)
         if suite is None or best is None:
             return []
-        words = f"R@1 {_r1(best)}, {100 * suite.mean():.1f} under the suite"
-        return [Comparison.above(*paired_difference(suite, best.success), words)]
+        explanation = f"R@1 {_r1(best)}, {100 * suite.mean():.1f} under the suite"
+        return [Comparison.above(*paired_difference(suite, best.success), explanation)]
 
 
 @CHECKS.register("unbounded")
@@ -239,8 +241,8 @@ class Collapsed(MaskingCheck):
         clean, chance = measured.clean, measured.model.get("chance")
         if clean is None or chance is None:
             return []
-        words = f"clean R@1 {100 * clean.r1:.1f}, {100 * chance:.1f} for a random embedding"
-        return [Comparison.below(clean.r1 - chance, tolerance(clean.success), words)]
+        explanation = f"clean R@1 {100 * clean.r1:.1f}, {100 * chance:.1f} for a random embedding"
+        return [Comparison.below(clean.r1 - chance, tolerance(clean.success), explanation)]
 
 
 @CHECKS.register("rescored")

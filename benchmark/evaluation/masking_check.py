@@ -19,23 +19,23 @@ class Comparison:
         value: the value.
         tolerance: the tolerance, in the unit of the value.
         excess: how far the value is beyond the tolerance; the comparison fails when it is above 0.
-        words: the attacks and values compared, in a few words for readers of the table.
+        explanation: the attacks and values compared, in one line for readers of the table.
     """
 
     value: float
     tolerance: float
     excess: float
-    words: str
+    explanation: str
 
     @classmethod
-    def above(cls, value: float, tolerance: float, words: str) -> Comparison:
+    def above(cls, value: float, tolerance: float, explanation: str) -> Comparison:
         """Builds a comparison that fails when the value is larger than the tolerance."""
-        return cls(value, tolerance, value - tolerance - SAME, words)
+        return cls(value, tolerance, value - tolerance - SAME, explanation)
 
     @classmethod
-    def below(cls, value: float, tolerance: float, words: str) -> Comparison:
+    def below(cls, value: float, tolerance: float, explanation: str) -> Comparison:
         """Builds a comparison that fails unless the value is larger than the tolerance."""
-        return cls(value, tolerance, tolerance - value + SAME, words)
+        return cls(value, tolerance, tolerance - value + SAME, explanation)
 
 
 class MaskingCheck(Parameters):
@@ -62,7 +62,7 @@ class MaskingCheck(Parameters):
         """
         worst = max(self.compare(measured), key=lambda comparison: comparison.excess, default=None)
         if worst is None:
-            return CheckResult(name=self.name, status="not run", words=f"needs {self.needs}")
+            return CheckResult(name=self.name, status="not run", explanation=f"needs {self.needs}")
         status: CheckStatus = "fail" if worst.excess > 0 else "pass"
         return CheckResult(
             name=self.name,
@@ -70,7 +70,7 @@ class MaskingCheck(Parameters):
             value=worst.value,
             tolerance=worst.tolerance,
             excess=worst.excess,
-            words=worst.words,
+            explanation=worst.explanation,
         )
 
 

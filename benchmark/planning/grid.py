@@ -226,6 +226,6 @@ def _check_attacks(config: Configuration, defenses: list[Defense], skipped: list
         if text in asked and len(unknown) == len(config.norm):
             raise UsageError(f"{text} cannot attack in the norm {' or '.join(unknown)}; see --norm.")
         skipped += [f"{text} in the norm {norm}, which it does not know" for norm in unknown]
-        elsewhere = [name for name in attack.made_for() if not SCENARIOS.get(name).exclusive]
-        if elsewhere and scenarios.isdisjoint(elsewhere):
-            skipped.append(f"{text}, which is made for the scenario {' or '.join(elsewhere)}")
+        made_for = [name for name in attack.made_for() if not SCENARIOS.get(name).exclusive]
+        if made_for and scenarios.isdisjoint(made_for):
+            skipped.append(f"{text}, which is made for the scenario {' or '.join(made_for)}")

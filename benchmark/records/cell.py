@@ -1,4 +1,4 @@
-"""What an attack on a model leaves behind in one scenario."""
+"""The record of a cell: one attack on one model, scored in one scenario."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class CellRecord(Record):
             "r_precision" for retrieval.
         objective: mean over the images of the attack's objective, at the images it returned; None for
             attacks without one.
-        diagnostics: what the checks look at. Clean cells: "repeat_difference", the largest absolute
+        diagnostics: measurements for the checks. Clean cells: "repeat_difference", the largest absolute
             difference of two forward passes over one batch; "randomised", 1 or 0 as declared; "eot", the EOT
             samples of each gradient; "chance", R@1 of a random embedding.
-            Attack cells: "zero_gradient", the share of images whose first gradient was exactly zero (absent
+            Attack cells: "zero_gradient", the fraction of images whose first gradient was exactly zero (absent
             for attacks without gradients); for retrieval also "rescored_r1", R@1 of the attacked images
             embedded once more as attacks see the model, with the input requiring a gradient; of a randomised
             model a mean over as many repeats as the recorded one, with "rescored_error", the standard error

@@ -1,4 +1,4 @@
-"""What the checks for gradient masking say of a model."""
+"""Records of the checks for gradient masking: one result per check, and all results of one model."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ CheckStatus = Literal["pass", "fail", "not run"]
 
 
 class CheckResult(Record):
-    """What one check says of one model in one table.
+    """The result of one check on one model in one table.
 
     Attributes:
         name: the check's registered name.
-        status: "not run" where what it needs was not run.
-        value: what decided, None when not run: a difference of R@1 or a share as a fraction, of an objective
-            in its own units.
-        tolerance: what the value was compared with.
+        status: "not run" where a measurement that the check needs is missing.
+        value: the deciding value, None when not run: a difference of R@1 or another fraction, or a difference of
+            objectives in their own units.
+        tolerance: the tolerance that the value was compared with.
         excess: how far the value is beyond the tolerance, on whichever side fails; negative within it.
-        words: the attacks and values behind it, in one line; or what was missing.
+        explanation: the attacks and values behind the result, in one line; or what was missing.
     """
 
     name: str
@@ -31,11 +31,11 @@ class CheckResult(Record):
     value: float | None = None
     tolerance: float | None = None
     excess: float | None = None
-    words: str = ""
+    explanation: str = ""
 
 
 class CheckRecord(Record):
-    """What the checks say of one model under attacks of one budget.
+    """The results of the checks on one model under attacks of one budget.
 
     Attributes:
         norm, eps: the budget of the table whose row the results are about; some checks use other budgets too.

@@ -1,4 +1,4 @@
-"""Keys: which model a record is about, and which cell of it."""
+"""Keys: the names of a model and of a cell, from the specs that define them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training leaves behind: its costs, its curves, and which epoch was kept."""
+"""The record of a training: its cost, its curves, and the epoch that was kept."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TrainingRecord(Record):
 
 
 class ModelRecord(TrainingRecord):
-    """A trained model, or why there is none.
+    """The record of a trained model, or of the reason why there is none.
 
     Attributes:
         recipe: parameters of the training recipe.

@@ -1,4 +1,4 @@
-"""Who made a record: commit, packages, hardware."""
+"""Provenance of a record: source commit, packages, hardware, time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SOURCE = ("attacks", "benchmark", "defenses", "run_benchmark.py", "pyproject.to
 
 
 class Provenance(Record):
-    """What made a record.
+    """The source, packages and hardware that made a record, and when.
 
     Attributes:
         protocol: version of the protocol.
@@ -47,7 +47,7 @@ class Provenance(Record):
 
 def _git(*arguments: str) -> str | None:
     root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():  # installed inside somebody's own repository, perhaps
+    if not (root / ".git").exists():  # perhaps installed inside another repository
         return None
     try:
         done = subprocess.run(
@@ -73,7 +73,7 @@ def _packages() -> tuple[tuple[str, str], ...]:
 
 
 def provenance(hardware: str, source_commit: str) -> Provenance:
-    """Says what made a record that is written now.
+    """Builds the provenance of a record that is written now.
 
     Args:
         hardware: processor or GPU, and threads, in words.

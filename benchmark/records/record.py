@@ -1,4 +1,4 @@
-"""The base of every record, and the words that records share."""
+"""The base of every record, and the values that records share."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ CLEAN = "none"
 
 
 class Record(BaseModel):
-    """Immutable and strict about its fields."""
+    """Base of all records: frozen; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

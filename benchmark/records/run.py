@@ -1,4 +1,4 @@
-"""The grid of a run: which models and cells it holds, and how it was asked for."""
+"""The manifest of a run: the models and cells of the grid, and the configuration behind them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ used only by the plot over eps; "check" for attacks used only by the checks."""
 
 
 class ModelRef(Record):
-    """A training that a run's grid holds.
+    """A training of a run's grid.
 
     Attributes:
         compute: the compute mode of the table that it has a row in, "equal-epochs" or "equal-passes". A model
@@ -29,7 +29,7 @@ class ModelRef(Record):
 
 
 class CellRef(Record):
-    """A cell that a run's grid holds.
+    """A cell of a run's grid.
 
     Attributes:
         role: what it is for. A cell may be listed under several roles, and in both compute modes: it has one

@@ -1,4 +1,4 @@
-"""The folder that keeps what a run has made; every write is atomic, so a killed run loses nothing done."""
+"""The store of a run: records, arrays and checkpoints on disk; writes are atomic, so a kill loses none."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Store:
         self.root = output / "store"
 
     def check_writable(self) -> None:
-        """Makes the folder where it is missing.
+        """Makes the store's folders where they are missing, and removes files of killed writes.
 
         Raises:
-            UsageError: when it cannot be made or written to.
+            UsageError: when one cannot be made or written to.
         """
         try:
             for folder in (self.root, *(self.root / name for name in _FOLDERS)):
@@ -55,15 +55,15 @@ class Store:
             raise UsageError(f"The output folder '{self.output}' cannot be written: {reason}.") from None
 
     def checkpoint(self, model_id: str) -> Path:
-        """Where the weights of a model are kept (safetensors)."""
+        """The path of a model's weights (safetensors)."""
         return self.root / "models" / f"{model_id}.safetensors"
 
     def unfinished(self, model_id: str) -> Path:
-        """Where the state of a running training is kept (safetensors)."""
+        """The path of a running training's saved state (safetensors)."""
         return self.root / "unfinished" / f"{model_id}.safetensors"
 
     def has_checkpoint(self, model_id: str) -> bool:
-        """Whether the weights of a model are there and whole."""
+        """Whether the weights of a model exist and can be read."""
         try:
             with safe_open(self.checkpoint(model_id), framework="numpy"):
                 return True
@@ -78,7 +78,7 @@ class Store:
 
     @staticmethod
     def _read(path: Path, kind: type[R]) -> R | None:
-        """Reads a record; one that is damaged, or of an older layout, counts as absent and is made again."""
+        """Reads a record; a damaged one, or one of an older layout, counts as absent."""
         try:
             return kind.model_validate_json(path.read_bytes())
         except (OSError, ValidationError):
@@ -99,7 +99,7 @@ class Store:
         return self._read(self._record("cells", cell_id), CellRecord)
 
     def finished(self, cell_id: str) -> CellRecord | None:
-        """The record of a cell that is done and whose arrays are sound; else None, and it is made again."""
+        """The record of a cell that is done and whose arrays can be read; else None."""
         record = self.cell(cell_id)
         if record is None or record.status != "done":
             return None
@@ -111,7 +111,7 @@ class Store:
     def save_model(self, record: ModelRecord) -> None:
         """Writes the record of a training; its checkpoint must have been written before.
 
-        Of one that is done, the state on the way there is not needed any more.
+        The saved state of a finished training is deleted.
         """
         self._write(self._record("models", record.id), record)
         if record.status == "done":
@@ -143,7 +143,7 @@ class Store:
         return f"{model_id}-{norm}-{eps!r}"
 
     def save_checks(self, record: CheckRecord) -> None:
-        """Writes the results of the checks on one model at one budget, over those of earlier runs."""
+        """Writes the results of the checks on one model at one budget, replacing those of earlier runs."""
         self._write(self._record("checks", self._checked(record.model_id, record.norm, record.eps)), record)
 
     def checks(self, model_id: str, norm: str, eps: float) -> CheckRecord | None:

@@ -11,7 +11,7 @@ from benchmark.report.worst_case import lowest, mean, worst_queries
 
 
 def ablation_board(run: Run, table: Table) -> list[str]:
-    """How far each worst case would rise without one attack: attacks down, defenses across.
+    """Builds the table of how far each worst case would rise without one attack: a row for each attack.
 
     Entries are points of AMI and of R@1, means over seeds. An attack without which nothing changes is shown
     too: it may be strongest on another model.

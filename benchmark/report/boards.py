@@ -14,39 +14,39 @@ MARK = "\u2020"  # a dagger
 
 
 def percent(mean: float, std: float | None = None) -> str:
-    """A fraction in percent with one decimal, and its standard deviation where there is one."""
+    """Formats a fraction in percent with one decimal, with its standard deviation where there is one."""
     if isnan(mean):
         return NONE
-    spread = "" if std is None or isnan(std) else f" ± {100 * std:.1f}"
-    return f"{100 * mean:.1f}{spread}"
+    deviation = "" if std is None or isnan(std) else f" ± {100 * std:.1f}"
+    return f"{100 * mean:.1f}{deviation}"
 
 
 def times(value: float) -> str:
-    """A cost as a multiple."""
+    """Formats a cost that is a multiple of another, as in "1.25" or "12"."""
     return NONE if isnan(value) else f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
 def text(value: str) -> str:
-    """Free text in one line that breaks no table."""
+    """Escapes free text for a cell of a Markdown table, in one line."""
     return " ".join(value.replace("|", "\\|").split())
 
 
 def code(value: str) -> str:
-    """A spec string or command, set as code; a dash when it is empty."""
+    """Formats a spec string or a command as code; a dash when it is empty."""
     return f"`{text(value)}`" if value else NONE
 
 
-def place(row: Row) -> str:
-    """A rank with its interval, as in "2 (1-3)"."""
+def rank_text(row: Row) -> str:
+    """Formats a rank with its interval, as in "2 (1-3)"; a dash without a rank."""
     if row.rank is None:
         return NONE
     return str(row.rank) if row.rank_low is None else f"{row.rank} ({row.rank_low}-{row.rank_high})"
 
 
 def main_board(table: Table) -> list[str]:
-    """The leaderboard; a scenario that was not run has no columns."""
+    """Builds the leaderboard; a scenario that was not run has no columns."""
     columns: list[tuple[str, str, list[str]]] = [
-        ("rank", "---", [place(row) for row in table.rows]),
+        ("rank", "---", [rank_text(row) for row in table.rows]),
         ("defense", "---", [marked(row) for row in table.rows]),
     ]
 
@@ -77,7 +77,7 @@ def main_board(table: Table) -> list[str]:
 
 
 def attacks_board(table: Table) -> list[str]:
-    """Each attack of the suite on its own against each defense: attacks down, defenses across."""
+    """Builds the table of each attack alone against each defense: a row for each attack."""
     both = ((CLUSTERING, "ami"), (RETRIEVAL, "r1"))
     shown = [(scenario, metric) for scenario, metric in both if table.has(scenario)]
 
@@ -97,7 +97,7 @@ def attacks_board(table: Table) -> list[str]:
 
 
 def checks_board(table: Table, meanings: Mapping[str, str]) -> list[str]:
-    """The deciding value of each check for each defense: checks down, defenses across.
+    """Builds the table of the deciding value of each check for each defense: a row for each check.
 
     Args:
         table: the table.
@@ -114,7 +114,7 @@ def checks_board(table: Table, meanings: Mapping[str, str]) -> list[str]:
 
 
 def scored_here(table: Table) -> list[str]:
-    """The attacks of the suite that are scored in the two scenarios that the board is ranked by."""
+    """Lists the attacks of the suite that are scored in the two scenarios that the board is ranked by."""
     found = {
         cell.key.attack
         for row in table.rows
@@ -125,30 +125,32 @@ def scored_here(table: Table) -> list[str]:
 
 
 def check_notes(table: Table) -> list[str]:
-    """A line for each check that a row fails, and for each that was not run for some rows."""
+    """Writes a line for each check that a row fails, and for each that was not run for some rows."""
     notes = []
     for row in table.rows:
         for name in row.failing:
             check = row.checks[name]
             seed = f" (seed {check.seed})" if row.n_seeds > 1 else ""
-            notes.append(f"{code(row.defense)} **fails** {code(name)}: {text(check.words)}{seed}.")
+            notes.append(f"{code(row.defense)} **fails** {code(name)}: {text(check.explanation)}{seed}.")
     lacking: dict[tuple[str, str], list[str]] = {}
     for row in table.rows:
         for name in with_status(row.checks, NOT_RUN):
-            lacking.setdefault((name, row.checks[name].words), []).append(code(row.defense))
-    for (name, words), rows in lacking.items():
+            lacking.setdefault((name, row.checks[name].explanation), []).append(code(row.defense))
+    for (name, explanation), rows in lacking.items():
         whose = "any row" if len(rows) == len(table.rows) else ", ".join(rows)
-        notes.append(f"{code(name)} was not run for {whose}{f': it {text(words)}' if words else ''}.")
+        notes.append(
+            f"{code(name)} was not run for {whose}{f': it {text(explanation)}' if explanation else ''}."
+        )
     return notes
 
 
 def marked(row: Row) -> str:
-    """A defense's name, with a dagger when it fails a check."""
+    """Formats a defense's name, with a dagger when it fails a check."""
     return f"{code(row.defense)} {MARK}" if row.failing else code(row.defense)
 
 
 def _epochs(row: Row) -> str:
-    """Epochs trained, and in parentheses the kept epoch where that is not the last; means over the seeds."""
+    """Formats the epochs trained and, where it is not the last, the kept epoch in parentheses; seed means."""
     trained, kept = (row.training(name) for name in ("epochs", "best_epoch"))
     if isnan(trained):
         return NONE
@@ -174,6 +176,6 @@ def _failed(row: Row) -> str:
 
 
 def lines(columns: Sequence[tuple[str, str, list[str]]]) -> list[str]:
-    """A table of Markdown from columns of (head, rule, cells)."""
-    heads, rules, cells = zip(*columns, strict=True)
-    return [f"| {' | '.join(line)} |" for line in (heads, rules, *zip(*cells, strict=True))]
+    """Joins columns of (head, alignment, cells) to the lines of a Markdown table."""
+    heads, alignments, cells = zip(*columns, strict=True)
+    return [f"| {' | '.join(line)} |" for line in (heads, alignments, *zip(*cells, strict=True))]

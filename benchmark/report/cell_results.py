@@ -107,11 +107,11 @@ class Run:
         return self.manifest.compute[0]
 
     def arrays(self, cell: CellResult) -> dict[str, np.ndarray]:
-        """The arrays of a cell, read anew at each call; empty when it is not done or has none."""
+        """The arrays of a cell, read from disk at each call; empty when it is not done or has none."""
         return self._store.arrays(cell.ref.id) if cell.done else {}
 
     def checks(self, model_id: str, norm: str, eps: float) -> CheckRecord | None:
-        """The check results of a model at one budget; None when they are not about its cells of this grid."""
+        """The check results of a model at one budget; None when they are about the cells of another grid."""
         record = self._store.checks(model_id, norm, eps)
         mine = sorted({cell.id for cell in self.manifest.cells if cell.model_id == model_id})
         return record if record is not None and record.cells == mine else None
@@ -129,7 +129,7 @@ class Run:
         return CellResult(ref, "failed", NOT_RUN, None)
 
     def _flaw(self, record: CellRecord) -> str:
-        """What is wrong with the arrays of a done cell; its metrics are not trusted without them."""
+        """Says what is wrong with the arrays of a done cell, without which its metrics are not trusted."""
         try:
             arrays = self._store.arrays(record.id)
         except CheckpointError:

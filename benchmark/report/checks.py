@@ -17,13 +17,13 @@ class RowCheck:
     Attributes:
         status: "fail" when it fails for a seed, "pass" when it passes for all, else "not run".
         value: the deciding value, of the seed that is furthest beyond the tolerance; None when not run.
-        words: the attacks and values behind it, or what was missing.
+        explanation: the attacks and values behind the result, or what was missing.
         seed: the training seed that the value is from.
     """
 
     status: CheckStatus = NOT_RUN
     value: float | None = None
-    words: str = ""
+    explanation: str = ""
     seed: int | None = None
 
 
@@ -48,9 +48,9 @@ def _over_seeds(name: str, records: Sequence[CheckRecord | None]) -> RowCheck:
     lacking = [result for result, _ in found if result.status == NOT_RUN]
     failed = any(result.status == "fail" for result, _ in found)
     if not failed and (lacking or len(found) < len(records) or not found):
-        return RowCheck(words=lacking[0].words if lacking else "")
+        return RowCheck(explanation=lacking[0].explanation if lacking else "")
     worst, seed = max(found, key=lambda pair: _excess(pair[0]))
-    return RowCheck("fail" if failed else "pass", worst.value, worst.words, seed)
+    return RowCheck("fail" if failed else "pass", worst.value, worst.explanation, seed)
 
 
 def _excess(result: CheckResult) -> float:
@@ -58,7 +58,7 @@ def _excess(result: CheckResult) -> float:
 
 
 def with_status(checks: Mapping[str, RowCheck], status: CheckStatus) -> list[str]:
-    """Names of the checks with that status, in the order of the columns."""
+    """Names of the checks with a status, in the order of the columns."""
     return [name for name, check in checks.items() if check.status == status]
 
 

@@ -1,4 +1,4 @@
-"""Figure: what each defense reaches on clean images, and what an attacker leaves of it."""
+"""Figure: the score of each defense on clean images and in the worst case."""
 
 from __future__ import annotations
 
@@ -61,9 +61,11 @@ def _dumbbell(axes: Axes, height: int, row: Row, metric: str, style: LineStyle) 
     for kind, value, side in (("clean", clean, "left"), ("worst", worst, "right")):
         if isnan(value):
             continue
-        spread = row.std(f"{kind}_{metric}")
-        if not isnan(spread):
-            axes.errorbar(value, height, xerr=spread, color=style.color, capsize=3, linewidth=1.2, zorder=2)
+        deviation = row.std(f"{kind}_{metric}")
+        if not isnan(deviation):
+            axes.errorbar(
+                value, height, xerr=deviation, color=style.color, capsize=3, linewidth=1.2, zorder=2
+            )
         filled = style.color if kind == "worst" else "white"
         axes.plot(value, height, "o", color=style.color, markerfacecolor=filled, markersize=8, zorder=3)
         # Labels of points that nearly coincide go to either side, so that they do not overlap.
@@ -73,7 +75,7 @@ def _dumbbell(axes: Axes, height: int, row: Row, metric: str, style: LineStyle) 
 
 
 def summary(table: Table) -> str:
-    """What a table shows, in one sentence without its full stop."""
+    """Sums up a table in one sentence, without the full stop."""
     metric = next((metric for _, metric, _ in PANELS if _shown(table, metric)), "r1")
     name, reach = METRICS[metric], budget(table.key.norm, table.key.eps)
     if not table.lead:

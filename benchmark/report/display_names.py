@@ -25,11 +25,11 @@ class DisplayNames:
             self._brief |= abbreviate(map(self.short, specs))
 
     def short(self, spec: str) -> str:
-        """The manifest's short name of a spec; a spec that has none stands for itself."""
+        """The short name of a spec in the manifest; the spec itself where it has none."""
         return self._short.get(spec, spec)
 
     def brief(self, spec: str) -> str:
-        """The short name without the parameters that tell it from no other of the run."""
+        """The short name without the parameters that all data sets or backbones of the run share."""
         name = self.short(spec)
         return self._brief.get(name, name)
 

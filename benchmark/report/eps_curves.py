@@ -101,11 +101,11 @@ def _draw(axes: Axes, curves: dict[str, Curve], table: Table, styles: dict[str, 
         if not curve:
             continue
         style = styles[row.defense]
-        spreads = [deviation(values) for values in curve.values()]
+        deviations = [deviation(values) for values in curve.values()]
         axes.errorbar(
             list(curve),
             [mean(values) for values in curve.values()],
-            yerr=None if all(map(isnan, spreads)) else np.nan_to_num(spreads),
+            yerr=None if all(map(isnan, deviations)) else np.nan_to_num(deviations),
             color=style.color,
             marker=style.marker,
             linestyle=style.line,
@@ -149,10 +149,10 @@ def _rises(curve: Curve) -> bool:
 
 
 def _note(table: Table, panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
-    spread = any(
+    several_seeds = any(
         len(v) > 1 for curves in panels.values() for curve in curves.values() for v in curve.values()
     )
-    bars = " Bars: standard deviation over training seeds." if spread else ""
+    bars = " Bars: standard deviation over training seeds." if several_seeds else ""
     return (
         f"{table.trained}. Each panel is one attack alone; eps 0 is clean; the "
         f"grey line marks the leaderboard's budget.{bars}"

@@ -17,13 +17,13 @@ NORMALIZED: dict[str, Callable[[float], float]] = {
     "gtm_r1": lambda recall: recall,
     "gtt": lambda retained: retained,
 }
-"""Rescales each measure (ranks, recalls and shares in [0, 1]): broken 0, robust 1."""
+"""Rescales each measure (ranks, recalls and fractions in [0, 1]): broken 0, robust 1."""
 
 
 def empirical_robustness_score(measures: Mapping[str, float]) -> float:
-    """The mean of the normalized measures (Zhou et al. 2021, arXiv 2106.03614); published in percent.
+    """Computes the mean of the normalized measures (Zhou et al. 2021, arXiv 2106.03614), as a fraction.
 
-    As published, nothing is clipped: a rank above a random one's 0.5 or a negative cosine makes more than 1.
+    The authors report it in percent. As published, nothing is clipped: a rank above a random one's 0.5 or a negative cosine makes more than 1.
 
     Args:
         measures: their values by name; names that `NORMALIZED` does not hold are ignored.

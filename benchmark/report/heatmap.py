@@ -1,4 +1,4 @@
-"""Figure: what each attack alone leaves of each defense."""
+"""Figure: the score of each defense under each attack alone."""
 
 from __future__ import annotations
 

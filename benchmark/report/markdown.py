@@ -82,7 +82,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "mode_words": mode_words,
         "sections": [_section(run, table, drawn) for table, drawn in zip(tables, figures, strict=True)],
         "scenarios": scenarios,
-        "scored": "; ".join(words for name, words in SCORED.items() if name in bases),
+        "scored": "; ".join(title for name, title in SCORED.items() if name in bases),
         "others": sorted(scenarios - {CLUSTERING, RETRIEVAL}),
         "pools": [
             _pool(run, dataset) for dataset in sorted({key.dataset for key in keys}, key=run.names.short)
@@ -147,7 +147,7 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
         "ablation": ablation_board(run, table) if lead else [],
         "other_scenarios": scenarios_board(table) if lead else [],
         "measures": " / ".join(measures),
-        "spread": any(
+        "deviations": any(
             not isnan(row.std(f"clean_{metric}")) for row in table.rows for metric in ("ami", "r1")
         ),
         "several": any(row.n_seeds > 1 for row in table.rows),

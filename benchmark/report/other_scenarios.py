@@ -21,7 +21,7 @@ HIGHER_IS_WORSE = ("eer",)
 
 
 def scenarios_board(table: Table) -> list[str]:
-    """Clean and worst metric of every other scenario: scenarios down, defenses across; empty without any.
+    """Builds the table of clean and worst metrics of every other scenario; empty when there is none.
 
     These are metrics of a whole pool, so the worst is that of one attack of the suite at the table's budget.
     """

@@ -47,8 +47,8 @@ def _set_intervals(run: Run, rows: list[Row], main: str, above: int) -> None:
     scores = _resample_ami(run, rows) if main == "worst_ami" else _resample_r1(run, rows)
     if scores is None:
         return
-    places = above + 1 + (scores[:, None, :] > scores[:, :, None]).sum(axis=2)
-    low, high = np.quantile(places, INTERVAL, axis=0, method="inverted_cdf")
+    ranks = above + 1 + (scores[:, None, :] > scores[:, :, None]).sum(axis=2)
+    low, high = np.quantile(ranks, INTERVAL, axis=0, method="inverted_cdf")
     for index, row in enumerate(rows):
         assert row.rank is not None
         row.rank_low, row.rank_high = min(int(low[index]), row.rank), max(int(high[index]), row.rank)
@@ -59,7 +59,7 @@ def _resample_ami(run: Run, rows: list[Row]) -> np.ndarray | None:
 
     Images are drawn without replacement, half of them. An ordinary bootstrap does not work for a clustering
     metric: two copies of an image share class and cluster, which counts as agreement; the AMI of a random
-    clustering of 68 classes of 20 rises from 0 to 0.17, and its spread is a third too small. A half has no
+    clustering of 68 classes of 20 rises from 0 to 0.17, and its deviation is a third too small. A half has no
     copies, and its AMI varies about the whole pool's as much as the whole pool's about the true value (in
     general sqrt((n - m) / m) times as much, for m out of n). Centering removes the remaining shift.
     Each replicate draws one half for all rows, so that an image that is easy for all changes no rank.

@@ -41,7 +41,7 @@ LEGEND = (
 
 @dataclass(frozen=True, order=True)
 class Group:
-    """What all rows of one board share; `attack` is robrank's spec without the measure."""
+    """The setting that all rows of one board share; `attack` is robrank's spec without the measure."""
 
     dataset: str
     backbone: str
@@ -76,7 +76,7 @@ class RankingRow:
 
 
 def ranking_boards(run: Run) -> dict[Group, list[RankingRow]]:
-    """The rows of each board, by descending ERS, with a constant embedding last; empty without cells."""
+    """Computes the rows of each board, by descending ERS, with a constant embedding last."""
     cells: dict[Group, list[CellResult]] = defaultdict(list)
     for cell in run.ranking_cells:
         cells[_group(cell)].append(cell)
@@ -88,7 +88,7 @@ def ranking_boards(run: Run) -> dict[Group, list[RankingRow]]:
 
 
 def ranking_frame(run: Run) -> pd.DataFrame:
-    """`ranking.csv`: one row for each defense of each board, as fractions, cosines and distances."""
+    """Builds `ranking.csv`: one row for each defense of each board, as fractions, cosines and distances."""
     rows = [
         {
             **vars(group),
@@ -106,7 +106,7 @@ def ranking_frame(run: Run) -> pd.DataFrame:
 
 
 def ranking_lines(run: Run) -> list[str]:
-    """The boards of the lead compute mode as Markdown, each under a line that names it, if any."""
+    """Writes the boards of the lead compute mode as Markdown, each under a line that names it."""
     lines: list[str] = []
     for group, rows in ranking_boards(run).items():
         if group.compute != run.lead:

@@ -14,7 +14,7 @@ FOLDER = "reproduced"
 
 
 def command(manifest: RunManifest, table: Table, row: Row) -> str:
-    """Writes a command line for `run_benchmark.py` that computes a row anew, in a folder of its own.
+    """Writes a command line for `run_benchmark.py` that computes a row again, in a folder of its own.
 
     Data set and backbone are the full specs, with the paths of the machine that the run was made on. What the
     keys of the cells do not hold is taken from the run's configuration.
@@ -55,7 +55,7 @@ def _mode(manifest: RunManifest, compute: str) -> list[tuple[str, Iterable[Any]]
 
 
 def _asked(manifest: RunManifest, option: str) -> bool:
-    """Whether the option has to be given again.
+    """Whether the command needs the option.
 
     A preset's budgets for the plot over eps, which count for the worst AMI too, are part of the run only when
     neither attacks nor eps are given; in a run that has them, an option that was not given must stay away.
@@ -85,5 +85,5 @@ def _values(config: dict[str, Any], name: str) -> list[Any]:
 
 
 def _quoted(value: str) -> str:
-    """Guards brackets, spaces and the like from the shell; double quotes work in every one."""
+    """Quotes a value where the shell would change it; double quotes work in every shell."""
     return value if re.fullmatch(r"[\w\-./+:]+", value) else f'"{value}"'

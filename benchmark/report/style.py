@@ -30,7 +30,7 @@ TITLE_LETTERS, NOTE_LETTERS = 8.6, 15.0  # that fit into an inch
 
 @dataclass(frozen=True)
 class LineStyle:
-    """Colour, marker and line of one defense, the same in every figure."""
+    """Color, marker and line of one defense, the same in every figure."""
 
     color: str
     marker: str
@@ -52,7 +52,7 @@ def line_styles(defenses: Iterable[str], references: Iterable[str]) -> dict[str,
 
 
 def slug(*parts: str, limit: int = 80) -> str:
-    """A part of a file name: lower-case letters, digits, `.`, `_` and `-`; unique even when cut short."""
+    """Joins texts to a file name of lower-case letters, digits, `.`, `_` and `-`; unique even when cut off."""
     words = [re.sub(r"[^a-z0-9._-]", "-", part.lower()).strip("-") for part in parts]
     text = "_".join(words)
     if len(text) <= limit:
@@ -67,12 +67,12 @@ def format_eps(eps: float) -> str:
 
 
 def budget(norm: str, eps: float) -> str:
-    """A budget in words, as in "L∞ 8/255"."""
+    """Formats a budget, as in "L∞ 8/255"."""
     return f"{NORMS.get(norm, norm)} {format_eps(eps)}"
 
 
 def wrapped(spec: str, width: int = 24) -> str:
-    """A spec string over several lines, broken after commas and before brackets where it is too long."""
+    """Breaks a spec string into several lines, after commas and before brackets, where it is too long."""
     pieces = re.split(r"(?<=,)|(?=\[)", spec)
     lines = [""]
     for piece in pieces:
@@ -83,12 +83,12 @@ def wrapped(spec: str, width: int = 24) -> str:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure with a layout that clips no text."""
+    """Makes an empty figure, width and height in inches, with a layout that clips no text."""
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def headline(figure: Figure, title: str, note: str) -> None:
-    """Writes what a figure shows above it, and under it what it is made from; both wrapped to its width."""
+    """Writes the title above a figure and the note below it, both wrapped to the width of the figure."""
     width = figure.get_figwidth()
     for name in NORMS.values():
         title = title.replace(f"{name} ", f"{name}\u00a0")  # a budget stays in one line

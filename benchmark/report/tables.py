@@ -18,7 +18,7 @@ SAME = 1e-9
 
 @dataclass(frozen=True, order=True)
 class TableKey:
-    """What all the rows of a table share; data set and backbone as full specs."""
+    """The setting that all rows of a table share; data set and backbone as full specs."""
 
     dataset: str
     backbone: str
@@ -56,7 +56,7 @@ class Row:
         cells: every cell that the row or its plots are made from.
         models: records of its trainings.
         checks: the result of each check of the run, in the order of the columns.
-        rank: its place and the 95 % interval of that; None for a reference, or without a score to rank by.
+        rank: the rank, and the 95 % interval of it; None for a reference, or without a score to rank by.
     """
 
     defense: str
@@ -94,7 +94,7 @@ class Row:
 
     @property
     def failing(self) -> list[str]:
-        """Names of the checks that the row fails: its scores are not to be believed."""
+        """Names of the checks that the row fails; with any, the scores are not reliable."""
         return with_status(self.checks, "fail")
 
     def attacked(self, scenario: str) -> dict[str, list[CellResult]]:
@@ -126,7 +126,7 @@ class Table:
 
     Attributes:
         dataset, backbone: the names that readers see.
-        lead: whether it is of the compute mode asked for first, the only one that has every board and figure.
+        lead: whether it is of the compute mode asked for first, the only one that has every board and plot.
     """
 
     key: TableKey

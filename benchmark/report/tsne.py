@@ -1,4 +1,4 @@
-"""Figure: where an attack moves the embeddings of a few classes, by t-SNE."""
+"""Figure: the embeddings of a few classes before and after an attack, by t-SNE."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _pair(run: Run, table: Table, row: Row) -> tuple[CellResult, CellResult] | N
 
 
 def _project(before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
-    """One t-SNE of both sets of unit vectors, those before first, shape (2 m, 2)."""
+    """Projects both sets of unit vectors by one t-SNE, to shape (2 m, 2), those before the attack first."""
     from openTSNE import TSNE  # takes a second, and many reports have no t-SNE
 
     if before.shape != after.shape or len(before) < 5:

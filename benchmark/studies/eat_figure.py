@@ -23,7 +23,7 @@ NOTE = (
     "Small: one training seed, the first above the others; large: the mean over seeds. Vertical lines: the "
     "means of the controls. The axes do not begin at 0."
 )
-SPREAD = 0.22
+SEED_OFFSET = 0.22
 """Distance of the first and the last seed's points from their row's height, so that none hides another."""
 
 
@@ -58,7 +58,9 @@ def eat_figure(models: pd.DataFrame, datasets: Sequence[str]) -> Figure | None:
 
 def _panel(axes: Axes, models: pd.DataFrame, defenses: Sequence[str], name: str) -> None:
     seeds = sorted(models["seed"].unique())
-    offsets = dict(zip(seeds, np.linspace(SPREAD, -SPREAD, len(seeds)) * (len(seeds) > 1), strict=True))
+    offsets = dict(
+        zip(seeds, np.linspace(SEED_OFFSET, -SEED_OFFSET, len(seeds)) * (len(seeds) > 1), strict=True)
+    )
     for height, defense in enumerate(defenses):
         mine = models[models["defense"] == defense].dropna(subset=[name])
         values = mine[name].tolist()

@@ -51,11 +51,11 @@ def write_table(studies: Sequence[Study], models: pd.DataFrame, diversity: pd.Da
         models: rows of `ablation.COLUMNS`.
         diversity: rows of `diversity.DIVERSITY_COLUMNS`.
     """
-    everything = models.merge(diversity.drop(columns="clean_r1"), on=KEY, how="left")
+    joined = models.merge(diversity.drop(columns="clean_r1"), on=KEY, how="left")
     parts = []
     for study in studies:
         key = study.table.key
-        mine = everything[everything["dataset"] == study.dataset]
+        mine = joined[joined["dataset"] == study.dataset]
         if mine.empty:
             continue
         about = (

@@ -14,18 +14,17 @@ from benchmark.core.spec import format_spec, parse_spec
 from defenses import DEFENSES, Defense, Range
 
 _RANDOM = 4
-"""Trials before the sampler learns. Not a share of all trials: so a longer search begins as a shorter one."""
+"""Trials before the sampler learns. Not a fraction of all trials, so that a longer search begins as a shorter one does."""
 
 _DRAWS = 50
-"""Draws in search of a model that was not tried yet; after so many in vain, every value counts as tried."""
+"""Draws in search of an untried model; after so many without success, every value counts as tried."""
 
 
 class Search:
     """Proposes defenses one after another, by a tree-structured Parzen estimator; the default comes first.
 
     The same scores lead to the same proposals, so an interrupted search resumes when its scores are reported
-    again.
-    Values are rounded to three digits, so that a spec names the model exactly.
+    again. Values are rounded to three digits, so that a spec names the model exactly.
 
     Source: Bergstra et al. 2011, Algorithms for Hyper-Parameter Optimization, section 4; as in Optuna.
 
@@ -70,7 +69,7 @@ class Search:
         return value
 
     def _draw(self, trial: optuna.Trial) -> Defense:
-        """Values for every free parameter, as a defense; UsageError when they do not go together."""
+        """Draws a value for every free parameter, as a defense; UsageError when the values do not fit together."""
         drawn: dict[str, Any] = {}
         for key, values in self.free.items():
             if not isinstance(values, Range):
@@ -85,10 +84,10 @@ class Search:
         return DEFENSES.build(format_spec(self._name, {**self._fixed, **drawn}))
 
     def ask(self) -> str | None:
-        """The canonical spec of a defense that was not tried yet, or None when there is none left.
+        """Proposes a defense that was not tried yet, as its canonical spec; None when there is none left.
 
-        What was tried already gets its score again, and values that do not go together count as failed;
-        neither is a trial.
+        A drawn defense that was tried before gets its score again, and values that do not fit together count
+        as failed; neither counts as a trial.
         """
         for _ in range(_DRAWS if self.free else 1):
             trial = self._study.ask()
@@ -104,7 +103,7 @@ class Search:
         return None
 
     def report(self, spec: str, score: float | None) -> None:
-        """Reports the score of a defense that was asked for; None when its training failed."""
+        """Passes the score of a proposed defense to the sampler; None when its training failed."""
         self._scores[spec] = score
         self._report(self._open.pop(spec), score)
 

@@ -5,31 +5,31 @@ import torch.nn.functional as F
 from defenses import DEFENSES
 
 
-@pytest.mark.parametrize("share", [0.3, 1.0, 0.0])
-def test_the_loss_by_hand(make_member, batch, recorder, monkeypatch, share):
+@pytest.mark.parametrize("weight", [0.3, 1.0, 0.0])
+def test_the_loss_by_hand(make_member, batch, recorder, monkeypatch, weight):
     member = make_member().train()
     partner = torch.arange(len(batch.labels)).roll(5)
-    monkeypatch.setattr(torch.distributions.Beta, "sample", lambda self, *_: torch.tensor(share))
+    monkeypatch.setattr(torch.distributions.Beta, "sample", lambda self, *_: torch.tensor(weight))
     monkeypatch.setattr(torch, "randperm", lambda n, **_: partner)
     loss = DEFENSES.build("mixup").loss(member, batch, recorder)
     mixed = torch.stack(
-        [share * batch.images[i] + (1 - share) * batch.images[j] for i, j in enumerate(partner.tolist())]
+        [weight * batch.images[i] + (1 - weight) * batch.images[j] for i, j in enumerate(partner.tolist())]
     )
     embeddings = member(mixed)
     first = float(member.criterion(embeddings, batch.labels).detach())
     second = float(member.criterion(embeddings, batch.labels[partner]).detach())
-    assert float(loss.detach()) == pytest.approx(share * first + (1 - share) * second, rel=1e-5)
+    assert float(loss.detach()) == pytest.approx(weight * first + (1 - weight) * second, rel=1e-5)
     assert recorder.calls == []
 
 
 @pytest.mark.parametrize(("alpha", "deviation"), [(1.0, 12**-0.5), (50.0, 0.0497), (0.01, 0.495)])
-def test_the_share_follows_the_beta_distribution(make_member, batch, alpha, deviation):
-    """The shares are recovered from the mixed images that a stand-in model receives."""
-    shares = []
+def test_the_weight_follows_the_beta_distribution(make_member, batch, alpha, deviation):
+    """The largest are recovered from the mixed images that a stand-in model receives."""
+    largest = []
 
     class Spy(torch.nn.Module):
         def forward(self, images):
-            shares.append(float(images.max()))
+            largest.append(float(images.max()))
             return images.flatten(1)
 
         def loss(self, embeddings, labels):
@@ -41,10 +41,10 @@ def test_the_share_follows_the_beta_distribution(make_member, batch, alpha, devi
     defense = DEFENSES.build(f"mixup[alpha={alpha}]")
     for _ in range(400):
         defense.loss(Spy(), swapped, None)
-    # Half of the permutations leave the pair as it is (maximum 1); else the maximum is max(share, 1 - share).
-    mixed = torch.tensor([s for s in shares if s < 1.0] or [1.0])
-    spread = (mixed - 0.5).square().mean().sqrt()
-    assert float(spread) == pytest.approx(deviation, rel=0.12)
+    # Half of the permutations leave the pair as it is (maximum 1); else it is max(weight, 1 - weight).
+    mixed = torch.tensor([s for s in largest if s < 1.0] or [1.0])
+    measured = (mixed - 0.5).square().mean().sqrt()
+    assert float(measured) == pytest.approx(deviation, rel=0.12)
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def fixed_draws(monkeypatch, batch):
     return layer
 
 
-def mixed_loss(member, embeddings, labels, partner, share=0.3):
+def mixed_loss(member, embeddings, labels, partner, weight=0.3):
     first, second = member.criterion(embeddings, labels), member.criterion(embeddings, labels[partner])
-    return share * first + (1 - share) * second
+    return weight * first + (1 - weight) * second
 
 
 @pytest.mark.parametrize(("number", "position"), [(0, 0), (1, 3), (2, 6), (4, 12)])

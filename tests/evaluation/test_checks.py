@@ -49,7 +49,7 @@ def test_without_measurements_no_check_is_run():
     results = run_checks(CheckInput(EPS, None))
     assert [r.name for r in results] == CHECKS.names()
     assert {r.status for r in results} == {"not run"}
-    assert all(r.words.startswith("needs ") and r.value is None and r.excess is None for r in results)
+    assert all(r.explanation.startswith("needs ") and r.value is None and r.excess is None for r in results)
 
 
 def test_a_healthy_model_passes_every_check():
@@ -166,7 +166,7 @@ def test_every_pair_of_neighboring_budgets_is_compared_in_any_order():
     result = run_check("not_monotone", *attacks)
     assert result.status == "fail"
     assert result.value == pytest.approx(0.1)
-    assert "0.2" in result.words and "1" in result.words
+    assert "0.2" in result.explanation and "1" in result.explanation
     assert status("not_monotone", *(a for a in attacks if a.eps < 1)) == "pass"
     equal = [scored(r1=r1, eps=eps) for r1, eps in ((0.1, 0.0156862745), (0.9, 4 / 255))]
     assert status("not_monotone", *equal) == "not run"  # the same budget, rounded
@@ -270,8 +270,8 @@ def test_a_newly_registered_check_is_run_last_and_has_a_summary():
 
     try:
         result = run_checks(check_input())[-1]
-        assert (result.name, result.status, result.words) == ("queries_few", "pass", "1000 queries")
-        assert run_checks(CheckInput(EPS))[-1].words == "needs the clean scores"
+        assert (result.name, result.status, result.explanation) == ("queries_few", "pass", "1000 queries")
+        assert run_checks(CheckInput(EPS))[-1].explanation == "needs the clean scores"
         assert CHECKS.names()[-1] == "queries_few"
         assert CHECKS.get("queries_few").summary() == "The pool has fewer than ten queries."
     finally:

@@ -27,7 +27,7 @@ from benchmark.records import (
 from benchmark.records.store import Store
 
 CLUSTERING, RETRIEVAL = "clustering", "retrieval-query"
-EPOCHS, PASSES = "equal-epochs", "equal-passes"
+EQUAL_EPOCHS, EQUAL_PASSES = "equal-epochs", "equal-passes"
 BOTH = (CLUSTERING, RETRIEVAL)
 CHECKS = (
     "randomised", "zero_gradient", "one_step_beats_many", "black_box_beats_white_box",
@@ -49,7 +49,7 @@ def provenance(commit: str = "0123abc", created: str = "2025-06-01T12:00:00+00:0
 class FakeRun:
     """The parameters of the invented run.
 
-    `weakness` is the share of images that each defense loses per unit of attack. `check_names` are the checks
+    `weakness` is the fraction of images that each defense loses per unit of attack. `check_names` are checks
     of the manifest. With `checks` they have results: "pass", or the status that `checks` gives by defense and
     check. `checking` are attacks that are used only by the checks. In several compute modes the models of
     `alike` are the same in all; the others lose half as much under equal passes and train for twice as many
@@ -74,7 +74,7 @@ class FakeRun:
     config: dict = field(
         default_factory=lambda: {"preset": "default", "scenarios": list(BOTH), "seeds": [0, 1]}
     )
-    compute: tuple[str, ...] = (EPOCHS,)
+    compute: tuple[str, ...] = (EQUAL_EPOCHS,)
     budget: float = 27.0
     alike: tuple[str, ...] = ()
     validated: bool = True
@@ -100,7 +100,7 @@ class FakeRun:
         for dataset in self.datasets:
             for defense in self.weakness:
                 for seed, mode in product(self.seeds, self.compute):
-                    own = () if mode == EPOCHS or defense in self.alike else (mode,)
+                    own = () if mode == EQUAL_EPOCHS or defense in self.alike else (mode,)
                     name = f"m-{_id(dataset, defense, seed, *own)}"
                     models.append(ModelRef(id=name, key=self._model(dataset, defense, seed), compute=mode))
                     cells += [self._ref(models[-1], *what) for what in self._grid()]
@@ -143,7 +143,7 @@ class FakeRun:
                 value=values.get(status),
                 tolerance=None if status == "not run" else 0.02,
                 excess=values[status] - 0.02 if status in values else None,
-                words="needs more" if status == "not run" else f"{name} of {model.key.defense} | seen",
+                explanation="needs more" if status == "not run" else f"{name} of {model.key.defense} | seen",
             )
             for name in self.check_names
             for status in [said.get(name, "pass")]
@@ -202,7 +202,7 @@ class FakeRun:
         )
 
     def _differs(self, ref: ModelRef | CellRef) -> bool:
-        return ref.compute != EPOCHS and ref.key.defense not in self.alike
+        return ref.compute != EQUAL_EPOCHS and ref.key.defense not in self.alike
 
     def _cell(self, ref: CellRef) -> tuple[CellRecord | None, dict[str, np.ndarray]]:
         key = ref.key
@@ -229,9 +229,9 @@ class FakeRun:
         )
         return record, arrays
 
-    def _arrays(self, key: CellKey, share: float) -> dict[str, np.ndarray]:
+    def _arrays(self, key: CellKey, factor: float) -> dict[str, np.ndarray]:
         strength = {**self.checking, **self.attacks, **self.curve}.get(key.attack, 0.0)
-        harm = min(0.03 + share * self.weakness[key.defense] * strength * min(key.eps / 0.1, 1.4), 0.99)
+        harm = min(0.03 + factor * self.weakness[key.defense] * strength * min(key.eps / 0.1, 1.4), 0.99)
         labels = np.repeat(np.arange(self.classes, dtype=np.int32), self.per_class)
         # The resistance of an image depends on the image and the model, the strength on the attack.
         resists = _generator(key.dataset, key.defense, key.seed).random(len(labels))

@@ -1,7 +1,7 @@
 from benchmark.report.boards import check_notes, checks_board, main_board
 from benchmark.report.csv_files import leaderboard_frame
 
-from .fake_run import EPOCHS, PASSES, FakeRun
+from .fake_run import EQUAL_EPOCHS, EQUAL_PASSES, FakeRun
 
 WEAKNESS = {"best": 0.1, "mid": 0.4, "weak": 0.9}
 
@@ -24,13 +24,13 @@ def test_the_boards_mark_what_fails(tables_of):
 
 
 def test_epochs_are_in_the_file_and_on_the_board(tables_of):
-    run, tables = tables_of(FakeRun(compute=(EPOCHS, PASSES), alike=("eat[members=3]", "pixels")))
+    run, tables = tables_of(FakeRun(compute=(EQUAL_EPOCHS, EQUAL_PASSES), alike=("eat[members=3]", "pixels")))
     frame = leaderboard_frame(run, tables).set_index(["compute", "defense"])
-    assert frame.loc[(EPOCHS, "vanilla"), "epochs"] == 24
-    assert frame.loc[(PASSES, "vanilla"), "epochs"] == 48
-    assert frame.loc[(PASSES, "eat[members=3]"), "epochs"] == 24
-    assert frame.loc[(EPOCHS, "vanilla"), "best_epoch"] == 16
-    assert frame.loc[(EPOCHS, "pixels"), ["epochs", "best_epoch"]].tolist() == [0, 0]
+    assert frame.loc[(EQUAL_EPOCHS, "vanilla"), "epochs"] == 24
+    assert frame.loc[(EQUAL_PASSES, "vanilla"), "epochs"] == 48
+    assert frame.loc[(EQUAL_PASSES, "eat[members=3]"), "epochs"] == 24
+    assert frame.loc[(EQUAL_EPOCHS, "vanilla"), "best_epoch"] == 16
+    assert frame.loc[(EQUAL_EPOCHS, "pixels"), ["epochs", "best_epoch"]].tolist() == [0, 0]
     heads, _, *rows = main_board(tables[0])
     column = [cell.strip() for cell in heads.split("|")].index("epochs")
     shown = {line.split("|")[2].strip(): line.split("|")[column].strip() for line in rows}

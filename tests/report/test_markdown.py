@@ -5,7 +5,7 @@ from benchmark.report.csv_files import leaderboard_frame
 from benchmark.report.figures import TableFigures
 from benchmark.report.markdown import render
 
-from .fake_run import BOTH, CHECKS, NOISE, PASSES, RETRIEVAL, FakeRun
+from .fake_run import BOTH, CHECKS, EQUAL_PASSES, NOISE, RETRIEVAL, FakeRun
 
 SQUARE = "square[objective=neighbour]"
 WEAKNESS = {"best": 0.1, "mid": 0.4, "weak": 0.9}
@@ -112,7 +112,7 @@ def test_the_page_has_both_tables_and_the_details_once(report_of_both_modes):
         "training_glyphs_smallconv_proxy_anchor",
     ):
         assert {f"{name}.png", f"{name}_equal-passes.png"} <= names
-    assert not any(name.startswith(("heatmap", "eps", "tsne")) and PASSES in name for name in names)
+    assert not any(name.startswith(("heatmap", "eps", "tsne")) and EQUAL_PASSES in name for name in names)
     for path in paths:
         assert path.suffix != ".png" or f"](figures/{path.name})" in page
     cells = len({ref.id for ref in Store(output).manifest().cells})

@@ -1,16 +1,16 @@
 from benchmark.report.reproduce import command
 
-from .fake_run import EPOCHS, PASSES, FakeRun
+from .fake_run import EQUAL_EPOCHS, EQUAL_PASSES, FakeRun
 
-BOTH_MODES = {"compute": (EPOCHS, PASSES), "seeds": (0,)}
+BOTH_MODES = {"compute": (EQUAL_EPOCHS, EQUAL_PASSES), "seeds": (0,)}
 
 
 def test_the_command_names_mode_budget_and_lack_of_checks(tables_of):
     run, tables = tables_of(FakeRun(**BOTH_MODES, budget=13.5, config={"checks": False}))
-    epochs, passes = (command(run.manifest, table, table.rows[0]) for table in tables)
-    assert "--compute equal-epochs" in epochs and "--budget" not in epochs
-    assert "--compute equal-passes" in passes and "--budget 13.5" in passes
-    assert epochs.endswith("--no-checks")
+    equal_epochs, equal_passes = (command(run.manifest, table, table.rows[0]) for table in tables)
+    assert "--compute equal-epochs" in equal_epochs and "--budget" not in equal_epochs
+    assert "--compute equal-passes" in equal_passes and "--budget 13.5" in equal_passes
+    assert equal_epochs.endswith("--no-checks")
     run, (table,) = tables_of(FakeRun(config={"checks": True}), "plain")
     plain = command(run.manifest, table, table.rows[0])
     assert "--compute equal-epochs" in plain and "--no-checks" not in plain

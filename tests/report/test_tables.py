@@ -7,9 +7,9 @@ from benchmark.report.cell_results import Run
 from benchmark.report.csv_files import cells_frame, leaderboard_frame
 from benchmark.report.tables import collect
 
-from .fake_run import CLUSTERING, EPOCHS, NEIGHBOUR, NOISE, OWN, PASSES, RETRIEVAL, FakeRun
+from .fake_run import CLUSTERING, EQUAL_EPOCHS, EQUAL_PASSES, NEIGHBOUR, NOISE, OWN, RETRIEVAL, FakeRun
 
-BOTH_MODES = {"compute": (EPOCHS, PASSES), "alike": ("eat[members=3]", "pixels"), "seeds": (0,)}
+BOTH_MODES = {"compute": (EQUAL_EPOCHS, EQUAL_PASSES), "alike": ("eat[members=3]", "pixels"), "seeds": (0,)}
 
 
 def row_of(table, defense):
@@ -107,7 +107,7 @@ def test_rows_that_share_their_cells_are_all_there(tables_of, tmp_path):
 def test_each_mode_has_its_table_with_equal_epochs_first(tables_of):
     _, tables = tables_of(FakeRun(**BOTH_MODES, eps=(0.05, 0.1), curve={}, curve_eps=()))
     assert [(table.key.eps, table.key.compute) for table in tables] == [
-        (0.05, EPOCHS), (0.05, PASSES), (0.1, EPOCHS), (0.1, PASSES),
+        (0.05, EQUAL_EPOCHS), (0.05, EQUAL_PASSES), (0.1, EQUAL_EPOCHS), (0.1, EQUAL_PASSES),
     ]  # fmt: skip
     assert all(len(table.rows) == 4 for table in tables)
 
@@ -115,7 +115,7 @@ def test_each_mode_has_its_table_with_equal_epochs_first(tables_of):
 def test_scores_of_one_mode_are_those_of_a_run_of_that_mode_alone(tables_of):
     """The same model keys in the other mode change nothing, not even over eps."""
     run, both = tables_of(FakeRun(**BOTH_MODES), "both")
-    for table, mode in zip(both, (EPOCHS, PASSES), strict=True):
+    for table, mode in zip(both, (EQUAL_EPOCHS, EQUAL_PASSES), strict=True):
         other, (alone,) = tables_of(FakeRun(**BOTH_MODES | {"compute": (mode,)}), mode)
         pd.testing.assert_frame_equal(leaderboard_frame(run, [table]), leaderboard_frame(other, [alone]))
     first, second = (row_of(table, "vanilla") for table in both)
@@ -130,13 +130,17 @@ def test_a_model_of_both_modes_is_checked_and_shown_in_both(tables_of):
     assert [cell.ref.id for cell in first.cells] == [cell.ref.id for cell in second.cells]
     frame = cells_frame(run)
     counts = frame.groupby(["defense", "compute"]).size()
-    assert counts["eat[members=3]", EPOCHS] == counts["eat[members=3]", PASSES] == counts["vanilla", EPOCHS]
+    assert (
+        counts["eat[members=3]", EQUAL_EPOCHS]
+        == counts["eat[members=3]", EQUAL_PASSES]
+        == counts["vanilla", EQUAL_EPOCHS]
+    )
     keys = ["compute", "defense", "seed", "scenario", "attack", "norm", "eps", "metric"]
     assert not frame.duplicated(keys).any()
 
 
 def test_the_first_mode_asked_for_leads(tmp_path):
-    FakeRun(**BOTH_MODES | {"compute": (PASSES, EPOCHS)}).write(tmp_path)
+    FakeRun(**BOTH_MODES | {"compute": (EQUAL_PASSES, EQUAL_EPOCHS)}).write(tmp_path)
     assert [table.lead for table in collect(Run(Store(tmp_path)))] == [False, True]
 
 

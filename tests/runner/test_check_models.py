@@ -19,17 +19,17 @@ from benchmark.runner.check_models import check_models
 
 PROVENANCE = Provenance(protocol="1", commit="0123abc", packages={}, hardware="a processor", created="now")
 RETRIEVAL = "retrieval-query"
-STEADY = "pgd_decay[objective=neighbour]"
+PGD_DECAY = "pgd_decay[objective=neighbour]"
 TWICE = "pgd_decay[objective=neighbour,steps=40]"
 FGSM, POOL = "fgsm[objective=neighbour]", "pgd_decay[objective=pool]"
 KEY = ModelKey(dataset="glyphs", backbone="smallconv", loss="proxy_anchor", defense="pgd_at", seed=0)
 HEALTHY = {
-    (STEADY, 0.1): 0.3,
+    (PGD_DECAY, 0.1): 0.3,
     (TWICE, 0.1): 0.3,
     (FGSM, 0.1): 0.5,
-    (STEADY, 0.05): 0.6,
-    (STEADY, 0.2): 0.1,
-    (STEADY, 1.0): 0.0,
+    (PGD_DECAY, 0.05): 0.6,
+    (PGD_DECAY, 0.2): 0.1,
+    (PGD_DECAY, 1.0): 0.0,
 }
 
 
@@ -90,7 +90,7 @@ def statuses(results):
 
 
 def test_facts_about_attacks_come_from_their_specs(checked):
-    found = {STEADY: {"zero_gradient": 0.0, "rescored_r1": 0.3}}
+    found = {PGD_DECAY: {"zero_gradient": 0.0, "rescored_r1": 0.3}}
     results = checked({k: v for k, v in HEALTHY.items() if k[1] == 0.1}, diagnostics=found)[0.1]
     assert list(results) == CHECKS.names()
     assert statuses(results) == {
@@ -110,7 +110,7 @@ def test_facts_about_attacks_come_from_their_specs(checked):
 
 
 def test_attacks_beside_the_suite_are_compared_with_it(checked):
-    weak = checked(roles={(STEADY, 0.1): "check", (TWICE, 0.1): "check"})[0.1]["suite_too_weak"]
+    weak = checked(roles={(PGD_DECAY, 0.1): "check", (TWICE, 0.1): "check"})[0.1]["suite_too_weak"]
     assert weak.status == "fail" and weak.value == pytest.approx(0.2)
     strong = checked({**HEALTHY, (FGSM, 0.1): 0.31}, roles={(FGSM, 0.1): "check", (TWICE, 0.1): "check"})
     assert strong[0.1]["suite_too_weak"].status == "pass"
@@ -130,8 +130,8 @@ def test_other_budgets_serve_the_suites(checked):
     results = checked()
     assert list(results) == [0.1]  # budgets used only by the checks have no table
     assert statuses(results[0.1])["not_monotone"] == statuses(results[0.1])["unbounded"] == "pass"
-    rising = checked({**HEALTHY, (STEADY, 0.2): 0.4})[0.1]["not_monotone"]
-    assert rising.status == "fail" and rising.excess > 0 and "0.2" in rising.words
+    rising = checked({**HEALTHY, (PGD_DECAY, 0.2): 0.4})[0.1]["not_monotone"]
+    assert rising.status == "fail" and rising.excess > 0 and "0.2" in rising.explanation
 
 
 def test_over_the_whole_range_the_clean_start_counts(checked):
@@ -141,7 +141,7 @@ def test_over_the_whole_range_the_clean_start_counts(checked):
 
 
 def test_black_boxes_and_transferred_images_are_known_by_their_attacks(checked):
-    square, transfer = "square[objective=neighbour]", f"transfer[attack={STEADY},source=vanilla]"
+    square, transfer = "square[objective=neighbour]", f"transfer[attack={PGD_DECAY},source=vanilla]"
     results = checked({**HEALTHY, (square, 0.1): 0.1, (transfer, 0.1): 0.29})[0.1]
     assert results["black_box_beats_white_box"].status == "fail"
     assert results["black_box_beats_white_box"].value == pytest.approx(0.2, abs=1e-6)
@@ -167,7 +167,7 @@ def test_objectives_on_the_attacked_pool_do_not_compare(checked):
 
 
 def test_the_whole_range_is_the_manifests(checked):
-    scores = {(STEADY, 0.1): 0.3, (STEADY, 28.0): 0.2}
+    scores = {(PGD_DECAY, 0.1): 0.3, (PGD_DECAY, 28.0): 0.2}
     assert checked(scores, norm="l2", whole=28.0)[0.1]["unbounded"].status == "fail"
     assert checked(scores, norm="l2", whole=29.0)[0.1]["unbounded"].status == "not run"
 

@@ -44,7 +44,7 @@ from benchmark.plugins.load import load_plugins
 from benchmark.records import ModelKey
 from benchmark.records.store import Store
 
-ROUNDING = 1e-5
+PROJECTION_TOLERANCE = 1e-5
 """Distance by which a library may leave its ball; it is projected back, and more is an error."""
 
 
@@ -97,7 +97,7 @@ class Bench:
         scored = []
         for images in versions:
             projected = project(images.detach(), problem.images, problem.norm, problem.eps)
-            if not float((projected - images).abs().max()) <= ROUNDING:  # `not`: NaN fails too
+            if not float((projected - images).abs().max()) <= PROJECTION_TOLERANCE:  # `not`: NaN fails too
                 raise BenchmarkError("An attack left its ball.")
             scored.append(self.score(projected, cost))
         success = np.min([one.success for one in scored], axis=0)

@@ -3,7 +3,7 @@ import pytest
 
 from benchmark.studies.ablation import COLUMNS, read_studies, scores_of
 
-from ..report.fake_run import PASSES, FakeRun
+from ..report.fake_run import EQUAL_PASSES, FakeRun
 
 WEAKNESS = {"eat": 0.2, "eat[members=2]": 0.3, "ensemble_at": 0.25, "pgd_at": 0.4, "pixels": 0.9}
 
@@ -13,7 +13,7 @@ def fake_ablation():
     """Builds a fake run of the ablation: three seeds, equal passes."""
 
     def build(**changed) -> FakeRun:
-        return FakeRun(weakness=dict(WEAKNESS), compute=(PASSES,), seeds=(0, 1, 2), **changed)
+        return FakeRun(weakness=dict(WEAKNESS), compute=(EQUAL_PASSES,), seeds=(0, 1, 2), **changed)
 
     return build
 

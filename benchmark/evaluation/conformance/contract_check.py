@@ -74,13 +74,13 @@ class ContractCheck:
 
 def explain_error(error: BaseException) -> str:
     """Describes an unexpected error in one clause, with the file and line where it was raised."""
-    place, trace = "", error.__traceback__
+    location, trace = "", error.__traceback__
     while trace:
         file = Path(trace.tb_frame.f_code.co_filename)
-        place = f" ({file.name}, line {trace.tb_lineno})"
+        location = f" ({file.name}, line {trace.tb_lineno})"
         trace = trace.tb_next
     first = str(error).strip().split("\n", 1)[0].rstrip(".")
-    return f"{type(error).__name__}{': ' if first else ''}{first}{place}"
+    return f"{type(error).__name__}{': ' if first else ''}{first}{location}"
 
 
 @contextmanager

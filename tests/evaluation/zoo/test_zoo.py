@@ -23,14 +23,14 @@ from benchmark.training import Recipe, train
 from defenses import DEFENSES
 
 EPS = 0.06
-STEADY = "pgd_decay[objective=neighbour]"
-TRANSFER = f"transfer[attack={STEADY},source=vanilla]"
-AT_EPS = ("fgsm[objective=neighbour]", STEADY, "pgd_decay[objective=neighbour,steps=40]", TRANSFER)
+PGD_DECAY = "pgd_decay[objective=neighbour]"
+TRANSFER = f"transfer[attack={PGD_DECAY},source=vanilla]"
+AT_EPS = ("fgsm[objective=neighbour]", PGD_DECAY, "pgd_decay[objective=neighbour,steps=40]", TRANSFER)
 SQUARE = "square[objective=neighbour,queries=100]"
 GRID = [
     (CLEAN, 0.0),
     *((attack, EPS) for attack in (*AT_EPS, SQUARE)),
-    *((STEADY, EPS * factor) for factor in (0.5, 2)),
+    *((PGD_DECAY, EPS * factor) for factor in (0.5, 2)),
     ("bim[objective=neighbour]", 1.0),
 ]
 PROVENANCE = Provenance(protocol="1", commit="0123abc", packages={}, hardware="a processor", created="now")
@@ -124,5 +124,5 @@ def test_broken_defenses_fail_their_checks(check_model, trained, pool, broken, m
     build, expected = broken
     setting = make_setting(pool.batch(slice(None)), EPS)
     results = check_model(build(trained["vanilla"], setting).eval())
-    assert expected <= failed(results), {name: (r.status, r.words) for name, r in results.items()}
+    assert expected <= failed(results), {name: (r.status, r.explanation) for name, r in results.items()}
     assert all(result.status != "not run" for result in results.values())
