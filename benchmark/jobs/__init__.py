@@ -1,4 +1,4 @@
-"""Jobs: what a worker does. A training makes a model, an attack makes cells; each writes its own records."""
+"""Jobs, the units of work of a run: trainings and attacks, each of which writes its own records."""
 
 from benchmark.jobs.attack_job import AttackJob
 from benchmark.jobs.attack_run import AttackRun

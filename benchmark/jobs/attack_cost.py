@@ -1,4 +1,4 @@
-"""What an attack and its scoring cost, before they start."""
+"""Estimates of the cost of an attack and of its scoring, made before they start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmark.jobs.probe import Costs
 def attack_cost(
     attack: Attack | None, target: Costs, source: Costs | None, eot: int, attacked_fraction: float
 ) -> float:
-    """Cost units of an attack for each image of the pool.
+    """Computes the cost units of an attack for each image of the pool.
 
     Args:
         attack: the attack; None for the clean pool.
@@ -24,10 +24,10 @@ def attack_cost(
         return 0.0
 
     def on(costs: Costs, units: float) -> float:
-        """Cost units of an image: those of the attack on one model, and one over its clean pool."""
-        anew = 1.0 if costs.randomised and units > 1 else 0.0  # the best of noisy scores is scored once more
+        """Cost units per image on one model: the attack, and one embedding of the clean pool."""
+        rescored = 1.0 if costs.randomised and units > 1 else 0.0  # the best noisy score is repeated
         samples = eot if costs.randomised else 1
-        return costs.embed * samples * ((units + anew) * attacked_fraction + 1.0)
+        return costs.embed * samples * ((units + rescored) * attacked_fraction + 1.0)
 
     if source is None:
         return on(target, units)
@@ -35,7 +35,7 @@ def attack_cost(
 
 
 def scoring_cost(attack: Attack | None, costs: Costs, repeats: int, pool: ImageSet) -> float:
-    """Cost units of scoring in every scenario; in clustering alone a randomised model takes fewer."""
+    """Computes the cost units of scoring in every scenario; an upper bound for clustering alone."""
     whole = (repeats if costs.randomised else 1) * len(pool)
     if attack is None:  # one pool, and two forward passes over its first batch
         return costs.embed * (whole + 2 * min(len(pool), 2 * images_per_pass(pool.image_shape)))

@@ -1,4 +1,4 @@
-"""The job that attacks one model and makes its cells, which travels to a worker."""
+"""The job that attacks one model and writes its cells; it is sent to a worker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class AttackJob(AttackRun):
     """Attacks one model once, and scores it in every scenario that asks for it.
 
     Attributes:
-        cells: identity of the cell of each scenario.
+        cells: the identity of each scenario's cell, by the scenario's spec.
         plugin_files: names of the plugins' own files that the cells' identities were made from.
     """
 
@@ -47,14 +47,14 @@ class AttackJob(AttackRun):
 
     @property
     def needs(self) -> Mapping[str, str]:
-        """The training of the model, and of the source of a transferred attack."""
+        """The trainings of the attacked model and of the source of a transferred attack."""
         needed = {self.model.id: "training"}
         if self.source is not None and self.source.id != self.model.id:
             needed[self.source.id] = f"training of {self.source.key.defense}, the source of this attack,"
         return needed
 
     def cell_key(self, scenario: str) -> CellKey:
-        """The key of one of its cells."""
+        """The key of the cell of a scenario."""
         return CellKey(
             **dict(self.model.key), scenario=scenario, attack=self.attack, norm=self.norm, eps=self.eps
         )
@@ -69,7 +69,7 @@ class AttackJob(AttackRun):
         return len(pool) * attacking + scoring_cost(attack, target, self.repeats, pool)
 
     def execute(self, context: RunContext) -> str | None:
-        """Attacks the model, and writes a cell for each scenario; the reason of the first that failed."""
+        """Attacks the model and writes a cell for each scenario; returns the first failure, or None."""
         run = self.attack_and_score(self.cells, context)
         reasons = []
         for scenario, found in run.scores.items():

@@ -1,4 +1,4 @@
-"""How one model is attacked and scored: all that its cells depend on, and so part of their identity."""
+"""Attacking and scoring one model: all that its cells depend on, and so part of their identities."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from benchmark.records import CLEAN, Record
 
 @dataclass
 class ScoredRun:
-    """An attack's scores in each scenario, and what it took.
+    """An attack's scores in each scenario, with its time and cost.
 
     Attributes:
         scores: by scenario; the reason instead where it cannot be scored.
         objective: mean of what the attack maximized; None for attacks without one.
-        diagnostics: what the checks look at in every scenario.
+        diagnostics: measurements for the checks, the same in every scenario.
         seconds: wall-clock time of the attack.
         forward_passes, backward_passes: its cost, in units.
     """
@@ -45,7 +45,7 @@ class ScoredRun:
 
 
 def place_images(pool: ImageSet, attack: Attack | None, context: RunContext) -> Tensor | Images:
-    """Puts the whole pool on the device where there is room for it and the attack; else leaves it as it is.
+    """Moves the whole pool to the device where memory allows that; else returns the pool unchanged.
 
     Workers share the memory: each may take an equal part.
 
@@ -64,7 +64,7 @@ def place_images(pool: ImageSet, attack: Attack | None, context: RunContext) -> 
 
 @contextmanager
 def whole_float32() -> Iterator[None]:
-    """Switches TF32 off, to which torch rounds what goes into a GPU's convolutions: 10 bits instead of 23."""
+    """Switches off TF32, which rounds the inputs of a GPU's convolutions to 10 bits instead of 23."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
@@ -97,7 +97,7 @@ class AttackRun(Record):
 
     @whole_float32()
     def attack_and_score(self, scenarios: Iterable[str], context: RunContext) -> ScoredRun:
-        """Attacks the model, and scores it in each scenario; one that cannot be scored fails alone."""
+        """Attacks the model and scores it in each scenario; one that cannot be scored gets a reason instead."""
         key = self.model.key
         pool = load_data(key.dataset, context.folders).test
         model, unit = self.model.load(context)

@@ -1,4 +1,4 @@
-"""Where and how the jobs of one run compute."""
+"""The context of a run: folders, device and settings that all jobs share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmark.records.provenance import provenance
 
 
 class RunContext(Record):
-    """Where jobs compute and write; metrics depend on the device alone, and on a GPU on the workers.
+    """Folders, device and settings of a run; scores depend only on the device, and on a GPU on `workers`.
 
     Attributes:
         output: the user's output folder.
@@ -42,14 +42,14 @@ class RunContext(Record):
 
     @property
     def folders(self) -> Folders:
-        """Where data sets are."""
+        """The folders of data sets: as downloaded, and the cache."""
         return Folders(self.cache, self.data, self.blank)
 
     @property
     def store(self) -> Store:
-        """Where records, arrays and checkpoints are kept."""
+        """The store of records, arrays and checkpoints."""
         return Store(self.output)
 
     def provenance(self) -> Provenance:
-        """Who makes a record that is written now."""
+        """The provenance of a record that is written now."""
         return provenance(hardware(self.device), self.commit)

@@ -1,4 +1,4 @@
-"""What a job is, and how a worker runs one."""
+"""The protocol that every job follows, and the function that runs one on a worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmark.records import ModelKey, Status, Store
 
 
 class Epochs(NamedTuple):
-    """How far a training is: epochs done, and all of them; 0 of 0 where that is not known."""
+    """The progress of a training: epochs done, and all epochs; 0 of 0 where unknown."""
 
     done: int = 0
     total: int = 0
@@ -27,26 +27,26 @@ class Epochs(NamedTuple):
 
 
 class Job(Protocol):
-    """A unit of work that travels to a worker: a function of its description that writes its own records."""
+    """A unit of work for a worker; it depends only on its own fields, and writes its own records."""
 
     @property
     def id(self) -> str:
-        """Its identity, which names its log; of a training also that of the model that it makes."""
+        """The identity of the job, which names its log; of a training also the model's identity."""
 
     @property
     def key(self) -> ModelKey:
-        """The model that it makes or attacks."""
+        """The key of the model that is trained or attacked."""
 
     @property
     def label(self) -> str:
-        """What it does, in a few words, without the data set, backbone and loss."""
+        """A short description, without the data set, backbone and loss."""
 
     @property
     def needs(self) -> Mapping[str, str]:
-        """Ids of the trainings that must be done before it, each with what a message calls it."""
+        """Ids of the trainings that must be done first, each with its name in messages."""
 
     def cost(self, folders: Folders) -> float:
-        """Cost units that it will take: forward passes of one image through the plain backbone."""
+        """Estimates the cost in units: forward passes of one image through the plain backbone."""
 
     def execute(self, context: RunContext) -> str | None:
         """Does the work and writes its records.
@@ -59,11 +59,11 @@ class Job(Protocol):
         """Writes records that say why there is no result, and returns the reason."""
 
     def progress(self, store: Store) -> Epochs:
-        """How far it is, as the records on disk say."""
+        """Reads the progress of the running job from the store."""
 
 
 def run_job(job: Job, context: RunContext) -> str | None:
-    """Runs a job in a worker; whatever goes wrong becomes its record, and the run continues.
+    """Runs a job in a worker; an error is recorded as the job's failure, and the run continues.
 
     Returns:
         None when all went well, else the reason why not, in one line.
@@ -83,7 +83,7 @@ def run_job(job: Job, context: RunContext) -> str | None:
 
 
 def _explain(error: BaseException, job_id: str, store: Store) -> str:
-    """One line about an error; the traceback of one that nobody foresaw goes to a file beside the records."""
+    """Describes an error in one line; the traceback of an unexpected one is written beside the records."""
     if isinstance(error, BenchmarkError):
         return str(error)
     log = store.root / "logs" / f"{job_id}.txt"

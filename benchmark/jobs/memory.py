@@ -1,4 +1,4 @@
-"""Where a pool of images is kept while it is attacked: on the device, or on the CPU when it is too large."""
+"""Memory for a pool of images under attack: on the device, or on the CPU when the pool is too large."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Memory(NamedTuple):
     total: int
 
     def part(self, workers: int) -> int:
-        """What one of several workers may take: an equal part of all, where so much is still free.
+        """The bytes that one of several workers may take: an equal part of all, but no more than is free.
 
-        Not a part of what is free: that is less already by what the others hold, so that whether a pool fits
-        would depend on who came first.
+        Not a part of the free bytes: other workers have already taken some of these, so whether a pool fits
+        would depend on the order of the workers.
         """
         return min(self.free, self.total // workers)
 
@@ -56,7 +56,7 @@ _GROUPS = (
 
 
 def fits_on_device(pool: int, held: int, device: int | None, host: int | None) -> bool:
-    """Whether a pool is put on the device as a whole; if not, it must fit into the CPU's memory.
+    """Decides whether the whole pool goes to the device; raises when it fits nowhere.
 
     On the device there is the clean pool twice, once in batches, besides what the attack holds: three pools
     for most attacks. Else the clean pool is read batch by batch, and what the attack holds is on the CPU.
@@ -65,7 +65,7 @@ def fits_on_device(pool: int, held: int, device: int | None, host: int | None) -
         pool: bytes of the pool as float32.
         held: pools that the attack holds; 0 where nothing is attacked.
         device: bytes on the device that may be taken; None when the CPU is the device.
-        host: bytes of the CPU's memory that may be taken; None when nobody knows.
+        host: bytes of the CPU's memory that may be taken; None when unknown.
 
     Raises:
         BenchmarkError: when the pool fits nowhere.
@@ -86,12 +86,12 @@ def fits_on_device(pool: int, held: int, device: int | None, host: int | None) -
 
 
 def pool_bytes(images: Images) -> int:
-    """Bytes of a pool as float32."""
+    """The bytes of a pool as float32."""
     return 4 * len(images) * torch.Size(images.image_shape).numel()
 
 
 def memory_of_device(device: str) -> Memory | None:
-    """The device's memory, what torch has set aside being free; None for the CPU."""
+    """Reads the memory of a GPU, where memory that torch has reserved counts as free; None for the CPU."""
     if torch.device(device).type != "cuda":
         return None
     free, total = torch.cuda.mem_get_info(device)
@@ -99,7 +99,7 @@ def memory_of_device(device: str) -> Memory | None:
 
 
 def memory_of_host(root: Path = Path("/")) -> Memory | None:
-    """The CPU's memory, within the limit of a container; None off Linux.
+    """Reads the CPU's memory, within the limits of a container; None on other systems than Linux.
 
     Args:
         root: of the file system in which the kernel states them.

@@ -1,4 +1,4 @@
-"""The models of a run: built anew for a training, or read from their checkpoint for an attack."""
+"""The models of a run: built for a training, or read from their checkpoint for an attack."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def load_data(dataset: str, folders: Folders) -> Split:
 
 
 def portable(key: ModelKey) -> ModelKey:
-    """Takes paths out of a key: wherever data sets and weights lie, seeds are the same."""
+    """Removes paths from a key, so that seeds do not depend on the folders of data sets and weights."""
     dataset, backbone = DATASETS.build(key.dataset), BACKBONES.build(key.backbone)
     return key.model_copy(update={"dataset": dataset.portable, "backbone": backbone.portable})
 
@@ -37,7 +37,7 @@ def portable(key: ModelKey) -> ModelKey:
 def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | None]:
     """Splits the training images into those that models are trained on and those held out for validation.
 
-    Of fewer than ten training classes none is held out: the two that a score needs would be missed.
+    Nothing is held out of fewer than ten training classes, which could not spare the two that a score needs.
     """
     if not recipe.validation or data.train.num_classes < FEWEST_TO_HOLD_OUT:
         return data.train, None
@@ -50,7 +50,7 @@ def build_model(key: ModelKey, images: ImageSet, random: bool = False) -> tuple[
     Args:
         key: which model.
         images: what it is trained on.
-        random: spare the pretrained weights, where others are put in their place or only costs are counted.
+        random: do not read pretrained weights, because others replace them or only costs are counted.
     """
     backbone = BACKBONES.build(key.backbone)
     loss = LOSSES.build(key.loss)

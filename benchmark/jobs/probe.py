@@ -1,4 +1,4 @@
-"""What a training step costs, found by taking one."""
+"""The cost of a training step, measured by taking a few steps on a small model."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _SIDE = 32
 _BACKBONE = "smallconv"
 _LARGEST = 64
 _BATCHES = 8
-"""What a step costs may depend on the batch, as where triplets are mined: a mean is taken."""
+"""Steps whose cost is averaged, because it may depend on the batch (as with mined triplets)."""
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Several would mostly wait for each other on nets this small, the more so beside other work."""
+    """Limits torch to one thread within the block; small networks run faster so."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -56,7 +56,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _batches(labels: Tensor, size: int, per_class: int | None) -> Iterator[Tensor]:
-    """Indices of so many images, drawn as the training draws its batches, without end."""
+    """Yields batches of image indices without end, drawn as in training."""
     order = labels[:0]
     while True:
         if per_class is None or len(order) < size:
@@ -88,7 +88,7 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
 
 
 def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
-    """Builds a model and takes a few training steps with it, the same ones whatever the model's seed.
+    """Measures costs by a few training steps of a new model; they do not depend on the model's seed.
 
     Args:
         key: which model.
@@ -96,9 +96,9 @@ def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
         folders: where data sets are.
 
     Raises:
-        Exception: whatever a plugin does.
+        Exception: any error of a plugin.
     """
-    # Only what a step's cost depends on, so that recipes that differ in nothing else are probed once.
+    # Keeps only what the cost of a step depends on, so that recipes that agree in that are probed once.
     small = Recipe(
         validation=recipe.validation,
         inner_steps=recipe.inner_steps,
@@ -109,9 +109,9 @@ def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
 
 
 def costs_of(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
-    """Probes a model; where a plugin cannot be probed, guesses the costs of a plain one.
+    """Measures the costs of a model; for a plugin that fails, returns those of a plain model.
 
-    Whatever is wrong with the plugin is reported when its job runs.
+    The plugin's error is reported when its job runs.
     """
     try:
         return probe(key, recipe, folders)

@@ -1,4 +1,4 @@
-"""The job that trains one model, which travels to a worker."""
+"""The job that trains one model; it is sent to a worker."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TrainJob(TrainingRun):
         return reason
 
     def progress(self, store: Store) -> Epochs:
-        """The epochs done, as the last save says; none before the first."""
+        """Reads the epochs done from the last save; 0 of 0 before the first."""
         notes = SavePoint(store.unfinished(self.id)).notes()
         return Epochs(notes["epoch"], notes["epochs"]) if notes else Epochs()
 
@@ -70,7 +70,7 @@ class TrainJob(TrainingRun):
 
 
 def trained_job(record: ModelRecord) -> TrainJob:
-    """The job of a finished training, as its record has it."""
+    """Rebuilds the job of a finished training from its record."""
     return TrainJob(
         id=record.id,
         key=record.key,

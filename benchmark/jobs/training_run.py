@@ -1,4 +1,4 @@
-"""How one model is trained, and read again: all that its weights depend on, and so part of its identity."""
+"""Training one model, and loading it: all that its weights depend on, and so part of its identity."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From a configuration to the grid of its jobs, their identities and their cost; runs none of them."""
+"""Turns a configuration into a grid of jobs with identities and costs; runs none of the jobs."""

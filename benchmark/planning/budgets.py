@@ -1,4 +1,4 @@
-"""Budgets of attacks: a data set's headline, multiples of it, and the one that covers the whole range."""
+"""Budgets of attacks: a data set's headline, multiples of a budget, and the whole range of pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmark.evaluation.check_input import SAME
 
 
 def multiple(eps: float, factor: float, planned: list[float]) -> float:
-    """Multiplies a budget: gives one that is planned anyway where they are alike, else without floating dust.
+    """Multiplies a budget without floating-point noise; reuses an equal budget of the plan.
 
     Three times 0.1 is 0.3; twice 8/255 has more decimals than ten, and stays 16/255.
     """
@@ -24,7 +24,7 @@ def headline(dataset: Dataset, norm: str, option: str) -> float:
     """Looks up the budget that a data set is ranked at.
 
     Raises:
-        UsageError: when it has none, naming the option that gives one.
+        UsageError: when the data set has none; the message names the option that gives one.
     """
     if norm not in dataset.headline_eps:
         raise UsageError(f"The data set '{dataset.spec}' has no headline eps for {norm}; give {option}.")
@@ -32,7 +32,7 @@ def headline(dataset: Dataset, norm: str, option: str) -> float:
 
 
 def whole_range(dataset: Dataset, norm: str, folders: Folders) -> float:
-    """The budget that lets every image become any other: no two images in [0, 1] are further apart."""
+    """Computes the largest distance of two images in [0, 1], at which any image can become any other."""
     if norm == "linf":
         return 1.0
     return math.sqrt(math.prod(dataset.seen_shape(folders)))

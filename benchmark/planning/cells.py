@@ -1,4 +1,4 @@
-"""The cells of one model: which attacks, budgets and scenarios it meets, and why."""
+"""The attack jobs and cells of one model: attacks, budgets, scenarios, and the role of each."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ CHECKED_IN = "retrieval-query"
 """The scenario that the checks are decided in."""
 
 CHECK_FACTORS = (0.5, 2.0)
-"""The other budgets, in units of the suite's, at which more must not leave more."""
+"""Other budgets for the check that scores fall as the budget grows, in units of the suite's."""
 
 
 @dataclass(frozen=True)
 class PlannedAttack:
-    """An attack that a model is to meet.
+    """An attack planned against a model.
 
     Attributes:
         attack: canonical spec, or CLEAN.
         norm, eps: the ball.
-        role: what for.
-        scenarios: in which it is scored.
+        role: what the cells are for.
+        scenarios: the scenarios that the attack is scored in.
     """
 
     attack: str
@@ -48,7 +48,7 @@ class CellPlanner:
     """Turns a configuration into the attack jobs of each model.
 
     Args:
-        config: what is asked for.
+        config: the configuration.
         scenarios: the scenarios asked for.
         folders: where data sets are.
     """
@@ -60,7 +60,7 @@ class CellPlanner:
     def jobs(
         self, training: TrainJob, dataset: Dataset, defense: Defense, sources: dict[str, TrainJob]
     ) -> Iterator[tuple[AttackJob, Role]]:
-        """Plans the attacks on one model, each with its role; each cell once, under the first role it has.
+        """Plans the attacks on one model, each with its role; a cell is planned once, under its first role.
 
         Args:
             training: the model.
@@ -76,7 +76,7 @@ class CellPlanner:
             attack = None if planned.attack == CLEAN else ATTACKS.build(planned.attack)
             source = sources[attack.needs] if attack is not None and attack.needs else None
             if source is not None and source.id == training.id:
-                continue  # what is made on the model itself is not transferred
+                continue  # an attack made on the model itself is not transferred
             shared: dict[float, dict[str, str]] = defaultdict(dict)
             files: dict[float, set[str]] = defaultdict(set)
             for scenario in planned.scenarios:
@@ -123,7 +123,7 @@ class CellPlanner:
     def _checks(
         self, dataset: Dataset, norm: str, eps: float, planned: list[float]
     ) -> Iterator[PlannedAttack]:
-        """What the checks need beside the suite, in the one scenario that decides them."""
+        """Plans the attacks that the checks need beside the suite, in the scenario that decides the checks."""
         scenarios = (SCENARIOS.build(CHECKED_IN),)
         yield PlannedAttack(CLEAN, CLEAN, 0.0, "check", scenarios)
         for attack in expand(["checks"]):
@@ -141,7 +141,7 @@ class CellPlanner:
                 yield PlannedAttack(text, norm, eps, role, self._scored_in(attack))
 
     def _scored_in(self, attack: Attack | None) -> tuple[Scenario, ...]:
-        """The scenarios asked for that the attack is made for, and the exclusive ones that it is."""
+        """The scenarios asked for that suit the attack, and the exclusive ones that it is made for."""
         made_for = attack.made_for() if attack is not None else ()
         usual = [
             scenario

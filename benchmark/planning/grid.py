@@ -1,4 +1,4 @@
-"""From a configuration to the planned jobs of its grid, apart from running them."""
+"""The grid of a configuration: the models to train and the attacks on them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from defenses import DEFENSES, Defense
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """A training of the grid.
+    """A model of the grid, with the job that trains it.
 
     Attributes:
         job: the training.
         compute: the compute mode that it is planned for; a model that is the same in two is planned twice.
-        has_row: whether the board shows it; else it is there for transferred attacks to start from.
-        refusal: why it cannot be trained at all; empty when it can.
+        has_row: whether the board shows the model; else it is only a source of transferred attacks.
+        refusal: why the model cannot be trained at all; empty when it can.
     """
 
     job: TrainJob
@@ -65,7 +65,7 @@ class PlannedJob:
 
 @dataclass
 class Grid:
-    """Everything that a configuration asks for.
+    """All models and attacks that a configuration asks for.
 
     Attributes:
         suite: the name of the set of attacks.
@@ -107,20 +107,20 @@ class Grid:
         ]
 
     def left_out(self) -> list[str]:
-        """What was left out of the grid and why, each reason once."""
+        """Lists what was left out of the grid and why, each reason once."""
         refusals = [model.refusal for model in self.models if model.refusal]
         return list(dict.fromkeys([*self.skipped, *refusals]))
 
 
 def build_grid(config: Configuration, folders: Folders) -> Grid:
-    """Expands a configuration.
+    """Expands a configuration into its grid.
 
     Args:
-        config: what is asked for.
+        config: the configuration.
         folders: where data sets are.
 
     Raises:
-        UsageError: for any name, parameter or data set that is not there.
+        UsageError: for any unknown name or parameter, or a data set that is missing.
     """
     skipped: list[str] = []
     datasets = select_datasets(config.datasets, skipped, folders)
@@ -163,7 +163,7 @@ def _plan_models(
     folders: Folders,
     notes: list[str],
 ) -> dict[str, PlannedModel]:
-    """Plans the models of one data set, backbone, loss, seed and compute mode, by their defense's spec."""
+    """Plans the models of one data set, backbone, loss, seed and compute mode, keyed by defense spec."""
     budget = config.budget if mode == "equal-passes" else None
     rows = [defense.spec for defense in defenses]
     sources = [DEFENSES.build(text).spec for text in _sources(config, defenses)]
@@ -177,12 +177,12 @@ def _plan_models(
 
 
 def _refusal_of(job: AttackJob, models: Iterable[PlannedModel]) -> str:
-    """Why a model that an attack needs cannot be trained; empty when all can."""
+    """Says why a model that an attack needs cannot be trained; empty when all can."""
     return next((model.refusal for model in models if model.job.id in job.needs and model.refusal), "")
 
 
 def _check_short_names(kind: str, asked: Sequence[Dataset] | Sequence[Backbone]) -> None:
-    """Raises UsageError when two of a run have one short name, and a board could not tell them apart."""
+    """Raises UsageError when two data sets or backbones have one short name in the tables."""
     seen: dict[str, str] = {}
     for entry in asked:
         other = seen.setdefault(entry.short_name, entry.spec)
@@ -194,20 +194,20 @@ def _check_short_names(kind: str, asked: Sequence[Dataset] | Sequence[Backbone])
 
 
 def _suite_name(texts: list[str]) -> str:
-    """The canonical name of the attacks asked for, whatever their order."""
+    """The canonical name of a set of attacks; their order does not matter."""
     known = set(ATTACKS.names())
     return ",".join(sorted({ATTACKS.build(t).spec if parse_spec(t).name in known else t for t in texts}))
 
 
 def _attacks(config: Configuration, defenses: list[Defense]) -> list[str]:
-    """Every attack that some model meets."""
+    """Lists every attack that is planned against some model."""
     asked = [*named(config.attacks, ATTACKS.names()), *config.curve.attacks]
     asked += [text for defense in defenses for text in defense.adaptive]
     return expand([*asked, *(["checks"] if config.checks else [])])
 
 
 def _sources(config: Configuration, defenses: list[Defense]) -> list[str]:
-    """The defenses that transferred attacks start from, as the attacks spell them."""
+    """Lists the defenses that transferred attacks start from, as the attacks spell them."""
     needed = [ATTACKS.build(text).needs for text in _attacks(config, defenses)]
     return list(dict.fromkeys(text for text in needed if text))
 

@@ -1,4 +1,4 @@
-"""The grid as the report reads it."""
+"""The manifest of a run: its grid as the report reads it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from defenses import DEFENSES
 def make_manifest(
     grid: Grid, config: Configuration, command: str, folders: Folders, provenance: Provenance
 ) -> RunManifest:
-    """Writes down a grid: its models and cells, and what the report needs to describe them.
+    """Builds the manifest: the grid's models and cells, and what the report needs to describe them.
 
     Args:
         grid: the grid.
-        config: where it came from.
+        config: the configuration behind the grid.
         command: the command line that was given.
         folders: where data sets are.
-        provenance: who runs it.
+        provenance: the provenance of the run.
     """
     cells = grid.cell_refs()
     return RunManifest(
@@ -51,7 +51,7 @@ def make_manifest(
 
 
 def _descriptions(cells: list[CellRef]) -> dict[str, str]:
-    """One line about each data set, defense, attack and scenario, by its spec."""
+    """Describes each data set, defense, attack and scenario in one line, keyed by its spec."""
     found: dict[str, str] = {}
     for cell in cells:
         key = cell.key

@@ -1,4 +1,4 @@
-"""A plan in words: what a run would train and attack, and what that costs."""
+"""The text of a dry run: the models to train, the attacks, and their cost."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def describe_plan(grid: Grid, todo: Todo, costs: Mapping[str, float]) -> str:
     """Writes the plan: the settings once, a line for each model, tables of costs by defense and by attack.
 
     Args:
-        grid: everything that is asked for.
-        todo: what of it is left to do.
+        grid: the grid.
+        todo: its jobs that are not done yet.
         costs: cost units of each job, by its id.
     """
     names = SettingNames(model.job.key for model in grid.models)
@@ -50,7 +50,7 @@ def _with_sums(rows: Mapping[str, list[float]]) -> Iterable[tuple[str, list[floa
 
 
 def _table(title: str, columns: list[str], rows: Iterable[tuple[str, list[float]]]) -> list[str]:
-    """Lines of a table of costs, the costliest row first; none without a row."""
+    """Formats a table of costs, the costliest row first; no lines without a row."""
     ordered = sorted(rows, key=lambda row: -row[1][-1])
     if not ordered:
         return []

@@ -1,4 +1,4 @@
-"""Where a configuration comes from: preset, then file, then command line."""
+"""Builds a configuration from a preset, then a file, then the command line."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def _check_sections(values: Mapping[str, Any]) -> None:
 
 
 def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configuration:
-    """Puts the configuration together: the arguments over the file over the preset.
+    """Merges preset, file and arguments into a configuration; arguments override the file, it the preset.
 
     Args:
-        arguments: what the command line gave; keys as in `Configuration`.
+        arguments: the options of the command line; keys as in `Configuration`.
         file: a YAML file with the same keys.
 
     Raises:
@@ -86,10 +86,10 @@ def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configura
     asked = _merge(from_file, arguments)
     _check_sections(asked)
     preset = _preset(str(asked.get("preset", "default")))
-    # What the user says of training holds for every data set.
-    said = asked.get("training")
+    # The user's own training options hold for every data set.
+    given = asked.get("training")
     for changes in preset.get("training_for", {}).values():
-        for key in said if isinstance(said, dict) else ():
+        for key in given if isinstance(given, dict) else ():
             changes.pop(key, None)
     # The preset's plot over eps belongs to the preset's own attacks and budgets.
     if {"attacks", "eps"} & asked.keys():

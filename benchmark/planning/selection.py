@@ -1,4 +1,4 @@
-"""Selection: from the names on the command line to what they stand for."""
+"""Builds the data sets, backbones and defenses that a configuration names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def named(texts: list[str], every: list[str]) -> list[str]:
 
 
 def select_datasets(texts: list[str], skipped: list[str], folders: Folders) -> list[Dataset]:
-    """Builds the data sets asked for; "all" leaves out those that are not on this machine, and says so."""
+    """Builds the data sets asked for; "all" leaves out missing ones and notes that in `skipped`."""
     found = []
     for text in texts:
         if text != "all":
@@ -27,7 +27,7 @@ def select_datasets(texts: list[str], skipped: list[str], folders: Folders) -> l
                 if not (folders.blank and dataset.blank()):
                     raise UsageError(f"The data set '{text}' cannot be used: {reason}")
                 skipped.append(f"the images of {text} (its cost is computed from official counts): {reason}")
-            found.append(DATASETS.build(dataset.spec))  # as its name in every table has it
+            found.append(DATASETS.build(dataset.spec))  # with the spec that tables show
             continue
         for name in DATASETS.names():
             dataset = DATASETS.build(name)
@@ -51,10 +51,10 @@ def check_recipes(names: Iterable[str]) -> None:
 
 
 def select_backbones(texts: list[str], pretrained: str) -> list[Backbone]:
-    """Builds the backbones asked for, starting from some weights where their own spec does not say which.
+    """Builds the backbones asked for; `pretrained` holds where a backbone's own spec names no weights.
 
     Raises:
-        UsageError: for a choice of weights that none of them takes, besides unknown names and values.
+        UsageError: when no backbone takes such weights, or for unknown names and values.
     """
     names = named(texts, BACKBONES.names())
     backbones = [BACKBONES.build(name) for name in names]
@@ -82,7 +82,7 @@ def select_specs(texts: list[str]) -> list[str]:
 
 
 def select_defenses(texts: list[str]) -> list[Defense]:
-    """Builds the defenses asked for, each once, with the reference rows after them."""
+    """Builds the defenses asked for, each once, followed by the references."""
     asked = [DEFENSES.build(text) for text in select_specs(texts)]
     references = [cls() for _, cls in DEFENSES.items() if cls.reference]
     return list({defense.spec: defense for defense in [*asked, *references]}.values())

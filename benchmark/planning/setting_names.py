@@ -1,4 +1,4 @@
-"""The settings of a run (data set, backbone, loss): written out once, and abbreviated afterwards."""
+"""Names of settings (data set, backbone, loss): in full in a legend, abbreviated elsewhere."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SettingNames:
         }
 
     def legend(self) -> list[str]:
-        """Each data set, backbone and loss in full, with its short name where that is another."""
+        """Lists each data set, backbone and loss in full, with the short name where it differs."""
         lines = []
         for field, title, _ in _KINDS:
             for spec in self._specs[field]:
@@ -40,7 +40,7 @@ class SettingNames:
         return lines
 
     def prefix(self, key: ModelKey) -> str:
-        """What distinguishes a model's setting from the others of the run; empty where there is one."""
+        """A prefix that tells a model's setting from the others of the run; empty when there is only one."""
         several = [field for field, _, _ in _KINDS if len(self._specs[field]) > 1]
-        words = " / ".join(self._short[field, getattr(key, field)] for field in several)
-        return f"{words}: " if words else ""
+        setting = " / ".join(self._short[field, getattr(key, field)] for field in several)
+        return f"{setting}: " if setting else ""

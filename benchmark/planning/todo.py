@@ -1,8 +1,8 @@
-"""What is left to do of a grid."""
+"""The jobs of a grid that are not done yet."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmark.data import Folders
 from benchmark.jobs import AttackJob, Job, TrainJob
@@ -12,7 +12,7 @@ from benchmark.records import Store
 
 @dataclass(frozen=True)
 class Todo:
-    """What is left to do of a grid.
+    """The jobs of a grid that are not done yet.
 
     Attributes:
         trainings, attacks: the jobs; attacks hold only those of their cells that are not done.
@@ -33,12 +33,12 @@ class Todo:
         return [*self.trainings, *self.attacks]
 
     def costs(self, folders: Folders) -> dict[str, float]:
-        """Cost units of each job, by its id."""
+        """Estimates the cost units of each job, by its id."""
         return {job.id: job.cost(folders) for job in self.jobs}
 
 
 def find_todo(grid: Grid, store: Store) -> Todo:
-    """Finds the cells that have no record of success yet, and the models that they need."""
+    """Finds the cells that are not done yet, and the trainings that they need."""
     attacks, refused = [], []
     cached = 0
     seen: set[str] = set()  # a model may have a row in both compute modes
@@ -57,7 +57,7 @@ def find_todo(grid: Grid, store: Store) -> Todo:
             continue
         job = planned.job.model_copy(update={"cells": todo})
         if planned.refusal:
-            refused.append(PlannedJob(job, planned.role, planned.compute, planned.refusal))
+            refused.append(replace(planned, job=job))
         else:
             attacks.append(job)
     needed = {model_id for job in attacks for model_id in job.needs}
@@ -65,7 +65,7 @@ def find_todo(grid: Grid, store: Store) -> Todo:
 
 
 def _trainings(grid: Grid, store: Store, needed: set[str]) -> list[TrainJob]:
-    """The trainings whose model an attack needs, or whose row has none yet."""
+    """Finds the trainings that an attack or a row needs and that are not done yet."""
     asked = {model.job.id for model in grid.models if model.has_row and not model.refusal}
     trainings = []
     # Those that have a row come first, then the sources of transferred attacks.

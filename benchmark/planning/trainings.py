@@ -1,4 +1,4 @@
-"""From the key of a model to the job that trains it: its epochs, its budget, its identity."""
+"""Plans the training of a model: its epochs, its attack budget, its identity."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def plan_training(
     budget: float | None = None,
     notes: list[str] | None = None,
 ) -> TrainJob:
-    """Plans the training of a model; for equal passes it takes a few training steps, to find their cost.
+    """Plans the training of a model; for equal passes, runs a few training steps to measure their cost.
 
     Args:
-        key: which model.
-        config: holds the recipes.
+        key: the model.
+        config: the configuration, with the recipes.
         folders: where data sets are.
         budget: cost units for each training image and epoch of the recipe, which the training is to spend;
             without it the recipe's epochs are trained. The defense's `epochs_scale` multiplies either.
-        notes: gets a line when the cost of a step cannot be found, so that the recipe's epochs are trained.
+        notes: a line is added when the cost of a step cannot be measured; the recipe's epochs are then used.
 
     Raises:
         UsageError: when the data set has no headline budget to train with and none is given.
@@ -67,7 +67,7 @@ def plan_training(
 def _epochs(
     key: ModelKey, recipe: Recipe, folders: Folders, budget: float | None, notes: list[str] | None
 ) -> float:
-    """How many epochs, before the defense's own factor."""
+    """Computes the number of epochs, before the defense's own factor."""
     if budget is None:
         return recipe.epochs
     try:

@@ -19,8 +19,8 @@ class CheckResult(Record):
     Attributes:
         name: the check's registered name.
         status: "not run" where a measurement that the check needs is missing.
-        value: the deciding value, None when not run: a difference of R@1 or another fraction, or a difference of
-            objectives in their own units.
+        value: the deciding value, None when not run: a difference of R@1 or another fraction, or a difference
+            of objectives in their own units.
         tolerance: the tolerance that the value was compared with.
         excess: how far the value is beyond the tolerance, on whichever side fails; negative within it.
         explanation: the attacks and values behind the result, in one line; or what was missing.

@@ -23,7 +23,8 @@ NORMALIZED: dict[str, Callable[[float], float]] = {
 def empirical_robustness_score(measures: Mapping[str, float]) -> float:
     """Computes the mean of the normalized measures (Zhou et al. 2021, arXiv 2106.03614), as a fraction.
 
-    The authors report it in percent. As published, nothing is clipped: a rank above a random one's 0.5 or a negative cosine makes more than 1.
+    The authors report it in percent. As published, nothing is clipped: a rank above a random one's 0.5 or a
+    negative cosine makes more than 1.
 
     Args:
         measures: their values by name; names that `NORMALIZED` does not hold are ignored.

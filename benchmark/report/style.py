@@ -52,7 +52,7 @@ def line_styles(defenses: Iterable[str], references: Iterable[str]) -> dict[str,
 
 
 def slug(*parts: str, limit: int = 80) -> str:
-    """Joins texts to a file name of lower-case letters, digits, `.`, `_` and `-`; unique even when cut off."""
+    """Joins texts to a file name of lower-case letters, digits, `.`, `_` and `-`; unique even if cut off."""
     words = [re.sub(r"[^a-z0-9._-]", "-", part.lower()).strip("-") for part in parts]
     text = "_".join(words)
     if len(text) <= limit:

@@ -14,7 +14,7 @@ from benchmark.core.spec import format_spec, parse_spec
 from defenses import DEFENSES, Defense, Range
 
 _RANDOM = 4
-"""Trials before the sampler learns. Not a fraction of all trials, so that a longer search begins as a shorter one does."""
+"""Trials before the sampler learns; a fixed number, so that longer searches begin as shorter ones do."""
 
 _DRAWS = 50
 """Draws in search of an untried model; after so many without success, every value counts as tried."""
@@ -69,7 +69,7 @@ class Search:
         return value
 
     def _draw(self, trial: optuna.Trial) -> Defense:
-        """Draws a value for every free parameter, as a defense; UsageError when the values do not fit together."""
+        """Draws a value for every free parameter; UsageError when the values do not fit together."""
         drawn: dict[str, Any] = {}
         for key, values in self.free.items():
             if not isinstance(values, Range):
