@@ -32,7 +32,7 @@ def seeded():
 
 @pytest.fixture(scope="session")
 def make_images():
-    """Images of classes that can be told apart: a prototype for each class, and noise around it."""
+    """Images of separable classes: a prototype for each class, and noise around it."""
 
     def make(classes=12, per_class=8, shape=SHAPE, noise=0.15, seed=0):
         generator = torch.Generator().manual_seed(seed)

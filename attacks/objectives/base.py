@@ -34,7 +34,7 @@ class Objective(Parameters):
     Attributes:
         flat_at_clean: whether its gradient is zero at the clean image, so that even one-step attacks need a
             random start.
-        scenarios: names of the scenarios that it is made for, if it is of no use in others; else empty.
+        scenarios: names of the only scenarios that the objective suits; empty when it suits all.
         pooled: whether its score is a `PooledScore`; the optimizer then moves all images jointly.
     """
 

@@ -1,4 +1,4 @@
-"""What can be done instead of running."""
+"""Commands other than a run: lists, dry run, plugin check, report."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from benchmark.planning.config import Configuration
 
 
-def list_everything(plugins: Iterable[Path]) -> int:
-    """Lists everything that has a name, with its parameters."""
+def list_names(plugins: Iterable[Path]) -> int:
+    """Lists all registered names, with their parameters, and the presets."""
     from benchmark.planning.resolve import presets
     from benchmark.plugins.registries import REGISTRIES
     from defenses import GROUPS
@@ -40,7 +40,7 @@ def list_everything(plugins: Iterable[Path]) -> int:
 
 
 def dry_run(config: Configuration, context: RunContext) -> int:
-    """Shows the plan of a run: what of it is cached, and its cost. Runs none of it."""
+    """Shows the plan of a run, with its cached cells and its cost, without running any job."""
     from benchmark.planning.grid import build_grid
     from benchmark.planning.plan_text import describe_plan
     from benchmark.planning.todo import find_todo
@@ -52,7 +52,7 @@ def dry_run(config: Configuration, context: RunContext) -> int:
 
 
 def check_plugin(path: Path) -> int:
-    """Checks all that a plugin file registers: a line for each check, and 1 when one failed.
+    """Checks the classes that a plugin file registers, a line for each check; returns 1 when one failed.
 
     Raises:
         UsageError: when the file does not load.
@@ -76,7 +76,7 @@ def check_plugin(path: Path) -> int:
 
 
 def report(output: Path) -> Path:
-    """Writes the board of a folder from its records, and returns its page."""
+    """Writes the report of an output folder, and returns the path of the page."""
     from benchmark.report import write_report
 
     write_report(output)
@@ -84,7 +84,7 @@ def report(output: Path) -> Path:
 
 
 def report_only(options: dict[str, Any]) -> int:
-    """Writes the board of the output folder again."""
+    """Writes the report of the output folder again."""
     if "config" in options and "output" not in options:
         from benchmark.planning.resolve import resolve
 
@@ -94,7 +94,7 @@ def report_only(options: dict[str, Any]) -> int:
 
 
 def list_data(options: dict[str, Any]) -> int:
-    """Lists the data sets, which of them are here, and where to get the others."""
+    """Lists the data sets: which are on this machine, and where to get the others."""
     from benchmark.cli.listing import list_data as listed
     from benchmark.cli.places import folders_for
 
@@ -104,7 +104,7 @@ def list_data(options: dict[str, Any]) -> int:
 
 
 def download(specs: list[str], folders: Folders) -> None:
-    """Fetches the data sets asked for that are missing.
+    """Downloads the missing ones of some data sets.
 
     Raises:
         BenchmarkError: when one cannot be fetched.

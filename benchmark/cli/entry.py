@@ -1,4 +1,4 @@
-"""The command line, from its arguments to an exit status."""
+"""The entry point of the command line: from the arguments to the exit status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmark.cli.commands import (
     download,
     dry_run,
     list_data,
-    list_everything,
+    list_names,
     report,
     report_only,
 )
@@ -26,7 +26,7 @@ from benchmark.core.errors import BenchmarkError, UsageError
 
 
 def _trials(text: str | None) -> int | None:
-    """Reads the number of trials that was asked for, if any was.
+    """Parses the number of trials of `--tune`; None when the option was not given.
 
     Raises:
         UsageError: when it is not a whole number from 1.
@@ -97,12 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command's arguments; those of the process when not given.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments is None:  # the process is ours: stop as for Ctrl-C, workers included
+    if arguments is None:  # run as a program: SIGTERM stops it and its workers as Ctrl-C does
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         options = vars(build_parser().parse_args(given))
         if options.pop("list", False):
-            return list_everything(Path(path) for path in options.get("plugin", []))
+            return list_names(Path(path) for path in options.get("plugin", []))
         if options.pop("list_data", False):
             return list_data(options)
         if "check_plugin" in options:
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except BrokenPipeError:
-        # Whoever read the output has gone; the interpreter must not stumble over it at its end.
+        # The reader has closed the pipe; flushing it at exit must not raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:

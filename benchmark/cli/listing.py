@@ -1,4 +1,4 @@
-"""The data sets: which of them are here, and where to get the others."""
+"""The list of data sets: which are on this machine, and where to get the others."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from benchmark.data.folder import ImageFolder
 
 _WIDTH = 110
 _FORM = "{:<14} {:<10} {:>15}  {:>17}  {:<8} {:<10} {}"
-_BEFORE_LICENCE = 82
+_BEFORE_LICENSE = 82
 
 
 def list_data(folders: Folders, plugins: Iterable[Path]) -> int:
-    """Writes a row for each data set, and where to get those that are not here; reads no image.
+    """Writes a row for each data set, and where to get the missing ones; reads no image.
 
     Args:
-        folders: where they are looked for.
-        plugins: files that may register more of them.
+        folders: the folders that are searched.
+        plugins: files that may register more data sets.
     """
     load(plugins)
-    lines = [_FORM.format("data set", "", "classes", "images", "size", "--download", "licence").rstrip()]
+    lines = [_FORM.format("data set", "", "classes", "images", "size", "--download", "license").rstrip()]
     lines.append(_FORM.format("", "", "train / test", "train / test", "", "", "").rstrip())
     absent = []
     for name, cls in sorted(DATASETS.items()):
@@ -42,7 +42,7 @@ def list_data(folders: Folders, plugins: Iterable[Path]) -> int:
         "  (another: --data-root DIR, or the environment variable DML_BENCHMARK_DATA)",
         f"Cache of what was decoded: {folders.cache}",
         "  (another: the environment variable DML_BENCHMARK_CACHE)",
-        "Layouts and licences in full: docs/datasets.md",
+        "Layouts and licenses in full: docs/datasets.md",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
@@ -50,7 +50,7 @@ def list_data(folders: Folders, plugins: Iterable[Path]) -> int:
 
 def _row(name: str, dataset: Dataset, reason: str | None) -> list[str]:
     counts, about = dataset.official, dataset.about
-    licence = textwrap.wrap(about.licence if about else "", _WIDTH - _BEFORE_LICENCE)
+    license = textwrap.wrap(about.license if about else "", _WIDTH - _BEFORE_LICENSE)
     first = _FORM.format(
         name,
         "needs PATH" if isinstance(dataset, ImageFolder) else "missing" if reason else "here",
@@ -58,6 +58,6 @@ def _row(name: str, dataset: Dataset, reason: str | None) -> list[str]:
         f"{counts.train_images:,} / {counts.test_images:,}" if counts else "",
         about.size if about else "",
         "" if about is None else "yes" if can_download(dataset) else "no",
-        licence[0] if licence else "",
+        license[0] if license else "",
     )
-    return [first.rstrip(), *(" " * _BEFORE_LICENCE + line for line in licence[1:])]
+    return [first.rstrip(), *(" " * _BEFORE_LICENSE + line for line in license[1:])]

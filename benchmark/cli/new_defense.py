@@ -1,4 +1,4 @@
-"""A new defense to begin from."""
+"""Writes a new defense file from a template."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ TEMPLATE = "new_defense.py.jinja"
 
 
 def new_defense(name: str) -> int:
-    """Writes a documented skeleton, which keeps the contract as it stands, into the working directory.
+    """Writes a documented skeleton, which keeps the contract as it is, into the working directory.
 
     Args:
-        name: the defense's name, and that of its file.
+        name: the name of the defense and, with `.py`, of the file.
 
     Raises:
         UsageError: when the name is not a Python name, is taken, or would hide a module; or the file exists.
@@ -40,8 +40,8 @@ def new_defense(name: str) -> int:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True
     )
-    words = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
-    class_name = words if words.isidentifier() and words != "Defense" else f"My{words}"
+    camel_case = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+    class_name = camel_case if camel_case.isidentifier() and camel_case != "Defense" else f"My{camel_case}"
     text = environment.get_template(TEMPLATE).render(name=name, class_name=class_name)
     with path.open("x", encoding="utf-8") as file:
         file.write(text)

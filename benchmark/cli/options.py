@@ -1,4 +1,4 @@
-"""What may be typed."""
+"""The options of the command line."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; options that are not given leave no key, so that files and presets show through."""
+    """Builds the parser; an option that is not given leaves no key, so that file and preset apply."""
     parser = _Parser(
         prog="run_benchmark.py",
         description="Compares defenses of deep metric learning models under attacks made for clustering and "
@@ -129,9 +129,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--no-progress", action="store_true", help="show no progress")
     instead = parser.add_argument_group("instead of running")
-    instead.add_argument("--list", action="store_true", help="list everything that has a name")
+    instead.add_argument("--list", action="store_true", help="list all names and their parameters")
     instead.add_argument(
-        "--list-data", action="store_true", help="list the data sets: which are here, where to get the others"
+        "--list-data",
+        action="store_true",
+        help="list the data sets, and where to get those that are missing",
     )
     instead.add_argument(
         "--dry-run", action="store_true", help="show the grid, what of it is cached, and its cost"

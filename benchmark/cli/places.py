@@ -1,4 +1,4 @@
-"""Where data sets are looked for and kept."""
+"""The folders of data sets and of the cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ APPLICATION = "dml-robustness-benchmark"
 
 
 def folders_for(data_root: Path | None = None, blank: bool = False) -> Folders:
-    """The folders that the user, the environment or the system names, in this order.
+    """Chooses the folders: the user's, else those of the environment, else the system's defaults.
 
     Args:
         data_root: the user's folder of data sets, if one was given.

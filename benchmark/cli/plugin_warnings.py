@@ -1,4 +1,4 @@
-"""Plugins of a command: loaded, with a warning for each installed package that was left out."""
+"""Loads the plugins of a command, with a warning for each installed package that was left out."""
 
 from __future__ import annotations
 

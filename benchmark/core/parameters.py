@@ -1,4 +1,4 @@
-"""The base class of everything that has a name and parameters: validated, with a canonical spec string."""
+"""The base class of all named components: validated parameters, and a canonical spec string."""
 
 from __future__ import annotations
 

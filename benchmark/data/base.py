@@ -50,13 +50,13 @@ class About(NamedTuple):
     Attributes:
         source: URL of its page.
         size: size of the download, in words ("1.1 GB").
-        licence: the licence, in words.
+        license: the license, in words.
         layout: the files or folders that must be in the data folder, in words.
     """
 
     source: str
     size: str
-    licence: str
+    license: str
     layout: str
 
 

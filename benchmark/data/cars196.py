@@ -95,7 +95,7 @@ class Cars196(Photographs):
     about: ClassVar[About | None] = About(
         source="https://www.kaggle.com/datasets/jutrera/stanford-car-dataset-by-classes-folder",
         size="1.9 GB",
-        licence="non-commercial research",
+        license="non-commercial research",
         layout="cars_annos.mat and car_ims.tgz, torchvision's stanford_cars, or Kaggle's cars196/archive.zip",
     )
     official: ClassVar[Counts | None] = Counts(98, 8_054, 98, 8_131)

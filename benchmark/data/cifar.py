@@ -14,7 +14,7 @@ from benchmark.data.base import DATASETS, About, Folders
 from benchmark.data.torchvision_sets import Remote, TorchvisionSet
 
 _SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-_LICENCE = "none stated; research use"
+_LICENSE = "none stated; research use"
 
 
 class Cifar(TorchvisionSet):
@@ -96,7 +96,7 @@ class Cifar10(Cifar):
     classes: ClassVar[int] = 10
     images_per_class: ClassVar[int] = 6_000
     about: ClassVar[About | None] = About(
-        _SOURCE, "170 MB", _LICENCE, "cifar-10-python.tar.gz or the folder cifar-10-batches-py"
+        _SOURCE, "170 MB", _LICENSE, "cifar-10-python.tar.gz or the folder cifar-10-batches-py"
     )
 
     def source(self) -> Any:
@@ -116,7 +116,7 @@ class Cifar100(Cifar):
     classes: ClassVar[int] = 100
     images_per_class: ClassVar[int] = 600
     about: ClassVar[About | None] = About(
-        _SOURCE, "169 MB", _LICENCE, "cifar-100-python.tar.gz or the folder cifar-100-python"
+        _SOURCE, "169 MB", _LICENSE, "cifar-100-python.tar.gz or the folder cifar-100-python"
     )
 
     per_class: Annotated[int, Field(ge=2)] | None = 40

@@ -39,7 +39,7 @@ class Cub200(Photographs):
     about: ClassVar[About | None] = About(
         source="https://www.vision.caltech.edu/datasets/cub_200_2011/",
         size="1.2 GB",
-        licence="non-commercial research; the images' rights are their owners'",
+        license="non-commercial research; the images' rights are their owners'",
         layout="CUB_200_2011.tgz or the folder CUB_200_2011",
     )
     official: ClassVar[Counts | None] = Counts(100, 5_864, 100, 5_924)

@@ -68,7 +68,7 @@ class InShop(Photographs):
     about: ClassVar[About | None] = About(
         source="https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html",
         size="3 GB",
-        licence="non-commercial research, by an agreement with its authors",
+        license="non-commercial research, by an agreement with its authors",
         layout="'In-shop Clothes Retrieval Benchmark' with Eval/list_eval_partition.txt and Img/img.zip",
     )
     official: ClassVar[Counts | None] = Counts(3_997, 25_882, 3_985, 14_218 + 12_612, queries=14_218)

@@ -32,7 +32,7 @@ class StanfordOnlineProducts(Photographs):
     about: ClassVar[About | None] = About(
         source="https://cvgl.stanford.edu/projects/lifted_struct/",
         size="2.9 GB",
-        licence="none stated; research use",
+        license="none stated; research use",
         layout="Stanford_Online_Products.zip or the folder Stanford_Online_Products",
     )
     official: ClassVar[Counts | None] = Counts(11_318, 59_551, 11_316, 60_502)

@@ -13,7 +13,7 @@ from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
 from benchmark.metrics import KMEANS_SEEDS, cluster, mean_clustering_metrics
 
 DISPLAYED_CLASSES = 12
-"""Number of classes whose embeddings are kept for plots; more could not be told apart by color."""
+"""Number of classes whose embeddings are kept for plots; more could not be distinguished by color."""
 
 DISPLAYED_IMAGES = 20
 """Number of images kept of each of these classes, the first of the pool; more would overlap."""
@@ -24,7 +24,7 @@ class Clustering(Scenario):
     """k-means on the attacked pool, k the number of classes: AMI, NMI and pairwise F1.
 
     Metrics cover the whole pool, queries and gallery together, whatever the attacked fraction, and are means
-    over five k-means seeds. A randomised model is embedded anew for each seed.
+    over five k-means seeds. A randomised model is embedded again for each seed.
 
     Attributes:
         fraction: attacked fraction of the pool, in (0, 1]; the rest stays clean.

@@ -96,7 +96,7 @@ class PoolEmbeddings:
         changes between calls. A randomised model gets new draws for each repeat, not those of `attacked`.
 
         Returns:
-            Embeddings, shape (n, d), on the CPU, detached; computed anew by each call.
+            Embeddings, shape (n, d), on the CPU, detached; computed again by each call.
         """
         if self._model.randomised:
             seed_everything("views", self._seed, "again", repeat)

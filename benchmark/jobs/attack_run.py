@@ -97,7 +97,7 @@ class AttackRun(Record):
 
     @whole_float32()
     def attack_and_score(self, scenarios: Iterable[str], context: RunContext) -> ScoredRun:
-        """Attacks the model and scores it in each scenario; one that cannot be scored gets a reason instead."""
+        """Attacks the model and scores it in each scenario, or says why a scenario cannot be scored."""
         key = self.model.key
         pool = load_data(key.dataset, context.folders).test
         model, unit = self.model.load(context)

@@ -145,7 +145,7 @@ class Configuration(_Section):
         return self
 
     def recipe(self, dataset: str) -> Recipe:
-        """The recipe of a data set, given its spec or name; that of `folder` holds for every `folder:PATH`."""
+        """The recipe of a data set, given its spec or name; the key `folder` is for every `folder:PATH`."""
         name = parse_spec(dataset).name
         changes = self.training_for.get(name, self.training_for.get(name.partition(":")[0], {}))
         return Recipe(**{**self.training.model_dump(), **changes})

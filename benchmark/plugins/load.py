@@ -1,4 +1,4 @@
-"""Plugins: a user's file that registers a defense (or an attack, a data set, ...), and installed packages."""
+"""Loads plugins: files of the user, and installed packages, that register defenses, attacks and more."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _REQUIRED: dict[type[Parameters], str] = {
 
 
 def _checked(mine: list[type[Parameters]]) -> list[type[Parameters]]:
-    """Checks what a plugin registered, and returns it.
+    """Checks the classes that a plugin registered, and returns them.
 
     Raises:
-        UsageError: when that is nothing, or cannot be what it says it is.
+        UsageError: when there is none, or one lacks a default or a method that it needs.
     """
     if not mine:
         raise UsageError("it registers nothing. Put @DEFENSES.register('name') above its class.")
@@ -79,7 +79,7 @@ def load_plugin(path: Path) -> list[type[Parameters]]:
     """Imports a plugin file, and returns the classes that it registered.
 
     Raises:
-        UsageError: when the file is missing, does not import, registers nothing, or what it registers does
+        UsageError: when the file is missing, does not import, registers nothing, or a class that does
             not fit.
     """
     path = path.resolve()
@@ -129,7 +129,7 @@ def _registered_by(module: str) -> list[type[Parameters]]:
 
 
 def _line_in(error: BaseException, path: Path) -> int | None:
-    """The last line of a file that an error passed through."""
+    """Finds the last line of a file in the traceback of an error."""
     line, trace = None, error.__traceback__
     while trace:
         if trace.tb_frame.f_code.co_filename == str(path):
@@ -139,18 +139,18 @@ def _line_in(error: BaseException, path: Path) -> int | None:
 
 
 def _registered() -> dict[tuple[str, str], type[Parameters]]:
-    """Everything that has a name, by the title of its registry and by name."""
+    """Lists all registered classes, by the title of their registry and by name."""
     return {(title, name): cls for title, registry in REGISTRIES.items() for name, cls in registry.items()}
 
 
 @cache
 def load_installed() -> tuple[str, ...]:
-    """Imports what installed packages offer under the entry point groups, once a process.
+    """Imports the entry points of installed packages, once per process.
 
-    A package that is broken is left out and nothing else suffers: its names are then unknown.
+    A broken package is left out, and its names are then unknown; nothing else is affected.
 
     Returns:
-        For each package left out, what is wrong with it, in one line.
+        For each package left out, the reason in one line.
     """
     # One module may stand in several groups, and one distribution may be found twice on the path.
     found = {
@@ -178,13 +178,13 @@ def load_installed() -> tuple[str, ...]:
 
 
 def load_plugins(paths: Iterable[Path]) -> tuple[str, ...]:
-    """Imports what installed packages offer, and several plugin files.
+    """Imports the entry points of installed packages, and plugin files.
 
     Returns:
-        What is wrong with the installed packages that were left out, a line each.
+        For each installed package left out, the reason in one line.
 
     Raises:
-        UsageError: when a file does not fit, as of `load_plugin`.
+        UsageError: when a file does not fit, as in `load_plugin`.
     """
     left_out = load_installed()
     for path in paths:

@@ -1,4 +1,4 @@
-"""Everything that has a name: the registries that a plugin may add to and `--list` shows, by their titles."""
+"""All registries by their titles, as `--list` shows them; plugins may add to each."""
 
 from __future__ import annotations
 

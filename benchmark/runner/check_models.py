@@ -17,19 +17,19 @@ from defenses import DEFENSES
 
 
 def check_models(store: Store, manifest: RunManifest) -> list[CheckRecord]:
-    """Writes the results of the checks on each model at each budget of the suite, always anew.
+    """Writes the results of the checks on each model at each budget of the suite, over earlier results.
 
-    It computes nothing: what was not run, failed or is damaged leaves the checks that need it "not run".
+    No model is run: a check is "not run" when a cell that it needs was not run, failed or is damaged.
 
     Args:
-        store: where the records are, and where the results go.
+        store: the records; the results are written there too.
         manifest: the grid, whose provenance the results carry.
 
     Returns:
         The results, in the order of the grid.
     """
     by_model: dict[str, list[CellRef]] = defaultdict(list)
-    # A cell may be listed under several roles; where one is the suite's, that is the one to keep.
+    # A cell may be listed under several roles; the suite's has precedence.
     for cell in {c.id: c for c in sorted(manifest.cells, key=lambda c: c.role == "suite")}.values():
         by_model[cell.model_id].append(cell)
     found = []
@@ -65,7 +65,7 @@ def check_models(store: Store, manifest: RunManifest) -> list[CheckRecord]:
 
 
 def _done(store: Store, cell: CellRef) -> tuple[CellRecord, dict[str, np.ndarray]] | None:
-    """A cell's record and arrays; None unless it is done and whole."""
+    """Reads a cell's record and arrays; None unless the cell is done and its arrays can be read."""
     record = store.cell(cell.id)
     if record is None or record.status != "done":
         return None
@@ -77,7 +77,7 @@ def _done(store: Store, cell: CellRef) -> tuple[CellRecord, dict[str, np.ndarray
 
 
 def _diagnostics(store: Store, cells: Iterable[CellRef]) -> dict[str, float]:
-    """The diagnostics of the model itself; its clean cells all hold the same, whatever their scenario."""
+    """Reads the diagnostics of the model itself, which are the same in all its clean cells."""
     found: dict[str, float] = {}
     for cell in cells:
         record = store.cell(cell.id) if cell.key.attack == CLEAN else None
@@ -117,7 +117,7 @@ def _scored_attack(record: CellRecord, arrays: dict[str, np.ndarray], in_suite: 
         objective=objective.spec if objective else "",
         steps=steps,
         from_clean=isinstance(attack, FGSM) or getattr(attack, "start", "") == "clean",
-        # What an objective on the attacked pool scores depends on that pool: two attacks' do not compare.
+        # An objective on the attacked pool depends on that pool, so values of two attacks cannot be compared.
         objective_values=arrays.get("objective") if objective and not objective.pooled else None,
         doubled_steps=doubled.spec if doubled else "",
         in_suite=in_suite,

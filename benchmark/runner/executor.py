@@ -1,4 +1,4 @@
-"""Runs jobs on worker processes; a worker that dies takes one job with it, not the run."""
+"""Runs jobs on worker processes; when a worker dies, only its job fails."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from benchmark.runner.workers import worker_pool
 Finished = Callable[[Job, str | None], None]
 
 _PATIENCE = 5.0
-"""Seconds after which the display is refreshed while jobs run."""
+"""Seconds between two refreshes of the display while jobs run."""
 
 
 class _Queue:
-    """The jobs that are not running yet: those that can start, and those that wait for trainings.
+    """The jobs that have not started: those that can start, and those that wait for trainings.
 
     Jobs that need nothing come first, and among equals the costly ones.
 
@@ -41,12 +41,12 @@ class _Queue:
         self.ready = sorted([*self.ready, *free], key=lambda job: (bool(job.needs), -self._costs[job.id]))
 
     def succeeded(self, job: Job) -> None:
-        """Releases the jobs that waited for this one alone."""
+        """Makes the jobs ready that waited only for a job that is now done."""
         self._unfinished.discard(job.id)
         self._release()
 
     def failed(self, job: Job) -> list[Job]:
-        """Takes out the jobs that can no longer run, and returns them."""
+        """Removes and returns the jobs that need a job that failed."""
         lost = [other for other in self._blocked if job.id in other.needs]
         self._blocked = [other for other in self._blocked if job.id not in other.needs]
         return lost
@@ -61,15 +61,15 @@ def run_jobs(
     on_finish: Finished,
     on_wait: Callable[[], None] = lambda: None,
 ) -> None:
-    """Runs every job, after those that it needs, costly ones first.
+    """Runs all jobs, each after the jobs that it needs, and costly ones first.
 
     Args:
         jobs: the jobs; one whose needs are not among them is ready at once.
         costs: cost units of each job, by its id.
-        context: where jobs run and write.
+        context: the context of the run.
         workers: number of processes.
         on_start: called when a job is handed to a worker.
-        on_finish: called with each job that is over, and the reason when it failed.
+        on_finish: called with each finished job, and the reason when it failed.
         on_wait: called every few seconds.
 
     Raises:

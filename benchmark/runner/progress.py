@@ -17,50 +17,50 @@ from benchmark.records import Store
 
 
 def duration(seconds: float) -> str:
-    """Formats a time span as a person says it."""
+    """Formats a time span in seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 Label = Callable[[Job], str]
-"""What a job is called."""
+"""Names a job for the display."""
 
 
 class Display(Protocol):
-    """Shows how far a run is."""
+    """Shows the progress of a run."""
 
     def start(self, job: Job) -> None:
-        """A job has been handed to a worker."""
+        """Notes that a job has been sent to a worker."""
 
     def wait(self, store: Store) -> None:
-        """Jobs are still running; their records on disk say how far they are."""
+        """Refreshes the progress of running jobs from their records in the store."""
 
     def finish(self, job: Job, reason: str | None, left: str) -> None:
-        """A job is over; `reason` says why it failed, `left` how long the rest will take."""
+        """Shows a finished job; `reason` says why it failed, `left` how long the rest will take."""
 
     def close(self) -> None:
-        """The run is over."""
+        """Ends the display."""
 
 
 class Silent:
     """Shows nothing."""
 
     def start(self, job: Job) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def wait(self, store: Store) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def finish(self, job: Job, reason: str | None, left: str) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 class Lines:
-    """One line for each job that is over, and for each tenth of a long training, for logs.
+    """Writes a line for each finished job, and for each tenth of a long training, for logs.
 
     Args:
         total: number of jobs.
@@ -76,12 +76,12 @@ class Lines:
         self._shown: dict[str, int] = {}
 
     def start(self, job: Job) -> None:
-        """Notes the time."""
+        """Notes when a job started."""
         self._started[job.id] = time.perf_counter()
         self._running[job.id] = job
 
     def wait(self, store: Store) -> None:
-        """Writes a line for a training that has come a tenth further since its last line."""
+        """Writes a line for each training that has advanced by a tenth since its last line."""
         for job in self._running.values():
             epochs = job.progress(store)
             tenth = 10 * epochs.done // epochs.total if epochs.total else 0
@@ -90,7 +90,7 @@ class Lines:
                 self._say(f"{self._label(job)}{epochs}")
 
     def finish(self, job: Job, reason: str | None, left: str) -> None:
-        """Writes the line."""
+        """Writes the line of a finished job."""
         self._done += 1
         self._running.pop(job.id, None)
         took = time.perf_counter() - self._started.pop(job.id, time.perf_counter())
@@ -98,16 +98,16 @@ class Lines:
         self._say(f"{self._label(job)} - {state}{left}")
 
     def _say(self, line: str) -> None:
-        with suppress(BrokenPipeError):  # nobody reads on: no reason to stop working
+        with suppress(BrokenPipeError):  # a closed pipe is no reason to stop the run
             sys.stdout.write(f"[{self._done}/{self._total}] {line}\n")
             sys.stdout.flush()
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Does nothing."""
 
 
 class Bar:
-    """A bar with the running jobs, on a terminal.
+    """Draws a bar with the running jobs, on a terminal.
 
     Args:
         total: number of jobs.
@@ -134,33 +134,33 @@ class Bar:
         )
 
     def start(self, job: Job) -> None:
-        """Shows the job."""
+        """Adds a job to the display."""
         self._running[job.id] = job
         self._progress.update(self._task, description=self._describe())
 
     def wait(self, store: Store) -> None:
-        """Shows how far the jobs are."""
+        """Refreshes the progress of the running jobs."""
         self._progress.update(self._task, description=self._describe(store))
 
     def finish(self, job: Job, reason: str | None, left: str) -> None:
-        """Moves the bar; a failure stays on the screen."""
+        """Advances the bar; the line of a failure stays on the screen."""
         self._running.pop(job.id, None)
         if reason is not None:
             self._progress.console.print(f"FAILED {self._label(job)}: {reason}", markup=False)
         self._progress.update(self._task, advance=1, description=self._describe(), left=left.lstrip("; "))
 
     def close(self) -> None:
-        """Leaves the finished bar."""
+        """Stops the bar, which stays on the screen."""
         self._progress.stop()
 
 
 class ProgressReport:
-    """Counts what is done, and estimates what is left by its cost.
+    """Counts finished jobs, and estimates the remaining time by the cost of the others.
 
     Args:
         costs: cost units of each job, by its id.
         shown: whether anything is shown at all.
-        store: where running jobs leave how far they are.
+        store: where running jobs save their progress.
         label: names a job.
     """
 
@@ -178,15 +178,15 @@ class ProgressReport:
             self._display = (Bar if sys.stdout.isatty() else Lines)(len(costs), label)
 
     def start(self, job: Job) -> None:
-        """A job has been handed to a worker."""
+        """Shows that a job has been sent to a worker."""
         self._display.start(job)
 
     def wait(self) -> None:
-        """No job has come to its end for a while."""
+        """Refreshes the display while jobs run."""
         self._display.wait(self._store)
 
     def finish(self, job: Job, reason: str | None) -> None:
-        """A job is over."""
+        """Shows a finished job and the remaining time."""
         self._costs.pop(job.id, None)
         rest = sum(self._costs.values())
         done = self._total - rest
@@ -195,5 +195,5 @@ class ProgressReport:
         self._display.finish(job, reason, left)
 
     def close(self) -> None:
-        """The run is over, or was interrupted."""
+        """Ends the display, also of an interrupted run."""
         self._display.close()

@@ -1,4 +1,4 @@
-"""A run: computes what of a grid is not done yet."""
+"""A run: computes the cells of a grid that are not done yet, then the checks."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from benchmark.runner.progress import ProgressReport
 
 
 def run(grid: Grid, config: Configuration, context: RunContext, command: str, shown: bool) -> Counter[str]:
-    """Computes what is missing of a grid.
+    """Computes the cells of a grid that are not done yet, then the checks.
 
     Args:
-        grid: what is asked for.
-        config: where it came from.
-        context: where jobs run and write.
+        grid: the grid.
+        config: the configuration behind the grid.
+        context: the context of the run.
         command: the command line, for the manifest.
         shown: whether progress is shown.
 
     Returns:
-        How many cells are "done", "failed", "skipped" in the end.
+        The number of cells that are "done", "failed" or "skipped".
 
     Raises:
-        BenchmarkError: when pretrained weights cannot be had; nothing has been run or written then.
+        BenchmarkError: when pretrained weights cannot be fetched; nothing has been run or written then.
     """
     store = context.store
     todo = find_todo(grid, store)
@@ -45,7 +45,7 @@ def run(grid: Grid, config: Configuration, context: RunContext, command: str, sh
         planned.job.fail(planned.refusal, context, status="skipped")
     if todo.jobs:
         _compute(todo, SettingNames(model.job.key for model in grid.models), context, shown)
-    # Again, so that the board is this run's even if another one has begun in the same folder meanwhile.
+    # Written again, because another run may have started in the same folder meanwhile.
     manifest = manifest.model_copy(update={"provenance": context.provenance()})
     store.save_manifest(manifest)
     check_models(store, manifest)
@@ -57,7 +57,7 @@ def fetch_weights(keys: Iterable[ModelKey]) -> None:
     """Fetches the pretrained weights of all models that are to be trained, once each.
 
     Raises:
-        BenchmarkError: when they cannot be had; each training would find that out for itself.
+        BenchmarkError: when weights cannot be fetched.
     """
     for backbone, natural in dict.fromkeys(
         (key.backbone, DATASETS.build(key.dataset).natural) for key in keys
@@ -89,7 +89,7 @@ def _compute(todo: Todo, names: SettingNames, context: RunContext, shown: bool) 
 
 
 def _cost_line(todo: Todo, costs: dict[str, float]) -> str:
-    """What a run will take, in words, before it starts."""
+    """Describes the number and the cost of the jobs that a run is about to start."""
     training = sum(costs[job.id] for job in todo.trainings)
     attacking = sum(costs[job.id] for job in todo.attacks)
     return (

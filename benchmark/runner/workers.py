@@ -1,4 +1,4 @@
-"""The pool of worker processes: forked from one that has imported the very code of the parent."""
+"""The pool of worker processes, forked from a process that has imported the same code as the parent."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _WITHOUT_MODULES = ROOT / "benchmark" / "presets"
 
 
 def threads_of_worker(device: str, workers: int) -> int:
-    """Counts the threads of each of some worker processes.
+    """Computes the number of threads of each worker process.
 
-    One on the CPU: two such processes are faster than one with two, and sums are taken in one order. Beside a
-    GPU, where there is one worker or few, their equal part of the cores: scores are computed on these.
+    One on the CPU: two processes of one thread are faster than one of two, and the order of sums is fixed.
+    Beside a GPU each worker gets an equal part of the cores, on which scores are computed.
     """
     if torch.device(device).type == "cpu":
         return 1
@@ -37,10 +37,10 @@ def threads_of_worker(device: str, workers: int) -> int:
 
 @contextmanager
 def worker_pool(device: str, workers: int, sharing: int) -> Iterator[ProcessPool]:
-    """Starts a pool of workers within the block, and ends every worker with it.
+    """Starts a pool of workers for the block, and ends all workers after it.
 
     Args:
-        device: where their jobs run.
+        device: the device that jobs run on.
         workers: number of processes.
         sharing: number of processes that share the cores beside a GPU.
     """
@@ -59,7 +59,7 @@ def worker_pool(device: str, workers: int, sharing: int) -> Iterator[ProcessPool
 
 
 def _context() -> BaseContext:
-    """Forks workers from a process that has imported everything once; spawns where that cannot be."""
+    """Chooses how workers start: forked from a process that has imported the project; spawned elsewhere."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -73,7 +73,7 @@ def _start_server() -> None:
 
     Before Python 3.12.8 and 3.13.1 it ignores this process's path and looks into its working directory first,
     where another copy of the project may lie. So it starts in a folder without modules, with this process's
-    path in its environment; workers return to this process's folder. Each of them then proves its code.
+    path in its environment; workers return to this process's folder. Each compares its code with the run's.
     """
     path: list[str] = spawn.get_preparation_data("forkserver")["sys_path"]
     python_path = {"PYTHONPATH": os.pathsep.join(dict.fromkeys([*path, str(ROOT)]))}
@@ -83,10 +83,10 @@ def _start_server() -> None:
 
 @contextmanager
 def _working_directory(folder: Path) -> Iterator[None]:
-    """Another working directory within the block; left as it is where this process could not return to it."""
+    """Changes the working directory within the block, unless this process could not return to it."""
     try:
         before = os.open(".", os.O_RDONLY)
-    except OSError:  # it was deleted, or belongs to somebody else
+    except OSError:  # it was deleted, or may not be read
         yield
         return
     try:
@@ -101,7 +101,7 @@ def _working_directory(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables within the block, put back after it."""
+    """Sets environment variables within the block, and restores them after it."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -115,7 +115,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def _start_worker(threads: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     parent = multiprocessing.parent_process()
     if parent is not None:  # else a worker would outlive a run that was killed, until its job is done
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -22,7 +22,7 @@ from benchmark.planning.selection import (
     select_specs,
 )
 from benchmark.planning.trainings import plan_training
-from benchmark.records import ModelKey, ModelRecord, Store
+from benchmark.records import ModelKey, ModelRecord
 from benchmark.runner.executor import run_jobs
 from benchmark.runner.run import fetch_weights
 from benchmark.tuning.search import Search
@@ -32,13 +32,13 @@ from defenses import DEFENSES
 
 @dataclass
 class TunedDefense:
-    """A defense in one setting, and its trials so far.
+    """A defense in one setting, with its search and its trials so far.
 
     Attributes:
-        search: what proposes the next trial.
+        search: proposes the next trial.
         setting: specs of the data set, backbone and loss.
         wanted: number of trials; 1 where there is nothing to tune.
-        trials: those that are over, in order.
+        trials: the finished ones, in order.
     """
 
     search: Search
@@ -48,17 +48,17 @@ class TunedDefense:
 
     @property
     def cost(self) -> float:
-        """What the last trial took, in units; the next one will take about as much."""
+        """The cost of the last trial in units, an estimate of the next trial's."""
         return self.trials[-1].cost if self.trials else 0.0
 
 
 def _tunable(texts: list[str]) -> list[str]:
-    """The defenses asked for, as written, without those that are shown for orientation."""
+    """Lists the specs of the defenses asked for, as written, without references."""
     return [spec for spec in select_specs(texts) if not DEFENSES.get(parse_spec(spec).name).reference]
 
 
 def _searches(config: Configuration, folders: Folders, trials: int) -> tuple[list[TunedDefense], list[str]]:
-    """A search for each defense in each setting, and in words what there is nothing to do about."""
+    """Builds one search for each defense and setting; also returns notes on what is left out."""
     notes: list[str] = []
     check_recipes(config.training_for)
     datasets = select_datasets(config.datasets, notes, folders)
@@ -88,7 +88,7 @@ def _searches(config: Configuration, folders: Folders, trials: int) -> tuple[lis
 
 
 def _job(tuned: TunedDefense, spec: str, config: Configuration, context: RunContext) -> TrainJob:
-    """The training of a trial: that of a run with the same configuration, under the first compute mode."""
+    """Plans the training of a trial, the same as that of a run under the first compute mode."""
     dataset, backbone, loss = tuned.setting
     key = ModelKey(dataset=dataset, backbone=backbone, loss=loss, defense=spec, seed=config.seeds[0])
     budget = config.budget if config.compute[0] == "equal-passes" else None
@@ -96,10 +96,10 @@ def _job(tuned: TunedDefense, spec: str, config: Configuration, context: RunCont
 
 
 def _trial(tuned: TunedDefense, spec: str, record: ModelRecord | None) -> TuningTrial:
-    """What a record says of a trial.
+    """Builds a trial from the record of its training.
 
     Raises:
-        UsageError: when a training that went well has no scores on validation classes.
+        UsageError: when a successful training has no scores on validation classes.
     """
     trial = TuningTrial(*tuned.setting, tuned.search.label, len(tuned.trials) + 1, spec)
     if record is None or record.status != "done":
@@ -119,13 +119,11 @@ def _trial(tuned: TunedDefense, spec: str, record: ModelRecord | None) -> Tuning
     return trial
 
 
-def _train(
-    jobs: list[tuple[TunedDefense, TrainJob]], config: Configuration, context: RunContext, store: Store
-) -> None:
-    """Trains what has no record of success yet."""
+def _train(jobs: list[tuple[TunedDefense, TrainJob]], context: RunContext) -> None:
+    """Runs the trainings that are not done yet."""
     todo: dict[str, tuple[TunedDefense, TrainJob]] = {}
     for tuned, job in jobs:
-        record = store.model(job.id)
+        record = context.store.model(job.id)
         if record is None or record.status != "done":
             todo.setdefault(job.id, (tuned, job))
     if not todo:
@@ -135,23 +133,23 @@ def _train(
     costs = {job_id: tuned.cost for job_id, (tuned, _) in todo.items()}
 
     def ignore(job: Job, reason: str | None = None) -> None:
-        """Trials are reported when the round is over, in a fixed order."""
+        """Does nothing: trials are reported after the round, in a fixed order."""
 
     run_jobs(missing, costs, context, min(context.workers, len(missing)), ignore, ignore)
 
 
 def tune(config: Configuration, context: RunContext, trials: int, shown: bool) -> Path:
-    """Looks for the parameters of each defense, on classes held out of the training classes.
+    """Searches the parameters of each defense, scored on classes held out of the training classes.
 
-    Goes round by round: each defense in each setting (data set, backbone, loss) is trained once, side by side
+    In each round, each defense in each setting (data set, backbone, loss) is trained once, side by side
     over the workers, then every search gets its score in a fixed order. A trial is a training like any
     other, with the first of the seeds and of the compute modes. Its record is kept, so interrupted
     tuning resumes where it stopped, and what it chose need not be trained again. Failed trainings count as
     trials; they are tried again only when the tuning is started again.
 
     Args:
-        config: what is asked for; parameters that a defense's spec gives are left as they are.
-        context: where jobs run, and where `tuning.csv` and the chosen values are written.
+        config: the configuration; parameters that a defense's spec gives are left as they are.
+        context: the context of the run; `tuning.csv` and the chosen values go to its output folder.
         trials: number of trials for each defense; the first is its default.
         shown: whether a line is written for each trial.
 
@@ -159,7 +157,7 @@ def tune(config: Configuration, context: RunContext, trials: int, shown: bool) -
         The path of `tuned.yaml`, a file for `--config`.
 
     Raises:
-        UsageError: for names that are not there, no validation classes, or fewer than one trial.
+        UsageError: for unknown names, no validation classes, or fewer than one trial.
     """
     if trials < 1:
         raise UsageError(f"--tune {trials}: it takes at least one trial.")
@@ -187,7 +185,7 @@ def tune(config: Configuration, context: RunContext, trials: int, shown: bool) -
                 tuned.wanted = len(tuned.trials)
                 continue
             proposed.append((tuned, _job(tuned, spec, config, context)))
-        _train(proposed, config, context, store)
+        _train(proposed, context)
         for tuned, job in proposed:
             trial = _trial(tuned, job.key.defense, store.model(job.id))
             tuned.search.report(trial.spec, trial.score)

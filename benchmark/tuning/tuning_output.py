@@ -1,4 +1,4 @@
-"""What tuning leaves behind: a table of its trials, and the chosen values as a configuration."""
+"""The files that tuning writes: a table of the trials, and the chosen values as a configuration."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class TuningTrial:
 
     Attributes:
         dataset, backbone, loss: the setting, as specs.
-        defense: spec of the defense as it was asked for: its name with what is fixed.
+        defense: spec of the defense as it was asked for: its name and fixed parameters.
         trial: from 1, which is the default.
         spec: the defense with the trial's values.
         clean_map_r, attacked_map_r: mAP@R on the validation classes, as fractions; None when the training
             failed.
         score: their mean.
-        epoch: the epoch that they are of.
+        epoch: the epoch that the scores are of.
         cost: units that the training took.
         reason: why the training failed.
     """
@@ -54,7 +54,7 @@ class TuningTrial:
 
 
 def choose(trials: list[TuningTrial]) -> TuningTrial | None:
-    """The trial with the highest score, the earliest of equals (so a tie keeps the default); None if none."""
+    """Chooses the trial with the highest score, the earliest of equals; None when all failed."""
     scored = [trial for trial in trials if trial.score is not None]
     return max(scored, key=lambda trial: trial.score or 0.0, default=None)
 

@@ -105,9 +105,9 @@ def test_a_new_defense_keeps_the_contract_as_it_is_written(tmp_path, monkeypatch
     assert main(["--new-defense", "brand_new"]) == 0
     assert "--check-plugin brand_new.py" in capsys.readouterr().out
     assert main(["--check-plugin", "brand_new.py"]) == 0
-    told = capsys.readouterr().out
-    assert "ok    loss_falls" in told
-    assert "0 failed" in told
+    output = capsys.readouterr().out
+    assert "ok    loss_falls" in output
+    assert "0 failed" in output
     text = Path("brand_new.py").read_text()
     assert max(map(len, text.splitlines())) <= 110
     assert main(["--new-defense", "brand_new"]) == 2  # the file is there
@@ -127,9 +127,9 @@ def test_a_new_defense_keeps_the_contract_as_it_is_written(tmp_path, monkeypatch
 def test_a_name_that_cannot_be_gets_one_line(tmp_path, monkeypatch, capsys, name, said):
     monkeypatch.chdir(tmp_path)
     assert main(["--new-defense", name]) == 2
-    told = capsys.readouterr().err
-    assert said in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert said in output
+    assert output.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -50,7 +50,7 @@ def test_nothing_is_here(listed, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_counts_sizes_and_licences(listed):
+def test_counts_sizes_and_licenses(listed):
     table, _ = rows(listed())
     assert table["cub200"][2:6] == ["100 / 100", "5,864 / 5,924", DATASETS.get("cub200").about.size, "yes"]
     assert table["sop"][2:4] == ["11,318 / 11,316", "59,551 / 60,502"]
@@ -107,7 +107,7 @@ def test_lines_fit(listed):
     assert max(len(line) for line in listed().splitlines() if "pytest" not in line) <= 110
 
 
-def test_a_long_licence_is_wrapped(tmp_path):
+def test_a_long_license_is_wrapped(tmp_path):
     class Long(Dataset):
         about = About("https://a", "123 GB", "word " * 30, "here")
 

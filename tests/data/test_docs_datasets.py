@@ -44,7 +44,7 @@ def test_every_data_set_has_a_row_and_a_section_and_nothing_else_has():
 @pytest.mark.parametrize("name", sorted(set(OWN) - {"folder"}))
 def test_the_rows(name, tmp_path):
     dataset = OWN[name]
-    classes, images, linf, l2, ranks, size, licence = TABLE[name]
+    classes, images, linf, l2, ranks, size, license = TABLE[name]
     counts = counts_of(name, dataset, tmp_path)
     assert classes == f"{counts.train_classes:,} / {counts.test_classes:,}"
     assert images == f"{counts.train_images:,} / {counts.test_images:,}"
@@ -52,7 +52,7 @@ def test_the_rows(name, tmp_path):
     assert eps == pytest.approx(dict(dataset.headline_eps))
     assert ranks == ", ".join(map(str, dataset.recall_ks))
     if dataset.about is not None:
-        assert (size, licence) == (dataset.about.size, dataset.about.licence)
+        assert (size, license) == (dataset.about.size, dataset.about.license)
     else:
         assert not size
 

@@ -125,7 +125,7 @@ def test_split_depends_on_names_and_seed_alone(root, cache, tmp_path):
     again = build(elsewhere).load(at(tmp_path / "other-cache"))
     assert classes_of(again.train) == classes_of(first.train)
     assert torch.equal(again.train.ids, first.train.ids)
-    # Held fixed: a change would move every figure ever made from a folder.
+    # Held fixed: a change would alter every score ever computed from a folder.
     assert classes_of(first.train) == FIXED
     assert classes_of(build(root, seed=1).load(at(cache)).train) != FIXED
 

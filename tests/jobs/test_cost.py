@@ -1,4 +1,4 @@
-"""What a run is said to cost, against the passes that it takes."""
+"""The estimated cost of a run, compared with the counted forward and backward passes."""
 
 import pytest
 
@@ -23,7 +23,7 @@ SPECS = (
 )
 DEFENDED = ("vanilla", "pgd_at", "eat", "random_transforms")
 TOLERANCE = 0.05
-"""Of cells: each model counts a pass of one image where its cost is looked up, square looks anew at times."""
+"""Relative, for cells: looking up a model's cost counts one image, and square repeats some queries."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def jobs(folders):
-    """Trained models and the attacks on them; the passes of randomised models are many and differ."""
+    """Trained models and the attacks on them; randomised models make too many forward passes."""
     asked = {
         "datasets": "glyphs[classes=16,per_class=6]",
         "defenses": "vanilla,pgd_at,eat,random_transforms",

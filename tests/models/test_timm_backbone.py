@@ -13,7 +13,7 @@ NAME = "mobilenetv3_small_050"
 
 @pytest.fixture
 def offline(monkeypatch):
-    """A hub without a cache that nobody answers from."""
+    """A hub that does not answer, and an empty cache."""
 
     class Session:
         def head(self, address, timeout):
@@ -125,9 +125,9 @@ def test_no_layer_of_the_hubs_weights_is_left_at_random(monkeypatch, tmp_path, a
     load = torch.nn.Module.load_state_dict
     with pytest.raises(
         BenchmarkError, match=f"incomplete: {file} has no '{absent}'.*--pretrained PATH"
-    ) as told:
+    ) as raised:
         BACKBONES.build(NAME).fetch(natural=True)
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(raised.value).splitlines()) == 1
     assert torch.nn.Module.load_state_dict is load
 
 

@@ -99,15 +99,15 @@ def test_nothing_that_a_file_holds_is_run(tmp_path):
 
 @pytest.mark.parametrize("content", [Net(), {"state_dict": {}, "args": Namespace(lr=1)}])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_the_words_for_what_is_not_run_are_ours(tmp_path, content, zipped):
+def test_code_in_a_file_is_not_run_and_the_message_says_so(tmp_path, content, zipped):
     path = tmp_path / "w.pth"
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(UsageError) as caught:
         read_weights(path)
-    told = str(caught.value)
-    assert told.endswith("contains more than tensors. No code in it was run; save only its state_dict().")
-    assert ("damaged" in told) is not zipped  # an old file that was cut off fails in the same way
-    assert told.isprintable()
+    message = str(caught.value)
+    assert message.endswith("contains more than tensors. No code in it was run; save only its state_dict().")
+    assert ("damaged" in message) is not zipped  # an old file that was cut off fails in the same way
+    assert message.isprintable()
 
 
 @pytest.mark.parametrize("name", ["state_dict", "model", "model_state_dict", "net"])
@@ -131,7 +131,7 @@ def test_a_prefix_of_some_keys_alone_is_a_name(tmp_path):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, value):
     state = Net(classes=2).state_dict()
-    state["fc.bias"][0] = value  # of no use, so no matter
+    state["fc.bias"][0] = value  # not used, so its value does not matter
     path = save(state, tmp_path / "w.pth")
     load_weights(Net(), path, ("fc",))
     state["norm.bias"][2] = value

@@ -1,4 +1,4 @@
-"""What is wrong with a backbone or its weights is told before anything is trained."""
+"""Errors of a backbone or its weights are reported before anything is trained."""
 
 import pytest
 import timm
@@ -12,8 +12,8 @@ from benchmark.models.timm_backbone import TimmBackbone
 
 
 @pytest.fixture
-def told(tiny, tmp_path, monkeypatch, capsys):
-    """Runs a tiny grid; the exit status, and the one line that is written."""
+def run_and_read(tiny, tmp_path, monkeypatch, capsys):
+    """Runs a tiny grid; returns the exit status, and the one line on stderr."""
     monkeypatch.setenv("DML_BENCHMARK_CACHE", str(tmp_path / "cache"))
 
     def run(*more):
@@ -31,42 +31,44 @@ DRY = pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["run", "dry"])
 
 
 @DRY
-def test_batch_norm_frozen_at_random(told, dry):
-    status, line = told("--backbones", "test_resnet[freeze_bn=true]", *dry)
+def test_batch_norm_frozen_at_random(run_and_read, dry):
+    status, line = run_and_read("--backbones", "test_resnet[freeze_bn=true]", *dry)
     assert status == 2 and "random weights" in line and "photographs" in line and "freeze_bn=false" in line
 
 
 @DRY
-def test_a_body_without_batch_norm_to_freeze(told, dry, tmp_path):
+def test_a_body_without_batch_norm_to_freeze(run_and_read, dry, tmp_path):
     file = tmp_path / "w.pth"
     torch.save(timm.create_model("test_convnext", num_classes=0).state_dict(), file)
-    status, line = told("--backbones", f"test_convnext[freeze_bn=true,pretrained={file}]", *dry)
+    status, line = run_and_read("--backbones", f"test_convnext[freeze_bn=true,pretrained={file}]", *dry)
     assert status == 2 and "'test_convnext' has no batch norm to freeze" in line
 
 
 @DRY
-def test_a_file_that_does_not_fit(told, dry, tmp_path):
+def test_a_file_that_does_not_fit(run_and_read, dry, tmp_path):
     state = timm.create_model("test_resnet", num_classes=0).state_dict()
     del state["layer1.0.bn1.bias"]
     file = tmp_path / "w.pth"
     torch.save(state, file)
-    status, line = told("--backbones", "test_resnet", "--pretrained", str(file), *dry)
+    status, line = run_and_read("--backbones", "test_resnet", "--pretrained", str(file), *dry)
     assert status == 2 and f"{file} does not fit: it has no 'layer1.0.bn1.bias'" in line
 
 
 @DRY
 @pytest.mark.parametrize("value", ["none", "imagenet", "w.pth"])
-def test_a_choice_of_weights_that_no_backbone_takes(told, dry, value):
-    status, line = told("--pretrained", value, *dry)
+def test_a_choice_of_weights_that_no_backbone_takes(run_and_read, dry, value):
+    status, line = run_and_read("--pretrained", value, *dry)
     assert status == 2 and f"--pretrained {value} has no effect" in line and "(smallconv)" in line
 
 
-def test_one_backbone_that_takes_weights_is_enough(told, tmp_path):
-    status, line = told("--backbones", "smallconv", "test_resnet", "--pretrained", str(tmp_path / "w.pth"))
+def test_one_backbone_that_takes_weights_is_enough(run_and_read, tmp_path):
+    status, line = run_and_read(
+        "--backbones", "smallconv", "test_resnet", "--pretrained", str(tmp_path / "w.pth")
+    )
     assert status == 2 and "w.pth does not exist" in line
 
 
-def test_weights_of_the_library_are_tried_once_for_all_trainings(told, monkeypatch):
+def test_weights_of_the_library_are_tried_once_for_all_trainings(run_and_read, monkeypatch):
     asked = []
 
     def unreachable(self):
@@ -76,7 +78,7 @@ def test_weights_of_the_library_are_tried_once_for_all_trainings(told, monkeypat
     monkeypatch.setattr(TimmBackbone, "library_body", unreachable)
     monkeypatch.setattr(DATASETS.get("digits"), "natural", True)
     more = ["--backbones", "test_resnet[dim=8]", "--defenses", "vanilla,pgd_at", "--seeds", "0", "1"]
-    assert told(*more) == (1, "error: The pretrained weights cannot be fetched.")
+    assert run_and_read(*more) == (1, "error: The pretrained weights cannot be fetched.")
     assert asked == ["test_resnet[dim=8]"]
 
 

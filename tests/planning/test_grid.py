@@ -191,21 +191,21 @@ def test_the_curve_is_at_other_budgets_only(tmp_path):
 
 
 def test_a_multiple_of_a_budget_that_is_asked_for_is_that_budget(tmp_path):
-    steady = "pgd_decay[objective=neighbour,steps=40]"
+    pgd_decay = "pgd_decay[objective=neighbour,steps=40]"
     made = grid(
         tmp_path,
-        attacks=steady,
+        attacks=pgd_decay,
         eps="2/255,4/255,8/255",
         checks=True,
         scenarios="retrieval-query",
-        curve={"attacks": [steady], "factors": [0.2, 1.0]},  # of 0.1
+        curve={"attacks": [pgd_decay], "factors": [0.2, 1.0]},  # of 0.1
     )
     budgets = sorted(
         cell.key.eps
         for cell in made.cell_refs()
-        if cell.key.attack == steady and cell.key.defense == "vanilla"
+        if cell.key.attack == pgd_decay and cell.key.defense == "vanilla"
     )
-    # 1/255 and 16/255 nobody asked for.
+    # 1/255 and 16/255 were not asked for.
     assert budgets == [1 / 255, 2 / 255, 4 / 255, 0.02, 8 / 255, 16 / 255, 0.1]
 
 

@@ -65,15 +65,13 @@ def test_trains_and_attacks_with_both_backbones(tmp_path, birds, monkeypatch):
 def test_the_presets_frozen_batch_norm_is_not_started_at_random(tmp_path, birds, monkeypatch, capsys, more):
     monkeypatch.setenv("DML_BENCHMARK_CACHE", str(tmp_path / "cache"))
     assert run(tmp_path, birds, "--defenses", "vanilla", "--pretrained", "none", *more) == 2
-    told = capsys.readouterr()
-    assert "random weights" in told.err and "freeze_bn=false" in told.err
-    assert len(told.err.splitlines()) == 1 and not told.out
+    written = capsys.readouterr()
+    assert "random weights" in written.err and "freeze_bn=false" in written.err
+    assert len(written.err.splitlines()) == 1 and not written.out
     assert not (tmp_path / "out").exists()
 
 
-def test_weights_that_cannot_be_had_are_told_and_nothing_starts_at_random(
-    tmp_path, birds, monkeypatch, capsys
-):
+def test_missing_weights_are_reported_and_nothing_starts_at_random(tmp_path, birds, monkeypatch, capsys):
     monkeypatch.setenv("DML_BENCHMARK_CACHE", str(tmp_path / "cache"))
     absent = str(tmp_path / "absent.safetensors")
     assert run(tmp_path, birds, "--defenses", "vanilla", "--pretrained", absent) == 2

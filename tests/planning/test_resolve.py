@@ -91,7 +91,7 @@ def test_an_empty_key_in_a_file_is_as_good_as_none(tmp_path):
     assert [path.name for path in config.plugin] == ["mine.py"]
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(UsageError, match="cannot be read"):
         resolve({}, tmp_path / "none.yaml")
 
@@ -128,7 +128,7 @@ def test_what_the_user_says_of_training_is_over_the_presets_recipes(tmp_path):
         ("3", "training_for=3"),
     ],
 )
-def test_a_recipe_that_does_not_fit_is_told(tmp_path, text, said):
+def test_a_recipe_that_does_not_fit_is_reported(tmp_path, text, said):
     file = tmp_path / "c.yaml"
     file.write_text(f"training_for: {text}\n")
     with pytest.raises(UsageError) as caught:
@@ -137,7 +137,7 @@ def test_a_recipe_that_does_not_fit_is_told(tmp_path, text, said):
     assert "\n" not in str(caught.value)
 
 
-def test_a_recipe_for_no_data_set_is_told(tmp_path):
+def test_a_recipe_for_no_data_set_is_reported(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("training_for: {digit: {lr: 1}}\n")
     with pytest.raises(UsageError, match="Did you mean 'digits'"):

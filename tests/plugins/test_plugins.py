@@ -65,6 +65,6 @@ def test_what_does_not_fit_gets_one_line(tmp_path, registry, text, said):
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_plugin_is_told(tmp_path):
+def test_a_missing_plugin_is_reported(tmp_path):
     with pytest.raises(UsageError, match="no plugin file"):
         load_plugin(tmp_path / "none.py")

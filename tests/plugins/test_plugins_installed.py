@@ -63,7 +63,7 @@ def unpacked(file):
 
 
 def forget():
-    """Makes the next look-up read what is installed anew, as a new process would."""
+    """Makes the next look-up read the installed packages again, as a new process would."""
     load_installed.cache_clear()
     identity.forget()
     reach.forget()

@@ -42,7 +42,7 @@ def test_round_trip(tmp_path):
     assert store.arrays("y") == {}
 
 
-def test_a_damaged_record_counts_as_absent_and_a_damaged_array_is_told(tmp_path):
+def test_a_damaged_record_counts_as_absent_and_a_damaged_array_is_reported(tmp_path):
     store = Store(tmp_path)
     store.save_cell(record(), {"a": np.zeros(3)})
     (path,) = (tmp_path / "store" / "cells").glob("*.json")

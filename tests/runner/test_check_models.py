@@ -152,7 +152,7 @@ def test_what_failed_or_is_missing_or_damaged_is_not_run(checked, tmp_path):
     assert checked(failed=(TWICE,))[0.1]["not_converged"].status == "not run"
     (tmp_path / "store" / "cells" / f"{TWICE}-0.1.json").unlink()
     assert checked(drop=(TWICE,))[0.1]["not_converged"].status == "not run"
-    assert checked()[0.1]["not_converged"].status == "pass"  # checked anew
+    assert checked()[0.1]["not_converged"].status == "pass"  # checked again
     (tmp_path / "store" / "arrays" / f"{CLEAN}-0.0.safetensors").write_bytes(b"nonsense")
     left = checked(drop=(CLEAN,))[0.1]
     assert left["collapsed"].status == "not run"

@@ -29,8 +29,8 @@ def records(output: Path) -> dict[str, int]:
     }
 
 
-def figures(output: Path) -> list[tuple[str, ...]]:
-    """Every figure of cells.csv, without what may differ between runs (seconds, commit)."""
+def values(output: Path) -> list[tuple[str, ...]]:
+    """The rows of cells.csv, without what may differ between runs (seconds, commit)."""
     with (output / "cells.csv").open() as file:
         rows = list(csv.DictReader(file))
     return [tuple(v for k, v in row.items() if k not in ("seconds", "commit")) for row in rows]
@@ -52,15 +52,15 @@ def test_a_second_run_computes_nothing_and_new_things_only_add(tiny, tmp_path):
     assert not [name for name in second.keys() - first.keys() if name.startswith("models")]
 
 
-def test_figures_do_not_depend_on_workers_or_on_what_else_ran(tiny, tmp_path):
+def test_values_do_not_depend_on_workers_or_on_what_else_ran(tiny, tmp_path):
     assert run(tiny, tmp_path / "one") == 0
     arguments = ["--defenses", "random_transforms,vanilla", "--workers", "2"]
     assert run(tiny, tmp_path / "two", *arguments) == 0
-    alone = figures(tmp_path / "one")
-    beside = figures(tmp_path / "two")
+    alone = values(tmp_path / "one")
+    beside = values(tmp_path / "two")
     assert {row for row in alone if row[3] == "vanilla"} <= set(beside)
     assert run(tiny, tmp_path / "three", "--defenses", "random_transforms") == 0
-    assert {row for row in figures(tmp_path / "three") if row[3] == "random_transforms"} <= set(beside)
+    assert {row for row in values(tmp_path / "three") if row[3] == "random_transforms"} <= set(beside)
 
 
 def still_running(session: int) -> bool:
@@ -102,7 +102,7 @@ def kill_when_there_is(pattern: str, output: Path, *arguments: str) -> None:
     assert not still_running(process.pid)
 
 
-def test_a_killed_run_goes_on_where_it_stopped(tiny, tmp_path):
+def test_a_killed_run_resumes_where_it_stopped(tiny, tmp_path):
     output = tmp_path / "out"
     kill_when_there_is("cells/*.json", output, "--config", str(tiny), "--defenses", "vanilla,mixup")
     kept = {name: changed for name, changed in records(output).items() if ".writing-" not in name}
@@ -111,17 +111,17 @@ def test_a_killed_run_goes_on_where_it_stopped(tiny, tmp_path):
     after = records(output)
     assert {name: after[name] for name in kept} == kept
     assert run(tiny, tmp_path / "whole", "--defenses", "vanilla,mixup") == 0
-    assert figures(output) == figures(tmp_path / "whole")
+    assert values(output) == values(tmp_path / "whole")
 
 
-def test_a_killed_training_goes_on_where_it_stopped(tiny, tmp_path):
+def test_a_killed_training_resumes_where_it_stopped(tiny, tmp_path):
     changes = {"save_every": 0, "training": {"epochs": 30, "batch_size": 64}}
     tiny.write_text(yaml.safe_dump({**yaml.safe_load(tiny.read_text()), **changes}))
     kill_when_there_is("unfinished/*.safetensors", tmp_path / "out", "--config", str(tiny))
     assert not list((tmp_path / "out" / "store" / "models").glob("*.json"))
     for name in ("out", "whole"):
         assert run(tiny, tmp_path / name) == 0
-    assert figures(tmp_path / "out") == figures(tmp_path / "whole")
+    assert values(tmp_path / "out") == values(tmp_path / "whole")
     resumed, whole = (
         next(record for record in found if record["key"]["defense"] == "vanilla")
         for found in (
@@ -214,24 +214,24 @@ def test_a_damaged_checkpoint_is_trained_again(tiny, tmp_path):
     }
     assert run(tiny, output, "--scenarios", "retrieval-query") == 0
     assert run(tiny, tmp_path / "other", "--scenarios", "retrieval-query") == 0
-    assert figures(output) == figures(tmp_path / "other")
+    assert values(output) == values(tmp_path / "other")
 
 
 def test_what_is_damaged_is_made_again(tiny, tmp_path):
     output = tmp_path / "out"
     assert run(tiny, output) == 0
-    whole = figures(output)
+    whole = values(output)
     store = output / "store"
     next(iter(sorted((store / "arrays").iterdir()))).write_bytes(b"nonsense")
     next(iter(sorted((store / "cells").iterdir(), reverse=True))).write_text("{")
     assert run(tiny, output) == 0
-    assert figures(output) == whole
+    assert values(output) == whole
 
 
 def test_a_pairing_that_makes_no_sense_is_skipped_and_said(tiny, tmp_path):
     output = tmp_path / "out"
     assert run(tiny, output, "--defenses", "trades", "--losses", "multi_similarity") == 0
-    skipped = [row for row in figures(output) if "skipped" in row]
+    skipped = [row for row in values(output) if "skipped" in row]
     assert skipped
     assert "needs a loss with proxies" in " ".join(skipped[0])
     assert "needs a loss with proxies" in (output / "leaderboard.md").read_text()

@@ -1,4 +1,4 @@
-"""How much slower attacks and training steps are than the passes they are made of.
+"""How much slower attacks and training steps are than their forward and backward passes alone.
 
     python tests/speed/overhead.py
 

@@ -1,7 +1,7 @@
 """Do an attack step and the metrics fit a pool of 60,000 images of dimension 512? Peak memory and time.
 
     python tests/speed/scale.py [--images 60000] [--classes 11316] [--threads 2]
-    python tests/speed/scale.py --metrics cub200 inshop sop [--share 0.1] [--seeds 1] [--threads 2]
+    python tests/speed/scale.py --metrics cub200 inshop sop [--fraction 0.1] [--seeds 1] [--threads 2]
 
 Steps: images are tiny and the embedder is one layer, so that what is measured is the objective's own work:
 comparing each image with the whole pool. The unit is one product of the pool with itself (n x n x d), in
@@ -10,7 +10,7 @@ chunks.
 Metrics: unit vectors in as many noisy classes as the test set of each data set has, each metric in a process
 of its own. The unit is one float32 product of the shape that a metric cannot do without: n x n x d for
 retrieval, n x k x d for a k-means, as CPU seconds of 2,048 rows, scaled up. The peak is that of the process
-with its libraries and its embeddings. `--share` takes that share of the images and of the classes: retrieval
+with its libraries and its embeddings. `--fraction` takes a part of the images and of the classes: retrieval
 and k-means cost its square.
 """
 
@@ -185,12 +185,14 @@ def limited(
 
 
 def metrics(given: argparse.Namespace) -> None:
-    """Retrieval, k-means and the clustering figures of each data set."""
+    """Retrieval, k-means and the clustering metrics of each data set."""
     print("| pool | metric | seconds | CPU seconds | in products | peak memory, GB | found |")
     print("|---|---|---:|---:|---:|---:|---|", flush=True)
     for name in given.metrics:
         full = POOLS[name]
-        pool = Pool(round(full.images * given.share), max(1, round(full.classes * given.share)), full.ks)
+        pool = Pool(
+            round(full.images * given.fraction), max(1, round(full.classes * given.fraction)), full.ks
+        )
         size = f"{name}, {pool.images} x {given.dim}, {pool.classes} classes"
         runs = [(retrieval, 0), *((kmeans, seed) for seed in range(given.seeds)), (agreement, 0)]
         for metric, seed in runs:
@@ -215,7 +217,7 @@ def main() -> None:
     steps_of.add_argument("--objectives", nargs="+", default=OBJECTIVES)
     metrics_of = parser.add_argument_group("metrics")
     metrics_of.add_argument("--metrics", nargs="+", choices=POOLS, metavar="POOL", help=", ".join(POOLS))
-    metrics_of.add_argument("--share", type=float, default=1.0, help="of the images and of the classes")
+    metrics_of.add_argument("--fraction", type=float, default=1.0, help="of the images and of the classes")
     metrics_of.add_argument("--seeds", type=int, default=1, help="how many k-means seeds; the protocol has 5")
     given = parser.parse_args()
     if given.metrics:

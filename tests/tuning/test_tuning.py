@@ -149,7 +149,7 @@ def test_it_is_deterministic_and_a_longer_search_begins_as_a_shorter_one(trained
     assert list(other.spec[1:]) != list(longer.spec[1:6])
 
 
-def test_it_goes_on_where_it_stopped(trained, run, monkeypatch):
+def test_tuning_resumes_where_it_stopped(trained, run, monkeypatch):
     whole = run("hill[mode=flat],steps", trials=6, output="whole")[0]
     fake, calls = tuning.run_jobs, itertools.count()
 

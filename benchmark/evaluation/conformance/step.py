@@ -55,7 +55,7 @@ def same_seed(fixture: ConformanceFixture) -> None:
     "Keep state in the model, as a parameter or a buffer, which are saved.",
     trains=True,
 )
-def goes_on(fixture: ConformanceFixture) -> None:
+def resumes(fixture: ConformanceFixture) -> None:
     """Checks that the saved state is complete: weights, optimizer and random generators."""
     model, _ = fixture.trained(steps=2)
     state = {name: value.clone() for name, value in model.state_dict().items()}

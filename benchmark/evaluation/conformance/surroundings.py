@@ -128,7 +128,7 @@ def _stored(defense: Defense) -> dict[str, str]:
     trains=True,
 )
 def stays_frozen(fixture: ConformanceFixture) -> None:
-    """Checks that no attribute changes, because each worker builds the defense anew from its spec."""
+    """Checks that no attribute changes, because each worker builds the defense again from its spec."""
     before = _stored(fixture.defense)
     _use(fixture)
     after = _stored(fixture.defense)

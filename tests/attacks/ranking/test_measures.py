@@ -119,7 +119,7 @@ def test_recalls_cosines_and_distances_agree_with_loops(clean, moved):
     assert tma.scores(clean, moved, LABELS, targets) == pytest.approx({"tma": sum(cosines) / N}, abs=1e-6)
 
 
-def test_gtt_is_the_share_of_queries_that_keep_their_first(clean, moved):
+def test_gtt_is_the_fraction_of_queries_that_keep_their_first(clean, moved):
     measure = MEASURES.build("gtt")
     attacked = F.normalize(clean + 0.4 * moved)
     kept = []

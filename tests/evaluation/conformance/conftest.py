@@ -269,9 +269,9 @@ BROKEN_DEFENSES = [
     (with_side_effect(write_here), "writes_nothing", "log.txt"),
     (with_side_effect(save_there), "writes_nothing", ".pt"),
     (Remembers, "stays_frozen", "Remembers.seen"),
-    (CountsSteps, "goes_on", "after it was saved and loaded"),
+    (CountsSteps, "resumes", "after it was saved and loaded"),
 ]
-ALSO_FAIL = {"checkpoint": {"goes_on"}, "same_seed": {"goes_on"}}
+ALSO_FAIL = {"checkpoint": {"resumes"}, "same_seed": {"resumes"}}
 """Checks that fail as well, by the check that is expected to fail."""
 
 
