@@ -60,7 +60,9 @@ class CW(GradientAttack):
     @classmethod
     def _reject_pooled(cls, text: str) -> str:
         if OBJECTIVES.build(text).pooled:
-            raise ValueError("cw attacks each image alone; give an objective that does not look at the pool")
+            raise ValueError(
+                "cw attacks images one by one; give an objective that does not depend on the pool"
+            )
         return text
 
     def cost_per_image(self) -> float:

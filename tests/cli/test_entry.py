@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--defenses", "pgdat"], "Did you mean 'pgd_at'"),
         (["--defenses", "eat[members=0]"], "members"),
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--device", "cuda"], "CUDA"),
     ],
 )
-def test_a_wrong_command_gets_one_line_status_2_and_writes_nothing(tmp_path, capsys, arguments, said):
+def test_a_wrong_command_gets_one_line_status_2_and_writes_nothing(tmp_path, capsys, arguments, message):
     import torch
 
     if "cuda" in arguments and torch.cuda.is_available():
@@ -39,7 +39,7 @@ def test_a_wrong_command_gets_one_line_status_2_and_writes_nothing(tmp_path, cap
     output = tmp_path / "out"
     assert main(["--output", str(output), *arguments]) == 2
     streams = capsys.readouterr()
-    assert said in streams.err
+    assert message in streams.err
     assert streams.err.count("\n") == 1
     assert not output.exists()
 
@@ -115,7 +115,7 @@ def test_a_new_defense_keeps_the_contract_as_it_is_written(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("my-defense", "cannot be"),
         ("class", "cannot be"),
@@ -124,11 +124,11 @@ def test_a_new_defense_keeps_the_contract_as_it_is_written(tmp_path, monkeypatch
         ("json", "hide"),
     ],
 )
-def test_a_name_that_cannot_be_gets_one_line(tmp_path, monkeypatch, capsys, name, said):
+def test_a_name_that_cannot_be_gets_one_line(tmp_path, monkeypatch, capsys, name, message):
     monkeypatch.chdir(tmp_path)
     assert main(["--new-defense", name]) == 2
     output = capsys.readouterr().err
-    assert said in output
+    assert message in output
     assert output.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

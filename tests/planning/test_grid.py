@@ -221,7 +221,7 @@ def test_the_headline_itself_is_no_other_budget(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"defenses": "pgdat"}, "Did you mean 'pgd_at'"),
         ({"defenses": "eat[member=3]"}, "Did you mean 'members'"),
@@ -237,10 +237,10 @@ def test_the_headline_itself_is_no_other_budget(tmp_path, monkeypatch):
         ({"scenarios": "clusterin"}, "Did you mean 'clustering'"),
     ],
 )
-def test_unknown_names_and_bad_parameters_get_one_line(tmp_path, arguments, said):
+def test_unknown_names_and_bad_parameters_get_one_line(tmp_path, arguments, message):
     with pytest.raises(UsageError) as caught:
         grid(tmp_path, **arguments)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -38,7 +38,7 @@ def test_every_preset_is_valid():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"eps": ["-0.1"]}, "negative"),
         ({"eps": ["0"]}, "eps > 0"),
@@ -56,15 +56,15 @@ def test_every_preset_is_valid():
         ({"defenses": ["eat[members=5"]}, "Brackets"),
     ],
 )
-def test_bad_values_get_one_line(arguments, said):
+def test_bad_values_get_one_line(arguments, message):
     with pytest.raises(UsageError) as caught:
         resolve(arguments)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("defense: [vanilla]", "Did you mean 'defenses'"),
         ("- vanilla", "keys and values"),
@@ -74,12 +74,12 @@ def test_bad_values_get_one_line(arguments, said):
         ("training: 3", "training"),
     ],
 )
-def test_a_bad_file_gets_one_line(tmp_path, text, said):
+def test_a_bad_file_gets_one_line(tmp_path, text, message):
     file = tmp_path / "c.yaml"
     file.write_text(text)
     with pytest.raises(UsageError) as caught:
         resolve({}, file)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -120,7 +120,7 @@ def test_what_the_user_says_of_training_is_over_the_presets_recipes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{sop: {lrr: 1}}", "Unknown key in training_for: sop 'lrr'. Did you mean 'lr'"),
         ("{sop: {lr: -1}}", "training_for: sop: lr=-1"),
@@ -128,12 +128,12 @@ def test_what_the_user_says_of_training_is_over_the_presets_recipes(tmp_path):
         ("3", "training_for=3"),
     ],
 )
-def test_a_recipe_that_does_not_fit_is_reported(tmp_path, text, said):
+def test_a_recipe_that_does_not_fit_is_reported(tmp_path, text, message):
     file = tmp_path / "c.yaml"
     file.write_text(f"training_for: {text}\n")
     with pytest.raises(UsageError) as caught:
         resolve({}, file)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -161,9 +161,9 @@ def test_names_of_folders_in_recipes(tmp_path):
     rates = [config.recipe(name).lr for name in ("folder:x", "folder[path=x]", "folder:birds[grey=true]")]
     assert rates == [0.5, 0.5, 0.25]
     check_recipes(config.training_for)
-    for name, said in (
+    for name, message in (
         ("folder:birds/", "'folder:birds'"),
         ("digits[validation=true]", "is called 'digits'"),
     ):
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=message):
             check_recipes([name])

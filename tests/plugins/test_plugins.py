@@ -32,7 +32,7 @@ def test_a_plugin_registers_its_class_once(tmp_path, registry):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("x = 1", "registers nothing"),
         ("def f(:", r"line 1\) does not import: SyntaxError"),
@@ -56,10 +56,10 @@ def test_a_plugin_registers_its_class_once(tmp_path, registry):
         (FITS.format(name="mine").replace('"""Mine."""', "beta = 1.0"), "annotation"),
     ],
 )
-def test_what_does_not_fit_gets_one_line(tmp_path, registry, text, said):
+def test_what_does_not_fit_gets_one_line(tmp_path, registry, text, message):
     path = tmp_path / "plugin_that_does_not.py"
     path.write_text(text)
-    with pytest.raises(UsageError, match=said) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         load_plugin(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -129,7 +129,7 @@ def test_workers_load_what_is_installed_too(tmp_path, loaded):
 
 
 @pytest.mark.parametrize(
-    ("module", "said"),
+    ("module", "message"),
     [
         (INIT + "\nimport not_there_at_all\n", "ModuleNotFoundError"),
         (INIT.replace("def loss", "def lose"), "no method loss"),
@@ -137,13 +137,13 @@ def test_workers_load_what_is_installed_too(tmp_path, loaded):
     ],
 )
 def test_a_broken_package_is_left_out_with_one_line_and_nothing_else_suffers(
-    tmp_path, loaded, capsys, module, said
+    tmp_path, loaded, capsys, module, message
 ):
     module = module.replace("acme_dml.losses", "acme_broken.losses")
     (line,) = loaded(unpacked(wheel(tmp_path, module=module, name="acme-broken")))
     assert line.startswith("The installed package acme-broken is left out")
     assert "\n" not in line
-    assert said in line
+    assert message in line
     assert "acme_at" not in DEFENSES.names()  # nothing of it stays behind
     arguments = ["--datasets", "digits", "--attacks", "noise", "--dry-run", "--output", str(tmp_path / "out")]
     assert main(["--defenses", "vanilla", *arguments]) == 0

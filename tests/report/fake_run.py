@@ -134,7 +134,7 @@ class FakeRun:
         return manifest
 
     def _check_record(self, model: ModelRef, eps: float, cells: set[str]) -> CheckRecord:
-        said = (self.checks or {}).get(model.key.defense, {})
+        given = (self.checks or {}).get(model.key.defense, {})
         values = {"pass": 0.001, "fail": 0.5 + 0.1 * model.key.seed}
         results = [
             CheckResult(
@@ -146,7 +146,7 @@ class FakeRun:
                 explanation="needs more" if status == "not run" else f"{name} of {model.key.defense} | seen",
             )
             for name in self.check_names
-            for status in [said.get(name, "pass")]
+            for status in [given.get(name, "pass")]
         ]
         return CheckRecord(
             model_id=model.id,

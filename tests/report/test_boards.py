@@ -7,8 +7,8 @@ WEAKNESS = {"best": 0.1, "mid": 0.4, "weak": 0.9}
 
 
 def test_the_boards_mark_what_fails(tables_of):
-    said = {"weak": {"rescored": "fail"}, "mid": {"unbounded": "not run"}}
-    run, (table,) = tables_of(FakeRun(weakness=WEAKNESS, references=(), checks=said))
+    checks = {"weak": {"rescored": "fail"}, "mid": {"unbounded": "not run"}}
+    run, (table,) = tables_of(FakeRun(weakness=WEAKNESS, references=(), checks=checks))
     lines = {line.split("|")[2].strip(): line for line in main_board(table)}
     assert "**fails** `rescored`" in lines["`weak` \u2020"]
     assert "| 10 of 11 pass |" in lines["`mid`"] and "| pass |" in lines["`best`"]

@@ -20,8 +20,8 @@ def test_without_results_every_check_is_not_run(tables_of):
 
 
 def test_the_summary_is_pass_only_where_every_check_passed(tables_of):
-    said = {"mid": {"unbounded": "not run"}, "weak": {"rescored": "fail", "unbounded": "fail"}}
-    run, tables = tables_of(FakeRun(weakness=WEAKNESS, references=(), checks=said))
+    checks = {"mid": {"unbounded": "not run"}, "weak": {"rescored": "fail", "unbounded": "fail"}}
+    run, tables = tables_of(FakeRun(weakness=WEAKNESS, references=(), checks=checks))
     frame = rows(run, tables)
     assert frame.checks.to_dict() == {
         "best": "pass",

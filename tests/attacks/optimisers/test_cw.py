@@ -13,7 +13,7 @@ def size(images, clean):
 
 @pytest.mark.parametrize("objective", [n for n, cls in OBJECTIVES.items() if cls.pooled])
 def test_pooled_objectives_are_rejected(objective):
-    with pytest.raises(UsageError, match="does not look at the pool"):
+    with pytest.raises(UsageError, match="does not depend on the pool"):
         ATTACKS.build(f"cw[objective={objective}]")
 
 

@@ -280,8 +280,8 @@ ALSO_FAIL = {"checkpoint": {"resumes"}, "same_seed": {"resumes"}}
 )
 def broken(request):
     """A broken defense, every check that it fails, the check it is made for, and words of the report."""
-    defense, check, said = request.param
-    return defense, {check} | ALSO_FAIL.get(check, set()), check, said
+    defense, check, message = request.param
+    return defense, {check} | ALSO_FAIL.get(check, set()), check, message
 
 
 @pytest.fixture(scope="session")

@@ -19,12 +19,12 @@ def failures(defense):
 
 def test_a_broken_defense_fails_exactly_its_check(broken, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # one of them writes there
-    defense, expected, name, said = broken
+    defense, expected, name, message = broken
     found = failures(defense)
     assert set(found) == expected, found
     line = found[name]
     assert line.startswith(f"{name}: ")
-    assert said in line
+    assert message in line
     assert CONTRACT[name].advice in line
     assert "\n" not in line
 
