@@ -30,6 +30,10 @@ class SettingNames:
             for spec in self._specs[field]
         }
 
+    def short(self, field: str, spec: str) -> str:
+        """The short name of a spec; `field` is "dataset", "backbone" or "loss"."""
+        return self._short[field, spec]
+
     def legend(self) -> list[str]:
         """Each data set, backbone and loss in full, with its short name where that is another."""
         lines = []
