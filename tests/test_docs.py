@@ -89,7 +89,7 @@ def test_commands_can_be_run_unchanged(arguments, tmp_path, photos):
     # Equal passes would need a training step of each defense to count its cost.
     folders = Folders(tmp_path, tmp_path, blank=True)
     config = resolve({**options, "compute": "equal-epochs", "device": "cpu"})
-    assert build_grid(config, folders).cells
+    assert build_grid(config, folders).cell_refs()
 
 
 @pytest.mark.parametrize("name", [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor
-from torch.nn import functional as F
 
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
-from benchmark.metrics import rounded, verification_metrics, verification_pairs
+from benchmark.metrics import pair_similarity, verification_metrics, verification_pairs
 
 
 @SCENARIOS.register("verification")
@@ -30,7 +28,7 @@ class Verification(Scenario):
         """
         pairs = verification_pairs(embeddings.labels, embeddings.ids)
         similarities = [
-            _cosine(embeddings.attacked(repeat), embeddings.clean(repeat)[pairs.partner])
+            pair_similarity(embeddings.attacked(repeat), embeddings.clean(repeat)[pairs.partner])
             for repeat in range(embeddings.repeats)
         ]
         each = [verification_metrics(similarity, pairs.same) for similarity in similarities]
@@ -38,8 +36,3 @@ class Verification(Scenario):
         mean_similarity = np.mean([similarity.numpy() for similarity in similarities], axis=0)
         arrays = {"similarity": mean_similarity.astype(np.float32), "same": pairs.same.numpy()}
         return ScenarioScore(metrics, arrays)
-
-
-def _cosine(first: Tensor, second: Tensor) -> Tensor:
-    """Cosine similarity row by row in float64, rounded so that ties are equal; shape (n,)."""
-    return rounded((F.normalize(first.double(), dim=1) * F.normalize(second.double(), dim=1)).sum(1))

@@ -3,8 +3,9 @@
 from benchmark.metrics.clustering import KMEANS_SEEDS, cluster, clustering_metrics, mean_clustering_metrics
 from benchmark.metrics.kmeans import KMEANS_ITERATIONS, kmeans_assign
 from benchmark.metrics.pairs import Pairs, verification_pairs
+from benchmark.metrics.ranking import pair_similarity
 from benchmark.metrics.retrieval import RECALL_KS, RetrievalOutcomes, retrieve
-from benchmark.metrics.ties import rounded
+from benchmark.metrics.ties import TIE_TOLERANCE
 from benchmark.metrics.verification import FARS, verification_metrics
 
 __all__ = [
@@ -12,14 +13,15 @@ __all__ = [
     "KMEANS_ITERATIONS",
     "KMEANS_SEEDS",
     "RECALL_KS",
+    "TIE_TOLERANCE",
     "Pairs",
     "RetrievalOutcomes",
     "cluster",
     "clustering_metrics",
     "kmeans_assign",
     "mean_clustering_metrics",
+    "pair_similarity",
     "retrieve",
-    "rounded",
     "verification_metrics",
     "verification_pairs",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.metrics.ties import rounded
+from benchmark.metrics.ties import TIE_TOLERANCE
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,8 +17,8 @@ class RankCounts:
     """The rank of one gallery item per query, as counts of its competitors; int64 tensors of shape (n,).
 
     Attributes:
-        nearer: the number of competitors more similar to the query than the item.
-        tied: the number of competitors as similar as the item.
+        nearer: the number of competitors more similar to the query than the item by over `TIE_TOLERANCE`.
+        tied: the number of competitors whose similarity is within `TIE_TOLERANCE` of the item's.
         competitors: the number of competitors.
     """
 
@@ -49,12 +49,12 @@ class RankCounts:
 
 
 def pair_similarity(first: Tensor, second: Tensor) -> Tensor:
-    """Computes cosines of corresponding rows, shapes (n, d) to (n,), rounded as in `rank_counts`.
+    """Computes cosines of corresponding rows, shapes (n, d) to (n,), float64.
 
     Raises:
         BenchmarkError: when an embedding is not finite.
     """
-    return rounded((_unit(first) * _unit(second)).sum(1))
+    return (_unit(first) * _unit(second)).sum(1)
 
 
 @torch.no_grad()
@@ -78,10 +78,11 @@ def rank_counts(
     nearer, tied = [], []
     for start in range(0, len(queries), chunk):
         part = slice(start, start + chunk)
-        cosines = rounded(_unit(queries[part]) @ reference.T).scatter(1, excluded[part], -torch.inf)
+        cosines = (_unit(queries[part]) @ reference.T).scatter(1, excluded[part], -torch.inf)
         item = item_similarity[part].unsqueeze(1)
-        nearer.append((cosines > item).sum(1))
-        tied.append((cosines == item).sum(1))
+        above, level = _compare(cosines, item)
+        nearer.append(above.sum(1))
+        tied.append(level.sum(1))
     competitors = torch.full((len(queries),), len(gallery) - excluded.shape[1], dtype=torch.int64)
     return RankCounts(torch.cat(nearer), torch.cat(tied), competitors)
 
@@ -110,12 +111,13 @@ def top1_is_positive(
     all_indices = torch.arange(len(labels))
     correct = []
     for index in all_indices.split(chunk):
-        cosines = rounded(_unit(queries[index]) @ reference.T)
+        cosines = _unit(queries[index]) @ reference.T
         same = labels[index].unsqueeze(1) == labels
         positive = same & (index.unsqueeze(1) != all_indices)
         best = cosines.masked_fill(~positive, -torch.inf).amax(1, keepdim=True)
-        tied_positives = ((cosines == best) & positive).sum(1).double()
-        nearer, tied = ((cosines > best) & ~same).sum(1), ((cosines == best) & ~same).sum(1)
+        above, level = _compare(cosines, best)
+        tied_positives = (level & positive).sum(1).double()
+        nearer, tied = (above & ~same).sum(1), (level & ~same).sum(1)
         probability = tied_positives / (tied_positives + tied) if random_ties else (tied == 0).double()
         correct.append(torch.where(nearer == 0, probability, 0.0)[positive.any(1)])
     found = torch.cat(correct)
@@ -124,7 +126,13 @@ def top1_is_positive(
     return found
 
 
+def _compare(similarity: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes where similarities are above an item's and where they are tied with it."""
+    above = similarity > item + TIE_TOLERANCE
+    return above, (similarity >= item - TIE_TOLERANCE) & ~above
+
+
 def _unit(embeddings: Tensor) -> Tensor:
     if not embeddings.isfinite().all():
-        raise BenchmarkError("Ranking: embeddings hold NaN or infinity.")
+        raise BenchmarkError("Similarity: embeddings hold NaN or infinity.")
     return F.normalize(embeddings.double(), dim=1)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.metrics.ties import rounded
+from benchmark.metrics.ties import TIE_TOLERANCE
 
 RECALL_KS = (1, 2, 4, 8)
 """The protocol's K of Recall@K."""
@@ -67,12 +67,12 @@ def retrieve(
 
     For self-retrieval, pass the same images as queries and gallery. Gallery entries with the query's own id
     are excluded; a positive is any other entry with its label, a negative any entry with another label.
-    The j-th nearest positive has rank j + the number of negatives *at least* as similar: ties count against
-    the query, so that a constant embedding scores 0 where there are at least as many negatives as K and R.
-    Recall@K is 1 for a query whose nearest positive has rank <= K, and 0 otherwise. mAP@R (Musgrave et al.
-    2020) is the mean over i = 1..R of precision at i where rank i holds a positive and 0 where it does not,
-    with R the number of the query's positives. R-precision is the share of the ranks 1..R that hold a
-    positive. Similarities are compared as float32 numbers, those within 1e-12 of 0 as 0.
+    The j-th nearest positive has rank j + the number of negatives at least as similar. Ties count against the
+    query, and similarities within `TIE_TOLERANCE` are tied, so that a constant embedding scores 0 where there
+    are at least as many negatives as K and R. Recall@K is 1 for a query whose nearest positive has rank <= K,
+    and 0 otherwise. mAP@R (Musgrave et al. 2020) is the mean over i = 1..R of precision at i where rank i
+    holds a positive and 0 where it does not, with R the number of the query's positives. R-precision is the
+    share of the ranks 1..R that hold a positive.
 
     Args:
         queries: embeddings, shape (q, d), floating point, on any device; normalized to unit length here.
@@ -107,13 +107,13 @@ def retrieve(
     best_ranks, average_precisions, r_precisions, counts = [], [], [], []
     for start in range(0, len(queries), chunk):
         part = slice(start, start + chunk)
-        similarity = rounded(_unit(queries[part].to(device)) @ reference.T)
+        similarity = _unit(queries[part].to(device)) @ reference.T
         same = query_labels[part].to(device)[:, None] == reference_labels
         own = query_ids[part].to(device)[:, None] == reference_ids
         positive = same & ~own
         count = positive.sum(1, dtype=torch.int32).long()
         most = max(1, int(count.max()))
-        positives = similarity.masked_fill(~positive, float("-inf")).topk(most).values
+        positives = similarity.masked_fill(~positive, float("-inf")).topk(most).values - TIE_TOLERANCE
         negatives = similarity.masked_fill_(same | own, float("-inf"))
         ranks = _ranks(positives, negatives.topk(most).values)
         best_ranks.append(1 + (negatives >= positives[:, :1]).sum(1, dtype=torch.int32).cpu())
@@ -138,8 +138,9 @@ def _ranks(positives: Tensor, negatives: Tensor) -> Tensor:
     """Computes the ranks of each query's positives, int64, shape (c, p); those above p are not exact.
 
     Args:
-        positives: similarities, descending, shape (c, p), where p is the largest number of positives. Where
-            a query has fewer, the rest are -inf, and their ranks exceed its number of positives.
+        positives: similarities minus `TIE_TOLERANCE`, descending, shape (c, p), where p is the largest number
+            of positives. Where a query has fewer, the rest are -inf, and their ranks exceed its number of
+            positives.
         negatives: similarities of the p nearest negatives, descending, shape (c, p), padded with -inf too.
     """
     most = positives.shape[1]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.metrics.ties import TIE_TOLERANCE
 
 FARS = {"tar_far_1e2": 1e-2, "tar_far_1e3": 1e-3}
 """The protocol's false accept rates, by the name of the metric."""
@@ -16,8 +17,9 @@ def verification_metrics(similarity: Tensor, same: Tensor) -> dict[str, float]:
 
     A pair is accepted when its similarity is at least the threshold, and the thresholds are the pairs' own
     similarities. FAR is the share of negative pairs that are accepted, FRR the share of positive pairs that
-    are not, and TAR is 1 - FRR. Pairs of equal similarity are accepted together or not at all, so that a
-    constant embedding has TAR 0 and EER 1.
+    are not, and TAR is 1 - FRR. Ties, similarities within `TIE_TOLERANCE`, count against the model: a
+    positive pair is accepted only where all negative pairs tied with it are. So a constant embedding has
+    TAR 0 and EER 1.
 
     Args:
         similarity: of each pair, floating point, shape (p,).
@@ -44,9 +46,10 @@ def verification_metrics(similarity: Tensor, same: Tensor) -> dict[str, float]:
         raise BenchmarkError(
             f"Verification: {positives} positive and {negatives} negative pairs; both are needed."
         )
-    # The numbers of accepted positive and negative pairs at every threshold; ties share the last one's.
-    order = similarity.argsort(descending=True)
-    ordered = similarity[order]
+    # The numbers of accepted positive and negative pairs at every threshold; positives follow tied negatives.
+    penalized = similarity.double() - TIE_TOLERANCE * same
+    order = penalized.argsort(descending=True)
+    ordered = penalized[order]
     last = torch.cat([ordered[1:] != ordered[:-1], torch.ones(1, dtype=torch.bool, device=same.device)])
     true_accepts, false_accepts = same[order].cumsum(0)[last], (~same[order]).cumsum(0)[last]
     metrics = {}

@@ -123,7 +123,7 @@ class CellPlanner:
     def _checks(
         self, dataset: Dataset, norm: str, eps: float, planned: list[float]
     ) -> Iterator[PlannedAttack]:
-        """Plans the attacks that the checks need beside the suite, in the scenario that they use."""
+        """Plans the attacks that the checks need beside the suite, in the scenario of the checks."""
         scenarios = (SCENARIOS.build(CHECKED_IN),)
         yield PlannedAttack(CLEAN, CLEAN, 0.0, "check", scenarios)
         for attack in expand(["checks"]):

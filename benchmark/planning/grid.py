@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -18,6 +18,7 @@ from benchmark.planning.cells import CellPlanner
 from benchmark.planning.config import Configuration
 from benchmark.planning.selection import (
     check_recipes,
+    check_short_names,
     named,
     refusal,
     select_backbones,
@@ -126,8 +127,8 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     datasets = select_datasets(config.datasets, skipped, folders)
     check_recipes(config.training_for)
     backbones = select_backbones(config.backbones, config.pretrained)
-    _check_short_names("data sets", datasets)
-    _check_short_names("backbones", backbones)
+    check_short_names("data sets", datasets)
+    check_short_names("backbones", backbones)
     grid = Grid(_suite_name(named(config.attacks, ATTACKS.names())), datasets, backbones, skipped=skipped)
     losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
     scenarios = [SCENARIOS.build(text) for text in named(config.scenarios, SCENARIOS.names())]
@@ -179,18 +180,6 @@ def _plan_models(
 def _refusal_of(job: AttackJob, models: Iterable[PlannedModel]) -> str:
     """Says why a model that an attack needs cannot be trained; empty when all can."""
     return next((model.refusal for model in models if model.job.id in job.needs and model.refusal), "")
-
-
-def _check_short_names(kind: str, asked: Sequence[Dataset] | Sequence[Backbone]) -> None:
-    """Raises UsageError when two data sets or backbones have one short name in the tables."""
-    seen: dict[str, str] = {}
-    for entry in asked:
-        other = seen.setdefault(entry.short_name, entry.spec)
-        if other != entry.spec:
-            raise UsageError(
-                f"Two {kind} are called {entry.short_name}: {other} and {entry.spec}. "
-                "Give one another name, as in [name=mine]."
-            )
 
 
 def _suite_name(texts: list[str]) -> str:

@@ -63,7 +63,7 @@ def _check_sections(values: Mapping[str, Any]) -> None:
 
 
 def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configuration:
-    """Merges preset, file and arguments into a configuration; arguments override the file, it the preset.
+    """Merges preset, file and arguments into a configuration; each overrides the one before.
 
     Args:
         arguments: the options of the command line; keys as in `Configuration`.

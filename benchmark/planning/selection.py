@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from benchmark.core.errors import UsageError, unknown_name
 from benchmark.core.spec import parse_spec
@@ -66,6 +66,22 @@ def select_backbones(texts: list[str], pretrained: str) -> list[Backbone]:
             f"({', '.join(names)}). Leave it out, or name another one with --backbones."
         )
     return [backbone.with_pretrained(pretrained) for backbone in backbones]
+
+
+def check_short_names(kind: str, asked: Sequence[Dataset] | Sequence[Backbone]) -> None:
+    """Rejects two data sets or backbones of one run that have the same name in tables.
+
+    Raises:
+        UsageError: when two have one short name.
+    """
+    seen: dict[str, str] = {}
+    for entry in asked:
+        other = seen.setdefault(entry.short_name, entry.spec)
+        if other != entry.spec:
+            raise UsageError(
+                f"Two {kind} are called {entry.short_name}: {other} and {entry.spec}. "
+                "Give one another name, as in [name=mine]."
+            )
 
 
 def select_specs(texts: list[str]) -> list[str]:

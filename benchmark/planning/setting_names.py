@@ -30,6 +30,10 @@ class SettingNames:
             for spec in self._specs[field]
         }
 
+    def short(self, field: str, spec: str) -> str:
+        """The short name of a spec; `field` is "dataset", "backbone" or "loss"."""
+        return self._short[field, spec]
+
     def legend(self) -> list[str]:
         """Lists each data set, backbone and loss in full, with the short name where it differs."""
         lines = []

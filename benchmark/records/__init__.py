@@ -1,4 +1,4 @@
-"""What a run writes down, once: records, the folder that keeps them, and who made them. Without torch."""
+"""The records of a run, the store that keeps them, and their provenance; without torch."""
 
 from benchmark.records.cell import CellRecord
 from benchmark.records.check import CheckRecord, CheckResult, CheckStatus

@@ -1,4 +1,4 @@
-"""What each attack of a suite adds: the worst case without it."""
+"""The contribution of each attack of a suite: how far the worst case rises without it."""
 
 from __future__ import annotations
 

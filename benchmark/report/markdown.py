@@ -163,7 +163,7 @@ def _epochs(run: Run) -> str:
 
 
 def _distinct(cells: Iterable[CellResult]) -> int:
-    """The number of cells, each counted once in however many compute modes it is shown."""
+    """Counts cells, each once even if several compute modes show it."""
     return len({cell.ref.id for cell in cells})
 
 

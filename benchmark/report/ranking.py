@@ -39,7 +39,7 @@ def rank(run: Run, table: Table) -> None:
 
 
 def _tier(row: Row) -> int:
-    """0 for a complete row that fails no check, 1 for one that fails a check, 2 for an incomplete row."""
+    """The tier of a row: 0 if complete and no check fails, 1 if a check fails, 2 if incomplete."""
     return 2 if row.failed else int(bool(row.failing))
 
 

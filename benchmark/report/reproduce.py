@@ -48,7 +48,7 @@ def command(manifest: RunManifest, table: Table, row: Row) -> str:
 
 
 def _mode(manifest: RunManifest, compute: str) -> list[tuple[str, Iterable[Any]]]:
-    """The compute mode, whatever the preset or the file says, and its budget."""
+    """The options that set the compute mode and its budget."""
     if compute == "equal-passes":
         return [("compute", [compute]), ("budget", [f"{manifest.budget:.12g}"])]
     return [("compute", [compute])]

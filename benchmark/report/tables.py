@@ -13,7 +13,7 @@ from benchmark.report.checks import RowCheck, over_seeds, with_status
 from benchmark.report.worst_case import deviation, lowest, mean, worst_queries
 
 SAME = 1e-9
-"""Two budgets that differ by less are one."""
+"""Budgets that differ by less are the same."""
 
 
 @dataclass(frozen=True, order=True)
@@ -142,7 +142,7 @@ class Table:
         return f"{self.dataset}, {self.backbone}, {self.key.loss}, {mode_words(self.key.compute)}"
 
     def has(self, scenario: str) -> bool:
-        """Whether the grid holds this scenario here."""
+        """Whether the table has cells of a scenario."""
         return any(cell.key.scenario == scenario for row in self.rows for cell in row.cells)
 
     @property
@@ -163,7 +163,7 @@ def mode_words(compute: str) -> str:
 
 
 def at_eps(cell: CellResult, eps: float) -> bool:
-    """Whether a cell is an attacked one of that budget."""
+    """Whether a cell is attacked with the budget `eps`."""
     return cell.ref.role != "clean" and abs(cell.key.eps - eps) < SAME
 
 

@@ -41,7 +41,7 @@ class _Queue:
         self.ready = sorted([*self.ready, *free], key=lambda job: (bool(job.needs), -self._costs[job.id]))
 
     def succeeded(self, job: Job) -> None:
-        """Makes the jobs ready that waited only for a job that is now done."""
+        """Marks a job as done, and makes the jobs ready that waited only for it."""
         self._unfinished.discard(job.id)
         self._release()
 

@@ -129,7 +129,7 @@ def gradient_cosine(problems: Sequence[Problem]) -> float:
 
 
 def transfer_matrix(problems: Sequence[Problem]) -> np.ndarray:
-    """R@1 of each member for queries that were attacked on each.
+    """Measures R@1 of each member for queries that were attacked on each member.
 
     Args:
         problems: the same images and queries, with one member each; the gallery is clean.

@@ -24,7 +24,7 @@ NOTE = (
     "means of the controls. The axes do not begin at 0."
 )
 SEED_OFFSET = 0.22
-"""Distance of the first and the last seed's points from their row's height, so that none hides another."""
+"""Distance of the first and the last seed's points from the height of their row; points do not overlap."""
 
 
 def eat_figure(models: pd.DataFrame, datasets: Sequence[str]) -> Figure | None:

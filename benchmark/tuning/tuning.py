@@ -15,12 +15,14 @@ from benchmark.losses import LOSSES
 from benchmark.planning.config import Configuration
 from benchmark.planning.selection import (
     check_recipes,
+    check_short_names,
     named,
     refusal,
     select_backbones,
     select_datasets,
     select_specs,
 )
+from benchmark.planning.setting_names import SettingNames
 from benchmark.planning.trainings import plan_training
 from benchmark.records import ModelKey, ModelRecord
 from benchmark.runner.executor import run_jobs
@@ -63,6 +65,8 @@ def _searches(config: Configuration, folders: Folders, trials: int) -> tuple[lis
     check_recipes(config.training_for)
     datasets = select_datasets(config.datasets, notes, folders)
     backbones = select_backbones(config.backbones, config.pretrained)
+    check_short_names("data sets", datasets)
+    check_short_names("backbones", backbones)
     losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
     for dataset in datasets:
         dataset.check_files(folders)
@@ -89,10 +93,14 @@ def _searches(config: Configuration, folders: Folders, trials: int) -> tuple[lis
 
 def _job(tuned: TunedDefense, spec: str, config: Configuration, context: RunContext) -> TrainJob:
     """Plans the training of a trial, the same as that of a run under the first compute mode."""
-    dataset, backbone, loss = tuned.setting
-    key = ModelKey(dataset=dataset, backbone=backbone, loss=loss, defense=spec, seed=config.seeds[0])
     budget = config.budget if config.compute[0] == "equal-passes" else None
-    return plan_training(key, config, context.folders, budget)
+    return plan_training(_key(tuned, spec, config), config, context.folders, budget)
+
+
+def _key(tuned: TunedDefense, spec: str, config: Configuration) -> ModelKey:
+    """The key of a trial's model."""
+    dataset, backbone, loss = tuned.setting
+    return ModelKey(dataset=dataset, backbone=backbone, loss=loss, defense=spec, seed=config.seeds[0])
 
 
 def _trial(tuned: TunedDefense, spec: str, record: ModelRecord | None) -> TuningTrial:
@@ -174,6 +182,9 @@ def tune(config: Configuration, context: RunContext, trials: int, shown: bool) -
         say(note)
     if not searches:
         raise UsageError("There is no defense to tune; reference rows and refused ones are left out.")
+    names = SettingNames(_key(tuned, tuned.search.label, config) for tuned in searches)
+    for line in names.legend():
+        say(line)
     total = sum(tuned.wanted for tuned in searches)
     while todo := [tuned for tuned in searches if len(tuned.trials) < tuned.wanted]:
         proposed = []
@@ -190,6 +201,8 @@ def tune(config: Configuration, context: RunContext, trials: int, shown: bool) -
             trial = _trial(tuned, job.key.defense, store.model(job.id))
             tuned.search.report(trial.spec, trial.score)
             tuned.trials.append(trial)
-            say(f"[{sum(len(one.trials) for one in searches)}/{total}] {trial}")
-        write_trials(context.output, [tuned.trials for tuned in searches])
-    return write_chosen(context.output, [tuned.trials for tuned in searches], config, trials, context.commit)
+            done = sum(len(one.trials) for one in searches)
+            say(f"[{done}/{total}] {names.prefix(job.key)}{trial}")
+        write_trials(context.output, [tuned.trials for tuned in searches], names)
+    tried = [tuned.trials for tuned in searches]
+    return write_chosen(context.output, tried, names, config, trials, context.commit)

@@ -11,6 +11,7 @@ import yaml
 
 from benchmark.core.files import write_atomically
 from benchmark.planning.config import Configuration
+from benchmark.planning.setting_names import SettingNames
 
 
 @dataclass
@@ -44,13 +45,11 @@ class TuningTrial:
     reason: str = ""
 
     def __str__(self) -> str:
-        """The trial in one line."""
-        where = f"{self.dataset} / {self.backbone} / {self.loss} / {self.spec}"
+        """Formats the trial in one line, without its setting."""
         if self.score is None:
-            return f"{where} - FAILED: {self.reason}"
-        return (
-            f"{where} - {self.score:.3f} (clean {self.clean_map_r:.3f}, attacked {self.attacked_map_r:.3f})"
-        )
+            return f"{self.spec} - FAILED: {self.reason}"
+        means = f"clean {self.clean_map_r:.3f}, attacked {self.attacked_map_r:.3f}"
+        return f"{self.spec} - {self.score:.3f} ({means})"
 
 
 def choose(trials: list[TuningTrial]) -> TuningTrial | None:
@@ -59,18 +58,20 @@ def choose(trials: list[TuningTrial]) -> TuningTrial | None:
     return max(scored, key=lambda trial: trial.score or 0.0, default=None)
 
 
-def write_trials(output: Path, searches: list[list[TuningTrial]]) -> None:
+def write_trials(output: Path, searches: list[list[TuningTrial]], names: SettingNames) -> None:
     """Writes `tuning.csv`, one row for each trial; fractions have four digits.
 
     Args:
         output: the user's output folder.
         searches: the trials of each search.
+        names: the short names of data sets, backbones and losses.
     """
     rows = []
     for trials in searches:
         chosen = choose(trials)
         for trial in trials:
             row = asdict(trial)
+            row |= {field: names.short(field, row[field]) for field in ("dataset", "backbone", "loss")}
             reason = row.pop("reason")
             rows.append({**row, "chosen": trial is chosen, "reason": reason})
     table = pd.DataFrame(rows).round({"clean_map_r": 4, "attacked_map_r": 4, "score": 4, "cost": 0})
@@ -80,7 +81,12 @@ def write_trials(output: Path, searches: list[list[TuningTrial]]) -> None:
 
 
 def write_chosen(
-    output: Path, searches: list[list[TuningTrial]], config: Configuration, asked: int, commit: str
+    output: Path,
+    searches: list[list[TuningTrial]],
+    names: SettingNames,
+    config: Configuration,
+    asked: int,
+    commit: str,
 ) -> Path:
     """Writes the chosen values of each setting as a file for `--config`.
 
@@ -90,6 +96,7 @@ def write_chosen(
     Args:
         output: the user's output folder.
         searches: the trials of each search.
+        names: the short names of data sets, backbones and losses, used in file names.
         config: what was tuned.
         asked: number of trials for each defense.
         commit: the source commit.
@@ -104,7 +111,8 @@ def write_chosen(
     path = output / "tuned.yaml"
     for number, (setting, group) in enumerate(settings.items()):
         text = _configuration(setting, group, config, asked, commit)
-        own = output / f"tuned-{re.sub(r'[^A-Za-z0-9_.=]+', '-', '-'.join(setting)).strip('-')}.yaml"
+        short = "-".join(map(names.short, ("dataset", "backbone", "loss"), setting))
+        own = output / f"tuned-{re.sub(r'[^A-Za-z0-9_.=]+', '-', short).strip('-')}.yaml"
         for target in ([path] if number == 0 else []) + ([own] if len(settings) > 1 else []):
             _write(target, text)
     return path

@@ -1,4 +1,7 @@
+from itertools import product
+
 import pytest
+from PIL import Image
 
 from benchmark.core.errors import UsageError
 from benchmark.data import Folders
@@ -247,3 +250,16 @@ def test_unknown_names_and_bad_parameters_get_one_line(tmp_path, arguments, mess
 def test_the_configuration_survives_the_manifest(tmp_path):
     config = resolve({"defenses": "vanilla"})
     assert Configuration(**config.model_dump(mode="json")) == config
+
+
+def test_two_folders_of_one_name_are_told_to_take_others(tmp_path):
+    for folder, label, number in product(("one", "two"), range(8), range(3)):
+        file = tmp_path / folder / "images" / f"class{label}" / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (12, 12), 30 * label + number).save(file)
+    specs = [f"folder[path={tmp_path / folder / 'images'},size=12,linf=0.1]" for folder in ("one", "two")]
+    with pytest.raises(UsageError, match=r"Two data sets are called images\[.*name=mine"):
+        grid(tmp_path, datasets=",".join(specs))
+    named = specs[1].replace("size=12", "size=12,name=others")
+    made = grid(tmp_path, datasets=f"{specs[0]},{named}")
+    assert [dataset.short_name.split("[")[0] for dataset in made.datasets] == ["images", "others"]

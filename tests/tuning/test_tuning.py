@@ -301,5 +301,5 @@ def test_a_real_tuning(run, capsys, monkeypatch):
     assert table.score.between(0.05, 1).all()
     assert (table.score - (table.clean_map_r + table.attacked_map_r) / 2).abs().max() < 2e-4
     assert (table.cost > 0).all()
-    assert f"[2/2] {small} / smallconv / proxy_anchor / trades[" in capsys.readouterr().out
+    assert "[2/2] trades[" in capsys.readouterr().out
     assert len(list((path.parent / "store" / "models").glob("*.safetensors"))) == 2
