@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_DEEPEST = 60
+"""Levels of syntax nodes up to which `_shape` and `json` stay clear of the limit of recursion."""
 
 
 def code_shape(source: str) -> Any:
@@ -30,22 +33,33 @@ def code_shape(source: str) -> Any:
 def code_digest(source: str | Path) -> str:
     """Hashes the shape of some source, or of a file of it; 64 hexadecimal digits.
 
-    Of a file that is not Python, as a library written in C, and of code too deep for the parser, every byte
-    counts.
+    Of a file that is not Python, as a library written in C, and of deeply nested code, every byte counts.
     """
     data = source.read_bytes() if isinstance(source, Path) else source.encode()
-    with suppress(SyntaxError, ValueError, RecursionError):
-        data = json.dumps(_shape(_parsed(data))).encode()
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = _parsed(data)
+        if not _is_deep(tree):
+            data = json.dumps(_shape(tree)).encode()
     return hashlib.sha256(data).hexdigest()
 
 
+def _is_deep(tree: ast.Module) -> bool:
+    """Whether nodes are nested so deeply that recursion may fail, as it depends on the caller's own depth."""
+    level: list[ast.AST] = [tree]
+    for _ in range(_DEEPEST):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return bool(level)
+
+
 def _parsed(source: str | bytes) -> ast.Module:
-    try:
-        return ast.parse(source)
-    except IndentationError:
-        # Not textwrap.dedent: the lines of a text in triple quotes may stand further left than the code.
-        text = source.decode() if isinstance(source, bytes) else source
-        return ast.parse(f"if True:\n{text}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an escape like "\d" in a user's file is no concern here
+        try:
+            return ast.parse(source)
+        except IndentationError:
+            # Not textwrap.dedent: the lines of a text in triple quotes may stand further left than the code.
+            text = source.decode() if isinstance(source, bytes) else source
+            return ast.parse(f"if True:\n{text}")
 
 
 def _shape(node: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.core.source import PACKAGES
-from benchmark.plugins.imports import import_pairs, module_file
+from benchmark.plugins.imports import imports_in, module_file, nodes_of, texts_in
 from benchmark.plugins.users_files import UsersFile, users_files
 
 _PLUMBING = (
@@ -106,28 +106,24 @@ def _imports(name: str) -> frozenset[str]:
 
 
 def _project_imports(file: Path, package: str) -> frozenset[str]:
-    found = {
-        _home(base, taken)
-        for base, taken in import_pairs(file, package, type_checking=False)
-        if is_project(base)
-    }
-    return frozenset(name for name in found if not _is_plumbing(name))
+    nodes = nodes_of(file, type_checking=False)
+    named = [text for text in texts_in(nodes) if is_project(text) and module_file(text) is not None]
+    found = {home for made in imports_in(nodes, package) for home in _homes(made.module, made.name)}
+    return frozenset(name for name in found.union(named) if is_project(name) and not _is_plumbing(name))
 
 
 def _is_plumbing(name: str) -> bool:
     return any(name == part or name.startswith(f"{part}.") for part in _PLUMBING)
 
 
-def _home(base: str, taken: str) -> str:
-    """Follows an imported name through packages that pass it on, to the module that defines it."""
-    if not taken:
-        return base
-    if module_file(f"{base}.{taken}") is not None:
-        return f"{base}.{taken}"
+def _homes(base: str, taken: str, on_the_way: frozenset[tuple[str, str]] = frozenset()) -> set[str]:
+    """Follows an imported name through packages that pass it on, to the modules that may define it."""
+    if not is_project(base) or not taken or (base, taken) in on_the_way:
+        return {base}
+    homes = {f"{base}.{taken}"} if module_file(f"{base}.{taken}") is not None else set()
     file = module_file(base)
-    if file is None or file.name != "__init__.py":
-        return base
-    for origin, original in import_pairs(file, base, type_checking=False):
-        if original == taken and origin != base:
-            return _home(origin, taken)
-    return base
+    if file is not None and file.name == "__init__.py":
+        for made in imports_in(nodes_of(file, type_checking=False), base):
+            if made.bound == taken and made.module != base:
+                homes |= _homes(made.module, made.name, on_the_way | {(base, taken)})
+    return homes or {base}
