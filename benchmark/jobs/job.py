@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from benchmark.core.errors import BenchmarkError, SourceError
+from benchmark.core.errors import BenchmarkError, SourceError, UsageError
 from benchmark.core.files import write_atomically
 from benchmark.core.source import check_source
 from benchmark.data import Folders
@@ -74,10 +74,11 @@ def run_job(job: Job, context: RunContext) -> str | None:
     check_source(context.source)
     try:
         load_plugins(context.plugins)
-        check_plugins(context.plugins, context.plugin_source)
+    except UsageError as error:  # it loaded when the run was started
+        raise SourceError(f"{error} It was changed after the run was started; start the run again.") from None
+    check_plugins(context.plugins, context.plugin_source)
+    try:
         return job.execute(context)
-    except SourceError:
-        raise
     except (Exception, SystemExit) as error:  # a plugin may do anything
         return job.fail(_explain(error, job.id, context.store), context)
 

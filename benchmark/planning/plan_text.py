@@ -24,11 +24,10 @@ def describe_plan(grid: Grid, todo: Todo, costs: Mapping[str, float]) -> str:
     lines = [*names.legend(), "", f"Models to train: {len(todo.trainings)} of {len(every_model)}"]
     if todo.trainings:
         lines.append(f"{'cost units':>16}  {'epochs':>6}  model")
-        lines += [
-            f"{costs[job.id]:>16,.0f}  {job.epochs:>6,}  {names.prefix(job.key)}{job.key.defense}, "
-            f"seed {job.key.seed}"
-            for job in todo.trainings
-        ]
+        for job in todo.trainings:
+            cost, epochs = costs[job.id], f"{job.epochs:,}" if costs[job.id] else "-"
+            model = f"{names.prefix(job.key)}{job.key.defense}, seed {job.key.seed}"
+            lines.append(f"{cost:>16,.0f}  {epochs:>6}  {model}")
     by_defense: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     by_attack: dict[str, list[float]] = defaultdict(lambda: [0.0])
     for training in todo.trainings:

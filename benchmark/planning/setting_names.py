@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from benchmark.core.display_names import abbreviate
 from benchmark.data import DATASETS
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
@@ -34,17 +35,22 @@ class SettingNames:
         """The short name of a spec; `field` is "dataset", "backbone" or "loss"."""
         return self._short[field, spec]
 
+    def _brief(self, field: str, spec: str) -> str:
+        """The short name without the parameters that all of the run's share."""
+        short = [self._short[field, other] for other in self._specs[field]]
+        return abbreviate(short)[self._short[field, spec]]
+
     def legend(self) -> list[str]:
         """Lists each data set, backbone and loss in full, with the short name where it differs."""
         lines = []
         for field, title, _ in _KINDS:
             for spec in self._specs[field]:
-                short = self._short[field, spec]
-                lines.append(f"{title}: {spec}" if short == spec else f"{title} {short}: {spec}")
+                brief = self._brief(field, spec)
+                lines.append(f"{title}: {spec}" if brief == spec else f"{title} {brief}: {spec}")
         return lines
 
     def prefix(self, key: ModelKey) -> str:
         """A prefix that tells a model's setting from the others of the run; empty when there is only one."""
         several = [field for field, _, _ in _KINDS if len(self._specs[field]) > 1]
-        setting = " / ".join(self._short[field, getattr(key, field)] for field in several)
+        setting = " / ".join(self._brief(field, getattr(key, field)) for field in several)
         return f"{setting}: " if setting else ""

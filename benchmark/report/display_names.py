@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-
-from benchmark.core.spec import split_outside_brackets
+from benchmark.core.display_names import abbreviate
 from benchmark.records import ModelKey, RunManifest
 
 
@@ -32,27 +29,3 @@ class DisplayNames:
         """The short name without the parameters that all data sets or backbones of the run share."""
         name = self.short(spec)
         return self._brief.get(name, name)
-
-
-def abbreviate(names: Iterable[str]) -> dict[str, str]:
-    """Leaves out parameters that all names with one base share; distinct names stay distinct.
-
-    Args:
-        names: of one kind, as `base` or `base[key=value,...]`.
-
-    Returns:
-        The abbreviation of each name; one that is alone with its base is abbreviated to the base.
-    """
-    groups: dict[str, dict[str, list[str]]] = defaultdict(dict)
-    for name in names:
-        base, bracket, inner = name.partition("[")
-        if bracket and not name.endswith("]"):
-            base, inner = name, ""
-        groups[base][name] = split_outside_brackets(inner[:-1], ",")
-    brief = {}
-    for base, group in groups.items():
-        shared = set.intersection(*map(set, group.values()))
-        for name, parameters in group.items():
-            kept = ",".join(parameter for parameter in parameters if parameter not in shared)
-            brief[name] = f"{base}[{kept}]" if kept else base
-    return brief

@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from benchmark.core.display_names import command_without_folders, without_folders
 from benchmark.core.spec import parse_spec
 from benchmark.report.ablation import ablation_board
 from benchmark.report.boards import attacks_board, check_notes, checks_board, code, main_board, text
@@ -112,7 +113,9 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "checking_total": _distinct(run.check_cells),
         "problems": _problems(run),
         "trainings": [drawn.training for drawn in figures if drawn.training],
+        "command": command_without_folders(manifest.command),
         "examples": _examples(run, tables),
+        "paths": any(without_folders(spec) != spec for spec in manifest.short_names),
         "ranking": ranking_lines(run),
         "checked": any(map(_was_checked, rows)),
         "unchecked": any(with_status(row.checks, NOT_RUN) for row in rows),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
+from benchmark.core.display_names import without_folders
 from benchmark.records import RunManifest
 from benchmark.report.style import format_eps
 from benchmark.report.tables import SAME, Row, Table
@@ -16,24 +18,24 @@ FOLDER = "reproduced"
 def command(manifest: RunManifest, table: Table, row: Row) -> str:
     """Writes a command line for `run_benchmark.py` that computes a row again, in a folder of its own.
 
-    Data set and backbone are the full specs, with the paths of the machine that the run was made on. What the
-    keys of the cells do not hold is taken from the run's configuration.
+    Paths of the machine that the run was made on are shortened to their last part. What the keys of the cells
+    do not hold is taken from the run's configuration.
     """
     key, config = table.key, manifest.config
     config_file = re.search(r"--config[= ](\S+)", manifest.command)
     options: list[tuple[str, Iterable[Any]]] = [
-        ("config", config_file.groups() if config_file else ()),
+        ("config", map(without_folders, config_file.groups() if config_file else ())),
         ("preset", _values(config, "preset")),
         ("defenses", [row.defense]),
-        ("datasets", [key.dataset]),
-        ("backbones", [key.backbone]),
+        ("datasets", [without_folders(key.dataset)]),
+        ("backbones", [without_folders(key.backbone)]),
         ("losses", [key.loss]),
         ("scenarios", _values(config, "scenarios")),
         ("attacks", _values(config, "attacks") if _asked(manifest, "attacks") else ()),
         ("seeds", sorted({seed.seed for seed in row.seeds})),
         ("norm", [key.norm]),
         ("eps", _budgets(manifest, table) if _asked(manifest, "eps") else ()),
-        *(("plugin", [plugin]) for plugin in _values(config, "plugin")),
+        *(("plugin", [without_folders(plugin)]) for plugin in _values(config, "plugin")),
         *_mode(manifest, key.compute),
         ("output", [FOLDER]),
     ]
@@ -85,5 +87,7 @@ def _values(config: dict[str, Any], name: str) -> list[Any]:
 
 
 def _quoted(value: str) -> str:
-    """Quotes a value where the shell would change it; double quotes work in every shell."""
+    """Quotes a value where the shell would change it; double quotes, where these do, work in any shell."""
+    if re.search(r"[$`\"\\!]", value):
+        return shlex.quote(value)
     return value if re.fullmatch(r"[\w\-./+:]+", value) else f'"{value}"'

@@ -52,10 +52,14 @@ def line_styles(defenses: Iterable[str], references: Iterable[str]) -> dict[str,
 
 
 def slug(*parts: str, limit: int = 80) -> str:
-    """Joins texts to a file name of lower-case letters, digits, `.`, `_` and `-`; unique even if cut off."""
+    """Joins texts to a file name of lower-case letters, digits, `.`, `_` and `-`.
+
+    A hash tells apart what would otherwise share a name: texts that were cut off, or that differ in case or
+    in characters that a spec does not need.
+    """
     words = [re.sub(r"[^a-z0-9._-]", "-", part.lower()).strip("-") for part in parts]
     text = "_".join(words)
-    if len(text) <= limit:
+    if len(text) <= limit and not any(re.search(r"[^a-z0-9._\-\[\],=/]", part) for part in parts):
         return text
     return f"{text[: limit - 9].rstrip('-_')}-{sha256('|'.join(parts).encode()).hexdigest()[:8]}"
 

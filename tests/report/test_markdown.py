@@ -163,7 +163,7 @@ def test_long_names_are_written_once_and_paths_only_in_the_command(report_with_p
     assert "`birds`: photographs of birds." in board
     assert "\n## birds, resnet18, proxy_anchor, L\u221e 0.1, equal epochs\n" in board
     assert "| birds, resnet18, proxy_anchor | `vanilla` |" in board
-    assert '--datasets "folder:/home/me/birds[linf=8/255,size=32]"' in commands
+    assert '--datasets "folder:birds[linf=8/255,size=32]"' in commands
     assert '--backbones "resnet18[pretrained=/home/me/r18.pt]"' in commands
     assert not any("home" in path.name for path in paths)
     assert "clean_vs_worst_birds-linf-8-255-size-32" in " ".join(path.name for path in paths)

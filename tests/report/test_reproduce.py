@@ -16,7 +16,10 @@ def test_the_command_names_mode_budget_and_lack_of_checks(tables_of):
     assert "--compute equal-epochs" in plain and "--no-checks" not in plain
 
 
-def test_the_command_keeps_the_specs_of_the_machine(tables_of):
-    spec = "folder:/home/me/birds[size=32]"
+def test_the_command_names_no_folder_of_the_machine(tables_of):
+    spec = "folder[linf=0.1,path=/home/me/cost $5,size=32]"
     run, (table,) = tables_of(FakeRun(datasets=(spec,), short_names={spec: "birds"}))
-    assert f'--datasets "{spec}"' in command(run.manifest, table, table.rows[0])
+    text = command(run.manifest, table, table.rows[0])
+    # In single quotes, or the shell would put its own $5 there.
+    assert "--datasets 'folder[linf=0.1,path=cost $5,size=32]'" in text
+    assert "/home" not in text

@@ -1,0 +1,74 @@
+"""Specs as readers see them: without folders, and with parameters only where they matter."""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import PurePath
+
+from benchmark.core.errors import UsageError
+from benchmark.core.spec import format_spec, parse_spec, split_list, split_outside_brackets
+
+
+def abbreviate(names: Iterable[str]) -> dict[str, str]:
+    """Leaves out parameters that all names with one base share; distinct names stay distinct.
+
+    Args:
+        names: of one kind, as `base` or `base[key=value,...]`.
+
+    Returns:
+        The abbreviation of each name; one that is alone with its base is abbreviated to the base.
+    """
+    groups: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for name in names:
+        base, bracket, inner = name.partition("[")
+        if bracket and not name.endswith("]"):
+            base, inner = name, ""
+        groups[base][name] = split_outside_brackets(inner[:-1], ",")
+    brief = {}
+    for base, group in groups.items():
+        shared = set.intersection(*map(set, group.values()))
+        for name, parameters in group.items():
+            kept = ",".join(parameter for parameter in parameters if parameter not in shared)
+            brief[name] = f"{base}[{kept}]" if kept else base
+    return brief
+
+
+def without_folders(spec: str) -> str:
+    """Shortens each absolute path in a spec, or a text that is one, to its last part."""
+    try:
+        parsed = parse_spec(spec)
+    except UsageError:
+        return _last_part(spec)
+    kind, colon, path = parsed.name.partition(":")
+    parameters = {key: _last_part(value) for key, value in parsed.parameters.items()}
+    return format_spec(f"{kind}{colon}{_last_part(path)}", parameters)
+
+
+def command_without_folders(command: str) -> str:
+    """Shortens each absolute path in a command line to its last part."""
+    words = []
+    for word in shlex.split(command):
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        words.append(f"{option}{equals}{_list_without_folders(value)}")
+    return shlex.join(words)
+
+
+def _list_without_folders(text: str) -> str:
+    if _is_absolute(text):
+        return _last_part(text)
+    try:
+        specs = split_list(text)
+    except UsageError:
+        return text
+    shortened = [without_folders(spec) for spec in specs]
+    return text if shortened == specs else ",".join(shortened)
+
+
+def _is_absolute(text: str) -> bool:
+    return text.startswith(("/", "~"))
+
+
+def _last_part(text: str) -> str:
+    return PurePath(text).name if _is_absolute(text) else text

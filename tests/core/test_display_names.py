@@ -1,0 +1,36 @@
+import pytest
+
+from benchmark.core.display_names import abbreviate, command_without_folders, without_folders
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("vanilla", "vanilla"),
+        ("pgd[objective=pool[k=5],steps=20]", "pgd[objective=pool[k=5],steps=20]"),
+        ("folder:/home/me/birds[size=32]", "folder:birds[size=32]"),
+        ("folder:birds", "folder:birds"),
+        ("folder[linf=8/255,path=~/my birds,name=b]", "folder[linf=8/255,name=b,path=my birds]"),
+        ("resnet18[pretrained=/data/w.pth]", "resnet18[pretrained=w.pth]"),
+        ("8/255", "8/255"),
+        ("/tmp/out", "out"),
+    ],
+)
+def test_absolute_paths_are_shortened_to_their_last_part(spec, expected):
+    assert without_folders(spec) == expected
+
+
+def test_a_command_line_names_no_folder():
+    command = (
+        "python run_benchmark.py --datasets 'folder[path=/home/me/my birds],glyphs' --eps 8/255 0.1 "
+        "--output=/tmp/out --plugin /home/me/p.py --defenses vanilla,pgd_at"
+    )
+    assert command_without_folders(command) == (
+        "python run_benchmark.py --datasets 'folder[path=my birds],glyphs' --eps 8/255 0.1 "
+        "--output=out --plugin p.py --defenses vanilla,pgd_at"
+    )
+
+
+def test_parameters_that_all_share_are_left_out():
+    names = ["a[x=1,y=2]", "a[x=1,y=3]", "b[z=1]", "c"]
+    assert abbreviate(names) == {"a[x=1,y=2]": "a[y=2]", "a[x=1,y=3]": "a[y=3]", "b[z=1]": "b", "c": "c"}
