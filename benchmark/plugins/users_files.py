@@ -101,7 +101,8 @@ class _Tree:
         while waiting:
             file = waiting.pop()
             seen.add(file)
-            named = {folder for folder in self._folders(file) if self._holds(folder)} - self._named
+            known = {folder.resolve() for folder in self._named}  # links may lead in circles
+            named = {folder for folder in self._folders(file) if folder.resolve() not in known}
             if named:  # other files may import from there as well
                 self._named |= named
                 waiting |= seen
@@ -132,7 +133,7 @@ class _Tree:
         for word in [*text.texts, *(dotted if text.by_name else ())]:
             for path in (word.strip("/"), word.replace(".", "/").strip("/")):
                 for folder in {file.parent, *self._named} if path else ():
-                    if _is_folder(found := folder / path):
+                    if _is_folder(found := folder / path) and self._holds(found):
                         yield found
 
     def _imported(self, file: Path) -> Iterator[Path]:

@@ -403,6 +403,7 @@ def test_libraries_on_the_path_are_not_followed(sandbox):
 HARMLESS = {
     "relative to nowhere": "with contextlib.suppress(ImportError):\n    from " + "." * 40 + " import x",
     "no such name": f"X = {'a' * 190!r}, '.', '..', '../..', '/', '*', 'a*', '[', '~', '', '.py', '\\0'",
+    "circles": "X = 'one', 'two', 'one/two'",
     "an escape": "X = '\\d'",
     "names of folders": "X = 'closed', 'closed/h.py', 'closed.h', 'folder.py', 'plug.py/x', 'loop/x'",
     "syntax": "with contextlib.suppress(SyntaxError):\n    import wrong, deep, null, indented",
@@ -428,6 +429,8 @@ def test_nothing_that_a_plugin_holds_ends_in_a_traceback(sandbox, case, recwarn)
     )
     (sandbox / "gone.py").symlink_to("nowhere")
     (sandbox / "loop").symlink_to("loop")
+    (sandbox / "one").symlink_to(".")
+    (sandbox / "two").symlink_to(".")
     os.mkfifo(sandbox / "pipe.py")
     (sandbox / "closed").chmod(0)
     try:
