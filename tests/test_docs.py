@@ -17,6 +17,7 @@ from defenses import GROUPS
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.slow
 def test_the_plugin_of_the_guide_gets_a_row(tmp_path):
     guide = (ROOT / "docs" / "adding_a_defense.md").read_text(encoding="utf-8")
     text = next(
@@ -73,6 +74,7 @@ WITHOUT_GRID = {
 """Options of commands that build no grid, or need a file that the reader writes first."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [*commands("README.md"), *commands("docs/defenses.md")], ids=" ".join)
 def test_commands_can_be_run_unchanged(arguments, tmp_path, photos):
     if "--help" in arguments:

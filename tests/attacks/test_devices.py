@@ -69,6 +69,7 @@ def attacked(pool, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", SPECS)
 def test_no_device_is_mixed_and_the_result_is_the_same(pool, attacked, spec):
     attack = ATTACKS.build(spec)

@@ -58,6 +58,7 @@ def assert_nearly_all_close(images, expected):
     assert (difference < 1e-5).double().mean() >= 0.9
 
 
+@pytest.mark.slow
 def test_the_result_does_not_depend_on_the_batch_size(linear, make_problem, attack_on, case):
     name, objective, norm = case
     attack = attack_on(name, objective, restarts=2)

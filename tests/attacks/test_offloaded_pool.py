@@ -75,6 +75,7 @@ def assert_same(in_memory, stored):
 SOME = torch.tensor([2, 3, 5, 8, 11, 17, 20, 23, 28])
 
 
+@pytest.mark.slow
 def test_the_result_does_not_depend_on_where_the_pool_is(trained, pool, attack_on, pair):
     name, objective = pair
     attack = attack_on(name, objective, restarts=2, queries=5)

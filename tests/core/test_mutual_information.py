@@ -56,6 +56,7 @@ def test_agrees_with_scikit_learn_where_nearly_all_points_are_alone(n, joined, m
     assert ami == pytest.approx(reference(labels, assignments), abs=1e-8)
 
 
+@pytest.mark.slow
 def test_is_the_mean_over_every_order_of_the_points():
     labels, assignments = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 1])
     orders = itertools.permutations(range(6))

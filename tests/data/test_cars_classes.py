@@ -26,6 +26,7 @@ def first_labels(tiny_sets, folders):
     return set(split.train.labels[red == 0].tolist()), split
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written_by", [names_csv, annotations_csv])
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_original_numbers(written_by, packed, folders, tiny_sets):

@@ -137,6 +137,7 @@ def test_an_archive_of_half_the_images_is_not_unpacked(folders, tiny_sets):
     assert not folders.cache.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", [".", "cars196", "car_data", "cars196/car_data"])
 def test_cars_in_kaggles_folders(folder, folders, tiny_sets):
     made = tiny_sets.cars_of_kaggle(folders.data)

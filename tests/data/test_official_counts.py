@@ -97,6 +97,7 @@ def test_the_counts_of_the_papers(name, folders, without_images, tiny_sets):
     assert have == COUNTS[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -113,6 +114,7 @@ def test_a_missing_line_is_reported(name, message, folders, tiny_sets):
         _locate(DATASETS.build(name), folders, unpack=False)
 
 
+@pytest.mark.slow
 def test_a_missing_car_is_reported(folders, tiny_sets):
     cars(tiny_sets, folders.data, training=8_053)
     with pytest.raises(BenchmarkError, match="cars196 has 8,053 train images instead of 8,054"):

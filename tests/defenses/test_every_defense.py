@@ -31,6 +31,7 @@ def embed(model, images):
         return model.eval()(images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("defense", "check"),
     [pytest.param(defense, check, id=f"{defense.name}-{check.name}") for defense, check in defense_checks()],

@@ -86,6 +86,7 @@ def test_a_cell_costs_what_it_was_said_to(folders, jobs, monkeypatch, defense, a
     assert job.cost(folders) == pytest.approx(counted, rel=TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "images_per_class"), [("triplet", 4), ("triplet", 2), ("proxy_anchor", 4)])
 @pytest.mark.parametrize("defense", ["act", "hm"])
 def test_a_step_is_probed_with_batches_as_training_draws_them(folders, loss, images_per_class, defense):

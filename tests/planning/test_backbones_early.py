@@ -95,6 +95,7 @@ def test_a_dry_run_does_without_the_network(tiny, tmp_path, monkeypatch, capsys)
     assert "to train" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_is_trained_already_needs_no_weights(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("DML_BENCHMARK_CACHE", str(tmp_path / "cache"))
     asked = []

@@ -121,6 +121,7 @@ def commented(source):
     return "# A comment.\n" + source.replace("\n\n", "\n\n# Another one.\n\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reword", [reformatted, documented_otherwise, commented])
 def test_words_and_format_of_the_code_are_no_part(tmp_path, copied, forget, reword):
     attacks = "fgsm[objective=own],noise,square"
@@ -171,6 +172,7 @@ def test_the_data_are_part_of_every_identity(tmp_path, monkeypatch):
     assert not before & ids(plan(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [

@@ -10,6 +10,8 @@ from benchmark.cli import main
 from benchmark.models import BACKBONES
 from benchmark.planning.resolve import resolve
 
+pytestmark = pytest.mark.slow  # whole runs
+
 CONFIG = """
 preset: paper
 attacks: ["pgd[objective=neighbour,steps=1]"]

@@ -100,6 +100,7 @@ def test_an_installed_defense_is_found_and_its_source_is_part_of_its_identity(tm
     assert digests[0] == digests[1] != digests[2]
 
 
+@pytest.mark.slow
 def test_what_pip_installs_stands_in_the_list(tmp_path):
     site = tmp_path / "site"
     options = ["--no-index", "--no-deps", "--no-compile", "--quiet", "--disable-pip-version-check"]

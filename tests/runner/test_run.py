@@ -12,6 +12,8 @@ import yaml
 
 from benchmark.cli import main
 
+pytestmark = pytest.mark.slow  # whole runs
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -15,6 +15,8 @@ from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
 from benchmark.records.store import Store
 
+pytestmark = pytest.mark.slow  # whole runs
+
 FAILING = '''
 from defenses import DEFENSES
 from defenses.vanilla import Vanilla
@@ -170,7 +172,6 @@ class StartsAttacks(MaskingCheck):
 '''
 
 
-@pytest.mark.slow
 def test_a_check_that_is_registered_counts_without_another_list(tiny, tmp_path, cache, monkeypatch):
     monkeypatch.setattr(CHECKS, "_entries", dict(CHECKS._entries))
     plugin = tmp_path / "check_plugin.py"

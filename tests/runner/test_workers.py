@@ -28,6 +28,7 @@ def _threads():
     return torch.get_num_threads(), faiss.omp_get_max_threads()
 
 
+@pytest.mark.slow
 def test_workers_start_with_their_threads(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setattr(workers, "threads_of_worker", lambda device, count: 3)

@@ -59,6 +59,7 @@ def test_black_and_white_pixels_move_too(linear, make_problem):
     assert (result.objective > start.objective).all()
 
 
+@pytest.mark.slow
 def test_the_smallest_adversarial_perturbation_is_found(linear, make_problem):
     """For one linear layer the margins between centroids are linear too, and the distance a formula."""
     problem = make_problem(linear, norm="l2", eps=10.0)

@@ -17,6 +17,7 @@ def failures(defense):
     return {result.check.name: result.failure for result in check_contract(defense) if result.failure}
 
 
+@pytest.mark.slow
 def test_a_broken_defense_fails_exactly_its_check(broken, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # one of them writes there
     defense, expected, name, message = broken

@@ -114,12 +114,14 @@ def failed(results):
     return {name for name, result in results.items() if result.status == "fail"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vanilla", "pgd_at"])
 def test_honest_models_pass_every_check(check_model, trained, name):
     results = check_model(trained[name])
     assert {result.status for result in results.values()} == {"pass"}, failed(results)
 
 
+@pytest.mark.slow
 def test_broken_defenses_fail_their_checks(check_model, trained, pool, broken, make_setting):
     build, expected = broken
     setting = make_setting(pool.batch(slice(None)), EPS)
