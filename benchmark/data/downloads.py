@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from rich.console import Console
-from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.core.progress_bar import progress_bar
 from benchmark.data.base import Dataset, Folders
 
 _TIMEOUT = 30  # seconds without a byte
@@ -82,8 +81,7 @@ def fetch(url: str, to: Path, md5: str) -> None:
 def _fetch(url: str, part: Path) -> bool:
     """Append the missing rest to `part`; return False where the server has nothing more."""
     have = part.stat().st_size if part.is_file() else 0
-    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
-    bar = Progress(*columns, console=Console(file=sys.stderr), disable=not sys.stderr.isatty())
+    bar = progress_bar(DownloadColumn(), TransferSpeedColumn(), transient=False)
     opened = _answer(url, part, have)
     if opened is None:
         return False

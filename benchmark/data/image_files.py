@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 from PIL import ExifTags, Image, ImageOps, features
-from rich.console import Console
-from rich.progress import Progress
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.progress_bar import progress_bar
 from benchmark.data.cache import fingerprint
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
@@ -184,7 +182,7 @@ def check_headers(files: Sequence[Path], title: str = "") -> None:
     Raises:
         BenchmarkError: when files are missing, empty, strips or not images; it names the first and how many.
     """
-    bar = Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
+    bar = progress_bar()
     damaged = []
     with ThreadPoolExecutor(_READERS) as pool, bar:
         causes = bar.track(pool.map(_header_damage, files), len(files), description=f"{title}: checking")

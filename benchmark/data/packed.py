@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,6 +19,7 @@ from torch import Tensor
 from benchmark.core.cpu import cores
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import remove_unfinished, replacing
+from benchmark.core.progress_bar import progress_bar
 from benchmark.data import image_files
 
 
@@ -156,7 +155,7 @@ def _files(path: Path) -> tuple[Path, Path]:
 def _write(pixels: Path, index: Path, files: Sequence[Path], scaled: int, title: str) -> None:
     remove_unfinished(pixels.parent)
     sizes = []
-    bar = Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
+    bar = progress_bar()
     if bar.disable:
         sys.stderr.write(f"{title}: decoding {len(files):,} photographs into {pixels}, once ...\n")
     # The index is put in place last: it marks the files as complete.

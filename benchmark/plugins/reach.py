@@ -14,11 +14,13 @@ from benchmark.plugins.users_files import UsersFile, users_files
 _PLUMBING = (
     "benchmark.core.code",
     "benchmark.core.cpu",
+    "benchmark.core.display_names",
     "benchmark.core.errors",
     "benchmark.core.files",
     "benchmark.core.hardware",
     "benchmark.core.labels",
     "benchmark.core.parameters",
+    "benchmark.core.progress_bar",
     "benchmark.core.protocol",
     "benchmark.core.registry",
     "benchmark.core.source",
