@@ -11,6 +11,7 @@ from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
 from benchmark.data import Folders
 from benchmark.jobs import Job, RunContext, TrainJob
+from benchmark.jobs.models import FEWEST_TO_HOLD_OUT, load_data
 from benchmark.losses import LOSSES
 from benchmark.planning.config import Configuration
 from benchmark.planning.selection import (
@@ -77,6 +78,13 @@ def _searches(config: Configuration, folders: Folders, trials: int) -> tuple[lis
             )
     for dataset, backbone in product(datasets, backbones):
         backbone.check(dataset.seen_shape(folders), dataset.natural)
+    for dataset in datasets:  # after all that is found without decoding
+        classes = load_data(dataset.spec, folders).train.num_classes
+        if classes < FEWEST_TO_HOLD_OUT:
+            raise UsageError(
+                f"The data set '{dataset.short_name}' has {classes} training classes; tuning holds some "
+                f"out for validation, and needs {FEWEST_TO_HOLD_OUT} or more."
+            )
     found = []
     for setting in product(datasets, backbones, losses):
         searches = [Search(text, config.seeds[0]) for text in _tunable(config.defenses)]
@@ -104,21 +112,14 @@ def _key(tuned: TunedDefense, spec: str, config: Configuration) -> ModelKey:
 
 
 def _trial(tuned: TunedDefense, spec: str, record: ModelRecord | None) -> TuningTrial:
-    """Builds a trial from the record of its training.
-
-    Raises:
-        UsageError: when a successful training has no scores on validation classes.
-    """
+    """Builds a trial from the record of its training."""
     trial = TuningTrial(*tuned.setting, tuned.search.label, len(tuned.trials) + 1, spec)
     if record is None or record.status != "done":
         trial.reason = record.reason if record else "it left no record"
         return trial
-    if not record.validations:
-        raise UsageError(
-            f"{spec} has no scores on validation classes; tuning needs them. "
-            "Hold classes out of the training classes with 'training: {validation: 0.15}' in --config; "
-            "it takes ten training classes."
-        )
+    if not record.validations:  # nothing of it learns
+        trial.reason = "it has no scores on validation classes"
+        return trial
     # The epoch whose weights were kept is the one whose scores count.
     kept = [one for one in record.validations if one.epoch == record.best_epoch] or record.validations
     best = max(kept, key=lambda one: one.score)

@@ -78,6 +78,7 @@ def trained(monkeypatch):
             on_finish(job, None)
 
     monkeypatch.setattr(tuning, "run_jobs", fake)
+    monkeypatch.setattr(tuning, "FEWEST_TO_HOLD_OUT", 2)  # digits has few classes
     return rounds
 
 
@@ -272,6 +273,12 @@ def test_settings_have_files_of_their_own(trained, run):
 def test_without_validation_classes_it_says_how_to_turn_them_on(trained, run):
     with pytest.raises(UsageError, match=r"validation: 0\.15"):
         run("hill", training={"validation": 0})
+
+
+def test_too_few_training_classes_are_refused_before_anything_is_trained(run, tmp_path):
+    with pytest.raises(UsageError, match=r"'digits' has 5 training classes; .* needs 10 or more"):
+        run("hill")
+    assert not list((tmp_path / "out").rglob("*.json"))
 
 
 def test_a_range_without_the_default_is_refused(trained, run):
