@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: benchmark tune test install clean
+.PHONY: benchmark tune test test-fast install clean
 
 install: $(VENV)/installed
 
@@ -26,6 +26,10 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
+
+# Without the slow tests and the linters: what one runs while working.
+test-fast: install
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 clean:
 	rm -rf $(VENV) build *.egg-info
