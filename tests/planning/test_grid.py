@@ -252,7 +252,7 @@ def test_the_configuration_survives_the_manifest(tmp_path):
     assert Configuration(**config.model_dump(mode="json")) == config
 
 
-def test_two_folders_of_one_name_are_told_to_take_others(tmp_path):
+def test_two_folders_of_one_name_are_refused(tmp_path):
     for folder, label, number in product(("one", "two"), range(8), range(3)):
         file = tmp_path / folder / "images" / f"class{label}" / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
