@@ -54,12 +54,14 @@ def jobs(folders):
     return grid, context, models, made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defense", DEFENDED)
 def test_a_training_costs_what_it_was_said_to(folders, jobs, defense):
     _, _, models, made = jobs
     assert models[defense].cost(folders) == pytest.approx(made[defense].cost, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", [CLEAN, *SPECS])
 @pytest.mark.parametrize("defense", DEFENDED)
 def test_a_cell_costs_what_it_was_said_to(folders, jobs, monkeypatch, defense, attack):

@@ -24,6 +24,7 @@ def test_separated_blobs_are_found():
     assert adjusted_mutual_info_score(labels, kmeans_assign(points, 3, seed=0)) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 @BOTH_SIZES
 @pytest.mark.parametrize("spread", [0.5, 3.0, 5.0])
 def test_agrees_with_scikit_learn_within_the_spread_of_seeds(spread, monkeypatch, large_from):

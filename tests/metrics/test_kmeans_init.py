@@ -40,6 +40,7 @@ def law(points, k, trials):
     return {chosen: probability for chosen, probability in found.items() if probability > 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [0, 9], ids=["each-step-anew", "all-steps-ahead"])
 @pytest.mark.parametrize("trials", [1, 2])
 def test_draws_by_the_law_of_greedy_kmeans_plusplus(monkeypatch, trials, ahead):
@@ -61,6 +62,7 @@ def test_draws_by_the_law_of_greedy_kmeans_plusplus(monkeypatch, trials, ahead):
     assert chisquare(counts, wanted).pvalue > 1e-4
 
 
+@pytest.mark.slow
 def test_leaves_as_little_over_as_scikit_learn_and_less_than_single_draws():
     points = many_blobs()
     ours = [left_over(points, greedy_init(points, 300, seed)) for seed in range(6)]

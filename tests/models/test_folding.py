@@ -32,6 +32,7 @@ def test_the_function_and_its_gradient_stay(make_member):
     assert not any(parameter.requires_grad for parameter in folded.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "resnet18", "bn_inception"])
 def test_the_nets_of_other_libraries(name):
     shape = (3, 64, 64)

@@ -193,6 +193,7 @@ def test_what_decides_a_value_is_part_of_every_identity(tmp_path, copied, forget
     assert not before & ids(plan(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
@@ -213,6 +214,7 @@ def test_what_decides_a_score_is_part_of_every_cell(tmp_path, copied, forget, fi
     assert [m.job.id for m in before.models] == [m.job.id for m in after.models]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [

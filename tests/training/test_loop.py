@@ -48,6 +48,7 @@ def spy():
     return Watching
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vanilla", "pgd_at", "mixup", "eat"])
 def test_the_same_seed_gives_the_same_weights(run, name):
     (first, a), (second, b), (other, _) = run(name), run(name), run(name, seed=1)
@@ -84,6 +85,7 @@ COSTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", COSTS)
 def test_the_cost_is_as_counted_by_hand(run, spec):
     model, trained = run(spec)

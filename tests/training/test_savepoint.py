@@ -95,6 +95,7 @@ def test_the_generators_of_python_and_numpy_are_restored_too(tmp_path):
     assert drawn() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [

@@ -42,6 +42,7 @@ def test_more_queries_never_lower_the_score(trained, make_problem, attack_on, pe
     assert float(values[2].mean()) > float(values[0].mean())
 
 
+@pytest.mark.slow
 def test_queries_score_higher_than_noise(trained, make_problem, attack_on, scores_at, objective, norm):
     noise = ATTACKS.build("noise").run(make_problem(trained, norm=norm, eps=RADII[norm])).images
     problem = make_problem(trained, norm=norm, eps=RADII[norm])
@@ -144,6 +145,7 @@ def test_a_lucky_sample_does_not_end_the_search(trained, pool):
     assert (reached(30).images != start).flatten(1).any(1).float().mean() > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("norm", "their_norm"), [("linf", "Linf"), ("l2", "L2")])
 def test_as_many_images_fail_as_under_torchattacks(
     torchattacks, trained, make_problem, classifier_of, norm, their_norm
