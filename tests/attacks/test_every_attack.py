@@ -52,7 +52,7 @@ def test_the_result_is_reproducible_and_its_scores_are_correct(
 
 
 AMPLIFYING = ("cw", "square")
-"""Attacks that carry a last bit far: Adam divides by gradients near 0, a random search accepts or does not."""
+"""Attacks that carry a last bit far: Adam divides by gradients near 0, a random search accepts or not."""
 
 
 def assert_same_result(name, images, objective, expected_images, expected_objective):

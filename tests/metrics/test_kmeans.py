@@ -184,6 +184,7 @@ def test_the_shops_are_large(n, d, k):
     assert n * d * k >= kmeans.LARGE_FROM
 
 
+@pytest.mark.slow
 def test_both_starts_are_as_good_where_classes_are_many_and_small():
     points, labels = blobs(3.0, n=1500, d=32, k=300)
     points -= points.mean(axis=0)

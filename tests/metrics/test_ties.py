@@ -78,6 +78,7 @@ def values(queries, gallery):
     return found
 
 
+@pytest.mark.slow
 @given(pools(), st.integers(0, 10_000))
 @settings(deadline=None, max_examples=200)
 def test_errors_of_similarities_change_no_value(pool, seed):
@@ -112,6 +113,7 @@ def test_retrieval_is_that_of_exact_arithmetic(pool):
     assert found.map_r.tolist() == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("size", [1.0, 1e-3, 1e-9, 1e-11, 0.0])
 def test_ties_are_found_at_every_similarity(size, seed):

@@ -53,6 +53,7 @@ def test_the_architectures_of_the_field(name, features):
     assert sum(p.numel() for p in embedder.head_parameters()) == 512 * (features + 1)
 
 
+@pytest.mark.slow
 def test_a_transformer_takes_its_own_size_only():
     backbone = BACKBONES.build("vit_small_patch16_224")
     backbone.check((3, 224, 224))

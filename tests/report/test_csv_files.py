@@ -119,6 +119,7 @@ def test_csv_reads_back(full_report):
     assert "nan" not in (output / "leaderboard.csv").read_text().lower()
 
 
+@pytest.mark.slow
 def test_short_names_replace_specs_with_paths(report_with_paths):
     output, _ = report_with_paths
     for name in ("leaderboard.csv", "cells.csv"):

@@ -153,6 +153,7 @@ def test_other_scenarios_have_a_section(tables_of, tmp_path):
     assert "### Other scenarios" in page and "| `clustering[fraction=0.5]`, AMI |" in page
 
 
+@pytest.mark.slow
 def test_long_names_are_written_once_and_paths_nowhere(report_with_paths):
     output, paths = report_with_paths
     page = (output / "leaderboard.md").read_text(encoding="utf-8")

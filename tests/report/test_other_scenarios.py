@@ -42,6 +42,7 @@ def test_other_scenarios_show_the_worst_of_one_attack_whichever_way_is_worse(wit
     assert len({name for name, _ in board}) == 4  # what was not measured has no line
 
 
+@pytest.mark.slow
 def test_the_main_board_does_not_look_at_other_scenarios(with_more, tables_of):
     _, (plain,) = tables_of(FakeRun())
     (table,) = collect(Run(Store(with_more)))

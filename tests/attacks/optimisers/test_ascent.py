@@ -1,3 +1,4 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -80,6 +81,7 @@ def test_the_clean_embedding_of_a_randomised_model_is_the_mean_direction(linear,
     torch.testing.assert_close(clean, torch.cat(expected))
 
 
+@pytest.mark.slow
 def test_more_eot_samples_make_a_stronger_attack_on_a_randomised_model(trained, pool, attack_on, objective):
     def reached(eot):
         torch.manual_seed(0)

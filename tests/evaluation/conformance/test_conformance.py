@@ -63,6 +63,7 @@ def test_every_check_has_a_defense_that_fails_it(checks_with_a_broken_defense):
     assert checks_with_a_broken_defense | {"input_gradient", "other_shapes"} == set(CONTRACT)
 
 
+@pytest.mark.slow
 def test_all_failures_are_reported_together_and_the_process_is_restored(sound_class, wrapper_class):
     class Long(wrapper_class):
         def forward(self, images):
@@ -91,6 +92,7 @@ def test_all_failures_are_reported_together_and_the_process_is_restored(sound_cl
     assert Path.cwd() == folder
 
 
+@pytest.mark.slow
 def test_a_class_an_instance_and_a_spec_are_accepted(sound_class, wrapper_class):
     assert benchmark.check_defense is check_defense
     check_defense(sound_class)
