@@ -58,11 +58,11 @@ def go(make_member, images):
     ("spec", "schedule"),
     [
         ("vanilla", "one_cycle"),
-        pytest.param("pgd_at", "step"),
+        ("pgd_at", "step"),
         ("random_transforms", "constant"),
         ("mixup[mixes=2]", "one_cycle"),
         ("hm", "one_cycle"),
-        pytest.param("eat[members=2,proxies=shared]", "step"),
+        ("eat[members=2,proxies=shared]", "step"),
     ],
 )
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(go, tmp_path, spec, schedule):
