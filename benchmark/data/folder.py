@@ -31,7 +31,7 @@ Positive = Annotated[Number, Field(gt=0)]
 
 
 class ImageFolder(Dataset):
-    """A folder of images with one subfolder for each class, half of the classes for training.
+    """A folder of images, one subfolder a class; some classes are for training, the others for testing.
 
     Images are the PNG, JPEG, BMP and WebP files directly in a class's folder; hidden files and folders,
     `__MACOSX` and other files are ignored. The split of the classes depends only on `seed` and their names.
