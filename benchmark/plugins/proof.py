@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from benchmark.core.errors import SourceError
+from benchmark.core.errors import SourceError, UsageError
 from benchmark.plugins.load import installed_modules, module_name
 from benchmark.plugins.users_files import users_files
 
@@ -18,9 +19,12 @@ def plugins_digest(paths: tuple[Path, ...]) -> str:
     Args:
         paths: the plugin files; what installed packages offer counts as well.
     """
-    modules = [*map(module_name, paths), *installed_modules()]
+    files = {file for path in paths for file in users_files(module_name(path))}
+    for module in installed_modules():
+        with suppress(UsageError):  # a package in an archive has no files; only its own rows need them
+            files |= users_files(module)
     digest = hashlib.sha256()
-    for name, path in sorted({file for module in modules for file in users_files(module)}):
+    for name, path in sorted(files):
         digest.update(f"{name} {path}".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

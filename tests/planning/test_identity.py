@@ -12,30 +12,14 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmark.core.source import PACKAGES, ROOT
-from benchmark.data import DATASETS, Folders
+from benchmark.data import DATASETS
 from benchmark.jobs.models import portable
 from benchmark.planning import identity
-from benchmark.planning.grid import Grid, build_grid
-from benchmark.planning.resolve import resolve
 from benchmark.plugins import imports, reach
 from benchmark.plugins.load import load_plugin
 from defenses import DEFENSES
 
-
-def plan(tmp_path, **arguments) -> Grid:
-    given = {
-        "datasets": "digits",
-        "defenses": "vanilla",
-        "attacks": "noise",
-        "checks": False,
-        "scenarios": "clustering,retrieval-query",
-        **arguments,
-    }
-    return build_grid(resolve(given), Folders(tmp_path, tmp_path))
-
-
-def ids(made: Grid) -> set[str]:
-    return {cell.id for cell in made.cell_refs()}
+from .plans import ids, plan
 
 
 @pytest.fixture

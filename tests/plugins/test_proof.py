@@ -1,6 +1,10 @@
+import sys
+from types import ModuleType
+
 import pytest
 
 from benchmark.core.errors import SourceError
+from benchmark.plugins import proof
 from benchmark.plugins.load import load_plugin
 from benchmark.plugins.proof import check_plugins, plugins_digest
 
@@ -42,3 +46,14 @@ def test_another_folder_is_another_plugin(plugin, sandbox):
 
 def test_a_run_that_took_no_digest_takes_any_plugin(plugin):
     check_plugins((plugin,), "")
+
+
+def test_an_installed_package_without_files_stops_no_run(monkeypatch):
+    """As one in an archive has none; a plugin's own file must be there, and is checked when it is loaded."""
+    archived = ModuleType("archived_plugin")
+    archived.__file__ = "/packages.egg/archived_plugin.py"
+    monkeypatch.setitem(sys.modules, "archived_plugin", archived)
+    monkeypatch.setattr(proof, "installed_modules", lambda: ["archived_plugin"])
+    forget()
+    check_plugins((), plugins_digest(()))
+    forget()
