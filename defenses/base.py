@@ -88,6 +88,8 @@ class Defense(Parameters):
     Attributes:
         needs_proxies: whether the method needs a distribution over the training classes, and therefore a
             training loss with proxies.
+        trained: whether a model is trained at all; `loss` is never called otherwise, and `make_member` must
+            not be.
         reference: whether its rows are shown for reference, without a rank.
         adaptive: specs of attacks designed against this method, which are added to the attack suite of its
             rows; they may use an objective that the defense's own file registers.
@@ -96,6 +98,7 @@ class Defense(Parameters):
     """
 
     needs_proxies: ClassVar[bool] = False
+    trained: ClassVar[bool] = True
     reference: ClassVar[bool] = False
     adaptive: ClassVar[tuple[str, ...]] = ()
     tunable: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {}

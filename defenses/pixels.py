@@ -26,6 +26,7 @@ class PixelEmbedder(Embedder):
 class Pixels(Defense):
     """Raw pixels as the embedding: shows how much is learned at all. A reference row, never ranked."""
 
+    trained = False
     reference = True
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> PixelEmbedder:

@@ -13,7 +13,10 @@ from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES, Member, count_flops
 from benchmark.records import ModelKey
 from benchmark.training import Recipe
-from defenses import DEFENSES
+from defenses import DEFENSES, Defense
+
+UNUSED = "none"
+"""The backbone and loss in the key of a model that is not trained, where no trained one is beside it."""
 
 FEWEST_TO_HOLD_OUT = 10
 """Training classes from which some are held out for validation."""
@@ -29,9 +32,13 @@ def load_data(dataset: str, folders: Folders) -> Split:
 
 
 def portable(key: ModelKey) -> ModelKey:
-    """Removes paths from a key, so that seeds do not depend on the folders of data sets and weights."""
-    dataset, backbone = DATASETS.build(key.dataset), BACKBONES.build(key.backbone)
-    return key.model_copy(update={"dataset": dataset.portable, "backbone": backbone.portable})
+    """Removes from a key what seeds must not depend on: paths, and what an untrained model does not use."""
+    dataset, defense = DATASETS.build(key.dataset).portable, DEFENSES.build(key.defense)
+    kept = {"dataset": dataset, "defense": defense.portable}
+    if not defense.trained:
+        return key.model_copy(update={**kept, "backbone": UNUSED, "loss": UNUSED})
+    backbone, loss = BACKBONES.build(key.backbone), LOSSES.build(key.loss)
+    return key.model_copy(update={**kept, "backbone": backbone.portable, "loss": loss.portable})
 
 
 def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | None]:
@@ -52,6 +59,9 @@ def build_model(key: ModelKey, images: ImageSet, random: bool = False) -> tuple[
         images: what it is trained on.
         random: do not read pretrained weights, because others replace them or only costs are counted.
     """
+    defense = DEFENSES.build(key.defense)
+    if not defense.trained:
+        return _untrained_model(defense, images)
     backbone = BACKBONES.build(key.backbone)
     loss = LOSSES.build(key.loss)
     natural = DATASETS.build(key.dataset).natural
@@ -65,6 +75,17 @@ def build_model(key: ModelKey, images: ImageSet, random: bool = False) -> tuple[
     # The same seed for every defense: their first members start from the same weights.
     anywhere = portable(key)
     seed_everything("model", anywhere.dataset, anywhere.backbone, anywhere.loss, anywhere.seed)
-    model = DEFENSES.build(key.defense).build(make_member, images.labels)
+    model = defense.build(make_member, images.labels)
     # About 1.2 times as fast for convolutions, on processors and GPUs alike.
     return model.to(memory_format=torch.channels_last), unit
+
+
+def _untrained_model(defense: Defense, images: ImageSet) -> tuple[Embedder, int]:
+    """Builds a model that is not trained; its own forward pass is the unit of its costs."""
+
+    def no_member() -> Member:
+        raise TypeError(f"{defense.spec} is not trained, so it gets no members.")
+
+    seed_everything("model", defense.portable)
+    model = defense.build(no_member, images.labels)
+    return model, max(1, count_flops(model, images.image_shape))

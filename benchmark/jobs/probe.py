@@ -67,7 +67,11 @@ def _batches(labels: Tensor, size: int, per_class: int | None) -> Iterator[Tenso
 
 @lru_cache(maxsize=256)
 def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
-    images, _ = training_images(recipe, load_data(key.dataset, folders))
+    data, defense = load_data(key.dataset, folders), DEFENSES.build(key.defense)
+    if not defense.trained:
+        model, unit = build_model(key, data.test)
+        return Costs(0.0, PassCounter(model, data.test.image_shape, unit).per_image, 0, model.randomised)
+    images, _ = training_images(recipe, data)
     # The cost of a step depends neither on the backbone nor on the images' size.
     channels, height, width = images.image_shape
     shape = (channels, min(height, _SIDE), min(width, _SIDE))
@@ -75,7 +79,6 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     model, unit = build_model(key, blank, random=True)
     size = min(recipe.batch_size, _LARGEST, len(images))
     draws = _batches(images.labels, size, recipe.images_per_class if on_tuples(model) else None)
-    defense = DEFENSES.build(key.defense)
     trained = any(True for _ in model.parameters())
     model.train()
     with PassCounter(model, shape, unit) as counter, _one_thread():

@@ -11,6 +11,7 @@ from benchmark.jobs.probe import costs_of
 from benchmark.jobs.training_run import TrainingRun
 from benchmark.records import ModelRecord, Status, Store, TrainingRecord
 from benchmark.training import Recipe, SavePoint
+from defenses import DEFENSES
 
 
 class TrainJob(TrainingRun):
@@ -23,9 +24,14 @@ class TrainJob(TrainingRun):
     plugin_files: tuple[str, ...] = ()
 
     @property
+    def trained(self) -> bool:
+        """Whether there is anything to train, and so a checkpoint afterwards."""
+        return DEFENSES.build(self.key.defense).trained
+
+    @property
     def label(self) -> str:
         """The defense and the seed."""
-        return f"{self.key.defense}, seed {self.key.seed}: train"
+        return f"{self.key.defense}, seed {self.key.seed}: {'train' if self.trained else 'load'}"
 
     @property
     def needs(self) -> Mapping[str, str]:
@@ -34,6 +40,8 @@ class TrainJob(TrainingRun):
 
     def cost(self, folders: Folders) -> float:
         """Cost units of the training; a guess of one plain training where a plugin cannot be probed."""
+        if not self.trained:
+            return 0.0
         costs, size = costs_of(self.key, self.recipe, folders), self.recipe.batch_size
         whole = costs.images // size * size  # an epoch leaves out a batch that is not full
         return costs.step * (whole or costs.images) * self.epochs

@@ -8,9 +8,10 @@ from safetensors.torch import load_model, save_model
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import CheckpointError
 from benchmark.core.files import write_atomically
+from benchmark.data import ImageSet
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.models import build_model, load_data, training_images
-from benchmark.models import fold_batch_norm
+from benchmark.models import PassCounter, count_flops, fold_batch_norm
 from benchmark.records import ModelKey, Record, TrainingRecord
 from benchmark.training import Recipe, SavePoint, train
 from defenses import DEFENSES
@@ -34,12 +35,16 @@ class TrainingRun(Record):
     eps: float
 
     def train(self, context: RunContext) -> TrainingRecord:
-        """Trains the model and writes its checkpoint."""
-        images, held_out = training_images(self.recipe, load_data(self.key.dataset, context.folders))
+        """Trains the model and writes its checkpoint; one that is not trained is only measured."""
+        data = load_data(self.key.dataset, context.folders)
+        defense = DEFENSES.build(self.key.defense)
+        if not defense.trained:
+            return self._examine(data.test, context)
+        images, held_out = training_images(self.recipe, data)
         model, unit = build_model(self.key, images)
         store = context.store
         training = train(
-            DEFENSES.build(self.key.defense),
+            defense,
             model,
             images,
             self.recipe,
@@ -64,7 +69,11 @@ class TrainingRun(Record):
         Raises:
             CheckpointError: when the checkpoint is missing, damaged, or does not fit.
         """
-        images, _ = training_images(self.recipe, load_data(self.key.dataset, context.folders))
+        data = load_data(self.key.dataset, context.folders)
+        if not DEFENSES.build(self.key.defense).trained:
+            model, unit = build_model(self.key, data.test)
+            return model.eval().requires_grad_(False).to(context.device), unit
+        images, _ = training_images(self.recipe, data)
         model, unit = build_model(self.key, images, random=True)
         path = context.store.checkpoint(self.id)
         try:
@@ -77,3 +86,11 @@ class TrainingRun(Record):
         model.eval().requires_grad_(False)
         fold_batch_norm(model)
         return model.to(context.device), unit
+
+    def _examine(self, pool: ImageSet, context: RunContext) -> TrainingRecord:
+        """Measures the costs of a model that is not trained."""
+        model, unit = self.load(context)
+        counter = PassCounter(model, pool.image_shape, unit)
+        return TrainingRecord(
+            embed_cost=counter.per_image, embed_flops=float(count_flops(model, pool.image_shape))
+        )

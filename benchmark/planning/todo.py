@@ -72,7 +72,7 @@ def _trainings(grid: Grid, store: Store, needed: set[str]) -> list[TrainJob]:
     for model in {m.job.id: m for m in sorted(grid.models, key=lambda m: not m.has_row)}.values():
         record = store.model(model.job.id)
         done = record is not None and record.status == "done"
-        usable = done and store.has_checkpoint(model.job.id)
+        usable = done and (not model.job.trained or store.has_checkpoint(model.job.id))
         if (model.job.id in needed and not usable) or (model.job.id in asked and not done):
             trainings.append(model.job)
     return trainings

@@ -41,6 +41,8 @@ def plan_training(
         UsageError: when the data set has no headline budget to train with and none is given.
     """
     dataset = DATASETS.build(key.dataset)
+    if not DEFENSES.build(key.defense).trained:
+        return _plan_untrained(key, dataset.identity(folders))
     backbone = BACKBONES.build(key.backbone)
     defense = DEFENSES.build(key.defense)
     recipe = config.recipe(key.dataset)
@@ -61,6 +63,24 @@ def plan_training(
     }
     return TrainJob(
         id=digest(identity), key=key, recipe=recipe, epochs=epochs, eps=eps, plugin_files=plugin_files(code)
+    )
+
+
+def _plan_untrained(key: ModelKey, data: str) -> TrainJob:
+    """Plans the loading of a model that is not trained; it is one model beside any backbone and loss."""
+    code: list[type] = [
+        type(DATASETS.build(key.dataset)),
+        *map(type, DEFENSES.build(key.defense).parts()),
+        TrainingRun,
+    ]
+    identity = {
+        "model": portable(key).model_dump(),
+        "data": data,
+        "source": source_digest(code),
+        "protocol": PROTOCOL_VERSION,
+    }
+    return TrainJob(
+        id=digest(identity), key=key, recipe=Recipe(), epochs=0, eps=0.0, plugin_files=plugin_files(code)
     )
 
 

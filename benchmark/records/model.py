@@ -22,12 +22,15 @@ class TrainingRecord(Record):
             through one plain backbone).
         relative_cost: `cost` as a multiple of what vanilla training costs under the same recipe.
         embed_cost: units that embedding one image takes; vanilla's is 1.
+        embed_flops: FLOPs of embedding one image; 0 where they are unknown.
+        teacher_cost: the part of `relative_cost` that other models cost which this one was trained with.
         epochs: how often the training images were seen.
         resumed: the epoch after which an interrupted training was resumed; 0 for an uninterrupted one.
         curve: mean training loss of each epoch.
         validations: the results on the validation classes, in the order of the epochs; empty when none were
             held out.
         best_epoch: the epoch whose weights were kept, from 1; 0 when nothing was trained.
+        notes: what a reader of the metrics must know of the model, a clause each ("its weights were float16").
     """
 
     seconds: float = 0.0
@@ -35,11 +38,14 @@ class TrainingRecord(Record):
     cost: float = 0.0
     relative_cost: float = 0.0
     embed_cost: float = 0.0
+    embed_flops: float = 0.0
+    teacher_cost: float = 0.0
     epochs: int = 0
     resumed: int = 0
     curve: list[float] = Field(default_factory=list)
     validations: list[ValidationResult] = Field(default_factory=list)
     best_epoch: int = 0
+    notes: list[str] = Field(default_factory=list)
 
 
 class ModelRecord(TrainingRecord):

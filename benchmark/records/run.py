@@ -19,8 +19,8 @@ class ModelRef(Record):
     """A training of a run's grid.
 
     Attributes:
-        compute: the compute mode of the table that it has a row in, "equal-epochs" or "equal-passes". A model
-            that is the same in both is listed once for each.
+        compute: the compute mode of the table that it has a row in, "equal-epochs" or "equal-passes", or
+            "none" where nothing was trained. A model that is the same in both is listed once for each.
     """
 
     id: str
@@ -56,8 +56,12 @@ class RunManifest(Record):
         references: defense specs of rows that are shown without a rank ("pixels").
         checks: what each check for gradient masking looks for, by its name, in the order of the columns.
         whole_range: for each data set and norm, the eps from which on the ball holds every image.
-        short_names: what tables, plots and file names show in place of a data set's or backbone's spec that
-            holds a path, by that spec; other specs are shown as they are.
+        own_models: what kind of file or code each of the user's own models is, in words, by its spec, which
+            stands in the keys in place of a defense; nothing was trained for them.
+        unranked: why a row is shown without a rank, in words, by its defense's spec; references are not in it.
+        plugins: a short hash of the plugin files of each defense that is a plugin's, by its spec.
+        short_names: what tables, plots and file names show in place of a spec that holds a path, by that spec
+            (of a data set, backbone, loss, defense, own model or attack); others are shown as they are.
         skipped: what was left out of the grid and why, in words.
         descriptions: one line each on the data sets, defenses and attacks of the grid, by canonical spec; the
             report, which may not import what it describes, shows those that are given.
@@ -71,6 +75,9 @@ class RunManifest(Record):
     references: list[str]
     checks: dict[str, str] = Field(default_factory=dict)
     whole_range: dict[str, dict[str, float]] = Field(default_factory=dict)
+    own_models: dict[str, str] = Field(default_factory=dict)
+    unranked: dict[str, str] = Field(default_factory=dict)
+    plugins: dict[str, str] = Field(default_factory=dict)
     short_names: dict[str, str] = Field(default_factory=dict)
     models: list[ModelRef]
     cells: list[CellRef]
