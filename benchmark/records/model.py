@@ -30,7 +30,7 @@ class TrainingRecord(Record):
         validations: the results on the validation classes, in the order of the epochs; empty when none were
             held out.
         best_epoch: the epoch whose weights were kept, from 1; 0 when nothing was trained.
-        notes: what a reader of the metrics must know of the model, a clause each ("its weights were float16").
+        notes: what a reader of the metrics must know of the model, a clause each.
     """
 
     seconds: float = 0.0

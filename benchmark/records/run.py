@@ -58,7 +58,7 @@ class RunManifest(Record):
         whole_range: for each data set and norm, the eps from which on the ball holds every image.
         own_models: what kind of file or code each of the user's own models is, in words, by its spec, which
             stands in the keys in place of a defense; nothing was trained for them.
-        unranked: why a row is shown without a rank, in words, by its defense's spec; references are not in it.
+        unranked: why a row that is no reference has no rank, in words, by its defense's spec.
         plugins: a short hash of the plugin files of each defense that is a plugin's, by its spec.
         short_names: what tables, plots and file names show in place of a spec that holds a path, by that spec
             (of a data set, backbone, loss, defense, own model or attack); others are shown as they are.
