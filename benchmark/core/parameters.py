@@ -105,6 +105,10 @@ class Parameters(BaseModel):
         """This object and everything that it refers to by name; their sources are part of an identity."""
         return [self]
 
+    def modules(self) -> tuple[str, ...]:
+        """Names of imported modules, besides that of the class, whose code this object runs."""
+        return ()
+
     @classmethod
     def summary(cls) -> str:
         """The first line of the class's docstring."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 from benchmark.core.embedder import Embedder
 from benchmark.core.seeding import seed_everything
@@ -29,6 +30,11 @@ MOST_HELD_OUT = 1000
 def load_data(dataset: str, folders: Folders) -> Split:
     """Loads a data set by its spec; the latest few are kept in memory."""
     return DATASETS.build(dataset).load(folders)
+
+
+def first_images(pool: ImageSet) -> Tensor:
+    """The first images of a pool, in [0, 1], shape (n, C, H, W), n at most 8."""
+    return pool.batch(slice(0, 8))
 
 
 def portable(key: ModelKey) -> ModelKey:

@@ -10,7 +10,7 @@ from benchmark.core.errors import CheckpointError
 from benchmark.core.files import write_atomically
 from benchmark.data import ImageSet
 from benchmark.jobs.context import RunContext
-from benchmark.jobs.models import build_model, load_data, training_images
+from benchmark.jobs.models import build_model, first_images, load_data, training_images
 from benchmark.models import PassCounter, count_flops, fold_batch_norm
 from benchmark.records import ModelKey, Record, TrainingRecord
 from benchmark.training import Recipe, SavePoint, train
@@ -72,7 +72,9 @@ class TrainingRun(Record):
         data = load_data(self.key.dataset, context.folders)
         if not DEFENSES.build(self.key.defense).trained:
             model, unit = build_model(self.key, data.test)
-            return model.eval().requires_grad_(False).to(context.device), unit
+            model.eval().requires_grad_(False).to(context.device)
+            model.settle(first_images(data.test).to(context.device))
+            return model, unit
         images, _ = training_images(self.recipe, data)
         model, unit = build_model(self.key, images, random=True)
         path = context.store.checkpoint(self.id)
@@ -92,5 +94,7 @@ class TrainingRun(Record):
         model, unit = self.load(context)
         counter = PassCounter(model, pool.image_shape, unit)
         return TrainingRecord(
-            embed_cost=counter.per_image, embed_flops=float(count_flops(model, pool.image_shape))
+            embed_cost=counter.per_image,
+            embed_flops=float(count_flops(model, pool.image_shape)),
+            notes=model.settle(first_images(pool).to(context.device)),
         )

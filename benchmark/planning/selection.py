@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from benchmark.core.errors import UsageError, unknown_name
+from benchmark.core.parameters import Parameters
 from benchmark.core.spec import parse_spec
 from benchmark.data import DATASETS, Dataset, Folders
 from benchmark.losses import LOSSES, Loss
@@ -68,8 +69,8 @@ def select_backbones(texts: list[str], pretrained: str) -> list[Backbone]:
     return [backbone.with_pretrained(pretrained) for backbone in backbones]
 
 
-def check_short_names(kind: str, asked: Sequence[Dataset] | Sequence[Backbone]) -> None:
-    """Rejects two data sets or backbones of one run that have the same name in tables.
+def check_short_names(kind: str, asked: Sequence[Parameters]) -> None:
+    """Rejects two data sets, backbones or models of one run that have the same name in tables.
 
     Raises:
         UsageError: when two have one short name.

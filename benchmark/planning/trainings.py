@@ -68,19 +68,26 @@ def plan_training(
 
 def _plan_untrained(key: ModelKey, data: str) -> TrainJob:
     """Plans the loading of a model that is not trained; it is one model beside any backbone and loss."""
+    defense = DEFENSES.build(key.defense)
     code: list[type] = [
         type(DATASETS.build(key.dataset)),
-        *map(type, DEFENSES.build(key.defense).parts()),
+        *map(type, defense.parts()),
         TrainingRun,
     ]
     identity = {
         "model": portable(key).model_dump(),
         "data": data,
-        "source": source_digest(code),
+        "weights": defense.fingerprint(),
+        "source": source_digest(code, defense.modules()),
         "protocol": PROTOCOL_VERSION,
     }
     return TrainJob(
-        id=digest(identity), key=key, recipe=Recipe(), epochs=0, eps=0.0, plugin_files=plugin_files(code)
+        id=digest(identity),
+        key=key,
+        recipe=Recipe(),
+        epochs=0,
+        eps=0.0,
+        plugin_files=plugin_files(code, defense.modules()),
     )
 
 
