@@ -59,6 +59,14 @@ class OwnEmbedder(Embedder):
             return self
         return OwnEmbedder(stand_in, self.prepare, self.title)
 
+    def train(self, mode: bool = True) -> OwnEmbedder:
+        """Set the mode of all modules but an exported program, which keeps that of its export."""
+        try:
+            super().train(mode)
+        except NotImplementedError:
+            self.training = mode
+        return self
+
     def settle(self, images: Tensor) -> list[str]:
         """Check the model on its first images, and find whether it is randomised and has gradients.
 
@@ -144,13 +152,10 @@ class OwnModel(Parameters):
             UsageError: when it cannot be loaded.
         """
         network, notes = self.loaded()
-        return OwnEmbedder(
-            _evaluated(network),
-            self.preprocess(network),
-            self.short_name,
-            tuple(notes),
-            self.gradients,
-        ).requires_grad_(False)
+        embedder = OwnEmbedder(
+            network, self.preprocess(network), self.short_name, tuple(notes), self.gradients
+        )
+        return embedder.eval().requires_grad_(False)
 
     def loaded(self) -> tuple[nn.Module, list[str]]:
         """Load the network and its weights, in float32; and say what was done to it."""
@@ -198,13 +203,6 @@ class OwnModel(Parameters):
 
 def _state(network: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
-
-
-def _evaluated(network: nn.Module) -> nn.Module:
-    try:
-        return network.eval()
-    except NotImplementedError:  # an exported program has one mode, the one that it was exported in
-        return network
 
 
 Finder = Callable[[str], type[OwnModel] | None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -46,7 +47,9 @@ class FileModel(OwnModel):
         """
         self.content()
         try:
-            return self.read()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # torch advises against TorchScript
+                return self.read()
         except UsageError:
             raise
         except Exception as error:  # damaged files raise many types

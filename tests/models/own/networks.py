@@ -77,7 +77,7 @@ def noisy():
     return Noisy()
 
 def detached():
-    network = Net()
+    network = Net().eval()
     class Detached(nn.Module):
         def forward(self, images):
             with torch.no_grad():

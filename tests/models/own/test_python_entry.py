@@ -57,7 +57,7 @@ def test_a_file_may_import_its_neighbour(file, images):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("two_outputs", r"nets\.py:two_outputs returns a tuple, not one tensor of shape \(n, d\)"),
+        ("two_outputs", r"nets.py-two_outputs returns a tuple, not one tensor of shape \(n, d\)"),
         ("with_map", r"returns shape \(8, 4, 10, 10\) for 8 images, not \(8, d\)"),
         ("not_finite", r"values that are not finite for 8 of 8 images\. Does it expect another range"),
         ("zeros", "returns a vector of zeros, which has no direction"),
