@@ -33,8 +33,7 @@ Number = Annotated[float, BeforeValidator(parse_fraction)]
 
 
 def _absolute(path: Path) -> Path:
-    # Not resolved: the name of a link says more than that of its target.
-    return Path(os.path.abspath(expand_home(path)))
+    return Path(os.path.abspath(expand_home(path)))  # noqa: PTH100 (a link keeps its own name)
 
 
 _IS_FILE = AfterValidator(_absolute)
