@@ -32,7 +32,7 @@ class TrainJob(TrainingRun):
     @property
     def label(self) -> str:
         """The defense and the seed."""
-        return f"{self.key.defense}, seed {self.key.seed}: {'train' if self.trained else 'load'}"
+        return f"{short_name(self.key)}, seed {self.key.seed}: {'train' if self.trained else 'load'}"
 
     @property
     def needs(self) -> Mapping[str, str]:

@@ -102,7 +102,8 @@ def _find(name: str) -> type[Backbone] | None:
     kind = own_model(name)
     if kind is None or kind.title == "timm network":
         return None
-    return type("OwnBackboneOf", (OwnBackbone,), {"name": name, "__doc__": OwnBackbone.__doc__})
+    attributes = {"name": name, "__module__": __name__, "__doc__": OwnBackbone.__doc__}
+    return type("OwnBackboneOf", (OwnBackbone,), attributes)
 
 
 BACKBONES.add_fallback(_find)

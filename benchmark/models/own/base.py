@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from benchmark.core.embedder import Embedder
@@ -19,6 +19,13 @@ from benchmark.core.spec import format_spec
 from benchmark.models.own.preprocess import Channels, Preprocess, channel_values
 from benchmark.models.own.settle import settle
 
+def _one_or_three(value: int) -> int:
+    if value not in (1, 3):
+        raise ValueError("must be 1 or 3")
+    return value
+
+
+ChannelCount = Annotated[int, AfterValidator(_one_or_three)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -100,7 +107,7 @@ class OwnModel(Parameters):
     size: Side | None = None
     resize: Side | None = None
     crop: Side | None = None
-    channels: Literal[1, 3] | None = None
+    channels: ChannelCount | None = None
     mean: Channels | None = None
     std: Channels | None = None
     weights: File | None = None
