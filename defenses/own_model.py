@@ -63,7 +63,9 @@ class GivenModel(Defense):
 def _find(name: str) -> type[Defense] | None:
     if own_model(name) is None:
         return None
-    return type("GivenModelOf", (GivenModel,), {"name": name, "__module__": __name__, "__doc__": GivenModel.__doc__})
+    return type(
+        "GivenModelOf", (GivenModel,), {"name": name, "__module__": __name__, "__doc__": GivenModel.__doc__}
+    )
 
 
 DEFENSES.add_fallback(_find)

@@ -19,6 +19,7 @@ from benchmark.core.spec import format_spec
 from benchmark.models.own.preprocess import Channels, Preprocess, channel_values
 from benchmark.models.own.settle import settle
 
+
 def _one_or_three(value: int) -> int:
     if value not in (1, 3):
         raise ValueError("must be 1 or 3")
@@ -94,9 +95,9 @@ class OwnModel(Parameters):
         resize: length that the shorter side is scaled to before `crop`.
         crop: side of the central square that is cut out.
         channels: 1 or 3: grey images become three equal channels, colors their luminance.
-        mean, std: what the network's images are normalized by, in units of the range [0, 1]: one number, three
-            as in `[0.485,0.456,0.406]`, or `imagenet`, `clip` or `inception`. A network for images in [0, 255]
-            takes `std=0.00392156863`.
+        mean, std: normalization of the network's images, in units of the range [0, 1]: one number, three as
+            in `[0.485,0.456,0.406]`, or `imagenet`, `clip` or `inception`. A network that takes images in
+            [0, 255] has `std=0.00392156863`.
         weights: a file of weights to load into the network, `.safetensors` or `.pth` (read as tensors only).
         label: short name in tables, plots and file names, `name=` in a spec.
     """
