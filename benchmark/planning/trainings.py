@@ -11,7 +11,7 @@ from benchmark.jobs.models import portable
 from benchmark.jobs.probe import probe
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
-from benchmark.planning.budgets import headline
+from benchmark.planning.budgets import training_eps
 from benchmark.planning.config import Configuration
 from benchmark.planning.identity import digest, plugin_files, source_digest
 from benchmark.records import ModelKey
@@ -47,7 +47,7 @@ def plan_training(
     defense = DEFENSES.build(key.defense)
     recipe = config.recipe(key.dataset)
     validation = ATTACKS.build(VALIDATION_ATTACK).parts() if recipe.validation else []
-    eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
+    eps = training_eps(dataset, config) if recipe.eps is None else recipe.eps
     epochs = max(1, round(_epochs(key, recipe, folders, budget, notes) * defense.epochs_scale))
     named: list[Parameters] = [dataset, backbone, LOSSES.build(key.loss), *defense.parts(), *validation]
     code: list[type] = [*map(type, named), TrainingRun]
