@@ -15,7 +15,7 @@ from benchmark.jobs.models import portable
 from benchmark.jobs.probe import costs_of, probe
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
-from benchmark.planning.budgets import headline
+from benchmark.planning.budgets import training_eps
 from benchmark.planning.config import Configuration
 from benchmark.planning.identity import digest, plugin_files, source_digest
 from benchmark.records import ModelKey
@@ -61,7 +61,7 @@ def plan_training(
     backbone = BACKBONES.build(key.backbone)
     recipe = config.recipe(key.dataset)
     validation = ATTACKS.build(VALIDATION_ATTACK).parts() if recipe.validation else []
-    eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
+    eps = training_eps(dataset, config) if recipe.eps is None else recipe.eps
     epochs, to_spend = max(1, round(recipe.epochs * defense.epochs_scale)), None
     if budget is not None:
         to_spend = budget * recipe.epochs * defense.epochs_scale
