@@ -51,8 +51,8 @@ def as_network(made: Any, where: str) -> nn.Module:
     if callable(made):
         return _Function(made)
     raise UsageError(
-        f"{where} a {type(made).__name__}, not a network: give one torch.nn.Module, or a function from images "
-        "(n, C, H, W) to vectors (n, d)."
+        f"{where} a {type(made).__name__}, not a network: give one torch.nn.Module, or a function from "
+        "images (n, C, H, W) to vectors (n, d)."
     )
 
 
@@ -126,8 +126,8 @@ class PythonEntry(OwnModel):
         except TypeError as error:
             options = ", ".join(key for key in self.attributes() if key != "arguments")
             raise UsageError(
-                f"{self.base_name()}{signature} cannot be called with {arguments or 'no arguments'}: {error}. "
-                f"Options of every model: {options}."
+                f"{self.base_name()}{signature} cannot be called with {arguments or 'no arguments'}: "
+                f"{error}. Options of every model: {options}."
             ) from None
 
     @property

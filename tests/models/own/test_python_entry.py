@@ -50,9 +50,8 @@ def test_a_module_may_be_named_by_its_dots(images):
 
 def test_a_file_may_import_its_neighbour(file, images):
     (file.parent / "beside_the_net.py").write_text("WIDTH = 3\n")
-    file.write_text(
-        f"{file.read_text()}\ndef wide():\n    from beside_the_net import WIDTH\n    return Net(width=WIDTH)\n"
-    )
+    wide = "def wide():\n    from beside_the_net import WIDTH\n    return Net(width=WIDTH)\n"
+    file.write_text(f"{file.read_text()}\n{wide}")
     assert settled(f"{file}:wide", images)[0](images).shape == (8, 8)
 
 
@@ -103,7 +102,7 @@ def test_what_is_handled_is_noted(file, images, name, note):
 def test_a_missing_file_and_a_missing_module_are_named():
     with pytest.raises(UsageError, match=r"There is no file /nowhere/net\.py to take a model from"):
         built("/nowhere/net.py:make").embedder()
-    with pytest.raises(UsageError, match="There is no module 'no_such_package.nets'"):
+    with pytest.raises(UsageError, match=r"There is no module 'no_such_package\.nets'"):
         built("no_such_package.nets:make").embedder()
 
 
@@ -135,9 +134,9 @@ def test_weights_are_loaded_and_change_the_fingerprint(file, images, tmp_path):
 
 def test_weights_that_do_not_fit_are_refused(file, tmp_path):
     torch.save({"other": torch.zeros(3)}, tmp_path / "w.pth")
-    with pytest.raises(UsageError, match="w.pth does not fit"):
+    with pytest.raises(UsageError, match=r"w\.pth does not fit"):
         built(f"{file}:make_model[weights={tmp_path / 'w.pth'}]").embedder()
-    with pytest.raises(UsageError, match="none.pth"):
+    with pytest.raises(UsageError, match=r"none\.pth"):
         built(f"{file}:make_model[weights={tmp_path / 'none.pth'}]").embedder()
 
 
