@@ -6,7 +6,8 @@ from math import isnan
 
 from benchmark.report.boards import NONE, code, lines, percent, scored_here
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
-from benchmark.report.tables import SAME, Row, Table, retrieval_cells
+from benchmark.report.rows import SAME, Row
+from benchmark.report.tables import Table, retrieval_cells
 from benchmark.report.worst_case import lowest, mean, worst_queries
 
 

@@ -7,7 +7,8 @@ from math import isnan
 
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
 from benchmark.report.checks import NOT_RUN, RowCheck, summary, with_status
-from benchmark.report.tables import Row, Table
+from benchmark.report.rows import Row
+from benchmark.report.tables import Table
 
 NONE = "\u2013"  # an en dash
 MARK = "\u2020"  # a dagger

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
+from benchmark.report.rows import Row
 from benchmark.report.style import METRICS, LineStyle, budget, headline, new_figure, percent_axis, wrapped
-from benchmark.report.tables import Row, Table, mode_words
+from benchmark.report.tables import Table, mode_words
 
 PANELS = ((CLUSTERING, "ami", "Clustering of the pool: AMI"), (RETRIEVAL, "r1", "Retrieval: R@1"))
 CLOSE = 0.09

@@ -13,7 +13,8 @@ from benchmark.core.files import write_atomically
 from benchmark.records import Provenance
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import summary
-from benchmark.report.tables import Row, Table
+from benchmark.report.rows import Row
+from benchmark.report.tables import Table
 
 COLUMNS_BEFORE_CHECKS = [
     "rank", "rank_low", "rank_high", "dataset", "backbone", "loss", "defense", "suite", "norm", "eps",

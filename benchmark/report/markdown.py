@@ -22,8 +22,9 @@ from benchmark.report.figures import TableFigures
 from benchmark.report.other_scenarios import scenarios_board
 from benchmark.report.ranking_board import ranking_lines
 from benchmark.report.reproduce import command
+from benchmark.report.rows import Row
 from benchmark.report.style import METRICS, budget, format_eps
-from benchmark.report.tables import Row, Table, mode_words
+from benchmark.report.tables import Table, mode_words
 
 TEMPLATE = "leaderboard.md.jinja"
 SMALL_POOL = 10_000

@@ -8,7 +8,8 @@ import numpy as np
 
 from benchmark.core.mutual_information import adjusted_mutual_information
 from benchmark.report.cell_results import CLUSTERING, CellResult, Run
-from benchmark.report.tables import Row, SeedScores, Table, retrieval_cells
+from benchmark.report.rows import Row, SeedScores
+from benchmark.report.tables import Table, retrieval_cells
 from benchmark.report.worst_case import worst_queries
 
 REPLICATES = 100

@@ -9,8 +9,9 @@ from typing import Any
 
 from benchmark.core.display_names import without_folders
 from benchmark.records import RunManifest
+from benchmark.report.rows import SAME, Row
 from benchmark.report.style import format_eps
-from benchmark.report.tables import SAME, Row, Table
+from benchmark.report.tables import Table
 
 FOLDER = "reproduced"
 

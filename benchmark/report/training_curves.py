@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.records import ModelRecord
+from benchmark.report.rows import Row
 from benchmark.report.style import LineStyle, headline, new_figure, percent_axis, wrapped
-from benchmark.report.tables import Row, Table
+from benchmark.report.tables import Table
 from benchmark.report.worst_case import mean
 
 ACROSS = 4

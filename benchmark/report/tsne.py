@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.report.cell_results import CLUSTERING, CellResult, Run
+from benchmark.report.rows import Row, at_eps
 from benchmark.report.style import MARKERS, PALETTE, budget, headline, new_figure
-from benchmark.report.tables import Row, Table, at_eps
+from benchmark.report.tables import Table
 
 
 def tsne(run: Run, table: Table, row: Row) -> Figure | None:
