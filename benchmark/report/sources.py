@@ -23,7 +23,7 @@ def source(manifest: RunManifest, defense: str) -> str:
 
 
 def mark(source: str) -> str:
-    """What stands beside a row's name in tables, as in "own model" or "plugin 1a2b3c4d"; empty if built in."""
+    """What stands beside a name in tables, as in "own model" or "plugin 1a2b3c4d"; empty if built in."""
     return source.replace(":", " ")
 
 

@@ -15,6 +15,9 @@ from benchmark.report.sources import source
 from benchmark.report.style import budget
 from benchmark.report.worst_case import lowest, worst_queries
 
+EQUAL_PASSES = "equal-passes"
+"""The compute mode in which every training is to cost the same."""
+
 
 @dataclass(frozen=True, order=True)
 class TableKey:
@@ -58,7 +61,7 @@ class Table:
 
     @property
     def heading(self) -> str:
-        """The same without the parameters that all data sets or backbones of the run share, and the budget."""
+        """The same with the budget, without parameters that all data sets or backbones of the run share."""
         key = self.key
         names = [self.names.brief(spec) for spec in (key.dataset, key.backbone) if spec != NOT_TRAINED]
         loss = self.names.setting(key.loss)
