@@ -15,9 +15,11 @@ def set_embed_costs(rows: Sequence[Row]) -> None:
     The unit is one plain backbone where models were trained; what it costs an own model, which has no
     backbone of the run's, follows from the FLOPs of both. Where none were, it is the lightest own model.
     """
-    unit = _plain_backbone(rows) if any(row.trained for row in rows) else _lightest(rows)
+    trained = any(row.trained for row in rows) or not any(row.own for row in rows)
+    unit = _plain_backbone(rows) if trained else _lightest(rows)
     for row in rows:
-        row.embed_cost = _flops(row) / unit if row.own else row.training("embed_cost")
+        cost = row.training("embed_cost")
+        row.embed_cost = cost if cost == 0 or (trained and not row.own) else _flops(row) / unit
 
 
 def _plain_backbone(rows: Sequence[Row]) -> float:

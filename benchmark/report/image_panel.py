@@ -14,6 +14,8 @@ RIGHT, WRONG = (PALETTE[0], "\u2713"), (PALETTE[1], "\u2717")
 """Color and symbol of a neighbor of the query's class, and of another class."""
 SIZE = 1.25
 """Inches of an image's side."""
+ROUNDING = 1e-3
+"""What the factor may be short of a whole number because pixels are rounded."""
 GREY_LEVEL = 0.5
 """What no difference is shown as."""
 
@@ -53,7 +55,7 @@ def panel(image: Mapping[str, np.ndarray], title: str) -> Figure:
 def amplification(difference: np.ndarray) -> int:
     """The largest whole factor that keeps a difference within what can be shown; 1 where there is none."""
     largest = float(np.abs(difference).max(initial=0.0))
-    return max(1, int(GREY_LEVEL / largest + 1e-6)) if largest > 0 else 1
+    return max(1, int(GREY_LEVEL / largest + ROUNDING)) if largest > 0 else 1
 
 
 def _show(axes: Axes, image: np.ndarray, title: str, color: str = "") -> None:

@@ -48,8 +48,7 @@ def latex(run: Run, table: Table) -> str:
         (table.noun, "l", [_name(row) for row in table.rows]),
     ]
     for title, cells, bold in score_columns(table):
-        shown = [f"\\textbf{{{escape(cell)}}}" if bold and cell != NONE else escape(cell) for cell in cells]
-        columns.append((title, "r", shown))
+        columns.append((title, "r", [_number(cell, bold) for cell in cells]))
     columns += [(title, "r", list(map(escape, cells))) for title, cells in cost_columns(table)]
     if run.manifest.checks:
         columns.append(("checks", "l", [escape(summary(row.checks)) for row in table.rows]))
@@ -77,6 +76,13 @@ def latex(run: Run, table: Table) -> str:
 def escape(text: str) -> str:
     """Escapes what LaTeX would not print as it stands, in one line."""
     return re.sub(".", lambda found: _ESCAPED.get(found[0], found[0]), " ".join(text.split()))
+
+
+def _number(cell: str, bold: bool) -> str:
+    if cell == NONE:
+        return escape(cell)
+    number = f"$-${escape(cell[1:])}" if cell.startswith("-") else escape(cell)
+    return f"\\textbf{{{number}}}" if bold else number
 
 
 def _name(row: Row) -> str:

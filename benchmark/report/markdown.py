@@ -83,10 +83,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
     made_by = [provenance for row in rows for provenance in provenances(row)]
     keys = [cell.key for cell in cells]
     by_role = {role: [cell for cell in cells if cell.ref.role == role] for role in ("suite", "curve")}
-    attacks, curve_attacks = (
-        sorted({cell.key.attack for cell in by_role[role]}, key=run.names.short)
-        for role in ("suite", "curve")
-    )
+    attacks, curve_attacks = (_attacks(run, by_role[role]) for role in ("suite", "curve"))
     names = sorted({key.defense for key in keys}, key=run.names.short)
     own_models = [name for name in names if name in manifest.own_models]
     references = [name for name in names if name in manifest.references]
@@ -131,7 +128,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "date": manifest.provenance.created[:10],
         "done": _distinct(cell for cell in cells if cell.done),
         "total": _distinct(cells),
-        "checking_attacks": sorted({cell.key.attack for cell in run.check_cells}, key=run.names.short),
+        "checking_attacks": _attacks(run, run.check_cells),
         "checking_budgets": _budgets(run.check_cells),
         "checking_done": _distinct(cell for cell in run.check_cells if cell.done),
         "checking_total": _distinct(run.check_cells),
@@ -191,6 +188,10 @@ def _epochs(run: Run) -> str:
     untrained = {*run.manifest.references, *run.manifest.own_models}
     recipes = [record.recipe for record in run.models.values() if record.key.defense not in untrained]
     return " or ".join(map(str, sorted({recipe["epochs"] for recipe in recipes if recipe})))
+
+
+def _attacks(run: Run, cells: Iterable[CellResult]) -> list[str]:
+    return sorted({cell.key.attack for cell in cells}, key=run.names.short)
 
 
 def _distinct(cells: Iterable[CellResult]) -> int:

@@ -1,4 +1,4 @@
-"""The notes below a table: what its checks found, why rows have no rank, and costs that are not as promised."""
+"""The notes below a table: what its checks found, missing ranks, and costs that are not as promised."""
 
 from __future__ import annotations
 
@@ -65,10 +65,12 @@ def _trained(row: Row) -> list[ModelRecord]:
 
 def _spread(row: Row, budget: float) -> str:
     """Says by how much a row's cost is off, of the seed where it is most; empty within the tolerance."""
+    costs = [model.relative_cost for model in _trained(row)]
+    if not costs or budget <= 0:
+        return ""
     promised = budget / 3 * float(parse_fraction(parse_spec(row.defense).parameters.get("epochs_scale", "1")))
-    costs = [model.relative_cost for model in _trained(row)] if promised > 0 else []
-    worst = max(costs, key=lambda cost: abs(cost - promised), default=promised)
-    off = worst / promised - 1 if costs else 0.0
+    worst = max(costs, key=lambda cost: abs(cost - promised))
+    off = worst / promised - 1
     if abs(off) <= SPREAD:
         return ""
     much = f"{100 * abs(off):.0f} % {'more' if off > 0 else 'less'}"
@@ -83,7 +85,7 @@ def _teacher(row: Row) -> str:
     if not teacher > 0:
         return ""
     whole = row.training("relative_cost")
-    return f"The train cost of {code(row.name)} includes that of its teacher: {times(teacher)} of {times(whole)}."
+    return f"The train cost of {code(row.name)} includes its teacher's: {times(teacher)} of {times(whole)}."
 
 
 def _clause(sentence: str) -> str:

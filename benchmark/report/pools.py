@@ -60,11 +60,9 @@ def classes_sentence(run: Run, pools: Sequence[Pool], trained: bool) -> str:
     """
     whole = [pool for pool in pools if pool.every_class]
     if not whole:
-        return (
-            "Test classes are disjoint from training classes."
-            if trained
-            else "Only test classes are searched."
-        )
+        if trained:
+            return "Test classes are disjoint from training classes."
+        return "Only test classes are searched."
     if len(whole) == len(pools):
         return f"All classes of {'each' if len(whole) > 1 else 'the'} data set are searched."
     names = ", ".join(code(run.names.brief(pool.spec)) for pool in whole)

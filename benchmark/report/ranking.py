@@ -21,8 +21,8 @@ def rank(run: Run, table: Table) -> None:
     """Sets each row's rank and interval, and sorts the rows.
 
     Rows that fail a check rank below those that do not, since their scores look better than they are; rows
-    with failed or missing cells rank below both, since not every attack was run on them. Rows without a score,
-    those that the run leaves unranked, and references have no rank and stand last, in this order.
+    with failed or missing cells rank below both, since not every attack was run on them. Rows without a
+    score, those that the run leaves unranked, and references have no rank and stand last, in this order.
     """
     main, second = ("worst_ami", "worst_r1") if table.has(CLUSTERING) else ("worst_r1", "worst_r1")
 

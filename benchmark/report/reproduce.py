@@ -60,13 +60,9 @@ def _rows(manifest: RunManifest, table: Table, row: Row) -> list[tuple[str, Iter
     """
     if not row.own:
         return [("defenses", _spec(manifest, row.defense))]
-    beside = [other.defense for other in table.rows if other.trained]
-    shown = [
-        spec
-        for other in sorted(beside, key=lambda spec: spec != START)[:1]
-        for spec in _spec(manifest, other)
-    ]
-    return [("defenses", shown), ("model", _spec(manifest, row.defense))]
+    trained = [other.defense for other in table.rows if other.trained]
+    beside = min(trained, key=lambda spec: spec != START, default=NOT_TRAINED)
+    return [("defenses", _spec(manifest, beside)), ("model", _spec(manifest, row.defense))]
 
 
 def _spec(manifest: RunManifest, spec: str) -> list[str]:

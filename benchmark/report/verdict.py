@@ -48,7 +48,7 @@ def verdict(table: Table, row: Row) -> list[str]:
     return [
         f"Retrieval: {_effect(table, row, RETRIEVAL, 'r1', 'R@1')}",
         f"Clustering: {_effect(table, row, CLUSTERING, 'ami', 'AMI')}",
-        f"To believe: {_belief(row)}",
+        f"What to believe: {_belief(row)}",
     ]
 
 
@@ -72,15 +72,17 @@ def _effect(table: Table, row: Row, scenario: str, metric: str, name: str) -> st
     if worst < chance - SAME_SCORE:
         sentences.append(f"That is below chance ({percent(chance)} %).")
     if missing := sum(cell.key.scenario == scenario for cell in row.failed):
-        sentences.append(f"{missing} of its cells have no metrics, so the worst case may be lower.")
+        have = "has" if missing == 1 else "have"
+        sentences.append(f"{missing} of its cells {have} no metrics, so the worst case may be lower.")
     return " ".join(sentences)
 
 
 def _compared(table: Table, row: Row, metric: str, worst: float) -> str:
     clauses = []
-    for other in table.rows:
+    others = {other.defense: other for other in table.rows if other is not row}
+    for other in (others[spec] for spec in COMPARED if spec in others):
         kept, clean = other.mean(f"worst_{metric}"), other.mean(f"clean_{metric}")
-        if other.defense not in COMPARED or other is row or isnan(kept):
+        if isnan(kept):
             continue
         than = "as much" if abs(kept - worst) < SAME_SCORE else "more" if kept > worst else "less"
         of = "" if isnan(clean) else f" of {percent(clean)}"
@@ -97,9 +99,9 @@ def _chance(row: Row) -> float:
 
 def _belief(row: Row) -> str:
     passed, not_run = with_status(row.checks, "pass"), with_status(row.checks, NOT_RUN)
-    sentences = []
-    for name in row.failing:
-        sentences.append(f"it fails the check {name}: {row.checks[name].explanation.rstrip('.')}.")
+    sentences = [
+        f"it fails the check {name}: {row.checks[name].explanation.rstrip('.')}." for name in row.failing
+    ]
     if row.failing:
         sentences.append("Stronger attacks may reach far lower scores.")
     if not row.checks or not (passed or row.failing):

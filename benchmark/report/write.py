@@ -76,4 +76,6 @@ def write_report(output: Path) -> list[Path]:
     images = write_attacked_images(run, tables, output)
     text = render(run, tables, figures, output, images)
     write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
-    return [leaderboard, cells, page, *ranking, *(path for drawn in (*figures, *images) for path in drawn)]
+    drawn = [path for of_table in figures for path in of_table]
+    kept = [path for of_row in images for path in of_row]
+    return [leaderboard, cells, page, *ranking, *drawn, *kept]
