@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from benchmark.core.embedder import Embedder
-from benchmark.evaluation.conformance.contract_check import ContractError, check
+from benchmark.evaluation.conformance.contract_check import ContractError
+from benchmark.evaluation.conformance.defense_contract import DEFENSE, check, exempt_from_training
 from benchmark.evaluation.conformance.fixture import ConformanceFixture
 
 
@@ -13,6 +14,7 @@ from benchmark.evaluation.conformance.fixture import ConformanceFixture
     "build(make_member, labels) returns an Embedder that embeds each image of a batch as one vector.",
     "Return make_member(), an Ensemble of members, or an Embedder of your own whose forward maps "
     "(n, C, H, W) to (n, d).",
+    after=(),
 )
 def builds(fixture: ConformanceFixture) -> None:
     """Checks that `build` returns an Embedder, and the shape and dtype of its embeddings."""
@@ -27,10 +29,11 @@ def builds(fixture: ConformanceFixture) -> None:
         )
 
 
-@check(
+@DEFENSE.check(
     "loss(model, batch, attack) returns a finite scalar with finite gradients.",
     "Return one tensor of shape (), made from the model's embeddings: a mean or a sum, not detached.",
-    trains=True,
+    ("builds",),
+    exempt_from_training,
 )
 def trains(fixture: ConformanceFixture) -> None:
     """Checks the loss of one training step and its gradients."""

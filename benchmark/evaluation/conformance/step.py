@@ -9,7 +9,9 @@ import torch
 
 from benchmark.core.errors import UsageError
 from benchmark.core.seeding import seed_everything
-from benchmark.evaluation.conformance.contract_check import ContractError, check, color_images
+from benchmark.evaluation.conformance.common import changed_parts, model_state
+from benchmark.evaluation.conformance.contract_check import ContractError
+from benchmark.evaluation.conformance.defense_contract import check, color_images
 from benchmark.evaluation.conformance.fixture import ConformanceFixture, OneStep, members_within
 from benchmark.evaluation.conformance.settings import read_generators
 from benchmark.models import Member
@@ -124,25 +126,10 @@ def weight_gradients(fixture: ConformanceFixture) -> None:
 def leaves_model(fixture: ConformanceFixture) -> None:
     """Checks that the loss leaves the model to the optimizer and the training loop."""
     model = fixture.build()
-
-    def state() -> dict[str, Any]:
-        return {
-            "the training mode": [module.training for module in model.modules()],
-            "requires_grad": [parameter.requires_grad for parameter in model.parameters()],
-            "gradients": [parameter.grad is None for parameter in model.parameters()],
-            "weights": [p.detach().clone() for p in model.parameters() if p.requires_grad],
-            "the set of its parameters": [name for name, _ in model.named_parameters()],
-        }
-
-    before = state()
+    before = model_state(model, trained_only=True)
     fixture.loss(model)
-    for (name, old), new in zip(before.items(), state().values(), strict=True):
-        same = len(old) == len(new) and all(
-            torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
-            for a, b in zip(old, new, strict=True)
-        )
-        if not same:
-            raise ContractError(f"loss changes {name}")
+    for name in changed_parts(before, model_state(model, trained_only=True)):
+        raise ContractError(f"loss changes {name}")
 
 
 @check(

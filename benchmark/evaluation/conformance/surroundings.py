@@ -14,7 +14,8 @@ from unittest import mock
 
 import torch
 
-from benchmark.evaluation.conformance.contract_check import ContractError, check
+from benchmark.evaluation.conformance.contract_check import ContractError
+from benchmark.evaluation.conformance.defense_contract import check
 from benchmark.evaluation.conformance.fixture import ConformanceFixture
 from benchmark.evaluation.conformance.settings import read_settings, restore
 from defenses import Defense
