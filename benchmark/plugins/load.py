@@ -75,7 +75,7 @@ def _check_arguments(cls: type[Parameters], base: type[Parameters], method: str)
     """Raises UsageError when a method cannot be called with the arguments of its contract, in their order."""
     wanted = inspect.signature(getattr(base, method)).parameters
     names = list(wanted)
-    if issubclass(cls, Defense) and method == "build" and getattr(cls, "needs", ()):
+    if issubclass(cls, Defense) and method == "build" and cls.needs:
         names.append("trained")  # the models that the defense needs
     optional = sum(parameter.default is not inspect.Parameter.empty for parameter in wanted.values())
     given = inspect.signature(getattr(cls, method))

@@ -9,6 +9,7 @@ from benchmark.evaluation.conformance import (  # noqa: F401
     basics,
     declarations,
     embedding,
+    persistence,
     step,
     surroundings,
 )

@@ -49,3 +49,14 @@ def adaptive(fixture: ConformanceFixture) -> None:
             ATTACKS.build(text)
         except UsageError as error:  # noqa: PERF203
             raise ContractError(f"adaptive: {str(error).rstrip('.')}") from None
+
+
+@check(
+    "`keep_from` is a fraction of the training, from 0 to below 1.",
+    "Write keep_from = 0.25 to keep no epoch of the first quarter.",
+)
+def keep_from(fixture: ConformanceFixture) -> None:
+    """Checks the fraction of the training before which no epoch is kept."""
+    value = fixture.defense.keep_from
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ContractError(f"keep_from is {value!r}")

@@ -95,7 +95,7 @@ class Pool:
         """Builds a model as attacks get one: in evaluation mode, its parameters frozen."""
         seed_everything("conformance-pool", seed)
         backbone = BACKBONES.build(f"smallconv[dim={DIM},width=0.25]")
-        model = Member(backbone.build(self.shape), LOSSES.build("proxy_anchor").build(CLASSES, DIM))
+        model = Member(backbone.build(self.shape), LOSSES.build("proxy_anchor").build(CLASSES, DIM), DIM)
         with torch.no_grad():
             for _ in range(20):  # batch norm's running statistics settle
                 model(self.images)
