@@ -12,9 +12,7 @@ from benchmark.evaluation.conformance import ConformanceError, check_contract, c
 from benchmark.evaluation.conformance.defense_contract import DEFENSE
 from defenses import Defense
 
-
-def failures(defense):
-    return {result.check.name: result.failure for result in check_contract(defense) if result.failure}
+from .results import failures
 
 
 @pytest.mark.slow
