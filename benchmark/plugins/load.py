@@ -113,6 +113,7 @@ def load_plugin(path: Path) -> list[type[Parameters]]:
         return _checked(_registered_by(name))
     except BaseException as error:
         del sys.modules[name]
+        _forget(_registered_by(name))
         if isinstance(error, UsageError):
             raise UsageError(f"Plugin {path}: {error}") from None
         if isinstance(error, KeyboardInterrupt):
@@ -138,6 +139,14 @@ def _registered_by(module: str) -> list[type[Parameters]]:
     return [
         cls for registry in REGISTRIES.values() for _, cls in registry.items() if cls.__module__ == module
     ]
+
+
+def _forget(classes: list[type[Parameters]]) -> None:
+    """Removes the names of classes from their registries."""
+    for registry in REGISTRIES.values():
+        for registered, cls in registry.items():
+            if cls in classes:
+                registry.forget(registered)
 
 
 def _place_in(error: BaseException, path: Path) -> str:
