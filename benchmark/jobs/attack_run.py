@@ -106,7 +106,8 @@ class AttackRun(Record):
         if self.source is not None and attack is not None and attack.needs is not None:
             sources[attack.needs] = self.source.load(context)[0]
         images = place_images(pool, attack, context)
-        seed_everything("attack", portable(key).model_dump(), self.attack, self.norm, self.eps)
+        spec = CLEAN if attack is None else attack.portable
+        seed_everything("attack", portable(key).model_dump(), spec, self.norm, self.eps)
         started = time.perf_counter()
         with ExitStack() as stack:
             counters = [

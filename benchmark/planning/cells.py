@@ -81,7 +81,7 @@ class CellPlanner:
             files: dict[float, set[str]] = defaultdict(set)
             for scenario in planned.scenarios:
                 code = [*map(type, [] if attack is None else attack.parts()), type(scenario)]
-                cell = self._identity(training, planned, scenario, source, code)
+                cell = self._identity(training, planned, attack, scenario, source, code)
                 if cell not in seen:
                     seen.add(cell)
                     shared[scenario.attacked_fraction][scenario.spec] = cell
@@ -155,6 +155,7 @@ class CellPlanner:
         self,
         training: TrainJob,
         planned: PlannedAttack,
+        attack: Attack | None,
         scenario: Scenario,
         source: TrainJob | None,
         code: list[type],
@@ -163,8 +164,8 @@ class CellPlanner:
             {
                 "model": training.id,
                 "from": source.id if source else None,
-                "scenario": scenario.spec,
-                "attack": planned.attack,
+                "scenario": scenario.portable,
+                "attack": CLEAN if attack is None else attack.portable,
                 "norm": planned.norm,
                 "eps": planned.eps,
                 "evaluation": self.config.evaluation.model_dump(),

@@ -15,7 +15,7 @@ from benchmark.jobs.models import portable
 from benchmark.jobs.probe import costs_of, probe
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
-from benchmark.planning.budgets import headline
+from benchmark.planning.budgets import training_eps
 from benchmark.planning.config import Configuration
 from benchmark.planning.identity import digest, plugin_files, source_digest
 from benchmark.records import ModelKey
@@ -61,6 +61,7 @@ def plan_training(
     backbone = BACKBONES.build(key.backbone)
     recipe = config.recipe(key.dataset)
     validation = ATTACKS.build(VALIDATION_ATTACK).parts() if recipe.validation else []
+<<<<<<< HEAD
     eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
     epochs, to_spend = max(1, round(recipe.epochs * defense.epochs_scale)), None
     if budget is not None:
@@ -78,6 +79,10 @@ def plan_training(
             to_spend = None
         else:
             epochs = max(1, round(planned))
+=======
+    eps = training_eps(dataset, config) if recipe.eps is None else recipe.eps
+    epochs = max(1, round(_epochs(key, recipe, folders, budget, notes) * defense.epochs_scale))
+>>>>>>> inputs
     named: list[Parameters] = [dataset, backbone, LOSSES.build(key.loss), *defense.parts(), *validation]
     code: list[type] = [*map(type, named), TrainingRun]
     identity = {
