@@ -61,8 +61,7 @@ def plan_training(
     backbone = BACKBONES.build(key.backbone)
     recipe = config.recipe(key.dataset)
     validation = ATTACKS.build(VALIDATION_ATTACK).parts() if recipe.validation else []
-<<<<<<< HEAD
-    eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
+    eps = training_eps(dataset, config) if recipe.eps is None else recipe.eps
     epochs, to_spend = max(1, round(recipe.epochs * defense.epochs_scale)), None
     if budget is not None:
         to_spend = budget * recipe.epochs * defense.epochs_scale
@@ -79,10 +78,6 @@ def plan_training(
             to_spend = None
         else:
             epochs = max(1, round(planned))
-=======
-    eps = training_eps(dataset, config) if recipe.eps is None else recipe.eps
-    epochs = max(1, round(_epochs(key, recipe, folders, budget, notes) * defense.epochs_scale))
->>>>>>> inputs
     named: list[Parameters] = [dataset, backbone, LOSSES.build(key.loss), *defense.parts(), *validation]
     code: list[type] = [*map(type, named), TrainingRun]
     identity = {

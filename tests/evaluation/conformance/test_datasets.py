@@ -50,6 +50,30 @@ class Damaged(Sound):
         raise BenchmarkError("The archive is damaged.")
 
 
+class FromFive(Sound):
+    """Its test labels do not start at 0."""
+
+    def read(self, folders):
+        split = super().read(folders)
+        return Split(split.train, ImageSet(split.test.images, split.test.labels + 5, split.test.ids))
+
+
+class TwiceTheIds(Sound):
+    def read(self, folders):
+        split = super().read(folders)
+        return Split(split.train, ImageSet(split.test.images, split.test.labels, split.train.ids))
+
+
+class Bright(Sound):
+    def images(self):
+        return 255 * super().images()
+
+
+class NoSplit(Sound):
+    def read(self, folders):
+        return self.images()
+
+
 class Changing(Sound):
     def images(self):
         return torch.rand(40, 1, 8, 8)
@@ -66,6 +90,10 @@ BROKEN = [
     (WrongNorm, "headline_eps", "headline_eps has 'l1': 0.1"),
     (NoBudget, "headline_eps", "headline_eps has 'linf': 0"),
     (Damaged, "loads", "The archive is damaged"),
+    (FromFive, "loads", "test labels: 5 classes with labels from 5 to 9"),
+    (TwiceTheIds, "loads", "2 images have the id 0"),
+    (Bright, "loads", "training images: float32 from "),
+    (NoSplit, "loads", "hands over a Tensor: return a Split"),
     (Changing, "same_twice", "two loads give different train images"),
     (Seeds, "leaves_settings", "seeds the generator of torch"),
 ]
