@@ -9,11 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from benchmark.api.attacked_images import attack
+    from benchmark.core.errors import BenchmarkError, UsageError
     from benchmark.evaluation.conformance import check_defense, defense_checks
 
-__all__ = ["check_defense", "defense_checks"]
+__all__ = ["BenchmarkError", "UsageError", "attack", "check_defense", "defense_checks"]
 
 _HOMES = {
+    "BenchmarkError": "benchmark.core.errors",
+    "UsageError": "benchmark.core.errors",
+    "attack": "benchmark.api.attacked_images",
     "check_defense": "benchmark.evaluation.conformance",
     "defense_checks": "benchmark.evaluation.conformance",
 }
