@@ -14,6 +14,8 @@ ROOT = Path(__file__).parent.parent
 TOPS = ("attacks", "benchmark", "defenses")
 
 pytestmark = pytest.mark.slow
+for tool in ("pip", "setuptools"):
+    pytest.importorskip(tool)
 
 
 def call(*command, cwd, **env):
@@ -41,18 +43,8 @@ def installed(tmp_path_factory):
     for name in ("pyproject.toml", "README.md", "LICENSE", "run_benchmark.py"):
         shutil.copy(ROOT / name, source / name)
     options = ["--no-deps", "--no-index", "--disable-pip-version-check"]
-    call(
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        *options,
-        "--no-build-isolation",
-        "-w",
-        folder,
-        source,
-        cwd=folder,
-    )
+    pip = [sys.executable, "-m", "pip"]
+    call(*pip, "wheel", *options, "--no-build-isolation", "-w", folder, source, cwd=folder)
     shutil.rmtree(source)
     venv.create(folder / "env", symlinks=True)
     python = folder / "env" / "bin" / "python"
@@ -60,7 +52,7 @@ def installed(tmp_path_factory):
     site = Path(call(python, "-c", code, cwd=folder).strip())
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     (wheel,) = folder.glob("*.whl")
-    call(sys.executable, "-m", "pip", "--python", python, "install", *options, wheel, cwd=folder)
+    call(*pip, "--python", python, "install", *options, wheel, cwd=folder)
     return folder
 
 
@@ -82,19 +74,8 @@ def test_every_file_of_the_packages_is_in_the_wheel(installed):
 def test_the_command_runs_outside_the_checkout(installed, tmp_path):
     out = call(
         installed / "env" / "bin" / "dml-benchmark",
-        *[
-            "--preset",
-            "smoke",
-            "--defenses",
-            "vanilla",
-            "--attacks",
-            "noise",
-            "--no-checks",
-            "--device",
-            "cpu",
-            "--workers",
-            "1",
-        ],
+        *["--preset", "smoke", "--defenses", "vanilla", "--attacks", "noise", "--no-checks"],
+        *["--device", "cpu", "--workers", "1"],
         cwd=tmp_path,
         DML_BENCHMARK_CACHE=str(tmp_path / "cache"),
     )
