@@ -19,9 +19,7 @@ NAME = "model"
 """What a model is called that has no name of its own."""
 
 
-def named_models(
-    model: Model | str | Mapping[str, Model | str], name: str | None
-) -> dict[str, Model | str]:
+def named_models(model: Model | str | Mapping[str, Model | str], name: str | None) -> dict[str, Model | str]:
     """Returns the models by the names that tables show; a spec names itself.
 
     Raises:

@@ -66,12 +66,15 @@ def _run(options: dict[str, Any], command: str) -> int:
         plugin_source=plugins_digest(plugins),
         workers=config.workers or default_workers(device),
         save_every=config.save_every,
+        save_images=config.save_images,
         blank=dry,
     )
     if config.download and not dry:
         download(config.datasets, folders)
     if trials and dry:
         raise UsageError("--tune draws each trial from what the last ones gave: it has no dry run.")
+    if trials and config.models:
+        raise UsageError("--tune chooses parameters of trainings: it takes --defenses, and no --model.")
     if dry:
         return dry_run(config, context)
     if trials:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 from benchmark.core.errors import UsageError
-from benchmark.core.spec import format_spec, parse_spec, split_list, split_outside_brackets
+from benchmark.core.spec import parse_spec, split_list, split_parameters, with_parameters
 
 
 def abbreviate(names: Iterable[str]) -> dict[str, str]:
@@ -22,10 +22,11 @@ def abbreviate(names: Iterable[str]) -> dict[str, str]:
     """
     groups: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for name in names:
-        base, bracket, inner = name.partition("[")
-        if bracket and not name.endswith("]"):
-            base, inner = name, ""
-        groups[base][name] = split_outside_brackets(inner[:-1], ",")
+        try:
+            base, parameters = split_parameters(name)
+        except UsageError:  # no spec, so it stays as it is
+            base, parameters = name, []
+        groups[base][name] = parameters
     brief = {}
     for base, group in groups.items():
         shared = set.intersection(*map(set, group.values()))
@@ -42,8 +43,12 @@ def without_folders(spec: str) -> str:
     except UsageError:
         return _last_part(spec)
     kind, colon, path = parsed.name.partition(":")
-    parameters = {key: _last_part(value) for key, value in parsed.parameters.items()}
-    return format_spec(f"{kind}{colon}{_last_part(path)}", parameters)
+    name = f"{kind}{colon}{_last_part(path)}" if not _is_absolute(kind) else _last_part(parsed.name)
+    parameters = {key: without_folders(value) for key, value in parsed.parameters.items()}
+    # Names and nested specs stay as they were written where nothing in them is a path.
+    if name == parsed.name and parameters == parsed.parameters:
+        return spec
+    return with_parameters(name, parameters)
 
 
 def command_without_folders(command: str) -> str:

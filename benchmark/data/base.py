@@ -171,6 +171,9 @@ class Dataset(Parameters):
 
     validation: bool = False
 
+    def as_pool(self, size):
+        return self
+
     def read(self, folders: Folders) -> Split:
         """Read or generate the data set; may keep files in the cache folder.
 

@@ -8,9 +8,10 @@ from typing import Any
 from attacks import ATTACKS
 from benchmark.core.spec import format_value
 from benchmark.data import Folders
-from benchmark.evaluation import ScenarioScore
+from benchmark.evaluation import RetrievalQuery, ScenarioScore
 from benchmark.jobs.attack_cost import attack_cost, scoring_cost
 from benchmark.jobs.attack_run import AttackRun
+from benchmark.jobs.attacked_images import attacked_images
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.job import Epochs
 from benchmark.jobs.models import load_data
@@ -53,6 +54,12 @@ class AttackJob(AttackRun):
             needed[self.source.id] = f"training of {self.source.key.defense}, the source of this attack,"
         return needed
 
+    @property
+    def pictured(self) -> str | None:
+        """The cell whose attacked queries are worth looking at; None where no query is attacked."""
+        whole = self.attack != CLEAN and self.attacked_fraction == 1
+        return self.cells.get(RetrievalQuery.name) if whole else None
+
     def cell_key(self, scenario: str) -> CellKey:
         """The key of the cell of a scenario."""
         return CellKey(
@@ -71,6 +78,9 @@ class AttackJob(AttackRun):
     def execute(self, context: RunContext) -> str | None:
         """Attacks the model and writes a cell for each scenario; returns the first failure, or None."""
         run = self.attack_and_score(self.cells, context)
+        if context.save_images and self.pictured is not None:
+            kept = attacked_images(run.embeddings, context.save_images)
+            context.store.save_images(self.pictured, {key: value.numpy() for key, value in kept.items()})
         reasons = []
         for scenario, found in run.scores.items():
             score, reason = (ScenarioScore({}), found) if isinstance(found, str) else (found, "")

@@ -62,6 +62,19 @@ def _check_sections(values: Mapping[str, Any]) -> None:
                 raise unknown_name(f"key in {name}", str(key), section.model_fields)
 
 
+_OF_TRAININGS = ("backbones", "losses", "compute", "budget", "pretrained", "training", "training_for")
+"""Keys that have no effect where nothing is trained."""
+
+
+def _check_alone(asked: Mapping[str, Any]) -> None:
+    """Raises UsageError for a key that is about trainings, in a run of own models alone."""
+    idle = [key for key in _OF_TRAININGS if key in asked]
+    if idle:
+        raise UsageError(
+            f"'{idle[0]}' has no effect: own models are not trained. Leave it out, or give --defenses too."
+        )
+
+
 def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configuration:
     """Merges preset, file and arguments into a configuration; each overrides the one before.
 
@@ -91,6 +104,9 @@ def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configura
     for changes in preset.get("training_for", {}).values():
         for key in given if isinstance(given, dict) else ():
             changes.pop(key, None)
+    if asked.get("models") and "defenses" not in asked:
+        _check_alone(asked)
+        preset.pop("defenses", None)
     # The preset's plot over eps belongs to the preset's own attacks and budgets.
     if {"attacks", "eps"} & asked.keys():
         preset.pop("curve", None)

@@ -28,6 +28,7 @@ _PLUMBING = (
     "benchmark.core.spec",
     "benchmark.jobs.attack_cost",
     "benchmark.jobs.attack_job",
+    "benchmark.jobs.attacked_images",
     "benchmark.jobs.context",
     "benchmark.jobs.job",
     "benchmark.jobs.memory",

@@ -69,7 +69,7 @@ class JobQueue:
             job: the job.
             reason: why it failed; None when it is done.
             context: the context of the run, where the failures of waiting jobs are recorded.
-            on_finish: called with this job, and with each that fails with it.
+            on_finish: called with this job, and with each that fails with it, directly or through others.
         """
         on_finish(job, reason)
         if reason is None:
@@ -78,5 +78,7 @@ class JobQueue:
             return
         lost = [other for other in self._blocked if job.id in other.needs]
         self._blocked = [other for other in self._blocked if job.id not in other.needs]
-        for other in lost:
-            on_finish(other, other.fail(f"{other.needs[job.id]} failed: {reason}", context))
+        for other in lost:  # which others may need in turn
+            self.finish(
+                other, other.fail(f"{other.needs[job.id]} failed: {reason}", context), context, on_finish
+            )

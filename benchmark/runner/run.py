@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from benchmark.data import DATASETS
 from benchmark.jobs import Job, RunContext
+from benchmark.jobs.models import UNUSED
 from benchmark.models import BACKBONES
 from benchmark.planning.config import Configuration
 from benchmark.planning.grid import Grid
@@ -69,7 +70,7 @@ def fetch_weights(keys: Iterable[ModelKey]) -> None:
         BenchmarkError: when weights cannot be fetched.
     """
     for backbone, natural in dict.fromkeys(
-        (key.backbone, DATASETS.build(key.dataset).natural) for key in keys
+        (key.backbone, DATASETS.build(key.dataset).natural) for key in keys if key.backbone != UNUSED
     ):
         BACKBONES.build(backbone).fetch(natural)
 

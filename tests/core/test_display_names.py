@@ -12,6 +12,10 @@ from benchmark.core.display_names import abbreviate, command_without_folders, wi
         ("folder:birds", "folder:birds"),
         ("folder[linf=8/255,path=~/my birds,name=b]", "folder[linf=8/255,name=b,path=my birds]"),
         ("resnet18[pretrained=/data/w.pth]", "resnet18[pretrained=w.pth]"),
+        ('folder:"/home/me/my, birds"[size=32]', "folder:my, birds[size=32]"),
+        ("/home/me/x.py:make[weights=/data/w.pth]", "x.py:make[weights=w.pth]"),
+        ("transfer[attack=mine[file=/data/w.pth,k=2]]", "transfer[attack=mine[file=w.pth,k=2]]"),
+        ('a["/b"', 'a["/b"'),
         ("8/255", "8/255"),
         ("/tmp/out", "out"),
     ],
@@ -32,5 +36,6 @@ def test_a_command_line_names_no_folder():
 
 
 def test_parameters_that_all_share_are_left_out():
+    assert abbreviate(['"a[b"[x=1,y=2]', 'a"b']) == {'"a[b"[x=1,y=2]': '"a[b"', 'a"b': 'a"b'}
     names = ["a[x=1,y=2]", "a[x=1,y=3]", "b[z=1]", "c"]
     assert abbreviate(names) == {"a[x=1,y=2]": "a[y=2]", "a[x=1,y=3]": "a[y=3]", "b[z=1]": "b", "c": "c"}

@@ -167,3 +167,18 @@ def test_names_of_folders_in_recipes(tmp_path):
     ):
         with pytest.raises(UsageError, match=message):
             check_recipes([name])
+
+
+def test_a_path_with_a_comma_or_a_space_can_be_given_in_quotes(tmp_path):
+    paths = ['folder:"/a, b/c"[size=32]', '"folder:/a, b/c"[size=9]', 'folder[path="/a,b"]']
+    assert resolve({"datasets": [*paths, "glyphs,digits"]}).datasets == [*paths, "glyphs", "digits"]
+    file = tmp_path / "c.yaml"
+    file.write_text("datasets:\n" + "".join(f"  - '{path}'\n" for path in paths))
+    assert resolve({}, file).datasets == paths
+
+
+@pytest.mark.parametrize("split", ["folder:/my birds", "folder:/a, b/c", "folder:~/a,digits b"])
+def test_a_list_that_was_split_within_a_path_gets_advice(tmp_path, split):
+    with pytest.raises(UsageError, match=r"needs double quotes, as in 'folder:\"/my, data\"'\.") as caught:
+        build_grid(resolve({"datasets": split, "attacks": "noise"}), Folders(tmp_path, tmp_path))
+    assert len(str(caught.value).splitlines()) == 1

@@ -68,10 +68,10 @@ def test_jobs_run_here_with_a_workers_threads_which_are_restored(run):
 
 
 def test_a_failed_job_takes_those_that_need_it_with_it(run):
-    log = run(FakeJob("t1", error=RuntimeError("no")), FakeJob("a2", {"t1": "training"}), FakeJob("a3"))
+    log = run(FakeJob("t1", error=RuntimeError("no")), FakeJob("t2", {"t1": "teacher"}), FakeJob("a3"))
     reasons = dict(entry for entry in log if isinstance(entry, tuple))
     assert reasons["t1"].startswith("RuntimeError: no (traceback in ")
-    assert reasons["a2"] == f"training failed: {reasons['t1']}"
+    assert reasons["t2"] == f"teacher failed: {reasons['t1']}"
     assert reasons["a3"] is None
 
 
