@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchmark.api.attacked_images import attack
+    from benchmark.api.evaluated import evaluate
     from benchmark.api.results import Results, load_results
     from benchmark.api.row import RowScores, Scores
     from benchmark.api.trained_model import load_model
@@ -25,6 +26,7 @@ __all__ = [
     "attack",
     "check_defense",
     "defense_checks",
+    "evaluate",
     "load_model",
     "load_results",
 ]
@@ -38,6 +40,7 @@ _HOMES = {
     "attack": "benchmark.api.attacked_images",
     "check_defense": "benchmark.evaluation.conformance",
     "defense_checks": "benchmark.evaluation.conformance",
+    "evaluate": "benchmark.api.evaluated",
     "load_model": "benchmark.api.trained_model",
     "load_results": "benchmark.api.results",
 }

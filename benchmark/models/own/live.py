@@ -70,6 +70,4 @@ def live_model(name: str, model: nn.Module | Callable[..., Any]) -> Iterator[str
 def _find(name: str) -> type[OwnModel] | None:
     if not name.startswith(_PREFIX):
         return None
-    return type(
-        "LiveModelOf", (LiveModel,), {"name": name, "__module__": __name__, "__doc__": LiveModel.__doc__}
-    )
+    return type("LiveModelOf", (LiveModel,), {"name": name, "__module__": __name__, "__doc__": LiveModel.__doc__})

@@ -185,9 +185,7 @@ class PythonEntry(OwnModel):
 
 
 def _import_file(file: Path) -> ModuleType:
-    name = (
-        f"own_{re.sub(r'[^A-Za-z0-9_]', '_', file.stem)}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
-    )
+    name = f"own_{re.sub(r'[^A-Za-z0-9_]', '_', file.stem)}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     specification = importlib.util.spec_from_file_location(name, file)
@@ -211,9 +209,7 @@ def _explain(error: BaseException, file: Path | None) -> str:
             line = trace.tb_lineno
         trace = trace.tb_next
     where = f" (line {line})" if line else ""
-    return (
-        f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}{where}"
-    )
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}{where}"
 
 
 def _value(text: str) -> Any:

@@ -84,9 +84,7 @@ def _embed(model: OwnEmbedder, images: Tensor) -> Tensor:
 def _reason(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # TorchScript puts its own message last.
-    shown = (
-        lines[-1] if lines and lines[0].startswith("The following operation failed") else (lines or [""])[0]
-    )
+    shown = lines[-1] if lines and lines[0].startswith("The following operation failed") else (lines or [""])[0]
     return f"{type(error).__name__}: {shown}".rstrip(" .:")
 
 

@@ -50,9 +50,7 @@ def test_a_module_may_be_named_by_its_dots(images):
 
 def test_a_file_may_import_its_neighbour(file, images):
     (file.parent / "beside_the_net.py").write_text("WIDTH = 3\n")
-    file.write_text(
-        f"{file.read_text()}\ndef wide():\n    from beside_the_net import WIDTH\n    return Net(width=WIDTH)\n"
-    )
+    file.write_text(f"{file.read_text()}\ndef wide():\n    from beside_the_net import WIDTH\n    return Net(width=WIDTH)\n")
     assert settled(f"{file}:wide", images)[0](images).shape == (8, 8)
 
 
@@ -70,10 +68,7 @@ def test_a_file_may_import_its_neighbour(file, images):
         ("nothing", "returns a NoneType, not a network: give one torch.nn.Module"),
         ("NUMBER", "is a int, not a function or a network"),
         ("lacking", "nets.py has no 'lacking' to make a model with"),
-        (
-            "make_model[depth=3]",
-            r"cannot be called with \{'depth': 3\}.*Options of every model: size, resize",
-        ),
+        ("make_model[depth=3]", r"cannot be called with \{'depth': 3\}.*Options of every model: size, resize"),
         ("make_model[call.channels=3]", r"cannot embed images of 1x12x12: RuntimeError: .*channels=3"),
     ],
 )
@@ -110,19 +105,13 @@ def test_a_missing_file_and_a_missing_module_are_named():
 def test_a_file_that_does_not_import_names_its_line(tmp_path):
     path = tmp_path / "broken_net.py"
     path.write_text("import torch\n\nraise ValueError('a file is missing')\n")
-    with pytest.raises(
-        UsageError, match=r"broken_net\.py does not import: ValueError: a file is missing \(line 3\)"
-    ):
+    with pytest.raises(UsageError, match=r"broken_net\.py does not import: ValueError: a file is missing \(line 3\)"):
         built(f"{path}:make").embedder()
 
 
 def test_weights_are_loaded_and_change_the_fingerprint(file, images, tmp_path):
     plain = built(f"{file}:make_model")
-    state = {
-        key: value + 0.1
-        for key, value in plain.embedder().network.state_dict().items()
-        if value.is_floating_point()
-    }
+    state = {key: value + 0.1 for key, value in plain.embedder().network.state_dict().items() if value.is_floating_point()}
     state |= {key: value for key, value in plain.embedder().network.state_dict().items() if key not in state}
     torch.save(state, tmp_path / "w.pth")
     loaded = built(f"{file}:make_model[weights={tmp_path / 'w.pth'}]")
