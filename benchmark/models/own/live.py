@@ -65,9 +65,11 @@ def live_model(name: str, model: nn.Module | Callable[..., Any]) -> Iterator[str
         del _LIVE[spec]
 
 
-@own_model_kind
 @cache
 def _find(name: str) -> type[OwnModel] | None:
     if not name.startswith(_PREFIX):
         return None
     return type("LiveModelOf", (LiveModel,), {"name": name, "__module__": __name__, "__doc__": LiveModel.__doc__})
+
+
+own_model_kind(_find, first=True)  # object:name has the form of a Python entry
