@@ -61,7 +61,11 @@ class GivenModel(Defense):
 
 @cache
 def _find(name: str) -> type[Defense] | None:
-    return None if own_model(name) is None else type("GivenModelOf", (GivenModel,), {"name": name})
+    if own_model(name) is None:
+        return None
+    return type(
+        "GivenModelOf", (GivenModel,), {"name": name, "__module__": __name__, "__doc__": GivenModel.__doc__}
+    )
 
 
 DEFENSES.add_fallback(_find)

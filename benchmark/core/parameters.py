@@ -111,6 +111,10 @@ class Parameters(BaseModel):
         """What tables, plots and file names show in place of the spec; never a path of the machine."""
         return format_spec(self.name, self.shown_values())
 
+    def given(self) -> dict[str, Any]:
+        """The parameters that were given, at their default or not, by their attribute."""
+        return {attribute: getattr(self, attribute) for attribute in sorted(self.model_fields_set)}
+
     def files(self) -> list[Path]:
         """The files that the parameters of type `File` name, absolute."""
         return [path for key in _file_keys(type(self)) for path in _paths(self._value(key))]

@@ -94,7 +94,7 @@ class PoolEmbeddings:
         images = self._pools[pool]
         if isinstance(images, Tensor):
             return images[indices.to(images.device)].cpu()
-        return images.batch(indices)
+        return images.batch(indices, "cpu")
 
     def reembed_attacked(self, repeat: int = 0) -> Tensor:
         """Embeds the attacked pool again with inputs that require a gradient, as attacks see the model.

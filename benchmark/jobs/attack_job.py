@@ -14,7 +14,7 @@ from benchmark.jobs.attack_run import AttackRun
 from benchmark.jobs.attacked_images import attacked_images
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.job import Epochs
-from benchmark.jobs.models import load_data
+from benchmark.jobs.models import load_data, short_name
 from benchmark.jobs.probe import costs_of
 from benchmark.records import CLEAN, CellKey, CellRecord, ModelKey, Status, Store
 
@@ -44,7 +44,7 @@ class AttackJob(AttackRun):
     def label(self) -> str:
         """The defense, the seed, the attack and its budget."""
         attack = "clean" if self.attack == CLEAN else f"{self.attack} {self.norm} {format_value(self.eps)}"
-        return f"{self.key.defense}, seed {self.key.seed}: {attack}"
+        return f"{short_name(self.key)}, seed {self.key.seed}: {attack}"
 
     @property
     def needs(self) -> Mapping[str, str]:

@@ -38,6 +38,11 @@ def first_images(pool: ImageSet) -> Tensor:
     return pool.batch(slice(0, 8))
 
 
+def short_name(key: ModelKey) -> str:
+    """What readers see in place of the defense or own model of a key; it holds no folder."""
+    return DEFENSES.build(key.defense).short_name
+
+
 def portable(key: ModelKey) -> ModelKey:
     """Removes from a key what seeds must not depend on: paths, and what an untrained model does not use."""
     dataset, defense = DATASETS.build(key.dataset).portable, DEFENSES.build(key.defense)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from benchmark.data import Folders
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.job import Epochs
+from benchmark.jobs.models import short_name
 from benchmark.jobs.probe import costs_of
 from benchmark.jobs.training_run import TrainingRun
 from benchmark.records import ModelRecord, Status, Store, TrainingRecord
@@ -32,7 +33,7 @@ class TrainJob(TrainingRun):
     @property
     def label(self) -> str:
         """The defense and the seed."""
-        return f"{self.key.defense}, seed {self.key.seed}: {'train' if self.trained else 'load'}"
+        return f"{short_name(self.key)}, seed {self.key.seed}: {'train' if self.trained else 'load'}"
 
     @property
     def needs(self) -> Mapping[str, str]:
@@ -55,7 +56,11 @@ class TrainJob(TrainingRun):
             return 0.0
         costs, size = costs_of(self.key, self.recipe, folders), self.recipe.batch_size
         whole = costs.images // size * size  # an epoch leaves out a batch that is not full
-        return costs.step * (whole or costs.images) * self.epochs
+        images = whole or costs.images
+        if self.budget is None:
+            return costs.step * images * self.epochs
+        teachers = {teacher.id: teacher for teacher in self.all_teachers()}
+        return max(0.0, self.budget * images - sum(teacher.cost(folders) for teacher in teachers.values()))
 
     def execute(self, context: RunContext) -> str | None:
         """Trains the model, writes its checkpoint, then its record."""

@@ -163,7 +163,8 @@ class Configuration(_Section):
     def recipe(self, dataset: str) -> Recipe:
         """The recipe of a data set, given its spec or name; the key `folder` is for every `folder:PATH`."""
         name = parse_spec(dataset).name
-        changes = self.training_for.get(name, self.training_for.get(name.partition(":")[0], {}))
+        named = {parse_spec(text).name: changes for text, changes in self.training_for.items()}
+        changes = named.get(name, named.get(name.partition(":")[0], {}))
         return Recipe(**{**self.training.model_dump(), **changes})
 
     @field_validator("norm", "compute")

@@ -167,7 +167,7 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     losses = [None] if alone else [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
     seeds = config.seeds[:1] if alone else config.seeds
     for dataset, backbone, loss, seed, mode in product(
-        datasets, backbones or [None], losses, seeds, grid.modes
+        datasets, [None] if alone else backbones, losses, seeds, grid.modes
     ):
         plain = ModelKey(
             dataset=dataset.spec,

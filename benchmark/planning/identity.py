@@ -41,9 +41,7 @@ def source_digest(things: Iterable[type | Callable[..., Any]], modules: Iterable
     return digest(sorted((name, _file_digest(file)) for name, file in [*files, *code.files]))
 
 
-def plugin_files(
-    things: Iterable[type | Callable[..., Any]], modules: Iterable[str] = ()
-) -> tuple[str, ...]:
+def plugin_files(things: Iterable[type | Callable[..., Any]], modules: Iterable[str] = ()) -> tuple[str, ...]:
     """Names of the users' own files that `source_digest` reads, in alphabetical order."""
     return tuple(sorted(file.name for file in reached(modules_of(things) | frozenset(modules)).files))
 

@@ -44,8 +44,8 @@ def select_models(texts: list[str]) -> list[GivenModel]:
         if own_model(name) is None:
             raise UsageError(
                 f"'{text}' names no model. Give a Python function (my_file.py:make_model or "
-                "package.module:make_model), a TorchScript (.pt), exported (.pt2) or ONNX (.onnx) file, or a name "
-                "of timm with --weights FILE."
+                "package.module:make_model), a TorchScript (.pt), exported (.pt2) or ONNX (.onnx) file, or a "
+                "name of timm with --weights FILE."
             )
         entry = DEFENSES.build(text)
         assert isinstance(entry, GivenModel)

@@ -8,7 +8,7 @@ from typing import TypeVar
 from benchmark.core.errors import QUOTE_PATHS, UsageError, unknown_name
 from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
-from benchmark.core.spec import parse_spec
+from benchmark.core.spec import format_spec, parse_spec
 from benchmark.data import DATASETS, Dataset, Folders
 from benchmark.losses import LOSSES, Loss
 from benchmark.models import BACKBONES, Backbone
@@ -51,7 +51,8 @@ def select_datasets(texts: list[str], skipped: list[str], folders: Folders) -> l
                 if not (folders.blank and dataset.blank()):
                     raise UsageError(f"The data set '{text}' cannot be used: {reason}")
                 skipped.append(f"the images of {text} (its cost is computed from official counts): {reason}")
-            found.append(DATASETS.build(dataset.spec))  # with the spec that tables show
+            # With the name that tables show, and with what was given, at its default or not.
+            found.append(DATASETS.get(dataset.name)(**dataset.given()))
             continue
         for name in DATASETS.names():
             dataset = DATASETS.build(name)
@@ -69,7 +70,7 @@ def check_recipes(names: Iterable[str]) -> None:
         UsageError: for the first such name.
     """
     for name in names:
-        known = DATASETS.get(parse_spec(name).name).name
+        known = format_spec(DATASETS.get(parse_spec(name).name).name, {})
         if known != name:
             raise UsageError(f"training_for: '{name}' is called '{known}'.")
 

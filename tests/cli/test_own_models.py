@@ -14,7 +14,10 @@ from benchmark.records import Store
 from ..conftest import TINY
 from ..models.own.networks import SOURCE
 
-QUICK = {**TINY, "attacks": ["pgd_decay[objective=neighbour,steps=3]", "square[objective=neighbour,queries=5]", "noise"]}
+QUICK = {
+    **TINY,
+    "attacks": ["pgd_decay[objective=neighbour,steps=3]", "square[objective=neighbour,queries=5]", "noise"],
+}
 """White box, black box and none."""
 
 
@@ -28,12 +31,16 @@ def nets(tmp_path):
 @pytest.fixture
 def run(tmp_path):
     def run(*arguments, output="out", status=0, **changes):
-        settings = {key: value for key, value in {**QUICK, "workers": 1, **changes}.items() if key != "defenses"}
+        settings = {
+            key: value for key, value in {**QUICK, "workers": 1, **changes}.items() if key != "defenses"
+        }
         if "--model" in arguments and "--defenses" not in arguments and "training" not in changes:
             settings.pop("training", None)
         config = tmp_path / "quick.yaml"
         config.write_text(yaml.safe_dump(settings))
-        found = main(["--config", str(config), *arguments, "--output", str(tmp_path / output), "--no-progress"])
+        found = main(
+            ["--config", str(config), *arguments, "--output", str(tmp_path / output), "--no-progress"]
+        )
         assert found == status
         return tmp_path / output
 
@@ -66,7 +73,9 @@ def test_the_same_model_again_is_cached_and_other_weights_are_another(run, nets,
     before = {path.name for path in (output / "store" / "cells").iterdir()}
     run("--model", f"{nets}:make_model")
     assert {path.name for path in (output / "store" / "cells").iterdir()} == before
-    nets.write_text(SOURCE.replace("width=4):\n    return", "width=4):\n    torch.manual_seed(7)\n    return"))
+    nets.write_text(
+        SOURCE.replace("width=4):\n    return", "width=4):\n    torch.manual_seed(7)\n    return")
+    )
     weights = nets.parent / "w.pth"
     space = {}
     exec(SOURCE, space)
@@ -115,7 +124,9 @@ def test_a_model_without_gradients_has_no_rank(run, nets):
     output = run("--model", f"{nets}:detached")
     row = rows(output).loc["nets.py-detached"]
     assert pd.isna(row["rank"])
-    attacks = {cell.key.attack for cell in Store(output).manifest().cells if cell.key.defense.endswith("detached")}
+    attacks = {
+        cell.key.attack for cell in Store(output).manifest().cells if cell.key.defense.endswith("detached")
+    }
     assert not any(name.startswith("pgd") for name in attacks)
     assert any(name.startswith("square") for name in attacks)
 
@@ -148,7 +159,10 @@ def test_a_model_is_the_start_of_a_defense(run, nets):
         (["--model", "{nets}:lacking"], "nets.py has no 'lacking'"),
         (["--model", "pgd_at"], "'pgd_at' names no model. Give a Python function"),
         (["--weights", "w.pth"], "--weights FILE comes after the --model"),
-        (["--model", "{nets}:make_model", "--weights", "a.pth", "--weights", "b.pth"], "Two files of weights"),
+        (
+            ["--model", "{nets}:make_model", "--weights", "a.pth", "--weights", "b.pth"],
+            "Two files of weights",
+        ),
         (["--model", "{nets}:make_model", "--compute", "equal-passes"], "'compute' has no effect"),
         (["--model", "{nets}:make_model", "--tune", "3"], "--tune chooses parameters of trainings"),
         (["--model", "{nets}:make_model", "--model", "{nets}:make_model[name=pixels]"], "pixels"),

@@ -182,3 +182,11 @@ def test_a_list_that_was_split_within_a_path_gets_advice(tmp_path, split):
     with pytest.raises(UsageError, match=r"needs double quotes, as in 'folder:\"/my, data\"'\.") as caught:
         build_grid(resolve({"datasets": split, "attacks": "noise"}), Folders(tmp_path, tmp_path))
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_recipe_for_a_path_in_quotes(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("training_for: {'\"folder:/a, b\"': {lr: 0.25}}\n")
+    config = resolve({}, file)
+    check_recipes(config.training_for)
+    assert config.recipe('folder:"/a, b"[size=32]').lr == 0.25

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
 from benchmark.core.errors import UsageError
-from benchmark.core.parameters import File
 from benchmark.core.spec import Spec
 from benchmark.models.backbone import BACKBONES, Backbone, BackboneEmbedder
 from benchmark.models.own.base import OwnModel, own_model
@@ -50,7 +50,7 @@ class OwnBackbone(Backbone):
         """Names of the modules that hold the model's code."""
         return self.model.modules()
 
-    def files(self) -> tuple[File, ...]:
+    def files(self) -> list[Path]:
         """The model's files."""
         return self.model.files()
 
@@ -102,7 +102,8 @@ def _find(name: str) -> type[Backbone] | None:
     kind = own_model(name)
     if kind is None or kind.title == "timm network":
         return None
-    return type("OwnBackboneOf", (OwnBackbone,), {"name": name, "__doc__": OwnBackbone.__doc__})
+    attributes = {"name": name, "__module__": __name__, "__doc__": OwnBackbone.__doc__}
+    return type("OwnBackboneOf", (OwnBackbone,), attributes)
 
 
 BACKBONES.add_fallback(_find)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from benchmark.core.embedder import Embedder
@@ -19,6 +19,14 @@ from benchmark.core.spec import format_spec
 from benchmark.models.own.preprocess import Channels, Preprocess, channel_values
 from benchmark.models.own.settle import settle
 
+
+def _one_or_three(value: int) -> int:
+    if value not in (1, 3):
+        raise ValueError("must be 1 or 3")
+    return value
+
+
+ChannelCount = Annotated[int, AfterValidator(_one_or_three)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -87,9 +95,9 @@ class OwnModel(Parameters):
         resize: length that the shorter side is scaled to before `crop`.
         crop: side of the central square that is cut out.
         channels: 1 or 3: grey images become three equal channels, colors their luminance.
-        mean, std: what the network's images are normalized by, in units of the range [0, 1]: one number, three
-            as in `[0.485,0.456,0.406]`, or `imagenet`, `clip` or `inception`. A network for images in [0, 255]
-            takes `std=0.00392156863`.
+        mean, std: normalization of the network's images, in units of the range [0, 1]: one number, three as
+            in `[0.485,0.456,0.406]`, or `imagenet`, `clip` or `inception`. A network that takes images in
+            [0, 255] has `std=0.00392156863`.
         weights: a file of weights to load into the network, `.safetensors` or `.pth` (read as tensors only).
         label: short name in tables, plots and file names, `name=` in a spec.
     """
@@ -100,7 +108,7 @@ class OwnModel(Parameters):
     size: Side | None = None
     resize: Side | None = None
     crop: Side | None = None
-    channels: Literal[1, 3] | None = None
+    channels: ChannelCount | None = None
     mean: Channels | None = None
     std: Channels | None = None
     weights: File | None = None

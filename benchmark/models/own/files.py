@@ -71,7 +71,11 @@ class TorchScriptFile(FileModel):
         try:
             loaded: nn.Module = torch.jit.load(str(self.file), map_location="cpu")
         except RuntimeError as error:
-            if "constants.pkl" in str(error) or "version" in str(error) or "PytorchStreamReader" in str(error):
+            if (
+                "constants.pkl" in str(error)
+                or "version" in str(error)
+                or "PytorchStreamReader" in str(error)
+            ):
                 raise UsageError(
                     f"{self.file} is no TorchScript file. Weights alone are given beside the code that they "
                     f"belong to: --model my_file.py:make_model --weights {self.file.name}."
@@ -101,7 +105,9 @@ class _OnnxNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Run the graph on the CPU; returns its first output on the images' device."""
-        values = self._session.run([self._output], {self._input: images.detach().cpu().contiguous().numpy()})[0]
+        values = self._session.run([self._output], {self._input: images.detach().cpu().contiguous().numpy()})[
+            0
+        ]
         return torch.from_numpy(values).to(images.device)
 
 

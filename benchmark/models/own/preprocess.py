@@ -1,4 +1,4 @@
-"""What happens to images in [0, 1] before an own model's network: part of the model, so attacks perturb pixels."""
+"""Resizing and normalization before an own model's network: part of it, so that attacks change pixels."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def as_network(made: Any, where: str) -> nn.Module:
     if callable(made):
         return _Function(made)
     raise UsageError(
-        f"{where} a {type(made).__name__}, not a network: give one torch.nn.Module, or a function from images "
-        "(n, C, H, W) to vectors (n, d)."
+        f"{where} a {type(made).__name__}, not a network: give one torch.nn.Module, or a function from "
+        "images (n, C, H, W) to vectors (n, d)."
     )
 
 
@@ -126,8 +126,8 @@ class PythonEntry(OwnModel):
         except TypeError as error:
             options = ", ".join(key for key in self.attributes() if key != "arguments")
             raise UsageError(
-                f"{self.base_name()}{signature} cannot be called with {arguments or 'no arguments'}: {error}. "
-                f"Options of every model: {options}."
+                f"{self.base_name()}{signature} cannot be called with {arguments or 'no arguments'}: "
+                f"{error}. Options of every model: {options}."
             ) from None
 
     @property
@@ -185,7 +185,9 @@ class PythonEntry(OwnModel):
 
 
 def _import_file(file: Path) -> ModuleType:
-    name = f"own_{re.sub(r'[^A-Za-z0-9_]', '_', file.stem)}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    name = (
+        f"own_{re.sub(r'[^A-Za-z0-9_]', '_', file.stem)}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    )
     if name in sys.modules:
         return sys.modules[name]
     specification = importlib.util.spec_from_file_location(name, file)
@@ -209,7 +211,9 @@ def _explain(error: BaseException, file: Path | None) -> str:
             line = trace.tb_lineno
         trace = trace.tb_next
     where = f" (line {line})" if line else ""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}{where}"
+    return (
+        f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}{where}"
+    )
 
 
 def _value(text: str) -> Any:

@@ -41,8 +41,8 @@ def settle(model: OwnEmbedder, images: Tensor) -> list[str]:
         notes.append(f"its embeddings are {str(dtype).removeprefix('torch.')}, and are used as float32")
     if not torch.isfinite(vectors).all():
         raise UsageError(
-            f"{model.title} returns values that are not finite for {_broken(vectors)} of {len(images)} images. "
-            "Does it expect another range of pixels (mean, std), or more precision?"
+            f"{model.title} returns values that are not finite for {_broken(vectors)} of {len(images)} "
+            "images. Does it expect another range of pixels (mean, std), or more precision?"
         )
     if bool((vectors.float().norm(dim=1) == 0).any()):
         raise UsageError(f"{model.title} returns a vector of zeros, which has no direction.")
@@ -75,8 +75,8 @@ def _embed(model: OwnEmbedder, images: Tensor) -> Tensor:
         raise
     except (Exception, SystemExit) as error:  # a user's network may fail in any way
         raise UsageError(
-            f"{model.title} cannot embed images of {shape}: {_reason(error)}. Its input is set by size, resize, "
-            "crop and channels, as in [size=224,channels=3]."
+            f"{model.title} cannot embed images of {shape}: {_reason(error)}. Its input is set by size, "
+            "resize, crop and channels, as in [size=224,channels=3]."
         ) from None
     return output
 
@@ -84,7 +84,9 @@ def _embed(model: OwnEmbedder, images: Tensor) -> Tensor:
 def _reason(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # TorchScript puts its own message last.
-    shown = lines[-1] if lines and lines[0].startswith("The following operation failed") else (lines or [""])[0]
+    shown = (
+        lines[-1] if lines and lines[0].startswith("The following operation failed") else (lines or [""])[0]
+    )
     return f"{type(error).__name__}: {shown}".rstrip(" .:")
 
 
@@ -111,8 +113,8 @@ def _check_batches(model: OwnEmbedder, images: Tensor, unit: Tensor) -> None:
     apart = float((alone[0] - unit[0]).abs().max()) if alone.shape == unit[:1].shape else float("inf")
     if apart > SAME_BATCH:
         raise UsageError(
-            f"{model.title} embeds an image alone otherwise than in a batch (they differ by {apart:.2g}): does "
-            "batch norm use the batch, as in training mode?"
+            f"{model.title} embeds an image alone otherwise than in a batch (they differ by {apart:.2g}): "
+            "does batch norm use the batch, as in training mode?"
         )
 
 

@@ -1,6 +1,6 @@
 """Networks as users write them, for a file of their own."""
 
-SOURCE = '''
+SOURCE = """
 import torch
 from torch import nn
 
@@ -103,4 +103,4 @@ def nothing():
     return None
 
 NUMBER = 3
-'''
+"""

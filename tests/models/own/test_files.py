@@ -116,5 +116,5 @@ def test_a_program_for_one_size_of_batch_says_so(tmp_path, images):
 
 def test_a_program_exported_in_training_mode_is_refused(tmp_path, images):
     exported(network().train(), tmp_path / "train.pt2", **DYNAMIC)
-    with pytest.raises(UsageError, match="embeds an image alone otherwise than in a batch|cannot embed"):
+    with pytest.raises(UsageError, match=r"embeds an image alone otherwise than in a batch|cannot embed"):
         build(tmp_path / "train.pt2").embedder().settle(images)

@@ -50,7 +50,8 @@ def test_a_module_may_be_named_by_its_dots(images):
 
 def test_a_file_may_import_its_neighbour(file, images):
     (file.parent / "beside_the_net.py").write_text("WIDTH = 3\n")
-    file.write_text(f"{file.read_text()}\ndef wide():\n    from beside_the_net import WIDTH\n    return Net(width=WIDTH)\n")
+    wide = "def wide():\n    from beside_the_net import WIDTH\n    return Net(width=WIDTH)\n"
+    file.write_text(f"{file.read_text()}\n{wide}")
     assert settled(f"{file}:wide", images)[0](images).shape == (8, 8)
 
 
@@ -68,7 +69,10 @@ def test_a_file_may_import_its_neighbour(file, images):
         ("nothing", "returns a NoneType, not a network: give one torch.nn.Module"),
         ("NUMBER", "is a int, not a function or a network"),
         ("lacking", "nets.py has no 'lacking' to make a model with"),
-        ("make_model[depth=3]", r"cannot be called with \{'depth': 3\}.*Options of every model: size, resize"),
+        (
+            "make_model[depth=3]",
+            r"cannot be called with \{'depth': 3\}.*Options of every model: size, resize",
+        ),
         ("make_model[call.channels=3]", r"cannot embed images of 1x12x12: RuntimeError: .*channels=3"),
     ],
 )
@@ -98,20 +102,26 @@ def test_what_is_handled_is_noted(file, images, name, note):
 def test_a_missing_file_and_a_missing_module_are_named():
     with pytest.raises(UsageError, match=r"There is no file /nowhere/net\.py to take a model from"):
         built("/nowhere/net.py:make").embedder()
-    with pytest.raises(UsageError, match="There is no module 'no_such_package.nets'"):
+    with pytest.raises(UsageError, match=r"There is no module 'no_such_package\.nets'"):
         built("no_such_package.nets:make").embedder()
 
 
 def test_a_file_that_does_not_import_names_its_line(tmp_path):
     path = tmp_path / "broken_net.py"
     path.write_text("import torch\n\nraise ValueError('a file is missing')\n")
-    with pytest.raises(UsageError, match=r"broken_net\.py does not import: ValueError: a file is missing \(line 3\)"):
+    with pytest.raises(
+        UsageError, match=r"broken_net\.py does not import: ValueError: a file is missing \(line 3\)"
+    ):
         built(f"{path}:make").embedder()
 
 
 def test_weights_are_loaded_and_change_the_fingerprint(file, images, tmp_path):
     plain = built(f"{file}:make_model")
-    state = {key: value + 0.1 for key, value in plain.embedder().network.state_dict().items() if value.is_floating_point()}
+    state = {
+        key: value + 0.1
+        for key, value in plain.embedder().network.state_dict().items()
+        if value.is_floating_point()
+    }
     state |= {key: value for key, value in plain.embedder().network.state_dict().items() if key not in state}
     torch.save(state, tmp_path / "w.pth")
     loaded = built(f"{file}:make_model[weights={tmp_path / 'w.pth'}]")
@@ -124,9 +134,9 @@ def test_weights_are_loaded_and_change_the_fingerprint(file, images, tmp_path):
 
 def test_weights_that_do_not_fit_are_refused(file, tmp_path):
     torch.save({"other": torch.zeros(3)}, tmp_path / "w.pth")
-    with pytest.raises(UsageError, match="w.pth does not fit"):
+    with pytest.raises(UsageError, match=r"w\.pth does not fit"):
         built(f"{file}:make_model[weights={tmp_path / 'w.pth'}]").embedder()
-    with pytest.raises(UsageError, match="none.pth"):
+    with pytest.raises(UsageError, match=r"none\.pth"):
         built(f"{file}:make_model[weights={tmp_path / 'none.pth'}]").embedder()
 
 
