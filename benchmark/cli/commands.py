@@ -72,7 +72,7 @@ def report_only(options: dict[str, Any]) -> int:
 def list_data(options: dict[str, Any]) -> int:
     """Lists the data sets: which are on this machine, and where to get the others."""
     from benchmark.cli.listing import list_data as listed
-    from benchmark.cli.places import folders_for
+    from benchmark.data.places import folders_for
 
     root = options.get("data_root")
     folders = folders_for(Path(root) if root else None)

@@ -20,9 +20,9 @@ from benchmark.cli.commands import (
     report_only,
 )
 from benchmark.cli.options import build_parser
-from benchmark.cli.places import folders_for
 from benchmark.cli.plugin_warnings import load
 from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.data.places import folders_for
 
 
 def _trials(text: str | None) -> int | None:

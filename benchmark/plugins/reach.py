@@ -12,6 +12,7 @@ from benchmark.plugins.imports import imports_in, module_file, nodes_of, texts_i
 from benchmark.plugins.users_files import UsersFile, users_files
 
 _PLUMBING = (
+    "benchmark.api",
     "benchmark.core.code",
     "benchmark.core.cpu",
     "benchmark.core.display_names",

@@ -161,9 +161,14 @@ Finder = Callable[[str], type[OwnModel] | None]
 _FINDERS: list[Finder] = []
 
 
-def own_model_kind(finder: Finder) -> Finder:
-    """Register a kind of own models by a function from a name to its class, or None for other names."""
-    _FINDERS.append(finder)
+def own_model_kind(finder: Finder, first: bool = False) -> Finder:
+    """Register a kind of own models by a function from a name to its class, or None for other names.
+
+    Args:
+        finder: the function.
+        first: ask it before those that are registered already, for names that would also be of their form.
+    """
+    _FINDERS.insert(0 if first else len(_FINDERS), finder)
     return finder
 
 

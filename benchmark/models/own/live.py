@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,6 +11,7 @@ from torch import nn
 
 from benchmark.core.errors import UsageError
 from benchmark.models.own.base import OwnModel, own_model_kind
+from benchmark.models.own.code_of_object import code_of_object
 from benchmark.models.own.python_entry import as_network
 
 _PREFIX = "object:"
@@ -28,10 +28,9 @@ class LiveModel(OwnModel):
         """The name that it was given."""
         return self.name.removeprefix(_PREFIX)
 
-    def modules(self) -> tuple[str, ...]:
-        """Name of the module that holds its class, where that is in a file."""
-        home = type(self.network()).__module__
-        return (home,) if getattr(sys.modules.get(home), "__file__", None) else ()
+    def content(self) -> str:
+        """Return a hash of the code of the object's classes, which may be in a notebook."""
+        return code_of_object(self.network())
 
     def network(self) -> nn.Module:
         """Return the object.
@@ -65,7 +64,6 @@ def live_model(name: str, model: nn.Module | Callable[..., Any]) -> Iterator[str
         del _LIVE[spec]
 
 
-@own_model_kind
 @cache
 def _find(name: str) -> type[OwnModel] | None:
     if not name.startswith(_PREFIX):
@@ -73,3 +71,6 @@ def _find(name: str) -> type[OwnModel] | None:
     return type(
         "LiveModelOf", (LiveModel,), {"name": name, "__module__": __name__, "__doc__": LiveModel.__doc__}
     )
+
+
+own_model_kind(_find, first=True)  # object:name has the form of a Python entry
