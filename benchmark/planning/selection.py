@@ -34,7 +34,7 @@ def build_each(registry: Registry[P], texts: Sequence[str]) -> list[P]:
             built.append(registry.build(text))
         except UsageError as error:  # noqa: PERF203 (few names)
             message = str(error)
-            if {"/", "~"} & {*"".join(texts[:index])} and QUOTE_PATHS not in message:
+            if {"/", "~", ":"} & {*"".join(texts[:index])} and QUOTE_PATHS not in message:
                 message = f"{message} {QUOTE_PATHS}"
             raise UsageError(message) from None
     return built

@@ -27,6 +27,7 @@ _PLUMBING = (
     "benchmark.core.registry",
     "benchmark.core.source",
     "benchmark.core.spec",
+    "benchmark.data.checks",
     "benchmark.jobs.attack_cost",
     "benchmark.jobs.attack_job",
     "benchmark.jobs.attacked_images",

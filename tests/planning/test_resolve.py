@@ -177,7 +177,9 @@ def test_a_path_with_a_comma_or_a_space_can_be_given_in_quotes(tmp_path):
     assert resolve({}, file).datasets == paths
 
 
-@pytest.mark.parametrize("split", ["folder:/my birds", "folder:/a, b/c", "folder:~/a,digits b"])
+@pytest.mark.parametrize(
+    "split", ["folder:/my birds", "folder:my birds", "folder:/a, b/c", "folder:~/a,digits b"]
+)
 def test_a_list_that_was_split_within_a_path_gets_advice(tmp_path, split):
     with pytest.raises(UsageError, match=r"needs double quotes, as in 'folder:\"/my, data\"'\.") as caught:
         build_grid(resolve({"datasets": split, "attacks": "noise"}), Folders(tmp_path, tmp_path))
