@@ -59,13 +59,23 @@ def report(output: Path) -> Path:
     return output / "leaderboard.md"
 
 
+def show_verdicts(output: Path) -> None:
+    """Writes what the records under an output folder say of the user's own models, if there are any."""
+    from benchmark.report import verdicts
+
+    sys.stdout.write("".join(f"{line}\n" for line in verdicts(output)))
+
+
 def report_only(options: dict[str, Any]) -> int:
     """Writes the report of the output folder again."""
     if "config" in options and "output" not in options:
         from benchmark.planning.resolve import resolve
 
         options["output"] = resolve({}, options["config"]).output
-    sys.stdout.write(f"The board: {report(Path(options.get('output', 'results')))}\n")
+    output = Path(options.get("output", "results"))
+    page = report(output)
+    show_verdicts(output)
+    sys.stdout.write(f"The board: {page}\n")
     return 0
 
 

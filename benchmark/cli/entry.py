@@ -18,6 +18,7 @@ from benchmark.cli.commands import (
     list_names,
     report,
     report_only,
+    show_verdicts,
 )
 from benchmark.cli.options import build_parser
 from benchmark.cli.plugin_warnings import load
@@ -86,6 +87,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     context.store.check_writable()
     counts = run(grid, config, context, command, shown)
     written = report(config.output)
+    show_verdicts(config.output)
     summary = ", ".join(
         f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]
     )

@@ -114,5 +114,6 @@ def _untrained_model(defense: Defense, images: ImageSet) -> tuple[Embedder, int]
         raise TypeError(f"{defense.spec} is not trained, so it gets no members.")
 
     seed_everything("model", defense.portable)
-    model = defense.build(no_member, images.labels)
+    model = defense.build(no_member, images.labels).eval()
+    model.settle(few_images(images, "cpu"))
     return model, max(1, count_flops(model, images.image_shape))

@@ -104,9 +104,7 @@ class TrainingRun(Record):
         data = load_data(self.key.dataset, context.folders)
         if not DEFENSES.build(self.key.defense).trained:
             model, unit = build_model(self.key, data.test)
-            model.eval().requires_grad_(False).to(context.device)
-            model.settle(few_images(data.test, context.device))
-            return model, unit
+            return model.eval().requires_grad_(False), unit
         images, _ = training_images(self.recipe, data)
         model, unit = build_model(self.key, images, random=True)
         load_checkpoint(model, context.store.checkpoint(self.id))

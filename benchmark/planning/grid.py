@@ -21,6 +21,7 @@ from benchmark.planning.own_models import as_pools, own_target, select_models
 from benchmark.planning.selection import (
     check_recipes,
     check_short_names,
+    check_trainable,
     named,
     refusal,
     select_backbones,
@@ -140,6 +141,8 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     datasets = select_datasets(config.datasets, skipped, folders)
     if alone:
         datasets = as_pools(datasets, own_models)
+    else:
+        check_trainable(datasets)
     check_recipes(config.training_for)
     backbones = [] if alone else select_backbones(config.backbones, config.pretrained)
     check_short_names("data sets", datasets)

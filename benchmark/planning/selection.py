@@ -93,6 +93,17 @@ def select_backbones(texts: list[str], pretrained: str) -> list[Backbone]:
     return [backbone.with_pretrained(pretrained) for backbone in backbones]
 
 
+def check_trainable(datasets: Iterable[Dataset]) -> None:
+    """Rejects data sets that nothing may be trained on.
+
+    Raises:
+        UsageError: for the first of them.
+    """
+    for dataset in datasets:
+        if reason := dataset.training_refusal:
+            raise UsageError(f"{reason[:1].upper()}{reason[1:]}.")
+
+
 def check_short_names(kind: str, asked: Sequence[Parameters]) -> None:
     """Rejects two data sets, backbones or rows of one run that have the same name in tables.
 
