@@ -63,6 +63,10 @@ class Attack(Parameters):
         """Spec of a defense whose model, of the same cell, the attack also needs; None for most."""
         return None
 
+    def made_on(self, source: str) -> Attack:
+        """Returns this attack with another source, given by its spec; itself when it needs none."""
+        return self
+
     def made_for(self) -> tuple[str, ...]:
         """Names of the only scenarios that its images are scored in; empty for all the usual ones."""
         return self.scenarios

@@ -9,13 +9,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmark.evaluation.conformance import check_defense, defense_checks
+    from benchmark.api.attacked_images import attack
+    from benchmark.api.evaluated import evaluate
+    from benchmark.api.results import Results, load_results
+    from benchmark.api.row import RowScores, Scores
+    from benchmark.api.trained_model import load_model
+    from benchmark.core.errors import BenchmarkError, UsageError
+    from benchmark.evaluation.conformance import check_defense, check_plugin_class, defense_checks
 
-__all__ = ["check_defense", "defense_checks"]
+__all__ = [
+    "BenchmarkError",
+    "Results",
+    "RowScores",
+    "Scores",
+    "UsageError",
+    "attack",
+    "check_defense",
+    "check_plugin_class",
+    "defense_checks",
+    "evaluate",
+    "load_model",
+    "load_results",
+]
 
 _HOMES = {
+    "BenchmarkError": "benchmark.core.errors",
+    "Results": "benchmark.api.results",
+    "RowScores": "benchmark.api.row",
+    "Scores": "benchmark.api.row",
+    "UsageError": "benchmark.core.errors",
+    "attack": "benchmark.api.attacked_images",
     "check_defense": "benchmark.evaluation.conformance",
+    "check_plugin_class": "benchmark.evaluation.conformance",
     "defense_checks": "benchmark.evaluation.conformance",
+    "evaluate": "benchmark.api.evaluated",
+    "load_model": "benchmark.api.trained_model",
+    "load_results": "benchmark.api.results",
 }
 
 

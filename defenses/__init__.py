@@ -8,6 +8,7 @@ from defenses.ensembles import EnsembleAT, PlainEnsemble
 from defenses.est import EST
 from defenses.hm import HM
 from defenses.mixup import Mixup
+from defenses.own_model import GivenModel
 from defenses.panum import Panum
 from defenses.pgd_at import PGDAT
 from defenses.pixels import Pixels
@@ -39,6 +40,7 @@ __all__ = [
     "Batch",
     "Defense",
     "EnsembleAT",
+    "GivenModel",
     "InnerMaximiser",
     "MemberFactory",
     "Mixup",

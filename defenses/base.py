@@ -122,6 +122,10 @@ class Defense(Parameters):
 
     epochs_scale: PositiveFloat = 1.0
 
+    def fingerprint(self) -> str:
+        """Return a hash of what the model depends on besides parameters and code, such as files."""
+        return ""
+
     def build(self, make_member: MemberFactory, labels: Tensor) -> Embedder:
         """Builds the model; by default one plain member.
 

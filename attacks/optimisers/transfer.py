@@ -49,6 +49,10 @@ class Transfer(Attack):
         """Spec of the source."""
         return self.source
 
+    def made_on(self, source: str) -> Transfer:
+        """Returns this attack with another source."""
+        return self.model_copy(update={"source": source})
+
     def knows(self, norm: str) -> bool:
         """Whether the inner attack supports that norm's ball."""
         return self.inner.knows(norm)

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark.cli.plugin_warnings import load
 from benchmark.data import DATASETS, Dataset, Folders
 from benchmark.data.downloads import can_download
-from benchmark.data.folder import ImageFolder
+from benchmark.data.user_images import UserImages
 
 _WIDTH = 110
 _FORM = "{:<14} {:<10} {:>15}  {:>17}  {:<8} {:<10} {}"
@@ -32,7 +32,7 @@ def list_data(folders: Folders, plugins: Iterable[Path]) -> int:
         dataset = cls()
         reason = dataset.missing(folders)
         lines += _row(name, dataset, reason)
-        if reason and not isinstance(dataset, ImageFolder):
+        if reason and not isinstance(dataset, UserImages):
             absent.append(reason)
     for line in absent:
         lines += ["", *textwrap.wrap(line, _WIDTH, break_long_words=False, break_on_hyphens=False)]
@@ -53,7 +53,7 @@ def _row(name: str, dataset: Dataset, reason: str | None) -> list[str]:
     license = textwrap.wrap(about.license if about else "", _WIDTH - _BEFORE_LICENSE)
     first = _FORM.format(
         name,
-        "needs PATH" if isinstance(dataset, ImageFolder) else "missing" if reason else "here",
+        "needs PATH" if isinstance(dataset, UserImages) else "missing" if reason else "here",
         f"{counts.train_classes:,} / {counts.test_classes:,}" if counts else "",
         f"{counts.train_images:,} / {counts.test_images:,}" if counts else "",
         about.size if about else "",

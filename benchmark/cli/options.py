@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from benchmark.core.errors import UsageError
+from benchmark.core.spec import parse_spec, with_parameters
 
 EXAMPLES = """examples:
   python run_benchmark.py --defenses all
@@ -22,9 +23,12 @@ EXAMPLES = """examples:
       while you work on a defense
   python run_benchmark.py --plugin my_defense.py --defenses all,my_defense
       your own defense beside the others (docs/adding_a_defense.md)
+  python run_benchmark.py --model my_file.py:make_model --weights my.pth --datasets "folder:PATH[linf=8/255]"
+      does a model of your own hold? (docs/own_models.md)
   python run_benchmark.py --new-defense my_defense
   python run_benchmark.py --check-plugin my_defense.py
-      a file to begin from; does it keep the contract?
+  python run_benchmark.py --check-plugin my_defense.py --defenses "my_defense[weight=0]"
+      a file to begin from; does it, and does a variant of it, keep the contract?
   python run_benchmark.py --defenses all --compute equal-passes
       every defense trains for the same cost, in place of the same number of epochs
   python run_benchmark.py --defenses pgd_at,trades --tune 20
@@ -34,6 +38,28 @@ EXAMPLES = """examples:
 
 exit status: 0 all cells done; 1 some failed (the board shows them); 2 the command was wrong, nothing was run
 """
+
+
+class _Model(argparse.Action):
+    """Collects `--model SPEC`; `--weights FILE` belongs to the model before it."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Add a model, or the weights of the last one."""
+        models = [*getattr(namespace, self.dest, [])]
+        if option_string == "--weights":
+            if not models:
+                raise UsageError("--weights FILE comes after the --model whose weights it holds.")
+            spec = parse_spec(models.pop())
+            if "weights" in spec.parameters:
+                raise UsageError(f"Two files of weights are given for the model {spec.name}.")
+            values = with_parameters(spec.name, {**spec.parameters, "weights": values})
+        setattr(namespace, self.dest, [*models, values])
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,6 +84,21 @@ def build_parser() -> argparse.ArgumentParser:
     parser._negative_number_matcher = re.compile(r"-\d")
     what = parser.add_argument_group(
         "what is compared (lists: separated by commas or spaces; name[key=value,...] sets parameters)"
+    )
+    what.add_argument(
+        "--model",
+        action=_Model,
+        dest="models",
+        metavar="SPEC",
+        help="a model of your own, evaluated as it is (repeatable; alone or beside --defenses): "
+        "my_file.py:make_model, a TorchScript, torch.export or ONNX file, or a name of timm",
+    )
+    what.add_argument(
+        "--weights",
+        action=_Model,
+        dest="models",
+        metavar="FILE",
+        help="weights of the --model before it: .safetensors, or .pth with a state dict",
     )
     what.add_argument("--defenses", nargs="+", metavar="NAME", help="defenses; 'all' is the seven")
     what.add_argument(
@@ -123,6 +164,9 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--download", action="store_true", help="fetch data sets that are missing, where allowed"
     )
+    how.add_argument(
+        "--save-images", metavar="N", help="keep N attacked images of each row, to look at (images/)"
+    )
     how.add_argument("--device", metavar="DEVICE", help="auto, cpu or cuda")
     how.add_argument(
         "--workers", metavar="N", help="worker processes of one thread each (default: one a core)"
@@ -145,7 +189,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--new-defense", metavar="NAME", help="write NAME.py, a defense to begin from, in this folder"
     )
     instead.add_argument(
-        "--check-plugin", type=Path, metavar="FILE.py", help="does what a file registers keep the contract?"
+        "--check-plugin",
+        nargs="+",
+        type=Path,
+        metavar="FILE.py",
+        help="does what the files register keep the contract? with --defenses, --attacks, --datasets, "
+        "--losses, --backbones or --scenarios: those variants of its classes only",
     )
     instead.add_argument(
         "--report-only", action="store_true", help="write the board of --output again from its records"

@@ -27,6 +27,17 @@ class Embedder(nn.Module):
         """Return the model that gradients are taken through (BPDA); by default the model itself."""
         return self
 
+    def settle(self, images: Tensor) -> list[str]:
+        """Check the model on a first batch of images, where that is needed before it can be evaluated.
+
+        Args:
+            images: in [0, 1], shape (n, C, H, W), on the model's device.
+
+        Returns:
+            What a reader of its scores must know, a clause each.
+        """
+        return []
+
     @property
     def members(self) -> Sequence[Embedder]:
         """The models that an ensemble consists of; a single model is its own only member."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+QUOTE_PATHS = """A path with a comma or a space needs double quotes, as in 'folder:"/my, data"'."""
+"""What to do where a list was split within a path."""
+
 
 class BenchmarkError(Exception):
     """An error that the message explains; the cell fails, the run continues."""
@@ -37,6 +40,8 @@ class CheckpointError(BenchmarkError):
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     """Build the error for a name that does not exist, with the nearest valid name and the list of all.
 
+    For a name that looks like a part of a path, the message also says how to write a path.
+
     Args:
         kind: what the name stands for, as worded in the message ("defense", "parameter of pgd", ...).
         name: the name as the user wrote it.
@@ -46,4 +51,5 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     listed = ", ".join(names) if names else "none"
-    return UsageError(f"Unknown {kind} '{name}'.{hint} Valid: {listed}.")
+    path = f" {QUOTE_PATHS}" if {"/", "\\"} & {*name} or name.startswith("~") else ""
+    return UsageError(f"Unknown {kind} '{name}'.{hint} Valid: {listed}.{path}")

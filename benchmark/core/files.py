@@ -1,13 +1,15 @@
-"""Atomic writes: a file appears complete or not at all, even when the process is killed."""
+"""Files: atomic writes, which leave a file complete or not at all; hashes of contents; paths with `~`."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 UNFINISHED = ".writing-"
@@ -55,3 +57,30 @@ def remove_unfinished(folder: Path) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink()
+
+
+def content_digest(path: Path) -> str:
+    """Return the sha256 of a file; it is computed again only when its size or modification time changes.
+
+    Raises:
+        OSError: when the file is missing or cannot be read.
+    """
+    state = path.stat()
+    return _digest(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, modified: int, size: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def expand_home(path: Path) -> Path:
+    """Replace a leading `~` by the home folder; a path whose user is unknown stays as it is."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path

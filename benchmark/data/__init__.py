@@ -11,6 +11,7 @@ from benchmark.data import (  # noqa: F401 (importing them registers them)
     inshop,
     omniglot,
     sop,
+    tensors,
 )
 from benchmark.data.base import DATASETS, Dataset, Folders, ImageSet, Split
 

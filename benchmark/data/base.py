@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
-
-import torch
-from torch import Tensor
+from typing import ClassVar, Literal, NamedTuple
 
 from benchmark.core.errors import UsageError
 from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
-from benchmark.core.seeding import derive_seed
-from benchmark.data.packed import PackedImages, select
+from benchmark.data.checks import check_split
+from benchmark.data.image_set import ImageSet, Split
+
+__all__ = ["DATASETS", "About", "BlankData", "Counts", "Dataset", "Folders", "ImageSet", "Split"]
 
 _VALIDATION_FRACTION = 0.25
 
@@ -60,88 +57,6 @@ class About(NamedTuple):
     layout: str
 
 
-@dataclass(frozen=True)
-class ImageSet:
-    """Images with labels and ids.
-
-    Attributes:
-        images: uint8 in [0, 255], or float32 in [0, 1], shape (n, C, H, W): in memory, or the central crops
-            of images of any size in a memory-mapped file.
-        labels: class of each image, int64, shape (n,), contiguous from 0.
-        ids: id of each image, unique in the data set, int64, shape (n,).
-        queries: marks the images that are queries only while all others are the gallery, bool, shape (n,);
-            None where each image is a query against all others.
-    """
-
-    images: Tensor | PackedImages
-    labels: Tensor
-    ids: Tensor
-    queries: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        channels, height, width = self.images.shape[1:]
-        return channels, height, width
-
-    @property
-    def num_classes(self) -> int:
-        """The number of classes."""
-        return int(self.labels.max()) + 1
-
-    def batch(self, indices: Tensor | slice, device: torch.device | str = "cpu") -> Tensor:
-        """Return the images at the indices as float32 in [0, 1], shape (b, C, H, W), on the device."""
-        images = self.images[indices].to(device)
-        return images.float().div(255) if images.dtype == torch.uint8 else images.float()
-
-    def of_classes(self, classes: Tensor) -> ImageSet:
-        """Select the images of some classes, relabeled from 0 in the order of their old labels."""
-        classes = classes.sort().values
-        kept = torch.isin(self.labels, classes)
-        labels = torch.searchsorted(classes, self.labels[kept])
-        queries = None if self.queries is None else self.queries[kept]
-        return ImageSet(select(self.images, kept), labels, self.ids[kept], queries)
-
-    def hold_out(self, fraction: float, max_images: int | None = None) -> tuple[ImageSet, ImageSet]:
-        """Split the images by class: a fraction of the classes, at least two, is held out.
-
-        The choice of classes is random but fixed: a training seed never changes the data.
-
-        Args:
-            fraction: fraction of the classes to hold out, in (0, 1).
-            max_images: upper bound on the number of images held out; classes are dropped to meet it, but two
-                are always held out.
-
-        Returns:
-            The images of the remaining classes, and those of the classes held out.
-
-        Raises:
-            UsageError: when fewer than two classes would remain.
-        """
-        count = max(2, round(self.num_classes * fraction))
-        if self.num_classes - count < 2:
-            raise UsageError(
-                f"{self.num_classes} training classes are too few to hold out {count} for validation."
-            )
-        order = list(range(self.num_classes))
-        random.Random(derive_seed("hold out")).shuffle(order)
-        if max_images is not None:
-            images = self.labels.bincount()[torch.tensor(order[:count])].cumsum(0)
-            count = max(2, int((images <= max_images).sum()))
-        return self.of_classes(torch.tensor(order[count:])), self.of_classes(torch.tensor(order[:count]))
-
-
-@dataclass(frozen=True)
-class Split:
-    """Training images, and test images of other classes."""
-
-    train: ImageSet
-    test: ImageSet
-
-
 class BlankData(NamedTuple):
     """Black images that replace those of a data set and take no memory, and their fingerprint."""
 
@@ -154,6 +69,9 @@ class Dataset(Parameters):
 
     With `validation=true` the test classes are not used: a quarter of the training classes, always the same
     ones, replace them. For trials of attacks and protocols.
+
+    With `pool=all` the training images are in the pool too, so that every class is; for models that are not
+    trained on any of them. Data sets with official queries and gallery (`inshop`) keep these as their pool.
 
     Attributes:
         headline_eps: for each norm ("linf", "l2") the budget that the leaderboard is ranked at.
@@ -170,6 +88,7 @@ class Dataset(Parameters):
     official: ClassVar[Counts | None] = None
 
     validation: bool = False
+    pool: Literal["test", "all"] = "test"
 
     def read(self, folders: Folders) -> Split:
         """Read or generate the data set; may keep files in the cache folder.
@@ -184,10 +103,39 @@ class Dataset(Parameters):
         return ""
 
     def load(self, folders: Folders) -> Split:
-        """Load the split to train and test on: the official one, or the validation split."""
+        """Load the split to train and test on: the official one, or the validation split.
+
+        What `read` returns is checked first. With `pool=all` the test images are the whole pool.
+
+        Raises:
+            UsageError: when labels, ids or images are not as `ImageSet` describes them.
+            BenchmarkError: as `read` does.
+        """
         blank = self._blank_data(folders)
         split = blank.split if blank else self.read(folders)
-        return Split(*split.train.hold_out(_VALIDATION_FRACTION)) if self.validation else split
+        if blank is None:
+            check_split(split, self.spec, trains=self.pool == "test")
+        if self.validation:
+            split = Split(*split.train.hold_out(_VALIDATION_FRACTION))
+        return split.with_whole_pool() if self.pool == "all" else split
+
+    def as_pool(self, size: int | None = None) -> Dataset:
+        """Return this data set with every class in the pool, for models that are not trained.
+
+        Args:
+            size: side in pixels of the images that they need, for data sets that can have any.
+        """
+        return type(self)(**{**self.given(), "pool": "all"})
+
+    @property
+    def training_refusal(self) -> str:
+        """Say why nothing may be trained on this data set; empty where it may."""
+        if self.pool == "test":
+            return ""
+        return (
+            f"nothing can be trained on '{self.spec}': with pool=all the training classes are in the pool "
+            "that models are attacked on; leave out pool=all"
+        )
 
     def seen_shape(self, folders: Folders) -> tuple[int, int, int]:
         """(C, H, W) of one image as models see it."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
-from functools import cache as memoise
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -16,28 +14,21 @@ from torch import Tensor
 
 from benchmark.core.code import code_digest
 from benchmark.core.errors import BenchmarkError, UsageError, unknown_name
-from benchmark.core.labels import Label, as_label
-from benchmark.core.parameters import Number
+from benchmark.core.files import expand_home
 from benchmark.core.seeding import derive_seed
-from benchmark.core.spec import format_spec
 from benchmark.data import image_files
-from benchmark.data.base import DATASETS, Dataset, Folders, ImageSet, Split
+from benchmark.data.base import DATASETS, Dataset, Folders, Split
 from benchmark.data.cache import cached, fingerprint
-
-PREFIX = "folder:"
-"""Prefix of data set names that give the path of the images."""
-
-Positive = Annotated[Number, Field(gt=0)]
+from benchmark.data.user_images import UserImages, named_by_path
 
 
-class ImageFolder(Dataset):
+class ImageFolder(UserImages):
     """A folder of images, one subfolder a class; some classes are for training, the others for testing.
 
     Images are the PNG, JPEG, BMP and WebP files directly in a class's folder; hidden files and folders,
-    `__MACOSX` and other files are ignored. The split of the classes depends only on `seed` and their names.
-    The labels have the same random order, so held-out classes are a fair sample. Transparent images are
-    composited over white. Images are uint8 in [0, 255], shape (n, 1 or 3, H, W); ids are hashes of class and
-    file name.
+    `__MACOSX` and other files are ignored. Transparent images are composited over white. Images are uint8 in
+    [0, 255], shape (n, 1 or 3, H, W); ids are hashes of class and file name. The split of the classes and the
+    other parameters are those of `UserImages`.
 
     Attributes:
         size: side in pixels that the central square of each image is scaled to, with antialiasing; none
@@ -45,32 +36,18 @@ class ImageFolder(Dataset):
         grey: one channel instead of three.
         per_class: number of images of each class to use, drawn by a hash of their names: the same on every
             machine, and those of a smaller number are among those of a larger one. None uses all.
-        train: fraction of the classes that are for training; unused when a list of classes is given.
-        seed: seed of the split of classes; a training seed never changes the data.
-        train_classes: text file with the name of one training class on each line.
+        train_classes: text file with the name of one training class on each line; `train` is then unused.
         test_classes: the same for test classes. With one list, all other classes form the other set; with
             both lists, classes in neither are left out.
-        linf: L_inf budget that the leaderboard is ranked at; without it, a run must give one.
-        l2: the same in L2.
-        label: short name in tables, plots and file names, `name=` in a spec; none uses the folder's own
-            name. Seeds and identities do not depend on it.
     """
+
+    kind: ClassVar[str] = "folder"
 
     size: Annotated[int, Field(ge=8, le=1024)] | None = 28
     grey: bool = False
     per_class: Annotated[int, Field(ge=2)] | None = None
-    train: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     train_classes: Path | None = None
     test_classes: Path | None = None
-    linf: Positive | None = None
-    l2: Positive | None = None
-    label: Label | None = Field(default=None, alias="name")
-
-    @property
-    def headline_eps(self) -> dict[str, float]:  # type: ignore[override]  # a constant of other data sets
-        """The budgets that the spec gives, by norm."""
-        return {norm: eps for norm, eps in (("linf", self.linf), ("l2", self.l2)) if eps is not None}
 
     @property
     def natural(self) -> bool:  # type: ignore[override]  # a constant of other data sets
@@ -78,34 +55,21 @@ class ImageFolder(Dataset):
         return not self.grey
 
     @property
-    def root(self) -> Path:
-        """The folder of the class folders.
+    def more_classes(self) -> str:
+        """What to do where there are too few classes, in words."""
+        return (
+            "add class folders, change train, train_classes or test_classes, or write pool=all where nothing "
+            "is trained"
+        )
 
-        Raises:
-            UsageError: when none is given.
+    def as_pool(self, size: int | None = None) -> Dataset:
+        """Return this data set with every class in the pool, its images of the given size.
+
+        Args:
+            size: side in pixels, used unless the spec gives one.
         """
-        return Path(self.name.removeprefix(PREFIX)).expanduser()
-
-    @property
-    def portable(self) -> str:
-        """The spec without paths and label; the images themselves are identified by the fingerprint."""
-        return format_spec("folder", self._settings())
-
-    @property
-    def short_name(self) -> str:
-        """The label, or the folder's own name, with the parameters that differ, without paths."""
-        return format_spec(self.label or self._folder_name(), self._settings())
-
-    def _settings(self) -> dict[str, Any]:
-        """The parameters in the spec that mean the same on every machine: neither paths nor the label."""
-        changed = self._changed()
-        return {key: value for key, value in changed.items() if key != "name" and not isinstance(value, Path)}
-
-    def _folder_name(self) -> str:
-        path = self.root
-        if path.name in ("", ".."):  # as in `folder:.` and `folder:..`
-            path = path.resolve()
-        return as_label(path.name, "folder")
+        given = self.given() if size is None else {"size": size, **self.given()}
+        return type(self)(**{**given, "pool": "all"})
 
     def read(self, folders: Folders) -> Split:
         """Decode the images, or read them from the cache when they were decoded before.
@@ -114,23 +78,12 @@ class ImageFolder(Dataset):
             BenchmarkError: when the folder, a class, a list or an image is missing or damaged, or the cache
                 cannot be written.
         """
-        train, test = self._split
         files, key = self._files, self._decoded_key
         file = folders.cache / f"folder-{key}.safetensors"
         images = cached(file, lambda: {"images": self._decode()})["images"]
         names = [image_files.plain_name(file.parent) for file in files]
-        ranks = {name: rank for rank, name in enumerate([*train, *test])}
-        all_images = ImageSet(
-            images,
-            torch.tensor([ranks[name] for name in names]),
-            torch.tensor(
-                [derive_seed(n, image_files.plain_name(f)) for n, f in zip(names, files, strict=True)]
-            ),
-        )
-        return Split(
-            train=all_images.of_classes(torch.arange(len(train))),
-            test=all_images.of_classes(torch.arange(len(train), len(ranks))),
-        )
+        ids = [derive_seed(n, image_files.plain_name(f)) for n, f in zip(names, files, strict=True)]
+        return self.assemble(images, names, torch.tensor(ids), self._split)
 
     def fingerprint(self, folders: Folders) -> str:
         """Return a hash of the decoded images and of the split; a copy of a small folder has the same hash.
@@ -157,23 +110,16 @@ class ImageFolder(Dataset):
     @cached_property
     def _split(self) -> tuple[list[str], list[str]]:
         """Names of the training and of the test classes, in order of label."""
-        if self.train_classes or self.test_classes:
-            listed = [self._listed(file) for file in (self.train_classes, self.test_classes)]
-            train, test = (
-                self._shuffled(set(self._folders) - other if names is None else names)
-                for names, other in zip(listed, [listed[1] or set(), listed[0] or set()], strict=True)
-            )
-            if both := sorted({*train} & {*test}):
-                raise UsageError(f"The class '{both[0]}' is in {self.train_classes} and {self.test_classes}.")
-        else:
-            order = self._shuffled(self._folders)
-            count = int(self.train * len(order) + 0.5)
-            train, test = order[:count], order[count:]
-        if len(train) < 2 or len(test) < 2:
-            raise UsageError(
-                f"{len(train)} classes in {self.root} are for training and {len(test)} for testing; each "
-                "needs 2 or more: add class folders, or change train, train_classes or test_classes."
-            )
+        if not self.train_classes and not self.test_classes:
+            return self.divide(self._folders, str(self.root))
+        listed = [self._listed(file) for file in (self.train_classes, self.test_classes)]
+        train, test = (
+            self.shuffled(set(self._folders) - other if names is None else names)
+            for names, other in zip(listed, [listed[1] or set(), listed[0] or set()], strict=True)
+        )
+        if both := sorted({*train} & {*test}):
+            raise UsageError(f"The class '{both[0]}' is in {self.train_classes} and {self.test_classes}.")
+        self.check_numbers(train, test, str(self.root))
         return train, test
 
     @cached_property
@@ -203,10 +149,6 @@ class ImageFolder(Dataset):
         digest = image_files.files_digest(self._files)
         return fingerprint(digest, self.size, self.grey, source, image_files.decoder_versions())
 
-    def _shuffled(self, names: Iterable[str]) -> list[str]:
-        """Return the names in a random order that depends on names and seed; a new name moves no other."""
-        return sorted(names, key=lambda name: (derive_seed("folder", self.seed, name), name))
-
     def _listed(self, file: Path | None) -> set[str] | None:
         """Read the classes that a list file names.
 
@@ -216,7 +158,7 @@ class ImageFolder(Dataset):
         if file is None:
             return None
         try:
-            text = file.expanduser().read_text(encoding="utf-8-sig")
+            text = expand_home(file).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"The list of classes {file} cannot be read: {error}.") from None
         names = {unicodedata.normalize("NFC", line.strip()) for line in text.splitlines()} - {""}
@@ -260,24 +202,10 @@ class NamedFolder(ImageFolder):
         """
         if self.path is None:
             raise UsageError("The data set 'folder' needs a path: write folder:PATH or folder[path=PATH].")
-        return self.path.expanduser()
+        return expand_home(self.path)
 
-    def _folder_name(self) -> str:
-        return super()._folder_name() if self.path is not None else "folder"
-
-
-@memoise
-def image_folder(name: str) -> type[Dataset] | None:
-    """Return the class of the data set `folder:PATH`; None for a name of another form."""
-    if not name.startswith(PREFIX) or name == PREFIX:
-        return None
-    path = Path(name.removeprefix(PREFIX))
-    return type(
-        "ImageFolder",
-        (ImageFolder,),
-        # One spelling of one path, so that `data/` and `data` are the same data set.
-        {"name": f"{PREFIX}{path.as_posix()}", "__module__": __name__, "__doc__": ImageFolder.__doc__},
-    )
+    def _own_name(self) -> str:
+        return super()._own_name() if self.path is not None else self.kind
 
 
-DATASETS.add_fallback(image_folder)
+DATASETS.add_fallback(named_by_path(ImageFolder))

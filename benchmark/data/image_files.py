@@ -6,6 +6,7 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -94,9 +95,13 @@ def image_files(folder: Path) -> list[Path]:
     """Find the images directly in a folder that are not hidden, in order of name.
 
     Raises:
-        BenchmarkError: when the folder cannot be read.
+        BenchmarkError: when the folder cannot be read, or two names differ only in their Unicode form.
     """
-    return [path for path in _entries(folder) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    found = [path for path in _entries(folder) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    for before, path in pairwise(found):
+        if plain_name(before) == plain_name(path):
+            raise BenchmarkError(f"Two images in {folder} have the name '{plain_name(path)}'; rename one.")
+    return found
 
 
 def files_digest(files: Sequence[Path]) -> str:

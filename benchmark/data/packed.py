@@ -71,6 +71,15 @@ class PackedImages:
         """Select images by a mask or by indices, without copying pixels."""
         return PackedImages(self._pixels, self._offsets[rows], self._sizes[rows], self._side)
 
+    def joined(self, other: PackedImages) -> PackedImages:
+        """Append other images of the same file, without copying pixels."""
+        if other._pixels is not self._pixels or other._side != self._side:
+            raise BenchmarkError("Packed images of two files cannot be one pool.")
+        offsets, sizes = (
+            torch.cat(pair) for pair in ((self._offsets, other._offsets), (self._sizes, other._sizes))
+        )
+        return PackedImages(self._pixels, offsets, sizes, self._side)
+
 
 def select(images: Tensor | PackedImages, rows: Tensor) -> Tensor | PackedImages:
     """Select images by a mask or by indices."""
@@ -79,6 +88,17 @@ def select(images: Tensor | PackedImages, rows: Tensor) -> Tensor | PackedImages
     if images.stride(0) == 0:  # one black image expanded to many: indexing would allocate them all
         return images[:1].expand(len(rows.nonzero() if rows.dtype == torch.bool else rows), *images.shape[1:])
     return images[rows]
+
+
+def joined(first: Tensor | PackedImages, second: Tensor | PackedImages) -> Tensor | PackedImages:
+    """Append images to others of the same kind."""
+    if isinstance(first, PackedImages) and isinstance(second, PackedImages):
+        return first.joined(second)
+    assert isinstance(first, Tensor) and isinstance(second, Tensor)
+    shared = first.stride(0) == second.stride(0) == 0  # each is one image expanded to many
+    if shared and torch.equal(first[:1], second[:1]):
+        return first[:1].expand(len(first) + len(second), *first.shape[1:])
+    return torch.cat([first, second])
 
 
 def packed(path: Path, files: Sequence[Path], scaled: int, side: int, title: str) -> PackedImages:

@@ -89,6 +89,13 @@ class PoolEmbeddings:
         """Embeddings of the attacked pool, shape (n, d), on the CPU; `repeat` counts modulo `repeats`."""
         return self._embed("attacked", repeat)
 
+    def images(self, pool: str, indices: Tensor) -> Tensor:
+        """Some images of a pool, "clean" or "attacked", in [0, 1], shape (k, C, H, W), on the CPU."""
+        images = self._pools[pool]
+        if isinstance(images, Tensor):
+            return images[indices.to(images.device)].cpu()
+        return images.batch(indices, "cpu")
+
     def reembed_attacked(self, repeat: int = 0) -> Tensor:
         """Embeds the attacked pool again with inputs that require a gradient, as attacks see the model.
 

@@ -8,12 +8,13 @@ from typing import Any
 from attacks import ATTACKS
 from benchmark.core.spec import format_value
 from benchmark.data import Folders
-from benchmark.evaluation import ScenarioScore
+from benchmark.evaluation import RetrievalQuery, ScenarioScore
 from benchmark.jobs.attack_cost import attack_cost, scoring_cost
 from benchmark.jobs.attack_run import AttackRun
+from benchmark.jobs.attacked_images import attacked_images
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.job import Epochs
-from benchmark.jobs.models import load_data
+from benchmark.jobs.models import load_data, short_name
 from benchmark.jobs.probe import costs_of
 from benchmark.records import CLEAN, CellKey, CellRecord, ModelKey, Status, Store
 
@@ -43,7 +44,7 @@ class AttackJob(AttackRun):
     def label(self) -> str:
         """The defense, the seed, the attack and its budget."""
         attack = "clean" if self.attack == CLEAN else f"{self.attack} {self.norm} {format_value(self.eps)}"
-        return f"{self.key.defense}, seed {self.key.seed}: {attack}"
+        return f"{short_name(self.key)}, seed {self.key.seed}: {attack}"
 
     @property
     def needs(self) -> Mapping[str, str]:
@@ -52,6 +53,12 @@ class AttackJob(AttackRun):
         if self.source is not None and self.source.id != self.model.id:
             needed[self.source.id] = f"training of {self.source.key.defense}, the source of this attack,"
         return needed
+
+    @property
+    def pictured(self) -> str | None:
+        """The cell whose attacked queries are worth looking at; None where no query is attacked."""
+        whole = self.attack != CLEAN and self.attacked_fraction == 1
+        return self.cells.get(RetrievalQuery.name) if whole else None
 
     def cell_key(self, scenario: str) -> CellKey:
         """The key of the cell of a scenario."""
@@ -71,6 +78,9 @@ class AttackJob(AttackRun):
     def execute(self, context: RunContext) -> str | None:
         """Attacks the model and writes a cell for each scenario; returns the first failure, or None."""
         run = self.attack_and_score(self.cells, context)
+        if context.save_images and self.pictured is not None:
+            kept = attacked_images(run.embeddings, context.save_images)
+            context.store.save_images(self.pictured, {key: value.numpy() for key, value in kept.items()})
         reasons = []
         for scenario, found in run.scores.items():
             score, reason = (ScenarioScore({}), found) if isinstance(found, str) else (found, "")

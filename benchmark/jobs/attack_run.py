@@ -31,6 +31,7 @@ class ScoredRun:
         scores: by scenario; the reason instead where it cannot be scored.
         objective: mean of what the attack maximized; None for attacks without one.
         diagnostics: measurements for the checks, the same in every scenario.
+        embeddings: of the clean and the attacked pool, with both pools.
         seconds: wall-clock time of the attack.
         forward_passes, backward_passes: its cost, in units.
     """
@@ -38,6 +39,7 @@ class ScoredRun:
     scores: dict[str, ScenarioScore | str]
     objective: float | None
     diagnostics: dict[str, float]
+    embeddings: PoolEmbeddings
     seconds: float
     forward_passes: float
     backward_passes: float
@@ -99,7 +101,8 @@ class AttackRun(Record):
         if self.source is not None and attack is not None and attack.needs is not None:
             sources[attack.needs] = self.source.load(context)[0]
         images = place_images(pool, attack, context)
-        seed_everything("attack", portable(key).model_dump(), self.attack, self.norm, self.eps)
+        spec = CLEAN if attack is None else attack.portable
+        seed_everything("attack", portable(key).model_dump(), spec, self.norm, self.eps)
         started = time.perf_counter()
         with ExitStack() as stack:
             counters = [
@@ -129,6 +132,7 @@ class AttackRun(Record):
             diagnostics=self._diagnostics(embeddings, result),
             scores={scenario: _score(scenario, embeddings) for scenario in scenarios},
             objective=None if values is None else float(values.mean()),
+            embeddings=embeddings,
             seconds=seconds,
             forward_passes=sum(counter.forward for counter in counters),
             backward_passes=sum(counter.backward for counter in counters),

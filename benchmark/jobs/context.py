@@ -25,6 +25,7 @@ class RunContext(Record):
         plugin_source: the same of the plugins' files; empty to take any.
         workers: how many jobs run side by side, and share the memory.
         save_every: seconds between two saves of a running training.
+        save_images: attacked images that are kept of each attack.
         blank: whether black images stand in for data sets that are missing, in a dry run.
     """
 
@@ -38,6 +39,7 @@ class RunContext(Record):
     plugin_source: str = ""
     workers: int = 1
     save_every: float = 120.0
+    save_images: int = 0
     blank: bool = False
 
     @property

@@ -32,6 +32,11 @@ def load_data(dataset: str, folders: Folders) -> Split:
     return DATASETS.build(dataset).load(folders)
 
 
+def short_name(key: ModelKey) -> str:
+    """What readers see in place of the defense or own model of a key; it holds no folder."""
+    return DEFENSES.build(key.defense).short_name
+
+
 def portable(key: ModelKey) -> ModelKey:
     """Removes from a key what seeds must not depend on: paths, and what an untrained model does not use."""
     dataset, defense = DATASETS.build(key.dataset).portable, DEFENSES.build(key.defense)
@@ -79,10 +84,11 @@ def build_model(
     loss = LOSSES.build(key.loss)
     natural = DATASETS.build(key.dataset).natural
     shape = images.image_shape
+    dim = backbone.embedding_dim(shape)
 
     def make_member() -> Member:
         embedder = backbone.build_random(shape) if random else backbone.build(shape, natural)
-        return Member(embedder, loss.build(images.num_classes, backbone.dim), backbone.dim)
+        return Member(embedder, loss.build(images.num_classes, dim), dim)
 
     if trained is None:
         trained = {text: _untrained_teacher(key, text, images) for text in defense.needs}
@@ -92,7 +98,7 @@ def build_model(
     seed_everything("model", anywhere.dataset, anywhere.backbone, anywhere.loss, anywhere.seed)
     model = defense.build_from(make_member, images.labels, trained)
     # About 1.2 times as fast for convolutions, on processors and GPUs alike.
-    return model.to(memory_format=torch.channels_last), unit
+    return (model.to(memory_format=torch.channels_last) if backbone.channels_last else model), unit
 
 
 def _untrained_teacher(key: ModelKey, needed: str, images: ImageSet) -> Embedder:

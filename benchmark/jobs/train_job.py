@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from benchmark.data import Folders
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.job import Epochs
+from benchmark.jobs.models import short_name
 from benchmark.jobs.probe import costs_of
 from benchmark.jobs.training_run import TrainingRun
 from benchmark.records import ModelRecord, Status, Store, TrainingRecord
@@ -32,7 +33,7 @@ class TrainJob(TrainingRun):
     @property
     def label(self) -> str:
         """The defense and the seed."""
-        return f"{self.key.defense}, seed {self.key.seed}: {'train' if self.trained else 'load'}"
+        return f"{short_name(self.key)}, seed {self.key.seed}: {'train' if self.trained else 'load'}"
 
     @property
     def needs(self) -> Mapping[str, str]:

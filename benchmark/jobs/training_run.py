@@ -104,7 +104,9 @@ class TrainingRun(Record):
         data = load_data(self.key.dataset, context.folders)
         if not DEFENSES.build(self.key.defense).trained:
             model, unit = build_model(self.key, data.test)
-            return model.eval().requires_grad_(False), unit
+            model.eval().requires_grad_(False).to(context.device)
+            model.settle(few_images(data.test, context.device))
+            return model, unit
         images, _ = training_images(self.recipe, data)
         model, unit = build_model(self.key, images, random=True)
         load_checkpoint(model, context.store.checkpoint(self.id))
@@ -122,5 +124,7 @@ class TrainingRun(Record):
         check_embedder(model, few_images(pool, context.device))
         counter = PassCounter(model, pool.image_shape, unit)
         return TrainingRecord(
-            embed_cost=counter.per_image, embed_flops=float(count_flops(model, pool.image_shape))
+            embed_cost=counter.per_image,
+            embed_flops=float(count_flops(model, pool.image_shape)),
+            notes=model.settle(few_images(pool, context.device)),
         )

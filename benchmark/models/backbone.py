@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -41,10 +43,17 @@ class Backbone(Parameters):
     """An architecture; subclasses implement `build`, and the other methods where they load weights.
 
     Attributes:
+        channels_last: whether its weights may be laid out with the channels last, which is faster; code that
+            calls `view` on feature maps cannot take that.
         dim: dimension of the embedding.
     """
 
+    channels_last: ClassVar[bool] = True
     dim: PositiveInt = 64
+
+    def embedding_dim(self, image_shape: tuple[int, int, int]) -> int:
+        """Return the dimension of the embedding of images of shape (C, H, W)."""
+        return self.dim
 
     def build(self, image_shape: tuple[int, int, int], natural: bool = False) -> BackboneEmbedder:
         """Build a new embedder for images of shape (C, H, W).

@@ -12,6 +12,7 @@ from pydantic import Field, PositiveInt, ValidationError, field_validator, model
 from torch import nn
 
 from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.core.files import expand_home
 from benchmark.core.labels import Label, as_label
 from benchmark.core.parameters import explain
 from benchmark.core.spec import format_spec
@@ -44,6 +45,11 @@ class ArchitectureInfo:
     images: str
 
 
+def _without_weights(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the weights and their label."""
+    return {key: value for key, value in values.items() if key not in ("pretrained", "name")}
+
+
 class LibraryBackbone(Backbone):
     """An architecture of another library, its classifier replaced by a linear layer to the embedding.
 
@@ -74,8 +80,6 @@ class LibraryBackbone(Backbone):
             return value
         if not value.endswith(SUFFIXES):
             raise ValueError(f"must be auto, imagenet, none or a file ({', '.join(SUFFIXES)})")
-        if set(value) & set("[],"):
-            raise ValueError("the path of a file must not contain commas or square brackets")
         return value
 
     @field_validator("label")
@@ -94,21 +98,17 @@ class LibraryBackbone(Backbone):
     @property
     def portable(self) -> str:
         """The spec without the weights and their label; the weights are identified by the fingerprint."""
-        return format_spec(self.name, self._settings())
+        return format_spec(self.name, _without_weights(self.portable_values()))
 
     @property
     def short_name(self) -> str:
         """The spec, with a label in place of the path of a file of weights."""
         if self.pretrained in CHOICES:
-            return self.spec
+            return format_spec(self.name, self.shown_values())
         file = Path(self.pretrained)
         # `imagenet.pth` must not read as the library's own weights.
         name = self.label or as_label(file.name if file.stem in CHOICES else file.stem, "weights")
-        return format_spec(self.name, {**self._settings(), "pretrained": name})
-
-    def _settings(self) -> dict[str, Any]:
-        """The parameters in the spec other than the weights and their label."""
-        return {k: value for k, value in self._changed().items() if k not in ("pretrained", "name")}
+        return format_spec(self.name, {**_without_weights(self.shown_values()), "pretrained": name})
 
     def info(self) -> ArchitectureInfo:
         """Return the library's description of the architecture."""
@@ -205,7 +205,7 @@ class LibraryBackbone(Backbone):
         choice = self._choice(natural)
         if choice == RANDOM:
             return ""
-        return self.library_weights() if choice == IMAGENET else weights_digest(Path(choice).expanduser())
+        return self.library_weights() if choice == IMAGENET else weights_digest(expand_home(Path(choice)))
 
     def _choice(self, natural: bool) -> str:
         """`imagenet`, `none`, or a path.
@@ -234,7 +234,7 @@ class LibraryBackbone(Backbone):
             return self.library_body()
         body = self.random_body()
         if choice != RANDOM:
-            load_weights(body, Path(choice).expanduser(), self.info().classifier)
+            load_weights(body, expand_home(Path(choice)), self.info().classifier)
         return body
 
     def _try(self, choice: str) -> None:

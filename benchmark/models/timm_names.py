@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmark.models.backbone import BACKBONES, Backbone
+from benchmark.models.own import backbone  # noqa: F401 (names of own models are looked up before timm's)
 
 
 def _find(name: str) -> type[Backbone] | None:

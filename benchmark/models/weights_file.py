@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmark.core.errors import UsageError
+from benchmark.core.files import content_digest
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 """Suffixes of the files that can be read."""
@@ -110,20 +109,10 @@ def weights_digest(path: Path) -> str:
         UsageError: when it is missing or cannot be read.
     """
     _must_exist(path)
-    state = path.stat()
-    return _digest(path, state.st_mtime_ns, state.st_size)
-
-
-@lru_cache(maxsize=16)
-def _digest(path: Path, modified: int, size: int) -> str:
     try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return content_digest(path)
     except OSError as error:
         raise UsageError(f"The weights file {path} cannot be read: {error.strerror}.") from None
-    return digest.hexdigest()
 
 
 def _must_exist(path: Path) -> None:

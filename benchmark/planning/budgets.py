@@ -7,6 +7,7 @@ import math
 from benchmark.core.errors import UsageError
 from benchmark.data import Dataset, Folders
 from benchmark.evaluation.check_input import SAME
+from benchmark.planning.config import Configuration
 
 
 def multiple(eps: float, factor: float, planned: list[float]) -> float:
@@ -23,12 +24,31 @@ def multiple(eps: float, factor: float, planned: list[float]) -> float:
 def headline(dataset: Dataset, norm: str, option: str) -> float:
     """Looks up the budget that a data set is ranked at.
 
+    Args:
+        dataset: the data set.
+        norm: "linf" or "l2".
+        option: what else gives a budget, in words.
+
     Raises:
-        UsageError: when the data set has none; the message names the option that gives one.
+        UsageError: when the data set has none; the message says how to give one.
     """
     if norm not in dataset.headline_eps:
-        raise UsageError(f"The data set '{dataset.spec}' has no headline eps for {norm}; give {option}.")
+        own = f", or {norm}=EPS in its spec, as in [{norm}=8/255]" if norm in dataset.attributes() else ""
+        raise UsageError(f"The data set '{dataset.spec}' has no headline eps for {norm}; give {option}{own}.")
     return dataset.headline_eps[norm]
+
+
+def training_eps(dataset: Dataset, config: Configuration) -> float:
+    """Chooses the L_inf budget of the training attack, where the recipe names none.
+
+    It is the data set's headline; where there is none, the largest budget that the run attacks with in L_inf.
+
+    Raises:
+        UsageError: when there is neither.
+    """
+    if "linf" not in dataset.headline_eps and config.eps and config.norm == ["linf"]:
+        return max(config.eps)
+    return headline(dataset, "linf", "--eps in that norm, or 'training: {eps: EPS}' in --config")
 
 
 def whole_range(dataset: Dataset, norm: str, folders: Folders) -> float:

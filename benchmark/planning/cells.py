@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from attacks import ATTACKS, FROM_CLEAN, REFERENCE_ATTACK, Attack, expand
 from benchmark.core.protocol import PROTOCOL_VERSION
@@ -43,6 +43,26 @@ class PlannedAttack:
     scenarios: tuple[Scenario, ...]
 
 
+@dataclass(frozen=True)
+class Target:
+    """A model that is to be attacked.
+
+    Attributes:
+        training: the job that makes or loads it.
+        dataset: its data set.
+        defense: its defense, which may declare attacks of its own.
+        sources: the models that transferred attacks start from, by the spec that attacks ask for; attacks
+            that ask for others are left out.
+        gradients: whether white-box attacks can be run on it.
+    """
+
+    training: TrainJob
+    dataset: Dataset
+    defense: Defense
+    sources: Mapping[str, TrainJob]
+    gradients: bool = True
+
+
 @dataclass
 class CellPlanner:
     """Turns a configuration into the attack jobs of each model.
@@ -57,31 +77,26 @@ class CellPlanner:
     scenarios: list[Scenario]
     folders: Folders
 
-    def jobs(
-        self, training: TrainJob, dataset: Dataset, defense: Defense, sources: dict[str, TrainJob]
-    ) -> Iterator[tuple[AttackJob, Role]]:
+    def jobs(self, target: Target) -> Iterator[tuple[AttackJob, Role]]:
         """Plans the attacks on one model, each with its role; a cell is planned once, under its first role.
-
-        Args:
-            training: the model.
-            dataset: its data set.
-            defense: its defense, which may declare attacks of its own.
-            sources: the trainings of the same cell that transferred attacks start from, by their spec.
 
         Raises:
             UsageError: for an attack or a budget that does not fit.
         """
         seen: set[str] = set()
-        for planned in self._planned(dataset, defense):
-            attack = None if planned.attack == CLEAN else ATTACKS.build(planned.attack)
-            source = sources[attack.needs] if attack is not None and attack.needs else None
+        training = target.training
+        for planned, attack in self._possible(target):
+            source = target.sources[attack.needs] if attack is not None and attack.needs else None
             if source is not None and source.id == training.id:
                 continue  # an attack made on the model itself is not transferred
+            if source is not None and attack is not None and not source.trained:
+                attack = attack.made_on(source.key.defense)
+                planned = replace(planned, attack=attack.spec)
             shared: dict[float, dict[str, str]] = defaultdict(dict)
             files: dict[float, set[str]] = defaultdict(set)
             for scenario in planned.scenarios:
                 code = [*map(type, [] if attack is None else attack.parts()), type(scenario)]
-                cell = self._identity(training, planned, scenario, source, code)
+                cell = self._identity(training, planned, attack, scenario, source, code)
                 if cell not in seen:
                     seen.add(cell)
                     shared[scenario.attacked_fraction][scenario.spec] = cell
@@ -100,6 +115,17 @@ class CellPlanner:
                     plugin_files=tuple(sorted(files[fraction])),
                 )
                 yield job, planned.role
+
+    def _possible(self, target: Target) -> Iterator[tuple[PlannedAttack, Attack | None]]:
+        """Leaves out the attacks that lack gradients or a model to start from."""
+        for planned in self._planned(target.dataset, target.defense):
+            attack = None if planned.attack == CLEAN else ATTACKS.build(planned.attack)
+            if attack is not None:
+                if attack.needs is not None and attack.needs not in target.sources:
+                    continue
+                if attack.access == "white" and not target.gradients:
+                    continue
+            yield planned, attack
 
     def _planned(self, dataset: Dataset, defense: Defense) -> Iterator[PlannedAttack]:
         config = self.config
@@ -155,6 +181,7 @@ class CellPlanner:
         self,
         training: TrainJob,
         planned: PlannedAttack,
+        attack: Attack | None,
         scenario: Scenario,
         source: TrainJob | None,
         code: list[type],
@@ -163,8 +190,8 @@ class CellPlanner:
             {
                 "model": training.id,
                 "from": source.id if source else None,
-                "scenario": scenario.spec,
-                "attack": planned.attack,
+                "scenario": scenario.portable,
+                "attack": CLEAN if attack is None else attack.portable,
                 "norm": planned.norm,
                 "eps": planned.eps,
                 "evaluation": self.config.evaluation.model_dump(),

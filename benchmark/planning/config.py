@@ -56,6 +56,8 @@ class Configuration(_Section):
     """Everything that decides what a run computes and where it goes; lists hold spec strings.
 
     Attributes:
+        defenses: the defenses to train; none in a run of own models alone.
+        models: specs of the user's own models.
         norm: norms of the attacks' balls.
         eps: budgets; each data set's headline when not given. Only with one norm.
         compute: compute modes, each with tables of its own. "equal-epochs": every defense trains for the
@@ -65,6 +67,7 @@ class Configuration(_Section):
         checks: whether the checks for gradient masking are run.
         training: the recipe.
         training_for: other values of some of its keys for some data sets, by their name.
+        save_images: attacked images that are kept of each row, to look at.
         workers: worker processes; one for each core when not given.
         save_every: seconds between two saves of a running training, from which a run that was killed resumes.
         data_root: folder of the data sets as they were downloaded.
@@ -73,7 +76,8 @@ class Configuration(_Section):
             their library for photographs, none for anything else), "imagenet", "none" or a file.
     """
 
-    defenses: list[str]
+    defenses: list[str] = []
+    models: list[str] = []
     attacks: list[str]
     datasets: list[str]
     backbones: list[str]
@@ -85,6 +89,7 @@ class Configuration(_Section):
     compute: list[Literal["equal-epochs", "equal-passes"]] = Field(default=["equal-epochs"], min_length=1)
     budget: PositiveFloat = 27.0
     preset: str = "default"
+    save_images: NonNegativeInt = 0
     output: Path = Path("results")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: PositiveInt | None = None
@@ -110,6 +115,11 @@ class Configuration(_Section):
                 raise ValueError("the list is empty; name at least one")
         return value
 
+    @field_validator("models", mode="before")
+    @classmethod
+    def _each_a_spec(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
     @field_validator("seeds", "eps", "norm", "compute", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
@@ -123,6 +133,12 @@ class Configuration(_Section):
     @classmethod
     def _several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Any:
+        if not self.defenses and not self.models:
+            raise ValueError("nothing to evaluate: give --defenses, --model or both")
+        return self
 
     @model_validator(mode="after")
     def _budgets_fit(self) -> Any:
@@ -147,7 +163,8 @@ class Configuration(_Section):
     def recipe(self, dataset: str) -> Recipe:
         """The recipe of a data set, given its spec or name; the key `folder` is for every `folder:PATH`."""
         name = parse_spec(dataset).name
-        changes = self.training_for.get(name, self.training_for.get(name.partition(":")[0], {}))
+        named = {parse_spec(text).name: changes for text, changes in self.training_for.items()}
+        changes = named.get(name, named.get(name.partition(":")[0], {}))
         return Recipe(**{**self.training.model_dump(), **changes})
 
     @field_validator("norm", "compute")

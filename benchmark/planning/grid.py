@@ -12,10 +12,12 @@ from benchmark.core.spec import parse_spec
 from benchmark.data import Dataset, Folders
 from benchmark.evaluation import SCENARIOS
 from benchmark.jobs import AttackJob, TrainJob
+from benchmark.jobs.models import UNUSED
 from benchmark.losses import LOSSES, Loss
 from benchmark.models import Backbone
-from benchmark.planning.cells import CellPlanner
+from benchmark.planning.cells import CellPlanner, Target
 from benchmark.planning.config import Configuration
+from benchmark.planning.own_models import as_pools, own_target, select_models
 from benchmark.planning.selection import (
     check_recipes,
     check_short_names,
@@ -27,7 +29,7 @@ from benchmark.planning.selection import (
 )
 from benchmark.planning.trainings import plan_training
 from benchmark.records import CLEAN, CellRef, ModelKey, ModelRef, Role
-from defenses import DEFENSES, Defense
+from defenses import DEFENSES, Defense, GivenModel
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,12 @@ class Grid:
         datasets, backbones: those asked for.
         models: one for each model and compute mode.
         attacks: one for each (model, attack, norm, eps), the clean pool included; each serves its cells.
+        modes: the compute modes of its tables, in order; "none" where nothing is trained.
         references: specs of defenses whose rows have no rank.
+        own_models: the entries of own models.
+        unranked: why other rows have no rank, by their defense's spec.
         skipped: what was left out and why.
+        save_images: attacked images that are kept of each row.
     """
 
     suite: str
@@ -83,8 +89,12 @@ class Grid:
     backbones: list[Backbone]
     models: list[PlannedModel] = field(default_factory=list)
     attacks: list[PlannedJob] = field(default_factory=list)
+    modes: list[str] = field(default_factory=list)
     references: list[str] = field(default_factory=list)
+    own_models: list[GivenModel] = field(default_factory=list)
+    unranked: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    save_images: int = 0
 
     def model_refs(self) -> list[ModelRef]:
         """The models that have a row, as the manifest lists them."""
@@ -125,33 +135,65 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
         UsageError: for any unknown name or parameter, or a data set that is missing.
     """
     skipped: list[str] = []
+    own_models = select_models(config.models)
+    alone = not config.defenses
     datasets = select_datasets(config.datasets, skipped, folders)
+    if alone:
+        datasets = as_pools(datasets, own_models)
     check_recipes(config.training_for)
-    backbones = select_backbones(config.backbones, config.pretrained)
+    backbones = [] if alone else select_backbones(config.backbones, config.pretrained)
     check_short_names("data sets", datasets)
     check_short_names("backbones", backbones)
-    grid = Grid(_suite_name(named(config.attacks, ATTACKS.names())), datasets, backbones, skipped=skipped)
-    losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
-    scenarios = [SCENARIOS.build(text) for text in named(config.scenarios, SCENARIOS.names())]
-    cells = CellPlanner(config, scenarios, folders)
-    defenses = select_defenses(config.defenses)
-    grid.references = [defense.spec for defense in defenses if defense.reference]
+    defenses = [*select_defenses(config.defenses), *own_models]
+    check_short_names("rows", defenses)
+    grid = Grid(
+        _suite_name(named(config.attacks, ATTACKS.names())),
+        datasets,
+        backbones,
+        modes=[UNUSED] if alone else list(config.compute),
+        references=[defense.spec for defense in defenses if defense.reference],
+        own_models=own_models,
+        skipped=skipped,
+        save_images=config.save_images,
+    )
+    cells = CellPlanner(
+        config, [SCENARIOS.build(text) for text in named(config.scenarios, SCENARIOS.names())], folders
+    )
     _check_attacks(config, defenses, grid.skipped)
     for dataset in datasets:  # before the first of them is decoded, which may take long
         dataset.check_files(folders)
-    for dataset, backbone in product(datasets, backbones):
-        backbone.check(dataset.seen_shape(folders), dataset.natural)
+    for dataset, asked in product(datasets, backbones):
+        asked.check(dataset.seen_shape(folders), dataset.natural)
+    losses = [None] if alone else [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
+    first = min(config.seeds)
+    seeds = [first] if alone else config.seeds
     for dataset, backbone, loss, seed, mode in product(
-        datasets, backbones, losses, config.seeds, config.compute
+        datasets, [None] if alone else backbones, losses, seeds, grid.modes
     ):
-        plain = ModelKey(dataset=dataset.spec, backbone=backbone.spec, loss=loss.spec, defense="", seed=seed)
-        models = _plan_models(plain, loss, defenses, mode, config, folders, grid.skipped)
+        plain = ModelKey(
+            dataset=dataset.spec,
+            backbone=backbone.spec if backbone else UNUSED,
+            loss=loss.spec if loss else UNUSED,
+            defense="",
+            seed=seed,
+        )
+        # Nothing of a model that is not trained depends on the training's seed.
+        rows = [defense for defense in defenses if defense.trained or seed == first]
+        models = _plan_models(plain, loss, rows, mode, config, folders, grid.skipped)
         grid.models += models.values()
         grid.models += _teachers(models.values())
-        sources = {text: models[DEFENSES.build(text).spec].job for text in _sources(config, defenses)}
-        for defense in defenses:
-            for job, role in cells.jobs(models[defense.spec].job, dataset, defense, sources):
-                grid.attacks.append(PlannedJob(job, role, mode, _refusal_of(job, models.values())))
+        sources = {
+            text: models[DEFENSES.build(text).spec].job
+            for text in ([] if alone else _sources(config, defenses))
+        }
+        for defense in rows:
+            job = models[defense.spec].job
+            target = Target(job, dataset, defense, sources)
+            if isinstance(defense, GivenModel):
+                others = [models[other.spec].job for other in own_models]
+                target = own_target(target, others, alone, grid.unranked, grid.skipped, folders)
+            for attack, role in cells.jobs(target):
+                grid.attacks.append(PlannedJob(attack, role, mode, _refusal_of(attack, models.values())))
     if not any(planned.job.attack != CLEAN for planned in grid.attacks):
         raise UsageError("No attack is scored in the scenarios asked for; see --list.")
     return grid
@@ -159,7 +201,7 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
 
 def _plan_models(
     plain: ModelKey,
-    loss: Loss,
+    loss: Loss | None,
     defenses: list[Defense],
     mode: str,
     config: Configuration,
@@ -169,13 +211,13 @@ def _plan_models(
     """Plans the models of one data set, backbone, loss, seed and compute mode, keyed by defense spec."""
     budget = config.budget if mode == "equal-passes" else None
     rows = [defense.spec for defense in defenses]
-    sources = [DEFENSES.build(text).spec for text in _sources(config, defenses)]
+    sources = [DEFENSES.build(text).spec for text in _sources(config, defenses)] if loss else []
     planned = {}
     for spec in dict.fromkeys([*rows, *sources]):
         key = plain.model_copy(update={"defense": spec})
         has_row = spec in rows
         job = plan_training(key, config, folders, budget, notes if has_row else None)
-        planned[spec] = PlannedModel(job, mode, has_row, refusal(DEFENSES.build(spec), loss) or "")
+        planned[spec] = PlannedModel(job, mode, has_row, refusal(DEFENSES.build(spec), loss) if loss else "")
     return planned
 
 

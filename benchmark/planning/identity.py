@@ -30,20 +30,26 @@ def _file_digest(file: Path) -> str:
     return code_digest(file)
 
 
-def source_digest(things: Iterable[type | Callable[..., Any]]) -> str:
-    """Hashes the code of some classes or functions, and of what they import.
+def source_digest(things: Iterable[type | Callable[..., Any]], modules: Iterable[str] = ()) -> str:
+    """Hashes the code of some classes or functions, and of some imported modules, and of what they import.
 
     Imports are followed within the project, and within a plugin's own code: files beside it, and the modules
     of its package. Installed libraries are not followed: records name their versions.
     """
-    code = reached(modules_of(things))
+    code = reached(modules_of(things) | frozenset(modules))
     files = [(name, file) for name in code.modules if (file := module_file(name)) is not None]
     return digest(sorted((name, _file_digest(file)) for name, file in [*files, *code.files]))
 
 
-def plugin_files(things: Iterable[type | Callable[..., Any]]) -> tuple[str, ...]:
-    """Names of the plugins' own files that `source_digest` reads, in alphabetical order."""
-    return tuple(sorted(file.name for file in reached(modules_of(things)).files))
+def plugin_files(things: Iterable[type | Callable[..., Any]], modules: Iterable[str] = ()) -> tuple[str, ...]:
+    """Names of the users' own files that `source_digest` reads, in alphabetical order."""
+    return tuple(sorted(file.name for file in reached(modules_of(things) | frozenset(modules)).files))
+
+
+def plugin_digest(things: Iterable[type | Callable[..., Any]]) -> str:
+    """Hashes the users' own files among what `source_digest` reads; 8 digits, empty where there are none."""
+    files = reached(modules_of(things)).files
+    return digest(sorted((name, _file_digest(file)) for name, file in files))[:8] if files else ""
 
 
 def forget() -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from attacks import ATTACKS
+from benchmark.core.parameters import Parameters
 from benchmark.data import DATASETS, Folders
 from benchmark.evaluation import CHECKS, SCENARIOS
+from benchmark.jobs.models import UNUSED
+from benchmark.losses import LOSSES
 from benchmark.planning.budgets import whole_range
 from benchmark.planning.config import Configuration
 from benchmark.planning.grid import Grid
+from benchmark.planning.identity import plugin_digest
 from benchmark.records import CLEAN, CellRef, Provenance, RunManifest
 from defenses import DEFENSES
 
@@ -29,7 +33,7 @@ def make_manifest(
         command=command,
         config=config.model_dump(mode="json"),
         suite=grid.suite,
-        compute=list(config.compute),
+        compute=grid.modes,
         budget=config.budget,
         references=grid.references,
         checks={name: check.summary() for name, check in CHECKS.items()},
@@ -37,11 +41,10 @@ def make_manifest(
             dataset.spec: {norm: whole_range(dataset, norm, folders) for norm in config.norm}
             for dataset in grid.datasets
         },
-        short_names={
-            named.spec: named.short_name
-            for named in (*grid.datasets, *grid.backbones)
-            if named.short_name != named.spec
-        },
+        own_models={entry.spec: entry.model.title for entry in grid.own_models},
+        unranked=grid.unranked,
+        plugins=_plugins(grid),
+        short_names=_short_names(grid, cells),
         models=grid.model_refs(),
         cells=cells,
         skipped=grid.left_out(),
@@ -65,3 +68,26 @@ def _descriptions(cells: list[CellRef]) -> dict[str, str]:
                 parts = registry.build(text).parts()
                 found[text] = " ".join(part.summary() for part in reversed(parts))
     return found
+
+
+def _plugins(grid: Grid) -> dict[str, str]:
+    """A short hash of the source of each defense that is a plugin's, by its spec."""
+    own = {entry.spec for entry in grid.own_models}
+    specs = {model.job.key.defense for model in grid.models if model.has_row} - own
+    digests = {spec: plugin_digest(map(type, DEFENSES.build(spec).parts())) for spec in sorted(specs)}
+    return {spec: found for spec, found in digests.items() if found}
+
+
+def _short_names(grid: Grid, cells: list[CellRef]) -> dict[str, str]:
+    """What readers see in place of the specs that hold paths."""
+    named: list[Parameters] = [*grid.datasets, *grid.backbones]
+    named += [LOSSES.build(loss) for loss in sorted({cell.key.loss for cell in cells} - {UNUSED})]
+    named += [DEFENSES.build(spec) for spec in sorted({cell.key.defense for cell in cells})]
+    names = {one.spec: one.short_name for one in named if one.short_name != one.spec}
+    for spec in sorted({cell.key.attack for cell in cells} - {CLEAN}):
+        attack = ATTACKS.build(spec)
+        if attack.needs in names:
+            attack = attack.made_on(names[attack.needs])
+        if attack.short_name != spec:
+            names[spec] = attack.short_name
+    return names

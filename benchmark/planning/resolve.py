@@ -15,6 +15,9 @@ from benchmark.core.parameters import explain
 from benchmark.planning.config import Configuration, Curve, Evaluation
 from benchmark.training import Recipe
 
+_SECTIONS: dict[str, type[BaseModel]] = {"training": Recipe, "evaluation": Evaluation, "curve": Curve}
+"""The keys that hold keys of their own."""
+
 
 def presets() -> list[str]:
     """Names of the presets."""
@@ -24,9 +27,25 @@ def presets() -> list[str]:
     )
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Reads YAML, and refuses a key that is given twice, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping."""
+        seen = set()
+        for key, _ in node.value:
+            if (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key '{key.value}' is given twice", problem_mark=key.start_mark
+                )
+            if isinstance(key, yaml.ScalarNode):
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(text: str, name: str) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(text) or {}
+        values = yaml.load(text, _UniqueKeys) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -52,14 +71,51 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
+def _check_booleans(values: Mapping[str, Any], model: type[BaseModel], where: str = "") -> None:
+    """Rejects true and false where a number or a name is needed: Python would take them for 1 and 0.
+
+    Raises:
+        UsageError: for the first such value.
+    """
+    for key, value in values.items():
+        field = model.model_fields.get(key)
+        if field is None or field.annotation is bool:
+            continue
+        if isinstance(value, dict) and key in _SECTIONS:
+            _check_booleans(value, _SECTIONS[key], f"{key}: ")
+        items = value if isinstance(value, list) else [value]
+        if wrong := [item for item in items if isinstance(item, bool)]:
+            raise UsageError(
+                f"{where}{key}: {str(wrong[0]).lower()} is neither a number nor a name; YAML also reads yes, "
+                "no, on and off as true and false, unless they are in quotes."
+            )
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    """The value, if it is a dictionary; other values are refused where they are validated."""
+    return value if isinstance(value, dict) else {}
+
+
 def _check_sections(values: Mapping[str, Any]) -> None:
     """Raises UsageError for an unknown key within a section, such as `training`."""
-    sections: dict[str, type[BaseModel]] = {"training": Recipe, "evaluation": Evaluation, "curve": Curve}
-    for name, section in sections.items():
+    for name, section in _SECTIONS.items():
         given = values.get(name)
         for key in given if isinstance(given, dict) else ():
             if key not in section.model_fields:
                 raise unknown_name(f"key in {name}", str(key), section.model_fields)
+
+
+_OF_TRAININGS = ("backbones", "losses", "compute", "budget", "pretrained", "training", "training_for")
+"""Keys that have no effect where nothing is trained."""
+
+
+def _check_alone(asked: Mapping[str, Any]) -> None:
+    """Raises UsageError for a key that is about trainings, in a run of own models alone."""
+    idle = [key for key in _OF_TRAININGS if key in asked]
+    if idle:
+        raise UsageError(
+            f"'{idle[0]}' has no effect: own models are not trained. Leave it out, or give --defenses too."
+        )
 
 
 def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configuration:
@@ -83,6 +139,9 @@ def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configura
             if key not in Configuration.model_fields:
                 raise unknown_name(f"key in {file}", str(key), Configuration.model_fields)
         from_file = {key: value for key, value in from_file.items() if value is not None}
+    _check_booleans(from_file, Configuration)
+    for name, changes in _dict(from_file.get("training_for")).items():
+        _check_booleans(_dict(changes), Recipe, f"training_for: {name}: ")
     asked = _merge(from_file, arguments)
     _check_sections(asked)
     preset = _preset(str(asked.get("preset", "default")))
@@ -91,6 +150,9 @@ def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configura
     for changes in preset.get("training_for", {}).values():
         for key in given if isinstance(given, dict) else ():
             changes.pop(key, None)
+    if asked.get("models") and "defenses" not in asked:
+        _check_alone(asked)
+        preset.pop("defenses", None)
     # The preset's plot over eps belongs to the preset's own attacks and budgets.
     if {"attacks", "eps"} & asked.keys():
         preset.pop("curve", None)

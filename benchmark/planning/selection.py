@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
-from benchmark.core.errors import UsageError, unknown_name
-from benchmark.core.spec import parse_spec
+from benchmark.core.errors import QUOTE_PATHS, UsageError, unknown_name
+from benchmark.core.parameters import Parameters
+from benchmark.core.registry import Registry
+from benchmark.core.spec import format_spec, parse_spec
 from benchmark.data import DATASETS, Dataset, Folders
 from benchmark.losses import LOSSES, Loss
 from benchmark.models import BACKBONES, Backbone
 from defenses import DEFENSES, GROUPS, Defense
+
+P = TypeVar("P", bound=Parameters)
 
 
 def named(texts: list[str], every: list[str]) -> list[str]:
@@ -17,17 +22,37 @@ def named(texts: list[str], every: list[str]) -> list[str]:
     return [name for text in texts for name in (every if text == "all" else [text])]
 
 
+def build_each(registry: Registry[P], texts: Sequence[str]) -> list[P]:
+    """Builds the entries that a list names; a path that the list was split in is recognized.
+
+    Raises:
+        UsageError: for an unknown name or parameter.
+    """
+    built: list[P] = []
+    for index, text in enumerate(texts):
+        try:
+            built.append(registry.build(text))
+        except UsageError as error:  # noqa: PERF203 (few names)
+            message = str(error)
+            if {"/", "~"} & {*"".join(texts[:index])} and QUOTE_PATHS not in message:
+                message = f"{message} {QUOTE_PATHS}"
+            raise UsageError(message) from None
+    return built
+
+
 def select_datasets(texts: list[str], skipped: list[str], folders: Folders) -> list[Dataset]:
     """Builds the data sets asked for; "all" leaves out missing ones and notes that in `skipped`."""
     found = []
+    asked = iter(build_each(DATASETS, [text for text in texts if text != "all"]))
     for text in texts:
         if text != "all":
-            dataset = DATASETS.build(text)
+            dataset = next(asked)
             if reason := dataset.missing(folders):
                 if not (folders.blank and dataset.blank()):
                     raise UsageError(f"The data set '{text}' cannot be used: {reason}")
                 skipped.append(f"the images of {text} (its cost is computed from official counts): {reason}")
-            found.append(DATASETS.build(dataset.spec))  # with the spec that tables show
+            # With the name that tables show, and with what was given, at its default or not.
+            found.append(DATASETS.get(dataset.name)(**dataset.given()))
             continue
         for name in DATASETS.names():
             dataset = DATASETS.build(name)
@@ -45,7 +70,7 @@ def check_recipes(names: Iterable[str]) -> None:
         UsageError: for the first such name.
     """
     for name in names:
-        known = DATASETS.get(parse_spec(name).name).name
+        known = format_spec(DATASETS.get(parse_spec(name).name).name, {})
         if known != name:
             raise UsageError(f"training_for: '{name}' is called '{known}'.")
 
@@ -57,7 +82,7 @@ def select_backbones(texts: list[str], pretrained: str) -> list[Backbone]:
         UsageError: when no backbone takes such weights, or for unknown names and values.
     """
     names = named(texts, BACKBONES.names())
-    backbones = [BACKBONES.build(name) for name in names]
+    backbones = build_each(BACKBONES, names)
     # A class that leaves the method as it is has no weights to choose.
     taken = any(type(backbone).with_pretrained is not Backbone.with_pretrained for backbone in backbones)
     if pretrained != "auto" and not taken:
@@ -68,8 +93,8 @@ def select_backbones(texts: list[str], pretrained: str) -> list[Backbone]:
     return [backbone.with_pretrained(pretrained) for backbone in backbones]
 
 
-def check_short_names(kind: str, asked: Sequence[Dataset] | Sequence[Backbone]) -> None:
-    """Rejects two data sets or backbones of one run that have the same name in tables.
+def check_short_names(kind: str, asked: Sequence[Parameters]) -> None:
+    """Rejects two data sets, backbones or rows of one run that have the same name in tables.
 
     Raises:
         UsageError: when two have one short name.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from benchmark.core.display_names import abbreviate
 from benchmark.data import DATASETS
+from benchmark.jobs.models import UNUSED
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
 from benchmark.records import ModelKey
@@ -23,7 +24,8 @@ class SettingNames:
     def __init__(self, keys: Iterable[ModelKey]) -> None:
         keys = list(keys)
         self._specs = {
-            field: list(dict.fromkeys(getattr(key, field) for key in keys)) for field, _, _ in _KINDS
+            field: list(dict.fromkeys(spec for key in keys if (spec := getattr(key, field)) != UNUSED))
+            for field, _, _ in _KINDS
         }
         self._short = {
             (field, spec): registry.build(spec).short_name
@@ -52,5 +54,7 @@ class SettingNames:
     def prefix(self, key: ModelKey) -> str:
         """A prefix that tells a model's setting from the others of the run; empty when there is only one."""
         several = [field for field, _, _ in _KINDS if len(self._specs[field]) > 1]
-        setting = " / ".join(self._brief(field, getattr(key, field)) for field in several)
+        setting = " / ".join(
+            self._brief(field, getattr(key, field)) for field in several if getattr(key, field) != UNUSED
+        )
         return f"{setting}: " if setting else ""

@@ -45,12 +45,14 @@ def find_todo(grid: Grid, store: Store) -> Todo:
     seen: set[str] = set()  # a model may have a row in both compute modes
     for planned in grid.attacks:
         todo = {}
+        pictures = grid.save_images and planned.role == "suite" and planned.job.pictured
+        drawn = not pictures or int(store.images(pictures).get("asked", 0)) >= grid.save_images
         for scenario, cell_id in planned.job.cells.items():
             if cell_id in seen:
                 continue
             seen.add(cell_id)
             recorded = planned.refusal and store.cell(cell_id) is not None
-            if recorded or store.finished(cell_id):
+            if recorded or (store.finished(cell_id) and (drawn or cell_id != pictures)):
                 cached += 1
             else:
                 todo[scenario] = cell_id

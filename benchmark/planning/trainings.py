@@ -15,7 +15,7 @@ from benchmark.jobs.models import portable
 from benchmark.jobs.probe import costs_of, probe
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
-from benchmark.planning.budgets import headline
+from benchmark.planning.budgets import training_eps
 from benchmark.planning.config import Configuration
 from benchmark.planning.identity import digest, plugin_files, source_digest
 from benchmark.records import ModelKey
@@ -61,7 +61,7 @@ def plan_training(
     backbone = BACKBONES.build(key.backbone)
     recipe = config.recipe(key.dataset)
     validation = ATTACKS.build(VALIDATION_ATTACK).parts() if recipe.validation else []
-    eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
+    eps = training_eps(dataset, config) if recipe.eps is None else recipe.eps
     epochs, to_spend = max(1, round(recipe.epochs * defense.epochs_scale)), None
     if budget is not None:
         to_spend = budget * recipe.epochs * defense.epochs_scale
@@ -80,6 +80,7 @@ def plan_training(
             epochs = max(1, round(planned))
     named: list[Parameters] = [dataset, backbone, LOSSES.build(key.loss), *defense.parts(), *validation]
     code: list[type] = [*map(type, named), TrainingRun]
+    modules = [name for one in named for name in one.modules()]
     identity = {
         "model": portable(key).model_dump(),
         "recipe": recipe.model_dump(),
@@ -89,7 +90,7 @@ def plan_training(
         "teachers": {text: teacher.id for text, teacher in teachers.items()},
         "data": dataset.identity(folders),
         "weights": backbone.fingerprint(dataset.natural),
-        "source": source_digest(code),
+        "source": source_digest(code, modules),
         "protocol": PROTOCOL_VERSION,
     }
     return TrainJob(
@@ -100,7 +101,7 @@ def plan_training(
         eps=eps,
         budget=to_spend,
         teachers=teachers,
-        plugin_files=plugin_files(code),
+        plugin_files=plugin_files(code, modules),
     )
 
 
@@ -136,19 +137,26 @@ def _check_needs(defense: Defense, path: list[str]) -> None:
 
 def _plan_untrained(key: ModelKey, data: str) -> TrainJob:
     """Plans the loading of a model that is not trained; it is one model beside any backbone and loss."""
+    defense = DEFENSES.build(key.defense)
     code: list[type] = [
         type(DATASETS.build(key.dataset)),
-        *map(type, DEFENSES.build(key.defense).parts()),
+        *map(type, defense.parts()),
         TrainingRun,
     ]
     identity = {
         "model": portable(key).model_dump(),
         "data": data,
-        "source": source_digest(code),
+        "weights": defense.fingerprint(),
+        "source": source_digest(code, defense.modules()),
         "protocol": PROTOCOL_VERSION,
     }
     return TrainJob(
-        id=digest(identity), key=key, recipe=Recipe(), epochs=0, eps=0.0, plugin_files=plugin_files(code)
+        id=digest(identity),
+        key=key,
+        recipe=Recipe(),
+        epochs=0,
+        eps=0.0,
+        plugin_files=plugin_files(code, defense.modules()),
     )
 
 

@@ -12,6 +12,7 @@ from benchmark.plugins.imports import imports_in, module_file, nodes_of, texts_i
 from benchmark.plugins.users_files import UsersFile, users_files
 
 _PLUMBING = (
+    "benchmark.api",
     "benchmark.core.code",
     "benchmark.core.cpu",
     "benchmark.core.display_names",
@@ -19,6 +20,7 @@ _PLUMBING = (
     "benchmark.core.files",
     "benchmark.core.hardware",
     "benchmark.core.labels",
+    "benchmark.core.own_line",
     "benchmark.core.parameters",
     "benchmark.core.progress_bar",
     "benchmark.core.protocol",
@@ -27,6 +29,7 @@ _PLUMBING = (
     "benchmark.core.spec",
     "benchmark.jobs.attack_cost",
     "benchmark.jobs.attack_job",
+    "benchmark.jobs.attacked_images",
     "benchmark.jobs.context",
     "benchmark.jobs.job",
     "benchmark.jobs.memory",

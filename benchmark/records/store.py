@@ -20,7 +20,7 @@ from benchmark.records.run import RunManifest
 
 R = TypeVar("R", bound=BaseModel)
 
-_FOLDERS = ("models", "cells", "arrays", "checks", "logs", "unfinished")
+_FOLDERS = ("models", "cells", "arrays", "checks", "images", "logs", "unfinished")
 
 
 class Store:
@@ -137,6 +137,21 @@ class Store:
             return dict(load_file(path))
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} is damaged ({error}); delete it and run again.") from None
+
+    def _images(self, cell_id: str) -> Path:
+        return self.root / "images" / f"{cell_id}.safetensors"
+
+    def save_images(self, cell_id: str, images: dict[str, np.ndarray]) -> None:
+        """Writes the attacked images that are kept of a cell."""
+        data = save({name: np.ascontiguousarray(array) for name, array in images.items()})
+        write_atomically(self._images(cell_id), lambda temporary: temporary.write_bytes(data))
+
+    def images(self, cell_id: str) -> dict[str, np.ndarray]:
+        """The attacked images that were kept of a cell; empty when there are none, or they are damaged."""
+        try:
+            return dict(load_file(self._images(cell_id)))
+        except (SafetensorError, OSError):
+            return {}
 
     @staticmethod
     def _checked(model_id: str, norm: str, eps: float) -> str:

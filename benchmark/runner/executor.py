@@ -10,46 +10,11 @@ from pebble import ProcessExpired
 
 from benchmark.core.errors import SourceError
 from benchmark.jobs import Job, RunContext, run_job
+from benchmark.runner.job_queue import Finished, JobQueue
 from benchmark.runner.workers import worker_pool
-
-Finished = Callable[[Job, str | None], None]
 
 _PATIENCE = 5.0
 """Seconds between two refreshes of the display while jobs run."""
-
-
-class _Queue:
-    """The jobs that have not started: those that can start, and those that wait for trainings.
-
-    Jobs that need nothing come first, and among equals the costly ones.
-
-    Args:
-        jobs: all jobs.
-        costs: cost units of each, by its id.
-    """
-
-    def __init__(self, jobs: Sequence[Job], costs: Mapping[str, float]) -> None:
-        self._costs = costs
-        self._unfinished = {job.id for job in jobs}
-        self._blocked = list(jobs)
-        self.ready: list[Job] = []
-        self._release()
-
-    def _release(self) -> None:
-        free = [job for job in self._blocked if self._unfinished.isdisjoint(job.needs)]
-        self._blocked = [job for job in self._blocked if not self._unfinished.isdisjoint(job.needs)]
-        self.ready = sorted([*self.ready, *free], key=lambda job: (bool(job.needs), -self._costs[job.id]))
-
-    def succeeded(self, job: Job) -> None:
-        """Marks a job as done, and makes the jobs ready that waited only for it."""
-        self._unfinished.discard(job.id)
-        self._release()
-
-    def failed(self, job: Job) -> list[Job]:
-        """Removes and returns the jobs that need a job that failed; those that need these are left."""
-        lost = [other for other in self._blocked if job.id in other.needs]
-        self._blocked = [other for other in self._blocked if job.id not in other.needs]
-        return lost
 
 
 def run_jobs(
@@ -75,7 +40,7 @@ def run_jobs(
     Raises:
         SourceError: when a worker has other code than this process.
     """
-    queue = _Queue(jobs, costs)
+    queue = JobQueue(jobs, costs)
     running: dict[Future[str | None], Job] = {}
     refreshed = time.monotonic()
     with worker_pool(context.device, workers, context.workers) as pool:
@@ -90,16 +55,7 @@ def run_jobs(
                 refreshed = time.monotonic()
             for future in done:
                 job = running.pop(future)
-                reason = _reason(future, job, context)
-                on_finish(job, reason)
-                if reason is None:
-                    queue.succeeded(job)
-                    continue
-                failures = [(job, reason)]
-                for failed, why in failures:  # grows: a job that is lost may be needed by others
-                    for lost in queue.failed(failed):
-                        failures.append((lost, lost.fail(f"{lost.needs[failed.id]} failed: {why}", context)))
-                        on_finish(*failures[-1])
+                queue.finish(job, _reason(future, job, context), context, on_finish)
 
 
 def _reason(future: Future[str | None], job: Job, context: RunContext) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from benchmark.data import DATASETS
 from benchmark.jobs import Job, RunContext
+from benchmark.jobs.models import UNUSED
 from benchmark.models import BACKBONES
 from benchmark.planning.config import Configuration
 from benchmark.planning.grid import Grid
@@ -17,10 +18,18 @@ from benchmark.planning.todo import Todo, find_todo
 from benchmark.records import ModelKey
 from benchmark.runner.check_models import check_models
 from benchmark.runner.executor import run_jobs
+from benchmark.runner.job_queue import Executor
 from benchmark.runner.progress import ProgressReport
 
 
-def run(grid: Grid, config: Configuration, context: RunContext, command: str, shown: bool) -> Counter[str]:
+def run(
+    grid: Grid,
+    config: Configuration,
+    context: RunContext,
+    command: str,
+    shown: bool,
+    execute: Executor = run_jobs,
+) -> Counter[str]:
     """Computes the cells of a grid that are not done yet, then the checks.
 
     Args:
@@ -29,6 +38,7 @@ def run(grid: Grid, config: Configuration, context: RunContext, command: str, sh
         context: the context of the run.
         command: the command line, for the manifest.
         shown: whether progress is shown.
+        execute: runs the jobs; on worker processes by default.
 
     Returns:
         The number of cells that are "done", "failed" or "skipped".
@@ -44,7 +54,7 @@ def run(grid: Grid, config: Configuration, context: RunContext, command: str, sh
     for planned in todo.refused:
         planned.job.fail(planned.refusal, context, status="skipped")
     if todo.jobs:
-        _compute(todo, SettingNames(model.job.key for model in grid.models), context, shown)
+        _compute(todo, SettingNames(model.job.key for model in grid.models), context, shown, execute)
     # Written again, because another run may have started in the same folder meanwhile.
     manifest = manifest.model_copy(update={"provenance": context.provenance()})
     store.save_manifest(manifest)
@@ -60,12 +70,12 @@ def fetch_weights(keys: Iterable[ModelKey]) -> None:
         BenchmarkError: when weights cannot be fetched.
     """
     for backbone, natural in dict.fromkeys(
-        (key.backbone, DATASETS.build(key.dataset).natural) for key in keys
+        (key.backbone, DATASETS.build(key.dataset).natural) for key in keys if key.backbone != UNUSED
     ):
         BACKBONES.build(backbone).fetch(natural)
 
 
-def _compute(todo: Todo, names: SettingNames, context: RunContext, shown: bool) -> None:
+def _compute(todo: Todo, names: SettingNames, context: RunContext, shown: bool, execute: Executor) -> None:
     costs = todo.costs(context.folders)
     if shown:
         sys.stdout.write("\n".join([*names.legend(), _cost_line(todo, costs), ""]))
@@ -75,7 +85,7 @@ def _compute(todo: Todo, names: SettingNames, context: RunContext, shown: bool) 
 
     progress = ProgressReport(costs, shown, context.store, label)
     try:
-        run_jobs(
+        execute(
             todo.jobs,
             costs,
             context,

@@ -20,10 +20,10 @@ import pandas as pd
 import torch
 from matplotlib import rc_context
 
-from benchmark.cli.places import folders_for
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.files import write_atomically
 from benchmark.data import Folders
+from benchmark.data.places import folders_for
 from benchmark.jobs import RunContext, trained_job
 from benchmark.jobs.models import load_data
 from benchmark.report.csv_files import DECIMALS, write_csv

@@ -1,3 +1,5 @@
+from hashlib import sha256
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from benchmark.core.errors import UsageError
-from benchmark.core.parameters import Number, Parameters
+from benchmark.core.parameters import File, Number, Parameters
 from benchmark.core.registry import Registry
 from benchmark.core.spec import parse_spec
 
@@ -169,3 +171,97 @@ def test_a_spec_with_an_alias_is_read_back(label):
     thing = Named(label=label)
     assert THINGS.build(thing.spec) == thing
     assert thing.short_name == thing.portable == thing.spec
+
+
+@THINGS.register("reader")
+class Reader(Parameters):
+    """Reads files."""
+
+    weights: File | None = None
+    more: tuple[File, ...] = ()
+    table: File = Path("table.csv")
+    mean: tuple[float, ...] = (0.5,)
+    steps: list[Number] | None = None
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("w.pth", "a, b.pth", "home/w.pth"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("text", ["w.pth", "./w.pth", "home/../w.pth", '"w.pth"', "~/../w.pth"])
+def test_a_file_is_absolute_hashed_by_content_and_shown_by_name(here, text):
+    reader = THINGS.build(f"reader[weights={text}]")
+    assert reader.spec == f"reader[weights={here / 'w.pth'}]"
+    assert reader.portable == f"reader[weights={sha256(b'w.pth').hexdigest()}]"
+    assert reader.short_name == "reader[weights=w.pth]"
+    assert reader.files() == [here / "w.pth", here / "table.csv"]
+    assert THINGS.build(reader.spec) == reader
+
+
+def test_a_file_that_changes_is_another_thing_and_a_copy_is_not(here):
+    before = THINGS.build("reader[weights=w.pth]").portable
+    (here / "w.pth").rename(here / "v.pth")
+    assert THINGS.build("reader[weights=v.pth]").portable == before
+    (here / "v.pth").write_text("other")
+    assert THINGS.build("reader[weights=v.pth]").portable != before
+
+
+def test_files_in_a_list_and_with_any_name(here):
+    reader = THINGS.build('reader[more=["a, b.pth",~/w.pth],weights=none]')
+    assert reader.more == (here / "a, b.pth", here / "home" / "w.pth")
+    digests = ",".join(sha256(name.encode()).hexdigest() for name in ("a, b.pth", "home/w.pth"))
+    assert reader.portable == f"reader[more=[{digests}]]"
+    assert reader.short_name == 'reader[more=["a, b.pth",w.pth]]'
+    assert THINGS.build(reader.spec) == reader
+
+
+@THINGS.register("outer")
+class Outer(Parameters):
+    """Holds the spec of another thing."""
+
+    inner: str = "thing"
+
+    def parts(self):
+        return [self, THINGS.build(self.inner)]
+
+
+def test_files_of_a_nested_spec_are_hashed_too(here):
+    outer = THINGS.build(THINGS.build(f"outer[inner=reader[weights={here / 'w.pth'}]]").spec)
+    assert outer.portable == f"outer[inner=reader[weights={sha256(b'w.pth').hexdigest()}]]"
+    assert outer.short_name == "outer[inner=reader[weights=w.pth]]"
+    assert THINGS.build("outer[inner=thing[count=4]]").portable == "outer[inner=thing[count=4]]"
+
+
+def test_a_file_at_its_default_is_not_in_the_spec(here):
+    assert Reader().spec == THINGS.build("reader[table=table.csv,more=[]]").spec == "reader"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("gone.pth", "there is no such file"), ("home", "it cannot be read .Is a")]
+)
+def test_a_file_that_is_missing_is_named_where_it_is_hashed(here, path, reason):
+    reader = THINGS.build(f"reader[weights={path}]")
+    with pytest.raises(UsageError, match=f"reader: weights='{here / path}': {reason}"):
+        _ = reader.portable
+
+
+def test_a_home_of_nobody_stays_in_the_path(here):
+    assert THINGS.build("reader[weights=~nobody-at-all/w.pth]").weights == here / "~nobody-at-all/w.pth"
+
+
+def test_lists_of_numbers():
+    reader = THINGS.build("reader[mean=[0.485,0.456,0.406],steps=[1/4,2]]")
+    assert reader.mean == (0.485, 0.456, 0.406) and reader.steps == [0.25, 2.0]
+    assert reader.spec == "reader[mean=[0.485,0.456,0.406],steps=[0.25,2]]"
+    assert THINGS.build(reader.spec) == reader
+    assert THINGS.build("reader[steps=none]").steps is None
+    with pytest.raises(UsageError, match=r"reader: mean\.0='a': "):
+        THINGS.build("reader[mean=[a]]")
+    with pytest.raises(UsageError, match="reader: mean='3': "):
+        THINGS.build("reader[mean=3]")

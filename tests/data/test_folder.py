@@ -326,6 +326,29 @@ def test_names_beyond_ascii(tmp_path, cache):
     refused(DATASETS.build(f"folder:{root}"), "Two folders .* have the name 'été'")
 
 
+def test_images_whose_names_differ_in_their_unicode_form_only(root):
+    composed, decomposed = (unicodedata.normalize(form, "\u00e9 0.png") for form in ("NFC", "NFD"))
+    for name in (composed, decomposed):
+        Image.new("RGB", (SIZE, SIZE)).save(root / "class0" / name)
+    if len({path.name for path in (root / "class0").iterdir()} & {composed, decomposed}) < 2:
+        pytest.skip("this file system knows one form only")
+    refused(build(root), f"Two images in .*class0 have the name '{composed}'; rename one")
+
+
+def test_a_path_with_a_comma_a_space_and_a_bracket(tmp_path, cache):
+    root = make_folder(tmp_path / "my [birds], 2")
+    dataset = DATASETS.build(f'folder:"{root}/"[size={SIZE}]')
+    assert dataset.spec == f'"folder:{root}"[size={SIZE}]'
+    assert DATASETS.build(dataset.spec) == DATASETS.build(f'"folder:{root}"[size={SIZE}]')
+    assert dataset.short_name == f"my-birds-2[size={SIZE}]"
+    assert len(dataset.load(at(cache)).test) == 12
+    assert DATASETS.build(build(f'"{root}"').spec).fingerprint(NOWHERE) == dataset.fingerprint(NOWHERE)
+
+
+def test_a_home_of_nobody_is_no_folder():
+    assert "There is no folder ~nobody-at-all/x" in DATASETS.build("folder:~nobody-at-all/x").missing(NOWHERE)
+
+
 def test_names_that_are_not_text(root):
     try:
         os.mkdir(os.fsencode(root) + b"/\xff")  # noqa: PTH102 (a path of bytes)

@@ -69,7 +69,15 @@ def test_where_weights_come_from(tmp_path):
     assert not torch.equal(backbone.build_random(SHAPE).network.body[0].weight, saved[0].weight)
 
 
-@pytest.mark.parametrize("value", ["true", "imagnet", "weights.bin", "a,b.pth", "a[1].pth", ""])
+@pytest.mark.parametrize("path", ["a,b.pth", "a[1.pth", "my weights, 2.pth"])
+def test_a_path_of_weights_may_hold_any_character(path):
+    backbone = BACKBONES.build(f'resnet18[pretrained="{path}"]')
+    assert backbone.pretrained == path
+    assert BACKBONES.build(backbone.spec) == backbone
+    assert backbone.portable == "resnet18"
+
+
+@pytest.mark.parametrize("value", ["true", "imagnet", "weights.bin", ""])
 def test_values_that_are_no_choice_of_weights(value):
     with pytest.raises(UsageError, match="pretrained"):
         Small().with_pretrained(value)

@@ -1,6 +1,11 @@
 import pytest
 
-from benchmark.planning.budgets import multiple
+from benchmark.core.errors import UsageError
+from benchmark.data import DATASETS
+from benchmark.planning.budgets import headline, multiple, training_eps
+from benchmark.planning.resolve import resolve
+
+FOLDER = DATASETS.build("folder:birds")
 
 
 @pytest.mark.parametrize(
@@ -10,3 +15,17 @@ from benchmark.planning.budgets import multiple
 def test_a_multiple_of_a_budget_is_written_as_one_would(eps, factor, expected):
     assert multiple(eps, factor, []) == expected
     assert multiple(eps, factor, [expected + 1e-10]) == expected + 1e-10
+
+
+def test_the_message_says_how_to_give_a_headline():
+    with pytest.raises(UsageError, match=r"; give --eps, or l2=EPS in its spec, as in \[l2=8/255\]\."):
+        headline(FOLDER, "l2", "--eps")
+    assert headline(DATASETS.build("folder:birds[l2=2]"), "l2", "--eps") == 2.0
+
+
+def test_the_training_attack_takes_the_largest_eps_where_there_is_no_headline():
+    assert training_eps(FOLDER, resolve({"eps": "4/255 8/255"})) == 8 / 255
+    assert training_eps(DATASETS.build("folder:birds[linf=2/255]"), resolve({"eps": "8/255"})) == 2 / 255
+    for arguments in ({}, {"eps": "1.5", "norm": "l2"}):
+        with pytest.raises(UsageError, match=r"for linf; .*--eps .*\[linf=8/255\]"):
+            training_eps(FOLDER, resolve(arguments))

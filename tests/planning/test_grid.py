@@ -155,7 +155,7 @@ def test_a_data_set_without_a_headline_needs_the_budgets_in_words(tmp_path, monk
     from benchmark.data import DATASETS
 
     monkeypatch.setattr(DATASETS.get("digits"), "headline_eps", {"l2": 1.0})
-    with pytest.raises(UsageError, match="give training: eps"):
+    with pytest.raises(UsageError, match=r"for linf; give --eps in that norm, or 'training: .eps: EPS.' in"):
         plan(tmp_path, norm="l2")
     with pytest.raises(UsageError, match="give --eps"):
         plan(tmp_path, training={"eps": 0.1})

@@ -167,3 +167,58 @@ def test_names_of_folders_in_recipes(tmp_path):
     ):
         with pytest.raises(UsageError, match=message):
             check_recipes([name])
+
+
+def test_a_path_with_a_comma_or_a_space_can_be_given_in_quotes(tmp_path):
+    paths = ['folder:"/a, b/c"[size=32]', '"folder:/a, b/c"[size=9]', 'folder[path="/a,b"]']
+    assert resolve({"datasets": [*paths, "glyphs,digits"]}).datasets == [*paths, "glyphs", "digits"]
+    file = tmp_path / "c.yaml"
+    file.write_text("datasets:\n" + "".join(f"  - '{path}'\n" for path in paths))
+    assert resolve({}, file).datasets == paths
+
+
+@pytest.mark.parametrize("split", ["folder:/my birds", "folder:/a, b/c", "folder:~/a,digits b"])
+def test_a_list_that_was_split_within_a_path_gets_advice(tmp_path, split):
+    with pytest.raises(UsageError, match=r"needs double quotes, as in 'folder:\"/my, data\"'\.") as caught:
+        build_grid(resolve({"datasets": split, "attacks": "noise"}), Folders(tmp_path, tmp_path))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_recipe_for_a_path_in_quotes(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("training_for: {'\"folder:/a, b\"': {lr: 0.25}}\n")
+    config = resolve({}, file)
+    check_recipes(config.training_for)
+    assert config.recipe('folder:"/a, b"[size=32]').lr == 0.25
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("eps: 0.1\nseeds: 0\neps: 0.2\n", r"line 3: the key 'eps' is given twice\."),
+        ("training: {epochs: 1}\nseeds: 0\ntraining: {lr: 1}\n", "line 3: the key 'training' is given twice"),
+        ("training:\n  epochs: 1\n  epochs: 2\n", "line 3: the key 'epochs' is given twice"),
+        ("seeds: yes\n", "seeds: true is neither a number nor a name; YAML also reads yes"),
+        ("seeds: [0, true]\n", "seeds: true is neither"),
+        ("workers: on\n", "workers: true is neither"),
+        ("eps: false\n", "eps: false is neither"),
+        ("defenses: [no]\n", "defenses: false is neither"),
+        ("training: {epochs: yes}\n", "training: epochs: true is neither"),
+        ("training_for: {glyphs: {lr: on}}\n", "training_for: glyphs: lr: true is neither"),
+    ],
+)
+def test_what_yaml_reads_otherwise_than_meant_is_refused(tmp_path, text, message):
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=message) as caught:
+        resolve({}, file)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_booleans_anchors_and_equal_keys_of_two_sections_are_read(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "checks: no\ntraining: &one {epochs: 2}\ntraining_for: {glyphs: {<<: *one, lr: 1}, digits: {lr: 1}}\n"
+    )
+    config = resolve({}, file)
+    assert config.checks is False and config.recipe("glyphs").epochs == 2

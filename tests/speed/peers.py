@@ -31,11 +31,11 @@ from torch import Tensor
 
 from attacks import ATTACKS, Problem, expand
 from attacks.geometry import project
-from benchmark.cli.places import folders_for
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError, CheckpointError
 from benchmark.data import DATASETS
 from benchmark.data.base import ImageSet
+from benchmark.data.places import folders_for
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings
 from benchmark.jobs import RunContext, trained_job
 from benchmark.jobs.models import load_data

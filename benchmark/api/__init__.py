@@ -1,0 +1,1 @@
+"""The Python interface; its functions and classes are imported from `benchmark` itself."""

@@ -1,0 +1,103 @@
+"""Names the models that a caller gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.api.checked_model import Model
+from benchmark.api.modules_behind import modules_behind
+from benchmark.core.errors import UsageError
+from benchmark.core.labels import as_label
+from benchmark.models.own import live_model
+from benchmark.planning.own_models import look_at
+
+NAME = "model"
+"""What a model is called that has no name of its own."""
+
+
+def named_models(model: Model | str | Mapping[str, Model | str], name: str | None) -> dict[str, Model | str]:
+    """Returns the models by the names that tables show; a spec names itself.
+
+    Raises:
+        UsageError: when there is none, one is neither a module, a callable nor a spec, or a name does not fit.
+    """
+    if isinstance(model, Mapping):
+        if name is not None:
+            raise UsageError("name= is for one model; the keys are the names of several.")
+        named: dict[str, Model | str] = dict(model)
+    else:
+        named = {name or _own_name(model): model}
+    if not named:
+        raise UsageError("model is empty; give a model, or several by their names.")
+    for key, one in named.items():
+        if not (isinstance(one, str) or callable(one)):
+            raise UsageError(
+                f"The model '{key}' must be an nn.Module, a callable or a spec, not {type(one).__name__}."
+            )
+        if not isinstance(one, str) and as_label(str(key), "") != key:
+            raise UsageError(
+                f"'{key}' cannot be a model's name: it begins with a letter, a digit or _, and holds only "
+                "letters, digits, _, ., + and -."
+            )
+    return named
+
+
+def _own_name(model: Any) -> str:
+    if isinstance(model, str):
+        return model
+    return as_label(getattr(model, "__name__", type(model).__name__), NAME)
+
+
+def modules_of(models: Mapping[str, Model | str]) -> list[nn.Module]:
+    """Lists the modules that the models consist of, without those that are given as specs."""
+    return [module for one in models.values() if not isinstance(one, str) for module in modules_behind(one)]
+
+
+def device_of(modules: list[nn.Module]) -> torch.device | None:
+    """Returns the device of the first parameter or buffer; None where there is none."""
+    tensors = (tensor for module in modules for tensor in (*module.parameters(), *module.buffers()))
+    return next((tensor.device for tensor in tensors), None)
+
+
+class FunctionModule(nn.Module):
+    """A function as a module, with the modules that it refers to: their weights are part of its identity.
+
+    Args:
+        function: from images to embeddings.
+    """
+
+    def __init__(self, function: Model) -> None:
+        super().__init__()
+        self.function = function
+        self.behind = nn.ModuleList(modules_behind(function))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Calls the function."""
+        return self.function(images)
+
+
+def _as_module(model: Model) -> nn.Module:
+    return model if isinstance(model, nn.Module) else FunctionModule(model)
+
+
+@contextmanager
+def specs_of(models: Mapping[str, Model | str]) -> Iterator[list[str]]:
+    """Gives every model a spec that holds within the block, and puts its modules back on their device after it."""
+    modules = modules_of(models)
+    devices = [device_of([module]) for module in modules]
+    look_at.cache_clear()  # which knows models by name; here another may have the name of an earlier one
+    with ExitStack() as stack:
+        try:
+            yield [
+                one if isinstance(one, str) else stack.enter_context(live_model(name, _as_module(one)))
+                for name, one in models.items()
+            ]
+        finally:
+            for module, device in zip(modules, devices, strict=True):
+                if device is not None and device_of([module]) != device:
+                    module.to(device)

@@ -1,0 +1,225 @@
+"""The results of a run: its tables, rows and figures, read from its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypedDict
+
+import pandas as pd
+
+from benchmark.api.choose import Value, choose
+from benchmark.api.latex import latex_table
+from benchmark.api.row import RowScores, make_row
+from benchmark.core.errors import UsageError, unknown_name
+from benchmark.core.parameters import parse_fraction
+from benchmark.records import RunManifest, Store
+from benchmark.report.cell_results import Run
+from benchmark.report.csv_files import cells_frame, leaderboard_frame
+from benchmark.report.display_names import DisplayNames
+from benchmark.report.ranking import rank
+from benchmark.report.tables import Table, collect
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Setting(TypedDict, total=False):
+    """The setting and the budget of a table, as tables show them.
+
+    Attributes:
+        dataset, backbone, loss: what its models are trained with.
+        norm: "linf" or "l2".
+        eps: radius of the ball, in units of pixels in [0, 1]; also as "8/255".
+        compute: the compute mode.
+    """
+
+    dataset: str
+    backbone: str
+    loss: str
+    norm: str
+    eps: float | str
+    compute: str
+
+
+SETTING = tuple(Setting.__annotations__)
+"""The names that choose a table."""
+
+
+class Results:
+    """The results in an output folder, read once.
+
+    Methods that are about one table take the keys of `Setting` as arguments to choose it; those that all
+    tables share can be left out.
+
+    Args:
+        output: the folder that a run wrote to (`--output`, by default `results`).
+
+    Attributes:
+        output: the folder.
+        store: the records in it.
+
+    Raises:
+        UsageError: when the folder holds no run.
+    """
+
+    def __init__(self, output: Path | str) -> None:
+        self.output = Path(output).expanduser().resolve()
+        self.store = Store(self.output)
+        self._run = Run(self.store)
+        self._folder: TemporaryDirectory[str] | None = None
+
+    @classmethod
+    def in_temporary(cls, folder: TemporaryDirectory[str]) -> Results:
+        """Reads the results in a temporary folder, which is removed together with them."""
+        results = cls(folder.name)
+        results._folder = folder
+        return results
+
+    @property
+    def manifest(self) -> RunManifest:
+        """The grid of the run: its configuration, models and cells."""
+        return self._run.manifest
+
+    @property
+    def names(self) -> DisplayNames:
+        """What tables show in place of specs."""
+        return self._run.names
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """The tables with their ranked rows, one for each setting and budget."""
+        tables = collect(self._run)
+        for table in tables:
+            rank(self._run, table)
+        return tables
+
+    @cached_property
+    def leaderboard(self) -> pd.DataFrame:
+        """One row for each defense or model of each table: the columns of `leaderboard.csv`, as fractions."""
+        return leaderboard_frame(self._run, self.tables)
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row for each metric of each cell: the columns of `cells.csv`, as fractions.
+
+        A cell without a metric has one row, whose `status` and `reason` say why.
+        """
+        return cells_frame(self._run)
+
+    def rows(self) -> Iterator[RowScores]:
+        """Yields every row of every table, in the order of the leaderboard."""
+        for table in self.tables:
+            for row in table.rows:
+                yield make_row(table, row, self.names.short(row.defense))
+
+    def row(self, name: str, **setting: Unpack[Setting]) -> RowScores:
+        """Returns one row.
+
+        Args:
+            name: the defense or model, as tables show it, or its spec.
+            setting: the table, where the row is in several.
+
+        Raises:
+            UsageError: for a name or a value that there is not, and where several rows fit; each lists those
+                that there are.
+        """
+        rows = [row for row in self.rows() if name in (row.name, row.spec)]
+        if not rows:
+            raise unknown_name("row", name, {row.name for row in self.rows()})
+        return choose("row", rows, _asked(setting), lambda row: {key: getattr(row, key) for key in SETTING})
+
+    def table(self, **setting: Unpack[Setting]) -> Table:
+        """Returns one table.
+
+        Args:
+            setting: which one, where there are several.
+
+        Raises:
+            UsageError: for a value that there is not, and where several tables fit; each lists those that
+                there are.
+        """
+        return choose("table", self.tables, _asked(setting), _words)
+
+    def to_latex(self, **setting: Unpack[Setting]) -> str:
+        """Writes one table as LaTeX, scores in percent; it needs the package `booktabs`.
+
+        Args:
+            setting: which one, where there are several.
+
+        Raises:
+            UsageError: as `table` does.
+        """
+        table = self.table(**setting)
+        return latex_table([make_row(table, row, self.names.short(row.defense)) for row in table.rows])
+
+    @property
+    def failures(self) -> list[str]:
+        """The reasons of the cells that failed or were skipped, each once."""
+        return list(dict.fromkeys(cell.reason for cell in self._run.cells if not cell.done))
+
+    def __repr__(self) -> str:
+        """The folder, and a line for each row."""
+        lines = [f"Results({str(self.output)!r}): {self._counted()}"]
+        lines += [
+            f"  {f'{row.rank}.' if row.rank else '-':<3} {row.name}: clean {row.clean}; worst {row.worst}; "
+            f"checks {row.checks_summary}"
+            for row in self.rows()
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The leaderboard's main columns, for notebooks."""
+        kept = [
+            "rank", "defense", "dataset", "norm", "eps", "clean_ami", "worst_ami", "clean_r1", "worst_r1",
+            "checks",
+        ]  # fmt: skip
+        html = self.leaderboard[kept].to_html(index=False, float_format="{:.3f}".format, na_rep="", border=0)
+        return f"<p>{self._counted()}</p>{html}"
+
+    def _counted(self) -> str:
+        cells = {cell.ref.id: cell.done for cell in self._run.cells}
+        return f"{len(self.leaderboard)} rows, {sum(cells.values())} of {len(cells)} cells done"
+
+
+def load_results(output: Path | str = "results") -> Results:
+    """Loads the results of a run from its output folder; files beside the records are not read.
+
+    Args:
+        output: the folder that a run wrote to.
+
+    Raises:
+        UsageError: when the folder holds no run.
+    """
+    return Results(output)
+
+
+def _asked(setting: Setting) -> dict[str, Value]:
+    """Returns what was asked for, by the names of `Setting`; None for what was left open.
+
+    Raises:
+        UsageError: for another name, or an eps that is not a number.
+    """
+    for name in setting:
+        if name not in SETTING:
+            raise unknown_name("argument", name, SETTING)
+    given: dict[str, Value] = {name: setting.get(name) for name in SETTING}  # type: ignore[misc]
+    eps = parse_fraction(given["eps"])
+    try:
+        return {**given, "eps": None if eps is None else float(eps)}
+    except (TypeError, ValueError):
+        raise UsageError(f"eps must be a number, as 0.1 or '8/255', not {eps!r}.") from None
+
+
+def _words(table: Table) -> dict[str, Value]:
+    key = table.key
+    return {
+        "dataset": table.dataset,
+        "backbone": table.backbone,
+        "loss": key.loss,
+        "norm": key.norm,
+        "eps": key.eps,
+        "compute": key.compute,
+    }

@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from benchmark.core.errors import UsageError
+from benchmark.models.own import own_model
+from defenses import DEFENSES
+
+
+def built(text):
+    return DEFENSES.build(text).model
+
+
+def settled(text, images):
+    model = built(text).embedder()
+    return model, model.settle(images)
+
+
+def test_a_function_s_network_is_an_embedder_of_unit_vectors(file, images):
+    model, notes = settled(f"{file}:make_model", images)
+    assert notes == []
+    expected = F.normalize(model.network(images))
+    assert torch.equal(model(images), expected)
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_arguments_in_brackets_reach_the_function(file, images):
+    model, _ = settled(f"{file}:make_model[dim=5,width=2]", images)
+    assert model(images).shape == (8, 5)
+    assert built(f"{file}:make_model[width=2,dim=5]").spec == built(f"{file}:make_model[dim=5,width=2]").spec
+
+
+def test_an_option_s_name_may_be_an_argument_s(file, images):
+    model = built(f"{file}:make_model[channels=3,call.channels=3]").embedder()
+    model.settle(images)  # grey images become three channels
+    assert model(images).shape == (8, 8)
+
+
+def test_a_network_may_be_named_itself_and_so_may_a_function_of_images(file, images):
+    assert settled(f"{file}:NETWORK", images)[0](images).shape == (8, 8)
+    assert settled(f"{file}:as_function", images)[0](images).shape == (8, 8)
+
+
+def test_a_module_may_be_named_by_its_dots(images):
+    model, _ = settled("defenses.pixels:PixelEmbedder", images)
+    assert torch.equal(model(images), F.normalize(images.flatten(1)))
+
+
+def test_a_file_may_import_its_neighbour(file, images):
+    (file.parent / "beside_the_net.py").write_text("WIDTH = 3\n")
+    wide = "def wide():\n    from beside_the_net import WIDTH\n    return Net(width=WIDTH)\n"
+    file.write_text(f"{file.read_text()}\n{wide}")
+    assert settled(f"{file}:wide", images)[0](images).shape == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("two_outputs", r"nets.py-two_outputs returns a tuple, not one tensor of shape \(n, d\)"),
+        ("with_map", r"returns shape \(8, 4, 10, 10\) for 8 images, not \(8, d\)"),
+        ("not_finite", r"values that are not finite for 8 of 8 images\. Does it expect another range"),
+        ("zeros", "returns a vector of zeros, which has no direction"),
+        ("integers", "returns torch.int64 values, not floating-point ones"),
+        ("of_the_batch", r"embeds an image alone otherwise than in a batch .* training mode\?"),
+        ("trains_inside", r"Expected more than 1 value|embeds an image alone otherwise than in a batch"),
+        ("fails", r"nets\.py:fails fails: RuntimeError: no weights on this machine \(line \d+\)"),
+        ("nothing", "returns a NoneType, not a network: give one torch.nn.Module"),
+        ("NUMBER", "is a int, not a function or a network"),
+        ("lacking", "nets.py has no 'lacking' to make a model with"),
+        (
+            "make_model[depth=3]",
+            r"cannot be called with \{'depth': 3\}.*Options of every model: size, resize",
+        ),
+        ("make_model[call.channels=3]", r"cannot embed images of 1x12x12: RuntimeError: .*channels=3"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(file, images, name, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        settled(f"{file}:{name}", images)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("in_half", "its weights were float16, and are used as float32"),
+        ("noisy", "two forward passes over the same images differ: it is evaluated as randomised"),
+        ("detached", "no gradient reaches the images through it, so white-box attacks cannot be run"),
+        ("through_numpy", "no gradient reaches the images through it, so white-box attacks cannot be run"),
+        ("constant", "embeddings of 8 images are nearly the same"),
+    ],
+)
+def test_what_is_handled_is_noted(file, images, name, note):
+    model, notes = settled(f"{file}:{name}", images)
+    assert [part for part in notes if note in part]
+    assert model.randomised == (name == "noisy")
+    assert model.gradients == (name not in ("detached", "through_numpy"))
+
+
+def test_a_missing_file_and_a_missing_module_are_named():
+    with pytest.raises(UsageError, match=r"There is no file /nowhere/net\.py to take a model from"):
+        built("/nowhere/net.py:make").embedder()
+    with pytest.raises(UsageError, match=r"There is no module 'no_such_package\.nets'"):
+        built("no_such_package.nets:make").embedder()
+
+
+def test_a_file_that_does_not_import_names_its_line(tmp_path):
+    path = tmp_path / "broken_net.py"
+    path.write_text("import torch\n\nraise ValueError('a file is missing')\n")
+    with pytest.raises(
+        UsageError, match=r"broken_net\.py does not import: ValueError: a file is missing \(line 3\)"
+    ):
+        built(f"{path}:make").embedder()
+
+
+def test_weights_are_loaded_and_change_the_fingerprint(file, images, tmp_path):
+    plain = built(f"{file}:make_model")
+    state = {
+        key: value + 0.1
+        for key, value in plain.embedder().network.state_dict().items()
+        if value.is_floating_point()
+    }
+    state |= {key: value for key, value in plain.embedder().network.state_dict().items() if key not in state}
+    torch.save(state, tmp_path / "w.pth")
+    loaded = built(f"{file}:make_model[weights={tmp_path / 'w.pth'}]")
+    assert loaded.fingerprint() != plain.fingerprint() == built(f"{file}:make_model").fingerprint()
+    assert not torch.equal(loaded.embedder()(images), plain.embedder()(images))
+    assert loaded.portable == plain.portable
+    assert str(tmp_path) not in loaded.short_name
+    assert loaded.short_name == "nets.py-make_model[weights=w.pth]"
+
+
+def test_weights_that_do_not_fit_are_refused(file, tmp_path):
+    torch.save({"other": torch.zeros(3)}, tmp_path / "w.pth")
+    with pytest.raises(UsageError, match=r"w\.pth does not fit"):
+        built(f"{file}:make_model[weights={tmp_path / 'w.pth'}]").embedder()
+    with pytest.raises(UsageError, match=r"none\.pth"):
+        built(f"{file}:make_model[weights={tmp_path / 'none.pth'}]").embedder()
+
+
+def test_other_names_are_no_models():
+    assert own_model("pgd_at") is None
+    assert own_model("smallconv") is None
+    with pytest.raises(UsageError, match="Unknown defense 'pgd_att'"):
+        DEFENSES.build("pgd_att")
+
+
+def test_preparation_is_differentiable_and_as_written(file, images):
+    model = built(f"{file}:make_model[resize=24,crop=20,size=10,mean=0.5,std=0.25]").embedder()
+    prepared = model.prepare(images)
+    scaled = F.interpolate(images, (24, 24), mode="bilinear", antialias=True)[:, :, 2:22, 2:22]
+    expected = (F.interpolate(scaled, (10, 10), mode="bilinear", antialias=True) - 0.5) / 0.25
+    np.testing.assert_allclose(prepared.numpy(), expected.numpy(), atol=1e-6)
+    with pytest.raises(UsageError, match="crop=20 is larger than the images of 12 x 12; give resize too"):
+        settled(f"{file}:make_model[crop=20]", images)
+
+
+@pytest.mark.parametrize("value", ["[1,2]", "bright", "[]"])
+def test_a_bad_mean_is_refused(file, value):
+    with pytest.raises(UsageError, match="must be one number, three as in"):
+        built(f"{file}:make_model[mean={value}]")
+
+
+def test_a_library_s_mean_brings_its_deviation(file):
+    prepare = built(f"{file}:make_model[mean=imagenet]").embedder().prepare
+    assert prepare.std.flatten().tolist() == pytest.approx([0.229, 0.224, 0.225])
