@@ -54,8 +54,8 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
     except RuntimeError as error:
         reason = _difference(model.state_dict(), weights) or str(error).split("\n", 1)[0]
         raise CheckpointError(
-            f"The {source} does not fit the model that `build` makes: {reason}. What is created or sized while "
-            "training cannot be loaded: give parameters and buffers their final size in `build`."
+            f"The {source} does not fit the model that `build` makes: {reason}. What is created or sized "
+            "while training cannot be loaded: give parameters and buffers their final size in `build`."
         ) from None
 
 
