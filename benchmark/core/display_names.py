@@ -50,7 +50,7 @@ def without_folders(spec: str) -> str:
     try:
         parsed = parse_spec(spec)
     except UsageError:
-        return _shortened(spec)
+        return _last_part(spec)
     kind, colon, path = parsed.name.partition(":")
     name = f"{kind}{colon}{_last_part(path)}" if not _is_absolute(kind) else _last_part(parsed.name)
     parameters = {key: _shortened(value) for key, value in parsed.parameters.items()}
