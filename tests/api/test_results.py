@@ -106,13 +106,18 @@ def test_figures_are_returned_and_not_written(results, folder):
     [
         ("heatmaps", {"eps": 0.1}, "Unknown kind of figure 'heatmaps'. Did you mean 'heatmap'"),
         ("heatmap", {}, "2 tables fit"),
-        ("tsne", {"eps": 0.1}, "nothing to draw for 'tsne'"),
         ("tsne", {"eps": 0.1, "row": "pgd"}, "Unknown row 'pgd'.*pgd_at"),
     ],
 )
 def test_what_cannot_be_drawn_gets_one_line(results, kind, given, message):
     with pytest.raises(UsageError, match=message):
         results.plot(kind, **given)
+
+
+def test_a_figure_without_records_gets_one_line(tmp_path):
+    FakeRun(curve={}, weakness={"vanilla": 0.9}).write(tmp_path)
+    with pytest.raises(UsageError, match="There is nothing to draw for 'eps'"):
+        load_results(tmp_path).plot("eps")
 
 
 def test_a_run_without_own_models_has_no_verdict(results):
