@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from benchmark.api.row import RowScores, Scores
     from benchmark.api.trained_model import load_model
     from benchmark.core.errors import BenchmarkError, UsageError
-    from benchmark.evaluation.conformance import check_defense, defense_checks
+    from benchmark.evaluation.conformance import check_defense, check_plugin_class, defense_checks
 
 __all__ = [
     "BenchmarkError",
@@ -25,6 +25,7 @@ __all__ = [
     "UsageError",
     "attack",
     "check_defense",
+    "check_plugin_class",
     "defense_checks",
     "evaluate",
     "load_model",
@@ -39,6 +40,7 @@ _HOMES = {
     "UsageError": "benchmark.core.errors",
     "attack": "benchmark.api.attacked_images",
     "check_defense": "benchmark.evaluation.conformance",
+    "check_plugin_class": "benchmark.evaluation.conformance",
     "defense_checks": "benchmark.evaluation.conformance",
     "evaluate": "benchmark.api.evaluated",
     "load_model": "benchmark.api.trained_model",

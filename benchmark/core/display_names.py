@@ -52,8 +52,8 @@ def without_folders(spec: str) -> str:
     except UsageError:
         return _last_part(spec)
     kind, colon, path = parsed.name.partition(":")
-    name = f"{kind}{colon}{_last_part(path)}" if not _is_absolute(kind) else _last_part(parsed.name)
-    parameters = {key: _shortened(value) for key, value in parsed.parameters.items()}
+    name = f"{_last_part(kind)}{colon}{_last_part(path)}"
+    parameters = {key: without_folders(value) for key, value in parsed.parameters.items()}
     # Names and nested specs stay as they were written where nothing in them is a path.
     if name == parsed.name and parameters == parsed.parameters:
         return spec

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 import torch
-from torch import Tensor
 
 from benchmark.core.embedder import Embedder
 from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, Folders, ImageSet, Split
 from benchmark.losses import LOSSES
-from benchmark.models import BACKBONES, Member, count_flops
+from benchmark.models import BACKBONES, CHECKED_IMAGES, Member, count_flops
 from benchmark.records import ModelKey
 from benchmark.training import Recipe
 from defenses import DEFENSES, Defense
@@ -31,11 +30,6 @@ MOST_HELD_OUT = 1000
 def load_data(dataset: str, folders: Folders) -> Split:
     """Loads a data set by its spec; the latest few are kept in memory."""
     return DATASETS.build(dataset).load(folders)
-
-
-def first_images(pool: ImageSet) -> Tensor:
-    """The first images of a pool, in [0, 1], shape (n, C, H, W), n at most 8."""
-    return pool.batch(slice(0, 8))
 
 
 def short_name(key: ModelKey) -> str:
@@ -61,6 +55,11 @@ def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | N
     if not recipe.validation or data.train.num_classes < FEWEST_TO_HOLD_OUT:
         return data.train, None
     return data.train.hold_out(recipe.validation, MOST_HELD_OUT)
+
+
+def few_images(pool: ImageSet, device: torch.device | str) -> torch.Tensor:
+    """Takes a few images from all over a pool, to check a model on, shape (n, C, H, W), on the device."""
+    return pool.batch(torch.linspace(0, len(pool) - 1, CHECKED_IMAGES).long(), device)
 
 
 def build_model(

@@ -144,8 +144,8 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     backbones = [] if alone else select_backbones(config.backbones, config.pretrained)
     check_short_names("data sets", datasets)
     check_short_names("backbones", backbones)
-    check_short_names("models", own_models)
     defenses = [*select_defenses(config.defenses), *own_models]
+    check_short_names("rows", defenses)
     grid = Grid(
         _suite_name(named(config.attacks, ATTACKS.names())),
         datasets,
@@ -162,10 +162,11 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     _check_attacks(config, defenses, grid.skipped)
     for dataset in datasets:  # before the first of them is decoded, which may take long
         dataset.check_files(folders)
-    for dataset, backbone in product(datasets, backbones):
-        backbone.check(dataset.seen_shape(folders), dataset.natural)
+    for dataset, asked in product(datasets, backbones):
+        asked.check(dataset.seen_shape(folders), dataset.natural)
     losses = [None] if alone else [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
-    seeds = config.seeds[:1] if alone else config.seeds
+    first = min(config.seeds)
+    seeds = [first] if alone else config.seeds
     for dataset, backbone, loss, seed, mode in product(
         datasets, [None] if alone else backbones, losses, seeds, grid.modes
     ):
@@ -177,7 +178,7 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
             seed=seed,
         )
         # Nothing of a model that is not trained depends on the training's seed.
-        rows = [defense for defense in defenses if defense.trained or seed == seeds[0]]
+        rows = [defense for defense in defenses if defense.trained or seed == first]
         models = _plan_models(plain, loss, rows, mode, config, folders, grid.skipped)
         grid.models += models.values()
         grid.models += _teachers(models.values())

@@ -9,7 +9,7 @@ from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
 from benchmark.data import Dataset, Folders
 from benchmark.jobs import TrainJob
-from benchmark.jobs.models import build_model, first_images, load_data
+from benchmark.jobs.models import build_model, few_images, load_data
 from benchmark.models.own import OwnEmbedder, own_model
 from benchmark.planning.cells import Target
 from benchmark.records import ModelKey
@@ -63,7 +63,7 @@ def look_at(key: ModelKey, folders: Folders) -> Look:
     pool = load_data(key.dataset, folders).test
     model, _ = build_model(key, pool)
     model.eval().requires_grad_(False)
-    notes = model.settle(first_images(pool))
+    notes = model.settle(few_images(pool, "cpu"))
     gradients = model.gradients if isinstance(model, OwnEmbedder) else True
     return Look(gradients, tuple(notes))
 

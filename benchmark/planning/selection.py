@@ -94,7 +94,7 @@ def select_backbones(texts: list[str], pretrained: str) -> list[Backbone]:
 
 
 def check_short_names(kind: str, asked: Sequence[Parameters]) -> None:
-    """Rejects two data sets, backbones or models of one run that have the same name in tables.
+    """Rejects two data sets, backbones or rows of one run that have the same name in tables.
 
     Raises:
         UsageError: when two have one short name.

@@ -37,6 +37,7 @@ def test_a_plugin_registers_its_class_once(tmp_path, registry):
         ("x = 1", "registers nothing"),
         ("def f(:", r"line 1\) does not import: SyntaxError"),
         ("\n\nimport not_there_at_all", r"line 3\) does not import: ModuleNotFoundError"),
+        ("import json\njson.loads('\\n\\nx')", r"line 2\) does not import: JSONDecodeError"),
         ("from defenses import DEFENSES\n@DEFENSES.register('x')\nclass X: pass", "must derive from Defense"),
         (FITS.format(name="vanilla"), "already taken"),
         (FITS.format(name="all"), "another meaning"),
@@ -52,6 +53,16 @@ def test_a_plugin_registers_its_class_once(tmp_path, registry):
         ),
         (FITS.format(name="mine").replace("def loss", "def lose"), "has no method loss"),
         (FITS.format(name="mine").replace(", attack)", ")"), r"takes \(self, model, batch\)"),
+        (
+            FITS.format(name="mine").replace('"""Mine."""', "needs = ('vanilla',)")
+            + "\n    def build(self, make_member, labels):\n        return make_member()\n",
+            r"Mine.build takes \(self, make_member, labels\), not .*, labels, trained\)",
+        ),
+        (
+            "from benchmark.losses import LOSSES, Loss\n@LOSSES.register('a')\nclass A(Loss):\n"
+            "    def build(self, classes): pass",
+            r"A.build takes \(self, classes\), not \(self, num_classes, dim\)",
+        ),
         (FITS.format(name="mine").replace('"""Mine."""', "beta: float"), "default for its parameter 'beta'"),
         (FITS.format(name="mine").replace('"""Mine."""', "beta = 1.0"), "annotation"),
     ],
@@ -63,6 +74,15 @@ def test_what_does_not_fit_gets_one_line(tmp_path, registry, text, message):
         load_plugin(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_error_in_a_helper_names_the_helpers_line(tmp_path, registry, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "helper_that_fails.py").write_text("\n\n1 / 0\n")
+    path = tmp_path / "plugin_with_helper.py"
+    path.write_text("import helper_that_fails\n")
+    with pytest.raises(UsageError, match=r"\(helper_that_fails.py, line 3\) does not import: ZeroDivision"):
+        load_plugin(path)
 
 
 def test_a_missing_plugin_is_reported(tmp_path):

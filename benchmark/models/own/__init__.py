@@ -6,7 +6,8 @@ from benchmark.models.own import (  # noqa: F401 (importing them registers them)
     python_entry,
     timm_network,
 )
-from benchmark.models.own.base import OwnEmbedder, OwnModel, own_model
+from benchmark.models.own.base import OwnModel, own_model
+from benchmark.models.own.embedder import OwnEmbedder
 from benchmark.models.own.live import live_model
 
 __all__ = ["OwnEmbedder", "OwnModel", "live_model", "own_model"]

@@ -7,17 +7,15 @@ from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from benchmark.core.embedder import Embedder
 from benchmark.core.errors import UsageError
 from benchmark.core.labels import Label, as_label
 from benchmark.core.parameters import File, Parameters
 from benchmark.core.spec import format_spec
+from benchmark.models.own.embedder import OwnEmbedder
 from benchmark.models.own.preprocess import Channels, Preprocess, channel_values
-from benchmark.models.own.settle import settle
 
 
 def _one_or_three(value: int) -> int:
@@ -28,60 +26,6 @@ def _one_or_three(value: int) -> int:
 
 ChannelCount = Annotated[int, AfterValidator(_one_or_three)]
 Side = Annotated[int, Field(ge=1, le=4096)]
-
-
-class OwnEmbedder(Embedder):
-    """A network of any origin that takes images in [0, 1] and returns unit vectors.
-
-    Args:
-        network: maps prepared images, shape (n, C, H, W), to vectors, shape (n, d).
-        prepare: maps images in [0, 1] to what the network takes.
-        title: what messages call the model.
-        notes: what was done to the network when it was loaded, a clause each.
-        gradients: whether gradients may reach the images at all.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        prepare: Preprocess,
-        title: str,
-        notes: tuple[str, ...] = (),
-        gradients: bool = True,
-    ) -> None:
-        super().__init__()
-        self.network, self.prepare = network, prepare
-        self.title, self.notes, self.gradients = title, list(notes), gradients
-        self.randomised = bool(getattr(network, "randomised", False))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Embed images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
-        vectors: Tensor = self.network(self.prepare(images))
-        # What is an embedder already keeps its last bits.
-        return vectors if isinstance(self.network, Embedder) else F.normalize(vectors.float())
-
-    def differentiable(self) -> Embedder:
-        """Return the model that gradients are taken through: the network's own stand-in where it has one."""
-        stand_in = self.network.differentiable() if isinstance(self.network, Embedder) else self.network
-        if stand_in is self.network:
-            return self
-        return OwnEmbedder(stand_in, self.prepare, self.title)
-
-    def train(self, mode: bool = True) -> OwnEmbedder:
-        """Set the mode of all modules but an exported program, which keeps that of its export."""
-        try:
-            super().train(mode)
-        except NotImplementedError:
-            self.training = mode
-        return self
-
-    def settle(self, images: Tensor) -> list[str]:
-        """Check the model on its first images, and find whether it is randomised and has gradients.
-
-        Raises:
-            BenchmarkError: when it cannot be evaluated, in one line.
-        """
-        return [*self.notes, *settle(self, images)]
 
 
 class OwnModel(Parameters):

@@ -9,25 +9,49 @@ import torch
 import benchmark
 from benchmark.core.errors import UsageError
 from benchmark.evaluation.conformance import ConformanceError, check_contract, check_defense, defense_checks
-from benchmark.evaluation.conformance.contract_check import CONTRACT
+from benchmark.evaluation.conformance.defense_contract import DEFENSE
 from defenses import Defense
 
-
-def failures(defense):
-    return {result.check.name: result.failure for result in check_contract(defense) if result.failure}
+from .results import failures
 
 
 @pytest.mark.slow
 def test_a_broken_defense_fails_exactly_its_check(broken, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # one of them writes there
-    defense, expected, name, message = broken
+    defense, expected, name, message, advised = broken
     found = failures(defense)
     assert set(found) == expected, found
     line = found[name]
     assert line.startswith(f"{name}: ")
     assert message in line
-    assert CONTRACT[name].advice in line
+    assert (DEFENSE.checks[name].advice in line) == advised
     assert "\n" not in line
+
+
+@pytest.mark.slow
+def test_an_unusual_defense_fails_no_check(unusual):
+    assert failures(unusual) == {}
+
+
+def test_an_unexpected_exception_is_named_with_the_plugins_own_line(sound_class):
+    class DeepInTorch(sound_class):
+        def loss(self, model, batch, attack):
+            return torch.nn.functional.cross_entropy(model(batch.images), batch.labels.float())
+
+    results = {result.check.name: result for result in check_contract(DeepInTorch)}
+    line = (
+        Path(__file__)
+        .read_text()
+        .splitlines()
+        .index(
+            "            return torch.nn.functional.cross_entropy(model(batch.images), batch.labels.float())"
+        )
+    )
+    assert results["trains"].failure.startswith("trains: RuntimeError: expected ")
+    assert results["trains"].failure.endswith(f"(test_conformance.py, line {line + 1}).")
+    assert results["loss_falls"].skipped == "'trains' did not pass"
+    assert results["loss_falls"].failure is None
+    assert results["unit_length"].skipped is None
 
 
 def test_a_model_without_a_gradient_fails_until_it_has_a_stand_in(wrapper_class):
@@ -60,7 +84,7 @@ def test_a_model_for_one_image_shape_fails(sound_class, wrapper_class):
 
 
 def test_every_check_has_a_defense_that_fails_it(checks_with_a_broken_defense):
-    assert checks_with_a_broken_defense | {"input_gradient", "other_shapes"} == set(CONTRACT)
+    assert checks_with_a_broken_defense | {"input_gradient", "other_shapes"} == set(DEFENSE.checks)
 
 
 @pytest.mark.slow

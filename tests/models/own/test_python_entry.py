@@ -89,7 +89,7 @@ def test_what_is_wrong_is_said_in_one_line(file, images, name, message):
         ("noisy", "two forward passes over the same images differ: it is evaluated as randomised"),
         ("detached", "no gradient reaches the images through it, so white-box attacks cannot be run"),
         ("through_numpy", "no gradient reaches the images through it, so white-box attacks cannot be run"),
-        ("constant", "embeddings of its first 8 images are nearly the same"),
+        ("constant", "embeddings of 8 images are nearly the same"),
     ],
 )
 def test_what_is_handled_is_noted(file, images, name, note):

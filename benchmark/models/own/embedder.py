@@ -1,17 +1,14 @@
-"""The first batch through a model of the user's own: what is wrong with it, in one line each."""
+"""An own model as an embedder, and what its first batch shows of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError, UsageError
-
-if TYPE_CHECKING:
-    from benchmark.models.own.base import OwnEmbedder
+from benchmark.models.own.preprocess import Preprocess
 
 SAME_BATCH = 1e-3
 """Largest difference of an image's unit vector in two batches that rounding may make."""
@@ -20,7 +17,61 @@ NEARLY_ONE = 1e-4
 """Embeddings whose cosines all lie within this of 1 hold nearly nothing."""
 
 
-def settle(model: OwnEmbedder, images: Tensor) -> list[str]:
+class OwnEmbedder(Embedder):
+    """A network of any origin that takes images in [0, 1] and returns unit vectors.
+
+    Args:
+        network: maps prepared images, shape (n, C, H, W), to vectors, shape (n, d).
+        prepare: maps images in [0, 1] to what the network takes.
+        title: what messages call the model.
+        notes: what was done to the network when it was loaded, a clause each.
+        gradients: whether gradients may reach the images at all.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        prepare: Preprocess,
+        title: str,
+        notes: tuple[str, ...] = (),
+        gradients: bool = True,
+    ) -> None:
+        super().__init__()
+        self.network, self.prepare = network, prepare
+        self.title, self.notes, self.gradients = title, list(notes), gradients
+        self.randomised = bool(getattr(network, "randomised", False))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
+        vectors: Tensor = self.network(self.prepare(images))
+        # What is an embedder already keeps its last bits.
+        return vectors if isinstance(self.network, Embedder) else F.normalize(vectors.float())
+
+    def differentiable(self) -> Embedder:
+        """Return the model that gradients are taken through: the network's own stand-in where it has one."""
+        stand_in = self.network.differentiable() if isinstance(self.network, Embedder) else self.network
+        if stand_in is self.network:
+            return self
+        return OwnEmbedder(stand_in, self.prepare, self.title)
+
+    def train(self, mode: bool = True) -> OwnEmbedder:
+        """Set the mode of all modules but an exported program, which keeps that of its export."""
+        try:
+            super().train(mode)
+        except NotImplementedError:
+            self.training = mode
+        return self
+
+    def settle(self, images: Tensor) -> list[str]:
+        """Check the model on its first images, and find whether it is randomised and has gradients.
+
+        Raises:
+            BenchmarkError: when it cannot be evaluated, in one line.
+        """
+        return [*self.notes, *_settle(self, images)]
+
+
+def _settle(model: OwnEmbedder, images: Tensor) -> list[str]:
     """Runs the first images through a model, and sets `randomised` and `gradients` to what they show.
 
     Args:
@@ -46,8 +97,8 @@ def settle(model: OwnEmbedder, images: Tensor) -> list[str]:
         )
     if bool((vectors.float().norm(dim=1) == 0).any()):
         raise UsageError(f"{model.title} returns a vector of zeros, which has no direction.")
-    unit = torch.nn.functional.normalize(vectors.float())
-    again = torch.nn.functional.normalize(_embed(model, images).float())
+    unit = F.normalize(vectors.float())
+    again = F.normalize(_embed(model, images).float())
     if not torch.equal(unit, again) and float((unit - again).abs().max()) > 1e-6:
         if not model.randomised:
             notes.append("two forward passes over the same images differ: it is evaluated as randomised")
@@ -56,7 +107,7 @@ def settle(model: OwnEmbedder, images: Tensor) -> list[str]:
         _check_batches(model, images, unit)
     if float((unit @ unit.t()).min()) > 1 - NEARLY_ONE:
         notes.append(
-            f"the embeddings of its first {len(images)} images are nearly the same: does it expect another "
+            f"the embeddings of {len(images)} images are nearly the same: does it expect another "
             "range of pixels (mean, std)?"
         )
     if model.gradients and not _has_gradient(model, images[:2]):
@@ -109,7 +160,7 @@ def _broken(vectors: Tensor) -> int:
 
 
 def _check_batches(model: OwnEmbedder, images: Tensor, unit: Tensor) -> None:
-    alone = torch.nn.functional.normalize(_embed(model, images[:1]).float())
+    alone = F.normalize(_embed(model, images[:1]).float())
     apart = float((alone[0] - unit[0]).abs().max()) if alone.shape == unit[:1].shape else float("inf")
     if apart > SAME_BATCH:
         raise UsageError(
