@@ -51,13 +51,13 @@ def evaluate(
     """Attacks models on a data set and scores them, as a run of the benchmark does; trains nothing.
 
     All jobs run in this process, one after another, with one thread on a CPU, so that the scores are those of
-    `python run_benchmark.py --model`; no `__main__` guard is needed. Modules, generators and defaults of torch
-    are after the call what they were before.
+    `python run_benchmark.py --model`; no `__main__` guard is needed. Modules, generators and defaults of
+    torch are after the call what they were before.
 
     Args:
         model: an nn.Module or a callable from float images in [0, 1], shape (n, C, H, W), to embeddings,
-            shape (n, d), scaled to unit length here; or a spec as `--model` takes it (a Python entry, a file, a
-            name of timm); or several by their names.
+            shape (n, d), scaled to unit length here; or a spec as `--model` takes it (a Python entry, a file,
+            a name of timm); or several by their names.
         data: the spec of a data set; a folder with a folder of images for each class; or tensors: images
             (float in [0, 1] or uint8, shape (n, C, H, W)), labels (integers, shape (n,)), and optionally ids
             (integers) and queries (a mask of the images that are queries only).

@@ -18,7 +18,7 @@ from benchmark.core.spec import format_spec
 from benchmark.data import DATASETS
 
 Data: TypeAlias = str | Path | Sequence[Tensor | None]
-"""A data set's spec; a folder with a folder of images for each class; or (images, labels[, ids[, queries]])."""
+"""A data set's spec; a folder with one of images for each class; or (images, labels[, ids[, queries]])."""
 
 _PARTS = ("images", "labels", "ids", "queries")
 

@@ -24,7 +24,8 @@ def named_models(model: Model | str | Mapping[str, Model | str], name: str | Non
     """Returns the models by the names that tables show; a spec names itself.
 
     Raises:
-        UsageError: when there is none, one is neither a module, a callable nor a spec, or a name does not fit.
+        UsageError: when there is none, one is neither a module, a callable nor a spec, or a name does not
+            fit.
     """
     if isinstance(model, Mapping):
         if name is not None:
@@ -87,7 +88,7 @@ def _as_module(model: Model) -> nn.Module:
 
 @contextmanager
 def specs_of(models: Mapping[str, Model | str]) -> Iterator[list[str]]:
-    """Gives every model a spec that holds within the block, and puts its modules back on their device after it."""
+    """Gives every model a spec that holds within the block; its modules are then put back on their device."""
     modules = modules_of(models)
     devices = [device_of([module]) for module in modules]
     look_at.cache_clear()  # which knows models by name; here another may have the name of an earlier one

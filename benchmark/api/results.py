@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, TypedDict
 import pandas as pd
 
 from benchmark.api.choose import Value, choose
-from benchmark.api.latex import latex_table
 from benchmark.api.row import RowScores, make_row
 from benchmark.core.errors import UsageError, unknown_name
 from benchmark.core.parameters import parse_fraction
 from benchmark.records import RunManifest, Store
-from benchmark.report.cell_results import Run
+from benchmark.report import read_tables
 from benchmark.report.csv_files import cells_frame, leaderboard_frame
 from benchmark.report.display_names import DisplayNames
-from benchmark.report.ranking import rank
-from benchmark.report.tables import Table, collect
+from benchmark.report.figures import FIGURES
+from benchmark.report.latex import latex
+from benchmark.report.tables import Table
+from benchmark.report.verdict import verdict_lines
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from typing_extensions import Unpack
 
 
@@ -60,6 +62,7 @@ class Results:
     Attributes:
         output: the folder.
         store: the records in it.
+        tables: the tables with their ranked rows, one for each setting and budget.
 
     Raises:
         UsageError: when the folder holds no run.
@@ -68,7 +71,7 @@ class Results:
     def __init__(self, output: Path | str) -> None:
         self.output = Path(output).expanduser().resolve()
         self.store = Store(self.output)
-        self._run = Run(self.store)
+        self._run, self.tables = read_tables(self.output)
         self._folder: TemporaryDirectory[str] | None = None
 
     @classmethod
@@ -89,14 +92,6 @@ class Results:
         return self._run.names
 
     @cached_property
-    def tables(self) -> list[Table]:
-        """The tables with their ranked rows, one for each setting and budget."""
-        tables = collect(self._run)
-        for table in tables:
-            rank(self._run, table)
-        return tables
-
-    @cached_property
     def leaderboard(self) -> pd.DataFrame:
         """One row for each defense or model of each table: the columns of `leaderboard.csv`, as fractions."""
         return leaderboard_frame(self._run, self.tables)
@@ -113,7 +108,7 @@ class Results:
         """Yields every row of every table, in the order of the leaderboard."""
         for table in self.tables:
             for row in table.rows:
-                yield make_row(table, row, self.names.short(row.defense))
+                yield make_row(table, row)
 
     def row(self, name: str, **setting: Unpack[Setting]) -> RowScores:
         """Returns one row.
@@ -152,8 +147,37 @@ class Results:
         Raises:
             UsageError: as `table` does.
         """
+        return latex(self._run, self.table(**setting))
+
+    def plot(self, kind: str, row: str | None = None, **setting: Unpack[Setting]) -> Figure:
+        """Draws a figure of one table, in the report's style, and writes no file.
+
+        Args:
+            kind: "clean_vs_worst", "heatmap", "eps" (over the budget), "training" or "tsne".
+            row: the defense or model to draw, for kinds that show one; the first that can be drawn when not
+                given.
+            setting: which table, where there are several.
+
+        Raises:
+            UsageError: for an unknown kind or row, where nothing can be drawn, and as `table` does.
+        """
+        if kind not in FIGURES:
+            raise unknown_name("kind of figure", kind, FIGURES)
         table = self.table(**setting)
-        return latex_table([make_row(table, row, self.names.short(row.defense)) for row in table.rows])
+        rows = [one for one in table.rows if row in (one.name, one.defense)]
+        if row is not None and not rows:
+            raise unknown_name("row", row, [one.name for one in table.rows])
+        figure = FIGURES[kind](self._run, table, rows[0] if rows else None)
+        if figure is None:
+            raise UsageError(f"There is nothing to draw for '{kind}': the run has no records for it.")
+        return figure
+
+    def verdict(self) -> str:
+        """Says in words what an attacker does to each own model, and how far to believe it.
+
+        Empty in a run without own models.
+        """
+        return "\n".join(verdict_lines(self._run, self.tables))
 
     @property
     def failures(self) -> list[str]:
@@ -218,7 +242,7 @@ def _words(table: Table) -> dict[str, Value]:
     return {
         "dataset": table.dataset,
         "backbone": table.backbone,
-        "loss": key.loss,
+        "loss": table.loss,
         "norm": key.norm,
         "eps": key.eps,
         "compute": key.compute,

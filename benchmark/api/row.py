@@ -8,7 +8,8 @@ from math import isnan, nan
 
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
 from benchmark.report.checks import summary
-from benchmark.report.tables import Row, Table
+from benchmark.report.rows import Row
+from benchmark.report.tables import Table
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class RowScores:
         rank: from 1; None for a reference, or where there is no score to rank by.
         rank_interval: the 95 % interval of the rank; None without one.
         reference: whether it is shown for comparison only.
+        unranked: why it has no rank though it is no reference; empty where it may have one.
+        source: "own model", "plugin:HASH", or empty for a defense of the benchmark.
         seeds: the training seeds.
         clean, worst: scores of clean images, and in the worst case over the attacks.
         worst_attacks: the attack with the lowest score of its own, by scenario; empty where none is done.
@@ -65,6 +68,8 @@ class RowScores:
     rank: int | None
     rank_interval: tuple[int, int] | None
     reference: bool
+    unranked: str
+    source: str
     seeds: tuple[int, ...]
     clean: Scores
     worst: Scores
@@ -82,13 +87,12 @@ class RowScores:
         return tuple(name for name, status in self.checks.items() if status == "fail")
 
 
-def make_row(table: Table, row: Row, name: str) -> RowScores:
+def make_row(table: Table, row: Row) -> RowScores:
     """Builds the typed value of a table's row.
 
     Args:
         table: the table.
         row: its row, ranked.
-        name: what readers see in place of the row's spec.
     """
     worst_attacks = {
         scenario: attack
@@ -97,17 +101,19 @@ def make_row(table: Table, row: Row, name: str) -> RowScores:
     }
     low, high = row.rank_low, row.rank_high
     return RowScores(
-        name=name,
+        name=row.name,
         spec=row.defense,
         dataset=table.dataset,
         backbone=table.backbone,
-        loss=table.key.loss,
+        loss=table.loss,
         compute=table.key.compute,
         norm=table.key.norm,
         eps=table.key.eps,
         rank=row.rank,
         rank_interval=None if low is None or high is None else (low, high),
         reference=row.reference,
+        unranked=row.unranked,
+        source=row.source,
         seeds=tuple(seed.seed for seed in row.seeds),
         clean=_scores(row, "clean"),
         worst=_scores(row, "worst"),
@@ -117,7 +123,7 @@ def make_row(table: Table, row: Row, name: str) -> RowScores:
         checks_summary=summary(row.checks),
         failed_cells=len(row.failed),
         train_cost=row.training("relative_cost"),
-        embed_cost=row.training("embed_cost"),
+        embed_cost=row.embed_cost,
     )
 
 

@@ -50,7 +50,7 @@ def without_folders(spec: str) -> str:
     try:
         parsed = parse_spec(spec)
     except UsageError:
-        return _shortened(spec)
+        return _last_part(spec)
     kind, colon, path = parsed.name.partition(":")
     name = f"{_last_part(kind)}{colon}{_last_part(path)}"
     parameters = {key: without_folders(value) for key, value in parsed.parameters.items()}

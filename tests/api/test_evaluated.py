@@ -1,0 +1,221 @@
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark import BenchmarkError, UsageError, evaluate, load_results
+from benchmark.cli import main
+
+QUICK = {"attacks": ["fgsm[objective=neighbour]", "noise"], "eps": 0.1, "checks": False, "progress": False}
+OPTIONS = {"evaluation": {"eot": 2, "repeats": 2}}
+
+
+class Net(nn.Module):
+    def __init__(self, pixels=64):
+        super().__init__()
+        self.linear = nn.Linear(pixels, 8)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, images):
+        return self.dropout(self.linear(images.flatten(1)))
+
+
+@pytest.fixture
+def tensors(make_images):
+    data = make_images(classes=5, per_class=6)
+    return data.images, data.labels
+
+
+@pytest.fixture(autouse=True)
+def places(monkeypatch, tmp_path):
+    monkeypatch.setenv("DML_BENCHMARK_CACHE", str(tmp_path / "cache"))
+
+
+def run(model, data, **changes):
+    return evaluate(model, data, **{**QUICK, "options": OPTIONS, **changes})
+
+
+def test_a_module_is_scored_on_tensors(tensors):
+    net = Net()
+    results = run(net, tensors)
+    row = results.row("Net")
+    assert row.source == "own model" and row.eps == 0.1
+    assert 0 <= row.worst.r1 <= row.clean.r1 <= 1
+    assert set(row.attacks) == {"fgsm[objective=neighbour]", "noise"}
+    assert results.row("pixels").reference
+    assert "Net on " in results.verdict() and "Retrieval: an attacker" in results.verdict()
+    net.eval()
+    with torch.no_grad():
+        vectors = nn.functional.normalize(net(tensors[0]))
+    similarity = (vectors @ vectors.t()).fill_diagonal_(-2)
+    r1 = (tensors[1][similarity.argmax(1)] == tensors[1]).float().mean()
+    assert row.clean.r1 == pytest.approx(float(r1), abs=1e-6)
+
+
+def test_nothing_of_the_caller_changes(tensors):
+    net = Net()
+    net.dropout.eval()
+    net.linear.bias.requires_grad_(False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    before = torch.get_rng_state(), [(m, m.training) for m in net.modules()]
+    try:
+        run(net, tensors)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert [(module, module.training) for module in net.modules()] == before[1]
+    assert net.linear.weight.requires_grad and not net.linear.bias.requires_grad
+    assert net.linear.weight.grad is None
+
+
+def test_results_in_a_temporary_folder_end_with_their_object(tensors):
+    results = run(Net(), tensors)
+    folder = results.output
+    assert (folder / "store" / "run.json").exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        del results
+    assert not folder.exists()
+
+
+def test_what_is_done_is_not_computed_again_and_changed_weights_are(tensors, tmp_path, monkeypatch):
+    calls = []
+
+    class Counting(Net):
+        def forward(self, images):
+            calls.append(len(images))
+            return super().forward(images)
+
+    net = Counting()
+    first = run(net, tensors, output=tmp_path / "out")
+    once = len(calls)
+    again = run(net, tensors, output=tmp_path / "out")
+    assert len(calls) - once < once / 2  # the first images alone
+    assert again.row("Counting") == first.row("Counting")
+    assert load_results(tmp_path / "out").row("Counting") == first.row("Counting")
+    with torch.no_grad():
+        net.linear.weight.normal_()
+    other = run(net, tensors, output=tmp_path / "out")
+    assert other.row("Counting").clean != first.row("Counting").clean
+
+
+def test_a_function_brings_the_weights_that_it_refers_to(tensors, tmp_path):
+    net = Net()
+
+    def embed(images):
+        return net(images)
+
+    first = run(embed, tensors, output=tmp_path / "out").row("embed")
+    assert first.clean == run(net, tensors).row("Net").clean  # in evaluation mode: no dropout
+    with torch.no_grad():
+        net.linear.weight.normal_()
+    assert run(embed, tensors, output=tmp_path / "out").row("embed").clean != first.clean
+
+
+def test_several_models_by_name(tensors):
+    results = run({"first": Net(), "second": Net()}, tensors, scenarios="retrieval-query")
+    assert {row.name for row in results.rows()} == {"first", "second", "pixels"}
+    assert {results.row("first").rank, results.row("second").rank} == {1, 2}
+    assert set(results.cells.scenario) == {"retrieval-query"}
+
+
+@pytest.mark.slow
+def test_a_data_set_and_a_model_of_a_spec_give_the_figures_of_the_command_line(tmp_path):
+    file = tmp_path / "my.py"
+    file.write_text(
+        "import torch\nfrom torch.nn import Flatten, Linear, Sequential\n\ndef make():\n"
+        "    torch.manual_seed(3)\n    return Sequential(Flatten(), Linear(64, 8))\n"
+    )
+    torch.manual_seed(3)
+    live = nn.Sequential(nn.Flatten(), nn.Linear(64, 8))
+    found = run({"live": live}, "digits").row("live")
+    spec = run(f"{file}:make", "digits").row("my.py-make")
+    assert (found.clean, found.worst, found.attacks) == (spec.clean, spec.worst, spec.attacks)
+    config = tmp_path / "config.yaml"
+    config.write_text("evaluation: {eot: 2, repeats: 2}\n")
+    arguments = ["--model", f"{file}:make", "--datasets", "digits", "--eps", "0.1", "--no-checks"]
+    arguments += ["--attacks", "fgsm[objective=neighbour]", "noise", "--device", "cpu", "--no-progress"]
+    arguments += ["--config", str(config), "--workers", "1", "--output", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    other = load_results(tmp_path / "out").row("my.py-make")
+    assert (other.clean, other.worst, other.attacks) == (spec.clean, spec.worst, spec.attacks)
+
+
+def test_a_folder_of_images(tmp_path):
+    from PIL import Image
+
+    for number in range(4):
+        (tmp_path / "my images" / f"class {number}").mkdir(parents=True)
+        for shade in range(3):
+            image = Image.new("L", (9, 9), 60 * number + 5 * shade)
+            image.save(tmp_path / "my images" / f"class {number}" / f"{shade}.png")
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.LazyLinear(4))
+    net(torch.rand(1, 3, 8, 8))
+    for data in (tmp_path / "my images", str(tmp_path / "my images")):
+        assert run({"net": net}, data, scenarios="retrieval-query").row("net").eps == 0.1
+
+
+def test_progress_is_written_when_asked_for(tensors, capsys):
+    run(Net(), tensors)
+    assert capsys.readouterr().out == ""
+    run(Net(), tensors, progress=True)
+    assert "Net, seed 0: noise" in capsys.readouterr().out
+
+
+def test_failed_cells_are_a_warning_and_a_reason(tensors):
+    class Picky(Net):
+        def forward(self, images):
+            if images.requires_grad and len(images) > 2:
+                raise ValueError("not with a gradient")
+            return super().forward(images)
+
+    with pytest.warns(UserWarning, match="not with a gradient"):
+        results = run(Picky(), tensors)
+    failed = results.cells[results.cells.status == "failed"]
+    assert "none" not in set(failed.attack)  # the clean images need no gradient
+    assert failed.reason.str.contains("not with a gradient").all()
+    assert results.row("Picky").failed_cells == len(set(zip(failed.attack, failed.scenario, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": 3}, "must be an nn.Module, a callable or a spec, not int"),
+        ({"model": {}}, "model is empty"),
+        ({"model": {"a b": nn.Flatten()}}, "'a b' cannot be a model's name"),
+        ({"model": {"a": nn.Flatten()}, "name": "b"}, "name= is for one model"),
+        ({"model": "my_model"}, "my_model"),
+        ({"model": lambda images: images}, r"returns shape \(\d+, 1, 8, 8\)"),
+        ({"data": 3}, "data must be the name of a data set, a folder, or .*not int"),
+        ({"data": "digit"}, "Unknown data set 'digit'. Did you mean 'digits'"),
+        ({"data": (torch.rand(4, 1, 8, 8),)}, "not tuple of 1"),
+        ({"data": (torch.rand(4, 1, 8, 8) * 9, torch.arange(4))}, "images must be in .0, 1., but reach from"),
+        ({"data": (torch.rand(4, 1, 8, 8), torch.arange(3))}, r"labels must have the shape \(4,\)"),
+        (
+            {"data": (torch.rand(4, 1, 8, 8), torch.arange(4) // 2, torch.ones(4, dtype=torch.int64))},
+            "ids must differ",
+        ),
+        ({"attacks": "pgdd"}, "Unknown attack 'pgdd'"),
+        ({"scenarios": "clusters"}, "Unknown scenario 'clusters'"),
+        ({"eps": 8}, "write 8/255, not 8"),
+        ({"eps": None}, "has no headline eps"),
+        ({"norm": "l3"}, "'linf' or 'l2'"),
+        ({"device": "gpu"}, "Unknown device 'gpu'"),
+        ({"options": {"evaluations": {}}}, "evaluations"),
+    ],
+    ids=str,
+)
+def test_bad_input_gets_one_line_and_runs_nothing(tensors, tmp_path, changes, message):
+    given = {"model": nn.Flatten(), "data": tensors} | changes
+    with pytest.raises((UsageError, BenchmarkError), match=message) as caught:
+        run(given.pop("model"), given.pop("data"), output=tmp_path / "out", **given)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out" / "store").exists()
+
+
+def test_a_folder_that_there_is_not(tmp_path):
+    with pytest.raises(UsageError, match="There is no folder"):
+        run(nn.Flatten(), tmp_path / "none")
