@@ -1,0 +1,88 @@
+"""Runs every snippet and command of the guides in docs/extend/."""
+
+import importlib
+import inspect
+
+import pandas as pd
+import pytest
+import torch
+
+from benchmark.cli import main
+from benchmark.models import Ensemble, frozen
+
+from .guide import GUIDES, Guide
+
+PLUGINS = [(guide, file) for guide in GUIDES for file in guide.plugins]
+NAMES = [f"{guide.name}-{file}" for guide, file in PLUGINS]
+TESTED = [guide for guide in GUIDES if guide.tests]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("guide", "file"), PLUGINS, ids=NAMES)
+def test_the_commands_of_a_plugin_give_rows(workplace, guide, file):
+    (workplace / file).write_text(guide.plugins[file], encoding="utf-8")
+    runs = guide.runs_of(file)
+    for arguments in runs:
+        assert main([*arguments, "--config", "tiny.yaml", "--output", "out", "--no-progress"]) == 0
+        cells = pd.read_csv("out/cells.csv")
+        assert file.removesuffix(".py") in cells.to_csv() + (workplace / "out/leaderboard.md").read_text()
+        assert set(cells["status"]) == {"done"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("guide", "file"), PLUGINS, ids=NAMES)
+def test_a_plugin_keeps_its_contract(workplace, guide, file, capsys):
+    (workplace / file).write_text(guide.plugins[file], encoding="utf-8")
+    assert main(["--check-plugin", file]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("guide", TESTED, ids=lambda guide: guide.name)
+def test_the_tests_of_a_guide_pass(workplace, guide):
+    for file, text in guide.plugins.items():
+        (workplace / file).write_text(text, encoding="utf-8")
+    for number, text in enumerate(guide.tests):
+        (workplace / f"test_guide_{number}.py").write_text(text, encoding="utf-8")
+        module = importlib.import_module(f"test_guide_{number}")
+        found = [value for name, value in vars(module).items() if name.startswith("test_")]
+        assert found
+        for function in found:
+            for arguments in _calls(function, workplace):
+                function(*arguments)
+
+
+def _calls(function, workplace):
+    """The arguments of each call that pytest would make."""
+    if "tmp_path" in inspect.signature(function).parameters:
+        return [(workplace,)]
+    for mark in getattr(function, "pytestmark", ()):
+        return mark.args[1]
+    return [()]
+
+
+def test_the_fragments_of_the_guide_to_defenses(make_member, images):
+    builds_ensemble, builds_centers, embeds = Guide("defense").fragments
+    names = {"torch": torch, "Ensemble": Ensemble, "frozen": frozen, "images": images.images[:4]}
+    exec(builds_ensemble, names)
+    assert len(names["build"](None, make_member, images.labels).members) == 3
+    exec(builds_centers, names)
+    member = names["build"](None, make_member, images.labels).train()
+    assert member.centers.shape == (12, 8)
+    statistics = {name: value.clone() for name, value in member.named_buffers()}
+    exec(embeds, names | {"member": member, "batch": type("Batch", (), {"images": images.images[:4]})}, names)
+    assert names["clean"].shape == (4, 8)
+    assert not names["clean"].requires_grad
+    assert all(torch.equal(value, statistics[name]) for name, value in member.named_buffers())
+    assert member.training
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+def test_every_guide_has_its_parts(guide):
+    for heading in ("## The contract", "## Test it", "## What the benchmark checks", "## Pitfalls"):
+        assert f"\n{heading}\n" in guide.text, heading
+    for file, text in guide.plugins.items():
+        assert len(text.splitlines()) <= 45
+        assert guide.runs_of(file), f"no command runs {file}"
+    if guide.plugins:
+        assert any("--check-plugin" in arguments for arguments in guide.commands)
+    for fragment in () if guide.name == "defense" else guide.fragments:
+        raise AssertionError(f"no test runs {fragment}")
