@@ -2,15 +2,21 @@
 
 A defense is a class with parameters and two methods: `build` assembles a model from the members that it is
 given, and `loss` computes what one training step minimizes. State that must persist between steps is a
-parameter or buffer of the model, and so part of its checkpoint. Optimizer, learning rate, epochs, data,
-seeds, checkpoints and costs are the benchmark's, the same for every defense.
+parameter or buffer of the model, and so part of its checkpoint; `build` gives it its final shape. Optimizer,
+learning rate, epochs, data, seeds, checkpoints and costs are the benchmark's, the same for every defense.
+
+To embed images within `loss` without changing batch norm's running statistics, do it within
+`benchmark.models.frozen`, which also keeps parameters from getting gradients:
+
+    with frozen(model), torch.no_grad():  # without no_grad, gradients reach the images
+        embeddings = model(images)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 from pydantic import PositiveFloat
 from torch import Tensor
@@ -32,11 +38,14 @@ class Batch:
         images: images in [0, 1], shape (n, C, H, W).
         labels: classes, contiguous from 0, shape (n,).
         index: indices of the images in the training set, shape (n,).
+        progress: the fraction of the training that is done, in [0, 1): of its epochs, or under equal passes
+            of its budget.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor
+    progress: float = 0.0
 
 
 class InnerMaximiser(Protocol):
@@ -60,7 +69,8 @@ class InnerMaximiser(Protocol):
                 per image, which are summed.
             images: the clean images in [0, 1], shape (n, C, H, W).
             model: a module that contains every parameter that the objective depends on.
-            start: "uniform" in the ball, or "gaussian" (clean + 0.001 N(0, I), as in TRADES).
+            start: "uniform" in the ball, "gaussian" (clean + 0.001 N(0, I), as in TRADES), or "clean": at the
+                images themselves, where a distance to their own embeddings has no gradient.
 
         Returns:
             Adversarial images in [0, 1], shape (n, C, H, W), detached.
@@ -90,32 +100,54 @@ class Defense(Parameters):
             training loss with proxies.
         trained: whether a model is trained at all; `loss` is never called otherwise, and `make_member` must
             not be.
+        needs: specs of defenses whose trained models `build` is given, as in ("vanilla",): those of the same
+            data set, backbone, loss and seed, trained for the recipe's epochs. What their trainings cost is
+            added to this method's cost, and under equal passes comes out of its budget.
         reference: whether its rows are shown for reference, without a rank.
         adaptive: specs of attacks designed against this method, which are added to the attack suite of its
             rows; they may use an objective that the defense's own file registers.
         tunable: the parameters that `--tune` may choose, each with a range or a tuple of values.
+        keep_from: fraction of the training, in [0, 1), before which no epoch is kept, as for a warm-up: its
+            validations are recorded, but do not choose the epoch.
         epochs_scale: factor on the recipe's number of epochs, for controls at equal compute.
     """
 
     needs_proxies: ClassVar[bool] = False
     trained: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ()
     reference: ClassVar[bool] = False
     adaptive: ClassVar[tuple[str, ...]] = ()
     tunable: ClassVar[Mapping[str, Range | tuple[Any, ...]]] = {}
+    keep_from: ClassVar[float] = 0.0
 
     epochs_scale: PositiveFloat = 1.0
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> Embedder:
         """Builds the model; by default one plain member.
 
+        A defense that `needs` others takes a third argument: `build(self, make_member, labels, trained)`.
+
         Args:
             make_member: builds a new member at each call.
             labels: classes of the training set, shape (n,), for methods that split it.
+            trained: only where `needs` names any: the models by their specs as written there, in evaluation
+                mode, their parameters frozen. One that is assigned to the returned model is saved in its
+                checkpoint, and stays in evaluation mode during the training; a copy to train further gets
+                its gradients back by `copy.deepcopy(trained["vanilla"]).requires_grad_(True)`. They hold
+                random weights where only shapes and costs matter, as when a checkpoint is loaded.
 
         Returns:
             The model, which is trained, saved, attacked and scored.
         """
         return make_member()
+
+    def build_from(
+        self, make_member: MemberFactory, labels: Tensor, trained: Mapping[str, Embedder]
+    ) -> Embedder:
+        """Calls `build`, with the trained models where the defense needs any."""
+        if not self.needs:
+            return self.build(make_member, labels)
+        return cast("Embedder", cast("Any", self).build(make_member, labels, trained))
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
         """Computes the loss that one training step minimizes, a scalar.

@@ -53,7 +53,8 @@ def images(make_images):
 def make_member():
     def make(loss="proxy_anchor", shape=SHAPE, classes=12, backbone="smallconv[dim=8,width=0.25]"):
         architecture = BACKBONES.build(backbone)
-        return Member(architecture.build(shape), LOSSES.build(loss).build(classes, architecture.dim))
+        criterion = LOSSES.build(loss).build(classes, architecture.dim)
+        return Member(architecture.build(shape), criterion, architecture.dim)
 
     return make
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import torch
@@ -51,13 +52,20 @@ def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | N
     return data.train.hold_out(recipe.validation, MOST_HELD_OUT)
 
 
-def build_model(key: ModelKey, images: ImageSet, random: bool = False) -> tuple[Embedder, int]:
+def build_model(
+    key: ModelKey,
+    images: ImageSet,
+    random: bool = False,
+    trained: Mapping[str, Embedder] | None = None,
+) -> tuple[Embedder, int]:
     """Builds an untrained model, and counts the FLOPs of the cell's plain backbone.
 
     Args:
         key: which model.
         images: what it is trained on.
         random: do not read pretrained weights, because others replace them or only costs are counted.
+        trained: the trained models that the defense needs, by their specs as written in `needs`; untrained
+            ones of the same structure when not given.
     """
     defense = DEFENSES.build(key.defense)
     if not defense.trained:
@@ -69,15 +77,23 @@ def build_model(key: ModelKey, images: ImageSet, random: bool = False) -> tuple[
 
     def make_member() -> Member:
         embedder = backbone.build_random(shape) if random else backbone.build(shape, natural)
-        return Member(embedder, loss.build(images.num_classes, backbone.dim))
+        return Member(embedder, loss.build(images.num_classes, backbone.dim), backbone.dim)
 
+    if trained is None:
+        trained = {text: _untrained_teacher(key, text, images) for text in defense.needs}
     unit = count_flops(backbone.build_random(shape), shape)
     # The same seed for every defense: their first members start from the same weights.
     anywhere = portable(key)
     seed_everything("model", anywhere.dataset, anywhere.backbone, anywhere.loss, anywhere.seed)
-    model = defense.build(make_member, images.labels)
+    model = defense.build_from(make_member, images.labels, trained)
     # About 1.2 times as fast for convolutions, on processors and GPUs alike.
     return model.to(memory_format=torch.channels_last), unit
+
+
+def _untrained_teacher(key: ModelKey, needed: str, images: ImageSet) -> Embedder:
+    """Builds a model that a defense needs with random weights, frozen and in evaluation mode."""
+    other = key.model_copy(update={"defense": DEFENSES.build(needed).spec})
+    return build_model(other, images, random=True)[0].eval().requires_grad_(False)
 
 
 def _untrained_model(defense: Defense, images: ImageSet) -> tuple[Embedder, int]:

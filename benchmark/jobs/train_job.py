@@ -21,6 +21,7 @@ class TrainJob(TrainingRun):
         plugin_files: names of the plugins' own files that the identity was made from.
     """
 
+    teachers: Mapping[str, TrainJob] = {}
     plugin_files: tuple[str, ...] = ()
 
     @property
@@ -35,8 +36,18 @@ class TrainJob(TrainingRun):
 
     @property
     def needs(self) -> Mapping[str, str]:
-        """Empty: a training waits for no other job."""
-        return {}
+        """The trainings of the models that the defense needs."""
+        return {
+            teacher.id: f"training of {teacher.key.defense}, which {self.key.defense} needs,"
+            for teacher in self.teachers.values()
+        }
+
+    def all_teachers(self) -> list[TrainJob]:
+        """Lists the trainings that this one needs, directly or through others, each once."""
+        found: dict[str, TrainJob] = {}
+        for teacher in self.teachers.values():
+            found |= {one.id: one for one in (*teacher.all_teachers(), teacher)}
+        return list(found.values())
 
     def cost(self, folders: Folders) -> float:
         """Cost units of the training; a guess of one plain training where a plugin cannot be probed."""

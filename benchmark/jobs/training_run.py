@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
@@ -26,6 +28,7 @@ class TrainingRun(Record):
         recipe: the training recipe.
         epochs: of the training.
         eps: radius of the training attack's L_inf ball.
+        teachers: the trainings of the models that the defense needs, by their specs as written in `needs`.
     """
 
     id: str
@@ -33,15 +36,22 @@ class TrainingRun(Record):
     recipe: Recipe
     epochs: int
     eps: float
+    teachers: Mapping[str, TrainingRun] = {}
 
     def train(self, context: RunContext) -> TrainingRecord:
-        """Trains the model and writes its checkpoint; one that is not trained is only measured."""
+        """Trains the model and writes its checkpoint; one that is not trained is only measured.
+
+        Raises:
+            CheckpointError: when the checkpoint of a model that the defense needs cannot be used.
+            TrainingError: when the loss is not finite.
+        """
         data = load_data(self.key.dataset, context.folders)
         defense = DEFENSES.build(self.key.defense)
         if not defense.trained:
             return self._examine(data.test, context)
         images, held_out = training_images(self.recipe, data)
-        model, unit = build_model(self.key, images)
+        trained = {text: self.teachers[text].load_unfolded(context)[0] for text in defense.needs}
+        model, unit = build_model(self.key, images, trained=trained)
         store = context.store
         training = train(
             defense,
@@ -52,6 +62,7 @@ class TrainingRun(Record):
             unit,
             context.device,
             epochs=self.epochs,
+            teacher_cost=self._teacher_cost(context),
             held_out=held_out,
             save_point=SavePoint(
                 store.unfinished(self.id), context.save_every, context.provenance().packages
@@ -64,15 +75,25 @@ class TrainingRun(Record):
         """Loads the trained model from its checkpoint, in evaluation mode, its parameters frozen.
 
         Returns:
-            The model, on the context's device, and the FLOPs of the cell's plain backbone.
+            The model, on the context's device, batch norm folded into its convolutions, and the FLOPs of the
+            cell's plain backbone.
 
         Raises:
             CheckpointError: when the checkpoint is missing, damaged, or does not fit.
         """
+        model, unit = self.load_unfolded(context)
+        fold_batch_norm(model)
+        return model.to(context.device), unit
+
+    def load_unfolded(self, context: RunContext) -> tuple[Embedder, int]:
+        """Loads the model on the CPU with the modules that `build` made, as other models may hold it.
+
+        Returns and raises the same as `load`.
+        """
         data = load_data(self.key.dataset, context.folders)
         if not DEFENSES.build(self.key.defense).trained:
             model, unit = build_model(self.key, data.test)
-            return model.eval().requires_grad_(False).to(context.device), unit
+            return model.eval().requires_grad_(False), unit
         images, _ = training_images(self.recipe, data)
         model, unit = build_model(self.key, images, random=True)
         path = context.store.checkpoint(self.id)
@@ -83,9 +104,13 @@ class TrainingRun(Record):
             raise CheckpointError(
                 f"The checkpoint {path} cannot be used ({reason}); delete it and run again."
             ) from None
-        model.eval().requires_grad_(False)
-        fold_batch_norm(model)
-        return model.to(context.device), unit
+        return model.eval().requires_grad_(False), unit
+
+    def _teacher_cost(self, context: RunContext) -> float:
+        """Cost units of the trainings of the models that the defense needs, each counted once."""
+        ids = {teacher.id for teacher in self.teachers.values()}
+        records = [context.store.model(id_) for id_ in sorted(ids)]
+        return sum(record.cost for record in records if record is not None)
 
     def _examine(self, pool: ImageSet, context: RunContext) -> TrainingRecord:
         """Measures the costs of a model that is not trained."""

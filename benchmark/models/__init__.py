@@ -6,7 +6,7 @@ from benchmark.models.bn_inception import BNInception
 from benchmark.models.cost import PassCounter, count_flops
 from benchmark.models.ensemble import Ensemble
 from benchmark.models.folding import fold_batch_norm
-from benchmark.models.frozen import frozen
+from benchmark.models.frozen import frozen, frozen_embedders
 from benchmark.models.member import Member
 from benchmark.models.smallconv import SmallConv
 
@@ -22,4 +22,5 @@ __all__ = [
     "count_flops",
     "fold_batch_norm",
     "frozen",
+    "frozen_embedders",
 ]

@@ -26,13 +26,29 @@ def count_flops(module: nn.Module, image_shape: tuple[int, int, int]) -> int:
     return counter.get_total_flops()
 
 
-def _members(embedder: Embedder) -> list[nn.Module]:
-    """Find every `Member` within a model, however wrapped; without any, the members that it declares."""
-    return [part for part in embedder.modules() if isinstance(part, Member)] or list(embedder.members)
+def _counted(embedder: Embedder) -> list[nn.Module]:
+    """Find every `Member` within a model, however wrapped, and the networks that it holds beside them.
+
+    Such a network is an outermost embedder with parameters that contains no member, as another method's model
+    may be. Without any member, they are the members that the model declares.
+    """
+    members = [part for part in embedder.modules() if isinstance(part, Member)]
+    return [*members, *_other_networks(embedder)] if members else list(embedder.members)
+
+
+def _other_networks(module: nn.Module) -> list[nn.Module]:
+    """Find the outermost embedders with parameters that neither contain a member nor are within one."""
+    if isinstance(module, Member):
+        return []
+    if isinstance(module, Embedder) and not any(isinstance(part, Member) for part in module.modules()):
+        return [module] if any(True for _ in module.parameters()) else []
+    return list(dict.fromkeys(found for child in module.children() for found in _other_networks(child)))
 
 
 class PassCounter:
     """Counts the cost units of forward and backward passes through an embedder's members in a `with` block.
+
+    Models that it holds beside them, such as a teacher, are counted too.
 
     A backward pass is counted when a gradient reaches a member's output: two units while its parameters are
     trained, one while they are frozen, as they are in attacks.
@@ -49,7 +65,7 @@ class PassCounter:
         self.forward = 0.0
         self.backward = 0.0
         self._weights = {
-            member: count_flops(member, image_shape) / unit_flops for member in _members(embedder)
+            member: count_flops(member, image_shape) / unit_flops for member in _counted(embedder)
         }
         self._handles: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""Running a model without changing it."""
+"""Running a model, or a part of it, without changing it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,33 @@ from contextlib import contextmanager
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from benchmark.core.embedder import Embedder
+
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:
     """Find every batch norm within a model."""
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
+def frozen_embedders(model: nn.Module) -> list[Embedder]:
+    """Find the embedders within a model whose parameters are all frozen, as those of a model held in it are.
+
+    They are to stay in evaluation mode while the rest is trained.
+    """
+    found = []
+    for part in model.modules():
+        needed = [parameter.requires_grad for parameter in part.parameters()]
+        if isinstance(part, Embedder) and needed and not any(needed):
+            found.append(part)
+    return found
+
+
 @contextmanager
 def frozen(model: nn.Module, batch_statistics: bool = False) -> Iterator[None]:
     """Keep a model in evaluation mode within the block, without gradients for its parameters.
 
-    Batch norm's running statistics do not change, and cost is counted as for an attack.
+    Gradients still reach the images; `torch.no_grad()` turns them off too. Batch norm's running statistics do
+    not change, and cost is counted as for an attack.
 
     Args:
         model: the model.

@@ -15,10 +15,12 @@ class Member(Embedder):
     Args:
         embedder: maps images to unit vectors of dimension d.
         criterion: the training loss, with parameters of its own if it has any.
+        dim: dimension d of the embedding.
     """
 
-    def __init__(self, embedder: Embedder, criterion: Criterion) -> None:
+    def __init__(self, embedder: Embedder, criterion: Criterion, dim: int) -> None:
         super().__init__()
+        self.dim = dim
         self.embedder = embedder
         self.criterion = criterion
         self.randomised = embedder.randomised

@@ -37,7 +37,8 @@ class PlannedModel:
     Attributes:
         job: the training.
         compute: the compute mode that it is planned for; a model that is the same in two is planned twice.
-        has_row: whether the board shows the model; else it is only a source of transferred attacks.
+        has_row: whether the board shows the model; else it is a source of transferred attacks, or others are
+            trained with it.
         refusal: why the model cannot be trained at all; empty when it can.
     """
 
@@ -146,6 +147,7 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
         plain = ModelKey(dataset=dataset.spec, backbone=backbone.spec, loss=loss.spec, defense="", seed=seed)
         models = _plan_models(plain, loss, defenses, mode, config, folders, grid.skipped)
         grid.models += models.values()
+        grid.models += _teachers(models.values())
         sources = {text: models[DEFENSES.build(text).spec].job for text in _sources(config, defenses)}
         for defense in defenses:
             for job, role in cells.jobs(models[defense.spec].job, dataset, defense, sources):
@@ -175,6 +177,15 @@ def _plan_models(
         job = plan_training(key, config, folders, budget, notes if has_row else None)
         planned[spec] = PlannedModel(job, mode, has_row, refusal(DEFENSES.build(spec), loss) or "")
     return planned
+
+
+def _teachers(models: Iterable[PlannedModel]) -> list[PlannedModel]:
+    """Lists the models that others of the grid are trained with, directly or through others, each once."""
+    found = {}
+    for model in models:
+        for teacher in () if model.refusal else model.job.all_teachers():
+            found[teacher.id] = PlannedModel(teacher, model.compute, has_row=False)
+    return list(found.values())
 
 
 def _refusal_of(job: AttackJob, models: Iterable[PlannedModel]) -> str:

@@ -105,7 +105,10 @@ def select_defenses(texts: list[str]) -> list[Defense]:
 
 
 def refusal(defense: Defense, loss: Loss) -> str:
-    """Says why a defense cannot be trained with a loss; empty when it can."""
+    """Says why a defense, or one that it needs, cannot be trained with a loss; empty when all can."""
+    for text in defense.needs:
+        if reason := refusal(DEFENSES.build(text), loss):
+            return f"{defense.spec} needs a trained {text}, but {reason}"
     if not defense.needs_proxies or loss.has_proxies:
         return ""
     usable = ", ".join(name for name, cls in LOSSES.items() if cls.has_proxies)

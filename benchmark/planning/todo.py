@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from benchmark.data import Folders
@@ -61,7 +62,32 @@ def find_todo(grid: Grid, store: Store) -> Todo:
         else:
             attacks.append(job)
     needed = {model_id for job in attacks for model_id in job.needs}
-    return Todo(_trainings(grid, store, needed), attacks, refused, len(seen), cached)
+    trainings = _trainings(grid, store, needed)
+    trainings += missing_teachers(trainings, store)
+    return Todo(trainings, attacks, refused, len(seen), cached)
+
+
+def missing_teachers(trainings: Iterable[TrainJob], store: Store) -> list[TrainJob]:
+    """Lists the trainings that others need, directly or through others, and that are not done yet."""
+    listed = {job.id: job for job in trainings}
+    missing: dict[str, TrainJob] = {}
+    waiting = list(listed.values())
+    while waiting:
+        for teacher in waiting.pop(0).teachers.values():
+            if teacher.id not in listed and teacher.id not in missing and not _is_usable(teacher, store):
+                missing[teacher.id] = teacher
+                waiting.append(teacher)
+    return list(missing.values())
+
+
+def _is_done(job: TrainJob, store: Store) -> bool:
+    record = store.model(job.id)
+    return record is not None and record.status == "done"
+
+
+def _is_usable(job: TrainJob, store: Store) -> bool:
+    """Whether a model is done and can be loaded."""
+    return _is_done(job, store) and (not job.trained or store.has_checkpoint(job.id))
 
 
 def _trainings(grid: Grid, store: Store, needed: set[str]) -> list[TrainJob]:
@@ -70,9 +96,7 @@ def _trainings(grid: Grid, store: Store, needed: set[str]) -> list[TrainJob]:
     trainings = []
     # Those that have a row come first, then the sources of transferred attacks.
     for model in {m.job.id: m for m in sorted(grid.models, key=lambda m: not m.has_row)}.values():
-        record = store.model(model.job.id)
-        done = record is not None and record.status == "done"
-        usable = done and (not model.job.trained or store.has_checkpoint(model.job.id))
-        if (model.job.id in needed and not usable) or (model.job.id in asked and not done):
+        lacks_checkpoint = model.job.id in needed and not _is_usable(model.job, store)
+        if lacks_checkpoint or (model.job.id in asked and not _is_done(model.job, store)):
             trainings.append(model.job)
     return trainings

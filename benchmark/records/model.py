@@ -19,7 +19,7 @@ class TrainingRecord(Record):
         seconds: wall-clock time, validation included.
         waited: the seconds among them that were spent waiting for images.
         cost: units of the training, validation not included (one unit is one forward pass of one image
-            through one plain backbone).
+            through one plain backbone), with those of the models that it was trained with.
         relative_cost: `cost` as a multiple of what vanilla training costs under the same recipe.
         embed_cost: units that embedding one image takes; vanilla's is 1.
         embed_flops: FLOPs of embedding one image; 0 where they are unknown.

@@ -46,7 +46,7 @@ class _Queue:
         self._release()
 
     def failed(self, job: Job) -> list[Job]:
-        """Removes and returns the jobs that need a job that failed."""
+        """Removes and returns the jobs that need a job that failed; those that need these are left."""
         lost = [other for other in self._blocked if job.id in other.needs]
         self._blocked = [other for other in self._blocked if job.id not in other.needs]
         return lost
@@ -95,8 +95,11 @@ def run_jobs(
                 if reason is None:
                     queue.succeeded(job)
                     continue
-                for lost in queue.failed(job):
-                    on_finish(lost, lost.fail(f"{lost.needs[job.id]} failed: {reason}", context))
+                failures = [(job, reason)]
+                for failed, why in failures:  # grows: a job that is lost may be needed by others
+                    for lost in queue.failed(failed):
+                        failures.append((lost, lost.fail(f"{lost.needs[failed.id]} failed: {why}", context)))
+                        on_finish(*failures[-1])
 
 
 def _reason(future: Future[str | None], job: Job, context: RunContext) -> str | None:

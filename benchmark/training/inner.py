@@ -43,7 +43,7 @@ class TrainingAttack:
         """Computes adversarial images, detached; see `defenses.base.InnerMaximiser`.
 
         Raises:
-            UsageError: when `start` is neither "uniform" nor "gaussian".
+            UsageError: when `start` is none of "uniform", "gaussian" and "clean".
         """
         eps = self.eps * self.scale
         # Drawn on the images' device: for photographs, drawing on the CPU takes as long as a GPU's whole
@@ -52,8 +52,10 @@ class TrainingAttack:
             noise = torch.randn(images.shape, device=images.device).mul_(0.001)
         elif start == "uniform":
             noise = torch.rand(images.shape, device=images.device).mul_(2).sub_(1).mul_(eps)
+        elif start == "clean":
+            noise = torch.zeros_like(images)
         else:
-            raise unknown_name("start", start, ("uniform", "gaussian"))
+            raise unknown_name("start", start, ("uniform", "gaussian", "clean"))
         adversarial = project(images + noise, images, "linf", eps)
         with frozen(model, self.batch_statistics):
             for _ in range(self.steps):

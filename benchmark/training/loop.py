@@ -13,7 +13,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.errors import TrainingError
 from benchmark.data.base import ImageSet
 from benchmark.losses import on_tuples
-from benchmark.models import PassCounter
+from benchmark.models import PassCounter, frozen_embedders
 from benchmark.records import TrainingRecord, ValidationResult
 from benchmark.training.batches import Batches
 from benchmark.training.inner import TrainingAttack
@@ -57,6 +57,7 @@ def train(
     on_epoch: Callable[[int, int], None] | None = None,
     *,
     epochs: int | None = None,
+    teacher_cost: float = 0.0,
     held_out: ImageSet | None = None,
     save_point: SavePoint | None = None,
 ) -> TrainingRecord:
@@ -72,6 +73,7 @@ def train(
         device: where to train.
         on_epoch: called after each epoch with the number of epochs done and the total.
         epochs: number of epochs; when not given, the recipe's times the defense's `epochs_scale`.
+        teacher_cost: cost units of the models that this one is trained with, which are added to its own.
         held_out: images of the validation classes, which choose the epoch whose weights are kept; when not
             given, those of the last epoch are.
         save_point: where the state is saved between epochs; an interrupted training resumes from it.
@@ -81,7 +83,7 @@ def train(
         trained.
 
     Raises:
-        TrainingError: when the loss is not finite, naming the epoch.
+        TrainingError: when the loss is not finite, naming the epoch, or every parameter is frozen.
     """
     started = time.perf_counter()
     model.to(device)
@@ -89,10 +91,16 @@ def train(
     if not any(True for _ in model.parameters()):
         model.eval()
         return TrainingRecord(embed_cost=counter.per_image)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise TrainingError(
+            f"{defense.spec}: every parameter of the model is frozen, so nothing can be trained. Call "
+            "requires_grad_(True) on the part to train; the models in `trained` are frozen."
+        )
     epochs = epochs or max(1, round(recipe.epochs * defense.epochs_scale))
     per_epoch = max(1, len(data) // recipe.batch_size)
     size = min(recipe.batch_size, len(data))
     optimizer, schedule = make_optimizer(model, recipe, epochs, per_epoch)
+    held = frozen_embedders(model)  # before the warm-up, which freezes others
     warm_up = WarmUp(model, min(recipe.warm_up, epochs - 1))
     per_class = recipe.images_per_class if on_tuples(model) else None
     batches = Batches(data, recipe, device)
@@ -120,6 +128,8 @@ def train(
         batches.waited = notes["waited"]
     for epoch in range(resumed, epochs):
         model.train()
+        for part in held:
+            part.eval()
         warm_up.start_epoch(epoch)
         order = epoch_order(data.labels, size, per_class)
         total = torch.zeros((), device=device)
@@ -129,7 +139,7 @@ def train(
                 attack.scale = min(1.0, progress / recipe.ramp) if recipe.ramp else 1.0
                 index = index.to(device)
                 with autocast:
-                    loss = defense.loss(model, Batch(images, labels[index], index), attack)
+                    loss = defense.loss(model, Batch(images, labels[index], index, progress), attack)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 nn.utils.clip_grad_value_(model.parameters(), recipe.clip)
@@ -161,11 +171,13 @@ def train(
             save_point.save(model, optimizer, schedule, best.weights, notes)
     best.restore(model)
     model.eval()
+    plain = 3 * recipe.epochs * per_epoch * size
     return TrainingRecord(
         seconds=time.perf_counter() - started,
         waited=batches.waited,
-        cost=counter.total,
-        relative_cost=counter.total / (3 * recipe.epochs * per_epoch * size),
+        cost=counter.total + teacher_cost,
+        relative_cost=(counter.total + teacher_cost) / plain,
+        teacher_cost=teacher_cost / plain,
         embed_cost=counter.per_image,
         epochs=epochs,
         resumed=resumed,

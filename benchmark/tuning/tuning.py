@@ -24,6 +24,7 @@ from benchmark.planning.selection import (
     select_specs,
 )
 from benchmark.planning.setting_names import SettingNames
+from benchmark.planning.todo import missing_teachers
 from benchmark.planning.trainings import plan_training
 from benchmark.records import ModelKey, ModelRecord
 from benchmark.runner.executor import run_jobs
@@ -137,9 +138,12 @@ def _train(jobs: list[tuple[TunedDefense, TrainJob]], context: RunContext) -> No
             todo.setdefault(job.id, (tuned, job))
     if not todo:
         return
-    fetch_weights(job.key for _, job in todo.values())
     missing = [job for _, job in todo.values()]
+    teachers = missing_teachers(missing, context.store)
     costs = {job_id: tuned.cost for job_id, (tuned, _) in todo.items()}
+    costs |= {teacher.id: teacher.cost(context.folders) for teacher in teachers}
+    missing += teachers
+    fetch_weights(job.key for job in missing)
 
     def ignore(job: Job, reason: str | None = None) -> None:
         """Does nothing: trials are reported after the round, in a fixed order."""

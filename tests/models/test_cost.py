@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmark.core.embedder import Embedder
 from benchmark.models import BACKBONES, Ensemble, PassCounter, count_flops
 from benchmark.training.inner import TrainingAttack, frozen
 
@@ -107,3 +108,42 @@ def test_flops_of_a_backbone_grow_with_the_image():
     assert count_flops(backbone.build((1, 16, 16)), (1, 16, 16)) > 3 * count_flops(
         backbone.build(SHAPE), SHAPE
     )
+
+
+class Holding(Embedder):
+    """Runs a member; holds another network beside it."""
+
+    def __init__(self, member, other):
+        super().__init__()
+        self.member = member
+        self.other = other
+
+    def forward(self, images):
+        return self.member(images)
+
+
+class Network(Embedder):
+    """An embedder that contains no member."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(64, 4)
+
+    def forward(self, images):
+        return torch.nn.functional.normalize(self.layer(images.flatten(1)))
+
+
+def test_a_network_that_is_held_beside_the_members_counts_at_its_flops(make_member):
+    member, other = make_member(), Network().requires_grad_(False)
+    weight = count_flops(other, SHAPE) / count_flops(member, SHAPE)
+    assert 0 < weight < 1
+    with counter_of(Holding(member, other), member) as counter, torch.no_grad():
+        other(IMAGES)
+    assert counter.total == pytest.approx(5 * weight)
+    wrapped = torch.nn.Sequential(other)  # however it is held
+    with counter_of(Holding(member, wrapped), member) as counter:
+        wrapped(IMAGES.clone().requires_grad_(True)).sum().backward()
+    assert counter.total == pytest.approx(2 * 5 * weight)
+    with counter_of(Holding(member, make_member()), member) as counter, torch.no_grad():
+        member(IMAGES)
+    assert counter.total == 5

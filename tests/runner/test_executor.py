@@ -23,12 +23,23 @@ class FakeJob:
         return reason
 
 
-def run(folder, **given):
+class InChain(FakeJob):
+    """A job that needs another, and fails where it has none."""
+
+    def __init__(self, name, before):
+        self.id = self.label = name
+        self.needs = {before: f"training of {before}"} if before else {}
+
+    def execute(self, context):
+        return "the loss is nan"
+
+
+def run(folder, jobs=None, **given):
     context = RunContext(output=folder, cache=folder, data=folder, device="cpu", commit="", **given)
     finished = []
-    run_jobs(
-        [FakeJob()], {"fake": 1.0}, context, 1, lambda job: None, lambda job, reason: finished.append(reason)
-    )
+    jobs = jobs or [FakeJob()]
+    costs = dict.fromkeys((job.id for job in jobs), 1.0)
+    run_jobs(jobs, costs, context, 1, lambda job: None, lambda job, reason: finished.append(reason))
     return finished
 
 
@@ -50,3 +61,13 @@ def test_a_worker_with_other_code_ends_the_run(tmp_path, given, reason):
 def test_a_worker_with_the_same_code_computes(tmp_path):
     assert run(tmp_path) == [None]
     assert [path.name for path in tmp_path.iterdir()] == ["executed"]
+
+
+@pytest.mark.slow
+def test_a_failure_reaches_the_jobs_that_need_it_through_others(tmp_path):
+    jobs = [InChain("last", "second"), InChain("second", "first"), InChain("first", None)]
+    assert run(tmp_path, jobs) == [
+        "the loss is nan",
+        "training of first failed: the loss is nan",
+        "training of second failed: training of first failed: the loss is nan",
+    ]

@@ -66,6 +66,7 @@ def main() -> None:
                 lambda: Member(
                     backbone.build_random((3, 224, 224)),
                     LOSSES.build("proxy_anchor").build(8, backbone.dim),
+                    backbone.dim,
                 ),
                 labels,
             )

@@ -40,7 +40,7 @@ def main() -> None:
     backbone, loss = BACKBONES.build("smallconv"), LOSSES.build("proxy_anchor")
 
     def make_member() -> Member:
-        return Member(backbone.build(SHAPE), loss.build(CLASSES, backbone.dim))
+        return Member(backbone.build(SHAPE), loss.build(CLASSES, backbone.dim), backbone.dim)
 
     images = torch.rand(IMAGES, *SHAPE)
     labels = torch.arange(IMAGES) % CLASSES

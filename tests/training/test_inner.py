@@ -23,7 +23,7 @@ def task(make_member, images):
     return member, inputs, lambda x: member.loss(member(x), labels)
 
 
-@pytest.mark.parametrize("start", ["uniform", "gaussian"])
+@pytest.mark.parametrize("start", ["uniform", "gaussian", "clean"])
 @pytest.mark.parametrize(("eps", "step"), [(0.1, 0.5), (0.02, 10.0), (0.9, 0.7)])
 def test_keeps_the_ball_and_the_range(task, start, eps, step):
     member, images, objective = task
@@ -35,7 +35,7 @@ def test_keeps_the_ball_and_the_range(task, start, eps, step):
     assert torch.equal(images, before)
 
 
-@pytest.mark.parametrize("start", ["uniform", "gaussian"])
+@pytest.mark.parametrize("start", ["uniform", "gaussian", "clean"])
 def test_raises_the_objective(task, start):
     member, images, objective = task
     torch.manual_seed(3)
@@ -86,7 +86,7 @@ def test_the_starts():
     assert not torch.equal(attack(flat, images, model) - images, uniform)
 
 
-@pytest.mark.parametrize("start", ["uniform", "gaussian"])
+@pytest.mark.parametrize("start", ["uniform", "gaussian", "clean"])
 def test_the_ramp_scales_the_ball(task, start):
     member, images, objective = task
     attack = TrainingAttack(EPS, 3, 0.5)
@@ -139,5 +139,12 @@ def test_the_model_is_restored_after_an_error(task):
 
 def test_an_unknown_start_is_rejected(task):
     member, images, objective = task
-    with pytest.raises(UsageError, match=r"Unknown start 'clean'\. Valid: gaussian, uniform"):
-        TrainingAttack(EPS, 1, 0.5)(objective, images, member, start="clean")
+    with pytest.raises(UsageError, match=r"Unknown start 'zero'\. Valid: clean, gaussian, uniform"):
+        TrainingAttack(EPS, 1, 0.5)(objective, images, member, start="zero")
+
+
+def test_a_clean_start_is_the_images_themselves(task):
+    member, images, _ = task
+    state = torch.get_rng_state()
+    assert torch.equal(TrainingAttack(EPS, 3, 0.5)(flat, images, member, start="clean"), images)
+    assert torch.equal(torch.get_rng_state(), state)

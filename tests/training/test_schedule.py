@@ -62,7 +62,7 @@ def test_warm_up_trains_only_the_new_layers_and_then_all(images, spec):
     backbone = BACKBONES.build("test_resnet[dim=8,pretrained=none]")
 
     def make_member():
-        return Member(backbone.build((3, 32, 32)), LOSSES.build("proxy_anchor").build(12, 8))
+        return Member(backbone.build((3, 32, 32)), LOSSES.build("proxy_anchor").build(12, 8), 8)
 
     model = DEFENSES.build(spec).build(make_member, images.labels)
     frozen = next(model.parameters())

@@ -94,7 +94,8 @@ class ConformanceFixture:
     def make_member(self, loss: str = "proxy_anchor") -> Member:
         """Builds a member with a narrow backbone and the loss of that name."""
         backbone = BACKBONES.build("smallconv[dim=8,width=0.25]")
-        return Member(backbone.build(self.shape), LOSSES.build(loss).build(CLASSES, backbone.dim))
+        criterion = LOSSES.build(loss).build(CLASSES, backbone.dim)
+        return Member(backbone.build(self.shape), criterion, backbone.dim)
 
     def build(self, seed: int = 0, loss: str = "proxy_anchor") -> Embedder:
         """Builds the defense's model under a seed, in training mode."""
