@@ -21,7 +21,7 @@ EXAMPLES = """examples:
   python run_benchmark.py --defenses pgd_at --attacks fast --no-checks
       while you work on a defense
   python run_benchmark.py --plugin my_defense.py --defenses all,my_defense
-      your own defense beside the others (docs/adding_a_defense.md)
+      your own defense beside the others (docs/extend/defense.md)
   python run_benchmark.py --new-defense my_defense
   python run_benchmark.py --check-plugin my_defense.py
       a file to begin from; does it keep the contract?

@@ -68,6 +68,8 @@ def _check_defense(cls: type[Defense]) -> None:
     """Raises UsageError when a defense's methods do not have the contract's arguments."""
     for method in ("loss", "build"):
         wanted = list(inspect.signature(getattr(Defense, method)).parameters)
+        if method == "build" and cls.needs:
+            wanted.append("trained")
         given = list(inspect.signature(getattr(cls, method)).parameters)
         if len(given) != len(wanted):
             raise UsageError(

@@ -33,13 +33,22 @@ class Guide:
         return found
 
     @property
+    def files(self) -> dict[str, str]:
+        """The plugins, and the functions that a figure is drawn by, by the name of their file."""
+        found = dict(self.plugins)
+        for snippet in self.snippets:
+            if names := re.findall(r"^def (?!test_)(\w+)\(\w+: ", snippet, re.MULTILINE):
+                found[f"{names[-1]}.py"] = snippet
+        return found
+
+    @property
     def tests(self) -> list[str]:
         return [snippet for snippet in self.snippets if "def test_" in snippet]
 
     @property
     def fragments(self) -> list[str]:
         """Snippets that are neither a plugin nor a test, and need names from around them."""
-        return [one for one in self.snippets if one not in (*self.plugins.values(), *self.tests)]
+        return [one for one in self.snippets if one not in (*self.files.values(), *self.tests)]
 
     @property
     def commands(self) -> list[list[str]]:
