@@ -9,12 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmark.evaluation.conformance import check_defense, defense_checks
+    from benchmark.evaluation.conformance import check_defense, check_plugin_class, defense_checks
 
-__all__ = ["check_defense", "defense_checks"]
+__all__ = ["check_defense", "check_plugin_class", "defense_checks"]
 
 _HOMES = {
     "check_defense": "benchmark.evaluation.conformance",
+    "check_plugin_class": "benchmark.evaluation.conformance",
     "defense_checks": "benchmark.evaluation.conformance",
 }
 

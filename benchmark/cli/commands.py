@@ -1,4 +1,4 @@
-"""Commands other than a run: lists, dry run, plugin check, report."""
+"""Commands other than a run: lists, dry run, report."""
 
 from __future__ import annotations
 
@@ -49,30 +49,6 @@ def dry_run(config: Configuration, context: RunContext) -> int:
     todo = find_todo(grid, context.store)
     sys.stdout.write(describe_plan(grid, todo, todo.costs(context.folders)))
     return 0
-
-
-def check_plugin(path: Path) -> int:
-    """Checks the classes that a plugin file registers, a line for each check; returns 1 when one failed.
-
-    Raises:
-        UsageError: when the file does not load.
-    """
-    from benchmark.evaluation.conformance import check_contract
-    from benchmark.plugins.load import load_plugin
-    from defenses import Defense
-
-    load([])
-    failed = passed = 0
-    for cls in load_plugin(path):
-        sys.stdout.write(f"{cls.name}: loads, and has the methods and defaults that it needs.\n")
-        for result in check_contract(cls) if issubclass(cls, Defense) else ():
-            failed, passed = failed + bool(result.failure), passed + (not result.failure)
-            name = result.check.name
-            line = f"FAIL  {result.failure}" if result.failure else f"ok    {name}: {result.check.wanted}"
-            sys.stdout.write(f"  {line}\n")
-            sys.stdout.flush()
-    sys.stdout.write(f"{passed} checks passed, {failed} failed.\n")
-    return 1 if failed else 0
 
 
 def report(output: Path) -> Path:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.cli.check_plugin import VARIANTS, check_plugin
 from benchmark.cli.commands import (
-    check_plugin,
     download,
     dry_run,
     list_data,
@@ -90,6 +90,14 @@ def _run(options: dict[str, Any], command: str) -> int:
     return 1 if counts["failed"] else 0
 
 
+def _check_plugin(options: dict[str, Any]) -> int:
+    root = options.get("data_root")
+    folders = folders_for(Path(root) if root else None)
+    variants = {option: options[option] for option in VARIANTS if option in options}
+    others = [Path(path) for path in options.get("plugin", [])]
+    return check_plugin(options["check_plugin"], variants, folders, others)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line, and returns the exit status.
 
@@ -106,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.pop("list_data", False):
             return list_data(options)
         if "check_plugin" in options:
-            return check_plugin(options["check_plugin"])
+            return _check_plugin(options)
         if "new_defense" in options:
             from benchmark.cli.new_defense import new_defense
 

@@ -24,7 +24,8 @@ EXAMPLES = """examples:
       your own defense beside the others (docs/extend/defense.md)
   python run_benchmark.py --new-defense my_defense
   python run_benchmark.py --check-plugin my_defense.py
-      a file to begin from; does it keep the contract?
+  python run_benchmark.py --check-plugin my_defense.py --defenses "my_defense[weight=0]"
+      a file to begin from; does it, and does a variant of it, keep the contract?
   python run_benchmark.py --defenses all --compute equal-passes
       every defense trains for the same cost, in place of the same number of epochs
   python run_benchmark.py --defenses pgd_at,trades --tune 20
@@ -145,7 +146,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--new-defense", metavar="NAME", help="write NAME.py, a defense to begin from, in this folder"
     )
     instead.add_argument(
-        "--check-plugin", type=Path, metavar="FILE.py", help="does what a file registers keep the contract?"
+        "--check-plugin",
+        nargs="+",
+        type=Path,
+        metavar="FILE.py",
+        help="does what the files register keep the contract? with --defenses, --attacks, --datasets, "
+        "--losses, --backbones or --scenarios: those variants of its classes only",
     )
     instead.add_argument(
         "--report-only", action="store_true", help="write the board of --output again from its records"

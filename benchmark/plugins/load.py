@@ -12,8 +12,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from attacks import Attack, Objective
+from attacks import Attack, Measure, Objective
 from benchmark.core.errors import UsageError
+from benchmark.core.own_line import OwnLine, own_line
 from benchmark.core.parameters import Parameters, explain
 from benchmark.data import Dataset
 from benchmark.evaluation import Scenario
@@ -22,28 +23,32 @@ from benchmark.losses import Loss
 from benchmark.models import Backbone
 from benchmark.plugins.registries import REGISTRIES
 from defenses import Defense
+from defenses.transforms.base import Transform
 
 GROUPS = ("dml_benchmark.defenses", "dml_benchmark.attacks", "dml_benchmark.datasets")
 """Entry point groups of installed packages; each entry point names a module, which registers what it has."""
 
-_REQUIRED: dict[type[Parameters], str] = {
-    Defense: "loss",
-    Attack: "perturb",
-    Objective: "bind",
-    Dataset: "read",
-    Backbone: "build",
-    Loss: "build",
-    Scenario: "score",
-    MaskingCheck: "compare",
+_METHODS: dict[type[Parameters], tuple[str, ...]] = {
+    Defense: ("loss", "build"),
+    Transform: ("apply",),
+    Attack: ("perturb",),
+    Measure: ("targets", "scores"),
+    Objective: ("bind",),
+    Dataset: ("read", "fingerprint"),
+    Backbone: ("build", "build_random"),
+    Loss: ("build",),
+    Scenario: ("score",),
+    MaskingCheck: ("compare",),
 }
-"""What a class of each kind must implement."""
+"""The methods of each kind that the benchmark calls; a class must implement the first."""
 
 
 def _checked(mine: list[type[Parameters]]) -> list[type[Parameters]]:
     """Checks the classes that a plugin registered, and returns them.
 
     Raises:
-        UsageError: when there is none, or one lacks a default or a method that it needs.
+        UsageError: when there is none, or one lacks a default or a method that it needs, or a method takes
+            other arguments than it is called with.
     """
     if not mine:
         raise UsageError("it registers nothing. Put @DEFENSES.register('name') above its class.")
@@ -55,26 +60,32 @@ def _checked(mine: list[type[Parameters]]) -> list[type[Parameters]]:
             cls()
         except ValidationError as error:
             raise UsageError(f"a default of '{cls.name}' does not fit: {explain(error)}") from None
-        for base, method in _REQUIRED.items():
-            if issubclass(cls, base) and getattr(cls, method) is getattr(base, method):
-                arguments = ", ".join(inspect.signature(getattr(base, method)).parameters)
-                raise UsageError(f"'{cls.name}' has no method {method}({arguments}).")
-        if issubclass(cls, Defense):
-            _check_defense(cls)
+        for base, (first, *others) in _METHODS.items():
+            if not issubclass(cls, base):
+                continue
+            if getattr(cls, first) is getattr(base, first):
+                arguments = ", ".join(inspect.signature(getattr(base, first)).parameters)
+                raise UsageError(f"'{cls.name}' has no method {first}({arguments}).")
+            for method in (first, *others):
+                _check_arguments(cls, base, method)
     return mine
 
 
-def _check_defense(cls: type[Defense]) -> None:
-    """Raises UsageError when a defense's methods do not have the contract's arguments."""
-    for method in ("loss", "build"):
-        wanted = list(inspect.signature(getattr(Defense, method)).parameters)
-        if method == "build" and cls.needs:
-            wanted.append("trained")
-        given = list(inspect.signature(getattr(cls, method)).parameters)
-        if len(given) != len(wanted):
-            raise UsageError(
-                f"{cls.__name__}.{method} takes ({', '.join(given)}), not ({', '.join(wanted)})."
-            )
+def _check_arguments(cls: type[Parameters], base: type[Parameters], method: str) -> None:
+    """Raises UsageError when a method cannot be called with the arguments of its contract, in their order."""
+    wanted = inspect.signature(getattr(base, method)).parameters
+    names = list(wanted)
+    if issubclass(cls, Defense) and method == "build" and cls.needs:
+        names.append("trained")  # the models that the defense needs
+    optional = sum(parameter.default is not inspect.Parameter.empty for parameter in wanted.values())
+    given = inspect.signature(getattr(cls, method))
+    try:
+        for count in {len(names) - optional, len(names)}:
+            given.bind(*names[:count])
+    except TypeError:
+        raise UsageError(
+            f"{cls.__name__}.{method} takes ({', '.join(given.parameters)}), not ({', '.join(names)})."
+        ) from None
 
 
 def load_plugin(path: Path) -> list[type[Parameters]]:
@@ -107,8 +118,7 @@ def load_plugin(path: Path) -> list[type[Parameters]]:
         if isinstance(error, KeyboardInterrupt):
             raise
         # A user's file may fail in any way; each failure is reported in one line.
-        line = getattr(error, "lineno", None) or _line_in(error, path)
-        where = f" (line {line})" if line else ""
+        where = _place_in(error, path)
         reason = str(error).split("\n", 1)[0]
         raise UsageError(f"Plugin {path}{where} does not import: {type(error).__name__}: {reason}") from None
 
@@ -130,14 +140,14 @@ def _registered_by(module: str) -> list[type[Parameters]]:
     ]
 
 
-def _line_in(error: BaseException, path: Path) -> int | None:
-    """Finds the last line of a file in the traceback of an error."""
-    line, trace = None, error.__traceback__
-    while trace:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+def _place_in(error: BaseException, path: Path) -> str:
+    """The last line of a plugin's own files that led to an error, in brackets; empty when there is none."""
+    found = own_line(error, [str(path)])
+    if isinstance(error, SyntaxError) and error.lineno and Path(error.filename or "").is_file():
+        found = OwnLine(Path(error.filename or ""), error.lineno)
+    if found is None:
+        return ""
+    return f" (line {found.line})" if found.file == path else f" ({found.file.name}, line {found.line})"
 
 
 def _registered() -> dict[tuple[str, str], type[Parameters]]:

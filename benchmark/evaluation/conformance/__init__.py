@@ -1,12 +1,14 @@
-"""The conformance suite: checks the contract of every defense on a tiny data set, in a second or two."""
+"""The conformance suite: checks the contract of every class that a plugin may register, in seconds."""
 
-from benchmark.evaluation.conformance import basics, declarations, embedding, step, surroundings  # noqa: F401
 from benchmark.evaluation.conformance.contract_check import ConformanceError, ContractCheck
 from benchmark.evaluation.conformance.suite import (
     ContractResult,
     check_contract,
     check_defense,
+    check_plugin_class,
+    contract_of,
     defense_checks,
+    run_contract,
 )
 
 __all__ = [
@@ -15,5 +17,8 @@ __all__ = [
     "ContractResult",
     "check_contract",
     "check_defense",
+    "check_plugin_class",
+    "contract_of",
     "defense_checks",
+    "run_contract",
 ]

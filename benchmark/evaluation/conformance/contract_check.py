@@ -1,22 +1,33 @@
-"""A check of the contract of defenses, and the list of all checks."""
+"""A check of one requirement, and the contract of one kind of class: the list of its checks."""
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.evaluation.conformance.fixture import COLOR, ConformanceFixture
+from benchmark.core.own_line import own_line
+from benchmark.core.parameters import Parameters
+from benchmark.core.source import PACKAGES
+from benchmark.data import Folders
 from benchmark.evaluation.conformance.settings import unchanged_settings
-from defenses import Defense
+
+P = TypeVar("P", bound=Parameters)
+F = TypeVar("F")
+
+_LIBRARIES = ("pydantic", "builtins", "typing", "abc")
+"""Packages of base classes that are nobody's plugin."""
 
 
 class ConformanceError(BenchmarkError):
-    """Raised for a defense that breaks the contract.
+    """Raised for a class that breaks its contract.
 
     Args:
         failures: one line for each check that failed: its name, what is wrong, and what to do.
@@ -35,78 +46,123 @@ class ContractError(Exception):
     """Raised within a check; the message says what is wrong, as a clause without a period."""
 
 
+class NotApplicableError(Exception):
+    """Raised within a check that does not apply; the message says why, as a clause without a period."""
+
+
 @dataclass(frozen=True)
 class ContractCheck:
-    """A check of one requirement on every defense.
+    """A check of one requirement on every class of a kind.
 
     Attributes:
         name: the name of the check.
         wanted: the requirement, a sentence.
-        advice: what to do when a defense fails, a sentence.
-        examine: raises ContractError when the requirement is not met.
-        trains: whether the check calls the defense's `loss`; such checks are skipped for reference defenses,
-            which are never trained.
+        advice: what to do when a class fails, a sentence.
+        examine: raises ContractError when the requirement is not met, NotApplicableError when there is
+            nothing to check.
+        make_fixture: returns what `examine` receives, from the component under test and the data folders.
+        after: names of the checks that must have passed, because this one would fail for the same reason.
+        exempt: returns why the check does not apply to a component, as a clause; None when it does.
     """
 
     name: str
     wanted: str
     advice: str
-    examine: Callable[[ConformanceFixture], None]
-    trains: bool
+    examine: Callable[[Any], None]
+    make_fixture: Callable[[Any, Folders], Any]
+    after: tuple[str, ...] = ()
+    exempt: Callable[[Any], str | None] = lambda component: None
 
-    def __call__(self, defense: Defense) -> None:
+    def __call__(self, component: Parameters, folders: Folders | None = None) -> str | None:
         """Runs the check, and restores the settings of the process afterwards.
 
+        Args:
+            component: the instance to check.
+            folders: where data sets are; empty temporary folders when not given.
+
+        Returns:
+            Why the check does not apply, as a clause; None when the component passed.
+
         Raises:
-            ConformanceError: when the defense fails, with one line.
+            ConformanceError: when the component fails, with one line. Advice is given only for what the check
+                looks for; an unexpected exception is named, with the line of the component's own file.
         """
-        with unchanged_settings():
+        reason = self.exempt(component)
+        if reason:
+            return reason
+        with unchanged_settings(), _existing(folders) as there:
             torch.set_num_threads(1)  # faster, with tensors as small as these
             try:
-                self.examine(ConformanceFixture(defense))
-                return
+                self.examine(self.make_fixture(component, there))
+                return None
+            except NotApplicableError as skipped:
+                return str(skipped)
             except ContractError as error:
-                message = str(error)
+                message = f"{error}. {self.advice}"
             except (Exception, SystemExit) as error:  # a plugin may do anything
-                message = explain_error(error)
-        raise ConformanceError([f"{self.name}: {' '.join(message.split())}. {self.advice}"])
+                message = f"{explain_error(error, component)}."
+        raise ConformanceError([f"{self.name}: {' '.join(message.split())}"])
 
 
-def explain_error(error: BaseException) -> str:
-    """Describes an unexpected error in one clause, with the file and line where it was raised."""
-    location, trace = "", error.__traceback__
-    while trace:
-        file = Path(trace.tb_frame.f_code.co_filename)
-        location = f" ({file.name}, line {trace.tb_lineno})"
-        trace = trace.tb_next
+@contextmanager
+def _existing(folders: Folders | None) -> Iterator[Folders]:
+    if folders is not None:
+        yield folders
+        return
+    with tempfile.TemporaryDirectory() as empty:
+        yield Folders(Path(empty) / "cache", Path(empty) / "data")
+
+
+class Contract(Generic[P, F]):
+    """The checks of one kind of class.
+
+    Args:
+        base: the class that every class of the kind derives from.
+        make_fixture: returns what each check receives, from the component under test and the data folders.
+
+    Attributes:
+        checks: every check by name, in the order in which they run.
+    """
+
+    def __init__(self, base: type[P], make_fixture: Callable[[P, Folders], F]) -> None:
+        self.base = base
+        self.checks: dict[str, ContractCheck] = {}
+        self._make_fixture = make_fixture
+
+    def check(
+        self,
+        wanted: str,
+        advice: str,
+        after: tuple[str, ...] = (),
+        exempt: Callable[[P], str | None] = lambda component: None,
+    ) -> Callable[[Callable[[F], None]], Callable[[F], None]]:
+        """Returns a decorator that adds a function under its own name; see `ContractCheck`."""
+
+        def decorate(examine: Callable[[F], None]) -> Callable[[F], None]:
+            name = examine.__name__
+            self.checks[name] = ContractCheck(
+                name, wanted, advice, examine, self._make_fixture, after, exempt
+            )
+            return examine
+
+        return decorate
+
+
+def explain_error(error: BaseException, component: Parameters) -> str:
+    """Describes an unexpected error in one clause, with the last line in the component's own files."""
+    found = own_line(error, _own_files(type(component)))
+    location = f" ({found.file.name}, line {found.line})" if found else ""
     first = str(error).strip().split("\n", 1)[0].rstrip(".")
     return f"{type(error).__name__}{': ' if first else ''}{first}{location}"
 
 
-@contextmanager
-def color_images(fixture: ConformanceFixture) -> Iterator[ConformanceFixture]:
-    """Gives the block a fixture with color images of another size, and turns its errors into ContractErrors.
-
-    Raises:
-        ContractError: for any error in the block, with the shape of the images.
-    """
-    try:
-        yield ConformanceFixture(fixture.defense, COLOR)
-    except Exception as error:  # a plugin may do anything
-        raise ContractError(f"with images of shape {COLOR}, {explain_error(error)}") from error
-
-
-CONTRACT: dict[str, ContractCheck] = {}
-"""Every check by name, in the order in which they run."""
-
-
-def check(
-    wanted: str, advice: str, trains: bool = False
-) -> Callable[[Callable[[ConformanceFixture], None]], Callable[[ConformanceFixture], None]]:
-    """Returns a decorator that adds a function to the suite under its own name; see `ContractCheck`."""
-
-    def decorate(examine: Callable[[ConformanceFixture], None]) -> Callable[[ConformanceFixture], None]:
-        CONTRACT[examine.__name__] = ContractCheck(examine.__name__, wanted, advice, examine, trains)
-        return examine
-
-    return decorate
+def _own_files(cls: type[Parameters]) -> set[str]:
+    """The files that define a class and those that it derives from, up to the project's and pydantic's."""
+    files = set()
+    for part in cls.__mro__:
+        if part is not cls and part.__module__.split(".")[0] in (*PACKAGES, *_LIBRARIES):
+            continue
+        files.add(str(getattr(sys.modules.get(part.__module__), "__file__", None) or ""))
+        codes = (getattr(value, "__code__", None) for value in vars(part).values())
+        files |= {code.co_filename for code in codes if code is not None}
+    return files - {""}

@@ -7,23 +7,17 @@ from pydantic import ValidationError
 from attacks import ATTACKS
 from benchmark.core.errors import UsageError
 from benchmark.core.parameters import explain
-from benchmark.core.spec import parse_spec
-from benchmark.evaluation.conformance.contract_check import ContractError, check
+from benchmark.evaluation.conformance.common import SPEC_ADVICE, SPEC_WANTED, check_spec
+from benchmark.evaluation.conformance.contract_check import ContractError
+from benchmark.evaluation.conformance.defense_contract import check
 from benchmark.evaluation.conformance.fixture import ConformanceFixture
 from defenses import Range
 
 
-@check(
-    "The defense can be rebuilt from its spec.",
-    "Annotate parameters with types that can be written as text: numbers, words, true or false.",
-)
+@check(SPEC_WANTED, SPEC_ADVICE)
 def spec(fixture: ConformanceFixture) -> None:
-    """Checks that the spec string, which is all that a worker receives, builds an equal defense."""
-    defense = fixture.defense
-    if not defense.name:  # a class that is not registered has no spec yet
-        return
-    if type(defense).from_spec(parse_spec(defense.spec)) != defense:
-        raise ContractError(f"'{defense.spec}' gives another defense")
+    """Checks the round trip through the spec."""
+    check_spec(fixture.defense)
 
 
 @check(
@@ -55,3 +49,14 @@ def adaptive(fixture: ConformanceFixture) -> None:
             ATTACKS.build(text)
         except UsageError as error:  # noqa: PERF203
             raise ContractError(f"adaptive: {str(error).rstrip('.')}") from None
+
+
+@check(
+    "`keep_from` is a fraction of the training, from 0 to below 1.",
+    "Write keep_from = 0.25 to keep no epoch of the first quarter.",
+)
+def keep_from(fixture: ConformanceFixture) -> None:
+    """Checks the fraction of the training before which no epoch is kept."""
+    value = fixture.defense.keep_from
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ContractError(f"keep_from is {value!r}")

@@ -8,8 +8,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_model, save_model
 
-from benchmark.evaluation.conformance.contract_check import ContractError, check, color_images
-from benchmark.evaluation.conformance.fixture import COLOR, ConformanceFixture, members_within
+from benchmark.evaluation.conformance.contract_check import ContractError
+from benchmark.evaluation.conformance.defense_contract import check, color_images
+from benchmark.evaluation.conformance.fixture import (
+    COLOR,
+    ConformanceFixture,
+    members_within,
+    precision,
+)
 from benchmark.models import Member
 
 
@@ -20,8 +26,9 @@ from benchmark.models import Member
 )
 def unit_length(fixture: ConformanceFixture) -> None:
     """Checks the length of embeddings, whose dot product the benchmark uses as cosine similarity."""
-    lengths = fixture.embed(fixture.build()).norm(dim=1)
-    if not torch.allclose(lengths, torch.ones_like(lengths), atol=1e-4):
+    embeddings = fixture.embed(fixture.build())
+    lengths = embeddings.float().norm(dim=1)
+    if not torch.allclose(lengths, torch.ones_like(lengths), atol=precision(embeddings)):
         raise ContractError(
             f"embeddings have lengths from {float(lengths.min()):.3g} to {float(lengths.max()):.3g}"
         )
@@ -87,7 +94,7 @@ def any_batch(fixture: ConformanceFixture) -> None:
             return
     whole = fixture.embed(model, batch)
     apart = float((fixture.embed(model, fixture.images[3:5]) - whole[3:5]).abs().max())
-    if apart > 1e-4:
+    if not apart <= precision(whole):
         raise ContractError(f"in another batch an embedding differs by {apart:.2g}")
 
 
@@ -98,7 +105,7 @@ def any_batch(fixture: ConformanceFixture) -> None:
 def members(fixture: ConformanceFixture) -> None:
     """Checks that costs are complete, because forward and backward passes are counted at members."""
     model = fixture.build()
-    if fixture.defense.reference:
+    if not fixture.defense.trained:
         return
     passed: list[Member] = []
     for member in members_within(model):
@@ -120,7 +127,8 @@ def members(fixture: ConformanceFixture) -> None:
 )
 def checkpoint(fixture: ConformanceFixture) -> None:
     """Checks a round trip through safetensors, as between the processes of training and attacks."""
-    first, second = fixture.build(1), fixture.build(2)
+    # Where a checkpoint is loaded, the models that the defense needs hold other weights.
+    first, second = (fixture.build(seed, teachers=fixture.teachers(seed)) for seed in (1, 2))
     with torch.no_grad():
         first(fixture.images)  # changes batch norm's statistics
     with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +13,8 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.errors import unknown_name
 from benchmark.core.seeding import seed_everything
 from benchmark.losses import LOSSES
-from benchmark.models import BACKBONES, Member, frozen
-from defenses import Batch, Defense
+from benchmark.models import BACKBONES, Member, frozen, frozen_embedders
+from defenses import DEFENSES, Batch, Defense
 
 CLASSES = 8
 PER_CLASS = 6
@@ -22,6 +22,15 @@ BATCH = 24
 EPS = 0.1
 GRAY = (1, 16, 16)
 COLOR = (3, 12, 12)
+PHASES = (0.0, 0.99)
+"""Values of `Batch.progress` at which a step is checked: a method may have phases."""
+
+_STARTS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "uniform": lambda images: EPS * (2 * torch.rand_like(images) - 1),
+    "gaussian": lambda images: 0.001 * torch.randn_like(images),
+    "clean": torch.zeros_like,
+}
+"""The noise that each start of the training attack adds to the images."""
 
 
 class OneStep:
@@ -43,13 +52,9 @@ class OneStep:
         start: str = "uniform",
     ) -> Tensor:
         """Returns adversarial images, detached; see `defenses.base.InnerMaximiser`."""
-        if start not in ("uniform", "gaussian"):
-            raise unknown_name("start", start, ("uniform", "gaussian"))
-        noise = (
-            0.001 * torch.randn_like(images)
-            if start == "gaussian"
-            else EPS * (2 * torch.rand_like(images) - 1)
-        )
+        if start not in _STARTS:
+            raise unknown_name("start", start, _STARTS)
+        noise = _STARTS[start](images)
         adversarial = project(images + noise, images, "linf", EPS).requires_grad_(True)
         with frozen(model):
             self.inside = True
@@ -85,39 +90,64 @@ class ConformanceFixture:
         noise = torch.randn(CLASSES * PER_CLASS, *self.shape, generator=generator)
         return (prototypes[self.labels] + 0.15 * noise).clamp(0, 1)
 
-    @property
-    def batch(self) -> Batch:
-        """The training batch, in new tensors at each access, so that no check sees changes of another."""
+    def batch(self, progress: float = 0.0) -> Batch:
+        """The training batch, in new tensors at each call, so that no check sees changes of another."""
         index = torch.randperm(CLASSES * PER_CLASS, generator=torch.Generator().manual_seed(1))[:BATCH]
-        return Batch(self.images[index], self.labels[index], index)
+        return Batch(self.images[index], self.labels[index], index, progress)
 
     def make_member(self, loss: str = "proxy_anchor") -> Member:
         """Builds a member with a narrow backbone and the loss of that name."""
+        if not self.defense.trained:
+            raise TypeError("a defense with trained = False gets no members")
         backbone = BACKBONES.build("smallconv[dim=8,width=0.25]")
         criterion = LOSSES.build(loss).build(CLASSES, backbone.dim)
         return Member(backbone.build(self.shape), criterion, backbone.dim)
 
-    def build(self, seed: int = 0, loss: str = "proxy_anchor") -> Embedder:
-        """Builds the defense's model under a seed, in training mode."""
-        seed_everything("conformance", seed)
-        return self.defense.build(lambda: self.make_member(loss), self.labels).train()
+    def teachers(self, seed: int = 0, loss: str = "proxy_anchor") -> dict[str, Embedder]:
+        """Builds the models that the defense needs and trains them briefly; by their specs as in `needs`."""
+        found = {}
+        for text in self.defense.needs:
+            fixture = ConformanceFixture(DEFENSES.build(text), self.shape)
+            steps = 2 if fixture.defense.trained else 0
+            found[text] = fixture.fit(seed, steps, loss)[0].eval().requires_grad_(False)
+        return found
 
-    def loss(self, model: Embedder, seed: int = 0, attack: OneStep | None = None) -> Tensor:
+    def build(
+        self, seed: int = 0, loss: str = "proxy_anchor", teachers: dict[str, Embedder] | None = None
+    ) -> Embedder:
+        """Builds the defense's model under a seed, in training mode.
+
+        Args:
+            seed: the seed.
+            loss: name of the members' loss.
+            teachers: the models that the defense needs; those of seed 0 when not given.
+        """
+        given = self.teachers(loss=loss) if teachers is None else teachers
+        seed_everything("conformance", seed)
+        model = self.defense.build_from(lambda: self.make_member(loss), self.labels, given).train()
+        for held in frozen_embedders(model):  # as the training loop does
+            held.eval()
+        return model.to(memory_format=torch.channels_last)
+
+    def loss(
+        self, model: Embedder, seed: int = 0, attack: OneStep | None = None, progress: float = 0.0
+    ) -> Tensor:
         """Computes the defense's loss of the batch under a seed."""
         seed_everything("conformance-step", seed)
-        return self.defense.loss(model, self.batch, attack or OneStep())
+        return self.defense.loss(model, self.batch(progress), attack or OneStep())
 
-    def trained(self, seed: int = 0, steps: int = 1) -> tuple[Embedder, list[float]]:
+    def fit(self, seed: int = 0, steps: int = 1, loss: str = "proxy_anchor") -> tuple[Embedder, list[float]]:
         """Trains a new model on the batch; returns it with the loss of each step."""
-        model = self.build(seed)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        model = self.build(seed, loss)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01) if steps else None
         values = []
         for step in range(steps):
-            loss = self.loss(model, step % 6)  # six sets of random draws, used in turn
+            value = self.loss(model, step % 6)  # six sets of random draws, used in turn
+            assert optimizer is not None
             optimizer.zero_grad()
-            loss.backward()
+            value.backward()
             optimizer.step()
-            values.append(float(loss.detach()))
+            values.append(float(value.detach()))
         return model, values
 
     def embed(self, model: Embedder, images: Tensor | None = None) -> Tensor:
@@ -130,3 +160,8 @@ class ConformanceFixture:
 def members_within(model: nn.Module) -> list[Member]:
     """Every member among the modules of a model, whether or not the model names it."""
     return [module for module in model.modules() if isinstance(module, Member)]
+
+
+def precision(embeddings: Tensor) -> float:
+    """What rounding may add to numbers of about 1 in the embeddings' own float type."""
+    return max(1e-4, 4 * torch.finfo(embeddings.dtype).eps)

@@ -9,8 +9,15 @@ import torch
 
 from benchmark.core.errors import UsageError
 from benchmark.core.seeding import seed_everything
-from benchmark.evaluation.conformance.contract_check import ContractError, check, color_images
-from benchmark.evaluation.conformance.fixture import ConformanceFixture, OneStep, members_within
+from benchmark.evaluation.conformance.common import changed_parts, model_state
+from benchmark.evaluation.conformance.contract_check import ContractError
+from benchmark.evaluation.conformance.defense_contract import check, color_images
+from benchmark.evaluation.conformance.fixture import (
+    PHASES,
+    ConformanceFixture,
+    OneStep,
+    members_within,
+)
 from benchmark.evaluation.conformance.settings import read_generators
 from benchmark.models import Member
 
@@ -24,7 +31,7 @@ STEPS = 24
 )
 def loss_falls(fixture: ConformanceFixture) -> None:
     """Checks the sign of the loss."""
-    values = fixture.trained(steps=STEPS)[1]
+    values = fixture.fit(steps=STEPS)[1]
     first, last = float(np.mean(values[:6])), float(np.mean(values[-6:]))
     if not first - last > 0.005 * abs(first):
         raise ContractError(f"the loss goes from {first:.4g} to {last:.4g}")
@@ -51,22 +58,6 @@ def same_seed(fixture: ConformanceFixture) -> None:
 
 
 @check(
-    "An interrupted training resumes as if it had not been interrupted.",
-    "Keep state in the model, as a parameter or a buffer, which are saved.",
-    trains=True,
-)
-def resumes(fixture: ConformanceFixture) -> None:
-    """Checks that the saved state is complete: weights, optimizer and random generators."""
-    model, _ = fixture.trained(steps=2)
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    expected = fixture.loss(model, seed=2).detach()
-    resumed = fixture.build(seed=1)
-    resumed.load_state_dict(state)
-    if not torch.equal(fixture.loss(resumed, seed=2).detach(), expected):
-        raise ContractError("the third step of a model gives another loss after it was saved and loaded")
-
-
-@check(
     "Random generators are used, never seeded.",
     "Remove manual_seed, random.seed and np.random.seed; the benchmark seeds every job.",
     trains=True,
@@ -74,13 +65,15 @@ def resumes(fixture: ConformanceFixture) -> None:
 def leaves_seeds(fixture: ConformanceFixture) -> None:
     """Checks that `loss` and `build` set no seed, which would give every step the same draws."""
     states = []
+    teachers = fixture.teachers()
     for seed in (1, 2):
-        model = fixture.build()
+        model = fixture.build(teachers=teachers)
         seed_everything("conformance-seeds", seed)
-        fixture.defense.loss(model, fixture.batch, OneStep())
+        for progress in PHASES:
+            fixture.defense.loss(model, fixture.batch(progress), OneStep())
         after_loss = read_generators()
         seed_everything("conformance-seeds", seed)
-        fixture.defense.build(fixture.make_member, fixture.labels)
+        fixture.defense.build_from(fixture.make_member, fixture.labels, teachers)
         states.append((after_loss, read_generators()))
     for method, first, second in zip(("loss", "build"), states[0], states[1], strict=True):
         seeded = [name for name in first if first[name] == second[name]]
@@ -95,9 +88,10 @@ def leaves_seeds(fixture: ConformanceFixture) -> None:
     trains=True,
 )
 def weight_gradients(fixture: ConformanceFixture) -> None:
-    """Checks that every weight is trained, because the cost of its passes is counted."""
+    """Checks that every weight is trained in some phase, because the cost of its passes is counted."""
     model = fixture.build()
-    fixture.loss(model).backward()
+    for progress in PHASES:
+        fixture.loss(model, progress=progress).backward()
     # A method with its own loss uses neither the member's loss nor its proxies.
     exempt = {
         id(parameter) for member in members_within(model) for parameter in member.criterion.parameters()
@@ -124,25 +118,11 @@ def weight_gradients(fixture: ConformanceFixture) -> None:
 def leaves_model(fixture: ConformanceFixture) -> None:
     """Checks that the loss leaves the model to the optimizer and the training loop."""
     model = fixture.build()
-
-    def state() -> dict[str, Any]:
-        return {
-            "the training mode": [module.training for module in model.modules()],
-            "requires_grad": [parameter.requires_grad for parameter in model.parameters()],
-            "gradients": [parameter.grad is None for parameter in model.parameters()],
-            "weights": [p.detach().clone() for p in model.parameters() if p.requires_grad],
-            "the set of its parameters": [name for name, _ in model.named_parameters()],
-        }
-
-    before = state()
-    fixture.loss(model)
-    for (name, old), new in zip(before.items(), state().values(), strict=True):
-        same = len(old) == len(new) and all(
-            torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
-            for a, b in zip(old, new, strict=True)
-        )
-        if not same:
-            raise ContractError(f"loss changes {name}")
+    before = model_state(model, trained_only=True)
+    for progress in PHASES:
+        fixture.loss(model, progress=progress)
+    for name in changed_parts(before, model_state(model, trained_only=True)):
+        raise ContractError(f"loss changes {name}")
 
 
 @check(
@@ -152,14 +132,16 @@ def leaves_model(fixture: ConformanceFixture) -> None:
 )
 def leaves_batch(fixture: ConformanceFixture) -> None:
     """Checks that the tensors of the batch, which belong to the training set, are not changed in place."""
-    batch = fixture.batch
-    names = ("images", "labels", "index")
-    before = [getattr(batch, name).clone() for name in names]
-    seed_everything("conformance-step")
-    fixture.defense.loss(fixture.build(), batch, OneStep())
-    for name, old in zip(names, before, strict=True):
-        if not torch.equal(old, getattr(batch, name)) or getattr(batch, name).requires_grad:
-            raise ContractError(f"loss changes batch.{name}")
+    for progress in PHASES:
+        batch = fixture.batch(progress)
+        names = ("images", "labels", "index")
+        before = [getattr(batch, name).clone() for name in names]
+        model = fixture.build()
+        seed_everything("conformance-step")
+        fixture.defense.loss(model, batch, OneStep())
+        for name, old in zip(names, before, strict=True):
+            if not torch.equal(old, getattr(batch, name)) or getattr(batch, name).requires_grad:
+                raise ContractError(f"loss changes batch.{name}")
 
 
 @check(
@@ -183,7 +165,8 @@ def attack_model(fixture: ConformanceFixture) -> None:
 
     for part in members_within(model):
         part.register_forward_pre_hook(watch)
-    fixture.loss(model, attack=attack)
+    for progress in PHASES:
+        fixture.loss(model, attack=attack, progress=progress)
     if unfrozen:
         raise ContractError(
             "the objective passes through a member that is in training mode during the attack"

@@ -14,16 +14,18 @@ from unittest import mock
 
 import torch
 
-from benchmark.evaluation.conformance.contract_check import ContractError, check
-from benchmark.evaluation.conformance.fixture import ConformanceFixture
+from benchmark.evaluation.conformance.contract_check import ContractError
+from benchmark.evaluation.conformance.defense_contract import check
+from benchmark.evaluation.conformance.fixture import PHASES, ConformanceFixture
 from benchmark.evaluation.conformance.settings import read_settings, restore
 from defenses import Defense
 
 
 def _use(fixture: ConformanceFixture) -> None:
-    """Builds a model, computes a loss, embeds images, and takes the stand-in for gradients."""
+    """Builds a model, computes losses, embeds images, and takes the stand-in for gradients."""
     model = fixture.build()
-    fixture.loss(model)
+    for progress in PHASES:
+        fixture.loss(model, progress=progress)
     fixture.embed(model)
     model.differentiable()
 

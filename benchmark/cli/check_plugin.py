@@ -1,0 +1,103 @@
+"""Checks what plugin files register: the contract of each class, or of the variants that are named."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.core.errors import UsageError
+from benchmark.core.spec import split_list
+
+if TYPE_CHECKING:
+    from benchmark.core.parameters import Parameters
+    from benchmark.data import Folders
+
+VARIANTS = {
+    "defenses": "defenses",
+    "attacks": "attacks",
+    "datasets": "data sets",
+    "losses": "losses",
+    "backbones": "backbones",
+    "scenarios": "scenarios",
+}
+"""The options that name variants to check, with the titles of their registries."""
+
+
+def check_plugin(
+    paths: Sequence[Path],
+    variants: Mapping[str, Sequence[str]],
+    folders: Folders,
+    others: Sequence[Path] = (),
+) -> int:
+    """Checks the classes that plugin files register, a line for each check.
+
+    Args:
+        paths: the files.
+        variants: specs of the plugins' own classes by the option they were given to, of `VARIANTS`; when
+            there are none, each class is checked with its defaults.
+        folders: where data sets are.
+        others: further plugin files, which are loaded first.
+
+    Returns:
+        The exit status: 1 when a check failed.
+
+    Raises:
+        UsageError: when a file does not load, or a spec is wrong or names a class of nobody's or another's.
+    """
+    from benchmark.cli.plugin_warnings import load
+    from benchmark.plugins.load import load_plugin
+
+    load(others)
+    classes = [cls for path in paths for cls in load_plugin(path)]
+    components = _variants(variants, classes) if any(variants.values()) else [cls() for cls in classes]
+    counts: Counter[str] = Counter(passed=0, failed=0, skipped=0)
+    for component in components:
+        counts += _check(component, folders)
+    sys.stdout.write(
+        f"{counts['passed']} checks passed, {counts['failed']} failed, {counts['skipped']} skipped.\n"
+    )
+    return 1 if counts["failed"] else 0
+
+
+def _variants(variants: Mapping[str, Sequence[str]], classes: Sequence[type[Parameters]]) -> list[Parameters]:
+    """Builds what the specs name: those of the plugins' classes, and those within the attacks of others."""
+    from benchmark.plugins.registries import REGISTRIES
+
+    found: dict[str, Parameters] = {}
+    for option, texts in variants.items():
+        registry = REGISTRIES[VARIANTS[option]]
+        for text in split_list(texts):
+            own = [part for part in registry.build(text).parts() if type(part) in classes]
+            if not own:
+                names = ", ".join(cls.name for cls in classes)
+                raise UsageError(
+                    f"'{text}' is not checked: --check-plugin checks what its files register ({names})."
+                )
+            found |= {f"{VARIANTS[option]} {part.spec}": part for part in own}
+    return list(found.values())
+
+
+def _check(component: Parameters, folders: Folders) -> Counter[str]:
+    """Writes a line for each check of a component, and counts them by their result."""
+    from benchmark.evaluation.conformance import contract_of, run_contract
+
+    sys.stdout.write(f"{component.spec}: loads, and has the methods and defaults that it needs.\n")
+    if contract_of(type(component)) is None:
+        sys.stdout.write("  skip  all: there are no further checks of this kind of class\n")
+        return Counter(skipped=1)
+    counts: Counter[str] = Counter()
+    for result in run_contract(component, folders):
+        name = result.check.name
+        if result.failure:
+            status, line = "failed", f"FAIL  {result.failure}"
+        elif result.skipped:
+            status, line = "skipped", f"skip  {name}: {result.skipped}"
+        else:
+            status, line = "passed", f"ok    {name}: {result.check.wanted}"
+        counts[status] += 1
+        sys.stdout.write(f"  {line}\n")
+        sys.stdout.flush()
+    return counts

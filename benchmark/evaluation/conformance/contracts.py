@@ -1,0 +1,28 @@
+"""The contract of each kind of class; importing this module fills each with its checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmark.core.parameters import Parameters
+from benchmark.evaluation.conformance import (  # noqa: F401
+    basics,
+    declarations,
+    embedding,
+    persistence,
+    step,
+    surroundings,
+)
+from benchmark.evaluation.conformance.attacks import ATTACK
+from benchmark.evaluation.conformance.backbones import BACKBONE
+from benchmark.evaluation.conformance.contract_check import Contract
+from benchmark.evaluation.conformance.datasets import DATASET
+from benchmark.evaluation.conformance.defense_contract import DEFENSE
+from benchmark.evaluation.conformance.losses import LOSS
+from benchmark.evaluation.conformance.objectives import OBJECTIVE
+from benchmark.evaluation.conformance.scenarios import SCENARIO
+
+CONTRACTS: dict[type[Parameters], Contract[Any, Any]] = {
+    contract.base: contract for contract in (DEFENSE, ATTACK, OBJECTIVE, DATASET, BACKBONE, LOSS, SCENARIO)
+}
+"""Every contract, by the class that its kind derives from."""

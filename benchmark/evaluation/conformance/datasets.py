@@ -1,0 +1,117 @@
+"""The contract of data sets: what `load` returns, the same each time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from attacks.geometry import NORMS
+from benchmark.core.errors import BenchmarkError
+from benchmark.data import Dataset, Folders, ImageSet, Split
+from benchmark.evaluation.conformance.common import (
+    SETTINGS_ADVICE,
+    SETTINGS_WANTED,
+    SPEC_ADVICE,
+    SPEC_WANTED,
+    check_settings,
+    check_spec,
+)
+from benchmark.evaluation.conformance.contract_check import Contract, ContractError, NotApplicableError
+
+CHUNK = 512
+"""Images compared at a time."""
+
+
+@dataclass(frozen=True)
+class DatasetFixture:
+    """A data set, with the folders that it is read from.
+
+    Attributes:
+        dataset: the data set under test.
+        folders: the folders.
+    """
+
+    dataset: Dataset
+    folders: Folders
+
+    def load(self) -> Split:
+        """Loads the split.
+
+        Raises:
+            NotApplicableError: when files are missing.
+            ContractError: when what is read does not fit.
+        """
+        reason = self.dataset.missing(self.folders)
+        if reason:
+            raise NotApplicableError(reason.rstrip("."))
+        try:
+            return self.dataset.load(self.folders)
+        except BenchmarkError as error:
+            raise ContractError(str(error).rstrip(".")) from error
+
+
+DATASET: Contract[Dataset, DatasetFixture] = Contract(Dataset, DatasetFixture)
+
+
+@DATASET.check(SPEC_WANTED, SPEC_ADVICE)
+def spec(fixture: DatasetFixture) -> None:
+    """Checks the round trip through the spec."""
+    check_spec(fixture.dataset)
+
+
+@DATASET.check(
+    "`headline_eps` gives the budget that the leaderboard is ranked at.",
+    "Write headline_eps = {'linf': 0.1}, with norms linf or l2 and budgets above 0 in pixels of [0, 1].",
+)
+def headline_eps(fixture: DatasetFixture) -> None:
+    """Checks the declaration; without it every run must be given a budget."""
+    budgets = fixture.dataset.headline_eps
+    if not budgets:
+        raise NotApplicableError("headline_eps is empty, so every run of it needs --eps and a training's eps")
+    for norm, eps in budgets.items():
+        if norm not in NORMS or not isinstance(eps, int | float) or not eps > 0:
+            raise ContractError(f"headline_eps has {norm!r}: {eps!r}")
+
+
+@DATASET.check(
+    "load(folders) returns a Split of images with labels from 0 and unique ids, train and test apart.",
+    "Return Split(train, test) of ImageSet: images uint8, or float32 in [0, 1]; labels int64, contiguous "
+    "from 0 in each part; ids int64, each once.",
+)
+def loads(fixture: DatasetFixture) -> None:
+    """Checks what `load` itself checks, and the type of what it returns."""
+    split = fixture.load()
+    if not isinstance(split, Split):
+        raise ContractError(f"load returns {type(split).__name__}, not a Split")
+    for name, part in vars(split).items():
+        if not isinstance(part, ImageSet):
+            raise ContractError(f"{name} is {type(part).__name__}, not an ImageSet")
+
+
+@DATASET.check(
+    "It gives the same images, labels, ids and fingerprint each time.",
+    "Draw with a generator of a fixed seed, and sort what a folder lists.",
+    after=("loads",),
+)
+def same_twice(fixture: DatasetFixture) -> None:
+    """Checks that a data set is the same for every process that loads it."""
+    if fixture.dataset.identity(fixture.folders) != fixture.dataset.identity(fixture.folders):
+        raise ContractError("two fingerprints differ")
+    first, second = fixture.load(), fixture.load()
+    for name in ("train", "test"):
+        one, other = getattr(first, name), getattr(second, name)
+        for what in ("labels", "ids", "queries"):
+            a, b = getattr(one, what), getattr(other, what)
+            if (a is None) != (b is None) or (a is not None and not torch.equal(a, b)):
+                raise ContractError(f"two loads give different {name} {what}")
+        for start in range(0, len(one), CHUNK):
+            part = slice(start, start + CHUNK)
+            if not torch.equal(one.batch(part), other.batch(part)):
+                raise ContractError(f"two loads give different {name} images")
+
+
+@DATASET.check(SETTINGS_WANTED, SETTINGS_ADVICE, after=("loads",))
+def leaves_settings(fixture: DatasetFixture) -> None:
+    """Checks the settings of the process and its random generators."""
+    check_settings(fixture.load)

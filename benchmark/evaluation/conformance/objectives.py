@@ -1,0 +1,189 @@
+"""The contract of objectives of attacks: one finite value an image, with a gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attacks import Objective, Problem
+from attacks.objectives.base import PooledScore
+from benchmark.core.errors import AttackError
+from benchmark.core.seeding import seed_everything
+from benchmark.evaluation.conformance.common import (
+    SAME_ADVICE,
+    SETTINGS_ADVICE,
+    SETTINGS_WANTED,
+    SPEC_ADVICE,
+    SPEC_WANTED,
+    changed_parts,
+    check_settings,
+    check_spec,
+    model_state,
+)
+from benchmark.evaluation.conformance.contract_check import Contract, ContractError
+from benchmark.evaluation.conformance.pool import Pool
+from benchmark.evaluation.scenario import SCENARIOS
+
+
+@dataclass(frozen=True)
+class ObjectiveFixture:
+    """An objective, with a pool to bind it to.
+
+    Attributes:
+        objective: the objective under test.
+        pool: the images.
+    """
+
+    objective: Objective
+    pool: Pool = field(default_factory=Pool)
+
+    def moved(self, problem: Problem) -> Tensor:
+        """Embeddings of slightly changed images, which require a gradient, shape (n, d)."""
+        noise = torch.randn(problem.clean.shape, generator=torch.Generator().manual_seed(3))
+        moved = torch.nn.functional.normalize(problem.clean + 0.1 * noise)
+        return moved.detach().requires_grad_(True)
+
+    def values(self, problem: Problem, embeddings: Tensor, index: Tensor) -> Tensor:
+        """Binds the objective under a fixed seed and computes its values.
+
+        Raises:
+            ContractError: when a pooled objective's score has no method `observe`.
+        """
+        seed_everything("conformance-objective")
+        if not self.objective.pooled:
+            return self.objective.bind(problem)(embeddings, index)
+        try:
+            score: PooledScore = self.objective.bind_pooled(problem)
+        except AttackError as error:
+            raise ContractError(str(error).rstrip(".")) from error
+        score.observe(index, embeddings.detach())
+        return score(embeddings, index)
+
+
+OBJECTIVE: Contract[Objective, ObjectiveFixture] = Contract(
+    Objective, lambda objective, folders: ObjectiveFixture(objective)
+)
+
+
+@OBJECTIVE.check(SPEC_WANTED, SPEC_ADVICE)
+def spec(fixture: ObjectiveFixture) -> None:
+    """Checks the round trip through the spec."""
+    check_spec(fixture.objective)
+
+
+@OBJECTIVE.check(
+    "The scenarios that it is made for are known.",
+    "Write names of scenarios, or leave `scenarios` empty.",
+)
+def declarations(fixture: ObjectiveFixture) -> None:
+    """Checks the class's attributes."""
+    unknown = [name for name in fixture.objective.scenarios if name not in SCENARIOS.names()]
+    if unknown:
+        raise ContractError(f"there is no scenario '{unknown[0]}'")
+
+
+@OBJECTIVE.check(
+    "bind(problem) returns a score that gives one finite value for each image.",
+    "Return a function of (embeddings, index) whose result has shape (b,); compare embeddings of unit "
+    "length, and keep logarithms and divisions away from zero.",
+)
+def values(fixture: ObjectiveFixture) -> None:
+    """Checks shape and range of the values, at the clean images and near them."""
+    problem = fixture.pool.problem()
+    index = problem.all_indices
+    for where, embeddings in (("clean", problem.clean), ("moved", fixture.moved(problem).detach())):
+        found: Any = fixture.values(problem, embeddings, index)
+        if not isinstance(found, Tensor) or found.shape != index.shape:
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise ContractError(f"for {len(index)} {where} images it gives {shape}")
+        if not torch.isfinite(found).all():
+            raise ContractError(f"at {where} images a value is not finite")
+
+
+@OBJECTIVE.check(
+    "A finite gradient, not zero, reaches the embeddings.",
+    "Compute the values from the embeddings that are given, without detach(), argmax or rounding.",
+    after=("values",),
+)
+def gradient(fixture: ObjectiveFixture) -> None:
+    """Checks the gradient that attacks ascend."""
+    problem = fixture.pool.problem()
+    embeddings = fixture.moved(problem)
+    total = fixture.values(problem, embeddings, problem.all_indices).sum()
+    if not total.requires_grad:
+        raise ContractError("the values carry no gradient")
+    (found,) = torch.autograd.grad(total, embeddings, allow_unused=True)
+    if found is None:
+        raise ContractError("the values do not depend on the embeddings")
+    if not torch.isfinite(found).all():
+        raise ContractError("the gradient is not finite")
+    if not found.any():
+        raise ContractError("the gradient is zero for every image")
+
+
+@OBJECTIVE.check(
+    "The value of an image depends on no other image of its batch, unless the objective is pooled.",
+    "Use `index` to find what belongs to each image, and set pooled = True when the whole attacked pool "
+    "counts.",
+    after=("values",),
+    exempt=lambda objective: "it is pooled" if objective.pooled else None,
+)
+def any_batch(fixture: ObjectiveFixture) -> None:
+    """Checks that the order and the size of batches do not change the attack."""
+    problem = fixture.pool.problem()
+    embeddings, index = fixture.moved(problem).detach(), problem.all_indices
+    whole = fixture.values(problem, embeddings, index)
+    some = torch.tensor([17, 3, 8])
+    apart = float((fixture.values(problem, embeddings[some], some) - whole[some]).abs().max())
+    if not apart <= 1e-4 * (1 + float(whole.abs().max())):
+        raise ContractError(f"in another batch a value differs by {apart:.2g}")
+
+
+@OBJECTIVE.check(
+    "flat_at_clean is True when the gradient is zero at the clean images.",
+    "Set flat_at_clean = True, so that even attacks of one step take a random start.",
+    after=("gradient",),
+)
+def flat_at_clean(fixture: ObjectiveFixture) -> None:
+    """Checks the declaration, without which an attack from the clean image does not move."""
+    problem = fixture.pool.problem()
+    embeddings = problem.clean.clone().requires_grad_(True)
+    total = fixture.values(problem, embeddings, problem.all_indices).sum()
+    (found,) = torch.autograd.grad(total, embeddings)
+    if float(found.abs().max()) < 1e-6 and not fixture.objective.flat_at_clean:
+        raise ContractError("the gradient is zero at every clean image, but flat_at_clean is False")
+
+
+@OBJECTIVE.check("The same seed gives the same values.", SAME_ADVICE, after=("values",))
+def same_seed(fixture: ObjectiveFixture) -> None:
+    """Checks that an objective is reproducible."""
+    problem = fixture.pool.problem()
+    first, second = (fixture.values(problem, problem.clean, problem.all_indices) for _ in range(2))
+    if not torch.equal(first, second):
+        raise ContractError("two calls under one seed give different values")
+
+
+@OBJECTIVE.check(
+    "The problem's images and model stay as they were.",
+    "Clone before a change in place, and take no gradient of the model.",
+    after=("values",),
+)
+def leaves_problem(fixture: ObjectiveFixture) -> None:
+    """Checks the problem after the objective was bound and called."""
+    problem = fixture.pool.problem()
+    clean, state = problem.clean.clone(), model_state(problem.embedder)
+    fixture.values(problem, fixture.moved(problem), problem.all_indices)
+    for name in changed_parts(state, model_state(problem.embedder)):
+        raise ContractError(f"it changes {name} of the model")
+    if not torch.equal(problem.images, fixture.pool.images) or not torch.equal(problem.clean, clean):  # type: ignore[arg-type]
+        raise ContractError("it changes the clean images or their embeddings in place")
+
+
+@OBJECTIVE.check(SETTINGS_WANTED, SETTINGS_ADVICE, after=("values",))
+def leaves_settings(fixture: ObjectiveFixture) -> None:
+    """Checks the settings of the process and its random generators."""
+    problem = fixture.pool.problem()
+    check_settings(lambda: fixture.objective.bind(problem))

@@ -1,0 +1,74 @@
+"""Checks of what a training carries from step to step: the model's state, and the models that it needs."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmark.evaluation.conformance.common import changed_parts, model_state
+from benchmark.evaluation.conformance.contract_check import ContractError
+from benchmark.evaluation.conformance.defense_contract import DEFENSE, check, exempt_from_training
+from benchmark.evaluation.conformance.fixture import PHASES, ConformanceFixture
+from defenses import Defense
+
+
+@check(
+    "Parameters and buffers have their final names and shapes when build returns.",
+    "Size every buffer in build: len(labels) images, int(labels.max()) + 1 classes, member.dim numbers an "
+    "embedding. A checkpoint loads into a model that no step has changed.",
+    trains=True,
+)
+def keeps_shapes(fixture: ConformanceFixture) -> None:
+    """Checks that no training step adds, removes or resizes what is saved."""
+    built = {name: tuple(value.shape) for name, value in fixture.build().state_dict().items()}
+    model = fixture.build()
+    for progress in PHASES:
+        fixture.loss(model, progress=progress).backward()
+    trained = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    for name in {**built, **trained}:
+        before, after = built.get(name), trained.get(name)
+        if before != after:
+            found = "it is missing" if after is None else f"its shape is {after}"
+            was = "missing" if before is None else before
+            raise ContractError(f"after a training step {found}: {name}, which was {was} when built")
+
+
+@check(
+    "An interrupted training resumes as if it had not been interrupted.",
+    "Keep state in the model, as a parameter or a buffer, which are saved.",
+    trains=True,
+    after=("builds", "keeps_shapes"),
+)
+def resumes(fixture: ConformanceFixture) -> None:
+    """Checks that the saved state is complete: weights, optimizer and random generators."""
+    model, _ = fixture.fit(steps=2)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    expected = fixture.loss(model, seed=2).detach()
+    resumed = fixture.build(seed=1)
+    resumed.load_state_dict(state)
+    if not torch.equal(fixture.loss(resumed, seed=2).detach(), expected):
+        raise ContractError("the third step of a model gives another loss after it was saved and loaded")
+
+
+def _exempt_without_needs(defense: Defense) -> str | None:
+    return exempt_from_training(defense) or (None if defense.needs else "it needs no other model")
+
+
+@DEFENSE.check(
+    "The models that a defense needs stay as they were.",
+    "Leave the models in `trained` frozen and in evaluation mode; to train one further, take a copy: "
+    "copy.deepcopy(trained['vanilla']).requires_grad_(True).",
+    ("builds", "trains"),
+    _exempt_without_needs,
+)
+def leaves_teachers(fixture: ConformanceFixture) -> None:
+    """Checks that neither `build` nor training steps change the models of other rows."""
+    teachers = fixture.teachers()
+    before = {text: model_state(teacher) for text, teacher in teachers.items()}
+    model = fixture.build(teachers=teachers)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for progress in PHASES:
+        fixture.loss(model, progress=progress).backward()
+        optimizer.step()
+    for text, teacher in teachers.items():
+        for name in changed_parts(before[text], model_state(teacher)):
+            raise ContractError(f"{name} of trained['{text}'] changes")
