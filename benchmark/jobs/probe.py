@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmark.data import Folders, ImageSet
 from benchmark.jobs.models import build_model, load_data, training_images
 from benchmark.losses import on_tuples
-from benchmark.models import PassCounter
+from benchmark.models import PassCounter, frozen_embedders
 from benchmark.records import ModelKey
 from benchmark.training import Recipe, TrainingAttack
 from benchmark.training.sampling import epoch_order
@@ -41,7 +41,8 @@ _SIDE = 32
 _BACKBONE = "smallconv"
 _LARGEST = 64
 _BATCHES = 8
-"""Steps whose cost is averaged, because it may depend on the batch (as with mined triplets)."""
+"""Steps whose cost is averaged. It may depend on the progress of the training, over which they are spread,
+and on the batch (as with mined triplets)."""
 
 
 @contextmanager
@@ -80,11 +81,14 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     size = min(recipe.batch_size, _LARGEST, len(images))
     draws = _batches(images.labels, size, recipe.images_per_class if on_tuples(model) else None)
     trained = any(True for _ in model.parameters())
+    held = frozen_embedders(model)
     model.train()
+    for part in held:
+        part.eval()
     with PassCounter(model, shape, unit) as counter, _one_thread():
-        for index in islice(draws, _BATCHES if trained else 0):
+        for number, index in enumerate(islice(draws, _BATCHES if trained else 0)):
             seen = images.batch(index) if shape == images.image_shape else torch.rand(size, *shape)
-            batch = Batch(seen, images.labels[index], index)
+            batch = Batch(seen, images.labels[index], index, progress=(number + 0.5) / _BATCHES)
             defense.loss(model, batch, TrainingAttack(0.1, recipe.inner_steps, 0.5)).backward()
     step = counter.total / (_BATCHES * size)
     return Costs(step, counter.per_image, len(images), model.randomised)

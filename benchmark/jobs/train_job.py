@@ -55,7 +55,11 @@ class TrainJob(TrainingRun):
             return 0.0
         costs, size = costs_of(self.key, self.recipe, folders), self.recipe.batch_size
         whole = costs.images // size * size  # an epoch leaves out a batch that is not full
-        return costs.step * (whole or costs.images) * self.epochs
+        images = whole or costs.images
+        if self.budget is None:
+            return costs.step * images * self.epochs
+        teachers = {teacher.id: teacher for teacher in self.all_teachers()}
+        return max(0.0, self.budget * images - sum(teacher.cost(folders) for teacher in teachers.values()))
 
     def execute(self, context: RunContext) -> str | None:
         """Trains the model, writes its checkpoint, then its record."""

@@ -26,8 +26,9 @@ class TrainingRun(Record):
         id: the model's identity.
         key: what is trained.
         recipe: the training recipe.
-        epochs: of the training.
+        epochs: of the training; with a budget, those that it is expected to take.
         eps: radius of the training attack's L_inf ball.
+        budget: cost units that it spends for each image of an epoch, in place of a number of epochs.
         teachers: the trainings of the models that the defense needs, by their specs as written in `needs`.
     """
 
@@ -36,6 +37,7 @@ class TrainingRun(Record):
     recipe: Recipe
     epochs: int
     eps: float
+    budget: float | None = None
     teachers: Mapping[str, TrainingRun] = {}
 
     def train(self, context: RunContext) -> TrainingRecord:
@@ -62,6 +64,7 @@ class TrainingRun(Record):
             unit,
             context.device,
             epochs=self.epochs,
+            budget=self.budget,
             teacher_cost=self._teacher_cost(context),
             held_out=held_out,
             save_point=SavePoint(

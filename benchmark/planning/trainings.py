@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 from attacks import ATTACKS
 from benchmark.core.errors import UsageError
 from benchmark.core.parameters import Parameters
@@ -9,7 +12,7 @@ from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import DATASETS, Folders
 from benchmark.jobs import TrainingRun, TrainJob
 from benchmark.jobs.models import portable
-from benchmark.jobs.probe import probe
+from benchmark.jobs.probe import costs_of, probe
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
 from benchmark.planning.budgets import headline
@@ -19,6 +22,9 @@ from benchmark.records import ModelKey
 from benchmark.training import Recipe
 from benchmark.training.validation import ATTACK as VALIDATION_ATTACK
 from defenses import DEFENSES, Defense
+
+_SAME_EPOCHS = 0.01
+"""Relative difference up to which a budget comes to the number of equal epochs, and so to the same model."""
 
 
 def plan_training(
@@ -34,13 +40,14 @@ def plan_training(
         key: the model.
         config: the configuration, with the recipes.
         folders: where data sets are.
-        budget: cost units for each training image and epoch of the recipe, which the training is to spend;
-            without it the recipe's epochs are trained. The defense's `epochs_scale` multiplies either.
+        budget: cost units for each training image and epoch of the recipe, which the training is to spend
+            together with those of the models that the defense needs; without it the recipe's epochs are
+            trained. The defense's `epochs_scale` multiplies either.
         notes: a line is added when the cost of a step cannot be measured; the recipe's epochs are then used.
 
     Raises:
         UsageError: when the data set has no headline budget to train with and none is given; for what the
-            defense declares and cannot be.
+            defense declares and cannot be; when the models that it needs cost the whole budget.
     """
     dataset = DATASETS.build(key.dataset)
     defense = DEFENSES.build(key.defense)
@@ -55,13 +62,29 @@ def plan_training(
     recipe = config.recipe(key.dataset)
     validation = ATTACKS.build(VALIDATION_ATTACK).parts() if recipe.validation else []
     eps = headline(dataset, "linf", "training: eps") if recipe.eps is None else recipe.eps
-    epochs = max(1, round(_epochs(key, recipe, folders, budget, notes) * defense.epochs_scale))
+    epochs, to_spend = max(1, round(recipe.epochs * defense.epochs_scale)), None
+    if budget is not None:
+        to_spend = budget * recipe.epochs * defense.epochs_scale
+        left = to_spend - _teacher_units(teachers, folders)
+        if left <= 0:
+            raise UsageError(
+                f"{defense.spec}: training {', '.join(defense.needs)}, which it needs, takes "
+                f"{(to_spend - left) / to_spend * budget:.3g} cost units of the budget of {budget:g}; "
+                "raise --budget."
+            )
+        step = _step_cost(key, recipe, folders, notes)
+        planned = left / step if step else epochs
+        if math.isclose(planned, epochs, rel_tol=_SAME_EPOCHS):
+            to_spend = None
+        else:
+            epochs = max(1, round(planned))
     named: list[Parameters] = [dataset, backbone, LOSSES.build(key.loss), *defense.parts(), *validation]
     code: list[type] = [*map(type, named), TrainingRun]
     identity = {
         "model": portable(key).model_dump(),
         "recipe": recipe.model_dump(),
         "epochs": epochs,
+        "budget": to_spend,
         "eps": eps,
         "teachers": {text: teacher.id for text, teacher in teachers.items()},
         "data": dataset.identity(folders),
@@ -75,6 +98,7 @@ def plan_training(
         recipe=recipe,
         epochs=epochs,
         eps=eps,
+        budget=to_spend,
         teachers=teachers,
         plugin_files=plugin_files(code),
     )
@@ -128,17 +152,22 @@ def _plan_untrained(key: ModelKey, data: str) -> TrainJob:
     )
 
 
-def _epochs(
-    key: ModelKey, recipe: Recipe, folders: Folders, budget: float | None, notes: list[str] | None
-) -> float:
-    """Computes the number of epochs, before the defense's own factor."""
-    if budget is None:
-        return recipe.epochs
+def _teacher_units(teachers: Mapping[str, TrainJob], folders: Folders) -> float:
+    """Estimates what the trainings of other models cost, in units for each training image."""
+    units = 0.0
+    for teacher in {teacher.id: teacher for teacher in teachers.values()}.values():
+        if teacher.trained:
+            units += costs_of(teacher.key, teacher.recipe, folders).step * teacher.epochs
+            units += _teacher_units(teacher.teachers, folders)
+    return units
+
+
+def _step_cost(key: ModelKey, recipe: Recipe, folders: Folders, notes: list[str] | None) -> float:
+    """Measures the cost of a training step, in units for each image; 0 when it cannot be measured."""
     try:
-        step = probe(key, recipe, folders).step
+        return probe(key, recipe, folders).step
     except (Exception, SystemExit) as error:  # most likely its training will fail too, and say why
         reason = str(error).strip().split("\n", 1)[0]
         if notes is not None:
             notes.append(f"equal passes for {key.defense}, which cannot take a training step: {reason}")
-        step = 0.0
-    return budget * recipe.epochs / step if step else recipe.epochs
+        return 0.0

@@ -17,6 +17,7 @@ from benchmark.models import PassCounter, frozen_embedders
 from benchmark.records import TrainingRecord, ValidationResult
 from benchmark.training.batches import Batches
 from benchmark.training.inner import TrainingAttack
+from benchmark.training.pace import BudgetPace, Pace, StepPace
 from benchmark.training.recipe import Recipe
 from benchmark.training.sampling import epoch_order
 from benchmark.training.savepoint import SavePoint
@@ -37,8 +38,14 @@ class _BestEpoch:
             self.result = result
             self.weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
 
-    def resume(self, results: list[ValidationResult], weights: dict[str, torch.Tensor]) -> None:
-        self.result = max(results, key=lambda result: (result.score, result.epoch), default=None)
+    @property
+    def epoch(self) -> int | None:
+        return self.result.epoch if self.result else None
+
+    def resume(
+        self, results: list[ValidationResult], epoch: int | None, weights: dict[str, torch.Tensor]
+    ) -> None:
+        self.result = next((result for result in results if result.epoch == epoch), None)
         self.weights = weights
 
     def restore(self, model: nn.Module) -> None:
@@ -57,6 +64,7 @@ def train(
     on_epoch: Callable[[int, int], None] | None = None,
     *,
     epochs: int | None = None,
+    budget: float | None = None,
     teacher_cost: float = 0.0,
     held_out: ImageSet | None = None,
     save_point: SavePoint | None = None,
@@ -71,9 +79,13 @@ def train(
         eps: radius of the training attack's L_inf ball.
         unit_flops: FLOPs of a forward pass of one image through the plain backbone: one cost unit.
         device: where to train.
-        on_epoch: called after each epoch with the number of epochs done and the total.
+        on_epoch: called after each epoch with the number of epochs done and the total; with a budget, the
+            total is an estimate.
         epochs: number of epochs; when not given, the recipe's times the defense's `epochs_scale`.
-        teacher_cost: cost units of the models that this one is trained with, which are added to its own.
+        budget: cost units to spend for each image of an epoch, in place of a number of epochs; `epochs` is
+            then the number that is expected. The training ends with the step that comes nearest to it.
+        teacher_cost: cost units of the models that this one is trained with, which are added to its own, and
+            are part of the budget.
         held_out: images of the validation classes, which choose the epoch whose weights are kept; when not
             given, those of the last epoch are.
         save_point: where the state is saved between epochs; an interrupted training resumes from it.
@@ -83,7 +95,8 @@ def train(
         trained.
 
     Raises:
-        TrainingError: when the loss is not finite, naming the epoch, or every parameter is frozen.
+        TrainingError: when the loss is not finite, naming the epoch; when every parameter is frozen; when the
+            budget cannot be spent.
     """
     started = time.perf_counter()
     model.to(device)
@@ -110,10 +123,6 @@ def train(
     )
     labels = data.labels.to(device)
     validator = Validator(held_out, eps, device) if held_out is not None else None
-    # Epochs after which the model is validated, counted from 1.
-    validated = {
-        math.ceil(epochs * number / recipe.validations) for number in range(1, recipe.validations + 1)
-    }
     best = _BestEpoch()
     resumed = 0
     curve: list[float] = []
@@ -122,20 +131,26 @@ def train(
         notes, weights = found
         resumed, curve = notes["epoch"], notes["curve"]
         validations = [ValidationResult(**result) for result in notes["validations"]]
-        best.resume(validations, weights)
+        best.resume(validations, notes["best_epoch"], weights)
         counter.forward, counter.backward = notes["cost_units"]
         started -= notes["seconds"]
         batches.waited = notes["waited"]
-    for epoch in range(resumed, epochs):
+    pace: Pace = StepPace(epochs, per_epoch, resumed)
+    if budget is not None:
+        left = _left_of(budget * per_epoch * size, teacher_cost, defense)
+        pace = BudgetPace(left, counter, epochs * per_epoch)
+    done = resumed
+    while not pace.over:
+        started_at, parts, steps = pace.progress, pace.parts(recipe.validations), 0
         model.train()
         for part in held:
             part.eval()
-        warm_up.start_epoch(epoch)
+        warm_up.start_epoch(done)
         order = epoch_order(data.labels, size, per_class)
         total = torch.zeros((), device=device)
         with counter:
-            for step, (images, index) in enumerate(batches.epoch(order, size, epoch)):
-                progress = (epoch * per_epoch + step) / (epochs * per_epoch)
+            for images, index in batches.epoch(order, size, done):
+                progress = pace.progress
                 attack.scale = min(1.0, progress / recipe.ramp) if recipe.ramp else 1.0
                 index = index.to(device)
                 with autocast:
@@ -144,25 +159,38 @@ def train(
                 loss.backward()
                 nn.utils.clip_grad_value_(model.parameters(), recipe.clip)
                 optimizer.step()
+                pace.step()
+                schedule.last_epoch = pace.position - 1  # type: ignore[assignment]
                 schedule.step()
                 total += loss.detach()
-        mean = float(total) / per_epoch
+                steps += 1
+                if pace.over:
+                    break
+        done += 1
+        mean = float(total) / steps
         if not math.isfinite(mean):
             raise TrainingError(
-                f"Training diverged in epoch {epoch + 1} of {epochs}: the loss is {mean}. "
+                f"Training diverged in epoch {done} of {pace.epochs(done)}: the loss is {mean}. "
                 "Lower the learning rate (training: lr) or check the defense's loss."
             )
+        if pace.progress == started_at:
+            raise TrainingError(
+                f"{defense.spec}: epoch {done} spent no cost units, so no budget can be spent. "
+                "They are counted at the members that `make_member` builds."
+            )
         curve.append(mean)
-        if validator is not None and epoch + 1 in validated:
-            validations.append(validator.validate(model, epoch + 1))
-            best.offer(validations[-1], model)
+        if validator is not None and pace.parts(recipe.validations) > parts:
+            validations.append(validator.validate(model, done))
+            if pace.progress >= defense.keep_from:
+                best.offer(validations[-1], model)
         if on_epoch:
-            on_epoch(epoch + 1, epochs)
-        if save_point is not None and epoch + 1 < epochs:
+            on_epoch(done, pace.epochs(done))
+        if save_point is not None and not pace.over:
             notes = {
-                "epoch": epoch + 1,
-                "epochs": epochs,
+                "epoch": done,
+                "epochs": pace.epochs(done),
                 "curve": curve,
+                "best_epoch": best.epoch,
                 "validations": [result.model_dump() for result in validations],
                 "cost_units": [counter.forward, counter.backward],
                 "seconds": time.perf_counter() - started,
@@ -179,9 +207,23 @@ def train(
         relative_cost=(counter.total + teacher_cost) / plain,
         teacher_cost=teacher_cost / plain,
         embed_cost=counter.per_image,
-        epochs=epochs,
+        epochs=done,
         resumed=resumed,
         curve=curve,
         validations=validations,
-        best_epoch=best.result.epoch if best.result else epochs,
+        best_epoch=best.epoch or done,
     )
+
+
+def _left_of(budget: float, teacher_cost: float, defense: Defense) -> float:
+    """What is left of a budget for the training itself.
+
+    Raises:
+        TrainingError: when nothing is.
+    """
+    if teacher_cost >= budget:
+        raise TrainingError(
+            f"{defense.spec}: training {', '.join(defense.needs)} took {teacher_cost:,.0f} cost units, and "
+            f"the budget of both is {budget:,.0f}. Raise --budget."
+        )
+    return budget - teacher_cost

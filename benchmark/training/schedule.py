@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, StepLR
 
 from benchmark.losses import Criterion
@@ -18,10 +18,21 @@ def _one_cycle(optimizer: torch.optim.Optimizer, recipe: Recipe, epochs: int, pe
     return OneCycleLR(optimizer, highest, total_steps=max(2, epochs * per_epoch))
 
 
+class _StepDecay(StepLR):
+    """StepLR in closed form, which may be set to any step; its rates are the same bit for bit."""
+
+    def get_lr(self) -> list[float | Tensor]:
+        """Multiplies the initial rates by the decay, once for each decay so far."""
+        rates = list(self.base_lrs)
+        for _ in range(int(self.last_epoch // self.step_size)):
+            rates = [rate * self.gamma for rate in rates]
+        return rates
+
+
 def _step(optimizer: torch.optim.Optimizer, recipe: Recipe, epochs: int, per_epoch: int) -> LRScheduler:
     # Stretched with the training, as the cycle is; otherwise a long training would end at a rate near zero.
     every = recipe.decay_every * epochs / recipe.epochs
-    return StepLR(optimizer, max(1, round(every * per_epoch)), recipe.decay)
+    return _StepDecay(optimizer, max(1, round(every * per_epoch)), recipe.decay)
 
 
 def _constant(optimizer: torch.optim.Optimizer, recipe: Recipe, epochs: int, per_epoch: int) -> LRScheduler:
@@ -30,7 +41,8 @@ def _constant(optimizer: torch.optim.Optimizer, recipe: Recipe, epochs: int, per
 
 Schedule = Callable[[torch.optim.Optimizer, Recipe, int, int], LRScheduler]
 SCHEDULES: Mapping[str, Schedule] = {"one_cycle": _one_cycle, "step": _step, "constant": _constant}
-"""Learning-rate schedules by the recipe's names for them; each takes one step a batch."""
+"""Learning-rate schedules by the recipe's names for them; each takes one step a batch, and computes the rates
+from its `last_epoch` alone, which may be set."""
 
 
 def make_optimizer(

@@ -175,3 +175,25 @@ def test_a_circle_of_two_is_named(make):
     DEFENSES.register("back")(Back)
     with pytest.raises(UsageError, match="there needs back needs there: a defense cannot need itself"):
         make(defenses="there")
+
+
+def test_under_equal_passes_the_needed_model_is_that_of_equal_epochs_and_out_of_the_budget(make):
+    grid, context = make(defenses="vanilla,distilled", compute="equal-passes", budget=12)
+    job = job_of(grid, "distilled", "equal-passes")
+    assert job.teachers["vanilla"].epochs == 2
+    assert job_of(grid, "vanilla", "equal-passes").epochs == 8
+    assert (job.budget, job.epochs) == (24, 4)  # (12 - 3) of 4 units a step, for 2 epochs: 4.5
+    run(grid, context)
+    record = context.store.model(job.id)
+    assert record.relative_cost == pytest.approx(12 / 3, rel=0.03)
+    assert record.teacher_cost == pytest.approx(1)
+    images = record.cost / record.relative_cost / 3 / 2
+    assert job.cost(context.folders) == pytest.approx((24 - 6) * images)
+
+
+def test_a_budget_that_the_needed_model_exhausts_is_one_line(make):
+    with pytest.raises(UsageError) as caught:
+        make(defenses="distilled", compute="equal-passes", budget=3)
+    assert str(caught.value) == (
+        "distilled: training vanilla, which it needs, takes 3 cost units of the budget of 3; raise --budget."
+    )

@@ -51,6 +51,15 @@ def test_a_model_that_is_the_same_in_both_is_made_once(make, tmp_path):
     assert {("equal-epochs", "ensemble_at"), ("equal-passes", "ensemble_at")} <= shown
 
 
+def test_a_training_is_planned_with_its_budget(make):
+    grid = make(defenses="vanilla,pgd_at", compute=BOTH, budget=10, training={"epochs": 8})
+    jobs = {(m.job.key.defense, m.compute): m.job for m in grid.models}
+    assert jobs["pgd_at", "equal-epochs"].budget is None
+    assert (jobs["pgd_at", "equal-passes"].budget, jobs["pgd_at", "equal-passes"].epochs) == (80, 9)
+    other = make(defenses="pgd_at", compute="equal-passes", budget=10.2, training={"epochs": 8}).models[0].job
+    assert (other.epochs, other.id != jobs["pgd_at", "equal-passes"].id) == (9, True)
+
+
 def test_transferred_images_come_from_the_same_mode(make):
     grid = make(defenses="pgd_at", attacks="transfer[source=vanilla]", compute=BOTH)
     sources = {m.compute: m.job for m in grid.models if not m.has_row}

@@ -202,7 +202,7 @@ def test_what_decides_a_score_is_part_of_every_cell(tmp_path, copied, forget, fi
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("benchmark/jobs/train_job.py", ": train", ": training"),
+        ("benchmark/jobs/train_job.py", "'train' if", "'training' if"),
         ("benchmark/records/cell.py", "seconds: float = 0.0", "seconds: float = 1.0"),
         ("benchmark/report/ranking.py", "REPLICATES = 100", "REPLICATES = 200"),
     ],

@@ -133,7 +133,10 @@ def checkpoint(fixture: ConformanceFixture) -> None:
         first(fixture.images)  # changes batch norm's statistics
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "model.safetensors")
-        save_model(first, file)
+        try:
+            save_model(first, file)
+        except RuntimeError as error:
+            raise ContractError(f"the model cannot be saved: {str(error).rstrip('.')}") from error
         load_model(second, file)
     if not torch.equal(fixture.embed(first), fixture.embed(second)):
         raise ContractError("a saved model gives other embeddings after it is read")

@@ -109,7 +109,9 @@ class ConformanceFixture:
         for text in self.defense.needs:
             fixture = ConformanceFixture(DEFENSES.build(text), self.shape)
             steps = 2 if fixture.defense.trained else 0
-            found[text] = fixture.fit(seed, steps, loss)[0].eval().requires_grad_(False)
+            teacher, _ = fixture.fit(seed, steps, loss)
+            teacher.zero_grad()
+            found[text] = teacher.eval().requires_grad_(False)
         return found
 
     def build(

@@ -26,10 +26,10 @@ def keeps_shapes(fixture: ConformanceFixture) -> None:
     trained = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     for name in {**built, **trained}:
         before, after = built.get(name), trained.get(name)
+        if before is None or after is None:
+            raise ContractError(f"a training step {'adds' if before is None else 'removes'} {name}")
         if before != after:
-            found = "it is missing" if after is None else f"its shape is {after}"
-            was = "missing" if before is None else before
-            raise ContractError(f"after a training step {found}: {name}, which was {was} when built")
+            raise ContractError(f"a training step turns {name} from shape {before} to {after}")
 
 
 @check(
@@ -70,5 +70,6 @@ def leaves_teachers(fixture: ConformanceFixture) -> None:
         fixture.loss(model, progress=progress).backward()
         optimizer.step()
     for text, teacher in teachers.items():
-        for name in changed_parts(before[text], model_state(teacher)):
-            raise ContractError(f"{name} of trained['{text}'] changes")
+        changed = changed_parts(before[text], model_state(teacher))
+        if changed:
+            raise ContractError(f"it changes {', '.join(changed)} of trained['{text}']")

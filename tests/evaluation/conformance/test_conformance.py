@@ -20,14 +20,40 @@ def failures(defense):
 @pytest.mark.slow
 def test_a_broken_defense_fails_exactly_its_check(broken, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # one of them writes there
-    defense, expected, name, message = broken
+    defense, expected, name, message, advised = broken
     found = failures(defense)
     assert set(found) == expected, found
     line = found[name]
     assert line.startswith(f"{name}: ")
     assert message in line
-    assert (DEFENSE.checks[name].advice in line) == (name not in unexpected)
+    assert (DEFENSE.checks[name].advice in line) == advised
     assert "\n" not in line
+
+
+@pytest.mark.slow
+def test_an_unusual_defense_fails_no_check(unusual):
+    assert failures(unusual) == {}
+
+
+def test_an_unexpected_exception_is_named_with_the_plugins_own_line(sound_class):
+    class DeepInTorch(sound_class):
+        def loss(self, model, batch, attack):
+            return torch.nn.functional.cross_entropy(model(batch.images), batch.labels.float())
+
+    results = {result.check.name: result for result in check_contract(DeepInTorch)}
+    line = (
+        Path(__file__)
+        .read_text()
+        .splitlines()
+        .index(
+            "            return torch.nn.functional.cross_entropy(model(batch.images), batch.labels.float())"
+        )
+    )
+    assert results["trains"].failure.startswith("trains: RuntimeError: expected ")
+    assert results["trains"].failure.endswith(f"(test_conformance.py, line {line + 1}).")
+    assert results["loss_falls"].skipped == "'trains' did not pass"
+    assert results["loss_falls"].failure is None
+    assert results["unit_length"].skipped is None
 
 
 def test_a_model_without_a_gradient_fails_until_it_has_a_stand_in(wrapper_class):
