@@ -1,4 +1,4 @@
-"""CA-TRIDE: triplet adversarial training that attacks either the anchor or the candidates, aware of collapse."""
+"""CA-TRIDE: triplet adversarial training that attacks the anchor or the candidates in turn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from defenses import DEFENSES, Batch, InnerMaximiser, MemberFactory
 from defenses.triplets import TripletDefense, Triplets, distances, embed, hardness
 
 UNCOLLAPSED = math.sqrt(2)
-"""Distance of two orthogonal unit vectors: images of different classes in an embedding that uses its space."""
+"""Distance of two orthogonal unit vectors, as of classes in an embedding that uses its whole space."""
 
 
 def collapseness(positive: Tensor, negative: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class CATRIDE(TripletDefense):
     strength: NonNegativeFloat = 1.0
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> Embedder:
-        """Builds one plain member with the number of steps done as a buffer, so that turns survive a resume."""
+        """Builds one plain member with the number of steps done as a buffer, which a checkpoint keeps."""
         member = make_member()
         member.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
         return member
@@ -65,7 +65,7 @@ class CATRIDE(TripletDefense):
         return value
 
     def perturbed(self, member: Member, batch: Batch, rows: Triplets, attack: InnerMaximiser) -> Triplets:
-        """Computes triplets with perturbed anchors in even steps, and with perturbed candidates in odd ones."""
+        """Computes triplets with perturbed anchors in even steps, perturbed candidates in odd ones."""
         images = rows.select(batch.images)
         clean = rows.select(embed(member, batch.images))
         if member.get_buffer("steps_done") % 2 == 0:

@@ -46,13 +46,13 @@ class CenterAT(Defense):
     momentum: float = Field(default=0.9, ge=0, lt=1)
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> Embedder:
-        """Builds one plain member with the running means of the classes as a buffer; 0 for one not seen yet."""
+        """Builds one plain member with the running means of the classes as a buffer, at first 0."""
         member = make_member()
         member.register_buffer("centers", torch.zeros(int(labels.max()) + 1, member.dim))
         return member
 
     def update(self, centers: Tensor, embeddings: Tensor, labels: Tensor) -> None:
-        """Moves the centers of the batch's classes, in place; one not seen before becomes the batch's mean."""
+        """Moves the centers of the batch's classes, in place; a new one becomes the batch's mean."""
         one_hot = F.one_hot(labels, len(centers)).to(embeddings.dtype)
         counts = one_hot.sum(0).unsqueeze(1)
         means = one_hot.t() @ embeddings / counts.clamp_min(1)
