@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,6 +10,14 @@ from pathlib import PurePath
 
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import format_spec, parse_spec, split_list, split_outside_brackets
+
+_PATH_IN_SPEC = re.compile(r'"([/~][^"]*)"|(?<![^=:,\["\s])([/~][^\[\],:"]*)')
+"""An absolute path in a spec: quoted, or up to what ends a name or a value."""
+_PATH_IN_TEXT = re.compile(
+    r"""(?P<quote>['"])(?P<quoted>[/~][^'"\n]*/[^'"\n]*)(?P=quote)"""
+    r"""|(?<![^\s=:,\[("'`])(?P<bare>(?:~|/[^\s/\[\],:;"'`()]+)/[^\s\[\],:;"'`()]+)"""
+)
+"""An absolute path in a sentence: in quotes, or with two parts at least and no space."""
 
 
 def abbreviate(names: Iterable[str]) -> dict[str, str]:
@@ -40,10 +49,10 @@ def without_folders(spec: str) -> str:
     try:
         parsed = parse_spec(spec)
     except UsageError:
-        return _last_part(spec)
+        return _shortened(spec)
     kind, colon, path = parsed.name.partition(":")
-    parameters = {key: _last_part(value) for key, value in parsed.parameters.items()}
-    return format_spec(f"{kind}{colon}{_last_part(path)}", parameters)
+    parameters = {key: _shortened(value) for key, value in parsed.parameters.items()}
+    return format_spec(f"{_last_part(kind)}{colon}{_last_part(path)}", parameters)
 
 
 def command_without_folders(command: str) -> str:
@@ -55,15 +64,29 @@ def command_without_folders(command: str) -> str:
     return shlex.join(words)
 
 
+def sentence_without_folders(text: str) -> str:
+    """Shortens each absolute path in a sentence to its last part."""
+
+    def short(found: re.Match[str]) -> str:
+        quote, quoted = found["quote"] or "", found["quoted"]
+        return f"{quote}{_last_part(found['bare'] or quoted)}{quote}"
+
+    return _PATH_IN_TEXT.sub(short, text)
+
+
 def _list_without_folders(text: str) -> str:
     if _is_absolute(text):
-        return _last_part(text)
+        return _shortened(text)
     try:
         specs = split_list(text)
     except UsageError:
         return text
     shortened = [without_folders(spec) for spec in specs]
     return text if shortened == specs else ",".join(shortened)
+
+
+def _shortened(text: str) -> str:
+    return _PATH_IN_SPEC.sub(lambda found: _last_part(found[1] or found[2]), text)
 
 
 def _is_absolute(text: str) -> bool:

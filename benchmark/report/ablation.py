@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from math import isnan
 
-from benchmark.report.boards import NONE, code, lines, percent, scored_here
+from benchmark.report.boards import NONE, code, lines, named, percent, scored_here
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
-from benchmark.report.tables import SAME, Row, Table, retrieval_cells
+from benchmark.report.rows import SAME, Row
+from benchmark.report.tables import Table, retrieval_cells
 from benchmark.report.worst_case import lowest, mean, worst_queries
 
 
@@ -27,10 +28,9 @@ def ablation_board(run: Run, table: Table) -> list[str]:
     if len(attacks) < 2:
         return []
     columns = [
-        (code(row.defense), "---:", [_rise(run, table, row, attack) for attack in attacks])
-        for row in table.rows
+        (named(row), "---:", [_rise(run, table, row, attack) for attack in attacks]) for row in table.rows
     ]
-    return lines([("without", "---", [code(attack) for attack in attacks]), *columns])
+    return lines([("without", "---", [code(table.names.short(attack)) for attack in attacks]), *columns])
 
 
 def _rise(run: Run, table: Table, row: Row, attack: str) -> str:

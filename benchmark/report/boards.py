@@ -6,11 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
-from benchmark.report.checks import NOT_RUN, RowCheck, summary, with_status
-from benchmark.report.tables import Row, Table
+from benchmark.report.checks import NOT_RUN, RowCheck, summary
+from benchmark.report.rows import Row
+from benchmark.report.sources import mark
+from benchmark.report.tables import Table
 
 NONE = "\u2013"  # an en dash
 MARK = "\u2020"  # a dagger
+SCORES = {
+    CLUSTERING: (
+        ("clean AMI", "clean_ami", False),
+        ("worst AMI", "worst_ami", True),
+        ("clean NMI", "clean_nmi", False),
+        ("worst NMI", "worst_nmi", False),
+    ),
+    RETRIEVAL: (("clean R@1", "clean_r1", False), ("worst R@1", "worst_r1", True)),
+}
+"""For each scenario the columns of its metrics: title, field of `SeedScores`, and whether it stands out."""
 
 
 def percent(mean: float, std: float | None = None) -> str:
@@ -47,37 +59,41 @@ def main_board(table: Table) -> list[str]:
     """Builds the leaderboard; a scenario that was not run has no columns."""
     columns: list[tuple[str, str, list[str]]] = [
         ("rank", "---", [rank_text(row) for row in table.rows]),
-        ("defense", "---", [marked(row) for row in table.rows]),
+        (table.noun, "---", [marked(row) for row in table.rows]),
     ]
-
-    def add(title: str, name: str, bold: bool = False) -> None:
-        cells = [percent(row.mean(name), row.std(name)) for row in table.rows]
-        columns.append((title, "---:", [f"**{cell}**" if bold and cell != NONE else cell for cell in cells]))
-
-    if table.has(CLUSTERING):
-        add("clean AMI", "clean_ami")
-        add("worst AMI", "worst_ami", bold=True)
-        add("clean NMI", "clean_nmi")
-        add("worst NMI", "worst_nmi")
-    if table.has(RETRIEVAL):
-        add("clean R@1", "clean_r1")
-        add("worst R@1", "worst_r1", bold=True)
+    for title, cells, bold in score_columns(table):
+        shown = [f"**{cell}**" if bold and cell != NONE else cell for cell in cells]
+        columns.append((title, "---:", shown))
     for scenario, metric, name in ((CLUSTERING, "ami", "AMI"), (RETRIEVAL, "r1", "R@1")):
         if table.has(scenario):
-            worst = [code(row.worst_attack(scenario, metric)) for row in table.rows]
+            worst = [code(table.names.short(row.worst_attack(scenario, metric))) for row in table.rows]
             columns.append((f"worst attack, {name}", "---", worst))
-    columns.append(
-        ("train cost \u00d7", "---:", [times(row.training("relative_cost")) for row in table.rows])
-    )
-    columns.append(("epochs", "---:", [_epochs(row) for row in table.rows]))
-    columns.append(("embed cost \u00d7", "---:", [times(row.training("embed_cost")) for row in table.rows]))
+    columns += [(title, "---:", cells) for title, cells in cost_columns(table)]
     columns.append(("checks", "---", [_checks(row) for row in table.rows]))
     columns.append(("failed cells", "---:", [_failed(row) for row in table.rows]))
     return lines(columns)
 
 
+def score_columns(table: Table) -> list[tuple[str, list[str], bool]]:
+    """The columns of clean and worst-case metrics in percent: title, cells, and whether they stand out."""
+    scores = [score for scenario, of_it in SCORES.items() if table.has(scenario) for score in of_it]
+    return [
+        (title, [percent(row.mean(name), row.std(name)) for row in table.rows], bold)
+        for title, name, bold in scores
+    ]
+
+
+def cost_columns(table: Table) -> list[tuple[str, list[str]]]:
+    """The columns of costs: title and cells."""
+    return [
+        ("train cost \u00d7", [times(row.training("relative_cost")) for row in table.rows]),
+        ("epochs", [_epochs(row) for row in table.rows]),
+        ("embed cost \u00d7", [times(row.embed_cost) for row in table.rows]),
+    ]
+
+
 def attacks_board(table: Table) -> list[str]:
-    """Builds the table of each attack alone against each defense: a row for each attack."""
+    """Builds the table of each attack alone against each row: a row for each attack."""
     both = ((CLUSTERING, "ami"), (RETRIEVAL, "r1"))
     shown = [(scenario, metric) for scenario, metric in both if table.has(scenario)]
 
@@ -86,18 +102,18 @@ def attacks_board(table: Table) -> list[str]:
         return NONE if set(cells) == {NONE} else " / ".join(cells)
 
     attacks = scored_here(table)
-    columns = [("attack", "---", ["*clean*", *map(code, attacks), "**worst case**"])]
+    columns = [("attack", "---", ["*clean*", *map(code, map(table.names.short, attacks)), "**worst case**"])]
     for row in table.rows:
         alone = [row.standalone(scenario, metric) for scenario, metric in shown]
         cells = [joined(values.get(attack, float("nan")) for values in alone) for attack in attacks]
         clean = joined(row.mean(f"clean_{metric}") for _, metric in shown)
         worst = joined(row.mean(f"worst_{metric}") for _, metric in shown)
-        columns.append((code(row.defense), "---:", [clean, *cells, worst]))
+        columns.append((named(row), "---:", [clean, *cells, worst]))
     return lines(columns)
 
 
 def checks_board(table: Table, meanings: Mapping[str, str]) -> list[str]:
-    """Builds the table of the deciding value of each check for each defense: a row for each check.
+    """Builds the table of the deciding value of each check for each row: a row for each check.
 
     Args:
         table: the table.
@@ -124,29 +140,14 @@ def scored_here(table: Table) -> list[str]:
     return [attack for attack in table.attacks if attack in found]
 
 
-def check_notes(table: Table) -> list[str]:
-    """Writes a line for each check that a row fails, and for each that was not run for some rows."""
-    notes = []
-    for row in table.rows:
-        for name in row.failing:
-            check = row.checks[name]
-            seed = f" (seed {check.seed})" if row.n_seeds > 1 else ""
-            notes.append(f"{code(row.defense)} **fails** {code(name)}: {text(check.explanation)}{seed}.")
-    lacking: dict[tuple[str, str], list[str]] = {}
-    for row in table.rows:
-        for name in with_status(row.checks, NOT_RUN):
-            lacking.setdefault((name, row.checks[name].explanation), []).append(code(row.defense))
-    for (name, explanation), rows in lacking.items():
-        whose = "any row" if len(rows) == len(table.rows) else ", ".join(rows)
-        notes.append(
-            f"{code(name)} was not run for {whose}{f': it {text(explanation)}' if explanation else ''}."
-        )
-    return notes
+def named(row: Row) -> str:
+    """Formats a row's name, with what it is beside it where it is not built in."""
+    return f"{code(row.name)} *{mark(row.source)}*" if row.source else code(row.name)
 
 
 def marked(row: Row) -> str:
-    """Formats a defense's name, with a dagger when it fails a check."""
-    return f"{code(row.defense)} {MARK}" if row.failing else code(row.defense)
+    """Formats a row's name as `named` does, with a dagger when it fails a check."""
+    return f"{named(row)} {MARK}" if row.failing else named(row)
 
 
 def _epochs(row: Row) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import nan
+from pathlib import Path
 
 import numpy as np
 
@@ -64,14 +65,14 @@ class CellResult:
 
 
 class Run:
-    """All records of a run that the report reads.
+    """All records of a run that the report reads; their sentences name no folder of the machine.
 
     Args:
         store: the folder of the run.
 
     Attributes:
         manifest: the grid.
-        names: what readers see in place of the specs of data sets and backbones.
+        names: what readers see in place of specs.
         models: the record of each training that has one, by id.
         cells: every cell once for each compute mode that it is shown in, in an order that depends only on the
             keys and modes.
@@ -85,10 +86,13 @@ class Run:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.manifest: RunManifest = store.manifest()
-        self.names = DisplayNames(self.manifest)
-        records = {ref.id: store.model(ref.id) for ref in self.manifest.models}
-        self.models: dict[str, ModelRecord] = {key: record for key, record in records.items() if record}
+        manifest = store.manifest()
+        self.names = DisplayNames(manifest)
+        self.manifest: RunManifest = _for_readers(manifest, self.names)
+        records = {ref.id: store.model(ref.id) for ref in manifest.models}
+        self.models: dict[str, ModelRecord] = {
+            key: _model_for_readers(record, self.names) for key, record in records.items() if record
+        }
         # An attack of the suite may also be part of the plot over eps or of a check: it is one cell, with the
         # suite's role. Two rows may share a cell, as where two names stand for the same weights.
         refs = {
@@ -103,23 +107,34 @@ class Run:
 
     @property
     def lead(self) -> str:
-        """The compute mode that was asked for first."""
-        return self.manifest.compute[0]
+        """The compute mode that was asked for first and has cells; "none" where nothing was trained."""
+        modes = {cell.compute for cell in self.cells}
+        return next((mode for mode in self.manifest.compute if mode in modes), min(modes, default=""))
 
     def arrays(self, cell: CellResult) -> dict[str, np.ndarray]:
         """The arrays of a cell, read from disk at each call; empty when it is not done or has none."""
         return self._store.arrays(cell.ref.id) if cell.done else {}
 
+    def images(self, cell: CellResult) -> Path:
+        """The path of a cell's attacked images (safetensors), which exist where the run was to keep some."""
+        return self._store.root / "images" / f"{cell.ref.id}.safetensors"
+
     def checks(self, model_id: str, norm: str, eps: float) -> CheckRecord | None:
         """The check results of a model at one budget; None when they are about the cells of another grid."""
         record = self._store.checks(model_id, norm, eps)
         mine = sorted({cell.id for cell in self.manifest.cells if cell.model_id == model_id})
-        return record if record is not None and record.cells == mine else None
+        if record is None or record.cells != mine:
+            return None
+        results = [
+            result.model_copy(update={"explanation": self.names.sentence(result.explanation)})
+            for result in record.results
+        ]
+        return record.model_copy(update={"results": results})
 
     def _result(self, ref: CellRef) -> CellResult:
         record = self._store.cell(ref.id)
         if record is not None:
-            reason = record.reason if record.status != "done" else self._flaw(record)
+            reason = self.names.sentence(record.reason) if record.status != "done" else self._flaw(record)
             return CellResult(
                 ref, "failed" if record.status == "done" and reason else record.status, reason, record
             )
@@ -139,7 +154,20 @@ class Run:
         return ""
 
     def _order(self, cell: CellResult) -> tuple[str, str, str, str, int, str, str, str, float, str]:
-        key = cell.key
-        dataset, backbone = self.names.short(key.dataset), self.names.short(key.backbone)
-        model = (dataset, backbone, key.loss, key.defense, key.seed)
-        return (*model, key.scenario, key.attack, key.norm, key.eps, cell.compute)
+        key, short = cell.key, self.names.short
+        model = (short(key.dataset), short(key.backbone), short(key.loss), short(key.defense), key.seed)
+        return (*model, key.scenario, short(key.attack), key.norm, key.eps, cell.compute)
+
+
+def _for_readers(manifest: RunManifest, names: DisplayNames) -> RunManifest:
+    sentences = {
+        "skipped": [names.sentence(reason) for reason in manifest.skipped],
+        "unranked": {spec: names.sentence(reason) for spec, reason in manifest.unranked.items()},
+        "descriptions": {spec: names.sentence(text) for spec, text in manifest.descriptions.items()},
+    }
+    return manifest.model_copy(update=sentences)
+
+
+def _model_for_readers(record: ModelRecord, names: DisplayNames) -> ModelRecord:
+    notes = [names.sentence(note) for note in record.notes]
+    return record.model_copy(update={"reason": names.sentence(record.reason), "notes": notes})

@@ -1,4 +1,4 @@
-"""Figure: the score of each defense on clean images and in the worst case."""
+"""Figure: the score of each row on clean images and in the worst case."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
+from benchmark.report.rows import Row
 from benchmark.report.style import METRICS, LineStyle, budget, headline, new_figure, percent_axis, wrapped
-from benchmark.report.tables import Row, Table, mode_words
+from benchmark.report.tables import Table, mode_words
 
 PANELS = ((CLUSTERING, "ami", "Clustering of the pool: AMI"), (RETRIEVAL, "r1", "Retrieval: R@1"))
 CLOSE = 0.09
 
 
 def clean_vs_worst(table: Table, styles: dict[str, LineStyle]) -> Figure | None:
-    """Draws clean and worst-case metrics per defense, one panel for each scenario; None without metrics."""
+    """Draws clean and worst-case metrics per row, one panel for each scenario; None without metrics."""
     panels = [panel for panel in PANELS if _shown(table, panel[1])]
     if not panels:
         return None
     rows = table.rows[::-1]
-    lines = sum(wrapped(row.defense).count("\n") + 1 for row in rows)
+    lines = sum(wrapped(row.name).count("\n") + 1 for row in rows)
     figure = new_figure(1.9 + 4.3 * len(panels), 2.1 + 0.2 * len(rows) + 0.24 * lines)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (_, metric, title) in zip(grid, panels, strict=True):
@@ -34,7 +35,7 @@ def clean_vs_worst(table: Table, styles: dict[str, LineStyle]) -> Figure | None:
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(-0.6, len(rows) - 0.35)
-    grid[0].set_yticks(range(len(rows)), [wrapped(row.defense) for row in rows])
+    grid[0].set_yticks(range(len(rows)), [wrapped(row.name) for row in rows])
     handles = [
         Line2D([], [], color="#444444", marker="o", linestyle="", fillstyle="none", label="clean"),
         Line2D([], [], color="#444444", marker="o", linestyle="", label="worst case"),
@@ -80,19 +81,23 @@ def summary(table: Table) -> str:
     name, reach = METRICS[metric], budget(table.key.norm, table.key.eps)
     if not table.lead:
         reach += f", {mode_words(table.key.compute)}"  # or it would contradict the lead table's headline
-    known = [row for row in table.rows if not row.reference and not isnan(row.mean(f"worst_{metric}"))]
+    known = [
+        row
+        for row in table.rows
+        if not row.reference and not row.unranked and not isnan(row.mean(f"worst_{metric}"))
+    ]
     # A row that fails a check does not belong in a headline.
     known = [row for row in known if not row.failing] or known
     if not known and not (table.has(CLUSTERING) or table.has(RETRIEVAL)):
         return f"The scenarios that were run have no rank; their metrics at {reach} are below"
     if not known:
-        return f"No attack with budget {reach} is done yet on any defense"
-    known.sort(key=lambda row: (-row.mean(f"worst_{metric}"), row.defense))
+        return f"No attack with budget {reach} is done yet on any {table.noun}"
+    known.sort(key=lambda row: (-row.mean(f"worst_{metric}"), row.name))
     best, last = known[0], known[-1]
-    kept = f"Under attack ({reach}) {best.defense} keeps {_percent(best, metric)} {name}"
+    kept = f"Under attack ({reach}) {best.name} keeps {_percent(best, metric)} {name}"
     if len(known) == 1:
         return f"{kept}, of {100 * best.mean(f'clean_{metric}'):.1f} % clean"
-    return f"{kept}, the most of {len(known)} defenses; {last.defense} keeps {_percent(last, metric)}"
+    return f"{kept}, the most of {len(known)} {table.noun}s; {last.name} keeps {_percent(last, metric)}"
 
 
 def _percent(row: Row, metric: str) -> str:

@@ -13,7 +13,8 @@ from benchmark.core.files import write_atomically
 from benchmark.records import Provenance
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import summary
-from benchmark.report.tables import Row, Table
+from benchmark.report.rows import Row
+from benchmark.report.tables import Table
 
 COLUMNS_BEFORE_CHECKS = [
     "rank", "rank_low", "rank_high", "dataset", "backbone", "loss", "defense", "suite", "norm", "eps",
@@ -21,12 +22,13 @@ COLUMNS_BEFORE_CHECKS = [
     "worst_ami", "worst_ami_std", "worst_nmi", "worst_r1", "worst_r1_std", "worst_attack_clustering",
     "worst_attack_retrieval", "train_seconds", "train_cost", "epochs", "best_epoch", "embed_cost", "checks",
 ]  # fmt: skip
-COLUMNS_AFTER_CHECKS = ["failed_cells", "protocol", "commit"]
+COLUMNS_AFTER_CHECKS = ["failed_cells", "protocol", "commit", "source"]
 CELL_COLUMNS = [
     "dataset", "backbone", "loss", "defense", "seed", "scenario", "attack", "norm", "eps", "compute",
     "metric", "value", "status", "reason", "seconds", "forward_passes", "backward_passes",
     "protocol", "commit",
 ]  # fmt: skip
+SPEC_COLUMNS = ("dataset", "backbone", "loss", "defense", "attack")
 DECIMALS = 6
 
 
@@ -82,26 +84,27 @@ def _leaderboard_row(table: Table, row: Row) -> dict[str, Any]:
         "rank_high": row.rank_high,
         "dataset": table.dataset,
         "backbone": table.backbone,
-        "loss": table.key.loss,
-        "defense": row.defense,
+        "loss": table.loss,
+        "defense": row.name,
         "suite": table.suite,
         "norm": table.key.norm,
         "eps": _rounded(table.key.eps),
         "compute": table.key.compute,
         "n_seeds": row.n_seeds,
         **{name: value for name, value in scores.items() if name in COLUMNS_BEFORE_CHECKS},
-        "worst_attack_clustering": row.worst_attack(CLUSTERING, "ami"),
-        "worst_attack_retrieval": row.worst_attack(RETRIEVAL, "r1"),
+        "worst_attack_clustering": table.names.short(row.worst_attack(CLUSTERING, "ami")),
+        "worst_attack_retrieval": table.names.short(row.worst_attack(RETRIEVAL, "r1")),
         "train_seconds": _rounded(row.training("seconds")),
         "train_cost": _rounded(row.training("relative_cost")),
         "epochs": _rounded(row.training("epochs")),
         "best_epoch": _rounded(row.training("best_epoch")),
-        "embed_cost": _rounded(row.training("embed_cost")),
+        "embed_cost": _rounded(row.embed_cost),
         "checks": summary(row.checks),
         **{f"check_{name}": check.status for name, check in row.checks.items()},
         "failed_cells": len(row.failed),
         "protocol": join(provenance.protocol for provenance in made_by),
         "commit": join(provenance.commit for provenance in made_by),
+        "source": row.source,
     }
 
 
@@ -109,8 +112,7 @@ def _cell_rows(run: Run, cell: CellResult) -> list[dict[str, Any]]:
     record = cell.record
     shared = {
         **cell.key.model_dump(),
-        "dataset": run.names.short(cell.key.dataset),
-        "backbone": run.names.short(cell.key.backbone),
+        **{name: run.names.short(getattr(cell.key, name)) for name in SPEC_COLUMNS},
         "eps": _rounded(cell.key.eps),
         "compute": cell.compute,
         "metric": None,

@@ -1,25 +1,37 @@
-"""Names of data sets and backbones as readers see them: no paths, and parameters only where they matter."""
+"""Specs as readers see them: no paths, and parameters only where they matter."""
 
 from __future__ import annotations
 
-from benchmark.core.display_names import abbreviate
+from collections import defaultdict
+from collections.abc import Iterable
+
+from benchmark.core.display_names import abbreviate, sentence_without_folders
 from benchmark.records import ModelKey, RunManifest
+
+NOT_TRAINED = "none"
+"""What stands in place of a backbone, a loss or a compute mode where nothing was trained."""
 
 
 class DisplayNames:
-    """What boards, plots, file names and CSV files show in place of the specs of data sets and backbones.
+    """What boards, plots, file names and CSV files show in place of specs.
+
+    Specs of one kind whose short names are the same, as of two files of one name, are numbered.
 
     Args:
         manifest: the grid, with the short names of the specs that hold a path.
     """
 
     def __init__(self, manifest: RunManifest) -> None:
-        self._short = manifest.short_names
-        keys: list[ModelKey] = [ref.key for ref in manifest.models]
-        keys += [ref.key for ref in manifest.cells]
+        keys: list[ModelKey] = [*(ref.key for ref in manifest.models), *(ref.key for ref in manifest.cells)]
+        self._short = dict(manifest.short_names)
+        for kind in ModelKey.model_fields.keys() - {"seed"}:
+            self._short |= _numbered({getattr(key, kind) for key in keys}, manifest.short_names)
+        self._short |= _numbered({ref.key.attack for ref in manifest.cells}, manifest.short_names)
         self._brief: dict[str, str] = {}
         for specs in ({key.dataset for key in keys}, {key.backbone for key in keys}):
             self._brief |= abbreviate(map(self.short, specs))
+        # A spec may be part of another, which has to be replaced as a whole.
+        self._longest_first = sorted(self._short, key=lambda spec: (-len(spec), spec))
 
     def short(self, spec: str) -> str:
         """The short name of a spec in the manifest; the spec itself where it has none."""
@@ -29,3 +41,26 @@ class DisplayNames:
         """The short name without the parameters that all data sets or backbones of the run share."""
         name = self.short(spec)
         return self._brief.get(name, name)
+
+    def sentence(self, text: str) -> str:
+        """A sentence with the short names in place of the specs that it holds, and without other paths."""
+        for spec in self._longest_first:
+            text = text.replace(spec, self._short[spec])
+        return sentence_without_folders(text)
+
+    def setting(self, *specs: str) -> list[str]:
+        """The short names of the parts of a setting, without those that do not apply."""
+        return [self.short(spec) for spec in specs if spec != NOT_TRAINED]
+
+
+def _numbered(specs: Iterable[str], short_names: dict[str, str]) -> dict[str, str]:
+    """The short names of specs of one kind, with a number where several share one."""
+    sharing: dict[str, list[str]] = defaultdict(list)
+    for spec in sorted(specs):
+        sharing[short_names.get(spec, spec)].append(spec)
+    return {
+        spec: name if len(group) == 1 else f"{name} ({number})"
+        for name, group in sharing.items()
+        for number, spec in enumerate(group, 1)
+        if spec in short_names
+    }

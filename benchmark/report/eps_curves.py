@@ -27,7 +27,7 @@ from benchmark.report.tables import Table
 from benchmark.report.worst_case import deviation, mean
 
 Curve = dict[float, list[float]]
-"""A metric of one defense at each eps, a value for each seed."""
+"""A metric of one row at each eps, a value for each seed."""
 
 
 def eps_curves(run: Run, table: Table, styles: dict[str, LineStyle]) -> Figure | None:
@@ -49,7 +49,7 @@ def eps_curves(run: Run, table: Table, styles: dict[str, LineStyle]) -> Figure |
             axes.set_visible(False)
             continue
         _draw(axes, panels[metric, attack], table, styles)
-        axes.set_title(wrapped(attack, 40), fontsize=9.5, loc="left")
+        axes.set_title(wrapped(table.names.short(attack), 40), fontsize=9.5, loc="left")
         axes.set_ylabel(METRICS[metric])
     for axes in grid[-1]:
         axes.set_xlabel(f"{NORMS.get(table.key.norm, table.key.norm)} budget eps", fontsize=9)
@@ -60,17 +60,17 @@ def eps_curves(run: Run, table: Table, styles: dict[str, LineStyle]) -> Figure |
     order = [row.defense for row in table.rows if row.defense in named]
     figure.legend(
         [named[name] for name in order],
-        [wrapped(name) for name in order],
+        [wrapped(table.names.short(name)) for name in order],
         loc="outside right center",
         frameon=False,
         fontsize=9,
     )
-    headline(figure, _title(panels), _note(table, panels))
+    headline(figure, _title(table, panels), _note(table, panels))
     return figure
 
 
 def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dict[str, Curve]]:
-    """For each attack with at least two budgets, each defense's metric by eps."""
+    """For each attack with at least two budgets, each row's metric by eps."""
     found: dict[str, dict[str, Curve]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     clean: dict[str, list[float]] = defaultdict(list)
     key = table.key
@@ -128,9 +128,9 @@ def _label_budgets(axes: Axes, ticks: list[float], headline_eps: float) -> None:
     axes.set_xticks(ticks, [format_eps(eps) if eps in labeled else "" for eps in ticks], fontsize=8.5)
 
 
-def _title(panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
+def _title(table: Table, panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
     rising = {
-        (METRICS[metric], name)
+        (METRICS[metric], table.names.short(name))
         for (metric, _), curves in panels.items()
         for name, curve in curves.items()
         if _rises(curve)
@@ -138,7 +138,7 @@ def _title(panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
     if not rising:
         return "Metrics fall as the budget grows; none rises again by more than 3 points"
     metrics, names = sorted({metric for metric, _ in rising}), sorted({name for _, name in rising})
-    whose = " and ".join(names) if len(names) <= 3 else f"{len(names)} defenses"
+    whose = " and ".join(names) if len(names) <= 3 else f"{len(names)} {table.noun}s"
     return f"A larger budget does not always hurt more: {' and '.join(metrics)} of {whose} rises again"
 
 

@@ -4,27 +4,97 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from benchmark.report.cell_results import Run
 from benchmark.report.clean_vs_worst import clean_vs_worst
+from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.eps_curves import eps_curves
 from benchmark.report.heatmap import heatmap
-from benchmark.report.style import format_eps, line_styles, save, slug
+from benchmark.report.rows import Row
+from benchmark.report.style import LineStyle, format_eps, line_styles, save, slug
 from benchmark.report.tables import Table
 from benchmark.report.training_curves import training_curves
 from benchmark.report.tsne import tsne
 
 FOLDER = "figures"
-UNNAMED_MODE = "equal-epochs"
-"""The compute mode that file names leave out."""
-OWN_NAME = re.compile(r"(clean_vs_worst|heatmap|eps|tsne|training)_[a-z0-9._-]+\.png")
+UNNAMED_MODES = ("equal-epochs", NOT_TRAINED)
+"""The compute modes that file names leave out."""
 SETTINGS: Any = {"font.family": "DejaVu Sans", "font.size": 9.5, "axes.edgecolor": "#888888"}
+
+
+def in_style() -> AbstractContextManager[None]:
+    """Sets the report's fonts and colors for what is drawn or saved inside."""
+    return rc_context(SETTINGS)
+
+
+class Drawing(Protocol):
+    """Draws one kind of figure of a table, and writes no file."""
+
+    def __call__(self, run: Run, table: Table, row: Row | None = None) -> Figure | None:
+        """Draws the figure.
+
+        Args:
+            run: the run, whose rows have the same color in every figure.
+            table: the table, with its rows.
+            row: what to draw, for kinds that show one row; the table's first that can be drawn if not given.
+
+        Returns:
+            None where there is nothing to draw.
+        """
+
+
+def _styled(drawing: Drawing) -> Drawing:
+    @wraps(drawing)
+    def styled(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+        with in_style():
+            return drawing(run, table, row)
+
+    return styled
+
+
+@_styled
+def _clean_vs_worst(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    return clean_vs_worst(table, _styles(run))
+
+
+@_styled
+def _heatmap(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    return heatmap(table)
+
+
+@_styled
+def _eps(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    return eps_curves(run, table, _styles(run))
+
+
+@_styled
+def _training(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    return training_curves(table, _styles(run))
+
+
+@_styled
+def _tsne(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    drawn = (tsne(run, table, one) for one in (table.rows if row is None else [row]))
+    return next((figure for figure in drawn if figure is not None), None)
+
+
+FIGURES: dict[str, Drawing] = {
+    "clean_vs_worst": _clean_vs_worst,
+    "heatmap": _heatmap,
+    "eps": _eps,
+    "training": _training,
+    "tsne": _tsne,
+}
+"""How to draw each kind of figure, in the report's style."""
+OWN_NAME = re.compile(rf"({'|'.join(FIGURES)})_[a-z0-9._-]+\.png")
 
 
 @dataclass
@@ -33,6 +103,7 @@ class TableFigures:
 
     Attributes:
         training: set only at the first of the tables that show the same models.
+        tsne: by the name of the row.
     """
 
     clean_vs_worst: Path | None = None
@@ -52,42 +123,55 @@ def draw_figures(run: Run, tables: list[Table], output: Path) -> list[TableFigur
     Tables of other compute modes than the lead have only the plots of clean and worst cases and of trainings.
     """
     folder = output / FOLDER
-    styles = line_styles((cell.key.defense for cell in run.table_cells), run.manifest.references)
-    with rc_context(SETTINGS):
-        drawn, trainings = [], set()
-        for table in tables:
-            key = table.key
-            mode = () if key.compute == UNNAMED_MODE else (key.compute,)
-            trained = slug(table.dataset, table.backbone, key.loss, *mode)
-            name = slug(table.dataset, table.backbone, key.loss, key.norm, format_eps(key.eps), *mode)
-            figures = TableFigures(
-                clean_vs_worst=_save(clean_vs_worst(table, styles), folder / f"clean_vs_worst_{name}.png")
-            )
-            if trained not in trainings:
-                figures.training = _save(training_curves(table, styles), folder / f"training_{trained}.png")
-                trainings.add(trained)
-            if table.lead:
-                figures.heatmap = _save(heatmap(table), folder / f"heatmap_{name}.png")
-                figures.eps = _save(eps_curves(run, table, styles), folder / f"eps_{name}.png")
-                figures.tsne = _draw_tsne(run, table, folder, name)
-            drawn.append(figures)
+    drawn: list[TableFigures] = []
+    trainings: set[str] = set()
+
+    def save_as(kind: str, name: str, table: Table, row: Row | None = None) -> Path | None:
+        return _save(FIGURES[kind](run, table, row), folder / f"{kind}_{name}.png")
+
+    for table in tables:
+        trained, name = trained_slug(table), table_slug(table)
+        figures = TableFigures(clean_vs_worst=save_as("clean_vs_worst", name, table))
+        if trained not in trainings:
+            figures.training = save_as("training", trained, table)
+            trainings.add(trained)
+        if table.lead:
+            figures.heatmap = save_as("heatmap", name, table)
+            figures.eps = save_as("eps", name, table)
+            for row in table.rows:
+                if path := save_as("tsne", f"{name}_{slug(row.name)}", table, row):
+                    figures.tsne[row.name] = path
+        drawn.append(figures)
     _clear(folder, {path for figures in drawn for path in figures})
     return drawn
 
 
-def _draw_tsne(run: Run, table: Table, folder: Path, name: str) -> dict[str, Path]:
-    paths = {}
-    for row in table.rows:
-        path = _save(tsne(run, table, row), folder / f"tsne_{name}_{slug(row.defense)}.png")
-        if path:
-            paths[row.defense] = path
-    return paths
+def table_slug(table: Table) -> str:
+    """The part of file names that tells a table from the others."""
+    key = table.key
+    parts = table.names.setting(key.dataset, key.backbone, key.loss)
+    return slug(*parts, key.norm, format_eps(key.eps), *_mode(table))
+
+
+def trained_slug(table: Table) -> str:
+    """The part of file names that tells the models of a table from those of others."""
+    key = table.key
+    return slug(*table.names.setting(key.dataset, key.backbone, key.loss), *_mode(table))
+
+
+def _mode(table: Table) -> list[str]:
+    return [] if table.key.compute in UNNAMED_MODES else [table.key.compute]
+
+
+def _styles(run: Run) -> dict[str, LineStyle]:
+    return line_styles((cell.key.defense for cell in run.table_cells), run.manifest.references)
 
 
 def _save(figure: Figure | None, path: Path) -> Path | None:
     if figure is None:
         return None
-    save(figure, path)
+    with in_style():
+        save(figure, path)
     return path
 
 

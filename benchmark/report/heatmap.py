@@ -1,4 +1,4 @@
-"""Figure: the score of each defense under each attack alone."""
+"""Figure: the score of each row under each attack alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLEAN_COLUMN, WORST_COLUMN = "clean", "worst case"
 
 
 def heatmap(table: Table) -> Figure | None:
-    """Draws defenses against attacks, a panel for each scenario; None when no attack has a metric."""
+    """Draws rows against attacks, a panel for each scenario; None when no attack has a metric."""
     panels = []
     for scenario, metric, title in PANELS:
         attacks = [attack for attack in table.attacks if _column(table, scenario, metric, attack)]
@@ -26,9 +26,10 @@ def heatmap(table: Table) -> Figure | None:
             panels.append((metric, title, attacks, _values(table, scenario, metric, attacks)))
     if not panels:
         return None
+    names = {attack: table.names.short(attack) for attack in table.attacks}
     columns = max(len(attacks) for _, _, attacks, _ in panels) + 2
-    row_height = 0.36 + 0.12 * max(wrapped(row.defense).count("\n") for row in table.rows)
-    label_height = 0.3 + 0.55 * max(len(line) for a in table.attacks for line in wrapped(a).split("\n")) / 10
+    row_height = 0.36 + 0.12 * max(wrapped(row.name).count("\n") for row in table.rows)
+    label_height = 0.3 + 0.55 * max(len(line) for a in names.values() for line in wrapped(a).split("\n")) / 10
     figure = new_figure(
         max(7.0, 3.0 + 0.62 * columns * len(panels)), 1.5 + label_height + row_height * len(table.rows)
     )
@@ -36,10 +37,10 @@ def heatmap(table: Table) -> Figure | None:
     for axes, (_, title, attacks, values) in zip(grid, panels, strict=True):
         _draw(axes, values)
         axes.set_title(title, fontsize=10.5, loc="left")
-        labels = [CLEAN_COLUMN, *(wrapped(attack) for attack in attacks), WORST_COLUMN]
+        labels = [CLEAN_COLUMN, *(wrapped(names[attack]) for attack in attacks), WORST_COLUMN]
         axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=8.5)
         axes.get_xticklabels()[-1].set_fontweight("bold")
-    grid[0].set_yticks(range(len(table.rows)), [wrapped(row.defense) for row in table.rows], fontsize=9)
+    grid[0].set_yticks(range(len(table.rows)), [wrapped(row.name) for row in table.rows], fontsize=9)
     bar = figure.colorbar(
         ScalarMappable(cmap="cividis"), ax=list(grid), ticks=[0, 0.5, 1], fraction=0.03, pad=0.01, aspect=25
     )
@@ -84,10 +85,10 @@ def _title(table: Table, metric: str, attacks: list[str], values: np.ndarray) ->
     counts = np.bincount(np.nanargmin(alone, axis=1), minlength=len(attacks))
     winners = [attack for attack, count in zip(attacks, counts, strict=True) if count]
     if len(winners) == 1:
-        return f"{winners[0]} alone lowers {METRICS[metric]} most, for every defense"
+        return f"{table.names.short(winners[0])} alone lowers {METRICS[metric]} most, for every {table.noun}"
     return (
         f"No one attack is strongest: {METRICS[metric]} is lowered most by {len(winners)} different ones, "
-        f"depending on the defense"
+        f"depending on the {table.noun}"
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -13,29 +12,43 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from benchmark.core.display_names import command_without_folders, without_folders
 from benchmark.core.spec import parse_spec
 from benchmark.report.ablation import ablation_board
-from benchmark.report.boards import attacks_board, check_notes, checks_board, code, main_board, text
+from benchmark.report.attacked_images import RowImages
+from benchmark.report.boards import attacks_board, checks_board, code, main_board, text
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import NOT_RUN, with_status
 from benchmark.report.clean_vs_worst import summary
 from benchmark.report.csv_files import join, provenances
+from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.figures import TableFigures
+from benchmark.report.notes import check_notes, row_notes
 from benchmark.report.other_scenarios import scenarios_board
+from benchmark.report.pools import classes_sentence, pools
+from benchmark.report.problems import problems
 from benchmark.report.ranking_board import ranking_lines
 from benchmark.report.reproduce import command
-from benchmark.report.style import METRICS, budget, format_eps
-from benchmark.report.tables import Row, Table, mode_words
+from benchmark.report.rows import Row
+from benchmark.report.sources import legend
+from benchmark.report.style import METRICS, budget
+from benchmark.report.tables import Table, mode_words
+from benchmark.report.verdict import verdict
 
 TEMPLATE = "leaderboard.md.jinja"
 SMALL_POOL = 10_000
 SCORED = {
     CLUSTERING: "clustering (AMI)",
-    RETRIEVAL: "retrieval among the test images (Recall@1)",
+    RETRIEVAL: "retrieval among the {images} (Recall@1)",
     "retrieval-gallery": "retrieval from an attacked gallery (Recall@1)",
     "verification": "verification (TAR at a FAR, EER)",
 }
 
 
-def render(run: Run, tables: list[Table], figures: list[TableFigures], output: Path) -> str:
+def render(
+    run: Run,
+    tables: list[Table],
+    figures: list[TableFigures],
+    output: Path,
+    images: Sequence[RowImages] = (),
+) -> str:
     """Fills the template.
 
     Args:
@@ -43,6 +56,7 @@ def render(run: Run, tables: list[Table], figures: list[TableFigures], output: P
         tables: its tables, ranked.
         figures: the figures of each table.
         output: the folder of the page, which links are relative to.
+        images: the attacked images of rows.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -59,7 +73,7 @@ def render(run: Run, tables: list[Table], figures: list[TableFigures], output: P
         "link": lambda path: path.relative_to(output).as_posix(),
     }
     environment.filters |= filters
-    page = environment.get_template(TEMPLATE).render(**_context(run, tables, figures))
+    page = environment.get_template(TEMPLATE).render(**_context(run, tables, figures), images=images)
     return page.strip() + "\n"
 
 
@@ -69,10 +83,12 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
     made_by = [provenance for row in rows for provenance in provenances(row)]
     keys = [cell.key for cell in cells]
     by_role = {role: [cell for cell in cells if cell.ref.role == role] for role in ("suite", "curve")}
-    attacks, curve_attacks = (
-        sorted({cell.key.attack for cell in by_role[role]}) for role in ("suite", "curve")
-    )
-    defenses = sorted({key.defense for key in keys})
+    attacks, curve_attacks = (_attacks(run, by_role[role]) for role in ("suite", "curve"))
+    names = sorted({key.defense for key in keys}, key=run.names.short)
+    own_models = [name for name in names if name in manifest.own_models]
+    references = [name for name in names if name in manifest.references]
+    defenses = [name for name in names if name not in {*own_models, *references}]
+    found = pools(run)
     scenarios = {key.scenario for key in keys}
     bases = {parse_spec(scenario).name for scenario in scenarios}
     return {
@@ -83,15 +99,19 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "mode_words": mode_words,
         "sections": [_section(run, table, drawn) for table, drawn in zip(tables, figures, strict=True)],
         "scenarios": scenarios,
-        "scored": "; ".join(title for name, title in SCORED.items() if name in bases),
+        "scored": "; ".join(title for name, title in SCORED.items() if name in bases).format(
+            images="images" if found and all(pool.every_class for pool in found) else "test images"
+        ),
         "others": sorted(scenarios - {CLUSTERING, RETRIEVAL}),
-        "pools": [
-            _pool(run, dataset) for dataset in sorted({key.dataset for key in keys}, key=run.names.short)
-        ],
-        "backbones": sorted({key.backbone for key in keys}, key=run.names.short),
-        "losses": sorted({key.loss for key in keys}),
-        "defenses": [name for name in defenses if name not in manifest.references],
-        "references": [name for name in defenses if name in manifest.references],
+        "pools": found,
+        "classes_sentence": classes_sentence(run, found, bool(defenses)),
+        "all_classes": bool(found) and all(pool.every_class for pool in found),
+        "backbones": sorted({key.backbone for key in keys} - {NOT_TRAINED}, key=run.names.short),
+        "losses": sorted({key.loss for key in keys} - {NOT_TRAINED}, key=run.names.short),
+        "defenses": defenses,
+        "own_models": own_models,
+        "noun": "model" if own_models else "defense",
+        "references": references,
         "bases": {parse_spec(name).name for name in defenses},
         "attacks": attacks,
         "suite": manifest.suite if set(manifest.suite.split(",")).isdisjoint(attacks) else "",
@@ -101,17 +121,18 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "seeds": sorted({key.seed for key in keys}),
         "epochs": _epochs(run),
         "eot": (manifest.config.get("evaluation") or {}).get("eot"),
+        "own_seeds": sorted({key.seed for key in keys if key.defense in own_models}),
         "commits": join(provenance.commit for provenance in made_by),
         "protocols": join(provenance.protocol for provenance in made_by),
         "hardware": ", ".join(sorted({provenance.hardware for provenance in made_by})),
         "date": manifest.provenance.created[:10],
         "done": _distinct(cell for cell in cells if cell.done),
         "total": _distinct(cells),
-        "checking_attacks": sorted({cell.key.attack for cell in run.check_cells}),
+        "checking_attacks": _attacks(run, run.check_cells),
         "checking_budgets": _budgets(run.check_cells),
         "checking_done": _distinct(cell for cell in run.check_cells if cell.done),
         "checking_total": _distinct(run.check_cells),
-        "problems": _problems(run),
+        "problems": problems(run),
         "trainings": [drawn.training for drawn in figures if drawn.training],
         "command": command_without_folders(manifest.command),
         "examples": _examples(run, tables),
@@ -145,7 +166,11 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
         "checks": checks_board(table, run.manifest.checks) if lead and checked else [],
         "check_notes": check_notes(table),
         "checked": checked,
+        "verdicts": [(row.name, verdict(table, row)) for row in table.own_models],
         "board": main_board(table),
+        "legend": legend({row.source for row in table.rows}),
+        "notes": row_notes(table, run.manifest.budget),
+        "trained": any(row.trained for row in table.rows),
         "alone": attacks_board(table) if lead and measures else [],
         "ablation": ablation_board(run, table) if lead else [],
         "other_scenarios": scenarios_board(table) if lead else [],
@@ -160,9 +185,13 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
 
 def _epochs(run: Run) -> str:
     """The epochs of the recipes, which may depend on the data set; empty where nothing is trained."""
-    return " or ".join(
-        map(str, sorted({record.recipe["epochs"] for record in run.models.values() if record.recipe}))
-    )
+    untrained = {*run.manifest.references, *run.manifest.own_models}
+    recipes = [record.recipe for record in run.models.values() if record.key.defense not in untrained]
+    return " or ".join(map(str, sorted({recipe["epochs"] for recipe in recipes if recipe})))
+
+
+def _attacks(run: Run, cells: Iterable[CellResult]) -> list[str]:
+    return sorted({cell.key.attack for cell in cells}, key=run.names.short)
 
 
 def _distinct(cells: Iterable[CellResult]) -> int:
@@ -183,57 +212,10 @@ def _was_checked(row: Row) -> bool:
 
 
 def _example(table: Table) -> Row:
-    """The row that the page shows how to reproduce: the first that is no reference, if there is one."""
-    return next((row for row in table.rows if not row.reference), table.rows[0])
-
-
-def _pool(run: Run, dataset: str) -> dict[str, Any]:
-    """The size of a data set's test pool, as far as it is known from the arrays."""
-    cells = [cell for cell in run.table_cells if cell.key.dataset == dataset and cell.done]
-    for cell in cells:
-        labels = run.arrays(cell).get("labels") if cell.key.scenario == CLUSTERING else None
-        if labels is not None:
-            return {"spec": dataset, "images": len(labels), "classes": len(set(labels.tolist()))}
-    for cell in cells:
-        if cell.key.scenario == RETRIEVAL:
-            return {"spec": dataset, "images": len(run.arrays(cell)["success"]), "classes": 0}
-    return {"spec": dataset, "images": 0, "classes": 0}
+    """The row that the page shows how to reproduce: the first that was trained, else the first of all."""
+    return next((row for row in table.rows if row.trained), table.rows[0])
 
 
 def _budgets(cells: list[CellResult]) -> list[str]:
     pairs = sorted({(cell.key.norm, cell.key.eps) for cell in cells})
     return [budget(norm, eps) for norm, eps in pairs]
-
-
-def _problems(run: Run) -> list[dict[str, str]]:
-    """The cells without metrics, those of one defense that share status and reason in one line."""
-    groups: dict[tuple[str, str, str, str], list[CellResult]] = defaultdict(list)
-    for cell in run.cells:
-        if not cell.done:
-            key = cell.key
-            model = f"{run.names.brief(key.dataset)}, {run.names.brief(key.backbone)}, {key.loss}"
-            if len(run.manifest.compute) > 1:
-                model += f", {mode_words(cell.compute)}"
-            groups[model, key.defense, cell.status, cell.reason].append(cell)
-    names = ("model", "defense", "status", "reason")
-    return [
-        dict(
-            zip(names, group, strict=True),
-            seeds=", ".join(map(str, sorted({cell.key.seed for cell in cells}))),
-            cells=f"{len(cells)}: {_attacks(cells)}",
-        )
-        for group, cells in groups.items()
-    ]
-
-
-def _attacks(cells: list[CellResult], limit: int = 3) -> str:
-    """The attacks of the cells with their budgets, of which the first few are named."""
-    budgets: dict[str, set[float]] = defaultdict(set)
-    for cell in cells:
-        budgets["" if cell.ref.role == "clean" else cell.key.attack].add(cell.key.eps)
-    listed = [
-        f"{code(attack)} at {', '.join(map(format_eps, sorted(eps)))}" if attack else "clean"
-        for attack, eps in sorted(budgets.items())
-    ]
-    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return "; ".join(listed[:limit]) + more

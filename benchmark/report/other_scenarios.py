@@ -7,7 +7,8 @@ from math import isnan
 from benchmark.core.spec import parse_spec
 from benchmark.report.boards import NONE, code, lines, marked, percent
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult
-from benchmark.report.tables import Row, Table, at_eps
+from benchmark.report.rows import Row, at_eps
+from benchmark.report.tables import Table
 from benchmark.report.worst_case import mean
 
 METRIC_NAMES = {

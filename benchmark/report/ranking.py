@@ -8,7 +8,8 @@ import numpy as np
 
 from benchmark.core.mutual_information import adjusted_mutual_information
 from benchmark.report.cell_results import CLUSTERING, CellResult, Run
-from benchmark.report.tables import Row, SeedScores, Table, retrieval_cells
+from benchmark.report.rows import Row, SeedScores
+from benchmark.report.tables import Table, retrieval_cells
 from benchmark.report.worst_case import worst_queries
 
 REPLICATES = 100
@@ -20,8 +21,8 @@ def rank(run: Run, table: Table) -> None:
     """Sets each row's rank and interval, and sorts the rows.
 
     Rows that fail a check rank below those that do not, since their scores look better than they are; rows
-    with failed or missing cells rank below both, since not every attack was run on them. Rows without a score
-    and references have no rank and stand last.
+    with failed or missing cells rank below both, since not every attack was run on them. Rows without a
+    score, those that the run leaves unranked, and references have no rank and stand last, in this order.
     """
     main, second = ("worst_ami", "worst_r1") if table.has(CLUSTERING) else ("worst_r1", "worst_r1")
 
@@ -29,13 +30,17 @@ def rank(run: Run, table: Table) -> None:
         other = row.mean(second)
         return -_tier(row), row.mean(main), -1.0 if isnan(other) else other
 
-    ranked = [row for row in table.rows if not row.reference and not isnan(row.mean(main))]
+    ranked = [
+        row for row in table.rows if not row.reference and not row.unranked and not isnan(row.mean(main))
+    ]
     for row in ranked:
         row.rank = 1 + sum(strength(other) > strength(row) for other in ranked)
     for tier in sorted({_tier(row) for row in ranked}):
         group = [row for row in ranked if _tier(row) == tier]
         _set_intervals(run, group, main, above=sum(_tier(row) < tier for row in ranked))
-    table.rows.sort(key=lambda row: (row.reference, row.rank is None, row.rank or 0, row.defense))
+    table.rows.sort(
+        key=lambda row: (row.reference, bool(row.unranked), row.rank is None, row.rank or 0, row.name)
+    )
 
 
 def _tier(row: Row) -> int:

@@ -14,7 +14,9 @@ from benchmark.core.spec import format_spec, parse_spec
 from benchmark.report.boards import NONE, code, percent
 from benchmark.report.cell_results import RETRIEVAL, CellResult, Run
 from benchmark.report.csv_files import DECIMALS
+from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.ers import NORMALIZED, empirical_robustness_score
+from benchmark.report.sources import mark, source
 from benchmark.report.style import budget
 from benchmark.report.worst_case import mean
 
@@ -92,9 +94,9 @@ def ranking_frame(run: Run) -> pd.DataFrame:
     rows = [
         {
             **vars(group),
-            "dataset": run.names.short(group.dataset),
-            "backbone": run.names.short(group.backbone),
-            **_csv(row),
+            **{name: run.names.short(getattr(group, name)) for name in ("dataset", "backbone", "loss")},
+            "attack": run.names.sentence(group.attack),
+            **_csv(run, row),
         }
         for group, board in ranking_boards(run).items()
         for row in board
@@ -111,8 +113,11 @@ def ranking_lines(run: Run) -> list[str]:
     for group, rows in ranking_boards(run).items():
         if group.compute != run.lead:
             continue
-        names = run.names.brief(group.dataset), run.names.brief(group.backbone), group.loss, group.attack
-        lines += [f"{', '.join(map(code, names))}, {budget(group.norm, group.eps)}:", "", *_table(rows), ""]
+        names = [run.names.brief(group.dataset)]
+        names += [run.names.brief(spec) for spec in (group.backbone,) if spec != NOT_TRAINED]
+        names += [*run.names.setting(group.loss), run.names.sentence(group.attack)]
+        lines += [f"{', '.join(map(code, names))}, {budget(group.norm, group.eps)}:", ""]
+        lines += [*_table(run, rows), ""]
     return [*lines, LEGEND] if lines else []
 
 
@@ -176,22 +181,33 @@ def _clean_r1(run: Run, group: Group, defense: str) -> float:
     )
 
 
-def _csv(row: RankingRow) -> dict[str, Any]:
+def _csv(run: Run, row: RankingRow) -> dict[str, Any]:
     numbers = {
         "clean_r1": row.clean_r1, **row.measures, "ers": row.ers, "ers_published_ties": row.ers_published
     }  # fmt: skip
     rounded = {name: round(value, DECIMALS) for name, value in numbers.items()}
-    return {"defense": row.defense, "n_seeds": row.n_seeds, **rounded, "ers_seeds": row.ers_seeds}
+    return {
+        "defense": run.names.short(row.defense),
+        "n_seeds": row.n_seeds,
+        **rounded,
+        "ers_seeds": row.ers_seeds,
+    }
 
 
-def _table(rows: list[RankingRow]) -> list[str]:
-    heads = ["defense", "clean R@1", *HEADS.values(), "ERS \u2191"]
+def _table(run: Run, rows: list[RankingRow]) -> list[str]:
+    own = any(row.defense in run.manifest.own_models for row in rows)
+    heads = ["model" if own else "defense", "clean R@1", *HEADS.values(), "ERS \u2191"]
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     for row in rows:
-        name = f"*{row.defense}*" if row.n_seeds is None else code(row.defense)
+        name = f"*{row.defense}*" if row.n_seeds is None else _named(run, row.defense)
         shown = [_shown(name, row.measures[name]) for name in HEADS]
         lines.append([name, percent(row.clean_r1), *shown, _score(row)])
     return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _named(run: Run, defense: str) -> str:
+    name, of = code(run.names.short(defense)), source(run.manifest, defense)
+    return f"{name} *{mark(of)}*" if of else name
 
 
 def _shown(name: str, value: float) -> str:

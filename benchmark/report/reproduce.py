@@ -9,10 +9,14 @@ from typing import Any
 
 from benchmark.core.display_names import without_folders
 from benchmark.records import RunManifest
+from benchmark.report.display_names import NOT_TRAINED
+from benchmark.report.rows import SAME, Row
 from benchmark.report.style import format_eps
-from benchmark.report.tables import SAME, Row, Table
+from benchmark.report.tables import EQUAL_PASSES, Table
 
 FOLDER = "reproduced"
+START = "vanilla"
+"""The defense that stands beside an own model if the table has it: transferred attacks may start from it."""
 
 
 def command(manifest: RunManifest, table: Table, row: Row) -> str:
@@ -26,12 +30,12 @@ def command(manifest: RunManifest, table: Table, row: Row) -> str:
     options: list[tuple[str, Iterable[Any]]] = [
         ("config", map(without_folders, config_file.groups() if config_file else ())),
         ("preset", _values(config, "preset")),
-        ("defenses", [row.defense]),
+        *_rows(manifest, table, row),
         ("datasets", [without_folders(key.dataset)]),
-        ("backbones", [without_folders(key.backbone)]),
-        ("losses", [key.loss]),
+        ("backbones", _spec(manifest, key.backbone)),
+        ("losses", _spec(manifest, key.loss)),
         ("scenarios", _values(config, "scenarios")),
-        ("attacks", _values(config, "attacks") if _asked(manifest, "attacks") else ()),
+        ("attacks", map(without_folders, _values(config, "attacks")) if _asked(manifest, "attacks") else ()),
         ("seeds", sorted({seed.seed for seed in row.seeds})),
         ("norm", [key.norm]),
         ("eps", _budgets(manifest, table) if _asked(manifest, "eps") else ()),
@@ -49,11 +53,30 @@ def command(manifest: RunManifest, table: Table, row: Row) -> str:
     return " \\\n    ".join(words)
 
 
+def _rows(manifest: RunManifest, table: Table, row: Row) -> list[tuple[str, Iterable[Any]]]:
+    """The options that name the row.
+
+    An own model of a table of defenses needs one beside it: alone it is searched for among all classes.
+    """
+    if not row.own:
+        return [("defenses", _spec(manifest, row.defense))]
+    trained = [other.defense for other in table.rows if other.trained]
+    beside = min(trained, key=lambda spec: spec != START, default=NOT_TRAINED)
+    return [("defenses", _spec(manifest, beside)), ("model", _spec(manifest, row.defense))]
+
+
+def _spec(manifest: RunManifest, spec: str) -> list[str]:
+    """A spec with its paths shortened; nothing where the table has none."""
+    if spec == NOT_TRAINED:
+        return []
+    return [manifest.short_names.get(spec, spec) if spec in manifest.own_models else without_folders(spec)]
+
+
 def _mode(manifest: RunManifest, compute: str) -> list[tuple[str, Iterable[Any]]]:
     """The options that set the compute mode and its budget."""
-    if compute == "equal-passes":
+    if compute == EQUAL_PASSES:
         return [("compute", [compute]), ("budget", [f"{manifest.budget:.12g}"])]
-    return [("compute", [compute])]
+    return [("compute", [compute])] if compute != NOT_TRAINED else []
 
 
 def _asked(manifest: RunManifest, option: str) -> bool:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
-from math import isnan, nan
+from math import nan
 
-from benchmark.records import ModelRecord
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
-from benchmark.report.checks import RowCheck, over_seeds, with_status
-from benchmark.report.worst_case import deviation, lowest, mean, worst_queries
+from benchmark.report.checks import over_seeds
+from benchmark.report.display_names import NOT_TRAINED, DisplayNames
+from benchmark.report.embed_costs import set_embed_costs
+from benchmark.report.rows import SAME, Row, SeedScores, at_eps, counts
+from benchmark.report.sources import source
+from benchmark.report.style import budget
+from benchmark.report.worst_case import lowest, worst_queries
 
-SAME = 1e-9
-"""Budgets that differ by less are the same."""
+EQUAL_PASSES = "equal-passes"
+"""The compute mode in which every training is to cost the same."""
 
 
 @dataclass(frozen=True, order=True)
@@ -28,118 +31,51 @@ class TableKey:
     compute: str
 
 
-@dataclass(frozen=True)
-class SeedScores:
-    """The scores of one trained model as fractions; nan where there is none.
-
-    Attributes:
-        worst_cell: the clustering cell that `worst_ami` is from.
-    """
-
-    seed: int
-    clean_ami: float = nan
-    clean_nmi: float = nan
-    clean_r1: float = nan
-    worst_ami: float = nan
-    worst_nmi: float = nan
-    worst_r1: float = nan
-    worst_cell: CellResult | None = None
-
-
-@dataclass
-class Row:
-    """A defense in a table, over its seeds.
-
-    Attributes:
-        reference: shown without a rank.
-        seeds: scores of each seed that the grid holds.
-        cells: every cell that the row or its plots are made from.
-        models: records of its trainings.
-        checks: the result of each check of the run, in the order of the columns.
-        rank: the rank, and the 95 % interval of it; None for a reference, or without a score to rank by.
-    """
-
-    defense: str
-    eps: float
-    reference: bool
-    seeds: list[SeedScores]
-    cells: list[CellResult]
-    models: list[ModelRecord]
-    checks: dict[str, RowCheck]
-    rank: int | None = None
-    rank_low: int | None = None
-    rank_high: int | None = None
-
-    def mean(self, name: str) -> float:
-        """Mean over the seeds of a field of SeedScores."""
-        return mean(getattr(seed, name) for seed in self.seeds)
-
-    def std(self, name: str) -> float:
-        """Sample standard deviation over the seeds of a field of SeedScores; nan for one seed."""
-        return deviation(getattr(seed, name) for seed in self.seeds)
-
-    def training(self, name: str) -> float:
-        """Mean over the seeds of a field of the training's record."""
-        return mean(getattr(model, name) for model in self.models if model.status == "done")
-
-    @cached_property
-    def n_seeds(self) -> int:
-        """The number of seeds with at least one done cell."""
-        return len({cell.key.seed for cell in self.cells if cell.done})
-
-    @cached_property
-    def failed(self) -> list[CellResult]:
-        """The cells that failed or were not run."""
-        return [cell for cell in self.cells if cell.status == "failed"]
-
-    @property
-    def failing(self) -> list[str]:
-        """Names of the checks that the row fails; with any, the scores are not reliable."""
-        return with_status(self.checks, "fail")
-
-    def attacked(self, scenario: str) -> dict[str, list[CellResult]]:
-        """The done cells at the table's eps, by attack; for retrieval those of the suite."""
-        cells: dict[str, list[CellResult]] = defaultdict(list)
-        for cell in self.cells:
-            if cell.done and at_eps(cell, self.eps) and counts(cell, scenario):
-                cells[cell.key.attack].append(cell)
-        return dict(cells)
-
-    def standalone(self, scenario: str, metric: str) -> dict[str, float]:
-        """Each attack's own metric at the table's eps, mean over the seeds."""
-        return {
-            attack: mean(cell.metric(metric) for cell in cells)
-            for attack, cells in self.attacked(scenario).items()
-        }
-
-    def worst_attack(self, scenario: str, metric: str) -> str:
-        """The attack with the lowest standalone metric, by name in a tie; empty when there is none."""
-        values = {
-            attack: value for attack, value in self.standalone(scenario, metric).items() if not isnan(value)
-        }
-        return min(values, key=lambda attack: (values[attack], attack), default="")
-
-
 @dataclass
 class Table:
     """One leaderboard; its rows stand in the order in which they are shown.
 
     Attributes:
-        dataset, backbone: the names that readers see.
+        dataset, backbone, loss: the names that readers see.
+        names: the names of everything else.
         lead: whether it is of the compute mode asked for first, the only one that has every board and plot.
     """
 
     key: TableKey
-    dataset: str
-    backbone: str
+    names: DisplayNames
     suite: str
     lead: bool = True
     rows: list[Row] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        key = self.key
+        self.dataset, self.backbone, self.loss = map(self.names.short, (key.dataset, key.backbone, key.loss))
+
     @property
     def trained(self) -> str:
-        """Data set, backbone, loss and compute mode of its models, in words."""
-        return f"{self.dataset}, {self.backbone}, {self.key.loss}, {mode_words(self.key.compute)}"
+        """Data set, backbone, loss and compute mode of its models, in words; without what does not apply."""
+        key = self.key
+        return ", ".join(
+            [*self.names.setting(key.dataset, key.backbone, key.loss), *_mode_parts(key.compute)]
+        )
+
+    @property
+    def heading(self) -> str:
+        """The same with the budget, without parameters that all data sets or backbones of the run share."""
+        key = self.key
+        names = [self.names.brief(spec) for spec in (key.dataset, key.backbone) if spec != NOT_TRAINED]
+        loss = self.names.setting(key.loss)
+        return ", ".join([*names, *loss, budget(key.norm, key.eps), *_mode_parts(key.compute)])
+
+    @property
+    def own_models(self) -> list[Row]:
+        """The rows of the user's own models."""
+        return [row for row in self.rows if row.own]
+
+    @property
+    def noun(self) -> str:
+        """What its rows are: "defense", or "model" where one was not trained here."""
+        return "model" if self.own_models else "defense"
 
     def has(self, scenario: str) -> bool:
         """Whether the table has cells of a scenario."""
@@ -162,14 +98,8 @@ def mode_words(compute: str) -> str:
     return compute.replace("-", " ")
 
 
-def at_eps(cell: CellResult, eps: float) -> bool:
-    """Whether a cell is attacked with the budget `eps`."""
-    return cell.ref.role != "clean" and abs(cell.key.eps - eps) < SAME
-
-
-def counts(cell: CellResult, scenario: str) -> bool:
-    """Whether an attacked cell counts towards a scenario's worst case: any for clustering, or the suite's."""
-    return cell.key.scenario == scenario and (scenario == CLUSTERING or cell.ref.role == "suite")
+def _mode_parts(compute: str) -> list[str]:
+    return [] if compute == NOT_TRAINED else [mode_words(compute)]
 
 
 def collect(run: Run) -> list[Table]:
@@ -178,7 +108,7 @@ def collect(run: Run) -> list[Table]:
     def order(key: TableKey) -> tuple[str, str, str, bool, float, str, TableKey]:
         # L_inf before L_2: the norm that models are trained in comes first.
         names = run.names.short(key.dataset), run.names.short(key.backbone)
-        return (*names, key.loss, key.norm != "linf", key.eps, key.compute, key)
+        return (*names, run.names.short(key.loss), key.norm != "linf", key.eps, key.compute, key)
 
     keys = {_table_key(cell) for cell in run.table_cells if cell.ref.role == "suite"}
     return [_table(run, key) for key in sorted(keys, key=order)]
@@ -194,19 +124,14 @@ def _table(run: Run, key: TableKey) -> Table:
     for cell in run.table_cells:
         if _belongs(cell, key):
             by_defense[cell.key.defense].append(cell)
-    table = Table(
-        key,
-        run.names.short(key.dataset),
-        run.names.short(key.backbone),
-        run.manifest.suite,
-        lead=key.compute == run.lead,
-    )
-    for defense, cells in sorted(by_defense.items()):
+    table = Table(key, run.names, run.manifest.suite, lead=key.compute == run.lead)
+    for defense, cells in sorted(by_defense.items(), key=lambda item: run.names.short(item[0])):
         ids = sorted({cell.ref.model_id for cell in cells})
         seeds = sorted({cell.key.seed for cell in cells})
         table.rows.append(
             Row(
                 defense=defense,
+                name=run.names.short(defense),
                 eps=key.eps,
                 reference=defense in run.manifest.references,
                 seeds=[
@@ -218,8 +143,11 @@ def _table(run: Run, key: TableKey) -> Table:
                 checks=over_seeds(
                     run.manifest.checks, [run.checks(model, key.norm, key.eps) for model in ids]
                 ),
+                source=source(run.manifest, defense),
+                unranked=run.manifest.unranked.get(defense, ""),
             )
         )
+    set_embed_costs(table.rows)
     return table
 
 

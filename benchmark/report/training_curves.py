@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.records import ModelRecord
+from benchmark.report.rows import Row
 from benchmark.report.style import LineStyle, headline, new_figure, percent_axis, wrapped
-from benchmark.report.tables import Row, Table
+from benchmark.report.tables import Table
 from benchmark.report.worst_case import mean
 
 ACROSS = 4
@@ -35,7 +36,7 @@ def training_curves(table: Table, styles: dict[str, LineStyle]) -> Figure | None
     grid = figure.subplots(down, across, sharey=True, squeeze=False)
     for axes, row in zip(grid.flat, rows, strict=False):
         _draw(axes, row, styles[row.defense])
-        axes.set_title(wrapped(row.defense), fontsize=9.5, loc="left")
+        axes.set_title(wrapped(row.name), fontsize=9.5, loc="left")
     for axes in grid.flat[len(rows) :]:
         axes.set_axis_off()
     for column in range(across):
@@ -107,7 +108,7 @@ def _fall(model: ModelRecord) -> float:
 
 
 def _title(rows: list[Row]) -> str:
-    falls = {row.defense: fall(row) for row in rows}
+    falls = {row.name: fall(row) for row in rows}
     falling = sorted(
         (name for name, lost in falls.items() if not isnan(lost) and lost > FALL),
         key=lambda name: (-falls[name], name),

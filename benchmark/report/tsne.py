@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.report.cell_results import CLUSTERING, CellResult, Run
+from benchmark.report.rows import Row, at_eps
 from benchmark.report.style import MARKERS, PALETTE, budget, headline, new_figure
-from benchmark.report.tables import Row, Table, at_eps
+from benchmark.report.tables import Table
 
 
 def tsne(run: Run, table: Table, row: Row) -> Figure | None:
@@ -36,7 +37,8 @@ def tsne(run: Run, table: Table, row: Row) -> Figure | None:
     key = table.key
     headline(
         figure,
-        f"{row.defense}: embeddings before and after {attacked.key.attack} ({budget(key.norm, key.eps)})",
+        f"{row.name}: embeddings before and after {table.names.short(attacked.key.attack)} "
+        f"({budget(key.norm, key.eps)})",
         f"{table.trained}, seed {attacked.key.seed}. {len(labels)} images of "
         f"{classes} classes, a color and shape for each. Both panels share one t-SNE, so positions can "
         f"be compared; it shows which points are near each other, not how far apart groups are.",

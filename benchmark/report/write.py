@@ -6,13 +6,47 @@ from pathlib import Path
 
 from benchmark.core.files import write_atomically
 from benchmark.records.store import Store
+from benchmark.report.attacked_images import write_attacked_images
 from benchmark.report.cell_results import Run
 from benchmark.report.csv_files import cells_frame, leaderboard_frame, write_csv
 from benchmark.report.figures import draw_figures
 from benchmark.report.markdown import render
 from benchmark.report.ranking import rank
 from benchmark.report.ranking_board import ranking_frame
-from benchmark.report.tables import collect
+from benchmark.report.tables import Table, collect
+from benchmark.report.verdict import verdict_lines
+
+
+def read_tables(output: Path) -> tuple[Run, list[Table]]:
+    """Reads the records under an output folder, and ranks the rows of each table.
+
+    Args:
+        output: the folder that a run wrote to.
+
+    Raises:
+        UsageError: when the folder holds no run.
+    """
+    run = Run(Store(output))
+    tables = collect(run)
+    for table in tables:
+        rank(run, table)
+    return run, tables
+
+
+def verdicts(output: Path) -> list[str]:
+    """Reads the verdicts on the user's own models under an output folder, as lines of plain text.
+
+    Returns:
+        What `verdict_lines` does; empty, and soon, in a run without own models.
+
+    Raises:
+        UsageError: when the folder holds no run.
+    """
+    store = Store(output)
+    if not store.manifest().own_models:
+        return []
+    run = Run(store)
+    return verdict_lines(run, collect(run))
 
 
 def write_report(output: Path) -> list[Path]:
@@ -25,15 +59,12 @@ def write_report(output: Path) -> list[Path]:
 
     Returns:
         The files written: `leaderboard.csv`, `cells.csv`, `leaderboard.md`, `ranking.csv` where its
-        attacks were run, then the figures.
+        attacks were run, then the figures and the attacked images.
 
     Raises:
         UsageError: when the folder holds no run or cannot be written.
     """
-    run = Run(Store(output))
-    tables = collect(run)
-    for table in tables:
-        rank(run, table)
+    run, tables = read_tables(output)
     leaderboard, cells, page = (output / name for name in ("leaderboard.csv", "cells.csv", "leaderboard.md"))
     write_csv(leaderboard_frame(run, tables), leaderboard)
     write_csv(cells_frame(run), cells)
@@ -42,6 +73,9 @@ def write_report(output: Path) -> list[Path]:
     for path in ranking:
         write_csv(side, path)
     figures = draw_figures(run, tables, output)
-    text = render(run, tables, figures, output)
+    images = write_attacked_images(run, tables, output)
+    text = render(run, tables, figures, output, images)
     write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
-    return [leaderboard, cells, page, *ranking, *(path for drawn in figures for path in drawn)]
+    drawn = [path for of_table in figures for path in of_table]
+    kept = [path for of_row in images for path in of_row]
+    return [leaderboard, cells, page, *ranking, *drawn, *kept]

@@ -12,7 +12,8 @@ from typing import Any
 from benchmark.core.errors import UsageError
 from benchmark.records import ModelRecord, ModelRef, Store
 from benchmark.report.cell_results import Run
-from benchmark.report.tables import Row, SeedScores, Table, collect
+from benchmark.report.rows import Row, SeedScores
+from benchmark.report.tables import Table, collect
 
 COLUMNS = [
     "dataset", "defense", "seed", "clean_ami", "clean_r1", "worst_ami", "worst_r1", "passes", "epochs",

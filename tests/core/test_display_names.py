@@ -1,6 +1,11 @@
 import pytest
 
-from benchmark.core.display_names import abbreviate, command_without_folders, without_folders
+from benchmark.core.display_names import (
+    abbreviate,
+    command_without_folders,
+    sentence_without_folders,
+    without_folders,
+)
 
 
 @pytest.mark.parametrize(
@@ -14,6 +19,11 @@ from benchmark.core.display_names import abbreviate, command_without_folders, wi
         ("resnet18[pretrained=/data/w.pth]", "resnet18[pretrained=w.pth]"),
         ("8/255", "8/255"),
         ("/tmp/out", "out"),
+        ("/home/me/my.py:make[weights=/data/w.pt]", "my.py:make[weights=w.pt]"),
+        (
+            "transfer[attack=fgsm,source=/home/me/my.py:make[weights=/data/w.pt]]",
+            "transfer[attack=fgsm,source=my.py:make[weights=w.pt]]",
+        ),
     ],
 )
 def test_absolute_paths_are_shortened_to_their_last_part(spec, expected):
@@ -23,12 +33,26 @@ def test_absolute_paths_are_shortened_to_their_last_part(spec, expected):
 def test_a_command_line_names_no_folder():
     command = (
         "python run_benchmark.py --datasets 'folder[path=/home/me/my birds],glyphs' --eps 8/255 0.1 "
-        "--output=/tmp/out --plugin /home/me/p.py --defenses vanilla,pgd_at"
+        "--output=/tmp/out --plugin /home/me/p.py --defenses vanilla,pgd_at "
+        "--model '/home/me/my.py:make[weights=/data/w.pt]'"
     )
     assert command_without_folders(command) == (
         "python run_benchmark.py --datasets 'folder[path=my birds],glyphs' --eps 8/255 0.1 "
-        "--output=out --plugin p.py --defenses vanilla,pgd_at"
+        "--output=out --plugin p.py --defenses vanilla,pgd_at --model 'my.py:make[weights=w.pt]'"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The file '/home/me/my photos/a.pt' is damaged.", "The file 'a.pt' is damaged."),
+        ("/home/me/a.pt is damaged (line 3); delete it", "a.pt is damaged (line 3); delete it"),
+        ("cannot read ~/a/b.pt, c", "cannot read b.pt, c"),
+        ("R@1 33.5 at eps 8/255, AMI / R@1 and/or more", "R@1 33.5 at eps 8/255, AMI / R@1 and/or more"),
+    ],
+)
+def test_a_sentence_names_no_folder(text, expected):
+    assert sentence_without_folders(text) == expected
 
 
 def test_parameters_that_all_share_are_left_out():

@@ -10,6 +10,7 @@ from benchmark.report.ranking import rank
 from benchmark.report.tables import collect
 
 from .fake_run import CLUSTERING, NEIGHBOUR, NOISE, OWN, RETRIEVAL, FakeRun
+from .own_models import MY_MODEL, models_alone, models_beside_defenses, save_images
 
 
 @pytest.fixture
@@ -97,4 +98,21 @@ def report_with_paths(tmp_path_factory) -> tuple[Path, list[Path]]:
         seeds=(0,),
         missing={("vanilla", NOISE)},
     ).write(output)
+    return output, write_report(output)
+
+
+@pytest.fixture(scope="session")
+def report_of_own_models(tmp_path_factory) -> tuple[Path, list[Path]]:
+    """A whole report of own models alone, one without a rank, with attacked images of one."""
+    output = tmp_path_factory.mktemp("models")
+    manifest = models_alone().write(output)
+    save_images(output, manifest, MY_MODEL, NEIGHBOUR)
+    return output, write_report(output)
+
+
+@pytest.fixture(scope="session")
+def report_of_models_and_defenses(tmp_path_factory) -> tuple[Path, list[Path]]:
+    """A whole report of both modes with own models, and a plugin with a file, beside defenses."""
+    output = tmp_path_factory.mktemp("mixed")
+    models_beside_defenses().write(output)
     return output, write_report(output)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 
-from benchmark.core.mutual_information import adjusted_mutual_information
 from benchmark.records import (
     CLEAN,
     CellKey,
@@ -22,9 +20,10 @@ from benchmark.records import (
     ModelRef,
     Provenance,
     RunManifest,
-    ValidationResult,
 )
 from benchmark.records.store import Store
+
+from .fake_results import generator, metrics, short_id, validations
 
 CLUSTERING, RETRIEVAL = "clustering", "retrieval-query"
 EQUAL_EPOCHS, EQUAL_PASSES = "equal-epochs", "equal-passes"
@@ -53,7 +52,8 @@ class FakeRun:
     of the manifest. With `checks` they have results: "pass", or the status that `checks` gives by defense and
     check. `checking` are attacks that are used only by the checks. In several compute modes the models of
     `alike` are the same in all; the others lose half as much under equal passes and train for twice as many
-    epochs.
+    epochs. `own_models` are names of `weakness` that are there at the first seed only. `training` overwrites
+    fields of the training's record, by defense. `asked` are the compute modes of the command, if others.
     """
 
     weakness: dict[str, float] = field(
@@ -77,6 +77,13 @@ class FakeRun:
     compute: tuple[str, ...] = (EQUAL_EPOCHS,)
     budget: float = 27.0
     alike: tuple[str, ...] = ()
+    own_models: dict[str, str] = field(default_factory=dict)
+    unranked: dict[str, str] = field(default_factory=dict)
+    plugins: dict[str, str] = field(default_factory=dict)
+    training: dict[str, dict] = field(default_factory=dict)
+    asked: tuple[str, ...] | None = None
+    loss: str = "proxy_anchor"
+    chance: float | None = None
     validated: bool = True
     suite: str = "standard"
     descriptions: dict[str, str] = field(default_factory=dict)
@@ -99,9 +106,10 @@ class FakeRun:
         cells: list[CellRef] = []
         for dataset in self.datasets:
             for defense in self.weakness:
-                for seed, mode in product(self.seeds, self.compute):
+                seeds = self.seeds[:1] if defense in self.own_models else self.seeds
+                for seed, mode in product(seeds, self.compute):
                     own = () if mode == EQUAL_EPOCHS or defense in self.alike else (mode,)
-                    name = f"m-{_id(dataset, defense, seed, *own)}"
+                    name = f"m-{short_id(dataset, defense, seed, *own)}"
                     models.append(ModelRef(id=name, key=self._model(dataset, defense, seed), compute=mode))
                     cells += [self._ref(models[-1], *what) for what in self._grid()]
         step = -1 if self.backwards else 1
@@ -115,10 +123,13 @@ class FakeRun:
             command=self.command,
             config=self.config,
             suite=self.suite,
-            compute=list(self.compute),
+            compute=list(self.asked or self.compute),
             budget=self.budget,
             references=list(self.references),
             checks={name: f"What {name} asks." for name in self.check_names},
+            own_models=self.own_models,
+            unranked=self.unranked,
+            plugins=self.plugins,
             short_names=self.short_names,
             models=models,
             cells=cells,
@@ -173,15 +184,16 @@ class FakeRun:
 
     def _ref(self, model: ModelRef, scenario: str, attack: str, norm: str, eps: float, role: str) -> CellRef:
         key = CellKey(**model.key.model_dump(), scenario=scenario, attack=attack, norm=norm, eps=eps)
-        name = f"c-{_id(model.id, scenario, attack, norm, eps)}"
+        name = f"c-{short_id(model.id, scenario, attack, norm, eps)}"
         return CellRef(id=name, model_id=model.id, key=key, role=role, compute=model.compute)
 
     def _model_record(self, model: ModelRef) -> ModelRecord:
         reason = self.failed_trainings.get(model.key.defense, "")
-        cost = 0.0 if model.key.defense in self.references else 1.0 + 3.0 * (model.key.defense != "vanilla")
-        epochs = 0 if model.key.defense in self.references else 24 * (1 + self._differs(model))
-        curve = _validations(epochs, model.key.seed, self.weakness[model.key.defense]) if epochs else []
-        return ModelRecord(
+        untrained = model.key.defense in (*self.references, *self.own_models)
+        cost = 0.0 if untrained else 1.0 + 3.0 * (model.key.defense != "vanilla")
+        epochs = 0 if untrained else 24 * (1 + self._differs(model))
+        curve = validations(epochs, model.key.seed, self.weakness[model.key.defense]) if epochs else []
+        record = ModelRecord(
             id=model.id,
             key=model.key,
             status="failed" if reason else "done",
@@ -195,11 +207,10 @@ class FakeRun:
             best_epoch=max(curve, key=lambda result: result.score).epoch if curve else 0,
             provenance=provenance(self.commits.get(model.key.defense, "0123abc")),
         )
+        return record.model_copy(update=self.training.get(model.key.defense, {}))
 
     def _model(self, dataset: str, defense: str, seed: int) -> ModelKey:
-        return ModelKey(
-            dataset=dataset, backbone=self.backbone, loss="proxy_anchor", defense=defense, seed=seed
-        )
+        return ModelKey(dataset=dataset, backbone=self.backbone, loss=self.loss, defense=defense, seed=seed)
 
     def _differs(self, ref: ModelRef | CellRef) -> bool:
         return ref.compute != EQUAL_EPOCHS and ref.key.defense not in self.alike
@@ -221,7 +232,8 @@ class FakeRun:
             model_id=ref.model_id,
             key=key,
             status="done",
-            metrics=_metrics(arrays),
+            metrics=metrics(arrays),
+            diagnostics={} if self.chance is None or ref.role != "clean" else {"chance": self.chance},
             seconds=spent / 100,
             forward_passes=spent,
             backward_passes=spent,
@@ -234,8 +246,8 @@ class FakeRun:
         harm = min(0.03 + factor * self.weakness[key.defense] * strength * min(key.eps / 0.1, 1.4), 0.99)
         labels = np.repeat(np.arange(self.classes, dtype=np.int32), self.per_class)
         # The resistance of an image depends on the image and the model, the strength on the attack.
-        resists = _generator(key.dataset, key.defense, key.seed).random(len(labels))
-        luck = _generator(*key.model_dump().values())
+        resists = generator(key.dataset, key.defense, key.seed).random(len(labels))
+        luck = generator(*key.model_dump().values())
         lost = resists + 0.2 * luck.normal(size=len(labels)) * (key.attack != CLEAN) < harm
         if key.scenario == RETRIEVAL:
             return {"success": (~lost).astype(np.float32)}
@@ -251,10 +263,8 @@ class FakeRun:
             + [np.where(lost, luck.integers(0, self.classes, len(labels)), labels) for _ in range(2)]
         )
         shown = np.flatnonzero(labels < 8)
-        centres = _generator(key.dataset, key.defense).normal(size=(self.classes, 16))
-        points = centres[labels[shown]] + 0.5 * _generator(key.dataset, key.seed).normal(
-            size=(len(shown), 16)
-        )
+        centres = generator(key.dataset, key.defense).normal(size=(self.classes, 16))
+        points = centres[labels[shown]] + 0.5 * generator(key.dataset, key.seed).normal(size=(len(shown), 16))
         points += (
             np.where(lost[shown, None], 1.0, 0.0) * (centres[luck.integers(0, 8, len(shown))] - points) * 0.8
         )
@@ -264,37 +274,3 @@ class FakeRun:
             "display": (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float16),
             "display_labels": labels[shown],
         }
-
-
-def _metrics(arrays: dict[str, np.ndarray]) -> dict[str, float]:
-    if "success" in arrays:
-        r1 = float(arrays["success"].mean())
-        return {"r1": r1, "r2": min(1.0, r1 + 0.05), "map_r": 0.8 * r1}
-    values = [adjusted_mutual_information(arrays["labels"], row) for row in arrays["assignments"]]
-    ami = float(np.mean(values))
-    return {"ami": ami, "nmi": 0.35 + 0.65 * ami, "f1": 0.5}
-
-
-def _validations(epochs: int, seed: int, weakness: float) -> list[ValidationResult]:
-    """Scores that rise and, under attack, fall again in the last third."""
-    results = []
-    for epoch in range(epochs // 12, epochs + 1, epochs // 12):
-        grown = min(1.0, 1.5 * epoch / epochs)
-        late = max(0.0, epoch / epochs - 2 / 3)
-        attacked = (1 - weakness) * grown - 0.5 * late + 0.02 * seed
-        results.append(
-            ValidationResult(
-                epoch=epoch,
-                clean_map_r=0.5 + 0.4 * grown - 0.01 * seed,
-                attacked_map_r=max(0.0, attacked),
-            )
-        )
-    return results
-
-
-def _id(*parts: object) -> str:
-    return f"{crc32('|'.join(map(str, parts)).encode()):08x}"
-
-
-def _generator(*parts: object) -> np.random.Generator:
-    return np.random.default_rng(crc32("|".join(map(str, parts)).encode()))

@@ -1,5 +1,6 @@
-from benchmark.report.boards import check_notes, checks_board, main_board
+from benchmark.report.boards import checks_board, main_board
 from benchmark.report.csv_files import leaderboard_frame
+from benchmark.report.notes import check_notes
 
 from .fake_run import EQUAL_EPOCHS, EQUAL_PASSES, FakeRun
 

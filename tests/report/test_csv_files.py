@@ -12,7 +12,7 @@ EXPECTED_LEADERBOARD = (
     "worst_attack_clustering,worst_attack_retrieval,train_seconds,train_cost,epochs,best_epoch,embed_cost,checks,"
     "check_randomised,check_zero_gradient,check_one_step_beats_many,check_black_box_beats_white_box,"
     "check_transfer_beats_white_box,check_suite_too_weak,check_unbounded,check_not_monotone,check_not_converged,"
-    "check_collapsed,check_rescored,failed_cells,protocol,commit"
+    "check_collapsed,check_rescored,failed_cells,protocol,commit,source"
 )
 EXPECTED_CELLS = (
     "dataset,backbone,loss,defense,seed,scenario,attack,norm,eps,compute,metric,value,status,reason,seconds,"

@@ -1,0 +1,140 @@
+"""A row of a table: one defense or own model, over its seeds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from math import isnan, nan
+
+from benchmark.records import ModelRecord
+from benchmark.report.cell_results import CLUSTERING, CellResult
+from benchmark.report.checks import RowCheck, with_status
+from benchmark.report.sources import OWN_MODEL
+from benchmark.report.worst_case import deviation, mean
+
+SAME = 1e-9
+"""Budgets that differ by less are the same."""
+
+
+@dataclass(frozen=True)
+class SeedScores:
+    """The scores of one trained model as fractions; nan where there is none.
+
+    Attributes:
+        worst_cell: the clustering cell that `worst_ami` is from.
+    """
+
+    seed: int
+    clean_ami: float = nan
+    clean_nmi: float = nan
+    clean_r1: float = nan
+    worst_ami: float = nan
+    worst_nmi: float = nan
+    worst_r1: float = nan
+    worst_cell: CellResult | None = None
+
+
+@dataclass
+class Row:
+    """A defense or an own model in a table, over its seeds.
+
+    Attributes:
+        defense: its spec.
+        name: what readers see in place of the spec.
+        reference: shown without a rank.
+        seeds: scores of each seed that the grid holds.
+        cells: every cell that the row or its plots are made from.
+        models: records of its trainings.
+        checks: the result of each check of the run, in the order of the columns.
+        source: where it comes from, as `sources.source` says.
+        unranked: why it has no rank though it is no reference; empty where it may have one.
+        embed_cost: the cost of embedding an image, a multiple of what the table says; nan where unknown.
+        rank: the rank, and the 95 % interval of it; None for a reference, or without a score to rank by.
+    """
+
+    defense: str
+    name: str
+    eps: float
+    reference: bool
+    seeds: list[SeedScores]
+    cells: list[CellResult]
+    models: list[ModelRecord]
+    checks: dict[str, RowCheck]
+    source: str = ""
+    unranked: str = ""
+    embed_cost: float = nan
+    rank: int | None = None
+    rank_low: int | None = None
+    rank_high: int | None = None
+
+    def mean(self, name: str) -> float:
+        """Mean over the seeds of a field of SeedScores."""
+        return mean(getattr(seed, name) for seed in self.seeds)
+
+    def std(self, name: str) -> float:
+        """Sample standard deviation over the seeds of a field of SeedScores; nan for one seed."""
+        return deviation(getattr(seed, name) for seed in self.seeds)
+
+    @property
+    def own(self) -> bool:
+        """Whether it is one of the user's own models, which were not trained here."""
+        return self.source == OWN_MODEL
+
+    @property
+    def trained(self) -> bool:
+        """Whether its models were trained in the run."""
+        return not self.own and not self.reference
+
+    def training(self, name: str) -> float:
+        """Mean over the seeds of a field of the training's record; nan for an own model."""
+        return (
+            nan if self.own else mean(getattr(model, name) for model in self.models if model.status == "done")
+        )
+
+    @cached_property
+    def n_seeds(self) -> int:
+        """The number of seeds with at least one done cell."""
+        return len({cell.key.seed for cell in self.cells if cell.done})
+
+    @cached_property
+    def failed(self) -> list[CellResult]:
+        """The cells that failed or were not run."""
+        return [cell for cell in self.cells if cell.status == "failed"]
+
+    @property
+    def failing(self) -> list[str]:
+        """Names of the checks that the row fails; with any, the scores are not reliable."""
+        return with_status(self.checks, "fail")
+
+    def attacked(self, scenario: str) -> dict[str, list[CellResult]]:
+        """The done cells at the table's eps, by attack; for retrieval those of the suite."""
+        cells: dict[str, list[CellResult]] = defaultdict(list)
+        for cell in self.cells:
+            if cell.done and at_eps(cell, self.eps) and counts(cell, scenario):
+                cells[cell.key.attack].append(cell)
+        return dict(cells)
+
+    def standalone(self, scenario: str, metric: str) -> dict[str, float]:
+        """Each attack's own metric at the table's eps, mean over the seeds."""
+        return {
+            attack: mean(cell.metric(metric) for cell in cells)
+            for attack, cells in self.attacked(scenario).items()
+        }
+
+    def worst_attack(self, scenario: str, metric: str) -> str:
+        """The attack with the lowest standalone metric, by name in a tie; empty when there is none."""
+        values = {
+            attack: value for attack, value in self.standalone(scenario, metric).items() if not isnan(value)
+        }
+        return min(values, key=lambda attack: (values[attack], attack), default="")
+
+
+def at_eps(cell: CellResult, eps: float) -> bool:
+    """Whether a cell is attacked with the budget `eps`."""
+    return cell.ref.role != "clean" and abs(cell.key.eps - eps) < SAME
+
+
+def counts(cell: CellResult, scenario: str) -> bool:
+    """Whether an attacked cell counts towards a scenario's worst case: any for clustering, or the suite's."""
+    return cell.key.scenario == scenario and (scenario == CLUSTERING or cell.ref.role == "suite")
