@@ -16,7 +16,10 @@ from .guide import GUIDES, Guide
 
 PLUGINS = [(guide, file) for guide in GUIDES for file in guide.plugins]
 NAMES = [f"{guide.name}-{file}" for guide, file in PLUGINS]
-TESTED = [guide for guide in GUIDES if guide.tests]
+SLOW = pytest.mark.slow
+TESTED = [
+    pytest.param(guide, marks=SLOW if guide.name in ("defense", "optimiser") else ()) for guide in GUIDES
+]
 
 
 def write(guide, folder):
