@@ -112,7 +112,8 @@ def test_each_keeps_the_contract(name):
 @pytest.mark.slow
 def test_each_trains_and_gives_a_row(tiny, tmp_path):
     plugins = [part for name in METHODS for part in ("--plugin", str(HERE / f"{name}.py"))]
-    arguments = ["--defenses", *METHODS, "--datasets", "glyphs[classes=16,per_class=6]", "--workers", "1"]
+    arguments = ["--defenses", *METHODS, "--datasets", "glyphs[classes=16,per_class=6]"]
+    arguments += ["--scenarios", "retrieval-query", "--workers", "1"]
     output = tmp_path / "out"
     done = main([*plugins, *arguments, "--config", str(tiny), "--output", str(output), "--no-progress"])
     assert done == 0
