@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from attacks import ATTACKS, Attack, AttackResult, Images, Problem
@@ -18,9 +17,9 @@ from benchmark.data import DATASETS, ImageSet
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings, ScenarioScore, attacked_indices, diagnose
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.memory import fits_on_device, memory_of_device, memory_of_host, pool_bytes
-from benchmark.jobs.models import load_data, portable
+from benchmark.jobs.models import few_images, load_data, portable
 from benchmark.jobs.training_run import TrainingRun
-from benchmark.models import PassCounter
+from benchmark.models import PassCounter, check_embedder, whole_float32
 from benchmark.records import CLEAN, Record
 
 
@@ -62,17 +61,6 @@ def place_images(pool: ImageSet, attack: Attack | None, context: RunContext) -> 
     return pool
 
 
-@contextmanager
-def whole_float32() -> Iterator[None]:
-    """Switches off TF32, which rounds the inputs of a GPU's convolutions to 10 bits instead of 23."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
-
-
 class AttackRun(Record):
     """An attack on one model.
 
@@ -97,10 +85,15 @@ class AttackRun(Record):
 
     @whole_float32()
     def attack_and_score(self, scenarios: Iterable[str], context: RunContext) -> ScoredRun:
-        """Attacks the model and scores it in each scenario, or says why a scenario cannot be scored."""
+        """Attacks the model and scores it in each scenario, or says why a scenario cannot be scored.
+
+        Raises:
+            BenchmarkError: when the model breaks a promise that scores rely on; see `check_embedder`.
+        """
         key = self.model.key
         pool = load_data(key.dataset, context.folders).test
         model, unit = self.model.load(context)
+        check_embedder(model, few_images(pool, context.device))
         attack = None if self.attack == CLEAN else ATTACKS.build(self.attack)
         sources: dict[str, Embedder] = {}
         if self.source is not None and attack is not None and attack.needs is not None:

@@ -11,7 +11,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, Folders, ImageSet, Split
 from benchmark.losses import LOSSES
-from benchmark.models import BACKBONES, Member, count_flops
+from benchmark.models import BACKBONES, CHECKED_IMAGES, Member, count_flops
 from benchmark.records import ModelKey
 from benchmark.training import Recipe
 from defenses import DEFENSES, Defense
@@ -50,6 +50,11 @@ def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | N
     if not recipe.validation or data.train.num_classes < FEWEST_TO_HOLD_OUT:
         return data.train, None
     return data.train.hold_out(recipe.validation, MOST_HELD_OUT)
+
+
+def few_images(pool: ImageSet, device: torch.device | str) -> torch.Tensor:
+    """Takes a few images from all over a pool, to check a model on, shape (n, C, H, W), on the device."""
+    return pool.batch(torch.linspace(0, len(pool) - 1, CHECKED_IMAGES).long(), device)
 
 
 def build_model(

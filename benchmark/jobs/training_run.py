@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
-
 from benchmark.core.embedder import Embedder
-from benchmark.core.errors import CheckpointError
-from benchmark.core.files import write_atomically
 from benchmark.data import ImageSet
 from benchmark.jobs.context import RunContext
-from benchmark.jobs.models import build_model, load_data, training_images
-from benchmark.models import PassCounter, count_flops, fold_batch_norm
+from benchmark.jobs.models import build_model, few_images, load_data, training_images
+from benchmark.models import (
+    PassCounter,
+    check_embedder,
+    count_flops,
+    fold_batch_norm,
+    in_float32,
+    load_checkpoint,
+    save_checkpoint,
+)
 from benchmark.records import ModelKey, Record, TrainingRecord
 from benchmark.training import Recipe, SavePoint, train
 from defenses import DEFENSES
@@ -44,8 +47,10 @@ class TrainingRun(Record):
         """Trains the model and writes its checkpoint; one that is not trained is only measured.
 
         Raises:
-            CheckpointError: when the checkpoint of a model that the defense needs cannot be used.
+            CheckpointError: when the checkpoint of a model that the defense needs cannot be used, or the
+                trained model's does not fit a model as `build` makes it.
             TrainingError: when the loss is not finite.
+            BenchmarkError: when the model breaks a promise that its scores rely on; see `check_embedder`.
         """
         data = load_data(self.key.dataset, context.folders)
         defense = DEFENSES.build(self.key.defense)
@@ -71,22 +76,25 @@ class TrainingRun(Record):
                 store.unfinished(self.id), context.save_every, context.provenance().packages
             ),
         )
-        write_atomically(store.checkpoint(self.id), lambda path: save_model(model, str(path)))
+        save_checkpoint(model, store.checkpoint(self.id))
+        # As it will be attacked: a failure is recorded before others wait for the model.
+        check_embedder(self.load(context)[0], few_images(data.test, context.device))
         return training
 
     def load(self, context: RunContext) -> tuple[Embedder, int]:
         """Loads the trained model from its checkpoint, in evaluation mode, its parameters frozen.
 
         Returns:
-            The model, on the context's device, batch norm folded into its convolutions, and the FLOPs of the
-            cell's plain backbone.
+            The model, on the context's device, batch norm folded into its convolutions and its embeddings
+            float32, and the FLOPs of the cell's plain backbone.
 
         Raises:
             CheckpointError: when the checkpoint is missing, damaged, or does not fit.
         """
         model, unit = self.load_unfolded(context)
         fold_batch_norm(model)
-        return model.to(context.device), unit
+        pool = load_data(self.key.dataset, context.folders).test
+        return in_float32(model.to(context.device), pool.batch(slice(0, 1), context.device)), unit
 
     def load_unfolded(self, context: RunContext) -> tuple[Embedder, int]:
         """Loads the model on the CPU with the modules that `build` made, as other models may hold it.
@@ -99,14 +107,7 @@ class TrainingRun(Record):
             return model.eval().requires_grad_(False), unit
         images, _ = training_images(self.recipe, data)
         model, unit = build_model(self.key, images, random=True)
-        path = context.store.checkpoint(self.id)
-        try:
-            load_model(model, str(path))
-        except (OSError, SafetensorError, RuntimeError) as error:
-            reason = str(error).split("\n", 1)[0]
-            raise CheckpointError(
-                f"The checkpoint {path} cannot be used ({reason}); delete it and run again."
-            ) from None
+        load_checkpoint(model, context.store.checkpoint(self.id))
         return model.eval().requires_grad_(False), unit
 
     def _teacher_cost(self, context: RunContext) -> float:
@@ -118,6 +119,7 @@ class TrainingRun(Record):
     def _examine(self, pool: ImageSet, context: RunContext) -> TrainingRecord:
         """Measures the costs of a model that is not trained."""
         model, unit = self.load(context)
+        check_embedder(model, few_images(pool, context.device))
         counter = PassCounter(model, pool.image_shape, unit)
         return TrainingRecord(
             embed_cost=counter.per_image, embed_flops=float(count_flops(model, pool.image_shape))

@@ -3,15 +3,19 @@
 from benchmark.models import timm_names  # noqa: F401 (importing it adds timm's names to the registry)
 from benchmark.models.backbone import BACKBONES, Backbone, BackboneEmbedder
 from benchmark.models.bn_inception import BNInception
+from benchmark.models.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from benchmark.models.cost import PassCounter, count_flops
 from benchmark.models.ensemble import Ensemble
 from benchmark.models.folding import fold_batch_norm
 from benchmark.models.frozen import frozen, frozen_embedders
 from benchmark.models.member import Member
+from benchmark.models.precision import in_float32, whole_float32
+from benchmark.models.promises import CHECKED_IMAGES, check_embedder
 from benchmark.models.smallconv import SmallConv
 
 __all__ = [
     "BACKBONES",
+    "CHECKED_IMAGES",
     "BNInception",
     "Backbone",
     "BackboneEmbedder",
@@ -19,8 +23,14 @@ __all__ = [
     "Member",
     "PassCounter",
     "SmallConv",
+    "check_embedder",
     "count_flops",
     "fold_batch_norm",
     "frozen",
     "frozen_embedders",
+    "in_float32",
+    "load_checkpoint",
+    "load_weights",
+    "save_checkpoint",
+    "whole_float32",
 ]

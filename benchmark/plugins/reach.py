@@ -33,6 +33,7 @@ _PLUMBING = (
     "benchmark.jobs.memory",
     "benchmark.jobs.probe",
     "benchmark.jobs.train_job",
+    "benchmark.models.promises",
     "benchmark.planning",
     "benchmark.plugins",
     "benchmark.records.cell",

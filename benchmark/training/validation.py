@@ -8,7 +8,7 @@ from attacks import ATTACKS, Problem
 from benchmark.core.embedder import Embedder
 from benchmark.data.base import ImageSet
 from benchmark.metrics.retrieval import retrieve
-from benchmark.models import frozen
+from benchmark.models import frozen, in_float32
 from benchmark.records import ValidationResult
 
 ATTACK = "pgd_decay[objective=neighbour,steps=10]"
@@ -42,6 +42,7 @@ class Validator:
         """
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices), frozen(model):
+            model = in_float32(model, self._images[:1])
             torch.manual_seed(0)
             clean = self._map_r(model, self._images, self._images)
             if not self._eps:

@@ -1,0 +1,134 @@
+"""What an evaluation relies on in a model: checked on a few images wherever one is loaded."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from benchmark.core.embedder import Embedder
+from benchmark.core.errors import BenchmarkError
+from benchmark.models.frozen import frozen
+from benchmark.models.precision import InFloat32, whole_float32
+
+CHECKED_IMAGES = 4
+"""Images that a model is checked on."""
+
+_TOLERANCE = 1e-3
+_TOLERANCE_OF_HALF = 1e-2
+"""For lengths and distances of unit vectors; the second for models that compute in 16 bits."""
+
+_REPEATED = 1e-4
+"""Largest distance between two embeddings of an image by a model that is not randomised: rounding."""
+
+_PASSES = 8
+"""Forward passes after which a model that is declared randomised and never differs is not."""
+
+
+def check_embedder(model: Embedder, images: Tensor) -> None:
+    """Check that a model keeps what is promised of its embeddings, in evaluation mode.
+
+    They are finite unit vectors of a floating-point type, shape (n, d); an image has the same embedding alone
+    and in a batch, and in each forward pass, unless the model is randomised; `differentiable()` embeds in the
+    same space. The zero vector passes, as scaling to unit length leaves it. The model and torch's global
+    generators are left as they were.
+
+    Args:
+        model: the model, in any mode.
+        images: a few images, two or more, shape (n, C, H, W) in [0, 1], on the model's device.
+
+    Raises:
+        BenchmarkError: for the first promise that is broken, with the value found and what to do.
+    """
+    devices = [images.device] if images.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), frozen(model), torch.no_grad(), whole_float32():
+        embeddings = model(images)
+        _check_form(embeddings, len(images))
+        embeddings = embeddings.float()
+        tolerance = _tolerance(model)
+        _check_lengths(embeddings, tolerance)
+        _check_randomness(model, images, embeddings)
+        if not model.randomised:
+            _check_alone(model, images, embeddings, tolerance)
+        stand_in = model.differentiable()
+        shape = tuple((embeddings if stand_in is model else stand_in(images)).shape)
+        if shape != tuple(embeddings.shape):
+            raise BenchmarkError(
+                f"differentiable() embeds as shape {shape}, the model as {tuple(embeddings.shape)}. Return a "
+                "stand-in that embeds in the same space."
+            )
+
+
+def _tolerance(model: Embedder) -> float:
+    """Allow for the rounding of models that compute in 16 bits."""
+    types = {parameter.dtype for parameter in model.parameters()}
+    types |= {model.precision} if isinstance(model, InFloat32) else set()
+    return _TOLERANCE_OF_HALF if types & {torch.float16, torch.bfloat16} else _TOLERANCE
+
+
+def _check_form(embeddings: object, count: int) -> None:
+    if not isinstance(embeddings, Tensor):
+        raise BenchmarkError(
+            f"The model returns {type(embeddings).__name__}, not a tensor. Return embeddings of shape (n, d)."
+        )
+    if embeddings.ndim != 2 or len(embeddings) != count:
+        raise BenchmarkError(
+            f"The model embeds {count} images as shape {tuple(embeddings.shape)}. Return one vector for each "
+            "image, shape (n, d)."
+        )
+    if not embeddings.is_floating_point():
+        raise BenchmarkError(
+            f"The model's embeddings are {embeddings.dtype}. Return a floating-point type, as float32."
+        )
+    bad = int((~embeddings.isfinite()).any(1).sum())
+    if bad:
+        value = float(embeddings[~embeddings.isfinite()][0])
+        raise BenchmarkError(
+            f"{bad} of {count} embeddings are not finite ({value}). Look for a division by zero or an "
+            "overflow in the model, and for a training that diverged."
+        )
+
+
+def _check_lengths(embeddings: Tensor, tolerance: float) -> None:
+    lengths = embeddings.norm(dim=1)
+    wrong = ((lengths - 1).abs() > tolerance) & (lengths > 0)
+    if wrong.any():
+        low, high = float(lengths.min()), float(lengths.max())
+        found = f"length {low:.4g}" if high - low < 1e-4 * high else f"lengths from {low:.4g} to {high:.4g}"
+        raise BenchmarkError(
+            f"The model's embeddings have {found}, not 1. End its forward with "
+            "torch.nn.functional.normalize(embeddings)."
+        )
+
+
+def _check_randomness(model: Embedder, images: Tensor, embeddings: Tensor) -> None:
+    passes = _PASSES if model.randomised else 2
+    apart = 0.0
+    for _ in range(passes - 1):
+        apart = max(apart, _distance(model(images).float(), embeddings))
+        if apart > _REPEATED:
+            break
+    if apart > _REPEATED and not model.randomised:
+        raise BenchmarkError(
+            f"Two embeddings of one image are {apart:.2g} apart, but the model's `randomised` is False. Set "
+            "it to True, or draw nothing in evaluation mode."
+        )
+    if apart == 0 and model.randomised:
+        raise BenchmarkError(
+            f"The model's `randomised` is True, but {passes} forward passes gave the same embeddings. Set it "
+            "to False, or draw in evaluation mode too."
+        )
+
+
+def _check_alone(model: Embedder, images: Tensor, embeddings: Tensor, tolerance: float) -> None:
+    alone = torch.cat([model(image.unsqueeze(0)).float() for image in images])
+    if alone.shape != embeddings.shape or (apart := _distance(alone, embeddings)) > tolerance:
+        found = f"of shape {tuple(alone.shape)}" if alone.shape != embeddings.shape else f"{apart:.2g} apart"
+        raise BenchmarkError(
+            f"Images embedded alone and in a batch of {len(images)} get embeddings {found}. Use nothing of "
+            "the other images of a batch in evaluation mode, as batch norm with its running statistics."
+        )
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    """The largest distance between two embeddings of an image."""
+    return float((one - other).norm(dim=1).max())
