@@ -87,4 +87,4 @@ def _number(cell: str, bold: bool) -> str:
 
 def _name(row: Row) -> str:
     source = f" ({escape(mark(row.source))})" if row.source else ""
-    return f"\\texttt{{{escape(row.name)}}}{source}{escape(f' {MARK}') if row.failing else ''}"
+    return f"\\texttt{{{escape(row.name)}}}{source}{escape(MARK) if row.failing else ''}"

@@ -25,6 +25,7 @@ SHORT_NAMES = {
     TRANSFER: f"transfer[attack={NEIGHBOUR},source=net.py:make[weights=net.safetensors]]",
 }
 KINDS = {MY_MODEL: "Python function", OTHER: "ONNX file"}
+SMALL = {"classes": 8, "per_class": 6}
 REASON = f"{OTHER} was attacked without gradients"
 TRAINING = {
     MY_MODEL: {"embed_flops": 4e6, "notes": [f"the output of {MY_MODEL} was normalized"]},
@@ -44,6 +45,7 @@ def models_alone(**options) -> FakeRun:
         "asked": (EQUAL_EPOCHS,),
         "seeds": (0,),
         "validated": False,
+        **SMALL,
         "own_models": KINDS,
         "unranked": {OTHER: REASON},
         "short_names": SHORT_NAMES,
@@ -63,6 +65,7 @@ def models_beside_defenses(**options) -> FakeRun:
         "weakness": {"vanilla": 0.95, "pgd_at": 0.2, PLUGIN: 0.4, MY_MODEL: 0.9, OTHER: 0.5, "pixels": 0.6},
         "attacks": {NEIGHBOUR: 1.0, NOISE: 0.05, TRANSFER: 0.3},
         "compute": (EQUAL_EPOCHS, EQUAL_PASSES),
+        **SMALL,
         "own_models": KINDS,
         "unranked": {OTHER: REASON},
         "plugins": {PLUGIN: "1a2b3c4d5e6f"},

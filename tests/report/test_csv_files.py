@@ -5,6 +5,7 @@ import pytest
 from benchmark.report.csv_files import CELL_COLUMNS, cells_frame, leaderboard_columns, leaderboard_frame
 
 from .fake_run import CHECKS, CLUSTERING, NOISE, OWN, RETRIEVAL, FakeRun
+from .own_models import HOME, models_alone, models_beside_defenses
 
 EXPECTED_LEADERBOARD = (
     "rank,rank_low,rank_high,dataset,backbone,loss,defense,suite,norm,eps,compute,n_seeds,clean_ami,clean_ami_std,"
@@ -127,3 +128,28 @@ def test_short_names_replace_specs_with_paths(report_with_paths):
         assert set(frame.dataset) == {"birds[linf=8/255,size=32]", "glyphs"}
         assert set(frame.backbone) == {"resnet18[pretrained=r18.pt]"}
         assert "/home/me" not in (output / name).read_text()
+
+
+def test_own_models_have_a_source_and_no_training(tables_of):
+    run, tables = tables_of(models_beside_defenses())
+    frame = leaderboard_frame(run, tables)
+    sources = frame.drop_duplicates("defense").set_index("defense").source.to_dict()
+    assert sources == {
+        "pgd_at": "",
+        "vanilla": "",
+        "pixels": "",
+        "distilled[table=table.pt]": "plugin:1a2b3c4d",
+        "net.py:make[weights=net.safetensors]": "own model",
+        "net.onnx": "own model",
+    }
+    own = frame[frame.source == "own model"]
+    assert own[["train_seconds", "train_cost", "epochs", "best_epoch"]].isna().all(axis=None)
+    assert set(own.embed_cost) == {2.0, 4.0} and own[own.defense == "net.onnx"]["rank"].isna().all()
+    text = frame.to_csv() + cells_frame(run).to_csv()
+    assert HOME not in text and "source=net.py:make" in text
+
+
+def test_without_training_backbone_and_loss_are_none(tables_of):
+    run, tables = tables_of(models_alone())
+    frame = leaderboard_frame(run, tables)
+    assert set(frame.backbone) == set(frame.loss) == set(frame.compute) == {"none"}

@@ -2,8 +2,14 @@ import shutil
 
 import pytest
 from matplotlib import image
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from benchmark.report import write_report
+from benchmark.report.figures import FIGURES
+
+from .fake_run import EQUAL_EPOCHS, FakeRun
+from .own_models import HOME, models_alone, models_beside_defenses
 
 
 @pytest.mark.slow
@@ -29,3 +35,28 @@ def test_a_second_report_gives_the_same_bytes_and_removes_stale_figures(tmp_path
         assert one.read_bytes() == other.read_bytes(), one.name
     assert not (figures / "heatmap_old_table.png").exists()
     assert (figures / "my_own.png").exists()
+
+
+def test_each_kind_is_drawn_without_files(tables_of, tmp_path):
+    run, tables = tables_of(models_beside_defenses(compute=(EQUAL_EPOCHS,)))
+    before = sorted(tmp_path.rglob("*"))
+    for kind, drawing in FIGURES.items():
+        figure = drawing(run, tables[0])
+        assert isinstance(figure, Figure), kind
+        texts = [text.get_text().replace("\n", "") for text in figure.findobj(Text)]
+        assert any(texts) and not any(HOME in text for text in texts)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_figure_of_one_row_is_of_the_row_given(tables_of):
+    run, (table,) = tables_of(FakeRun(seeds=(0,)))
+    assert FIGURES["tsne"](run, table, table.rows[1])._suptitle.get_text().startswith(table.rows[1].name)
+    assert FIGURES["tsne"](run, table)._suptitle.get_text().startswith(table.rows[0].name)
+
+
+def test_titles_of_own_models_speak_of_models(tables_of):
+    run, (table,) = tables_of(models_alone(unranked={}))
+    titles = [FIGURES[kind](run, table)._suptitle.get_text() for kind in ("clean_vs_worst", "heatmap", "eps")]
+    assert "2 models" in titles[0].replace("\n", " ")
+    assert not any("defense" in title for title in titles)
+    assert FIGURES["training"](run, table) is None

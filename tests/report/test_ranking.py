@@ -1,6 +1,7 @@
 import numpy as np
 
 from benchmark.core.mutual_information import adjusted_mutual_information
+from benchmark.report.clean_vs_worst import summary
 from benchmark.report.csv_files import leaderboard_frame
 
 from .fake_run import NEIGHBOUR, NOISE, OWN, RETRIEVAL, FakeRun
@@ -98,3 +99,13 @@ def test_the_order_of_writing_changes_nothing(tables_of):
     run, first = tables_of(FakeRun(seeds=(0, 1, 2)))
     other, second = tables_of(FakeRun(seeds=(0, 1, 2), backwards=True), "backwards")
     assert leaderboard_frame(run, first).equals(leaderboard_frame(other, second))
+
+
+def test_rows_that_the_run_leaves_unranked_stand_before_the_references(tables_of):
+    fake = FakeRun(
+        weakness={"best": 0.1, "mid": 0.4, "weak": 0.9, "pixels": 0.5}, unranked={"best": "not attacked"}
+    )
+    _, (table,) = tables_of(fake)
+    assert [row.defense for row in table.rows] == ["mid", "weak", "best", "pixels"]
+    assert [row.rank for row in table.rows] == [1, 2, None, None]
+    assert summary(table).startswith("Under attack (L\u221e 0.1) mid keeps")

@@ -1,6 +1,7 @@
 from benchmark.report.reproduce import command
 
 from .fake_run import EQUAL_EPOCHS, EQUAL_PASSES, FakeRun
+from .own_models import HOME, OTHER, PLUGIN, models_alone, models_beside_defenses
 
 BOTH_MODES = {"compute": (EQUAL_EPOCHS, EQUAL_PASSES), "seeds": (0,)}
 
@@ -23,3 +24,20 @@ def test_the_command_names_no_folder_of_the_machine(tables_of):
     # In single quotes, or the shell would put its own $5 there.
     assert "--datasets 'folder[linf=0.1,path=cost $5,size=32]'" in text
     assert "/home" not in text
+
+
+def test_an_own_model_is_given_as_one(tables_of):
+    run, (table,) = tables_of(models_alone())
+    text = command(run.manifest, table, table.rows[0])
+    assert '--model "net.py:make[weights=net.safetensors]"' in text
+    assert '--datasets "folder:birds[pool=all,size=32]"' in text
+    for option in ("--defenses", "--backbones", "--losses", "--compute", HOME):
+        assert option not in text
+
+
+def test_an_own_model_beside_defenses_has_one_beside_it(tables_of):
+    run, (table, _) = tables_of(models_beside_defenses())
+    text = command(run.manifest, table, next(row for row in table.rows if row.defense == OTHER))
+    assert "--model net.onnx" in text and "--defenses vanilla" in text and "--backbones smallconv" in text
+    text = command(run.manifest, table, next(row for row in table.rows if row.defense == PLUGIN))
+    assert '--defenses "distilled[table=table.pt]"' in text and "--model" not in text

@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 
 from benchmark.core.errors import UsageError
-from benchmark.report import write_report
+from benchmark.report import read_tables, verdicts, write_report
+from benchmark.report.verdict import verdict_lines
 
 from .fake_run import NEIGHBOUR, FakeRun
+from .own_models import models_alone
 
 NAME = "glyphs_smallconv_proxy_anchor_linf_0.1"
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,3 +59,27 @@ def test_the_report_imports_only_records_and_the_core(tmp_path):
     assert not loaded & {"torch", "attacks", "defenses"}
     packages = {name for name in loaded if name.startswith("benchmark.")}
     assert packages == {"benchmark.core", "benchmark.records", "benchmark.report"}
+
+
+def test_verdicts_are_read_again_without_a_report(tmp_path):
+    models_alone().write(tmp_path / "own")
+    lines = verdicts(tmp_path / "own")
+    run, tables = read_tables(tmp_path / "own")
+    assert len(lines) == 8 and set(lines) == set(verdict_lines(run, tables))
+    assert [path.name for path in (tmp_path / "own").iterdir()] == ["store"]
+    FakeRun(seeds=(0,)).write(tmp_path / "none")
+    assert verdicts(tmp_path / "none") == []
+    with pytest.raises(UsageError, match="Run the benchmark there first"):
+        verdicts(tmp_path / "empty")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["report_of_own_models", "report_of_models_and_defenses"])
+def test_no_output_names_a_folder_of_the_machine(name, request):
+    output, paths = request.getfixturevalue(name)
+    assert set(paths) == {p for p in output.rglob("*") if p.is_file() and "store" not in p.parts}
+    for path in paths:
+        assert "home" not in str(path.relative_to(output)) and "my-models" not in path.name
+        content = path.read_bytes()
+        for part in (b"/home", b"my models", b"some where"):
+            assert part not in content, path.name
