@@ -1,10 +1,24 @@
 """Attacks on embedders: objectives, optimizers that maximize them, and suites of both."""
 
 from attacks.base import ATTACKS, Attack, AttackResult
-from attacks.objectives import OBJECTIVES, Objective, PooledScore, Score
-from attacks.optimisers import APGD, BIM, CW, FGSM, MIFGSM, PGD, Noise, PGDDecay, Square, Transfer
+from attacks.objectives import OBJECTIVES, Objective, ObjectiveSpec, PooledScore, Score
+from attacks.optimisers import (
+    APGD,
+    BIM,
+    CW,
+    FGSM,
+    MIFGSM,
+    PGD,
+    IterativeAttack,
+    Noise,
+    PGDDecay,
+    Square,
+    Transfer,
+    Update,
+)
 from attacks.problem import Images, Problem, images_per_pass
 from attacks.ranking import MEASURES, Measure, Robrank
+from attacks.result_builder import ResultBuilder
 from attacks.suites import FROM_CLEAN, REFERENCE_ATTACK, SUITES, Suite, expand
 
 __all__ = [
@@ -23,17 +37,21 @@ __all__ = [
     "Attack",
     "AttackResult",
     "Images",
+    "IterativeAttack",
     "Measure",
     "Noise",
     "Objective",
+    "ObjectiveSpec",
     "PGDDecay",
     "PooledScore",
     "Problem",
+    "ResultBuilder",
     "Robrank",
     "Score",
     "Square",
     "Suite",
     "Transfer",
+    "Update",
     "expand",
     "images_per_pass",
 ]

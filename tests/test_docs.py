@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmark.cli import main
 from benchmark.cli.options import build_parser
 from benchmark.data import Folders
 from benchmark.planning.grid import build_grid
@@ -17,26 +16,10 @@ from defenses import GROUPS
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.slow
-def test_the_plugin_of_the_guide_gets_a_row(tmp_path):
-    guide = (ROOT / "docs" / "adding_a_defense.md").read_text(encoding="utf-8")
-    text = next(
-        block for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "register(" in block
-    )
-    assert len(text.splitlines()) <= 45
-    plugin = tmp_path / "anchored_at.py"
-    plugin.write_text(text, encoding="utf-8")
-    config = tmp_path / "tiny.yaml"
-    config.write_text("training: {epochs: 1}\ndatasets: digits\nattacks: noise\nworkers: 1\nchecks: false\n")
-    output = tmp_path / "out"
-    arguments = ["--plugin", str(plugin), "--defenses", "anchored_at[weight=3]", "--config", str(config)]
-    assert main([*arguments, "--output", str(output), "--no-progress"]) == 0
-    assert "anchored_at[weight=3]" in (output / "leaderboard.csv").read_text()
+PAGES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("**/*.md"))]
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))]
-)
+@pytest.mark.parametrize("name", ["README.md", *PAGES])
 def test_links_lead_somewhere(name):
     path = ROOT / name
     for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
@@ -94,7 +77,7 @@ def test_commands_can_be_run_unchanged(arguments, tmp_path, photos):
     assert build_grid(config, folders).cell_refs()
 
 
-@pytest.mark.parametrize("name", [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize("name", PAGES)
 def test_commands_have_options_that_exist(name):
     for arguments in commands(name):
         build_parser().parse_args(arguments)
@@ -117,6 +100,13 @@ def test_the_readme_lists_every_preset_and_defense():
         "--dry-run",
     ):
         assert option in shown
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/architecture.md"])
+def test_every_guide_is_linked(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for page in sorted((ROOT / "docs" / "extend").glob("*.md")):
+        assert f"extend/{page.name})" in text, page.name
 
 
 def test_paths_of_the_architecture_exist():

@@ -1,6 +1,6 @@
 """Objectives that attacks maximize: one scalar per image."""
 
-from attacks.objectives.base import OBJECTIVES, Objective, PooledScore, Score
+from attacks.objectives.base import OBJECTIVES, Objective, ObjectiveSpec, PooledScore, Score
 from attacks.objectives.centroid import Centroid
 from attacks.objectives.centroid_ce import CentroidCE
 from attacks.objectives.collapse import Collapse
@@ -23,6 +23,7 @@ __all__ = [
     "Information",
     "Neighbour",
     "Objective",
+    "ObjectiveSpec",
     "Own",
     "Pair",
     "Pool",

@@ -2,8 +2,22 @@
 
 from attacks.optimisers.cw import CW
 from attacks.optimisers.noise import Noise
-from attacks.optimisers.pgd import APGD, BIM, FGSM, MIFGSM, PGD, PGDDecay
+from attacks.optimisers.pgd import APGD, BIM, FGSM, MIFGSM, PGD, IterativeAttack, PGDDecay
 from attacks.optimisers.square import Square
 from attacks.optimisers.transfer import Transfer
+from attacks.optimisers.updates import Update
 
-__all__ = ["APGD", "BIM", "CW", "FGSM", "MIFGSM", "PGD", "Noise", "PGDDecay", "Square", "Transfer"]
+__all__ = [
+    "APGD",
+    "BIM",
+    "CW",
+    "FGSM",
+    "MIFGSM",
+    "PGD",
+    "IterativeAttack",
+    "Noise",
+    "PGDDecay",
+    "Square",
+    "Transfer",
+    "Update",
+]

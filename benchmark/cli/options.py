@@ -22,7 +22,7 @@ EXAMPLES = """examples:
   python run_benchmark.py --defenses pgd_at --attacks fast --no-checks
       while you work on a defense
   python run_benchmark.py --plugin my_defense.py --defenses all,my_defense
-      your own defense beside the others (docs/adding_a_defense.md)
+      your own defense beside the others (docs/extend/defense.md)
   python run_benchmark.py --model my_file.py:make_model --weights my.pth --datasets "folder:PATH[linf=8/255]"
       does a model of your own hold? (docs/own_models.md)
   python run_benchmark.py --new-defense my_defense

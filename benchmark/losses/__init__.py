@@ -10,6 +10,6 @@ from benchmark.losses import (  # noqa: F401 (importing them registers them)
     soft_triple,
     triplet,
 )
-from benchmark.losses.base import LOSSES, Criterion, Loss, on_tuples
+from benchmark.losses.base import LOSSES, Criterion, Loss, cosines_to_columns, cosines_to_rows, on_tuples
 
-__all__ = ["LOSSES", "Criterion", "Loss", "on_tuples"]
+__all__ = ["LOSSES", "Criterion", "Loss", "cosines_to_columns", "cosines_to_rows", "on_tuples"]

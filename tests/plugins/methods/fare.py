@@ -1,0 +1,78 @@
+"""FARE: adversarial fine-tuning without labels, from a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from benchmark.core.embedder import Embedder
+from benchmark.models import Member, frozen
+from defenses import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory
+
+
+class FineTuned(Embedder):
+    """A student that is trained and embeds, and the frozen teacher that it started from.
+
+    Args:
+        student: the member that is trained.
+        teacher: the trained model; it stays as it is.
+    """
+
+    def __init__(self, student: Member, teacher: Embedder) -> None:
+        super().__init__()
+        self.student = student
+        self.teacher = teacher
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """The student, which alone embeds."""
+        return [self.student]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
+        embeddings: Tensor = self.student(images)
+        return embeddings
+
+    def targets(self, images: Tensor) -> Tensor:
+        """Embeds clean images as the teacher does, shape (n, d), detached."""
+        with frozen(self.teacher), torch.no_grad():
+            embeddings: Tensor = self.teacher(images)
+        return embeddings
+
+
+@DEFENSES.register("fare")
+class FARE(Defense):
+    """Label-free adversarial fine-tuning, after FARE (Schlarmann et al., ICML 2024, arXiv 2402.12336, eq. 3).
+
+    Starts from the trained `vanilla` model of the same cell, f_T, and minimizes
+
+        mean over the batch of max_{x'} ||f(x') - f_T(x)||^2
+
+    so that every image in the ball is embedded where the original model embeds the clean image. No label is
+    used. From the paper: the formula, the frozen original model. Adapted: embeddings are unit vectors, where
+    the paper's are CLIP's; the attack is the benchmark's, with a random start. The proxies of the training
+    loss are not used and not trained.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("vanilla",)
+
+    def build(  # type: ignore[override]
+        self, make_member: MemberFactory, labels: Tensor, trained: Mapping[str, Embedder]
+    ) -> Embedder:
+        """Builds a student with the teacher's weights beside the teacher."""
+        student, teacher = make_member(), trained["vanilla"]
+        student.load_state_dict(teacher.state_dict())
+        return FineTuned(student, teacher)
+
+    def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
+        """Computes the mean squared distance of adversarial images from the teacher's clean embeddings."""
+        assert isinstance(model, FineTuned)
+        targets = model.targets(batch.images)
+
+        def distance(images: Tensor) -> Tensor:
+            return (model.student(images) - targets).square().sum(1)
+
+        return distance(attack(distance, batch.images, model.student)).mean()
