@@ -207,6 +207,7 @@ def train(
         relative_cost=(counter.total + teacher_cost) / plain,
         teacher_cost=teacher_cost / plain,
         embed_cost=counter.per_image,
+        embed_flops=counter.per_image * unit_flops,
         epochs=done,
         resumed=resumed,
         curve=curve,
