@@ -161,6 +161,7 @@ class Run:
 
 def _for_readers(manifest: RunManifest, names: DisplayNames) -> RunManifest:
     sentences = {
+        "suite": names.sentence(manifest.suite),
         "skipped": [names.sentence(reason) for reason in manifest.skipped],
         "unranked": {spec: names.sentence(reason) for spec, reason in manifest.unranked.items()},
         "descriptions": {spec: names.sentence(text) for spec, text in manifest.descriptions.items()},

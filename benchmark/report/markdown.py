@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmark.core.display_names import command_without_folders, without_folders
-from benchmark.core.spec import parse_spec
+from benchmark.core.spec import parse_spec, split_list
 from benchmark.report.ablation import ablation_board
 from benchmark.report.attacked_images import RowImages
 from benchmark.report.boards import attacks_board, checks_board, code, main_board, text
@@ -88,6 +88,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
     own_models = [name for name in names if name in manifest.own_models]
     references = [name for name in names if name in manifest.references]
     defenses = [name for name in names if name not in {*own_models, *references}]
+    named = set(split_list(manifest.suite))
     found = pools(run)
     scenarios = {key.scenario for key in keys}
     bases = {parse_spec(scenario).name for scenario in scenarios}
@@ -110,11 +111,10 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "losses": sorted({key.loss for key in keys} - {NOT_TRAINED}, key=run.names.short),
         "defenses": defenses,
         "own_models": own_models,
-        "noun": "model" if own_models else "defense",
         "references": references,
         "bases": {parse_spec(name).name for name in defenses},
         "attacks": attacks,
-        "suite": manifest.suite if set(manifest.suite.split(",")).isdisjoint(attacks) else "",
+        "suite": manifest.suite if named.isdisjoint(map(run.names.short, attacks)) else "",
         "budgets": _budgets(by_role["suite"]),
         "curve_attacks": curve_attacks,
         "curve_budgets": _budgets(by_role["curve"]),

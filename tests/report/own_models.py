@@ -51,6 +51,7 @@ def models_alone(**options) -> FakeRun:
         "short_names": SHORT_NAMES,
         "training": TRAINING,
         "checks": {OTHER: {"zero_gradient": "not run"}},
+        "suite": f"{NEIGHBOUR},{NOISE},{TRANSFER}",
         "command": f"python run_benchmark.py --model '{MY_MODEL}' {OTHER} --datasets folder:{HOME}/birds",
         "skipped": [f"transfer from {OTHER}, which has no gradients"],
         "descriptions": {MY_MODEL: f"made by {HOME}/my.py."},

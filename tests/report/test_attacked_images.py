@@ -4,9 +4,12 @@ from matplotlib import image
 from safetensors.numpy import load_file, save_file
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.records import Store
 from benchmark.report.attacked_images import read_images, write_attacked_images
+from benchmark.report.cell_results import Run
 from benchmark.report.figures import TableFigures
 from benchmark.report.markdown import render
+from benchmark.report.tables import collect
 
 from .fake_results import attacked_images
 from .fake_run import NEIGHBOUR, NOISE, FakeRun
@@ -14,7 +17,7 @@ from .own_models import HOME, MY_MODEL, OTHER, models_alone, save_images
 
 
 @pytest.fixture
-def written(tables_of, tmp_path):
+def written(tmp_path):
     """Writes the images of a run into a folder, and returns what was written and the page."""
 
     def build(fake, *kept, damage=None):
@@ -24,7 +27,8 @@ def written(tables_of, tmp_path):
             for path in save_images(output, manifest, defense, attack, **options):
                 if damage:
                     damage(path)
-        run, tables = tables_of(fake)
+        run = Run(Store(output))
+        tables = collect(run)
         images = write_attacked_images(run, tables, output)
         page = render(run, tables, [TableFigures() for _ in tables], output, images)
         return output, images, page
@@ -48,19 +52,20 @@ def test_pictures_and_tensors_of_a_row_are_written_and_linked(written):
         assert f"]({path.relative_to(output).as_posix()})" in section
 
 
-def test_the_worst_attack_of_the_first_seed_that_has_images_is_shown(written, tables_of):
+def test_the_worst_attack_of_the_first_seed_that_has_images_is_shown(written):
     fake = FakeRun(weakness={"vanilla": 0.9, "pgd_at": 0.2}, references=(), curve={}, classes=8, per_class=6)
     kept = [("vanilla", NOISE, {"count": 1}), ("pgd_at", NOISE, {"count": 1}), ("pgd_at", NEIGHBOUR, {})]
-    _, images, _ = written(fake, *kept)
+    output, images, _ = written(fake, *kept)
     assert [(one.row, one.attack, len(one.pictures)) for one in images] == [
         ("pgd_at", NEIGHBOUR, 2),
         ("vanilla", NOISE, 1),
     ]
-    run, (table,) = tables_of(fake)
+    run = Run(Store(output))
+    (table,) = collect(run)
     later = [cell for row in table.rows for cell in row.cells if cell.key.seed == 1]
     for cell in later:
         run.images(cell).unlink(missing_ok=True)
-    assert len(write_attacked_images(run, [table], run.images(later[0]).parents[2])) == 2
+    assert len(write_attacked_images(run, [table], output)) == 2
 
 
 def test_without_images_there_is_no_folder_and_no_section(written):
@@ -68,15 +73,15 @@ def test_without_images_there_is_no_folder_and_no_section(written):
     assert images == [] and not (output / "images").exists() and "Attacked images" not in page
 
 
-def test_stale_images_are_removed_and_other_files_kept(written, tables_of):
-    output, (images,), _ = written(models_alone(), (MY_MODEL, NEIGHBOUR, {}))
+def test_stale_images_are_removed_and_other_files_kept(written):
+    output, (images,), _ = written(models_alone(), (MY_MODEL, NEIGHBOUR, {"count": 1}))
     folder = output / "images"
     (folder / "old_row").mkdir()
     for stale in ("old_row/1.png", "old_row.safetensors", f"{images.tensors.stem}/3.png"):
         (folder / stale).write_bytes(b"stale")
     (folder / "My notes.txt").write_bytes(b"kept")
-    run, tables = tables_of(models_alone())
-    (again,) = write_attacked_images(run, tables, output)
+    run = Run(Store(output))
+    (again,) = write_attacked_images(run, collect(run), output)
     found = {path for path in folder.rglob("*") if path.is_file()}
     assert found == {*again, folder / "My notes.txt"} and not (folder / "old_row").exists()
 

@@ -33,6 +33,8 @@ def test_a_page_of_own_models_alone_says_nothing_of_training(page_of):
     assert "a multiple of the lightest own model's" in page
     assert '--model "net.py:make[weights=net.safetensors]"' in page
     assert "give its name to `--model`" in flat and "put in your own paths" in page
+    assert "| birds | `net.onnx` | 0 | failed | 2: `noise` at 0.1 | cannot read 'x.bin' |" in page
+    assert "(suite `" not in page  # its attacks are listed
     assert "clean.\n\n| rank | model |" in page  # a table needs an empty line before it
     assert "{{" not in page and "nan" not in page
 

@@ -15,6 +15,7 @@ from benchmark.report.ranking_board import (
 )
 
 from .fake_run import provenance
+from .own_models import HOME, KINDS, MY_MODEL, SHORT_NAMES
 
 MEASURED = {
     "ca_plus": ("ca_plus",), "ca_minus": ("ca_minus",), "qa_plus": ("qa_plus",), "qa_minus": ("qa_minus",),
@@ -29,6 +30,7 @@ PUBLISHED = COLLAPSED | {"ca_minus": 0.0, "qa_plus": 0.5, "qa_minus": 0.5, "gtt"
 class Records:
     def __init__(self, folder):
         self.store, self.cells, self.modes, self.short_names = Store(folder), [], ["equal-epochs"], {}
+        self.own_models = {}
 
     def add(self, role="suite", done=True, metrics=None, compute="equal-epochs", **key):
         key = {"dataset": "glyphs", "backbone": "b", "loss": "l", "norm": "linf", "eps": 0.1, "seed": 0} | key
@@ -71,7 +73,8 @@ class Records:
     def run(self):
         manifest = RunManifest(
             command="", config={}, suite="ranking", compute=self.modes, references=[], models=[],
-            cells=self.cells, short_names=self.short_names, provenance=provenance(),
+            cells=self.cells, short_names=self.short_names, own_models=self.own_models,
+            provenance=provenance(),
         )  # fmt: skip
         self.store.save_manifest(manifest)
         return Run(self.store)
@@ -187,3 +190,14 @@ def test_names_of_data_sets_hold_no_path(records):
     run = records.run()
     assert set(ranking_frame(run)["dataset"]) == {"birds[size=32]"}
     assert ranking_lines(run)[0] == "`birds`, `b`, `l`, `robrank`, L\u221e 0.1:"
+
+
+def test_own_models_are_marked_and_their_paths_left_out(records):
+    records.measures(MY_MODEL, STRONG, backbone="none", loss="none")
+    records.short_names, records.own_models = SHORT_NAMES, KINDS
+    run = records.run()
+    lines = ranking_lines(run)
+    assert lines[0] == "`glyphs`, `robrank`, L\u221e 0.1:"
+    assert lines[2].startswith("| model |")
+    assert any(line.startswith("| `net.py:make[weights=net.safetensors]` *own model* |") for line in lines)
+    assert HOME not in "".join(lines) + ranking_frame(run).to_csv()
