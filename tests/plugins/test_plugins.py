@@ -41,7 +41,7 @@ def test_a_plugin_registers_its_class_once(tmp_path, registry):
         ("from defenses import DEFENSES\n@DEFENSES.register('x')\nclass X: pass", "must derive from Defense"),
         (FITS.format(name="vanilla"), "already taken"),
         (FITS.format(name="all"), "another meaning"),
-        (FITS.format(name="my defense"), "not a valid spec"),
+        (FITS.format(name="my defense"), "is not a name"),
         ("import sys\nsys.exit(0)", "SystemExit"),
         (
             FITS.format(name="mine").replace('"""Mine."""', "beta: int = 'x'"),
