@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from benchmark.core.errors import BenchmarkError
 from benchmark.evaluation.conformance.common import changed_parts, model_state
 from benchmark.evaluation.conformance.contract_check import ContractError
 from benchmark.evaluation.conformance.defense_contract import DEFENSE, check, exempt_from_training
 from benchmark.evaluation.conformance.fixture import PHASES, ConformanceFixture
+from benchmark.models import CHECKED_IMAGES, check_embedder, in_float32
 from defenses import Defense
 
 
@@ -47,6 +49,22 @@ def resumes(fixture: ConformanceFixture) -> None:
     resumed.load_state_dict(state)
     if not torch.equal(fixture.loss(resumed, seed=2).detach(), expected):
         raise ContractError("the third step of a model gives another loss after it was saved and loaded")
+
+
+@check(
+    "After training steps the model still keeps what scores rely on.",
+    "Keep it for any weights: scale embeddings to unit length as the last step, after every learned part.",
+    trains=True,
+    after=("builds", "unit_length", "randomness", "any_batch"),
+)
+def keeps_promises(fixture: ConformanceFixture) -> None:
+    """Checks a model that was trained for a few steps as a run checks each model that it loads."""
+    model, _ = fixture.fit(steps=3)
+    images = fixture.images[:CHECKED_IMAGES]
+    try:
+        check_embedder(in_float32(model.eval(), images), images)
+    except BenchmarkError as error:
+        raise ContractError(str(error).rstrip(".")) from error
 
 
 def _exempt_without_needs(defense: Defense) -> str | None:

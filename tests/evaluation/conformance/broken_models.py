@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict
+from torch import nn
 
 from benchmark.models import Ensemble
 from defenses import Range
@@ -100,19 +101,27 @@ class SizedLate(Sound):
         return super().loss(model, batch, attack)
 
 
-class KeepsNothing(Sound):
-    keep_from: ClassVar = 1.0
+class Learned(Wrapper):
+    """Scales unit vectors by a learned number."""
+
+    def __init__(self, member):
+        super().__init__(member)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, images):
+        return self.scale * self.member(images)
 
 
-class SharedMember(Sound):
-    """Holds one member twice."""
-
+class LearnsLength(Sound):
     def build(self, make_member, labels):
-        return Ensemble([member := make_member(), member])
+        return Learned(make_member())
 
     def loss(self, model, batch, attack):
-        member = model.members[0]
-        return member.loss(member(batch.images), batch.labels)
+        return super().loss(model, batch, attack) + 10 * model.scale
+
+
+class KeepsNothing(Sound):
+    keep_from: ClassVar = 1.0
 
 
 class CallsFor(Sound):
@@ -131,8 +140,8 @@ BROKEN = [
     (in_type(torch.int64), "builds", "torch.int64 embeddings"),
     (TrainsItsTeacher, "leaves_teachers", "weights, buffers of trained['vanilla']"),
     (SizedLate, "keeps_shapes", "turns bank from shape (0,) to (24, 8)"),
+    (LearnsLength, "keeps_promises", "embeddings have length 0.9"),
     (KeepsNothing, "keep_from", "keep_from is 1.0"),
-    (SharedMember, "checkpoint", "cannot be saved"),
     (BuildsNothing, "builds", "build returns Tensor, not an Embedder"),
     (NoText, "spec", "no_text"),
     (Untunable, "tunable", "epochs_scale=-1"),

@@ -99,10 +99,27 @@ class TwoPhases(Sound):
         return member.loss(member(batch.images), batch.labels)
 
 
+class SharedMember(Sound):
+    """Holds one member twice; sound."""
+
+    def build(self, make_member, labels):
+        return Ensemble([member := make_member(), member])
+
+    def loss(self, model, batch, attack):
+        member = model.members[0]
+        return member.loss(member(batch.images), batch.labels)
+
+
 def in_type(dtype):
     """Makes a defense that is sound, with embeddings of another type."""
     return wrapping(lambda self, images: self.member(images).to(dtype))
 
 
-UNUSUAL = (Student, HeldTeacher, TwoPhases, *map(in_type, (torch.float16, torch.bfloat16, torch.float64)))
+UNUSUAL = (
+    Student,
+    HeldTeacher,
+    TwoPhases,
+    SharedMember,
+    *map(in_type, (torch.float16, torch.bfloat16, torch.float64)),
+)
 """Defenses that keep the contract in unusual ways."""
