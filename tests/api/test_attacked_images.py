@@ -246,7 +246,7 @@ def test_queries_are_attacked_against_the_gallery(net, batch):
         ({"model": lambda x: x.flatten(1) / 0}, "not finite"),
         ({"model": nn.Sequential(nn.Flatten(), nn.Linear(64, 2, device="meta"))}, "is on meta.*on cpu"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "+".join(value),
 )
 def test_bad_input_gets_one_line(batch, changes, message):
     given = {"model": nn.Flatten(), "images": batch[0], "labels": batch[1], "eps": EPS} | changes

@@ -206,7 +206,7 @@ def test_failed_cells_are_a_warning_and_a_reason(tensors):
         ({"device": "gpu"}, "Unknown device 'gpu'"),
         ({"options": {"evaluations": {}}}, "evaluations"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "+".join(value),
 )
 def test_bad_input_gets_one_line_and_runs_nothing(tensors, tmp_path, changes, message):
     given = {"model": nn.Flatten(), "data": tensors} | changes
