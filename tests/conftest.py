@@ -53,8 +53,8 @@ def images(make_images):
 def make_member():
     def make(loss="proxy_anchor", shape=SHAPE, classes=12, backbone="smallconv[dim=8,width=0.25]"):
         architecture = BACKBONES.build(backbone)
-        criterion = LOSSES.build(loss).build(classes, architecture.dim)
-        return Member(architecture.build(shape), criterion, architecture.dim)
+        embedder = architecture.build(shape)
+        return Member(embedder, LOSSES.build(loss).build(classes, architecture.dim), architecture.dim)
 
     return make
 

@@ -23,7 +23,6 @@ from benchmark.cli.commands import (
 from benchmark.cli.options import build_parser
 from benchmark.cli.plugin_warnings import load
 from benchmark.core.errors import BenchmarkError, UsageError
-from benchmark.data.places import folders_for
 
 
 def _trials(text: str | None) -> int | None:
@@ -45,6 +44,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     trials = _trials(options.pop("tune", None))
     file = options.pop("config", None)
     from benchmark.core.hardware import default_workers, resolve_device
+    from benchmark.data.places import folders_for
     from benchmark.jobs import RunContext
     from benchmark.planning.grid import build_grid
     from benchmark.planning.resolve import resolve
@@ -97,6 +97,8 @@ def _run(options: dict[str, Any], command: str) -> int:
 
 def _check_plugin(options: dict[str, Any]) -> int:
     root = options.get("data_root")
+    from benchmark.data.places import folders_for
+
     folders = folders_for(Path(root) if root else None)
     variants = {option: options[option] for option in VARIANTS if option in options}
     others = [Path(path) for path in options.get("plugin", [])]

@@ -98,6 +98,11 @@ def _settings(name: str) -> Any:
         return None
 
 
+def is_timm_name(name: str) -> bool:
+    """Whether timm has an architecture of that name, with or without the tag of its weights."""
+    return _settings(name) is not None
+
+
 @contextmanager
 def _missing_keys() -> Iterator[list[str]]:
     """Record the keys of weights that are missing when networks are loaded within the block.

@@ -20,7 +20,7 @@ from benchmark.core.display_names import (
         ('folder:"/home/me/my, birds"[size=32]', "folder:my, birds[size=32]"),
         ("/home/me/x.py:make[weights=/data/w.pth]", "x.py:make[weights=w.pth]"),
         ("transfer[attack=mine[file=/data/w.pth,k=2]]", "transfer[attack=mine[file=w.pth,k=2]]"),
-        ('a["/b"', "a[b"),
+        ('a["/b"', 'a["/b"'),
         ("8/255", "8/255"),
         ("/tmp/out", "out"),
         ("/home/me/my.py:make[weights=/data/w.pt]", "my.py:make[weights=w.pt]"),

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.core.errors import BenchmarkError
 from benchmark.models.backbone import BACKBONES
 from benchmark.models.library_backbone import LibraryBackbone
 from benchmark.models.own.base import OwnModel, own_model_kind
@@ -28,7 +28,9 @@ class TimmNetwork(OwnModel):
         return self.name
 
     def _library(self) -> LibraryBackbone:
-        found = BACKBONES.build(self.name)
+        from benchmark.models.timm_backbone import timm_backbone
+
+        found = timm_backbone(self.name, ())()
         assert isinstance(found, LibraryBackbone)
         return found
 
@@ -68,11 +70,12 @@ class TimmNetwork(OwnModel):
 def _find(name: str) -> type[OwnModel] | None:
     if not name.replace(".", "_").replace("-", "_").isidentifier():
         return None
-    try:
-        found = BACKBONES.get(name)
-    except UsageError:
+    if name in BACKBONES.names():
         return None
-    if not issubclass(found, LibraryBackbone):
+    # Importing timm takes seconds. Not through the registry, which asks for own models before timm.
+    from benchmark.models.timm_backbone import is_timm_name
+
+    if not is_timm_name(name):
         return None
     return type(
         f"TimmNetwork_{name}",
