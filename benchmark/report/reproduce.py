@@ -32,8 +32,8 @@ def command(manifest: RunManifest, table: Table, row: Row) -> str:
         ("preset", _values(config, "preset")),
         *_rows(manifest, table, row),
         ("datasets", [without_folders(key.dataset)]),
-        ("backbones", _spec(manifest, key.backbone)),
-        ("losses", _spec(manifest, key.loss)),
+        ("backbones", _spec(key.backbone)),
+        ("losses", _spec(key.loss)),
         ("scenarios", _values(config, "scenarios")),
         ("attacks", map(without_folders, _values(config, "attacks")) if _asked(manifest, "attacks") else ()),
         ("seeds", sorted({seed.seed for seed in row.seeds})),
@@ -59,17 +59,17 @@ def _rows(manifest: RunManifest, table: Table, row: Row) -> list[tuple[str, Iter
     An own model of a table of defenses needs one beside it: alone it is searched for among all classes.
     """
     if not row.own:
-        return [("defenses", _spec(manifest, row.defense))]
+        return [("defenses", _spec(row.defense))]
     trained = [other.defense for other in table.rows if other.trained]
     beside = min(trained, key=lambda spec: spec != START, default=NOT_TRAINED)
-    return [("defenses", _spec(manifest, beside)), ("model", _spec(manifest, row.defense))]
+    return [("defenses", _spec(beside)), ("model", _spec(row.defense))]
 
 
-def _spec(manifest: RunManifest, spec: str) -> list[str]:
+def _spec(spec: str) -> list[str]:
     """A spec with its paths shortened; nothing where the table has none."""
     if spec == NOT_TRAINED:
         return []
-    return [manifest.short_names.get(spec, spec) if spec in manifest.own_models else without_folders(spec)]
+    return [without_folders(spec)]
 
 
 def _mode(manifest: RunManifest, compute: str) -> list[tuple[str, Iterable[Any]]]:

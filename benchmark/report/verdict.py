@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from math import isnan, nan
 
 from benchmark.report.boards import percent
@@ -110,12 +109,8 @@ def _belief(row: Row) -> str:
         sentences.append(f"it passes all {len(passed)} checks, which is no proof.")
     else:
         sentences.append(f"{len(passed)} of {len(row.checks)} checks pass.")
-    if passed or row.failing:
-        reasons: dict[str, list[str]] = defaultdict(list)
-        for name in not_run:
-            reasons[row.checks[name].explanation.rstrip(".")].append(name)
-        for reason, names in reasons.items():
-            sentences.append(f"Not run: {', '.join(names)}{f' (it {reason})' if reason else ''}.")
+    if not_run and (passed or row.failing):  # why not stands below the table
+        sentences.append(f"Not run: {', '.join(not_run)}.")
     if row.unranked:
         sentences.append(f"No rank: {row.unranked.rstrip('.')}.")
     return " ".join(sentences)

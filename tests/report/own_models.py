@@ -12,7 +12,7 @@ from .fake_results import attacked_images
 from .fake_run import EQUAL_EPOCHS, EQUAL_PASSES, NEIGHBOUR, NOISE, RETRIEVAL, FakeRun
 
 HOME = "/home/me"
-MY_MODEL = f"{HOME}/my models/net.py:make[weights={HOME}/net.safetensors]"
+MY_MODEL = f'"{HOME}/my models/net.py:make"[weights={HOME}/net.safetensors]'
 OTHER = f"{HOME}/other/net.onnx"
 PLUGIN = f"distilled[table={HOME}/table.pt]"
 FOLDER = f"folder:{HOME}/birds[pool=all,size=32]"

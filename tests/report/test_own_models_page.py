@@ -32,7 +32,7 @@ def test_a_page_of_own_models_alone_says_nothing_of_training(page_of):
     assert "`net.onnx`: ONNX file" in page and "Python function; made by my.py." in page
     assert "a multiple of the lightest own model's" in page
     assert '--model "net.py:make[weights=net.safetensors]"' in page
-    assert "give its name to `--model`" in flat and "put in your own paths" in page
+    assert "give its own file or function to `--model`" in flat and "put in your own paths" in page
     assert "| birds | `net.onnx` | 0 | failed | 2: `noise` at 0.1 | cannot read 'x.bin' |" in page
     assert "(suite `" not in page  # its attacks are listed
     assert "clean.\n\n| rank | model |" in page  # a table needs an empty line before it
@@ -58,7 +58,10 @@ def test_a_page_of_both_says_which_is_which(page_of):
     assert "saw the test classes is unknown to the benchmark. The defenses never saw them" in flat
     assert "Test classes are disjoint from training classes." in flat
     assert "*plugin*: a defense from a plugin" in page and "\u2013: unknown to the benchmark" in page
-    assert "--defenses pgd_at" in page and "or that of an own model to `--model` beside a defense" in flat
+    assert (
+        "--defenses pgd_at" in page
+        and "or an own model's file or function to `--model` beside a defense" in flat
+    )
     assert "- `net.onnx` has no rank: net.onnx was attacked without gradients." in page
     assert "have no rank for a reason that is given below their table" in flat
 
