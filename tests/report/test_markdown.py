@@ -102,7 +102,7 @@ def test_the_page_has_both_tables_and_the_details_once(report_of_both_modes):
     page = (output / "leaderboard.md").read_text(encoding="utf-8")
     for mode in ("equal epochs", "equal passes"):
         assert page.count(f"\n## glyphs, smallconv, proxy_anchor, L∞ 0.1, {mode}\n") == 1
-    assert "spend 27 cost units" in page
+    assert "spent 27 cost units" in page
     for once in ("### Each attack alone", "### Are the numbers true?", "### Over budgets", "## Training"):
         assert page.count(once) == 1
     assert page.count("**fails** `collapsed`: ") == 2  # the reason is in both sections
