@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.api.modules_behind import modules_behind
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import UsageError
+from benchmark.models.own.modules_behind import modules_behind
 
 Model: TypeAlias = Callable[[Tensor], Tensor]
 """An nn.Module or another callable: images in [0, 1], shape (n, C, H, W), to embeddings, shape (n, d)."""

@@ -7,13 +7,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmark.api.checked_model import Model
-from benchmark.api.modules_behind import modules_behind
 from benchmark.core.errors import UsageError
 from benchmark.core.labels import as_label
 from benchmark.models.own import live_model
+from benchmark.models.own.modules_behind import modules_behind
 from benchmark.planning.own_models import look_at
 
 NAME = "model"
@@ -65,27 +65,6 @@ def device_of(modules: list[nn.Module]) -> torch.device | None:
     return next((tensor.device for tensor in tensors), None)
 
 
-class FunctionModule(nn.Module):
-    """A function as a module, with the modules that it refers to: their weights are part of its identity.
-
-    Args:
-        function: from images to embeddings.
-    """
-
-    def __init__(self, function: Model) -> None:
-        super().__init__()
-        self.function = function
-        self.behind = nn.ModuleList(modules_behind(function))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Calls the function."""
-        return self.function(images)
-
-
-def _as_module(model: Model) -> nn.Module:
-    return model if isinstance(model, nn.Module) else FunctionModule(model)
-
-
 @contextmanager
 def specs_of(models: Mapping[str, Model | str]) -> Iterator[list[str]]:
     """Gives every model a spec that holds within the block; its modules are then put back on their device."""
@@ -95,7 +74,7 @@ def specs_of(models: Mapping[str, Model | str]) -> Iterator[list[str]]:
     with ExitStack() as stack:
         try:
             yield [
-                one if isinstance(one, str) else stack.enter_context(live_model(name, _as_module(one)))
+                one if isinstance(one, str) else stack.enter_context(live_model(name, one))
                 for name, one in models.items()
             ]
         finally:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmark.core.seeding import derive_seed
+from benchmark.core.seeding import derive_seed, unchanged_generators
 from benchmark.models import frozen
 
 
@@ -31,7 +31,7 @@ def unchanged_state(device: torch.device, *models: nn.Module) -> Iterator[None]:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.autocast(device.type, enabled=False))
-        stack.enter_context(_generators(device))
+        stack.enter_context(unchanged_generators([device] if device.type == "cuda" else []))
         stack.enter_context(_defaults())
         stack.enter_context(_whole_float32(device))
         for model in models:
@@ -48,17 +48,6 @@ def seed_generators(device: torch.device, *parts: object) -> None:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
-
-
-@contextmanager
-def _generators(device: torch.device) -> Iterator[None]:
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
 
 
 @contextmanager

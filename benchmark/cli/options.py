@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from benchmark.core.errors import UsageError
-from benchmark.core.spec import parse_spec, with_parameters
+from benchmark.core.spec import format_spec, parse_spec
 
 EXAMPLES = """examples:
   python run_benchmark.py --defenses all
@@ -58,7 +58,7 @@ class _Model(argparse.Action):
             spec = parse_spec(models.pop())
             if "weights" in spec.parameters:
                 raise UsageError(f"Two files of weights are given for the model {spec.name}.")
-            values = with_parameters(spec.name, {**spec.parameters, "weights": values})
+            values = format_spec(spec.name, {**spec.parameters, "weights": values})
         setattr(namespace, self.dest, [*models, values])
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -23,6 +25,24 @@ def seed_everything(*parts: object) -> int:
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     return seed
+
+
+@contextmanager
+def unchanged_generators(devices: Sequence[torch.device | int] | None = None) -> Iterator[None]:
+    """Restore the generators of Python, NumPy and torch after the block, also on an error.
+
+    Args:
+        devices: the GPUs whose generators are restored as well; by default all, once one is in use.
+    """
+    if devices is None:
+        devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(list(devices)):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def noise_per_image(

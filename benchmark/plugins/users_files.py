@@ -7,24 +7,18 @@ too often is cheaper than one that is stale.
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable, Iterator
-from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.core.errors import UsageError
 from benchmark.core.source import PACKAGES, ROOT
-from benchmark.plugins.imports import Import, imports_by_name, imports_in, nodes_of, texts_in
+from benchmark.plugins.file_text import FileText
+from benchmark.plugins.listings import Listings, exists, modules_in
 
 _INSTALLED = ("site-packages", "dist-packages")
 """Names of folders that packages are installed in."""
-
-_SUFFIXES = (*SOURCE_SUFFIXES, *BYTECODE_SUFFIXES, *EXTENSION_SUFFIXES)
-
-_COMPILED = (".so", ".dll", ".dylib", ".c", ".cc", ".cpp", ".cu", ".pyx")
-"""Endings of files that are no modules, and that code may load or compile when it runs."""
 
 
 class UsersFile(NamedTuple):
@@ -50,27 +44,11 @@ def users_files(name: str) -> frozenset[UsersFile]:
     """
     module = sys.modules.get(name)
     origin = getattr(module, "__file__", None)
-    if not isinstance(origin, str) or not _exists(Path(origin)):
+    if not isinstance(origin, str) or not exists(Path(origin)):
         raise UsageError(f"The code of the module {name} is in no file that can be read; put it into one.")
     specification = getattr(module, "__spec__", None)  # knows the name of a module that is run as a script
     tree = _Tree(getattr(specification, "name", None) or name, Path(origin).absolute())
     return frozenset(UsersFile(file.relative_to(tree.root).as_posix(), file) for file in tree.reached())
-
-
-def _exists(file: Path) -> bool:
-    """Whether there is a file that this process may read."""
-    try:
-        return file.is_file() and os.access(file, os.R_OK)
-    except OSError:  # in a folder that is closed to this process, or with too long a name
-        return False
-
-
-class _Text(NamedTuple):
-    """What the text of a file says about others."""
-
-    imports: list[Import]
-    texts: list[str]
-    by_name: bool
 
 
 class _Tree:
@@ -91,23 +69,35 @@ class _Tree:
         self._libraries = installed | _project_in(self.root) - {start.relative_to(self.root).parts[0]}
         self._named = {self.root}
         """Folders that the code names: it may put them on the path."""
-        self._texts: dict[Path, _Text] = {}
-        self._modules: dict[tuple[Path, str], list[Path]] = {}
+        self._listed = Listings()
 
     def reached(self) -> set[Path]:
         """Finds the files that the start imports, directly and through others."""
-        seen: set[Path] = set()
-        waiting = {self._start}
+        texts: dict[Path, FileText] = {}
+        known = {self.root.resolve()}  # links may lead in circles
+        waiting: list[tuple[Path, set[Path]]] = [(self._start, set())]
         while waiting:
-            file = waiting.pop()
-            seen.add(file)
-            known = {folder.resolve() for folder in self._named}  # links may lead in circles
-            named = {folder for folder in self._folders(file) if folder.resolve() not in known}
-            if named:  # other files may import from there as well
+            file, folders = waiting.pop()  # folders named since the file was looked at; none at first
+            if not folders and file in texts:
+                continue
+            found: set[Path] = set()
+            beside = above = folders
+            if file not in texts:
+                texts[file] = FileText.read(file)
+                packages = {folder for folder in file.parents if folder.is_relative_to(self.root)}
+                beside, above = {file.parent, *self._named}, {*packages, *self._named}
+                found |= set(self._from_places(file, texts[file]))
+            named = set()
+            for folder in self._folders(texts[file], beside):
+                if (place := folder.resolve()) not in known:
+                    known.add(place)
+                    named.add(folder)
+            if named:  # every file may import from there as well
                 self._named |= named
-                waiting |= seen
-            waiting |= {found for found in self._imported(file) if self._holds(found)} - seen
-        return seen
+                waiting += [(other, named) for other in texts]
+            found |= set(self._imported(texts[file], above, beside))
+            waiting += [(path, set()) for path in found if path not in texts and self._holds(path)]
+        return set(texts)
 
     def _holds(self, path: Path) -> bool:
         """Whether a path may be part of the plugin, and of no library in its folder."""
@@ -120,67 +110,48 @@ class _Tree:
             return False
         return parts[0].split(".")[0] not in self._libraries and not any(p in _INSTALLED for p in parts)
 
-    def _text(self, file: Path) -> _Text:
-        if file not in self._texts:
-            nodes = nodes_of(file, type_checking=True) if file.suffix in SOURCE_SUFFIXES else []
-            self._texts[file] = _Text(imports_in(nodes, ""), [*texts_in(nodes)], imports_by_name(nodes))
-        return self._texts[file]
-
-    def _folders(self, file: Path) -> Iterator[Path]:
+    def _folders(self, text: FileText, beside: set[Path]) -> Iterator[Path]:
         """The folders that a file names, by a path or a dotted name from its own folder or a named one."""
-        text = self._text(file)
-        dotted = [made.module for made in text.imports] + [f"{m}.{n}" for m, n, _ in text.imports]
-        for word in [*text.texts, *(dotted if text.by_name else ())]:
-            for path in (word.strip("/"), word.replace(".", "/").strip("/")):
-                for folder in {file.parent, *self._named} if path else ():
-                    if _is_folder(found := folder / path) and self._holds(found):
+        for start in beside:
+            for part in self._listed.names(start, text.folders):
+                for path in text.folders[part]:
+                    if _is_folder(found := start / path) and self._holds(found):
                         yield found
 
-    def _imported(self, file: Path) -> Iterator[Path]:
-        """Every file that the text of a file may mean."""
-        text = self._text(file)
-        packages = [folder for folder in file.parents if folder.is_relative_to(self.root)]
-        for folder in packages:
-            yield from self._modules_of(folder, "__init__")
-        folders = {*packages, *self._named}
-        for module, name, _ in text.imports:
-            yield from self._candidates(file, folders, module, name)
-        for word in text.texts:
-            yield from self._candidates(file, folders, word)
-            if word.endswith((*SOURCE_SUFFIXES, *_COMPILED)):
-                yield from (path for folder in folders if _exists(path := folder / word.lstrip("/")))
+    def _imported(self, text: FileText, folders: set[Path], beside: set[Path]) -> Iterator[Path]:
+        """Every file in some folders that the text of a file may mean."""
+        for folder in folders:
+            if text.modules:
+                yield from self._listed.modules(folder, "__init__")
+            for part in self._listed.stems(folder, text.modules):
+                for parts in text.modules[part]:
+                    yield from self._on_the_way(folder, parts)
+            for part in self._listed.names(folder, text.files):
+                yield from (path for word in text.files[part] if exists(path := folder / word))
         if text.by_name:
-            for folder in {file.parent, *self._named}:
-                yield from _modules_in(folder)
+            for folder in beside:
+                yield from modules_in(folder)
 
-    def _candidates(self, file: Path, folders: Iterable[Path], module: str, name: str = "") -> Iterator[Path]:
+    def _from_places(self, file: Path, text: FileText) -> Iterator[Path]:
+        """The files that the text of a file may mean because of where it lies."""
+        for folder in file.parents:
+            if folder.is_relative_to(self.root):
+                yield from self._listed.modules(folder, "__init__")
+        for dots, parts in text.relative:
+            if dots <= len(file.parents):
+                yield from self._on_the_way(file.parents[dots - 1], parts)
+        # A plugin's folder may be a package of its user's, who imports it by its full name.
+        for folder in (self.root, *self.root.parents):
+            for parts in text.modules.get(folder.name, ()):
+                yield from self._on_the_way(folder.parent, parts)
+
+    def _on_the_way(self, folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
         """The files of a dotted name: of each package on the way, and of a module at its end."""
-        dots = len(module) - len(module.lstrip("."))
-        parts = [part for part in (*module.split("."), name) if part]
-        if dots > len(file.parents) or not all(part.isidentifier() or part == "*" for part in parts):
-            return
-        if dots:
-            folders = [file.parents[dots - 1]]
-        elif parts and parts[0] in PACKAGES:
-            return  # the project is imported before any plugin
-        else:
-            # A plugin's folder may be a package of its user's, who imports it by its full name.
-            above = (folder.parent for folder in (self.root, *self.root.parents) if folder.name in parts[:1])
-            folders = [*folders, *above]
-        for start in folders:
-            folder = start
-            yield from self._modules_of(folder, "__init__")
-            for part in parts:
-                yield from self._modules_of(folder, part)
-                folder = folder / part
-                yield from self._modules_of(folder, "__init__")
-
-    def _modules_of(self, folder: Path, part: str) -> list[Path]:
-        if (folder, part) not in self._modules:
-            found = [path for suffix in _SUFFIXES if _exists(path := folder / f"{part}{suffix}")]
-            sources = [path for path in found if path.suffix not in BYTECODE_SUFFIXES]
-            self._modules[folder, part] = sources or found
-        return self._modules[folder, part]
+        yield from self._listed.modules(folder, "__init__")
+        for part in parts:
+            yield from self._listed.modules(folder, part)
+            folder = folder / part
+            yield from self._listed.modules(folder, "__init__")
 
 
 def _is_folder(path: Path) -> bool:
@@ -190,20 +161,13 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _modules_in(folder: Path) -> Iterator[Path]:
-    try:
-        yield from (path for path in folder.iterdir() if path.name.endswith(_SUFFIXES) and _exists(path))
-    except OSError:
-        return
-
-
 def _root_of(name: str, file: Path) -> Path:
     """The folder from which a module is imported: that above its outermost package."""
     root = file.parent
     packages = name.split(".") if file.name.split(".")[0] == "__init__" else name.split(".")[:-1]
     while packages and root.name == packages.pop():
         root = root.parent
-    while _exists(root / "__init__.py") and root.parent != root:
+    while exists(root / "__init__.py") and root.parent != root:
         root = root.parent
     return root
 

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from importlib.machinery import EXTENSION_SUFFIXES
+from types import ModuleType
 
 import pytest
 
@@ -459,3 +460,19 @@ def test_a_large_package_takes_no_time(sandbox):
     before = time.perf_counter()
     assert len(users_files("acme")) == 300
     assert time.perf_counter() - before < 4
+
+
+def test_many_strings_and_many_folders_take_no_time(tmp_path, monkeypatch):
+    for number in range(150):
+        (tmp_path / f"run{number}").mkdir()
+        for other in range(5):
+            (tmp_path / f"run{number}" / f"mod{other}.py").write_text("X = 1\n")
+    names = [f"run{number}" for number in range(150)] + [f"name_{number}" for number in range(2000)]
+    start = tmp_path / "many_strings.py"
+    start.write_text(f"NAMES = {[*names, 'mod3']!r}\n")
+    monkeypatch.setitem(sys.modules, "many_strings", ModuleType("many_strings"))
+    sys.modules["many_strings"].__file__ = str(start)
+    before = time.perf_counter()
+    found = {file.name for file in users_files("many_strings")}
+    assert time.perf_counter() - before < 5  # asking for every file that may be there takes a minute
+    assert found == {"many_strings.py", *(f"run{number}/mod3.py" for number in range(150))}

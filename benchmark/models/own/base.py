@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
@@ -15,6 +16,7 @@ from benchmark.core.labels import Label, as_label
 from benchmark.core.parameters import File, Parameters
 from benchmark.core.spec import format_spec
 from benchmark.models.own.embedder import OwnEmbedder
+from benchmark.models.own.modules_behind import FunctionModule
 from benchmark.models.own.preprocess import Channels, Preprocess, channel_values
 
 
@@ -105,7 +107,12 @@ class OwnModel(Parameters):
         """
         network, notes = self.loaded()
         embedder = OwnEmbedder(
-            network, self.preprocess(network), self.short_name, tuple(notes), self.gradients
+            network,
+            self.preprocess(network),
+            self.short_name,
+            tuple(notes),
+            self.gradients,
+            self._fingerprint_of(network),
         )
         return embedder.eval().requires_grad_(False)
 
@@ -115,18 +122,39 @@ class OwnModel(Parameters):
 
         network, notes = self.network(), []
         if self.weights is not None:
-            if not any(True for _ in network.state_dict()):
+            network = self.copied(network)
+            # A function that calls one network: the file has the network's own keys.
+            behind = list(network.behind) if isinstance(network, FunctionModule) else []
+            target = behind[0] if len(behind) == 1 else network
+            if not any(True for _ in target.state_dict()):
                 raise UsageError(f"{self.short_name} has no weights of its own to load {self.weights} into.")
-            load_weights(network, self.weights, ())
+            load_weights(target, self.weights, ())
         kinds = {
             str(tensor.dtype).removeprefix("torch.")
             for tensor in [*network.parameters(), *network.buffers()]
             if tensor.is_floating_point() and tensor.dtype != torch.float32
         }
         if kinds:
-            network = network.float()
+            network = self.copied(network).float()
             notes.append(f"its weights were {' and '.join(sorted(kinds))}, and are used as float32")
         return network, notes
+
+    def copied(self, network: nn.Module) -> nn.Module:
+        """Copy a network before it is changed, since its file may hand out the same one each time.
+
+        Raises:
+            UsageError: when it cannot be copied.
+        """
+        if isinstance(network, FunctionModule):  # the function would go on calling the networks themselves
+            return network
+        try:
+            return copy.deepcopy(network)
+        except Exception as error:  # a user's module may hold anything
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise UsageError(
+                f"{self.short_name} cannot be copied ({reason}), so its weights cannot be changed for the "
+                "evaluation: give it in float32, with its weights loaded."
+            ) from None
 
     def preprocess(self, network: nn.Module) -> Preprocess:
         """Build what happens to images before the network."""
@@ -145,8 +173,11 @@ class OwnModel(Parameters):
 
     def fingerprint(self) -> str:
         """Hash the weights of the loaded network, and the files that it is read from."""
-        digest = hashlib.sha256(self.content().encode())
         network, _ = self.loaded()
+        return self._fingerprint_of(network)
+
+    def _fingerprint_of(self, network: nn.Module) -> str:
+        digest = hashlib.sha256(self.content().encode())
         for name, tensor in sorted(_state(network).items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -26,6 +26,7 @@ class OwnEmbedder(Embedder):
         title: what messages call the model.
         notes: what was done to the network when it was loaded, a clause each.
         gradients: whether gradients may reach the images at all.
+        fingerprint: hash of the network's weights and files, as it was loaded.
     """
 
     def __init__(
@@ -35,8 +36,11 @@ class OwnEmbedder(Embedder):
         title: str,
         notes: tuple[str, ...] = (),
         gradients: bool = True,
+        fingerprint: str = "",
     ) -> None:
         super().__init__()
+        self.fingerprint = fingerprint
+        self._settled: list[str] | None = None
         self.network, self.prepare = network, prepare
         self.title, self.notes, self.gradients = title, list(notes), gradients
         self.randomised = bool(getattr(network, "randomised", False))
@@ -65,10 +69,14 @@ class OwnEmbedder(Embedder):
     def settle(self, images: Tensor) -> list[str]:
         """Check the model on its first images, and find whether it is randomised and has gradients.
 
+        It is checked once: what is found on the CPU holds, and is noted, for every device.
+
         Raises:
             BenchmarkError: when it cannot be evaluated, in one line.
         """
-        return [*self.notes, *_settle(self, images)]
+        if self._settled is None:
+            self._settled = _settle(self, images)
+        return [*self.notes, *self._settled]
 
 
 def _settle(model: OwnEmbedder, images: Tensor) -> list[str]:

@@ -142,6 +142,12 @@ class OnnxFile(FileModel):
         if len(session.get_inputs()) != 1:
             inputs = ", ".join(entry.name for entry in session.get_inputs())
             raise UsageError(f"{self.file.name} has the inputs {inputs}; it must take images alone.")
+        count = session.get_inputs()[0].shape[:1]
+        if count and isinstance(count[0], int):
+            raise UsageError(
+                f"{self.file.name} takes {count[0]} images at a time; export it with a dynamic number of "
+                "images (dynamic_axes or dynamic_shapes)."
+            )
         return _OnnxNetwork(session)
 
 
@@ -161,13 +167,14 @@ def _article(title: str) -> str:
 
 
 @own_model_kind
-@cache
 def _find(name: str) -> type[OwnModel] | None:
     kind = _SUFFIXES.get(Path(name).suffix.lower())
-    if kind is None:
-        return None
+    # Not by the name, which may be relative to another folder.
+    return None if kind is None else _kind(kind, str(Path(name).expanduser().absolute()))
+
+
+@cache
+def _kind(kind: type[FileModel], name: str) -> type[OwnModel]:
     return type(
-        f"{kind.__name__}Of",
-        (kind,),
-        {"name": str(Path(name).expanduser().absolute()), "__module__": __name__, "__doc__": kind.__doc__},
+        f"{kind.__name__}Of", (kind,), {"name": name, "__module__": __name__, "__doc__": kind.__doc__}
     )

@@ -18,26 +18,15 @@ from typing import Any, ClassVar
 from torch import nn
 
 from benchmark.core.errors import BenchmarkError, UsageError
-from benchmark.core.seeding import seed_everything
+from benchmark.core.seeding import seed_everything, unchanged_generators
 from benchmark.core.spec import Spec
 from benchmark.models.own.base import OwnModel, own_model_kind
+from benchmark.models.own.modules_behind import FunctionModule
 
 _CALL = "call."
 """Prefix of a parameter that goes to the function although an option has the same name."""
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-
-
-class _Function(nn.Module):
-    """A callable as a module."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, images: Any) -> Any:
-        """Call the function."""
-        return self.function(images)
 
 
 def as_network(made: Any, where: str) -> nn.Module:
@@ -49,7 +38,7 @@ def as_network(made: Any, where: str) -> nn.Module:
     if isinstance(made, nn.Module):
         return made
     if callable(made):
-        return _Function(made)
+        return FunctionModule(made)
     raise UsageError(
         f"{where} a {type(made).__name__}, not a network: give one torch.nn.Module, or a function from "
         "images (n, C, H, W) to vectors (n, d)."
@@ -106,8 +95,8 @@ class PythonEntry(OwnModel):
             return found
         arguments = {key.removeprefix(_CALL): _value(text) for key, text in self.arguments}
         self._check_arguments(found, arguments)
-        seed_everything("own model")
-        with self._importing():
+        with self._importing(), unchanged_generators():
+            seed_everything("own model")
             try:
                 made = found(**arguments)
             except BenchmarkError:
@@ -143,7 +132,8 @@ class PythonEntry(OwnModel):
             UsageError: when there is no such file, module or attribute, or importing it fails.
         """
         place, _, attribute = self.name.rpartition(":")
-        with self._importing():
+        with self._importing(), unchanged_generators():
+            seed_everything("own model")  # of a network that the module itself makes
             module = self._import(place)
         found: Any = module
         for part in attribute.split("."):
@@ -234,15 +224,19 @@ def _is_file(place: str) -> bool:
 
 
 @own_model_kind
-@cache
 def _find(name: str) -> type[OwnModel] | None:
     place, colon, attribute = name.rpartition(":")
     if not colon or not _DOTTED.fullmatch(attribute) or not (_is_file(place) or _DOTTED.fullmatch(place)):
         return None
+    return _kind(_canonical(place, attribute))  # not by the name, which may be relative to another folder
+
+
+@cache
+def _kind(name: str) -> type[OwnModel]:
     return type(
         "PythonEntryOf",
         (PythonEntry,),
-        {"name": _canonical(place, attribute), "__module__": __name__, "__doc__": PythonEntry.__doc__},
+        {"name": name, "__module__": __name__, "__doc__": PythonEntry.__doc__},
     )
 
 

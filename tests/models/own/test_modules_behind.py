@@ -3,7 +3,7 @@ import functools
 import pytest
 from torch import nn
 
-from benchmark.api.modules_behind import modules_behind
+from benchmark.models.own.modules_behind import modules_behind
 
 NET = nn.Linear(1, 1)
 
