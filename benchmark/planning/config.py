@@ -25,7 +25,6 @@ from benchmark.core.parameters import Number, explain
 from benchmark.core.spec import parse_spec, split_list
 from benchmark.training import Recipe
 
-
 UserPath = Annotated[Path, AfterValidator(expand_home)]
 """A path of the user's, which may begin with `~`."""
 
