@@ -84,9 +84,7 @@ def list_data(options: dict[str, Any]) -> int:
     from benchmark.cli.listing import list_data as listed
     from benchmark.data.places import folders_for
 
-    root = options.get("data_root")
-    folders = folders_for(Path(root) if root else None)
-    return listed(folders, [Path(path) for path in options.get("plugin", [])])
+    return listed(folders_for(options.get("data_root")), options.get("plugin", []))
 
 
 def download(specs: list[str], folders: Folders) -> None:

@@ -7,7 +7,6 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmark.cli.check_plugin import VARIANTS, check_plugin
@@ -96,13 +95,11 @@ def _run(options: dict[str, Any], command: str) -> int:
 
 
 def _check_plugin(options: dict[str, Any]) -> int:
-    root = options.get("data_root")
     from benchmark.data.places import folders_for
 
-    folders = folders_for(Path(root) if root else None)
+    folders = folders_for(options.get("data_root"))
     variants = {option: options[option] for option in VARIANTS if option in options}
-    others = [Path(path) for path in options.get("plugin", [])]
-    return check_plugin(options["check_plugin"], variants, folders, others)
+    return check_plugin(options["check_plugin"], variants, folders, options.get("plugin", []))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = vars(build_parser().parse_args(given))
         if options.pop("list", False):
-            return list_names(Path(path) for path in options.get("plugin", []))
+            return list_names(options.get("plugin", []))
         if options.pop("list_data", False):
             return list_data(options)
         if "check_plugin" in options:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from benchmark.core.errors import UsageError
+from benchmark.core.files import expand_home
 from benchmark.core.spec import format_spec, parse_spec
 
 EXAMPLES = """examples:
@@ -66,6 +67,11 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line on stderr, exit status 2."""
         raise UsageError(f"{message[:1].upper()}{message[1:]}. See --help.")
+
+
+def _user_path(text: str) -> Path:
+    """Reads a path, as the shell does where `~` begins a word: not in `--output=~/results`."""
+    return expand_home(Path(text))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -148,15 +154,22 @@ def build_parser() -> argparse.ArgumentParser:
         "eat, small, paper (CUB, Cars, SOP), robrank or smoke: training, attacks and data sets",
     )
     what.add_argument(
-        "--config", type=Path, metavar="FILE.yaml", help="a file with the same keys as these options"
+        "--config", type=_user_path, metavar="FILE.yaml", help="a file with the same keys as these options"
     )
     what.add_argument(
-        "--plugin", action="append", metavar="FILE.py", help="a file that registers something (repeatable)"
+        "--plugin",
+        action="append",
+        type=_user_path,
+        metavar="FILE.py",
+        help="a file that registers something (repeatable)",
     )
     how = parser.add_argument_group("how and where")
-    how.add_argument("--output", metavar="DIR", help="where records and the board go (default: results)")
+    how.add_argument(
+        "--output", type=_user_path, metavar="DIR", help="where records and the board go (default: results)"
+    )
     how.add_argument(
         "--data-root",
+        type=_user_path,
         metavar="DIR",
         help="folder of the data sets as they were downloaded (docs/datasets.md; default: the environment "
         "variable DML_BENCHMARK_DATA, or the user's data folder)",
@@ -191,7 +204,7 @@ def build_parser() -> argparse.ArgumentParser:
     instead.add_argument(
         "--check-plugin",
         nargs="+",
-        type=Path,
+        type=_user_path,
         metavar="FILE.py",
         help="does what the files register keep the contract? with --defenses, --attacks, --datasets, "
         "--losses, --backbones or --scenarios: those variants of its classes only",

@@ -38,6 +38,9 @@ def check_split(split: Split, name: str, trains: bool = True) -> None:
         check.part(part, images, fewest=2 if trains else 0)
     if not trains and (classes := sum(images.num_classes for images in parts.values())) < 2:
         check.fail("labels", f"{classes} class", "2 or more")
+    pool = [split.test] if trains else list(parts.values())
+    if max(int(images.labels.bincount().max()) for images in pool if len(images)) < 2:
+        check.fail("test labels", "one image of each class", "2 or more of some class, to find each other")
     check.queries(split, whole=not trains)
     check.ids_once(torch.cat([images.ids for images in parts.values()]))
     shapes = {part: tuple(images.images.shape[1:]) for part, images in parts.items()}
@@ -66,6 +69,8 @@ class _Check:
 
     def part(self, part: str, images: ImageSet, fewest: int) -> None:
         """Check one part, all but the values of its images."""
+        if not isinstance(images, ImageSet):
+            self.fail(f"{part} images", f"a {type(images).__name__}", "an ImageSet of images, labels and ids")
         self._images(f"{part} images", images.images)
         count = len(images.images)
         self._numbers(f"{part} labels", images.labels, count, torch.int64, ".long()")
@@ -77,15 +82,27 @@ class _Check:
     def _images(self, what: str, images: Any) -> None:
         if not isinstance(images, Tensor | PackedImages):
             self.fail(what, f"a {type(images).__name__}", "a torch tensor")
+        if isinstance(images, Tensor):
+            self._tensor(what, images)
         shape = tuple(images.shape)
         if len(shape) != 4 or shape[1] not in _CHANNELS or 0 in shape[2:]:
             self.fail(what, f"shape {shape}", "(n, C, H, W) with 1 or 3 channels")
         if images.dtype not in (torch.uint8, torch.float32):
             self.fail(what, f"{images.dtype}", "uint8 in [0, 255] or float32 in [0, 1]")
 
+    def _tensor(self, what: str, tensor: Tensor) -> None:
+        """Check what any tensor must be, whatever it holds."""
+        if tensor.layout != torch.strided:
+            self.fail(what, "a sparse tensor", "a dense one, as .to_dense() makes it")
+        if tensor.device.type != "cpu":
+            self.fail(what, f"a tensor on the device {tensor.device}", "one in memory, as .cpu() makes it")
+        if tensor.requires_grad:
+            self.fail(what, "a tensor that requires a gradient", "one without, as .detach() makes it")
+
     def _numbers(self, what: str, numbers: Any, count: int, kind: torch.dtype, call: str) -> None:
         if not isinstance(numbers, Tensor):
             self.fail(what, f"a {type(numbers).__name__}", "a torch tensor")
+        self._tensor(what, numbers)
         if numbers.dtype != kind:
             self.fail(what, f"{numbers.dtype}", f"{kind}, as {call} makes them")
         if numbers.shape != (count,):

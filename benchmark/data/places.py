@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path, user_data_path
 
+from benchmark.core.files import expand_home
+
 if TYPE_CHECKING:
     from benchmark.data import Folders
 
@@ -25,4 +27,4 @@ def folders_for(data_root: Path | None = None, blank: bool = False) -> Folders:
 
     cache = Path(os.environ.get("DML_BENCHMARK_CACHE") or user_cache_path(APPLICATION))
     data = data_root or os.environ.get("DML_BENCHMARK_DATA") or user_data_path(APPLICATION)
-    return Folders(cache, Path(data).expanduser().resolve(), blank)
+    return Folders(expand_home(cache), expand_home(Path(data)).resolve(), blank)

@@ -11,7 +11,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, Folders, ImageSet, Split
 from benchmark.losses import LOSSES
-from benchmark.models import BACKBONES, CHECKED_IMAGES, Member, count_flops
+from benchmark.models import BACKBONES, CHECKED_IMAGES, Member, check_saveable, count_flops
 from benchmark.records import ModelKey
 from benchmark.training import Recipe
 from defenses import DEFENSES, Defense
@@ -76,6 +76,9 @@ def build_model(
         random: do not read pretrained weights, because others replace them or only costs are counted.
         trained: the trained models that the defense needs, by their specs as written in `needs`; untrained
             ones of the same structure when not given.
+
+    Raises:
+        BenchmarkError: when the model holds what a checkpoint cannot.
     """
     defense = DEFENSES.build(key.defense)
     if not defense.trained:
@@ -97,6 +100,7 @@ def build_model(
     anywhere = portable(key)
     seed_everything("model", anywhere.dataset, anywhere.backbone, anywhere.loss, anywhere.seed)
     model = defense.build_from(make_member, images.labels, trained)
+    check_saveable(model)
     # About 1.2 times as fast for convolutions, on processors and GPUs alike.
     return (model.to(memory_format=torch.channels_last) if backbone.channels_last else model), unit
 

@@ -70,7 +70,7 @@ class TrainingRun(Record):
             context.device,
             epochs=self.epochs,
             budget=self.budget,
-            teacher_cost=self._teacher_cost(context),
+            teacher_cost=sum(self._teacher_costs(context).values()),
             held_out=held_out,
             save_point=SavePoint(
                 store.unfinished(self.id), context.save_every, context.provenance().packages
@@ -110,11 +110,15 @@ class TrainingRun(Record):
         load_checkpoint(model, context.store.checkpoint(self.id))
         return model.eval().requires_grad_(False), unit
 
-    def _teacher_cost(self, context: RunContext) -> float:
-        """Cost units of the trainings of the models that the defense needs, each counted once."""
-        ids = {teacher.id for teacher in self.teachers.values()}
-        records = [context.store.model(id_) for id_ in sorted(ids)]
-        return sum(record.cost for record in records if record is not None)
+    def _teacher_costs(self, context: RunContext) -> dict[str, float]:
+        """Reads the cost units of each training that this one needs, itself or through others, by its id."""
+        costs: dict[str, float] = {}
+        for teacher in self.teachers.values():
+            record = context.store.model(teacher.id)
+            if record is not None and record.cost:
+                costs[teacher.id] = record.cost * (1 - record.teacher_cost / record.relative_cost)
+            costs |= teacher._teacher_costs(context)
+        return costs
 
     def _examine(self, pool: ImageSet, context: RunContext) -> TrainingRecord:
         """Measures the costs of a model that is not trained."""

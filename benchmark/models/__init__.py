@@ -3,7 +3,13 @@
 from benchmark.models import timm_names  # noqa: F401 (importing it adds timm's names to the registry)
 from benchmark.models.backbone import BACKBONES, Backbone, BackboneEmbedder
 from benchmark.models.bn_inception import BNInception
-from benchmark.models.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from benchmark.models.checkpoint import (
+    check_saveable,
+    check_shapes,
+    load_checkpoint,
+    save_checkpoint,
+    shapes_of,
+)
 from benchmark.models.cost import PassCounter, count_flops
 from benchmark.models.ensemble import Ensemble
 from benchmark.models.folding import fold_batch_norm
@@ -24,13 +30,15 @@ __all__ = [
     "PassCounter",
     "SmallConv",
     "check_embedder",
+    "check_saveable",
+    "check_shapes",
     "count_flops",
     "fold_batch_norm",
     "frozen",
     "frozen_embedders",
     "in_float32",
     "load_checkpoint",
-    "load_weights",
     "save_checkpoint",
+    "shapes_of",
     "whole_float32",
 ]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from benchmark.core.errors import CheckpointError
+from benchmark.core.errors import BenchmarkError, CheckpointError
 from benchmark.core.files import write_atomically
 
 
@@ -35,38 +37,92 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
         raise CheckpointError(
             f"The checkpoint {path} cannot be used ({reason}); delete it and run again."
         ) from None
-    load_weights(model, weights, f"checkpoint {path}")
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        shapes = {name: value.shape for name, value in weights.items()}
+        reason = _difference(shapes_of(model), shapes) or str(error).split("\n", 1)[0]
+        raise _misfit(f"checkpoint {path}", reason) from None
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Set a model's parameters and buffers.
-
-    Args:
-        model: the model.
-        weights: by the names of its state.
-        source: where they are from, in words for messages.
+def check_saveable(model: nn.Module) -> None:
+    """Check that a model's parameters and buffers can be written to a checkpoint, before it is trained.
 
     Raises:
-        CheckpointError: when names or shapes differ from the model's, with the first that does.
+        BenchmarkError: for the first that cannot.
     """
+    for name, value in model.state_dict().items():
+        if isinstance(value, Tensor) and is_lazy(value):
+            raise BenchmarkError(
+                f"The model's {name} has no size yet. Use no lazy modules: give parameters and buffers their "
+                "final size in `build`, where `member.dim` is the dimension of an embedding."
+            )
+        if reason := _unsaveable(value):
+            raise BenchmarkError(
+                f"The model's {name} cannot be saved: it is {reason}. Keep parameters and buffers as dense "
+                "tensors of a real type."
+            )
+
+
+def _unsaveable(value: object) -> str:
+    """Say why a part of a model's state cannot be saved; empty when it can."""
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    if value.layout != torch.strided:
+        return "a sparse tensor"
+    if value.is_quantized:
+        return "a quantized tensor"
     try:
-        model.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        reason = _difference(model.state_dict(), weights) or str(error).split("\n", 1)[0]
-        raise CheckpointError(
-            f"The {source} does not fit the model that `build` makes: {reason}. What is created or sized "
-            "while training cannot be loaded: give parameters and buffers their final size in `build`."
-        ) from None
+        save({"value": torch.empty(0, dtype=value.dtype)})
+    except (KeyError, ValueError, SafetensorError):
+        return f"of type {value.dtype}"
+    return ""
 
 
-def _difference(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str:
+def shapes_of(model: nn.Module) -> dict[str, torch.Size]:
+    """Return the shapes of a model's parameters and buffers, by the names of its state."""
+    return {name: value.shape for name, value in model.state_dict().items()}
+
+
+def check_shapes(model: nn.Module, built: Mapping[str, torch.Size]) -> None:
+    """Check that a model in training can be loaded into one as `build` makes it.
+
+    What a module with a `_load_from_state_dict` of its own holds may have any shape.
+
+    Args:
+        model: the model, after some training steps.
+        built: what `shapes_of` returned before the first.
+
+    Raises:
+        CheckpointError: when parameters or buffers were added, removed or resized.
+    """
+    now = shapes_of(model)
+    readers = {
+        name
+        for name, module in model.named_modules()
+        if type(module)._load_from_state_dict is not nn.Module._load_from_state_dict
+    }
+    for name in built.keys() & now.keys():
+        if name.rpartition(".")[0] in readers:
+            now[name] = built[name]
+    if reason := _difference(built, now):
+        raise _misfit("trained model", reason)
+
+
+def _misfit(source: str, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"The {source} does not fit the model that `build` makes: {reason}. What is created or sized "
+        "while training cannot be loaded: give parameters and buffers their final size in `build`."
+    )
+
+
+def _difference(state: Mapping[str, torch.Size], weights: Mapping[str, torch.Size]) -> str:
     """Describe the first difference between names and shapes; empty without any."""
     for name in sorted(state.keys() | weights.keys()):
         if name not in state:
             return f"it holds {name}, which the model has not"
         if name not in weights:
             return f"it lacks {name}"
-        if state[name].shape != weights[name].shape:
-            shapes = tuple(weights[name].shape), tuple(state[name].shape)
-            return f"{name} has shape {shapes[0]} in it and {shapes[1]} in the model"
+        if state[name] != weights[name]:
+            return f"{name} has shape {tuple(weights[name])} in it and {tuple(state[name])} in the model"
     return ""

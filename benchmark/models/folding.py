@@ -53,9 +53,19 @@ def _pairs(network: nn.Module) -> list[tuple[str, str]]:
             continue
         first, second = modules[str(before.target)], modules[str(node.target)]
         once = calls[before.target] == calls[node.target] == 1
-        if once and type(first) is nn.Conv2d and _is_plain(second):
+        if (
+            once
+            and type(first) is nn.Conv2d
+            and _is_plain(second)
+            and not (_hooked(first) or _hooked(second))
+        ):
             pairs.append((str(before.target), str(node.target)))
     return pairs
+
+
+def _hooked(module: nn.Module) -> bool:
+    """Return whether hooks change what a module computes, as those of pruning and of older weight norm do."""
+    return bool(module._forward_pre_hooks or module._forward_hooks or module._backward_hooks)
 
 
 def _is_plain(module: nn.Module) -> bool:

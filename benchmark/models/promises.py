@@ -70,6 +70,8 @@ def _check_form(embeddings: object, count: int) -> None:
         raise BenchmarkError(
             f"The model returns {type(embeddings).__name__}, not a tensor. Return embeddings of shape (n, d)."
         )
+    if embeddings.layout != torch.strided:
+        raise BenchmarkError("The model's embeddings are a sparse tensor. Return a dense one.")
     if embeddings.ndim != 2 or len(embeddings) != count:
         raise BenchmarkError(
             f"The model embeds {count} images as shape {tuple(embeddings.shape)}. Return one vector for each "

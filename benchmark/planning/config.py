@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -19,9 +20,13 @@ from pydantic import (
 )
 
 from benchmark.core.errors import UsageError, unknown_name
+from benchmark.core.files import expand_home
 from benchmark.core.parameters import Number, explain
 from benchmark.core.spec import parse_spec, split_list
 from benchmark.training import Recipe
+
+UserPath = Annotated[Path, AfterValidator(expand_home)]
+"""A path of the user's, which may begin with `~`."""
 
 
 class _Section(BaseModel):
@@ -83,19 +88,19 @@ class Configuration(_Section):
     backbones: list[str]
     losses: list[str]
     scenarios: list[str]
-    seeds: list[NonNegativeInt] = Field(min_length=1)
+    seeds: list[Annotated[NonNegativeInt, Field(lt=2**63)]] = Field(min_length=1)
     norm: list[Literal["linf", "l2"]] = Field(default=["linf"], min_length=1)
     eps: list[Number] | None = None
     compute: list[Literal["equal-epochs", "equal-passes"]] = Field(default=["equal-epochs"], min_length=1)
     budget: PositiveFloat = 27.0
     preset: str = "default"
     save_images: NonNegativeInt = 0
-    output: Path = Path("results")
+    output: UserPath = Path("results")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: PositiveInt | None = None
     save_every: NonNegativeFloat = 120.0
-    plugin: list[Path] = []
-    data_root: Path | None = None
+    plugin: list[UserPath] = []
+    data_root: UserPath | None = None
     download: bool = False
     pretrained: str = "auto"
     checks: bool = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from attacks import ATTACKS
 from benchmark.core.errors import UsageError
@@ -65,7 +65,7 @@ def plan_training(
     epochs, to_spend = max(1, round(recipe.epochs * defense.epochs_scale)), None
     if budget is not None:
         to_spend = budget * recipe.epochs * defense.epochs_scale
-        left = to_spend - _teacher_units(teachers, folders)
+        left = to_spend - _teacher_units(teachers.values(), folders)
         if left <= 0:
             raise UsageError(
                 f"{defense.spec}: training {', '.join(defense.needs)}, which it needs, takes "
@@ -112,9 +112,9 @@ def check_declarations(defense: Defense) -> None:
         UsageError: when `keep_from` is not in [0, 1), or `needs` names what is unknown, or leads back to the
             defense itself, or stands at a defense that is not trained.
     """
-    if not 0 <= defense.keep_from < 1:
+    if not (isinstance(defense.keep_from, int | float) and 0 <= defense.keep_from < 1):
         raise UsageError(
-            f"{defense.spec}: keep_from is {defense.keep_from}; give a fraction of the training in [0, 1)."
+            f"{defense.spec}: keep_from is {defense.keep_from!r}; give a fraction of the training in [0, 1)."
         )
     if defense.needs and not defense.trained:
         raise UsageError(f"{defense.spec} is not trained, so it cannot need {', '.join(defense.needs)}.")
@@ -160,14 +160,10 @@ def _plan_untrained(key: ModelKey, data: str) -> TrainJob:
     )
 
 
-def _teacher_units(teachers: Mapping[str, TrainJob], folders: Folders) -> float:
-    """Estimates what the trainings of other models cost, in units for each training image."""
-    units = 0.0
-    for teacher in {teacher.id: teacher for teacher in teachers.values()}.values():
-        if teacher.trained:
-            units += costs_of(teacher.key, teacher.recipe, folders).step * teacher.epochs
-            units += _teacher_units(teacher.teachers, folders)
-    return units
+def _teacher_units(teachers: Iterable[TrainJob], folders: Folders) -> float:
+    """Estimates what other trainings cost, each counted once, in units for each training image."""
+    every = {one.id: one for teacher in teachers for one in (*teacher.all_teachers(), teacher) if one.trained}
+    return sum(costs_of(one.key, one.recipe, folders).step * one.epochs for one in every.values())
 
 
 def _step_cost(key: ModelKey, recipe: Recipe, folders: Folders, notes: list[str] | None) -> float:

@@ -13,7 +13,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.errors import TrainingError
 from benchmark.data.base import ImageSet
 from benchmark.losses import on_tuples
-from benchmark.models import PassCounter, frozen_embedders
+from benchmark.models import PassCounter, check_shapes, frozen_embedders, shapes_of
 from benchmark.records import TrainingRecord, ValidationResult
 from benchmark.training.batches import Batches
 from benchmark.training.inner import TrainingAttack
@@ -97,6 +97,7 @@ def train(
     Raises:
         TrainingError: when the loss is not finite, naming the epoch; when every parameter is frozen; when the
             budget cannot be spent.
+        CheckpointError: when steps add, remove or resize what a checkpoint holds.
     """
     started = time.perf_counter()
     model.to(device)
@@ -139,7 +140,7 @@ def train(
     if budget is not None:
         left = _left_of(budget * per_epoch * size, teacher_cost, defense)
         pace = BudgetPace(left, counter, epochs * per_epoch)
-    done = resumed
+    done, built = resumed, shapes_of(model)
     while not pace.over:
         started_at, parts, steps = pace.progress, pace.parts(recipe.validations), 0
         model.train()
@@ -167,16 +168,17 @@ def train(
                 if pace.over:
                     break
         done += 1
+        check_shapes(model, built)  # not at the end, when the training would be lost
         mean = float(total) / steps
-        if not math.isfinite(mean):
-            raise TrainingError(
-                f"Training diverged in epoch {done} of {pace.epochs(done)}: the loss is {mean}. "
-                "Lower the learning rate (training: lr) or check the defense's loss."
-            )
         if pace.progress == started_at:
             raise TrainingError(
                 f"{defense.spec}: epoch {done} spent no cost units, so no budget can be spent. "
                 "They are counted at the members that `make_member` builds."
+            )
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"Training diverged in epoch {done} of {pace.epochs(done)}: the loss is {mean}. "
+                "Lower the learning rate (training: lr) or check the defense's loss."
             )
         curve.append(mean)
         if validator is not None and pace.parts(recipe.validations) > parts:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from benchmark.core.files import write_atomically
-from benchmark.models import load_weights
 
 _MODEL, _BEST, _OPTIMIZER, _GENERATOR = "model.", "best.", "optimizer.", "generator."
 
@@ -105,9 +104,6 @@ class SavePoint:
         Returns:
             The notes and the best weights; None, with nothing changed, where there is no file, or it is
             damaged, of another model, or written on another type of device or under other package versions.
-
-        Raises:
-            CheckpointError: when a buffer was given another size during the training.
         """
         try:
             with safe_open(self.path, framework="pt") as file:
@@ -122,7 +118,7 @@ class SavePoint:
             optimizer.param_groups
         ):
             return None
-        load_weights(model, weights, f"interrupted training in {self.path}")
+        model.load_state_dict(weights)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in _with_prefix(_OPTIMIZER, tensors).items():
             index, _, key = name.partition(".")

@@ -58,6 +58,15 @@ WRONG = {
     "below 0": ({"images": pixels(-0.5)}, "images: float32 from -0.5 to "),
     "not a number": ({"images": pixels(float("nan"))}, "images: a pixel that is not a finite number"),
     "infinite": ({"images": pixels(float("inf"))}, "images: a pixel that is not a finite number"),
+    "two dimensions": ({"images": torch.rand(6, 16)}, r"images: shape \(6, 16\); needed: \(n, C, H, W\)"),
+    "complex": ({"images": torch.rand(6, 1, 4, 4) + 0j}, "images: torch.complex64"),
+    "sparse images": ({"images": torch.rand(6, 1, 4, 4).to_sparse()}, r"images: a sparse tensor; .*to_dense"),
+    "sparse labels": ({"labels": LABELS.to_sparse()}, "labels: a sparse tensor"),
+    "elsewhere": ({"images": torch.rand(6, 1, 4, 4, device="meta")}, r"images: a tensor on the device meta"),
+    "with a gradient": (
+        {"images": torch.rand(6, 1, 4, 4).requires_grad_()},
+        r"images: .* requires a gradient",
+    ),
 }
 
 
@@ -87,6 +96,13 @@ def test_what_is_wrong_is_named_with_its_value(side, case):
         (Split(part(0), part(9, queries=queries())), "queries: 0 of 6 images; "),
         (Split(part(0), part(9, queries=queries(*range(6)))), "queries: 6 of 6 images; "),
         (Split(part(0), part(9, queries=queries(0, 2, 3))), "queries: no image of class 1 in the gallery"),
+        (Split(part(0), part(9).of_classes(torch.arange(0))), "test labels: 0 classes; needed: 2 or more"),
+        (
+            Split(part(0), part(9, labels=torch.randperm(6))),
+            "test labels: one image of each class; needed: 2 or more of some class",
+        ),
+        (Split((torch.rand(6, 1, 4, 4), LABELS), part(9)), "training images: a tuple; needed: an ImageSet"),
+        (Split(part(0), None), "test images: a NoneType; needed: an ImageSet"),
         ((part(0), part(9)), "a tuple: return a Split"),
     ],
 )
@@ -105,6 +121,8 @@ def test_right_ones_pass():
     few = part(0).of_classes(torch.arange(0))
     check_split(Split(few, part(9)), "mine", trains=False)
     refused(Split(few, part(9)), "training labels: 0 classes; needed: 2")
+    check_split(Split(part(0), part(9, labels=torch.randperm(6))), "mine", trains=False)
+    check_split(Split(part(0, labels=torch.randperm(6)), part(9)), "mine")
 
 
 def test_memory_mapped_images_are_not_read(monkeypatch):

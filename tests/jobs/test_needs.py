@@ -120,6 +120,23 @@ def test_what_the_needed_model_costs_is_on_the_row(make):
     assert cosines.cost == pytest.approx(vanilla.cost * (1 + 4 / 3 + 1))
 
 
+def test_a_model_that_is_needed_twice_is_paid_for_once(make):
+    class Both(Cosines):
+        needs: ClassVar = ("vanilla", "distilled")
+
+    DEFENSES.register("both")(Both)
+    grid, context = make(defenses="both")
+    run(grid, context)
+    both = context.store.model(job_of(grid, "both").id)
+    assert both.teacher_cost == pytest.approx(1 + 4 / 3)
+    assert both.relative_cost == pytest.approx(1 + 4 / 3 + 1)
+    assert make(defenses="both", compute="equal-passes", budget=7.5)[0].models
+    with pytest.raises(
+        UsageError, match=r"training vanilla, distilled.* takes 7 cost units of the budget of 7;"
+    ):
+        make(defenses="both", compute="equal-passes", budget=7)
+
+
 def test_forward_passes_of_a_held_model_are_probed(make):
     grid, context = make(defenses="distilled")
     job = job_of(grid, "distilled")
@@ -153,6 +170,7 @@ def declared(**fields):
         ),
         ({"needs": "vanilla"}, "declared: needs is a string; write needs = ('vanilla',)."),
         ({"trained": False}, "declared is not trained, so it cannot need vanilla."),
+        ({"keep_from": "0.5"}, "declared: keep_from is '0.5'; give a fraction of the training in [0, 1)."),
         ({"keep_from": 1.0}, "declared: keep_from is 1.0; give a fraction of the training in [0, 1)."),
     ],
 )

@@ -65,6 +65,42 @@ class Sized(Vanilla):
         return super().loss(model, batch, attack)
 
 
+class Late(Member):
+    """Makes a layer in the first step."""
+
+    def forward(self, images):
+        embeddings = super().forward(images)
+        if self.training and not hasattr(self, "head"):
+            self.head = torch.nn.Linear(8, 8)
+        return embeddings
+
+
+class Lazy(Member):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.head = torch.nn.LazyLinear(8)
+
+
+class SparseBuffer(Member):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.register_buffer("mask", torch.eye(8).to_sparse())
+
+
+class ComplexBuffer(Member):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.register_buffer("phase", torch.zeros(8, dtype=torch.complex128))
+
+
+class ExtraState(Member):
+    def get_extra_state(self):
+        return {"steps": 3}
+
+    def set_extra_state(self, state):
+        pass
+
+
 @pytest.fixture
 def plan(tmp_path_factory, tmp_path, monkeypatch):
     monkeypatch.setattr(DEFENSES, "_entries", dict(DEFENSES._entries))
@@ -100,10 +136,32 @@ def test_half_precision_and_shared_weights_are_trained_validated_attacked_and_sc
     assert training.load(context)[0](torch.rand(2, 1, 32, 32)).dtype == torch.float32
 
 
-def test_a_buffer_that_is_sized_while_training_fails_the_training(plan):
-    training, _, context = plan(Sized)
-    with pytest.raises(CheckpointError, match=r"queue has shape \(16, 8\) in it and \(0,\) in the model"):
+@pytest.mark.parametrize(
+    ("cls", "match"),
+    [
+        (Sized, r"queue has shape \(16, 8\) in it and \(0,\) in the model"),
+        (rebuilt(Late), r"it holds head\.bias, which the model has not"),
+    ],
+)
+def test_what_is_made_while_training_fails_it_after_the_first_epoch(plan, cls, match):
+    training, _, context = plan(cls)
+    with pytest.raises(CheckpointError, match=rf"The trained model does not fit .*{match}.*in `build`"):
         training.execute(context)
-    assert SavePoint(context.store.unfinished(training.id)).notes()["epoch"] == 1
-    with pytest.raises(CheckpointError, match=r"interrupted training in .*queue has shape"):
+    assert SavePoint(context.store.unfinished(training.id)).notes() is None
+
+
+@pytest.mark.parametrize(
+    ("cls", "match"),
+    [
+        (rebuilt(Lazy), r"head\.weight has no size yet\. Use no lazy modules"),
+        (rebuilt(SparseBuffer), "mask cannot be saved: it is a sparse tensor"),
+        (rebuilt(ComplexBuffer), "phase cannot be saved: it is of type torch.complex128"),
+        (rebuilt(ExtraState), "_extra_state cannot be saved: it is a dict"),
+    ],
+)
+def test_what_cannot_be_saved_is_refused_before_training(plan, cls, match, monkeypatch):
+    monkeypatch.setattr(cls, "loss", lambda *_: pytest.fail("trained"))
+    training, _, context = plan(cls)
+    with pytest.raises(BenchmarkError, match=match) as caught:
         training.execute(context)
+    assert len(str(caught.value).splitlines()) == 1

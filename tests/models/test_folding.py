@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from benchmark.models import BACKBONES, BackboneEmbedder, Ensemble, count_flops, fold_batch_norm, frozen
 
@@ -51,6 +52,27 @@ def test_the_nets_of_other_libraries(name):
     assert (model(images) - before).abs().max() < 1e-6
     assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     assert len(model.state_dict()) < keys / 2 and count_flops(model, shape) == flops
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda convolution: convolution.register_forward_hook(lambda module, inputs, maps: 2 * maps),
+        lambda convolution: convolution.register_forward_pre_hook(lambda module, inputs: (2 * inputs[0],)),
+        lambda convolution: prune.random_unstructured(convolution, "weight", 0.5),
+        nn.utils.spectral_norm,
+        nn.utils.parametrizations.weight_norm,
+    ],
+)
+def test_convolutions_that_hooks_or_parametrizations_change_are_left_alone(change):
+    model = BACKBONES.build("smallconv[dim=8,width=0.25]").build((1, 8, 8))
+    for convolution in [module for module in model.modules() if isinstance(module, nn.Conv2d)]:
+        change(convolution)
+    settled(model, (1, 8, 8))
+    images = torch.rand(7, 1, 8, 8)
+    before = model(images)
+    fold_batch_norm(model)
+    torch.testing.assert_close(model(images), before)
 
 
 class Twice(nn.Module):

@@ -50,6 +50,11 @@ def with_nan(embeddings):
         ),
         (broken(change=with_nan), "1 of 4 embeddings are not finite (nan)."),
         (broken(change=lambda x: x.int()), "The model's embeddings are torch.int32."),
+        (broken(change=lambda x: x + 0j), "The model's embeddings are torch.complex64."),
+        (
+            broken(change=lambda x: x.to_sparse()),
+            "The model's embeddings are a sparse tensor. Return a dense",
+        ),
         (broken(change=lambda x: x[..., None]), "The model embeds 4 images as shape (4, 5, 1)."),
         (broken(change=lambda x: x[:1]), "The model embeds 4 images as shape (1, 5)."),
         (broken(change=lambda x: (x, x)), "The model returns tuple, not a tensor."),

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from benchmark.core.errors import UsageError
@@ -207,6 +209,18 @@ def test_a_recipe_for_a_path_in_quotes(tmp_path):
         ("defenses: [no]\n", "defenses: false is neither"),
         ("training: {epochs: yes}\n", "training: epochs: true is neither"),
         ("training_for: {glyphs: {lr: on}}\n", "training_for: glyphs: lr: true is neither"),
+        ("training_for:\n  glyphs: {lr: 1}\n  glyphs: {lr: 2}\n", "line 3: the key 'glyphs' is given twice"),
+        ("on: 1\n", "line 1: the key 'on' is not a name"),
+        ("{[seeds]: 1}\n", "line 1: the key is not a name"),
+        ("training: {epochs: 010}\n", "line 1: 010 is read as 8: write it as a decimal number"),
+        ("seeds: [0, 1:30]\n", "1:30 is read as 90: write"),
+        ("eps: 0:0.5\n", "0:0.5 is read as 0.5: write"),
+        ("eps: 2026-13-45\n", "not valid YAML: month must be in"),
+        ("seeds: !!int one\n", "not valid YAML: invalid literal"),
+        ("seeds: &s [*s]\n", "seeds.0="),
+        ("seeds: \0\n", "not valid YAML: unacceptable character"),
+        ("seeds: 9223372036854775808\n", "seeds.0=9223372036854775808: .*less than 9223372036854775808"),
+        ("seeds: -1\n", "seeds.0=-1: .*greater than or equal to 0"),
     ],
 )
 def test_what_yaml_reads_otherwise_than_meant_is_refused(tmp_path, text, message):
@@ -224,3 +238,14 @@ def test_booleans_anchors_and_equal_keys_of_two_sections_are_read(tmp_path):
     )
     config = resolve({}, file)
     assert config.checks is False and config.recipe("glyphs").epochs == 2
+
+
+def test_paths_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "c.yaml"
+    file.write_text("output: ~/out\nplugin: [~/one.py, ./two.py]\ndata_root: ~/data\n")
+    config = resolve({}, file)
+    assert config.output == tmp_path / "out"
+    assert config.plugin == [tmp_path / "one.py", Path("two.py")]
+    assert config.data_root == tmp_path / "data"
+    assert resolve({"output": "~nobody-of-this-name/out"}).output == Path("~nobody-of-this-name/out")

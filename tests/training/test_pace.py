@@ -193,12 +193,13 @@ def test_parts_are_done_after_the_epochs_that_were_validated_before():
             assert pace.over
 
 
-def test_a_method_that_spends_nothing_ends_with_one_line(run):
+@pytest.mark.parametrize("factor", [1.0, math.nan])
+def test_a_method_that_spends_nothing_ends_with_one_line(run, factor):
     class Free(Defense):
         seen: ClassVar = []
 
         def loss(self, model, batch, attack):
-            return sum(parameter.square().sum() for parameter in model.parameters())
+            return factor * sum(parameter.square().sum() for parameter in model.parameters())
 
     with pytest.raises(TrainingError, match="epoch 1 spent no cost units, so no budget can be spent"):
         run(Free(), 72.0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from benchmark.core.embedder import Embedder
-from benchmark.core.errors import UsageError
+from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.evaluation.conformance.contract_check import ContractError
 from benchmark.evaluation.conformance.defense_contract import DEFENSE, check, exempt_from_training
 from benchmark.evaluation.conformance.fixture import PHASES, ConformanceFixture
+from benchmark.models import check_saveable
 from defenses import DEFENSES, Defense
 
 
@@ -24,6 +25,8 @@ def needs(fixture: ConformanceFixture) -> None:
         defense, above = waiting.pop()
         if defense in above:
             raise ContractError(f"needs: {defense.name or type(defense).__name__} needs itself")
+        if isinstance(defense.needs, str):
+            raise ContractError(f"needs: {defense.needs!r} is a string")
         for text in defense.needs:
             try:
                 waiting.append((DEFENSES.build(text), (*above, defense)))
@@ -38,13 +41,19 @@ def needs(fixture: ConformanceFixture) -> None:
     after=("needs",),
 )
 def builds(fixture: ConformanceFixture) -> None:
-    """Checks that `build` returns an Embedder, and the shape and dtype of its embeddings."""
+    """Checks that `build` returns an Embedder that can be saved, and the form of its embeddings."""
     built = fixture.defense.build_from(fixture.make_member, fixture.labels, fixture.teachers())
     if not isinstance(built, Embedder):
         raise ContractError(f"build returns {type(built).__name__}, not an Embedder")
+    try:
+        check_saveable(built)
+    except BenchmarkError as error:
+        raise ContractError(str(error).rstrip(".")) from None
     embeddings = fixture.embed(built)
     if not isinstance(embeddings, torch.Tensor):
         raise ContractError(f"the model returns {type(embeddings).__name__}, not a tensor")
+    if embeddings.layout != torch.strided:
+        raise ContractError("the model returns a sparse tensor")
     if embeddings.ndim != 2 or len(embeddings) != len(fixture.images) or not embeddings.is_floating_point():
         shape = tuple(embeddings.shape)
         raise ContractError(

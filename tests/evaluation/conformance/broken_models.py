@@ -84,6 +84,17 @@ class NeedsNothingKnown(Sound):
         return make_member()
 
 
+class NeedsAString(NeedsNothingKnown):
+    needs = "vanilla"
+
+
+class NeverSized(Sound):
+    def build(self, make_member, labels):
+        model = make_member()
+        model.head = nn.LazyLinear(8)
+        return model
+
+
 class TrainsItsTeacher(Student):
     def build(self, make_member, labels, trained):
         return trained["vanilla"].requires_grad_(True)
@@ -136,7 +147,10 @@ def scale_up(self, images):
 
 BROKEN = [
     (NeedsNothingKnown, "needs", "Did you mean 'vanilla'"),
+    (NeedsAString, "needs", "'vanilla' is a string"),
     (CallsFor, "builds", "gets no members"),
+    (NeverSized, "builds", "head.weight has no size yet"),
+    (wrapping(lambda self, images: self.member(images).to_sparse()), "builds", "a sparse tensor"),
     (in_type(torch.int64), "builds", "torch.int64 embeddings"),
     (TrainsItsTeacher, "leaves_teachers", "weights, buffers of trained['vanilla']"),
     (SizedLate, "keeps_shapes", "turns bank from shape (0,) to (24, 8)"),
