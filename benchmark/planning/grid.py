@@ -168,6 +168,7 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     for dataset, asked in product(datasets, backbones):
         asked.check(dataset.seen_shape(folders), dataset.natural)
     losses = [None] if alone else [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
+    transferred = bool(_sources(config, defenses))
     first = min(config.seeds)
     seeds = [first] if alone else config.seeds
     for dataset, backbone, loss, seed, mode in product(
@@ -194,7 +195,7 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
             target = Target(job, dataset, defense, sources)
             if isinstance(defense, GivenModel):
                 others = [models[other.spec].job for other in own_models]
-                target = own_target(target, others, alone, grid.unranked, grid.skipped, folders)
+                target = own_target(target, others, alone, transferred, grid.unranked, grid.skipped, folders)
             for attack, role in cells.jobs(target):
                 grid.attacks.append(PlannedJob(attack, role, mode, _refusal_of(attack, models.values())))
     if not any(planned.job.attack != CLEAN for planned in grid.attacks):

@@ -81,6 +81,7 @@ def own_target(
     target: Target,
     others: list[TrainJob],
     alone: bool,
+    transferred: bool,
     unranked: dict[str, str],
     notes: list[str],
     folders: Folders,
@@ -91,6 +92,7 @@ def own_target(
         target: the model, with the sources of the trained rows beside it.
         others: the own models of the run.
         alone: whether nothing is trained, so that transferred attacks start from another own model.
+        transferred: whether transferred attacks are planned at all.
         unranked: gets an entry when white-box attacks cannot be run.
         notes: gets a line for each kind of attack that is left out or made otherwise.
         folders: where data sets are.
@@ -114,7 +116,8 @@ def own_target(
         None,
     )
     if source is None:
-        notes.append(f"transferred attacks on {name}: there is no other model to make them on")
+        if transferred:
+            notes.append(f"transferred attacks on {name}: there is no other model to make them on")
         return replace(target, gradients=gradients)
     return replace(target, gradients=gradients, sources=_AnySource(source))
 

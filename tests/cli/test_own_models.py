@@ -55,8 +55,8 @@ def rows(output):
 def test_a_model_alone_gets_a_row_beside_pixels(run, nets):
     output = run("--model", f"{nets}:make_model")
     board = rows(output)
-    assert set(board.index) == {"nets.py-make_model", "pixels"}
-    row = board.loc["nets.py-make_model"]
+    assert set(board.index) == {"nets.py:make_model", "pixels"}
+    row = board.loc["nets.py:make_model"]
     assert row["rank"] == 1
     assert pd.isna(row["train_cost"])
     assert row["failed_cells"] == 0
@@ -91,7 +91,7 @@ def test_the_same_model_again_is_cached_and_other_weights_are_another(run, nets,
 def test_beside_defenses_it_is_in_their_table_on_the_test_classes(run, nets):
     output = run("--model", f"{nets}:make_model", "--defenses", "vanilla")
     board = rows(output)
-    assert set(board.index) == {"nets.py-make_model", "vanilla", "pixels"}
+    assert set(board.index) == {"nets.py:make_model", "vanilla", "pixels"}
     assert set(board["dataset"]) == {"digits"}
     assert set(board["backbone"]) == {"smallconv"}
     assert board["n_seeds"].tolist() == [1, 1, 1]
@@ -106,7 +106,7 @@ def test_two_models_are_each_other_s_source_of_transferred_attacks(run, nets):
     first, second = f"{nets}:make_model", f"{nets}:make_model[dim=5]"
     assert f"source={second}" in made[first]
     assert f"source={first}" in made[second]
-    attack = "transfer[attack=fgsm[objective=own],source=nets.py-make_model]"
+    attack = "transfer[attack=fgsm[objective=own],source=nets.py:make_model]"
     shown = pd.read_csv(output / "cells.csv")["attack"].unique()
     assert attack in shown
     assert not any(str(nets.parent) in name for name in shown)
@@ -122,7 +122,7 @@ def test_without_another_model_transferred_attacks_are_left_out_and_said_so(run,
 @pytest.mark.slow
 def test_a_model_without_gradients_has_no_rank(run, nets):
     output = run("--model", f"{nets}:detached")
-    row = rows(output).loc["nets.py-detached"]
+    row = rows(output).loc["nets.py:detached"]
     assert pd.isna(row["rank"])
     attacks = {
         cell.key.attack for cell in Store(output).manifest().cells if cell.key.defense.endswith("detached")
@@ -149,7 +149,7 @@ def test_a_model_is_the_start_of_a_defense(run, nets):
     output = run("--defenses", "vanilla", "--backbones", f"{nets}:make_model")
     board = rows(output)
     assert board.loc["vanilla", "failed_cells"] == 0
-    assert board.loc["vanilla", "backbone"] == "nets.py-make_model"
+    assert board.loc["vanilla", "backbone"] == "nets.py:make_model"
 
 
 @pytest.mark.parametrize(

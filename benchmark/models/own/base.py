@@ -12,9 +12,9 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from benchmark.core.errors import UsageError
-from benchmark.core.labels import Label, as_label
+from benchmark.core.labels import Label
 from benchmark.core.parameters import File, Parameters
-from benchmark.core.spec import format_spec
+from benchmark.core.spec import format_spec, with_parameters
 from benchmark.models.own.embedder import OwnEmbedder
 from benchmark.models.own.modules_behind import FunctionModule
 from benchmark.models.own.preprocess import Channels, Preprocess, channel_values
@@ -89,7 +89,7 @@ class OwnModel(Parameters):
     def short_name(self) -> str:
         """The label, or the file's or function's own name with the parameters that differ."""
         shown = {**self._settings(), **({"weights": self.weights.name} if self.weights else {})}
-        return self.label or format_spec(as_label(self.base_name(), "model"), shown)
+        return self.label or with_parameters(self.base_name(), shown)
 
     def _settings(self) -> dict[str, Any]:
         return {key: value for key, value in self._changed().items() if key not in ("weights", "name")}

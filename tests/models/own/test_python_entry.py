@@ -58,7 +58,7 @@ def test_a_file_may_import_its_neighbour(file, images):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("two_outputs", r"nets.py-two_outputs returns a tuple, not one tensor of shape \(n, d\)"),
+        ("two_outputs", r"nets.py:two_outputs returns a tuple, not one tensor of shape \(n, d\)"),
         ("with_map", r"returns shape \(8, 4, 10, 10\) for 8 images, not \(8, d\)"),
         ("not_finite", r"values that are not finite for 8 of 8 images\. Does it expect another range"),
         ("zeros", "returns a vector of zeros, which has no direction"),
@@ -129,7 +129,7 @@ def test_weights_are_loaded_and_change_the_fingerprint(file, images, tmp_path):
     assert not torch.equal(loaded.embedder()(images), plain.embedder()(images))
     assert loaded.portable == plain.portable
     assert str(tmp_path) not in loaded.short_name
-    assert loaded.short_name == "nets.py-make_model[weights=w.pth]"
+    assert loaded.short_name == "nets.py:make_model[weights=w.pth]"
 
 
 def test_weights_that_do_not_fit_are_refused(file, tmp_path):
