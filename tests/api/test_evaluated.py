@@ -132,7 +132,7 @@ def test_a_data_set_and_a_model_of_a_spec_give_the_figures_of_the_command_line(t
     torch.manual_seed(3)
     live = nn.Sequential(nn.Flatten(), nn.Linear(64, 8))
     found = run({"live": live}, "digits").row("live")
-    spec = run(f"{file}:make", "digits").row("my.py-make")
+    spec = run(f"{file}:make", "digits").row("my.py:make")
     assert (found.clean, found.worst, found.attacks) == (spec.clean, spec.worst, spec.attacks)
     config = tmp_path / "config.yaml"
     config.write_text("evaluation: {eot: 2, repeats: 2}\n")
@@ -140,7 +140,7 @@ def test_a_data_set_and_a_model_of_a_spec_give_the_figures_of_the_command_line(t
     arguments += ["--attacks", "fgsm[objective=neighbour]", "noise", "--device", "cpu", "--no-progress"]
     arguments += ["--config", str(config), "--workers", "1", "--output", str(tmp_path / "out")]
     assert main(arguments) == 0
-    other = load_results(tmp_path / "out").row("my.py-make")
+    other = load_results(tmp_path / "out").row("my.py:make")
     assert (other.clean, other.worst, other.attacks) == (spec.clean, spec.worst, spec.attacks)
 
 
