@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.core.errors import UsageError
-from benchmark.core.files import content_digest
+from benchmark.core.files import content_digest, expand_home
 from benchmark.models.own.base import OwnModel, own_model_kind
 
 
@@ -21,7 +21,7 @@ class FileModel(OwnModel):
     @property
     def file(self) -> Path:
         """The file."""
-        return Path(self.name).expanduser().absolute()
+        return expand_home(Path(self.name)).absolute()
 
     def base_name(self) -> str:
         """The file's name."""
@@ -169,5 +169,5 @@ def _find(name: str) -> type[OwnModel] | None:
     return type(
         f"{kind.__name__}Of",
         (kind,),
-        {"name": str(Path(name).expanduser().absolute()), "__module__": __name__, "__doc__": kind.__doc__},
+        {"name": str(expand_home(Path(name)).absolute()), "__module__": __name__, "__doc__": kind.__doc__},
     )
