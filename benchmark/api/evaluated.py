@@ -17,6 +17,7 @@ from benchmark.api.given_models import device_of, modules_of, named_models, spec
 from benchmark.api.results import Results
 from benchmark.api.unchanged_state import unchanged_state
 from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.core.files import expand_home
 from benchmark.core.hardware import resolve_device
 from benchmark.data.places import folders_for
 from benchmark.jobs import RunContext
@@ -83,7 +84,7 @@ def evaluate(
     """
     models = named_models(model, name)
     temporary = TemporaryDirectory(prefix="dml-benchmark-") if output is None else None
-    folder = Path(temporary.name if temporary else output or "").expanduser().resolve()
+    folder = expand_home(Path(temporary.name if temporary else output or "")).resolve()
     modules = modules_of(models)
     where = _device(device, device_of(modules))
     with ExitStack() as stack:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmark.api.checked_images import check_images, check_integers, check_labels, check_queries
 from benchmark.core.errors import UsageError
-from benchmark.core.files import write_atomically
+from benchmark.core.files import expand_home, write_atomically
 from benchmark.core.spec import format_spec
 from benchmark.data import DATASETS
 
@@ -36,7 +36,7 @@ def dataset_spec(data: Data, folder: Path) -> str:
     if isinstance(data, Path):
         return _folder_spec(data)
     if isinstance(data, str):
-        is_path = data not in DATASETS.names() and Path(data).expanduser().is_dir()
+        is_path = data not in DATASETS.names() and expand_home(Path(data)).is_dir()
         return _folder_spec(Path(data)) if is_path else data
     if not (isinstance(data, Sequence) and 2 <= len(data) <= len(_PARTS)):
         raise UsageError(
@@ -51,7 +51,7 @@ def _described(data: object) -> str:
 
 
 def _folder_spec(path: Path) -> str:
-    absolute = path.expanduser().absolute()
+    absolute = expand_home(path).absolute()
     if not absolute.is_dir():
         raise UsageError(f"There is no folder {absolute}.")
     return format_spec(f"folder:{absolute}", {})

@@ -13,6 +13,7 @@ import pandas as pd
 from benchmark.api.choose import Value, choose
 from benchmark.api.row import RowScores, make_row
 from benchmark.core.errors import UsageError, unknown_name
+from benchmark.core.files import expand_home
 from benchmark.core.parameters import parse_fraction
 from benchmark.records import RunManifest, Store
 from benchmark.report import read_tables
@@ -69,7 +70,7 @@ class Results:
     """
 
     def __init__(self, output: Path | str) -> None:
-        self.output = Path(output).expanduser().resolve()
+        self.output = expand_home(Path(output)).resolve()
         self.store = Store(self.output)
         self._run, self.tables = read_tables(self.output)
         self._folder: TemporaryDirectory[str] | None = None

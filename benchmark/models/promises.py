@@ -43,6 +43,7 @@ def check_embedder(model: Embedder, images: Tensor) -> None:
     with torch.random.fork_rng(devices), frozen(model), torch.no_grad(), whole_float32():
         embeddings = model(images)
         _check_form(embeddings, len(images))
+        _check_finite(embeddings)
         embeddings = embeddings.float()
         tolerance = _tolerance(model)
         _check_lengths(embeddings, tolerance)
@@ -56,6 +57,23 @@ def check_embedder(model: Embedder, images: Tensor) -> None:
                 f"differentiable() embeds as shape {shape}, the model as {tuple(embeddings.shape)}. Return a "
                 "stand-in that embeds in the same space."
             )
+
+
+def check_form(model: Embedder, images: Tensor) -> None:
+    """Check that a model embeds each image as one dense floating-point vector; all else may come by training.
+
+    The model and torch's global generators are left as they were.
+
+    Args:
+        model: the model, in any mode.
+        images: one image or more, shape (n, C, H, W) in [0, 1], on the model's device.
+
+    Raises:
+        BenchmarkError: when it does not, with what it returns.
+    """
+    devices = [images.device] if images.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), frozen(model), torch.no_grad():
+        _check_form(model(images), len(images))
 
 
 def _tolerance(model: Embedder) -> float:
@@ -81,12 +99,15 @@ def _check_form(embeddings: object, count: int) -> None:
         raise BenchmarkError(
             f"The model's embeddings are {embeddings.dtype}. Return a floating-point type, as float32."
         )
+
+
+def _check_finite(embeddings: Tensor) -> None:
     bad = int((~embeddings.isfinite()).any(1).sum())
     if bad:
         value = float(embeddings[~embeddings.isfinite()][0])
         raise BenchmarkError(
-            f"{bad} of {count} embeddings are not finite ({value}). Look for a division by zero or an "
-            "overflow in the model, and for a training that diverged."
+            f"{bad} of {len(embeddings)} embeddings are not finite ({value}). Look for a division by zero or "
+            "an overflow in the model, and for a training that diverged."
         )
 
 

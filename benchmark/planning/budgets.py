@@ -30,12 +30,18 @@ def headline(dataset: Dataset, norm: str, option: str) -> float:
         option: what else gives a budget, in words.
 
     Raises:
-        UsageError: when the data set has none; the message says how to give one.
+        UsageError: when the data set has none, or one that cannot be; the message says how to give one.
     """
     if norm not in dataset.headline_eps:
         own = f", or {norm}=EPS in its spec, as in [{norm}=8/255]" if norm in dataset.attributes() else ""
         raise UsageError(f"The data set '{dataset.spec}' has no headline eps for {norm}; give {option}{own}.")
-    return dataset.headline_eps[norm]
+    eps = dataset.headline_eps[norm]
+    if not 0 < eps <= (1 if norm == "linf" else math.inf):
+        most = "above 0 and at most 1, as 8/255: pixels are in [0, 1]" if norm == "linf" else "above 0"
+        raise UsageError(
+            f"The data set '{dataset.spec}' has the headline eps {eps:g} for {norm}; it must be {most}."
+        )
+    return eps
 
 
 def training_eps(dataset: Dataset, config: Configuration) -> float:

@@ -13,7 +13,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.errors import TrainingError
 from benchmark.data.base import ImageSet
 from benchmark.losses import on_tuples
-from benchmark.models import PassCounter, check_shapes, frozen_embedders, shapes_of
+from benchmark.models import PassCounter, check_form, check_shapes, frozen_embedders, shapes_of
 from benchmark.records import TrainingRecord, ValidationResult
 from benchmark.training.batches import Batches
 from benchmark.training.inner import TrainingAttack
@@ -95,6 +95,7 @@ def train(
         trained.
 
     Raises:
+        BenchmarkError: when embeddings have no form that can be scored; see `check_form`.
         TrainingError: when the loss is not finite, naming the epoch; when every parameter is frozen; when the
             budget cannot be spent.
         CheckpointError: when steps add, remove or resize what a checkpoint holds.
@@ -110,6 +111,7 @@ def train(
             f"{defense.spec}: every parameter of the model is frozen, so nothing can be trained. Call "
             "requires_grad_(True) on the part to train; the models in `trained` are frozen."
         )
+    check_form(model, data.batch(slice(0, 2), device))
     epochs = epochs or max(1, round(recipe.epochs * defense.epochs_scale))
     per_epoch = max(1, len(data) // recipe.batch_size)
     size = min(recipe.batch_size, len(data))

@@ -61,7 +61,7 @@ class Recipe(Parameters):
     shift: NonNegativeInt = 2
     crop: float | None = Field(default=None, gt=0, le=1)
     flip: bool = False
-    eps: Annotated[Number, Field(ge=0)] | None = None
+    eps: Annotated[Number, Field(ge=0, le=1)] | None = None
     inner_steps: PositiveInt = 3
     inner_step: PositiveFloat = 0.5
     ramp: float = Field(default=0.25, ge=0, le=1)

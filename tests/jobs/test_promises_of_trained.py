@@ -32,6 +32,16 @@ class Half(Member):
         return super().forward(images).bfloat16()
 
 
+class Complex(Member):
+    def forward(self, images):
+        return super().forward(images) + 0j
+
+
+class Sparse(Member):
+    def forward(self, images):
+        return super().forward(images).to_sparse()
+
+
 def rebuilt(kind):
     """A defense whose model is one member of another class."""
 
@@ -153,13 +163,15 @@ def test_what_is_made_while_training_fails_it_after_the_first_epoch(plan, cls, m
 @pytest.mark.parametrize(
     ("cls", "match"),
     [
+        (rebuilt(Complex), "The model's embeddings are torch.complex64"),
+        (rebuilt(Sparse), "The model's embeddings are a sparse tensor"),
         (rebuilt(Lazy), r"head\.weight has no size yet\. Use no lazy modules"),
         (rebuilt(SparseBuffer), "mask cannot be saved: it is a sparse tensor"),
         (rebuilt(ComplexBuffer), "phase cannot be saved: it is of type torch.complex128"),
         (rebuilt(ExtraState), "_extra_state cannot be saved: it is a dict"),
     ],
 )
-def test_what_cannot_be_saved_is_refused_before_training(plan, cls, match, monkeypatch):
+def test_what_cannot_be_saved_or_scored_is_refused_before_training(plan, cls, match, monkeypatch):
     monkeypatch.setattr(cls, "loss", lambda *_: pytest.fail("trained"))
     training, _, context = plan(cls)
     with pytest.raises(BenchmarkError, match=match) as caught:

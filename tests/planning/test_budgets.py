@@ -23,6 +23,13 @@ def test_the_message_says_how_to_give_a_headline():
     assert headline(DATASETS.build("folder:birds[l2=2]"), "l2", "--eps") == 2.0
 
 
+def test_a_headline_in_grey_levels_is_refused():
+    with pytest.raises(
+        UsageError, match=r"has the headline eps 8 for linf; it must be above 0 and at most 1, as"
+    ):
+        headline(DATASETS.build("folder:birds[linf=8]"), "linf", "--eps")
+
+
 def test_the_training_attack_takes_the_largest_eps_where_there_is_no_headline():
     assert training_eps(FOLDER, resolve({"eps": "4/255 8/255"})) == 8 / 255
     assert training_eps(DATASETS.build("folder:birds[linf=2/255]"), resolve({"eps": "8/255"})) == 2 / 255

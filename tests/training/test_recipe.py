@@ -12,6 +12,7 @@ from benchmark.training import Recipe
         {"ramp": 1.5},
         {"shift": -1},
         {"eps": -0.1},
+        {"eps": 8},
         {"epoch": 3},
     ],
     ids=str,

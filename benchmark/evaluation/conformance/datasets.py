@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,8 @@ from benchmark.evaluation.conformance.contract_check import Contract, ContractEr
 
 CHUNK = 512
 """Images compared at a time."""
+
+_LARGEST_EPS = {"linf": 1.0, "l2": math.inf}
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def spec(fixture: DatasetFixture) -> None:
 
 @DATASET.check(
     "`headline_eps` gives the budget that the leaderboard is ranked at.",
-    "Write headline_eps = {'linf': 0.1}, with norms linf or l2 and budgets above 0 in pixels of [0, 1].",
+    "Write headline_eps = {'linf': 0.1}, with norms linf or l2 and budgets above 0, in linf at most 1.",
 )
 def headline_eps(fixture: DatasetFixture) -> None:
     """Checks the declaration; without it every run must be given a budget."""
@@ -70,7 +73,7 @@ def headline_eps(fixture: DatasetFixture) -> None:
     if not budgets:
         raise NotApplicableError("headline_eps is empty, so every run of it needs --eps and a training's eps")
     for norm, eps in budgets.items():
-        if norm not in NORMS or not isinstance(eps, int | float) or not eps > 0:
+        if norm not in NORMS or not isinstance(eps, int | float) or not 0 < eps <= _LARGEST_EPS[norm]:
             raise ContractError(f"headline_eps has {norm!r}: {eps!r}")
 
 

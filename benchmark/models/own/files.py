@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.core.errors import UsageError
-from benchmark.core.files import content_digest
+from benchmark.core.files import content_digest, expand_home
 from benchmark.models.own.base import OwnModel, own_model_kind
 
 
@@ -21,7 +21,7 @@ class FileModel(OwnModel):
     @property
     def file(self) -> Path:
         """The file."""
-        return Path(self.name).expanduser().absolute()
+        return expand_home(Path(self.name)).absolute()
 
     def base_name(self) -> str:
         """The file's name."""
@@ -170,7 +170,7 @@ def _article(title: str) -> str:
 def _find(name: str) -> type[OwnModel] | None:
     kind = _SUFFIXES.get(Path(name).suffix.lower())
     # Not by the name, which may be relative to another folder.
-    return None if kind is None else _kind(kind, str(Path(name).expanduser().absolute()))
+    return None if kind is None else _kind(kind, str(expand_home(Path(name)).absolute()))
 
 
 @cache

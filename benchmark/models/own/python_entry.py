@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.core.files import expand_home
 from benchmark.core.seeding import seed_everything, unchanged_generators
 from benchmark.core.spec import Spec
 from benchmark.models.own.base import OwnModel, own_model_kind
@@ -122,7 +123,7 @@ class PythonEntry(OwnModel):
     @property
     def _file(self) -> Path | None:
         place = self.name.rpartition(":")[0]
-        return Path(place).expanduser().absolute() if _is_file(place) else None
+        return expand_home(Path(place)).absolute() if _is_file(place) else None
 
     @cached_property
     def _found(self) -> tuple[ModuleType, Any]:
@@ -241,4 +242,4 @@ def _kind(name: str) -> type[OwnModel]:
 
 
 def _canonical(place: str, attribute: str) -> str:
-    return f"{Path(place).expanduser().absolute() if _is_file(place) else place}:{attribute}"
+    return f"{expand_home(Path(place)).absolute() if _is_file(place) else place}:{attribute}"

@@ -45,6 +45,10 @@ class NoBudget(Sound):
     headline_eps: ClassVar = {"linf": 0}
 
 
+class GreyLevels(Sound):
+    headline_eps: ClassVar = {"l2": 2.0, "linf": 8}
+
+
 class Damaged(Sound):
     def read(self, folders):
         raise BenchmarkError("The archive is damaged.")
@@ -89,6 +93,7 @@ BROKEN = [
     (OtherSpec, "spec", "gives another sound"),
     (WrongNorm, "headline_eps", "headline_eps has 'l1': 0.1"),
     (NoBudget, "headline_eps", "headline_eps has 'linf': 0"),
+    (GreyLevels, "headline_eps", "headline_eps has 'linf': 8"),
     (Damaged, "loads", "The archive is damaged"),
     (FromFive, "loads", "test labels: 5 classes with labels from 5 to 9"),
     (TwiceTheIds, "loads", "2 images have the id 0"),

@@ -102,6 +102,10 @@ def test_what_is_handled_is_noted(file, images, name, note):
 def test_a_missing_file_and_a_missing_module_are_named():
     with pytest.raises(UsageError, match=r"There is no file /nowhere/net\.py to take a model from"):
         built("/nowhere/net.py:make").embedder()
+    with pytest.raises(
+        UsageError, match=r"There is no file .*/~nobody-of-this-name/net\.py to take a model from"
+    ):
+        built("~nobody-of-this-name/net.py:make").embedder()
     with pytest.raises(UsageError, match=r"There is no module 'no_such_package\.nets'"):
         built("no_such_package.nets:make").embedder()
 
