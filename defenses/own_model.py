@@ -14,7 +14,7 @@ from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactor
 
 
 class GivenModel(Defense):
-    """A model that was trained elsewhere, evaluated as it is."""
+    """Evaluated as it is; nothing is trained."""
 
     trained = False
 

@@ -48,7 +48,7 @@ def make_manifest(
         models=grid.model_refs(),
         cells=cells,
         skipped=grid.left_out(),
-        descriptions=_descriptions(cells),
+        descriptions={**_descriptions(cells), **_data_descriptions(grid, folders)},
         provenance=provenance,
     )
 
@@ -91,3 +91,14 @@ def _short_names(grid: Grid, cells: list[CellRef]) -> dict[str, str]:
         if attack.short_name != spec:
             names[spec] = attack.short_name
     return names
+
+
+def _data_descriptions(grid: Grid, folders: Folders) -> dict[str, str]:
+    """Describes each data set in a line, with the size of its images and what its pool is."""
+    found = {}
+    for dataset in grid.datasets:
+        channels, height, width = dataset.seen_shape(folders)
+        kind = "grey" if channels == 1 else "color"
+        whole = " Here every class is in the pool." if dataset.pool == "all" else ""
+        found[dataset.spec] = f"{dataset.summary()}{whole} Images of {height} x {width} pixels, {kind}."
+    return found

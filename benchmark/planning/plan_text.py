@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from benchmark.jobs.models import short_name
 from benchmark.planning.grid import Grid
 from benchmark.planning.setting_names import SettingNames
 from benchmark.planning.todo import Todo
@@ -20,20 +21,26 @@ def describe_plan(grid: Grid, todo: Todo, costs: Mapping[str, float]) -> str:
         costs: cost units of each job, by its id.
     """
     names = SettingNames(model.job.key for model in grid.models)
-    every_model = {model.job.id for model in grid.models}
-    lines = [*names.legend(), "", f"Models to train: {len(todo.trainings)} of {len(every_model)}"]
-    if todo.trainings:
+    every_model = {model.job.id: model.job.trained for model in grid.models}
+    trained = [job for job in todo.trainings if job.trained]
+    loaded = [job for job in todo.trainings if not job.trained]
+    lines = [*names.legend(), ""]
+    if loaded:
+        shown = ", ".join(dict.fromkeys(short_name(job.key) for job in loaded))
+        lines.append(f"Models to load: {shown}")
+    count = sum(every_model.values())
+    lines += [f"Models to train: {len(trained)} of {count}"] if count else []
+    if trained:
         lines.append(f"{'cost units':>16}  {'epochs':>6}  model")
-        for job in todo.trainings:
-            cost, epochs = costs[job.id], f"{job.epochs:,}" if costs[job.id] else "-"
-            model = f"{names.prefix(job.key)}{job.key.defense}, seed {job.key.seed}"
-            lines.append(f"{cost:>16,.0f}  {epochs:>6}  {model}")
+        for job in trained:
+            model = f"{names.prefix(job.key)}{short_name(job.key)}, seed {job.key.seed}"
+            lines.append(f"{costs[job.id]:>16,.0f}  {job.epochs:>6,}  {model}")
     by_defense: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     by_attack: dict[str, list[float]] = defaultdict(lambda: [0.0])
     for training in todo.trainings:
-        by_defense[training.key.defense][0] += costs[training.id]
+        by_defense[short_name(training.key)][0] += costs[training.id]
     for attack in todo.attacks:
-        by_defense[attack.key.defense][1] += costs[attack.id]
+        by_defense[short_name(attack.key)][1] += costs[attack.id]
         by_attack["clean" if attack.attack == CLEAN else attack.attack][0] += costs[attack.id]
     lines += _table("Cost by defense", ["training", "attacks", "all"], _with_sums(by_defense))
     lines += _table(f"Cost by attack ({len(todo.attacks)} attack jobs)", ["all"], by_attack.items())

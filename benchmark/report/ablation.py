@@ -34,6 +34,8 @@ def ablation_board(run: Run, table: Table) -> list[str]:
 
 
 def _rise(run: Run, table: Table, row: Row, attack: str) -> str:
+    if not any(cell.key.attack == attack for cell in row.cells):
+        return NONE
     kept = [cell for cell in row.cells if cell.key.attack != attack]
     rises = []
     if table.has(CLUSTERING):

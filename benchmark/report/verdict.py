@@ -65,11 +65,11 @@ def _effect(table: Table, row: Row, scenario: str, metric: str, name: str) -> st
         sentences = [f"{attacker} does not lower {name}, which is {percent(clean)} %."]
     else:
         sentences = [f"{attacker} lowers {name} from {percent(clean)} % to {percent(worst)} %."]
-    if compared := _compared(table, row, metric, worst):
-        sentences.append(compared)
     chance = _chance(row) if scenario == RETRIEVAL else 0.0  # AMI is adjusted for chance
     if worst < chance - SAME_SCORE:
         sentences.append(f"That is below chance ({percent(chance)} %).")
+    if compared := _compared(table, row, metric, worst):
+        sentences.append(compared)
     if missing := sum(cell.key.scenario == scenario for cell in row.failed):
         have = "has" if missing == 1 else "have"
         sentences.append(f"{missing} of its cells {have} no metrics, so the worst case may be lower.")
@@ -98,11 +98,10 @@ def _chance(row: Row) -> float:
 
 def _belief(row: Row) -> str:
     passed, not_run = with_status(row.checks, "pass"), with_status(row.checks, NOT_RUN)
-    sentences = [
+    sentences = [f"no rank: {row.unranked.rstrip('.')}."] if row.unranked else []
+    sentences += [
         f"it fails the check {name}: {row.checks[name].explanation.rstrip('.')}." for name in row.failing
     ]
-    if row.failing:
-        sentences.append("Stronger attacks may reach far lower scores.")
     if not row.checks or not (passed or row.failing):
         sentences.append("the checks were not run, so whether the scores are misleading is unknown.")
     elif len(passed) == len(row.checks):
@@ -111,6 +110,4 @@ def _belief(row: Row) -> str:
         sentences.append(f"{len(passed)} of {len(row.checks)} checks pass.")
     if not_run and (passed or row.failing):  # why not stands below the table
         sentences.append(f"Not run: {', '.join(not_run)}.")
-    if row.unranked:
-        sentences.append(f"No rank: {row.unranked.rstrip('.')}.")
-    return " ".join(sentences)
+    return " ".join(f"{sentence[:1].upper()}{sentence[1:]}" for sentence in sentences)

@@ -102,8 +102,10 @@ def _cost_line(todo: Todo, costs: dict[str, float]) -> str:
     """Describes the number and the cost of the jobs that a run is about to start."""
     training = sum(costs[job.id] for job in todo.trainings)
     attacking = sum(costs[job.id] for job in todo.attacks)
+    trained = sum(job.trained for job in todo.trainings)
+    loaded = len(todo.trainings) - trained
     return (
-        f"To do: {len(todo.trainings)} models to train ({training:,.0f} cost units), "
+        f"To do: {trained} models to train ({training:,.0f} cost units), {loaded} to load, "
         f"{len(todo.attacks)} attacks ({attacking:,.0f} cost units); "
         f"{todo.cached} of {todo.cells} cells are cached."
     )

@@ -85,7 +85,7 @@ def test_dry_run_shows_the_plan_the_cache_and_the_cost(tmp_path, capsys):
     arguments = ["--datasets", "digits", "--defenses", "vanilla", "--attacks", "noise", "--dry-run"]
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
     plan = capsys.readouterr().out
-    assert "Models to train: 2 of 2" in plan
+    assert "Models to train: 1 of 1" in plan
     assert "vanilla, seed 0" in plan
     assert "Cost by defense" in plan and "Cost by attack" in plan
     assert "23 cells, 0 cached, 23 to compute." in plan

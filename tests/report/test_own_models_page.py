@@ -29,7 +29,7 @@ def test_a_page_of_own_models_alone_says_nothing_of_training(page_of):
         assert absent not in page, absent
     assert "\n## birds, L\u221e 0.1\n\n**Verdict on" in page
     assert "All classes of the data set are searched. Whether an own model was trained on some" in flat
-    assert "`net.onnx`: ONNX file" in page and "Python function; made by my.py." in page
+    assert "`net.onnx`: ONNX file" in page and "Python function." in page
     assert "a multiple of the lightest own model's" in page
     assert '--model "net.py:make[weights=net.safetensors]"' in page
     assert "give its own file or function to `--model`" in flat and "put in your own paths" in page

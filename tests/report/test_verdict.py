@@ -69,7 +69,7 @@ def test_what_is_missing_is_said(tables_of):
 def test_it_says_what_to_believe(tables_of):
     _, (table, _) = tables_of(models_beside_defenses())
     said = of(table)[2]
-    assert "it fails the check rescored: rescored of net.py:make[weights=net.safetensors] | seen." in said
+    assert "It fails the check rescored: rescored of net.py:make[weights=net.safetensors] | seen." in said
     assert "10 of 11 checks pass." in said
     assert of(table, OTHER)[2] == (
         "What to believe: it passes all 11 checks, which is no proof. "
