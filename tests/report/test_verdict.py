@@ -72,12 +72,12 @@ def test_it_says_what_to_believe(tables_of):
     assert "It fails the check rescored: rescored of net.py:make[weights=net.safetensors] | seen." in said
     assert "10 of 11 checks pass." in said
     assert of(table, OTHER)[2] == (
-        "What to believe: it passes all 11 checks, which is no proof. "
-        "No rank: net.onnx was attacked without gradients."
+        "What to believe: No rank: net.onnx was attacked without gradients. "
+        "It passes all 11 checks, which is no proof."
     )
     _, (table,) = tables_of(models_alone(), "alone")
     assert "10 of 11 checks pass. Not run: zero_gradient." in of(table, OTHER)[2]
     _, (table,) = tables_of(models_alone(checks=None), "unchecked")
     assert of(table)[2] == (
-        "What to believe: the checks were not run, so whether the scores are misleading is unknown."
+        "What to believe: The checks were not run, so whether the scores are misleading is unknown."
     )
