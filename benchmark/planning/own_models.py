@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
 from benchmark.data import Dataset, Folders
 from benchmark.jobs import TrainJob
-from benchmark.jobs.models import build_model, few_images, load_data
+from benchmark.jobs.models import build_model, check_weights, load_data
 from benchmark.models.own import OwnEmbedder, own_model
 from benchmark.planning.cells import Target
-from benchmark.records import ModelKey
+from benchmark.planning.changed_code import forget_changed
 from defenses import DEFENSES, GivenModel
 
 WITHOUT_GRADIENTS = "attacked without its gradients, which white-box attacks would need"
 """Why such a model has no rank: its attacks are weaker than those on the other rows."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """What the first images showed of a model.
-
-    Attributes:
-        gradients: whether gradients reach the images through it.
-        notes: what a reader of its scores must know.
-    """
-
-    gradients: bool
-    notes: tuple[str, ...]
 
 
 def select_models(texts: list[str]) -> list[GivenModel]:
@@ -50,22 +37,39 @@ def select_models(texts: list[str]) -> list[GivenModel]:
         entry = DEFENSES.build(text)
         assert isinstance(entry, GivenModel)
         found.append(entry)
-    return list({entry.spec: entry for entry in found}.values())
+    models = list({entry.spec: entry for entry in found}.values())
+    changed = [entry for entry in models if forget_changed(entry.modules())]
+    return select_models(texts) if changed else models
+
+
+def has_gradients(job: TrainJob, folders: Folders) -> bool:
+    """Runs the first images of the pool through an own model, and says whether gradients reach them.
+
+    Raises:
+        BenchmarkError: when it cannot be loaded or evaluated, or has other weights each time, in one line.
+    """
+    return _has_gradients(_ById(job), folders)
+
+
+class _ById:
+    """A job that equals any with its id, so that one look is enough for all tables of a data set."""
+
+    def __init__(self, job: TrainJob) -> None:
+        self.job = job
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and other.job.id == self.job.id
+
+    def __hash__(self) -> int:
+        return hash(self.job.id)
 
 
 @lru_cache(maxsize=64)
-def look_at(key: ModelKey, folders: Folders) -> Look:
-    """Runs the first images of the pool through a model that is not trained.
-
-    Raises:
-        BenchmarkError: when it cannot be loaded or evaluated, in one line.
-    """
-    pool = load_data(key.dataset, folders).test
-    model, _ = build_model(key, pool)
-    model.eval().requires_grad_(False)
-    notes = model.settle(few_images(pool, "cpu"))
-    gradients = model.gradients if isinstance(model, OwnEmbedder) else True
-    return Look(gradients, tuple(notes))
+def _has_gradients(known: _ById, folders: Folders) -> bool:
+    job = known.job
+    model, _ = build_model(job.key, load_data(job.key.dataset, folders).test)
+    check_weights(model, job.weights)
+    return not isinstance(model, OwnEmbedder) or model.gradients
 
 
 def as_pools(datasets: list[Dataset], models: list[GivenModel]) -> list[Dataset]:
@@ -99,18 +103,14 @@ def own_target(
         BenchmarkError: when the model cannot be evaluated, in one line.
     """
     name = target.defense.short_name
-    gradients = look_at(target.training.key, folders).gradients
+    gradients = has_gradients(target.training, folders)
     if not gradients:
         unranked[target.defense.spec] = WITHOUT_GRADIENTS
         notes.append(f"white-box attacks on {name}: no gradient reaches the images through it")
     if not alone:
         return replace(target, gradients=gradients)
     source = next(
-        (
-            other
-            for other in others
-            if other.id != target.training.id and look_at(other.key, folders).gradients
-        ),
+        (other for other in others if other.id != target.training.id and has_gradients(other, folders)),
         None,
     )
     if source is None:
