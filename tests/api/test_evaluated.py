@@ -251,3 +251,19 @@ def test_weights_that_differ_at_each_call_are_refused(tensors, tmp_path):
     )
     with pytest.raises(BenchmarkError, match=r"not the weights that the run was planned with.*--weights"):
         run(f"{file}:make", tensors)
+
+
+def test_a_constant_that_a_function_uses_is_in_its_identity(tensors, tmp_path):
+    for shift in (0.0, 0.5):
+        run(lambda images: images.flatten(1) + shift, tensors, name="shifted", output=tmp_path / "out")  # noqa: B023
+    assert len(list((tmp_path / "out" / "store" / "models").glob("*.json"))) == 3
+
+
+def test_options_do_not_replace_arguments(tensors):
+    with pytest.raises(UsageError, match="'output' cannot be given in options; it is an argument"):
+        run(Net(), tensors, options={"output": "elsewhere"})
+
+
+def test_images_are_kept_on_request(tensors, tmp_path):
+    run(Net(), tensors, output=tmp_path / "out", options={**OPTIONS, "save_images": 2})
+    assert list((tmp_path / "out" / "store" / "images").iterdir())

@@ -183,11 +183,15 @@ def test_generators_stay_as_they_were(file):
     assert torch.equal(one.layers[0].weight, other.layers[0].weight)
 
 
+@pytest.mark.slow
 def test_a_network_that_the_file_makes_itself_is_the_same_in_each_process(file):
-    code = f"import torch; torch.rand(%d); from defenses import DEFENSES; print(DEFENSES.build('{file}:NETWORK').model.fingerprint())"
+    code = (
+        "import sys, torch; torch.rand(int(sys.argv[1])); from defenses import DEFENSES; "
+        f"print(DEFENSES.build('{file}:NETWORK').model.fingerprint())"
+    )
     prints = {
-        subprocess.run([sys.executable, "-c", code % n], cwd=ROOT, capture_output=True, check=True).stdout
-        for n in (1, 2)
+        subprocess.run([sys.executable, "-c", code, n], cwd=ROOT, capture_output=True, check=True).stdout
+        for n in ("1", "2")
     }
     assert len(prints) == 1 and prints != {b""}
 
@@ -234,3 +238,17 @@ def test_an_exported_program_is_not_trained_further(file, tmp_path):
     exported(net, tmp_path / "net.pt2", dynamic_shapes=({0: batch},))
     with pytest.raises(UsageError, match=r"net\.pt2 keeps the mode of its export"):
         BACKBONES.build(str(tmp_path / "net.pt2")).build((1, 12, 12))
+
+
+def test_a_tensor_that_is_no_weight_is_in_the_fingerprint(file, tmp_path):
+    held = "def holding():\n    net = Net()\n    net.scale = torch.load({!r})\n    return net\n"
+    closed = (
+        "def closed():\n    scale = torch.load({!r})\n    return lambda images: images.flatten(1) * scale\n"
+    )
+    path = str(tmp_path / "scale.pt")
+    file.write_text("\n".join([file.read_text(), held.format(path), closed.format(path)]))
+    for name in ("holding", "closed"):
+        torch.save(torch.tensor(1.0), path)
+        before = built(f"{file}:{name}").fingerprint()
+        torch.save(torch.tensor(2.0), path)
+        assert built(f"{file}:{name}").fingerprint() != before
