@@ -33,6 +33,11 @@ from benchmark.runner.serial import run_serially
 COMMAND = "benchmark.evaluate(...)"
 """What stands in the place of a command line."""
 
+_ARGUMENTS = {
+    "models", "datasets", "attacks", "scenarios", "eps", "norm", "checks", "device", "output",
+}  # fmt: skip
+"""Keys of a configuration that follow from the arguments."""
+
 
 def evaluate(
     model: Model | str | Mapping[str, Model | str],
@@ -82,6 +87,9 @@ def evaluate(
         UsageError: for an argument that does not fit, or a model that cannot be evaluated; nothing is run.
         BenchmarkError: when every attack failed.
     """
+    for key in options or {}:
+        if key in _ARGUMENTS:
+            raise UsageError(f"'{key}' cannot be given in options; it is an argument of evaluate.")
     models = named_models(model, name)
     temporary = TemporaryDirectory(prefix="dml-benchmark-") if output is None else None
     folder = expand_home(Path(temporary.name if temporary else output or "")).resolve()
@@ -123,6 +131,7 @@ def _run(config: Configuration, shown: bool) -> None:
         commit=commit(),
         plugin_source=plugins_digest(plugins),
         save_every=config.save_every,
+        save_images=config.save_images,
     )
     grid = build_grid(config, folders)
     context.store.check_writable()

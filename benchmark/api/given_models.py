@@ -14,7 +14,6 @@ from benchmark.core.errors import UsageError
 from benchmark.core.labels import as_label
 from benchmark.models.own import live_model
 from benchmark.models.own.modules_behind import modules_behind
-from benchmark.planning.own_models import look_at
 
 NAME = "model"
 """What a model is called that has no name of its own."""
@@ -67,17 +66,34 @@ def device_of(modules: list[nn.Module]) -> torch.device | None:
 
 @contextmanager
 def specs_of(models: Mapping[str, Model | str]) -> Iterator[list[str]]:
-    """Gives every model a spec that holds within the block; its modules are then put back on their device."""
-    modules = modules_of(models)
-    devices = [device_of([module]) for module in modules]
-    look_at.cache_clear()  # which knows models by name; here another may have the name of an earlier one
+    """Gives every model a spec that holds within the block; its modules then get their own tensors back."""
     with ExitStack() as stack:
-        try:
-            yield [
-                one if isinstance(one, str) else stack.enter_context(live_model(name, one))
-                for name, one in models.items()
-            ]
-        finally:
-            for module, device in zip(modules, devices, strict=True):
-                if device is not None and device_of([module]) != device:
-                    module.to(device)
+        for module in modules_of(models):
+            stack.enter_context(_same_tensors(module))
+        yield [
+            one if isinstance(one, str) else stack.enter_context(live_model(name, one))
+            for name, one in models.items()
+        ]
+
+
+@contextmanager
+def _same_tensors(network: nn.Module) -> Iterator[None]:
+    """Puts parameters and buffers back after the block, where they were moved or got another float type."""
+    parameters = [(parameter, parameter.data) for parameter in network.parameters()]
+    buffers = (
+        []
+        if isinstance(network, torch.jit.ScriptModule)
+        else [
+            (module, name, buffer) for module in network.modules() for name, buffer in module._buffers.items()
+        ]
+    )
+    devices = device_of([network])
+    try:
+        yield
+    finally:
+        for parameter, data in parameters:
+            parameter.data = data
+        for module, name, buffer in buffers:
+            module._buffers[name] = buffer
+        if devices is not None and device_of([network]) != devices:
+            network.to(devices)

@@ -8,10 +8,12 @@ from functools import lru_cache
 import torch
 
 from benchmark.core.embedder import Embedder
+from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, Folders, ImageSet, Split
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES, CHECKED_IMAGES, Member, check_saveable, count_flops
+from benchmark.models.own import OwnEmbedder
 from benchmark.records import ModelKey
 from benchmark.training import Recipe
 from defenses import DEFENSES, Defense
@@ -111,6 +113,30 @@ def _untrained_teacher(key: ModelKey, needed: str, images: ImageSet) -> Embedder
     return build_model(other, images, random=True)[0].eval().requires_grad_(False)
 
 
+def _varied(images: torch.Tensor) -> torch.Tensor:
+    """Replaces black images, which stand in for a missing data set in a dry run, by noise."""
+    if images.any():
+        return images
+    return torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
+
+
+def check_weights(model: Embedder, expected: str) -> None:
+    """Checks that an own model still has the weights and files that the run was planned with.
+
+    Args:
+        model: as it was loaded.
+        expected: its fingerprint then; empty to take any.
+
+    Raises:
+        BenchmarkError: when it has others.
+    """
+    if expected and isinstance(model, OwnEmbedder) and model.fingerprint != expected:
+        raise BenchmarkError(
+            f"{model.title} has not the weights that the run was planned with: a file changed since, or its "
+            "function draws others at each call. Start the run again, or save them and give --weights FILE."
+        )
+
+
 def _untrained_model(defense: Defense, images: ImageSet) -> tuple[Embedder, int]:
     """Builds a model that is not trained; its own forward pass is the unit of its costs."""
 
@@ -119,5 +145,5 @@ def _untrained_model(defense: Defense, images: ImageSet) -> tuple[Embedder, int]
 
     seed_everything("model", defense.portable)
     model = defense.build(no_member, images.labels).eval()
-    model.settle(few_images(images, "cpu"))
+    model.settle(_varied(few_images(images, "cpu")))
     return model, max(1, count_flops(model, images.image_shape))

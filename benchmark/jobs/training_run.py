@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from benchmark.core.embedder import Embedder
 from benchmark.data import ImageSet
 from benchmark.jobs.context import RunContext
-from benchmark.jobs.models import build_model, few_images, load_data, training_images
+from benchmark.jobs.models import build_model, check_weights, few_images, load_data, training_images
 from benchmark.models import (
     PassCounter,
     check_embedder,
@@ -33,6 +33,7 @@ class TrainingRun(Record):
         eps: radius of the training attack's L_inf ball.
         budget: cost units that it spends for each image of an epoch, in place of a number of epochs.
         teachers: the trainings of the models that the defense needs, by their specs as written in `needs`.
+        weights: fingerprint of an own model's weights and files; empty for what is trained.
     """
 
     id: str
@@ -42,6 +43,7 @@ class TrainingRun(Record):
     eps: float
     budget: float | None = None
     teachers: Mapping[str, TrainingRun] = {}
+    weights: str = ""
 
     def train(self, context: RunContext) -> TrainingRecord:
         """Trains the model and writes its checkpoint; one that is not trained is only measured.
@@ -104,6 +106,7 @@ class TrainingRun(Record):
         data = load_data(self.key.dataset, context.folders)
         if not DEFENSES.build(self.key.defense).trained:
             model, unit = build_model(self.key, data.test)
+            check_weights(model, self.weights)
             return model.eval().requires_grad_(False), unit
         images, _ = training_images(self.recipe, data)
         model, unit = build_model(self.key, images, random=True)

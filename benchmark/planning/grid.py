@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
 
-from attacks import ATTACKS, expand
+from attacks import ATTACKS
 from benchmark.core.errors import UsageError
-from benchmark.core.spec import parse_spec
 from benchmark.data import Dataset, Folders
 from benchmark.evaluation import SCENARIOS
 from benchmark.jobs import AttackJob, TrainJob
 from benchmark.jobs.models import UNUSED
 from benchmark.losses import LOSSES, Loss
 from benchmark.models import Backbone
+from benchmark.planning.asked_attacks import attack_sources, check_attacks, suite_name
 from benchmark.planning.cells import CellPlanner, Target
 from benchmark.planning.config import Configuration
-from benchmark.planning.own_models import as_pools, own_target, select_models
+from benchmark.planning.own_models import as_pools, from_own_model, looked_at, select_models
 from benchmark.planning.selection import (
     check_recipes,
     check_short_names,
@@ -135,10 +135,57 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     Raises:
         UsageError: for any unknown name or parameter, or a data set that is missing.
     """
+    grid = _empty_grid(config, folders)
+    defenses = [*select_defenses(config.defenses), *grid.own_models]
+    check_short_names("rows", defenses)
+    grid.references = [defense.spec for defense in defenses if defense.reference]
+    cells = CellPlanner(
+        config, [SCENARIOS.build(text) for text in named(config.scenarios, SCENARIOS.names())], folders
+    )
+    check_attacks(config, defenses, grid.skipped)
+    for dataset in grid.datasets:  # before the first of them is decoded, which may take long
+        dataset.check_files(folders)
+    for dataset, backbone in product(grid.datasets, grid.backbones):
+        backbone.check(dataset.seen_shape(folders), dataset.natural)
+    first = min(config.seeds)
+    for setting in _settings(grid, config):
+        # Nothing of a model that is not trained depends on the training's seed.
+        rows = [defense for defense in defenses if defense.trained or setting.plain.seed == first]
+        models = _plan_models(setting, rows, config, folders, grid.skipped)
+        grid.models += models.values()
+        grid.models += _teachers(models.values())
+        for target in _targets(setting, rows, models, grid, config, folders):
+            for attack, role in cells.jobs(target):
+                refused = _refusal_of(attack, models.values())
+                grid.attacks.append(PlannedJob(attack, role, setting.mode, refused))
+    if not any(planned.job.attack != CLEAN for planned in grid.attacks):
+        raise UsageError("No attack is scored in the scenarios asked for; see --list.")
+    return grid
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What the rows of one table have in common, at one seed.
+
+    Attributes:
+        dataset: the data set.
+        loss: the training loss; None where nothing is trained.
+        plain: the key of its models, without a defense.
+        mode: the compute mode.
+    """
+
+    dataset: Dataset
+    loss: Loss | None
+    plain: ModelKey
+    mode: str
+
+
+def _empty_grid(config: Configuration, folders: Folders) -> Grid:
+    """Selects the data sets, backbones and own models; without defenses, every class is in the pool."""
     skipped: list[str] = []
     own_models = select_models(config.models)
-    alone = not config.defenses
     datasets = select_datasets(config.datasets, skipped, folders)
+    alone = not config.defenses
     if alone:
         datasets = as_pools(datasets, own_models)
     else:
@@ -147,78 +194,73 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
     backbones = [] if alone else select_backbones(config.backbones, config.pretrained)
     check_short_names("data sets", datasets)
     check_short_names("backbones", backbones)
-    defenses = [*select_defenses(config.defenses), *own_models]
-    check_short_names("rows", defenses)
-    grid = Grid(
-        _suite_name(named(config.attacks, ATTACKS.names())),
+    return Grid(
+        suite_name(named(config.attacks, ATTACKS.names())),
         datasets,
         backbones,
         modes=[UNUSED] if alone else list(config.compute),
-        references=[defense.spec for defense in defenses if defense.reference],
         own_models=own_models,
         skipped=skipped,
         save_images=config.save_images,
     )
-    cells = CellPlanner(
-        config, [SCENARIOS.build(text) for text in named(config.scenarios, SCENARIOS.names())], folders
-    )
-    _check_attacks(config, defenses, grid.skipped)
-    for dataset in datasets:  # before the first of them is decoded, which may take long
-        dataset.check_files(folders)
-    for dataset, asked in product(datasets, backbones):
-        asked.check(dataset.seen_shape(folders), dataset.natural)
-    losses = [None] if alone else [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
-    transferred = bool(_sources(config, defenses))
-    first = min(config.seeds)
-    seeds = [first] if alone else config.seeds
-    for dataset, backbone, loss, seed, mode in product(
-        datasets, [None] if alone else backbones, losses, seeds, grid.modes
-    ):
+
+
+def _settings(grid: Grid, config: Configuration) -> Iterator[_Setting]:
+    """Yields the settings of all tables, each at each seed; own models alone have the first seed only."""
+    backbones: list[str] = [UNUSED]
+    losses: list[Loss | None] = [None]
+    seeds = [min(config.seeds)]
+    if config.defenses:
+        backbones = [backbone.spec for backbone in grid.backbones]
+        losses = [LOSSES.build(text) for text in named(config.losses, LOSSES.names())]
+        seeds = config.seeds
+    for dataset, backbone, loss, seed, mode in product(grid.datasets, backbones, losses, seeds, grid.modes):
         plain = ModelKey(
             dataset=dataset.spec,
-            backbone=backbone.spec if backbone else UNUSED,
+            backbone=backbone,
             loss=loss.spec if loss else UNUSED,
             defense="",
             seed=seed,
         )
-        # Nothing of a model that is not trained depends on the training's seed.
-        rows = [defense for defense in defenses if defense.trained or seed == first]
-        models = _plan_models(plain, loss, rows, mode, config, folders, grid.skipped)
-        grid.models += models.values()
-        grid.models += _teachers(models.values())
-        sources = {
-            text: models[DEFENSES.build(text).spec].job
-            for text in ([] if alone else _sources(config, defenses))
-        }
-        for defense in rows:
-            job = models[defense.spec].job
-            target = Target(job, dataset, defense, sources)
-            if isinstance(defense, GivenModel):
-                others = [models[other.spec].job for other in own_models]
-                target = own_target(target, others, alone, transferred, grid.unranked, grid.skipped, folders)
-            for attack, role in cells.jobs(target):
-                grid.attacks.append(PlannedJob(attack, role, mode, _refusal_of(attack, models.values())))
-    if not any(planned.job.attack != CLEAN for planned in grid.attacks):
-        raise UsageError("No attack is scored in the scenarios asked for; see --list.")
-    return grid
+        yield _Setting(dataset, loss, plain, mode)
+
+
+def _targets(
+    setting: _Setting,
+    rows: list[Defense],
+    models: dict[str, PlannedModel],
+    grid: Grid,
+    config: Configuration,
+    folders: Folders,
+) -> Iterator[Target]:
+    """Yields the models of a setting's rows as targets, with the sources of transferred attacks."""
+    asked = attack_sources(config, rows)
+    own = [models[entry.spec].job for entry in grid.own_models if entry.spec in models]
+    trained = {text: models[DEFENSES.build(text).spec].job for text in asked if config.defenses}
+    for defense in rows:
+        target = Target(models[defense.spec].job, setting.dataset, defense, trained)
+        if asked and not config.defenses:
+            target = from_own_model(target, own, grid.skipped, folders)
+        if isinstance(defense, GivenModel):
+            target = looked_at(target, grid.unranked, grid.skipped, folders)
+        yield target
 
 
 def _plan_models(
-    plain: ModelKey,
-    loss: Loss | None,
+    setting: _Setting,
     defenses: list[Defense],
-    mode: str,
     config: Configuration,
     folders: Folders,
     notes: list[str],
 ) -> dict[str, PlannedModel]:
-    """Plans the models of one data set, backbone, loss, seed and compute mode, keyed by defense spec."""
+    """Plans the models of one setting by their spec: rows, and sources of transferred attacks."""
+    loss, mode = setting.loss, setting.mode
     budget = config.budget if mode == "equal-passes" else None
     rows = [defense.spec for defense in defenses]
-    sources = [DEFENSES.build(text).spec for text in _sources(config, defenses)] if loss else []
+    sources = [DEFENSES.build(text).spec for text in attack_sources(config, defenses)] if loss else []
     planned = {}
     for spec in dict.fromkeys([*rows, *sources]):
-        key = plain.model_copy(update={"defense": spec})
+        key = setting.plain.model_copy(update={"defense": spec})
         has_row = spec in rows
         job = plan_training(key, config, folders, budget, notes if has_row else None)
         planned[spec] = PlannedModel(job, mode, has_row, refusal(DEFENSES.build(spec), loss) if loss else "")
@@ -237,41 +279,3 @@ def _teachers(models: Iterable[PlannedModel]) -> list[PlannedModel]:
 def _refusal_of(job: AttackJob, models: Iterable[PlannedModel]) -> str:
     """Says why a model that an attack needs cannot be trained; empty when all can."""
     return next((model.refusal for model in models if model.job.id in job.needs and model.refusal), "")
-
-
-def _suite_name(texts: list[str]) -> str:
-    """The canonical name of a set of attacks; their order does not matter."""
-    known = set(ATTACKS.names())
-    return ",".join(sorted({ATTACKS.build(t).spec if parse_spec(t).name in known else t for t in texts}))
-
-
-def _attacks(config: Configuration, defenses: list[Defense]) -> list[str]:
-    """Lists every attack that is planned against some model."""
-    asked = [*named(config.attacks, ATTACKS.names()), *config.curve.attacks]
-    asked += [text for defense in defenses for text in defense.adaptive]
-    return expand([*asked, *(["checks"] if config.checks else [])])
-
-
-def _sources(config: Configuration, defenses: list[Defense]) -> list[str]:
-    """Lists the defenses that transferred attacks start from, as the attacks spell them."""
-    needed = [ATTACKS.build(text).needs for text in _attacks(config, defenses)]
-    return list(dict.fromkeys(text for text in needed if text))
-
-
-def _check_attacks(config: Configuration, defenses: list[Defense], skipped: list[str]) -> None:
-    """Notes attacks that do not know one of the norms, or are made for scenarios that were not asked for.
-
-    Raises:
-        UsageError: when one that was asked for by name knows none of the norms.
-    """
-    asked = expand([text for text in config.attacks if text != "all"])
-    scenarios = {parse_spec(text).name for text in named(config.scenarios, SCENARIOS.names())}
-    for text in _attacks(config, defenses):
-        attack = ATTACKS.build(text)
-        unknown = [norm for norm in config.norm if not attack.knows(norm)]
-        if text in asked and len(unknown) == len(config.norm):
-            raise UsageError(f"{text} cannot attack in the norm {' or '.join(unknown)}; see --norm.")
-        skipped += [f"{text} in the norm {norm}, which it does not know" for norm in unknown]
-        made_for = [name for name in attack.made_for() if not SCENARIOS.get(name).exclusive]
-        if made_for and scenarios.isdisjoint(made_for):
-            skipped.append(f"{text}, which is made for the scenario {' or '.join(made_for)}")

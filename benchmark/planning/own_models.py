@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
 from benchmark.data import Dataset, Folders
 from benchmark.jobs import TrainJob
-from benchmark.jobs.models import build_model, few_images, load_data
+from benchmark.jobs.models import build_model, check_weights, load_data
 from benchmark.models.own import OwnEmbedder, own_model
 from benchmark.planning.cells import Target
-from benchmark.records import ModelKey
+from benchmark.planning.changed_code import forget_changed
 from defenses import DEFENSES, GivenModel
 
 WITHOUT_GRADIENTS = "attacked without its gradients, which white-box attacks would need"
 """Why such a model has no rank: its attacks are weaker than those on the other rows."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """What the first images showed of a model.
-
-    Attributes:
-        gradients: whether gradients reach the images through it.
-        notes: what a reader of its scores must know.
-    """
-
-    gradients: bool
-    notes: tuple[str, ...]
 
 
 def select_models(texts: list[str]) -> list[GivenModel]:
@@ -50,22 +37,39 @@ def select_models(texts: list[str]) -> list[GivenModel]:
         entry = DEFENSES.build(text)
         assert isinstance(entry, GivenModel)
         found.append(entry)
-    return list({entry.spec: entry for entry in found}.values())
+    models = list({entry.spec: entry for entry in found}.values())
+    changed = [entry for entry in models if forget_changed(entry.modules())]
+    return select_models(texts) if changed else models
+
+
+def has_gradients(job: TrainJob, folders: Folders) -> bool:
+    """Runs the first images of the pool through an own model, and says whether gradients reach them.
+
+    Raises:
+        BenchmarkError: when it cannot be loaded or evaluated, or has other weights each time, in one line.
+    """
+    return _has_gradients(_ById(job), folders)
+
+
+class _ById:
+    """A job that equals any with its id, so that one look is enough for all tables of a data set."""
+
+    def __init__(self, job: TrainJob) -> None:
+        self.job = job
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and other.job.id == self.job.id
+
+    def __hash__(self) -> int:
+        return hash(self.job.id)
 
 
 @lru_cache(maxsize=64)
-def look_at(key: ModelKey, folders: Folders) -> Look:
-    """Runs the first images of the pool through a model that is not trained.
-
-    Raises:
-        BenchmarkError: when it cannot be loaded or evaluated, in one line.
-    """
-    pool = load_data(key.dataset, folders).test
-    model, _ = build_model(key, pool)
-    model.eval().requires_grad_(False)
-    notes = model.settle(few_images(pool, "cpu"))
-    gradients = model.gradients if isinstance(model, OwnEmbedder) else True
-    return Look(gradients, tuple(notes))
+def _has_gradients(known: _ById, folders: Folders) -> bool:
+    job = known.job
+    model, _ = build_model(job.key, load_data(job.key.dataset, folders).test)
+    check_weights(model, job.weights)
+    return not isinstance(model, OwnEmbedder) or model.gradients
 
 
 def as_pools(datasets: list[Dataset], models: list[GivenModel]) -> list[Dataset]:
@@ -74,52 +78,47 @@ def as_pools(datasets: list[Dataset], models: list[GivenModel]) -> list[Dataset]
     With models of different sizes a folder is read at its own default.
     """
     sides = {entry.model.side for entry in models} - {None}
-    return [dataset.as_pool(sides.pop() if len(sides) == 1 else None) for dataset in datasets]
+    side = next(iter(sides)) if len(sides) == 1 else None
+    return [dataset.as_pool(side) for dataset in datasets]
 
 
-def own_target(
-    target: Target,
-    others: list[TrainJob],
-    alone: bool,
-    transferred: bool,
-    unranked: dict[str, str],
-    notes: list[str],
-    folders: Folders,
-) -> Target:
-    """Says how an own model is attacked, after a look at it.
+def looked_at(target: Target, unranked: dict[str, str], notes: list[str], folders: Folders) -> Target:
+    """Says whether white-box attacks can be run on an own model, after a look at it.
 
     Args:
-        target: the model, with the sources of the trained rows beside it.
-        others: the own models of the run.
-        alone: whether nothing is trained, so that transferred attacks start from another own model.
-        transferred: whether transferred attacks are planned at all.
-        unranked: gets an entry when white-box attacks cannot be run.
-        notes: gets a line for each kind of attack that is left out or made otherwise.
+        target: the model.
+        unranked: gets an entry when they cannot.
+        notes: gets a line then.
         folders: where data sets are.
 
     Raises:
         BenchmarkError: when the model cannot be evaluated, in one line.
     """
-    name = target.defense.short_name
-    gradients = look_at(target.training.key, folders).gradients
-    if not gradients:
-        unranked[target.defense.spec] = WITHOUT_GRADIENTS
-        notes.append(f"white-box attacks on {name}: no gradient reaches the images through it")
-    if not alone:
-        return replace(target, gradients=gradients)
-    source = next(
-        (
-            other
-            for other in others
-            if other.id != target.training.id and look_at(other.key, folders).gradients
-        ),
-        None,
+    if has_gradients(target.training, folders):
+        return target
+    unranked[target.defense.spec] = WITHOUT_GRADIENTS
+    notes.append(
+        f"white-box attacks on {target.defense.short_name}: no gradient reaches the images through it"
     )
-    if source is None:
-        if transferred:
-            notes.append(f"transferred attacks on {name}: there is no other model to make them on")
-        return replace(target, gradients=gradients)
-    return replace(target, gradients=gradients, sources=_AnySource(source))
+    return replace(target, gradients=False)
+
+
+def from_own_model(target: Target, own: list[TrainJob], notes: list[str], folders: Folders) -> Target:
+    """Makes transferred attacks on the first other own model that has gradients, as nothing is trained.
+
+    Args:
+        target: the model that is attacked.
+        own: the own models of the run.
+        notes: gets a line when there is no such model, so that these attacks are left out.
+        folders: where data sets are.
+    """
+    for job in own:
+        if job.id != target.training.id and has_gradients(job, folders):
+            return replace(target, sources=_AnySource(job))
+    notes.append(
+        f"transferred attacks on {target.defense.short_name}: there is no other model to make them on"
+    )
+    return target
 
 
 class _AnySource(dict[str, TrainJob]):

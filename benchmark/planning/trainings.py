@@ -143,10 +143,11 @@ def _plan_untrained(key: ModelKey, data: str) -> TrainJob:
         *map(type, defense.parts()),
         TrainingRun,
     ]
+    weights = defense.fingerprint()
     identity = {
         "model": portable(key).model_dump(),
         "data": data,
-        "weights": defense.fingerprint(),
+        "weights": weights,
         "source": source_digest(code, defense.modules()),
         "protocol": PROTOCOL_VERSION,
     }
@@ -156,6 +157,7 @@ def _plan_untrained(key: ModelKey, data: str) -> TrainJob:
         recipe=Recipe(),
         epochs=0,
         eps=0.0,
+        weights=weights,
         plugin_files=plugin_files(code, defense.modules()),
     )
 

@@ -219,3 +219,51 @@ def test_bad_input_gets_one_line_and_runs_nothing(tensors, tmp_path, changes, me
 def test_a_folder_that_there_is_not(tmp_path):
     with pytest.raises(UsageError, match="There is no folder"):
         run(nn.Flatten(), tmp_path / "none")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_another_float_type_is_the_caller_s_again_afterwards(tensors, dtype):
+    net = Net().to(dtype)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    run(lambda images: net(images), tensors, name="half")
+    assert {key: value.dtype for key, value in net.state_dict().items()} == dict.fromkeys(before, dtype)
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+def test_an_edited_file_is_read_again(tensors, tmp_path):
+    file, helper = tmp_path / "edited.py", tmp_path / "scale_of_edited.py"
+    file.write_text(
+        "import torch\nfrom scale_of_edited import SCALE\n\ndef make():\n"
+        "    return lambda images: images.flatten(1)[:, : SCALE * 4]\n"
+    )
+    for scale in (1, 3):
+        helper.write_text(f"SCALE = {scale}  #{' ' * scale}\n")
+        run(f"{file}:make", tensors, output=tmp_path / "out")
+    ids = {path.stem for path in (tmp_path / "out" / "store" / "models").glob("*.json")}
+    assert len(ids) == 3  # pixels, and a model for each content
+
+
+def test_weights_that_differ_at_each_call_are_refused(tensors, tmp_path):
+    file = tmp_path / "drawn.py"
+    file.write_text(
+        "import torch\nfrom torch import nn\n\ndef make():\n    torch.seed()\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8))\n"
+    )
+    with pytest.raises(BenchmarkError, match=r"not the weights that the run was planned with.*--weights"):
+        run(f"{file}:make", tensors)
+
+
+def test_a_constant_that_a_function_uses_is_in_its_identity(tensors, tmp_path):
+    for shift in (0.0, 0.5):
+        run(lambda images: images.flatten(1) + shift, tensors, name="shifted", output=tmp_path / "out")  # noqa: B023
+    assert len(list((tmp_path / "out" / "store" / "models").glob("*.json"))) == 3
+
+
+def test_options_do_not_replace_arguments(tensors):
+    with pytest.raises(UsageError, match="'output' cannot be given in options; it is an argument"):
+        run(Net(), tensors, options={"output": "elsewhere"})
+
+
+def test_images_are_kept_on_request(tensors, tmp_path):
+    run(Net(), tensors, output=tmp_path / "out", options={**OPTIONS, "save_images": 2})
+    assert list((tmp_path / "out" / "store" / "images").iterdir())

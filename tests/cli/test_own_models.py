@@ -9,6 +9,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from benchmark.cli import main
+from benchmark.core.spec import parse_spec
 from benchmark.records import Store
 
 from ..conftest import TINY
@@ -183,3 +184,23 @@ def test_the_record_says_what_was_handled(run, nets):
     notes = [note for record in records for note in record["notes"]]
     assert notes == ["its weights were float16, and are used as float32"]
     assert notes[0] in (output / "leaderboard.md").read_text()
+
+
+def test_weights_go_with_a_path_in_quotes():
+    from benchmark.cli.options import build_parser
+
+    given = build_parser().parse_args(["--model", '"/my nets/n.py:make"[dim=3]', "--weights", "my, w.pth"])
+    parsed = parse_spec(given.models[0])
+    assert parsed.name == "/my nets/n.py:make"
+    assert parsed.parameters == {"dim": "3", "weights": "my, w.pth"}
+
+
+def test_a_dry_run_without_the_data_set_takes_a_network_without_bias(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DML_BENCHMARK_DATA", str(tmp_path / "none"))
+    path = tmp_path / "bare.py"
+    path.write_text(
+        "from torch import nn\n\ndef make():\n"
+        "    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 8, bias=False))\n"
+    )
+    run("--model", f"{path}:make", "--dry-run", datasets=["cub200"], eps=[0.01])
+    assert "Cost:" in capsys.readouterr().out

@@ -67,14 +67,14 @@ class OwnBackbone(Backbone):
         network, _ = self.model.loaded()
         if not self.model.gradients or not any(p.is_floating_point() for p in network.parameters()):
             raise UsageError(f"{self.short_name} has no weights that could be trained further.")
-        network = self.model.copied(network)  # other members and seeds begin from the same weights
-        try:
+        try:  # before it is copied, by which an exported program loses its refusal
             network.train()
         except NotImplementedError:
             raise UsageError(
                 f"{self.short_name} keeps the mode of its export, so it cannot be trained further; give the "
                 "Python function that makes the network, with weights=FILE."
             ) from None
+        network = self.model.copied(network)  # other members and seeds begin from the same weights
         for parameter in network.parameters():
             parameter.requires_grad_(True)
         return BackboneEmbedder(nn.Sequential(self.model.preprocess(network), network))

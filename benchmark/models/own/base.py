@@ -16,7 +16,7 @@ from benchmark.core.labels import Label
 from benchmark.core.parameters import File, Parameters
 from benchmark.core.spec import format_spec, with_parameters
 from benchmark.models.own.embedder import OwnEmbedder
-from benchmark.models.own.modules_behind import FunctionModule
+from benchmark.models.own.modules_behind import FunctionModule, names_of
 from benchmark.models.own.preprocess import Channels, Preprocess, channel_values
 
 
@@ -185,7 +185,18 @@ class OwnModel(Parameters):
 
 
 def _state(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
+    """The weights, and the tensors that modules and functions hold beside them."""
+    found = {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
+    for name, module in network.named_modules():
+        held = dict(vars(module))
+        if isinstance(module, FunctionModule):
+            held |= names_of(module.function)
+        found |= {f"{name}:{key}": value for key, value in held.items() if _is_plain(value)}
+    return found
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized
 
 
 Finder = Callable[[str], type[OwnModel] | None]

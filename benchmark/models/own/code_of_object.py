@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import nn
 
+from benchmark.models.own.modules_behind import names_of
+
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _PLAIN = (bool, int, float, str, bytes, type(None))
 
@@ -31,6 +33,9 @@ def code_of_object(network: nn.Module) -> str:
                 digest.update(f"{name}.{key}={value!r}\n".encode())
             elif inspect.isroutine(value):
                 digest.update(f"{name}.{key}={_source(value)}\n".encode())
+                for used, constant in sorted(names_of(value).items()):
+                    if isinstance(constant, _PLAIN):
+                        digest.update(f"{name}.{key}: {used}={constant!r}\n".encode())
     for kind, cls in sorted(kinds.items()):
         library = kind.startswith("torch.")
         digest.update(f"{kind} {'' if library else _source(cls)}\n".encode())

@@ -109,14 +109,17 @@ def _settle(model: OwnEmbedder, images: Tensor) -> list[str]:
     again = F.normalize(_embed(model, images).float())
     if not torch.equal(unit, again) and float((unit - again).abs().max()) > 1e-6:
         if not model.randomised:
-            notes.append("two forward passes over the same images differ: it is evaluated as randomised")
+            notes.append(
+                "two forward passes over the same images differ: it is evaluated as randomised, with "
+                "gradients averaged over draws and scores over repeats"
+            )
         model.randomised = True
     if not model.randomised:
         _check_batches(model, images, unit)
     if float((unit @ unit.t()).min()) > 1 - NEARLY_ONE:
         notes.append(
-            f"the embeddings of {len(images)} images are nearly the same: does it expect another "
-            "range of pixels (mean, std)?"
+            f"the embeddings of {len(images)} images are nearly the same, as if it expected another range "
+            "of pixels (mean, std)"
         )
     if model.gradients and not _has_gradient(model, images[:2]):
         model.gradients = False

@@ -32,15 +32,20 @@ def modules_behind(model: object, depth: int = _DEPTH) -> Iterator[nn.Module]:
     elif isinstance(model, functools.partial):
         parts = [model.func, *model.args, *model.keywords.values()]
     elif inspect.isfunction(model):
-        try:
-            found = inspect.getclosurevars(model)
-        except ValueError:  # a name that is assigned only later
-            return
-        parts = [*found.nonlocals.values(), *found.globals.values()]
+        parts = [*names_of(model).values()]
     elif callable(model) and not inspect.isclass(model) and not inspect.isbuiltin(model):
         parts = [*getattr(model, "__dict__", {}).values()]
     for part in parts:
         yield from modules_behind(part, depth - 1)
+
+
+def names_of(function: object) -> dict[str, object]:
+    """Returns what the names stand for that a function takes from around it; empty where that is unknown."""
+    try:
+        found = inspect.getclosurevars(function)  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # no function in Python, or a name that is assigned only later
+        return {}
+    return {**found.globals, **found.nonlocals}
 
 
 class FunctionModule(nn.Module):

@@ -19,6 +19,7 @@ from torch import nn
 
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.files import expand_home
+from benchmark.core.own_line import INSTALLED
 from benchmark.core.seeding import seed_everything, unchanged_generators
 from benchmark.core.spec import Spec
 from benchmark.models.own.base import OwnModel, own_model_kind
@@ -83,7 +84,9 @@ class PythonEntry(OwnModel):
         """Names of the imported modules that hold the function's code."""
         module, function = self._found
         home = getattr(function, "__module__", None) or type(function).__module__
-        return (module.__name__, *((home,) if home in sys.modules and home != module.__name__ else ()))
+        if home == module.__name__ or home not in sys.modules or _is_library(home, module.__name__):
+            return (module.__name__,)
+        return module.__name__, home
 
     def network(self) -> nn.Module:
         """Call the function, or take the network.
@@ -218,6 +221,13 @@ def _value(text: str) -> Any:
         except ValueError:  # noqa: PERF203
             continue
     return text
+
+
+def _is_library(home: str, module: str) -> bool:
+    """Whether a class is from another installed package, such as torch, which no identity follows."""
+    origin = getattr(sys.modules[home], "__file__", None) or ""
+    installed = not set(INSTALLED).isdisjoint(Path(origin).parts)
+    return home.split(".")[0] != module.split(".")[0] and (installed or not origin)
 
 
 def _is_file(place: str) -> bool:

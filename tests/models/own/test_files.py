@@ -1,61 +1,18 @@
+from pathlib import Path
+
 import pytest
 import torch
 
+from attacks import ATTACKS
 from benchmark.core.errors import UsageError
+from benchmark.core.spec import format_spec
 from defenses import DEFENSES
 
-from .networks import SOURCE
-
-
-def network():
-    space = {}
-    exec(SOURCE, space)
-    torch.manual_seed(3)
-    made = space["Net"]()
-    made(torch.rand(16, 1, 12, 12))  # batch norm is no identity
-    return made.eval()
+from .written import exported, network, onnx, script
 
 
 def build(path):
     return DEFENSES.build(str(path)).model
-
-
-def exported(net, path, **dynamic):
-    torch.export.save(torch.export.export(net, (torch.rand(4, 1, 12, 12),), **dynamic), path)
-
-
-def script(net, path):
-    torch.jit.trace(net, torch.rand(2, 1, 12, 12)).save(str(path))
-
-
-def onnx(net, path):
-    pytest.importorskip("onnxruntime")
-    helper = pytest.importorskip("onnx").helper
-    onnx_module = pytest.importorskip("onnx")
-    conv, norm, linear = net.layers[0], net.layers[1], net.layers[5]
-    weights = {
-        "w": conv.weight, "b": conv.bias, "scale": norm.weight, "shift": norm.bias, "mean": norm.running_mean,
-        "var": norm.running_var, "lw": linear.weight, "lb": linear.bias,
-    }  # fmt: skip
-    tensors = [onnx_module.numpy_helper.from_array(v.detach().numpy(), k) for k, v in weights.items()]
-    nodes = [
-        helper.make_node("Conv", ["x", "w", "b"], ["c"], pads=[1, 1, 1, 1], strides=[2, 2]),
-        helper.make_node("BatchNormalization", ["c", "scale", "shift", "mean", "var"], ["n"], epsilon=1e-5),
-        helper.make_node("Relu", ["n"], ["r"]),
-        helper.make_node("AveragePool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
-        helper.make_node("Flatten", ["p"], ["f"]),
-        helper.make_node("Gemm", ["f", "lw", "lb"], ["y"], transB=1),
-    ]
-    floats = onnx_module.TensorProto.FLOAT
-    graph = helper.make_graph(
-        nodes,
-        "net",
-        [helper.make_tensor_value_info("x", floats, ["n", 1, 12, 12])],
-        [helper.make_tensor_value_info("y", floats, ["n", 8])],
-        tensors,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx_module.save(model, str(path))
 
 
 DYNAMIC = {"dynamic_shapes": ({0: torch.export.Dim("n", min=1, max=4096)},)}
@@ -118,3 +75,27 @@ def test_a_program_exported_in_training_mode_is_refused(tmp_path, images):
     exported(network().train(), tmp_path / "train.pt2", **DYNAMIC)
     with pytest.raises(UsageError, match=r"embeds an image alone otherwise than in a batch|cannot embed"):
         build(tmp_path / "train.pt2").embedder().settle(images)
+
+
+def test_a_graph_for_a_fixed_number_of_images_is_refused(tmp_path):
+    onnx(network(), tmp_path / "net.onnx", count=1)
+    with pytest.raises(UsageError, match=r"net\.onnx takes 1 images at a time; export it with a dynamic"):
+        build(tmp_path / "net.onnx").embedder()
+
+
+def test_a_relative_path_means_the_working_directory_of_now(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert build("net.pt").file == tmp_path / name / "net.pt"
+        assert build("net.py:make").spec == f"{tmp_path / name}/net.py:make"
+
+
+@pytest.mark.parametrize("name", ["my nets/n.py:make", 'a "b", c/n.py:make', "a [b]/n.py:make", "a b/net.pt"])
+def test_a_spec_is_read_back_also_within_an_attack(name):
+    spec = build(format_spec(f"/{name}", {"weights": "/w, x.pth", "mean": "[0.1,0.2,0.3]"})).spec
+    assert build(spec).spec == spec
+    assert build(spec).weights == Path("/w, x.pth")
+    attack = ATTACKS.build("transfer").made_on(spec)
+    assert ATTACKS.build(attack.spec).needs == spec
+    assert ATTACKS.build(attack.spec).spec == attack.spec

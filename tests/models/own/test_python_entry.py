@@ -1,11 +1,18 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from benchmark.core.errors import UsageError
+from benchmark.core.source import ROOT
+from benchmark.models import BACKBONES
 from benchmark.models.own import own_model
 from defenses import DEFENSES
+
+from .written import exported
 
 
 def built(text):
@@ -170,3 +177,82 @@ def test_a_bad_mean_is_refused(file, value):
 def test_a_library_s_mean_brings_its_deviation(file):
     prepare = built(f"{file}:make_model[mean=imagenet]").embedder().prepare
     assert prepare.std.flatten().tolist() == pytest.approx([0.229, 0.224, 0.225])
+
+
+def test_generators_stay_as_they_were(file):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one, other = (built(f"{file}:make_model").network() for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(one.layers[0].weight, other.layers[0].weight)
+
+
+@pytest.mark.slow
+def test_a_network_that_the_file_makes_itself_is_the_same_in_each_process(file):
+    code = (
+        "import sys, torch; torch.rand(int(sys.argv[1])); from defenses import DEFENSES; "
+        f"print(DEFENSES.build('{file}:NETWORK').model.fingerprint())"
+    )
+    prints = {
+        subprocess.run([sys.executable, "-c", code, n], cwd=ROOT, capture_output=True, check=True).stdout
+        for n in ("1", "2")
+    }
+    assert len(prints) == 1 and prints != {b""}
+
+
+def test_two_files_of_weights_for_one_network_are_two_models(file, images, tmp_path):
+    plain = built(f"{file}:NETWORK").embedder()
+    embedders = []
+    for number in range(2):
+        state = {key: value + number * 0.5 for key, value in plain.network.state_dict().items()}
+        torch.save(state, tmp_path / f"{number}.pth")
+        embedders.append(built(f"{file}:NETWORK[weights={tmp_path / f'{number}.pth'}]").embedder())
+    assert torch.equal(embedders[0](images), plain(images))
+    assert not torch.equal(embedders[1](images), plain(images))
+
+
+def test_weights_that_a_function_refers_to_are_in_the_fingerprint_and_loaded(file, tmp_path):
+    model = built(f"{file}:as_function")
+    network = model.network().behind[0]
+    state = {key: value + 1 for key, value in network.state_dict().items()}
+    torch.save(state, tmp_path / "w.pth")
+    loaded = built(f"{file}:as_function[weights={tmp_path / 'w.pth'}]")
+    assert loaded.fingerprint() != model.fingerprint() == built(f"{file}:as_function").fingerprint()
+    assert torch.equal(loaded.loaded()[0].behind[0].layers[0].weight, state["layers.0.weight"])
+
+
+def test_the_code_of_a_library_s_class_is_not_followed(tmp_path):
+    path = tmp_path / "plain_net.py"
+    path.write_text("from torch import nn\n\nNET = nn.Sequential(nn.Flatten(), nn.Linear(144, 4))\n")
+    (module,) = built(f"{path}:NET").modules()
+    assert module.startswith("own_plain_net")
+
+
+def test_every_training_begins_from_the_same_weights(file):
+    backbone = BACKBONES.build(f"{file}:NETWORK")
+    members = [backbone.build((1, 12, 12)) for _ in range(2)]
+    with torch.no_grad():
+        next(members[0].parameters()).add_(1)
+    assert not torch.equal(next(members[0].parameters()), next(members[1].parameters()))
+
+
+def test_an_exported_program_is_not_trained_further(file, tmp_path):
+    net = built(f"{file}:make_model").network().eval()
+    batch = torch.export.Dim("batch")
+    exported(net, tmp_path / "net.pt2", dynamic_shapes=({0: batch},))
+    with pytest.raises(UsageError, match=r"net\.pt2 keeps the mode of its export"):
+        BACKBONES.build(str(tmp_path / "net.pt2")).build((1, 12, 12))
+
+
+def test_a_tensor_that_is_no_weight_is_in_the_fingerprint(file, tmp_path):
+    held = "def holding():\n    net = Net()\n    net.scale = torch.load({!r})\n    return net\n"
+    closed = (
+        "def closed():\n    scale = torch.load({!r})\n    return lambda images: images.flatten(1) * scale\n"
+    )
+    path = str(tmp_path / "scale.pt")
+    file.write_text("\n".join([file.read_text(), held.format(path), closed.format(path)]))
+    for name in ("holding", "closed"):
+        torch.save(torch.tensor(1.0), path)
+        before = built(f"{file}:{name}").fingerprint()
+        torch.save(torch.tensor(2.0), path)
+        assert built(f"{file}:{name}").fingerprint() != before

@@ -1,0 +1,49 @@
+"""The attacks that a configuration asks for: their suite, the models they start from, and those left out."""
+
+from __future__ import annotations
+
+from attacks import ATTACKS, expand
+from benchmark.core.errors import UsageError
+from benchmark.core.spec import parse_spec
+from benchmark.evaluation import SCENARIOS
+from benchmark.planning.config import Configuration
+from benchmark.planning.selection import named
+from defenses import Defense
+
+
+def suite_name(texts: list[str]) -> str:
+    """The canonical name of a set of attacks; their order does not matter."""
+    known = set(ATTACKS.names())
+    return ",".join(sorted({ATTACKS.build(t).spec if parse_spec(t).name in known else t for t in texts}))
+
+
+def all_attacks(config: Configuration, defenses: list[Defense]) -> list[str]:
+    """Lists every attack that is planned against some model."""
+    asked = [*named(config.attacks, ATTACKS.names()), *config.curve.attacks]
+    asked += [text for defense in defenses for text in defense.adaptive]
+    return expand([*asked, *(["checks"] if config.checks else [])])
+
+
+def attack_sources(config: Configuration, defenses: list[Defense]) -> list[str]:
+    """Lists the defenses that transferred attacks start from, as the attacks spell them."""
+    needed = [ATTACKS.build(text).needs for text in all_attacks(config, defenses)]
+    return list(dict.fromkeys(text for text in needed if text))
+
+
+def check_attacks(config: Configuration, defenses: list[Defense], skipped: list[str]) -> None:
+    """Notes attacks that do not know one of the norms, or are made for scenarios that were not asked for.
+
+    Raises:
+        UsageError: when one that was asked for by name knows none of the norms.
+    """
+    asked = expand([text for text in config.attacks if text != "all"])
+    scenarios = {parse_spec(text).name for text in named(config.scenarios, SCENARIOS.names())}
+    for text in all_attacks(config, defenses):
+        attack = ATTACKS.build(text)
+        unknown = [norm for norm in config.norm if not attack.knows(norm)]
+        if text in asked and len(unknown) == len(config.norm):
+            raise UsageError(f"{text} cannot attack in the norm {' or '.join(unknown)}; see --norm.")
+        skipped += [f"{text} in the norm {norm}, which it does not know" for norm in unknown]
+        made_for = [name for name in attack.made_for() if not SCENARIOS.get(name).exclusive]
+        if made_for and scenarios.isdisjoint(made_for):
+            skipped.append(f"{text}, which is made for the scenario {' or '.join(made_for)}")
