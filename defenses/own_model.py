@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
-from benchmark.core.spec import Spec
-from benchmark.models.own import OwnEmbedder, OwnModel, own_model
+from benchmark.models.own import OwnEmbedder, own_model
+from benchmark.models.own.named_by_model import NamedByModel
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory
 
 
-class GivenModel(Defense):
+class GivenModel(NamedByModel, Defense):
     """Evaluated as it is; nothing is trained."""
 
     trained = False
-
-    model: OwnModel = OwnModel()
-
-    @classmethod
-    def from_spec(cls, spec: Spec) -> Any:
-        """Build the entry of a model from the model's own spec."""
-        kind = own_model(spec.name)
-        assert kind is not None
-        return cls(model=kind.from_spec(spec))
-
-    @property
-    def spec(self) -> str:
-        """The model's own spec."""
-        return self.model.spec
-
-    @property
-    def portable(self) -> str:
-        """The model's spec without folders and weights."""
-        return self.model.portable
-
-    @property
-    def short_name(self) -> str:
-        """The model's short name."""
-        return self.model.short_name
-
-    def modules(self) -> tuple[str, ...]:
-        """Names of the modules that hold the model's code."""
-        return self.model.modules()
 
     def fingerprint(self) -> str:
         """Hash the model's weights and files."""

@@ -88,6 +88,7 @@ class TrainJob(TrainingRun):
             reason=reason,
             recipe=self.recipe.model_dump(),
             eps=self.eps,
+            weights=self.weights,
             plugin_files=list(self.plugin_files),
             provenance=context.provenance(),
         )
@@ -101,5 +102,6 @@ def trained_job(record: ModelRecord) -> TrainJob:
         recipe=Recipe(**record.recipe),
         epochs=record.epochs,
         eps=record.eps,
+        weights=record.weights,
         plugin_files=tuple(record.plugin_files),
     )

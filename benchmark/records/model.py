@@ -54,6 +54,7 @@ class ModelRecord(TrainingRecord):
     Attributes:
         recipe: parameters of the training recipe.
         eps: radius of the training attack's L_inf ball.
+        weights: fingerprint of an own model's weights and files; empty for what was trained.
         plugin_files: names of the plugins' own files that the model's identity was made from.
     """
 
@@ -63,5 +64,6 @@ class ModelRecord(TrainingRecord):
     reason: str = ""
     recipe: dict[str, Any] = Field(default_factory=dict)
     eps: float = 0.0
+    weights: str = ""
     plugin_files: list[str] = Field(default_factory=list)
     provenance: Provenance

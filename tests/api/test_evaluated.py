@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark import BenchmarkError, UsageError, evaluate, load_results
+from benchmark import BenchmarkError, UsageError, evaluate, load_model, load_results
 from benchmark.cli import main
 
 QUICK = {"attacks": ["fgsm[objective=neighbour]", "noise"], "eps": 0.1, "checks": False, "progress": False}
@@ -267,3 +267,19 @@ def test_options_do_not_replace_arguments(tensors):
 def test_images_are_kept_on_request(tensors, tmp_path):
     run(Net(), tensors, output=tmp_path / "out", options={**OPTIONS, "save_images": 2})
     assert list((tmp_path / "out" / "store" / "images").iterdir())
+
+
+def test_a_row_whose_weights_changed_is_not_loaded(tensors, tmp_path):
+    torch.manual_seed(0)
+    file, weights = tmp_path / "kept.py", tmp_path / "w.pth"
+    file.write_text(
+        "from torch import nn\n\ndef make():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8))\n"
+    )
+    state = {"1.weight": torch.rand(8, 64), "1.bias": torch.rand(8)}
+    torch.save(state, weights)
+    results = run(f"{file}:make[weights={weights}]", tensors, output=tmp_path / "out")
+    (name,) = {row.name for row in results.rows()} - {"pixels"}
+    assert load_model(results, name)(tensors[0]).shape == (len(tensors[0]), 8)
+    torch.save({**state, "1.bias": torch.rand(8)}, weights)
+    with pytest.raises(BenchmarkError, match="not the weights that the run was planned with"):
+        load_model(results, name)

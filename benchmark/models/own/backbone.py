@@ -3,56 +3,24 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from benchmark.core.errors import UsageError
-from benchmark.core.spec import Spec
 from benchmark.models.backbone import BACKBONES, Backbone, BackboneEmbedder
 from benchmark.models.own.base import OwnModel, own_model
+from benchmark.models.own.named_by_model import NamedByModel
 
 
-class OwnBackbone(Backbone):
+class OwnBackbone(NamedByModel, Backbone):
     """A model of the user's own, from which every defense begins its training.
 
     The spec is that of the model; the embedding has the model's own dimension.
     """
 
     channels_last: ClassVar[bool] = False
-    model: OwnModel = OwnModel()
-
-    @classmethod
-    def from_spec(cls, spec: Spec) -> Any:
-        """Build the backbone from the model's own spec."""
-        kind = own_model(spec.name)
-        assert kind is not None
-        return cls(model=kind.from_spec(spec))
-
-    @property
-    def spec(self) -> str:
-        """The model's own spec."""
-        return self.model.spec
-
-    @property
-    def portable(self) -> str:
-        """The model's spec without folders and weights."""
-        return self.model.portable
-
-    @property
-    def short_name(self) -> str:
-        """The model's short name."""
-        return self.model.short_name
-
-    def modules(self) -> tuple[str, ...]:
-        """Names of the modules that hold the model's code."""
-        return self.model.modules()
-
-    def files(self) -> list[Path]:
-        """The model's files."""
-        return self.model.files()
 
     def embedding_dim(self, image_shape: tuple[int, int, int]) -> int:
         """Return the dimension of the model's vectors for images of that shape."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -88,7 +89,8 @@ class OwnModel(Parameters):
     @property
     def short_name(self) -> str:
         """The label, or the file's or function's own name with the parameters that differ."""
-        shown = {**self._settings(), **({"weights": self.weights.name} if self.weights else {})}
+        shown = {key: _without_folder(value) for key, value in self._settings().items()}
+        shown |= {"weights": self.weights.name} if self.weights else {}
         return self.label or with_parameters(self.base_name(), shown)
 
     def _settings(self) -> dict[str, Any]:
@@ -193,6 +195,11 @@ def _state(network: nn.Module) -> dict[str, Tensor]:
             held |= names_of(module.function)
         found |= {f"{name}:{key}": value for key, value in held.items() if _is_plain(value)}
     return found
+
+
+def _without_folder(value: Any) -> Any:
+    """The name of a file or folder where an argument's text is the path of one."""
+    return Path(value).name if isinstance(value, str) and "/" in value and Path(value).exists() else value
 
 
 def _is_plain(value: object) -> bool:
