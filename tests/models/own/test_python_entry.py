@@ -261,4 +261,4 @@ def test_a_tensor_that_is_no_weight_is_in_the_fingerprint(file, tmp_path):
 def test_an_argument_that_is_a_path_shows_no_folder(file, tmp_path):
     (tmp_path / "w.pt").touch()
     model = built(f"{file}:make_model[checkpoint={tmp_path}/w.pt,ratio=1/2]")
-    assert model.short_name == "nets.py-make_model[checkpoint=w.pt,ratio=1/2]"
+    assert model.short_name == "nets.py:make_model[checkpoint=w.pt,ratio=1/2]"
