@@ -16,7 +16,7 @@ from benchmark.models.folding import fold_batch_norm
 from benchmark.models.frozen import frozen, frozen_embedders
 from benchmark.models.member import Member
 from benchmark.models.precision import in_float32, whole_float32
-from benchmark.models.promises import CHECKED_IMAGES, check_embedder, check_form
+from benchmark.models.promises import CHECKED_IMAGES, check_embedder, check_form, check_same
 from benchmark.models.smallconv import SmallConv
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "SmallConv",
     "check_embedder",
     "check_form",
+    "check_same",
     "check_saveable",
     "check_shapes",
     "count_flops",

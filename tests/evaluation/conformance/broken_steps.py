@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from benchmark.models import Ensemble
 
-from .sound import Sound, with_side_effect
+from .sound import Sound, Wrapper, with_side_effect
 
 
 class NoScalar(Sound):
@@ -93,6 +93,28 @@ class CountsSteps(Sound):
         return super().loss(model, batch, attack) * (1 + 1 / model.steps)
 
 
+class Centered(Wrapper):
+    """Embeds around a center that is no part of its state."""
+
+    def __init__(self, member):
+        super().__init__(member)
+        self.center = torch.zeros(member.dim)
+
+    def forward(self, images):
+        return F.normalize(self.member(images) - 0.5 * self.center)
+
+
+class LosesTheCenter(Sound):
+    def build(self, make_member, labels):
+        return Centered(make_member())
+
+    def loss(self, model, batch, attack):
+        member = model.member
+        embeddings = member(batch.images)
+        model.center = embeddings.detach().mean(0)
+        return member.loss(embeddings, batch.labels)
+
+
 class FailsLate(Sound):
     """Has a second phase, whose loss is no number."""
 
@@ -150,5 +172,6 @@ BROKEN = [
     (with_side_effect(save_there), "writes_nothing", ".pt"),
     (Remembers, "stays_frozen", "Remembers.seen"),
     (CountsSteps, "resumes", "after it was saved and loaded"),
+    (LosesTheCenter, "keeps_state", "in parameters or buffers"),
 ]
 """Each with the check that it fails, and words of its report."""
