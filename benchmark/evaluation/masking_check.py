@@ -67,8 +67,8 @@ class MaskingCheck(Parameters):
         """Reports the comparison with the largest excess; raises nothing.
 
         Returns:
-            Status "fail" when that comparison fails, "pass" when none does; "not run" when there is none, when
-            one has no number to compare and no other fails, and when `compare` does not work.
+            Status "fail" when that comparison fails, "pass" when none does; "not run" when there is none,
+            when one has no number to compare and no other fails, and when `compare` does not work.
         """
         try:
             return self._report(self.compare(measured))
@@ -101,7 +101,7 @@ class MaskingCheck(Parameters):
 
 
 def wrong_comparisons(compared: object) -> str:
-    """Says what was returned in place of a list of comparisons, in words after "it"; empty for such a list."""
+    """Says what was returned in place of a list of comparisons, in words after "it"; empty for one."""
     wanted = "not a list of Comparison"
     if not isinstance(compared, list | tuple):
         return f"returned {_kind(compared)}, {wanted}"
