@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -159,7 +160,8 @@ def train(
                 with autocast:
                     loss = defense.loss(model, Batch(images, labels[index], index, progress), attack)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                with _backward_pass(defense):
+                    loss.backward()
                 nn.utils.clip_grad_value_(model.parameters(), recipe.clip)
                 optimizer.step()
                 pace.step()
@@ -218,6 +220,16 @@ def train(
         validations=validations,
         best_epoch=best.epoch or done,
     )
+
+
+@contextmanager
+def _backward_pass(defense: Defense) -> Iterator[None]:
+    """Notes where an error was raised: the traceback of a backward pass holds no line of a plugin."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"in the backward pass of {defense.spec}'s loss")
+        raise
 
 
 def _left_of(budget: float, teacher_cost: float, defense: Defense) -> float:
