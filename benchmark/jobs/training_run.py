@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from benchmark.core.embedder import Embedder
 from benchmark.data import ImageSet
 from benchmark.jobs.context import RunContext
-from benchmark.jobs.models import build_model, few_images, load_data, training_images
+from benchmark.jobs.models import build_model, check_teachers, few_images, load_data, training_images
 from benchmark.models import (
     PassCounter,
     check_embedder,
@@ -50,7 +50,8 @@ class TrainingRun(Record):
         Raises:
             CheckpointError: when the checkpoint of a model that the defense needs cannot be used, or the
                 trained model's does not fit a model as `build` makes it.
-            TrainingError: when the loss is not finite.
+            TrainingError: when the loss is not finite or no scalar, or a model that the defense needs was
+                trained too.
             BenchmarkError: when the model breaks a promise that its scores rely on (see `check_embedder`), or
                 embeds otherwise once it is loaded, because it keeps state that is not saved.
         """
@@ -78,6 +79,7 @@ class TrainingRun(Record):
                 store.unfinished(self.id), context.save_every, context.provenance().packages
             ),
         )
+        check_teachers(defense, trained)
         save_checkpoint(model, store.checkpoint(self.id))
         # A failure is recorded before others wait for the model.
         seen = few_images(data.test, context.device)

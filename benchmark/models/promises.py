@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, TrainingError
 from benchmark.models.frozen import frozen
 from benchmark.models.precision import InFloat32, whole_float32
 
@@ -74,6 +74,23 @@ def check_form(model: Embedder, images: Tensor) -> None:
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices), frozen(model), torch.no_grad():
         _check_form(model(images), len(images))
+
+
+def check_trainable(model: Embedder, spec: str) -> None:
+    """Check that something of a model can be trained.
+
+    Args:
+        model: the model, with one parameter or more.
+        spec: the defense that built it, for the message.
+
+    Raises:
+        TrainingError: when every parameter is frozen.
+    """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise TrainingError(
+            f"{spec}: every parameter of the model is frozen, so nothing can be trained. Call "
+            "requires_grad_(True) on the part to train; the models in `trained` are frozen."
+        )
 
 
 def check_same(trained: Embedder, loaded: Embedder, images: Tensor) -> None:

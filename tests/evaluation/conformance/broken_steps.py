@@ -1,5 +1,6 @@
 """Defenses whose training step breaks one requirement each, and how the check reports it."""
 
+import copy
 import os
 import warnings
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 
 from benchmark.models import Ensemble
 
-from .sound import Sound, Wrapper, with_side_effect
+from .sound import Sound, Student, Wrapper, with_side_effect
 
 
 class NoScalar(Sound):
@@ -115,6 +116,11 @@ class LosesTheCenter(Sound):
         return member.loss(embeddings, batch.labels)
 
 
+class FrozenCopy(Student):
+    def build(self, make_member, labels, trained):
+        return copy.deepcopy(trained["vanilla"])
+
+
 class FailsLate(Sound):
     """Has a second phase, whose loss is no number."""
 
@@ -154,6 +160,7 @@ def save_there(self, model, batch, folder="/tmp"):
 
 BROKEN = [
     (FailsLate, "trains", "at batch.progress 0.99, the loss is inf"),
+    (FrozenCopy, "trains", "every parameter of the model is frozen, so nothing can be trained. Call"),
     (NoScalar, "trains", "shape (2,)"),
     (Raises, "trains", "broken_steps.py, line"),
     (NotFinite, "trains", "the loss is inf"),
