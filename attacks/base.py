@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks.geometry import NORMS
 from attacks.problem import Problem
-from benchmark.core.errors import AttackError, UsageError
+from benchmark.core.errors import AttackError, ObjectiveError, UsageError
 from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
 
@@ -91,8 +91,8 @@ class Attack(Parameters):
         """Runs the attack and asserts shape, ball, range, and that every pixel is a finite number.
 
         Raises:
-            AttackError: when one of these does not hold, when the clean images were overwritten, or when the
-                pool has one class only.
+            AttackError: when one of these does not hold, when the clean images were overwritten, when the
+                pool has one class only, or when a gradient of the objective or of the model is not finite.
             UsageError: when the attack does not support the problem's norm.
         """
         if not self.knows(problem.norm):
@@ -100,7 +100,10 @@ class Attack(Parameters):
         version = _version(problem)
         if problem.num_classes < 2:
             raise AttackError("The pool has one class; an attack needs at least two.")
-        result = self.perturb(problem)
+        try:
+            result = self.perturb(problem)
+        except ObjectiveError as error:
+            raise AttackError(f"{self.spec}: {error}") from None
         if _version(problem) != version:
             raise AttackError(f"{self.spec} changed the clean images in place.")
         if tuple(result.images.shape) != problem.shape:

@@ -38,8 +38,8 @@ class Batch:
         images: images in [0, 1], shape (n, C, H, W).
         labels: classes, contiguous from 0, shape (n,).
         index: indices of the images in the training set, shape (n,).
-        progress: the fraction of the training that is done, in [0, 1): of its epochs, or under equal passes
-            of its budget.
+        progress: the fraction of the training that is done, in [0, 1): of its steps, or under equal passes
+            the fraction of its budget that is spent.
     """
 
     images: Tensor

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attacks.objectives.base import PooledScore, Score
 from attacks.problem import Problem
-from benchmark.core.errors import AttackError
+from benchmark.core.errors import AttackError, ObjectiveError
 
 
 def score_and_gradient(
@@ -31,7 +31,8 @@ def score_and_gradient(
         Scores (b,), gradients (b, C, H, W), mean embeddings (b, d).
 
     Raises:
-        AttackError: when a gradient is not finite; a model that stops the attack this way is not robust.
+        ObjectiveError: when the objective's gradient with respect to the embeddings is not finite.
+        AttackError: when the model's gradient is not; a model that stops the attack this way is not robust.
     """
     images = images.detach().requires_grad_(True)
     repeated = images.repeat(problem.eot_samples, 1, 1, 1)
@@ -41,14 +42,30 @@ def score_and_gradient(
         with torch.no_grad():
             true = problem.embedder(repeated)
         embeddings = true + (embeddings - embeddings.detach())
-    values = score(embeddings, index.repeat(problem.eot_samples)).view(problem.eot_samples, -1).mean(0)
+    indices = index.repeat(problem.eot_samples)
+    values = score(embeddings, indices).view(problem.eot_samples, -1).mean(0)
     if not values.requires_grad:
         values = values + 0 * images.sum()
     (gradient,) = torch.autograd.grad(values.sum(), images)
     if not torch.isfinite(gradient).all():
+        _check_objective(score, embeddings, indices)
         raise AttackError("The model's gradient is not a number; gradient attacks cannot evaluate the model.")
     mean = embeddings.detach().view(problem.eot_samples, len(index), -1).mean(0)
     return values.detach(), gradient, mean
+
+
+def _check_objective(score: Score, embeddings: Tensor, indices: Tensor) -> None:
+    """Raises ObjectiveError when the objective's gradient at finite embeddings is not finite."""
+    given = embeddings.detach().requires_grad_(True)
+    values = score(given, indices)
+    if not (values.requires_grad and torch.isfinite(given).all()):
+        return
+    (gradient,) = torch.autograd.grad(values.sum(), given, allow_unused=True)
+    if gradient is not None and not torch.isfinite(gradient).all():
+        raise ObjectiveError(
+            "The objective's gradient with respect to the embeddings is not finite. Keep square roots, "
+            "logarithms and divisions away from zero, or add a small constant within them."
+        )
 
 
 def evaluate(problem: Problem, score: Score | None, images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

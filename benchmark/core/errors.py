@@ -33,6 +33,10 @@ class AttackError(BenchmarkError):
     """An attack left its ball or its range, or produced a value that is not a number."""
 
 
+class ObjectiveError(AttackError):
+    """The gradient of an attack's objective, not that of the model, is not finite."""
+
+
 class CheckpointError(BenchmarkError):
     """A checkpoint is missing, damaged, or does not belong to the model it is loaded into."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ from benchmark.core.source import PACKAGES, ROOT
 
 INSTALLED = ("site-packages", "dist-packages")
 """Names of folders that packages are installed in."""
+
+_LIBRARIES = ("pydantic", "builtins", "typing", "abc")
+"""Packages of base classes that are nobody's plugin."""
 
 
 class OwnLine(NamedTuple):
@@ -42,6 +46,32 @@ def own_line(error: BaseException, files: Iterable[str]) -> OwnLine | None:
         if file in starts or any(_holds(folder, file) for folder in folders):
             found = OwnLine(file, line)
     return found
+
+
+def explain(error: BaseException, files: Iterable[str]) -> str:
+    """Describes an unexpected error in one clause without a period: its type, its message and its own line.
+
+    Args:
+        error: the error, after it was raised.
+        files: the files whose last line is named; see `own_line`.
+    """
+    found = own_line(error, files)
+    location = f" ({found.file.name}, line {found.line})" if found else ""
+    notes = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
+    first = str(error).strip().split("\n", 1)[0].rstrip(".")
+    return f"{type(error).__name__}{notes}{': ' if first else ''}{first}{location}"
+
+
+def files_of(cls: type) -> set[str]:
+    """Lists the files that define a class and its bases, up to the project's and pydantic's."""
+    files = set()
+    for part in cls.__mro__:
+        if part is not cls and part.__module__.split(".")[0] in (*PACKAGES, *_LIBRARIES):
+            continue
+        files.add(str(getattr(sys.modules.get(part.__module__), "__file__", None) or ""))
+        codes = (getattr(value, "__code__", None) for value in vars(part).values())
+        files |= {code.co_filename for code in codes if code is not None}
+    return files - {""}
 
 
 def _lines(trace: TracebackType | None) -> Iterator[tuple[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -51,6 +52,7 @@ def check_split(split: Split, name: str, trains: bool = True) -> None:
         check.fail("images", " and ".join(f"{kind} ({part})" for part, kind in types.items()), "one type")
     for part, images in parts.items():
         check.range(part, images.images)
+    check.whole_range([images.images for images in parts.values()])
 
 
 class _Check:
@@ -136,6 +138,15 @@ class _Check:
         if len(values) < len(ids):
             most = int(counts.argmax())
             self.fail("ids", f"{int(counts[most])} images have the id {int(values[most])}", "one id an image")
+
+    def whole_range(self, images: Sequence[Tensor | PackedImages]) -> None:
+        """Check that bytes are not pixels in [0, 1] that were rounded to 0 and 1."""
+        known = [part for part in images if isinstance(part, Tensor) and part.dtype == torch.uint8]
+        if (
+            len(known) == len(images)
+            and max((int(part.max()) for part in known if part.numel()), default=0) == 1
+        ):
+            self.fail("images", "uint8 with values of 0 and 1 only", "uint8 to 255, or float32 in [0, 1]")
 
     def range(self, part: str, images: Tensor | PackedImages) -> None:
         """Check that every pixel is a number in [0, 1]; bytes always are."""

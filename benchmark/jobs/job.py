@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from benchmark.core.errors import BenchmarkError, SourceError, UsageError
 from benchmark.core.files import write_atomically
+from benchmark.core.own_line import explain
 from benchmark.core.source import check_source
 from benchmark.data import Folders
 from benchmark.jobs.context import RunContext
-from benchmark.plugins.load import load_plugins
+from benchmark.plugins.load import installed_modules, load_plugins
 from benchmark.plugins.proof import check_plugins
 from benchmark.records import ModelKey, Status, Store
 
@@ -80,14 +82,18 @@ def run_job(job: Job, context: RunContext) -> str | None:
     try:
         return job.execute(context)
     except (Exception, SystemExit) as error:  # a plugin may do anything
-        return job.fail(_explain(error, job.id, context.store), context)
+        return job.fail(_explain(error, job, context), context)
 
 
-def _explain(error: BaseException, job_id: str, store: Store) -> str:
-    """Describes an error in one line; the traceback of an unexpected one is written beside the records."""
+def _explain(error: BaseException, job: Job, context: RunContext) -> str:
+    """Describes an error in one line; the traceback of an unexpected one is written beside the records.
+
+    The line of a plugin's own file is named, where the traceback passes through one.
+    """
     if isinstance(error, BenchmarkError):
         return str(error)
-    log = store.root / "logs" / f"{job_id}.txt"
+    log = context.store.root / "logs" / f"{job.id}.txt"
     write_atomically(log, lambda path: path.write_text(traceback.format_exc(), encoding="utf-8"))
-    first = str(error).strip().split("\n", 1)[0]
-    return f"{type(error).__name__}: {first} (traceback in store/logs/{log.name})"
+    installed = (getattr(sys.modules[name], "__file__", None) or "" for name in installed_modules())
+    reason = explain(error, {*(str(path.resolve()) for path in context.plugins), *installed} - {""})
+    return f"{reason} (traceback in store/logs/{log.name})"

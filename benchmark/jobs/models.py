@@ -8,11 +8,20 @@ from functools import lru_cache
 import torch
 
 from benchmark.core.embedder import Embedder
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, TrainingError
 from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, Folders, ImageSet, Split
-from benchmark.losses import LOSSES
-from benchmark.models import BACKBONES, CHECKED_IMAGES, Member, check_saveable, count_flops
+from benchmark.losses import LOSSES, wrong_criterion
+from benchmark.models import (
+    BACKBONES,
+    CHECKED_IMAGES,
+    Backbone,
+    BackboneEmbedder,
+    Member,
+    check_saveable,
+    count_flops,
+    wrong_backbone,
+)
 from benchmark.models.own import OwnEmbedder
 from benchmark.records import ModelKey
 from benchmark.training import Recipe
@@ -80,7 +89,9 @@ def build_model(
             ones of the same structure when not given.
 
     Raises:
-        BenchmarkError: when the model holds what a checkpoint cannot.
+        TrainingError: when a model that the defense needs is no longer frozen.
+        BenchmarkError: when the model holds what a checkpoint cannot, or the backbone, the loss or the
+            defense builds something else than it should.
     """
     defense = DEFENSES.build(key.defense)
     if not defense.trained:
@@ -93,18 +104,51 @@ def build_model(
 
     def make_member() -> Member:
         embedder = backbone.build_random(shape) if random else backbone.build(shape, natural)
-        return Member(embedder, loss.build(images.num_classes, dim), dim)
+        criterion = loss.build(images.num_classes, dim)
+        if reason := wrong_criterion(criterion):
+            raise BenchmarkError(f"The loss {loss.short_name}: {reason}. Return Criterion(loss, cosines).")
+        return Member(_checked(embedder, backbone, dim, shape), criterion, dim)
 
     if trained is None:
         trained = {text: _untrained_teacher(key, text, images) for text in defense.needs}
-    unit = count_flops(backbone.build_random(shape), shape)
+    unit = count_flops(_checked(backbone.build_random(shape), backbone, dim, shape), shape)
     # The same seed for every defense: their first members start from the same weights.
     anywhere = portable(key)
     seed_everything("model", anywhere.dataset, anywhere.backbone, anywhere.loss, anywhere.seed)
     model = defense.build_from(make_member, images.labels, trained)
+    if not isinstance(model, Embedder):
+        raise BenchmarkError(f"{defense.spec}: build returns {type(model).__name__}, not an Embedder.")
+    check_teachers(defense, trained)
     check_saveable(model)
     # About 1.2 times as fast for convolutions, on processors and GPUs alike.
     return (model.to(memory_format=torch.channels_last) if backbone.channels_last else model), unit
+
+
+def check_teachers(defense: Defense, trained: Mapping[str, Embedder]) -> None:
+    """Checks that the models that a defense needs are still frozen.
+
+    Raises:
+        TrainingError: for the first that is not, and so would be trained, or was.
+    """
+    for text, teacher in trained.items():
+        if any(parameter.requires_grad for parameter in teacher.parameters()):
+            raise TrainingError(
+                f"{defense.spec}: it sets requires_grad of trained['{text}'], which is the model of another "
+                f"row. Train a copy: copy.deepcopy(trained['{text}']).requires_grad_(True)."
+            )
+
+
+def _checked(
+    built: BackboneEmbedder, backbone: Backbone, dim: int, shape: tuple[int, int, int]
+) -> BackboneEmbedder:
+    """Returns what a backbone built.
+
+    Raises:
+        BenchmarkError: when it is no BackboneEmbedder, or its embeddings have another dimension.
+    """
+    if reason := wrong_backbone(built, torch.zeros(1, *shape), dim):
+        raise BenchmarkError(f"The backbone {backbone.short_name}: {reason}.")
+    return built
 
 
 def _untrained_teacher(key: ModelKey, needed: str, images: ImageSet) -> Embedder:

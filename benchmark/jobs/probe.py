@@ -11,10 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from benchmark.core.errors import TrainingError
 from benchmark.data import Folders, ImageSet
 from benchmark.jobs.models import build_model, load_data, training_images
-from benchmark.losses import on_tuples
-from benchmark.models import PassCounter, frozen_embedders
+from benchmark.losses import SCALAR_ADVICE, on_tuples, wrong_loss
+from benchmark.models import PassCounter, check_trainable, frozen_embedders
 from benchmark.records import ModelKey
 from benchmark.training import Recipe, TrainingAttack
 from benchmark.training.sampling import epoch_order
@@ -81,6 +82,8 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     size = min(recipe.batch_size, _LARGEST, len(images))
     draws = _batches(images.labels, size, recipe.images_per_class if on_tuples(model) else None)
     trained = any(True for _ in model.parameters())
+    if trained:
+        check_trainable(model, defense.spec)
     held = frozen_embedders(model)
     model.train()
     for part in held:
@@ -89,7 +92,10 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
         for number, index in enumerate(islice(draws, _BATCHES if trained else 0)):
             seen = images.batch(index) if shape == images.image_shape else torch.rand(size, *shape)
             batch = Batch(seen, images.labels[index], index, progress=(number + 0.5) / _BATCHES)
-            defense.loss(model, batch, TrainingAttack(0.1, recipe.inner_steps, 0.5)).backward()
+            loss = defense.loss(model, batch, TrainingAttack(0.1, recipe.inner_steps, 0.5))
+            if reason := wrong_loss(loss):
+                raise TrainingError(f"{reason}. {SCALAR_ADVICE}")
+            loss.backward()
     step = counter.total / (_BATCHES * size)
     return Costs(step, counter.per_image, len(images), model.randomised)
 

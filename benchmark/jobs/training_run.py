@@ -7,10 +7,18 @@ from collections.abc import Mapping
 from benchmark.core.embedder import Embedder
 from benchmark.data import ImageSet
 from benchmark.jobs.context import RunContext
-from benchmark.jobs.models import build_model, check_weights, few_images, load_data, training_images
+from benchmark.jobs.models import (
+    build_model,
+    check_teachers,
+    check_weights,
+    few_images,
+    load_data,
+    training_images,
+)
 from benchmark.models import (
     PassCounter,
     check_embedder,
+    check_same,
     count_flops,
     fold_batch_norm,
     in_float32,
@@ -51,8 +59,10 @@ class TrainingRun(Record):
         Raises:
             CheckpointError: when the checkpoint of a model that the defense needs cannot be used, or the
                 trained model's does not fit a model as `build` makes it.
-            TrainingError: when the loss is not finite.
-            BenchmarkError: when the model breaks a promise that its scores rely on; see `check_embedder`.
+            TrainingError: when the loss is not finite or no scalar, or a model that the defense needs was
+                trained too.
+            BenchmarkError: when the model breaks a promise that its scores rely on (see `check_embedder`), or
+                embeds otherwise once it is loaded, because it keeps state that is not saved.
         """
         data = load_data(self.key.dataset, context.folders)
         defense = DEFENSES.build(self.key.defense)
@@ -78,9 +88,12 @@ class TrainingRun(Record):
                 store.unfinished(self.id), context.save_every, context.provenance().packages
             ),
         )
+        check_teachers(defense, trained)
         save_checkpoint(model, store.checkpoint(self.id))
-        # As it will be attacked: a failure is recorded before others wait for the model.
-        check_embedder(self.load(context)[0], few_images(data.test, context.device))
+        # A failure is recorded before others wait for the model.
+        seen = few_images(data.test, context.device)
+        check_embedder(self.load(context)[0], seen)  # as it will be attacked
+        check_same(model, self.load_unfolded(context)[0].to(context.device), seen)
         return training
 
     def load(self, context: RunContext) -> tuple[Embedder, int]:

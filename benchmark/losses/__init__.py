@@ -10,6 +10,26 @@ from benchmark.losses import (  # noqa: F401 (importing them registers them)
     soft_triple,
     triplet,
 )
-from benchmark.losses.base import LOSSES, Criterion, Loss, cosines_to_columns, cosines_to_rows, on_tuples
+from benchmark.losses.base import (
+    LOSSES,
+    SCALAR_ADVICE,
+    Criterion,
+    Loss,
+    cosines_to_columns,
+    cosines_to_rows,
+    on_tuples,
+    wrong_criterion,
+    wrong_loss,
+)
 
-__all__ = ["LOSSES", "Criterion", "Loss", "cosines_to_columns", "cosines_to_rows", "on_tuples"]
+__all__ = [
+    "LOSSES",
+    "SCALAR_ADVICE",
+    "Criterion",
+    "Loss",
+    "cosines_to_columns",
+    "cosines_to_rows",
+    "on_tuples",
+    "wrong_criterion",
+    "wrong_loss",
+]

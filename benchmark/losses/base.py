@@ -16,6 +16,10 @@ Cosines = Callable[[nn.Module, Tensor], Tensor]
 """Maps a loss and embeddings, shape (n, d), to cosine similarities to the classes, shape (n, classes)."""
 
 
+SCALAR_ADVICE = "Return one tensor of shape (), a mean or a sum over the batch, not detached."
+"""What to do where a loss cannot be minimized."""
+
+
 class Criterion(nn.Module):
     """A loss on (embeddings, labels), with its miner and its proxies where it has them.
 
@@ -62,6 +66,19 @@ class Criterion(nn.Module):
         if self._cosines is None:
             raise UsageError("This loss has no proxies, so it gives no distribution over classes.")
         return self._cosines(self.loss, embeddings)
+
+
+def wrong_loss(loss: object) -> str:
+    """Says why a value cannot be minimized, as a clause; empty for a scalar tensor with a gradient."""
+    if not isinstance(loss, Tensor) or loss.shape != ():
+        shape = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+        return f"the loss is {shape}, not a scalar tensor"
+    return "" if loss.requires_grad else "the loss carries no gradient"
+
+
+def wrong_criterion(built: object) -> str:
+    """Says what a loss builds in place of a criterion, as a clause; empty for one."""
+    return "" if isinstance(built, Criterion) else f"build returns {type(built).__name__}, not a Criterion"
 
 
 def on_tuples(model: nn.Module) -> bool:

@@ -1,7 +1,7 @@
 """Backbones, and the modules that embedders consist of."""
 
 from benchmark.models import timm_names  # noqa: F401 (importing it adds timm's names to the registry)
-from benchmark.models.backbone import BACKBONES, Backbone, BackboneEmbedder
+from benchmark.models.backbone import BACKBONES, Backbone, BackboneEmbedder, wrong_backbone
 from benchmark.models.bn_inception import BNInception
 from benchmark.models.checkpoint import (
     check_saveable,
@@ -16,7 +16,7 @@ from benchmark.models.folding import fold_batch_norm
 from benchmark.models.frozen import frozen, frozen_embedders
 from benchmark.models.member import Member
 from benchmark.models.precision import in_float32, whole_float32
-from benchmark.models.promises import CHECKED_IMAGES, check_embedder, check_form
+from benchmark.models.promises import CHECKED_IMAGES, check_embedder, check_form, check_same, check_trainable
 from benchmark.models.smallconv import SmallConv
 
 __all__ = [
@@ -31,8 +31,10 @@ __all__ = [
     "SmallConv",
     "check_embedder",
     "check_form",
+    "check_same",
     "check_saveable",
     "check_shapes",
+    "check_trainable",
     "count_flops",
     "fold_batch_norm",
     "frozen",
@@ -42,4 +44,5 @@ __all__ = [
     "save_checkpoint",
     "shapes_of",
     "whole_float32",
+    "wrong_backbone",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from benchmark.core.embedder import Embedder
 from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
+from benchmark.models.frozen import frozen
 
 
 class BackboneEmbedder(Embedder):
@@ -37,6 +39,27 @@ class BackboneEmbedder(Embedder):
     def forward(self, images: Tensor) -> Tensor:
         """Embed images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
         return F.normalize(self.network(images).float())  # in full precision whatever the network's
+
+
+def wrong_backbone(built: object, images: Tensor, dim: int) -> str:
+    """Says why what a backbone built does not fit, as a clause without a period; empty when it does.
+
+    The embedder and the generators of torch are left as they were.
+
+    Args:
+        built: what `build` or `build_random` returned.
+        images: a few images, shape (n, C, H, W), on the embedder's device.
+        dim: dimension of the embedding.
+    """
+    if not isinstance(built, BackboneEmbedder):
+        return f"it builds {type(built).__name__}, not a BackboneEmbedder"
+    with torch.random.fork_rng([]), frozen(built), torch.no_grad():
+        embeddings = built(images)
+    wanted = (len(images), dim)
+    if tuple(embeddings.shape) == wanted and embeddings.is_floating_point():
+        return ""
+    found = f"{embeddings.dtype} embeddings of shape {tuple(embeddings.shape)}"
+    return f"images of shape {tuple(images.shape[1:])} give {found}, not {wanted}"
 
 
 class Backbone(Parameters):

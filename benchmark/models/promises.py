@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, TrainingError
 from benchmark.models.frozen import frozen
 from benchmark.models.precision import InFloat32, whole_float32
 
@@ -74,6 +74,52 @@ def check_form(model: Embedder, images: Tensor) -> None:
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices), frozen(model), torch.no_grad():
         _check_form(model(images), len(images))
+
+
+def check_trainable(model: Embedder, spec: str) -> None:
+    """Check that something of a model can be trained.
+
+    Args:
+        model: the model, with one parameter or more.
+        spec: the defense that built it, for the message.
+
+    Raises:
+        TrainingError: when every parameter is frozen.
+    """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise TrainingError(
+            f"{spec}: every parameter of the model is frozen, so nothing can be trained. Call "
+            "requires_grad_(True) on the part to train; the models in `trained` are frozen."
+        )
+
+
+def check_same(trained: Embedder, loaded: Embedder, images: Tensor) -> None:
+    """Check that a model that was loaded from a checkpoint embeds images as the one that was saved.
+
+    A randomised model, whose draws differ, is not compared. The models and torch's global generators are left
+    as they were.
+
+    Args:
+        trained: the model that was saved, in any mode.
+        loaded: the model that was loaded, in any mode.
+        images: a few images, shape (n, C, H, W) in [0, 1], on the device of both.
+
+    Raises:
+        BenchmarkError: when embeddings differ by more than rounding.
+    """
+    if trained.randomised or loaded.randomised:
+        return
+    devices = [images.device] if images.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), frozen(trained), frozen(loaded), torch.no_grad(), whole_float32():
+        before, after = trained(images), loaded(images)
+    half = {before.dtype, after.dtype} & {torch.float16, torch.bfloat16}
+    same = before.shape == after.shape
+    apart = _distance(before.float(), after.float()) if same else float("inf")
+    if apart > (_TOLERANCE_OF_HALF if half else _tolerance(loaded)):
+        raise BenchmarkError(
+            "The model that is loaded embeds otherwise than the one that was trained: embeddings of one "
+            f"image are {apart:.2g} apart. Keep all state in parameters or buffers (self.register_buffer)."
+        )
 
 
 def _tolerance(model: Embedder) -> float:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 
 from attacks import ATTACKS
-from benchmark.core.errors import UsageError
+from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.core.own_line import explain, files_of
 from benchmark.core.parameters import Parameters
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import DATASETS, Folders
@@ -173,7 +174,8 @@ def _step_cost(key: ModelKey, recipe: Recipe, folders: Folders, notes: list[str]
     try:
         return probe(key, recipe, folders).step
     except (Exception, SystemExit) as error:  # most likely its training will fail too, and say why
-        reason = str(error).strip().split("\n", 1)[0]
+        own = files_of(type(DEFENSES.build(key.defense)))
+        reason = str(error) if isinstance(error, BenchmarkError) else explain(error, own)
         if notes is not None:
             notes.append(f"equal passes for {key.defense}, which cannot take a training step: {reason}")
         return 0.0

@@ -24,7 +24,7 @@ class TrainingRecord(Record):
         embed_cost: units that embedding one image takes; vanilla's is 1.
         embed_flops: FLOPs of embedding one image; 0 where they are unknown.
         teacher_cost: the part of `relative_cost` that other models cost which this one was trained with.
-        epochs: how often the training images were seen; under equal passes, the last time in part.
+        epochs: epochs that were begun; under equal passes, which end with a step, the last may be a part.
         resumed: the epoch after which an interrupted training was resumed; 0 for an uninterrupted one.
         curve: mean training loss of each epoch.
         validations: the results on the validation classes, in the order of the epochs; empty when none were

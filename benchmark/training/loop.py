@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -12,8 +13,15 @@ from torch import nn
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import TrainingError
 from benchmark.data.base import ImageSet
-from benchmark.losses import on_tuples
-from benchmark.models import PassCounter, check_form, check_shapes, frozen_embedders, shapes_of
+from benchmark.losses import SCALAR_ADVICE, on_tuples, wrong_loss
+from benchmark.models import (
+    PassCounter,
+    check_form,
+    check_shapes,
+    check_trainable,
+    frozen_embedders,
+    shapes_of,
+)
 from benchmark.records import TrainingRecord, ValidationResult
 from benchmark.training.batches import Batches
 from benchmark.training.inner import TrainingAttack
@@ -96,8 +104,8 @@ def train(
 
     Raises:
         BenchmarkError: when embeddings have no form that can be scored; see `check_form`.
-        TrainingError: when the loss is not finite, naming the epoch; when every parameter is frozen; when the
-            budget cannot be spent.
+        TrainingError: when the loss is not finite, naming the epoch; when it is no scalar or has no
+            gradient; when every parameter is frozen; when the budget cannot be spent.
         CheckpointError: when steps add, remove or resize what a checkpoint holds.
     """
     started = time.perf_counter()
@@ -106,11 +114,7 @@ def train(
     if not any(True for _ in model.parameters()):
         model.eval()
         return TrainingRecord(embed_cost=counter.per_image)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise TrainingError(
-            f"{defense.spec}: every parameter of the model is frozen, so nothing can be trained. Call "
-            "requires_grad_(True) on the part to train; the models in `trained` are frozen."
-        )
+    check_trainable(model, defense.spec)
     check_form(model, data.batch(slice(0, 2), device))
     epochs = epochs or max(1, round(recipe.epochs * defense.epochs_scale))
     per_epoch = max(1, len(data) // recipe.batch_size)
@@ -158,8 +162,11 @@ def train(
                 index = index.to(device)
                 with autocast:
                     loss = defense.loss(model, Batch(images, labels[index], index, progress), attack)
+                if reason := wrong_loss(loss):
+                    raise TrainingError(f"{defense.spec}: {reason}. {SCALAR_ADVICE}")
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                with _backward_pass(defense):
+                    loss.backward()
                 nn.utils.clip_grad_value_(model.parameters(), recipe.clip)
                 optimizer.step()
                 pace.step()
@@ -218,6 +225,17 @@ def train(
         validations=validations,
         best_epoch=best.epoch or done,
     )
+
+
+@contextmanager
+def _backward_pass(defense: Defense) -> Iterator[None]:
+    """Notes where an error was raised: the traceback of a backward pass holds no line of a plugin."""
+    try:
+        yield
+    except Exception as error:
+        # As add_note does from Python 3.11 on.
+        error.__notes__ = [f"in the backward pass of {defense.spec}'s loss"]  # type: ignore[attr-defined]
+        raise
 
 
 def _left_of(budget: float, teacher_cost: float, defense: Defense) -> float:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from attacks import ATTACKS, OBJECTIVES, Attack, AttackResult
+from attacks import ATTACKS, OBJECTIVES, Attack, AttackResult, Objective
 from benchmark.core.errors import AttackError, UsageError
 
 
@@ -129,3 +129,19 @@ def test_the_clean_images_do_not_change(trained, make_problem):
     ATTACKS.build("pgd[objective=own,steps=2]").run(problem)
     ATTACKS.build("pgd[objective=pool,steps=2]").run(problem)
     assert torch.equal(problem.images, images)
+
+
+def test_an_objective_whose_gradient_is_not_finite_is_blamed_not_the_model(linear, make_problem, monkeypatch):
+    class Distance(Objective):
+        """Away from the clean embedding; its square root has no gradient there."""
+
+        def bind(self, problem):
+            return lambda embeddings, index: (embeddings - problem.clean[index]).square().sum(1).sqrt()
+
+    monkeypatch.setattr(OBJECTIVES, "_entries", dict(OBJECTIVES._entries))
+    OBJECTIVES.register("rooted")(Distance)
+    attack = ATTACKS.build("fgsm[objective=rooted]")
+    with pytest.raises(
+        AttackError, match=r"^fgsm\[objective=rooted\]: The objective's gradient .* not finite"
+    ):
+        attack.run(make_problem(linear))

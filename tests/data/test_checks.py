@@ -118,6 +118,13 @@ def test_right_ones_pass():
         ),
         "mine",
     )
+    black = torch.zeros(6, 1, 4, 4).byte()
+    check_split(Split(part(0, images=black), part(9, images=black)), "mine")
+    rounded = torch.ones(6, 1, 4, 4).byte()
+    refused(
+        Split(part(0, images=black), part(9, images=rounded)),
+        "images: uint8 with values of 0 and 1 only; needed: uint8 to 255, or float32",
+    )
     few = part(0).of_classes(torch.arange(0))
     check_split(Split(few, part(9)), "mine", trains=False)
     refused(Split(few, part(9)), "training labels: 0 classes; needed: 2")

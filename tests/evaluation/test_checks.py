@@ -283,3 +283,52 @@ def test_every_summary_fits_the_legend_of_the_table():
     summaries = [check.summary() for _, check in CHECKS.items()]
     assert all(summary.endswith(".") and len(summary) <= 100 for summary in summaries)
     assert len(set(summaries)) == len(summaries)
+
+
+NAN = math.nan
+
+
+def made(*found, needs="noise", error=None):
+    """A check that returns these comparisons, or that one object, or raises."""
+
+    class Made(MaskingCheck):
+        """Fails."""
+
+        def compare(self, measured):
+            if error:
+                raise error
+            return (
+                found[0]
+                if len(found) == 1 and not isinstance(found[0], tuple)
+                else [Comparison.above(*one) for one in found]
+            )
+
+    Made.needs = needs
+    return Made().run(CheckInput(EPS))
+
+
+@pytest.mark.parametrize("bad", [(NAN, 0.1, "bad"), (0.5, NAN, "bad")])
+def test_a_comparison_without_a_number_is_not_run_and_hides_no_failing_one(bad):
+    sound, failing = (0.0, 0.1, "sound"), (0.4, 0.1, "failing")
+    for found in ((bad,), (bad, sound), (sound, bad)):
+        result = made(*found)
+        assert result.status == "not run"
+        assert result.explanation in (
+            "has a value that is not a number: bad",
+            "has a tolerance that is not a number: bad",
+        )
+        assert result.value is None
+    for found in ((bad, failing), (failing, bad), (sound, bad, failing)):
+        result = made(*found)
+        assert (result.status, result.explanation, result.value) == ("fail", "failing", 0.4)
+
+
+def test_a_check_that_does_not_work_is_not_run_and_says_why():
+    raised = made(error=ZeroDivisionError("division by zero"))
+    assert raised.status == "not run"
+    assert raised.explanation.startswith("raised ZeroDivisionError: division by zero (test_checks.py, line ")
+    assert made(None).explanation == "returned None, not a list of Comparison"
+    bare = Comparison.above(0.0, 0.1, "sound")
+    assert made(bare).explanation == "returned Comparison, not a list of Comparison"
+    assert made([bare, 3]).explanation == "returned a list that holds int, not a list of Comparison"
+    assert made(needs="").explanation == "needs what was not measured"

@@ -75,6 +75,18 @@ class Sized(Vanilla):
         return super().loss(model, batch, attack)
 
 
+class Centered(Member):
+    """Embeds around a center that is no part of its state."""
+
+    center = 0.0
+
+    def forward(self, images):
+        embeddings = super().forward(images)
+        if self.training:
+            self.center = embeddings.detach().mean(0)
+        return torch.nn.functional.normalize(embeddings - 0.5 * self.center)
+
+
 class Late(Member):
     """Makes a layer in the first step."""
 
@@ -135,6 +147,14 @@ def test_embeddings_of_another_length_fail_the_training(plan):
     # the checkpoint is there, so an attack that is run on it is refused too
     with pytest.raises(BenchmarkError, match="The model's embeddings have length 3, not 1"):
         attack.execute(context)
+
+
+def test_state_that_is_not_saved_fails_the_training(plan):
+    training, _, context = plan(rebuilt(Centered))
+    with pytest.raises(BenchmarkError, match=r"embeds otherwise than .* in parameters or buffers") as caught:
+        training.execute(context)
+    assert len(str(caught.value).splitlines()) == 1
+    assert context.store.model(training.id) is None
 
 
 @pytest.mark.parametrize("cls", [rebuilt(Half), Twice])

@@ -15,7 +15,6 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.errors import AttackError
 from benchmark.core.seeding import seed_everything
 from benchmark.evaluation.conformance.common import (
-    SAME_ADVICE,
     SETTINGS_ADVICE,
     SETTINGS_WANTED,
     SPEC_ADVICE,
@@ -156,12 +155,33 @@ def leaves_settings(fixture: AttackFixture) -> None:
     check_settings(lambda: fixture.attack.run(problem))
 
 
-@ATTACK.check("The same seed gives the same images.", SAME_ADVICE, after=_RUNS)
+@ATTACK.check(
+    "The same seed gives the same images.",
+    "Draw with ball.random_start(ids, problem.seed, ...) or noise_per_image, never from the clock.",
+    after=_RUNS,
+)
 def same_seed(fixture: AttackFixture) -> None:
     """Checks that an attack is reproducible."""
     first, second = (fixture.run(fixture.problem()).images for _ in range(2))
     if not torch.equal(first, second):
         raise ContractError("two runs under one seed give different images")
+
+
+@ATTACK.check(
+    "The global random generators do not decide the images, but `problem.seed` and the ids do.",
+    "Draw with ball.random_start(ids, problem.seed, ...), noise_per_image or a torch.Generator of your own, "
+    "seeded with problem.seed.",
+    after=("same_seed",),
+)
+def own_draws(fixture: AttackFixture) -> None:
+    """Checks that an attack gives the same images whatever a process drew before it."""
+    found = []
+    for seed in (1, 2):
+        problem = fixture.problem()  # which seeds the generators, to build its model
+        seed_everything("conformance-attack", seed)
+        found.append(fixture.attack.perturb(problem).images)
+    if not torch.equal(*found):
+        raise ContractError("two states of the global generators give different images")
 
 
 @ATTACK.check(

@@ -20,7 +20,7 @@ from benchmark.evaluation.conformance.common import (
 )
 from benchmark.evaluation.conformance.contract_check import Contract, ContractError, NotApplicableError
 from benchmark.models import Backbone
-from benchmark.models.backbone import BackboneEmbedder
+from benchmark.models.backbone import BackboneEmbedder, wrong_backbone
 
 SIZES = (16, 32, 64, 224)
 """Heights and widths that are tried, until one is accepted."""
@@ -106,14 +106,8 @@ def builds(fixture: BackboneFixture) -> None:
         except BenchmarkError as error:  # weights that are not on this machine
             raise NotApplicableError(str(error).rstrip(".")) from error
         for built in (model, fixture.random(shape)):
-            if not isinstance(built, BackboneEmbedder):
-                raise ContractError(f"it builds {type(built).__name__}, not a BackboneEmbedder")
-            with torch.no_grad():
-                embeddings = built.eval()(fixture.images(shape))
-            wanted = (IMAGES, fixture.backbone.dim)
-            if tuple(embeddings.shape) != wanted or not embeddings.is_floating_point():
-                found = f"{embeddings.dtype} embeddings of shape {tuple(embeddings.shape)}"
-                raise ContractError(f"images of shape {shape} give {found}, not {wanted}")
+            if reason := wrong_backbone(built, fixture.images(shape), fixture.backbone.dim):
+                raise ContractError(reason)
 
 
 @BACKBONE.check(

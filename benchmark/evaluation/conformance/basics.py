@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 
 from benchmark.core.embedder import Embedder
-from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.core.errors import BenchmarkError, TrainingError, UsageError
 from benchmark.evaluation.conformance.contract_check import ContractError
 from benchmark.evaluation.conformance.defense_contract import DEFENSE, check, exempt_from_training
 from benchmark.evaluation.conformance.fixture import PHASES, ConformanceFixture
-from benchmark.models import check_saveable
+from benchmark.losses import wrong_loss
+from benchmark.models import check_saveable, check_trainable
 from defenses import DEFENSES, Defense
 
 
@@ -79,14 +80,16 @@ def trains(fixture: ConformanceFixture) -> None:
 
 def _check_step(fixture: ConformanceFixture, progress: float) -> None:
     model = fixture.build()
+    if any(True for _ in model.parameters()):
+        try:
+            check_trainable(model, fixture.defense.spec or type(fixture.defense).__name__)
+        except TrainingError as error:
+            raise ContractError(str(error).rstrip(".")) from None
     loss = fixture.loss(model, progress=progress)
-    if not isinstance(loss, torch.Tensor) or loss.shape != ():
-        shape = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
-        raise ContractError(f"the loss is {shape}, not a scalar tensor")
+    if reason := wrong_loss(loss):
+        raise ContractError(reason)
     if not torch.isfinite(loss):
         raise ContractError(f"the loss is {float(loss.detach())}")
-    if not loss.requires_grad:
-        raise ContractError("the loss carries no gradient")
     loss.backward()
     for name, parameter in model.named_parameters():
         if parameter.grad is not None and not torch.isfinite(parameter.grad).all():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,17 +12,13 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.own_line import own_line
+from benchmark.core.own_line import explain, files_of
 from benchmark.core.parameters import Parameters
-from benchmark.core.source import PACKAGES
 from benchmark.data import Folders
 from benchmark.evaluation.conformance.settings import unchanged_settings
 
 P = TypeVar("P", bound=Parameters)
 F = TypeVar("F")
-
-_LIBRARIES = ("pydantic", "builtins", "typing", "abc")
-"""Packages of base classes that are nobody's plugin."""
 
 
 class ConformanceError(BenchmarkError):
@@ -150,19 +145,4 @@ class Contract(Generic[P, F]):
 
 def explain_error(error: BaseException, component: Parameters) -> str:
     """Describes an unexpected error in one clause, with the last line in the component's own files."""
-    found = own_line(error, _own_files(type(component)))
-    location = f" ({found.file.name}, line {found.line})" if found else ""
-    first = str(error).strip().split("\n", 1)[0].rstrip(".")
-    return f"{type(error).__name__}{': ' if first else ''}{first}{location}"
-
-
-def _own_files(cls: type[Parameters]) -> set[str]:
-    """The files that define a class and those that it derives from, up to the project's and pydantic's."""
-    files = set()
-    for part in cls.__mro__:
-        if part is not cls and part.__module__.split(".")[0] in (*PACKAGES, *_LIBRARIES):
-            continue
-        files.add(str(getattr(sys.modules.get(part.__module__), "__file__", None) or ""))
-        codes = (getattr(value, "__code__", None) for value in vars(part).values())
-        files |= {code.co_filename for code in codes if code is not None}
-    return files - {""}
+    return explain(error, files_of(type(component)))

@@ -19,10 +19,12 @@ from benchmark.evaluation.conformance.contract_check import Contract
 from benchmark.evaluation.conformance.datasets import DATASET
 from benchmark.evaluation.conformance.defense_contract import DEFENSE
 from benchmark.evaluation.conformance.losses import LOSS
+from benchmark.evaluation.conformance.masking_checks import MASKING_CHECK
 from benchmark.evaluation.conformance.objectives import OBJECTIVE
 from benchmark.evaluation.conformance.scenarios import SCENARIO
 
 CONTRACTS: dict[type[Parameters], Contract[Any, Any]] = {
-    contract.base: contract for contract in (DEFENSE, ATTACK, OBJECTIVE, DATASET, BACKBONE, LOSS, SCENARIO)
+    contract.base: contract
+    for contract in (DEFENSE, ATTACK, OBJECTIVE, DATASET, BACKBONE, LOSS, SCENARIO, MASKING_CHECK)
 }
 """Every contract, by the class that its kind derives from."""

@@ -19,7 +19,7 @@ from benchmark.evaluation.conformance.common import (
     check_spec,
 )
 from benchmark.evaluation.conformance.contract_check import Contract, ContractError
-from benchmark.losses import Criterion, Loss
+from benchmark.losses import Criterion, Loss, wrong_criterion, wrong_loss
 
 CLASSES = 6
 PER_CLASS = 4
@@ -72,8 +72,8 @@ def spec(fixture: LossFixture) -> None:
 def builds(fixture: LossFixture) -> None:
     """Checks what `build` returns."""
     criterion = fixture.build()
-    if not isinstance(criterion, Criterion):
-        raise ContractError(f"build returns {type(criterion).__name__}, not a Criterion")
+    if reason := wrong_criterion(criterion):
+        raise ContractError(reason)
 
 
 @LOSS.check(
@@ -86,13 +86,10 @@ def scalar(fixture: LossFixture) -> None:
     """Checks the loss of a batch with several images of each class."""
     criterion, embeddings = fixture.build(), fixture.embeddings
     loss = criterion(embeddings, fixture.labels)
-    if not isinstance(loss, Tensor) or loss.shape != ():
-        shape = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
-        raise ContractError(f"the loss is {shape}, not a scalar tensor")
+    if reason := wrong_loss(loss):
+        raise ContractError(reason)
     if not torch.isfinite(loss):
         raise ContractError(f"the loss is {float(loss.detach())}")
-    if not loss.requires_grad:
-        raise ContractError("the loss carries no gradient")
     loss.backward()
     gradients = {"the embeddings": embeddings.grad} | {n: p.grad for n, p in criterion.named_parameters()}
     for name, gradient in gradients.items():

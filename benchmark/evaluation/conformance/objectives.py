@@ -62,6 +62,21 @@ class ObjectiveFixture:
         score.observe(index, embeddings.detach())
         return score(embeddings, index)
 
+    def gradient(self, problem: Problem, embeddings: Tensor) -> Tensor:
+        """Computes the gradient of the sum of the values at embeddings, shape (n, d).
+
+        Raises:
+            ContractError: when there is none.
+        """
+        given = embeddings.detach().clone().requires_grad_(True)
+        total = self.values(problem, given, problem.all_indices).sum()
+        if not total.requires_grad:
+            raise ContractError("the values carry no gradient")
+        (found,) = torch.autograd.grad(total, given, allow_unused=True)
+        if found is None:
+            raise ContractError("the values do not depend on the embeddings")
+        return found
+
 
 OBJECTIVE: Contract[Objective, ObjectiveFixture] = Contract(
     Objective, lambda objective, folders: ObjectiveFixture(objective)
@@ -104,24 +119,21 @@ def values(fixture: ObjectiveFixture) -> None:
 
 
 @OBJECTIVE.check(
-    "A finite gradient, not zero, reaches the embeddings.",
-    "Compute the values from the embeddings that are given, without detach(), argmax or rounding.",
+    "A finite gradient reaches the embeddings, at clean images and near them, where it is not zero.",
+    "Compute the values from the embeddings that are given, without detach(), argmax or rounding, and keep "
+    "square roots, logarithms and divisions away from zero.",
     after=("values",),
 )
 def gradient(fixture: ObjectiveFixture) -> None:
     """Checks the gradient that attacks ascend."""
     problem = fixture.pool.problem()
-    embeddings = fixture.moved(problem)
-    total = fixture.values(problem, embeddings, problem.all_indices).sum()
-    if not total.requires_grad:
-        raise ContractError("the values carry no gradient")
-    (found,) = torch.autograd.grad(total, embeddings, allow_unused=True)
-    if found is None:
-        raise ContractError("the values do not depend on the embeddings")
-    if not torch.isfinite(found).all():
+    moved = fixture.gradient(problem, fixture.moved(problem))
+    if not torch.isfinite(moved).all():
         raise ContractError("the gradient is not finite")
-    if not found.any():
+    if not moved.any():
         raise ContractError("the gradient is zero for every image")
+    if not torch.isfinite(fixture.gradient(problem, problem.clean)).all():
+        raise ContractError("the gradient at clean images is not finite")
 
 
 @OBJECTIVE.check(
@@ -150,9 +162,7 @@ def any_batch(fixture: ObjectiveFixture) -> None:
 def flat_at_clean(fixture: ObjectiveFixture) -> None:
     """Checks the declaration, without which an attack from the clean image does not move."""
     problem = fixture.pool.problem()
-    embeddings = problem.clean.clone().requires_grad_(True)
-    total = fixture.values(problem, embeddings, problem.all_indices).sum()
-    (found,) = torch.autograd.grad(total, embeddings)
+    found = fixture.gradient(problem, problem.clean)
     if float(found.abs().max()) < 1e-6 and not fixture.objective.flat_at_clean:
         raise ContractError("the gradient is zero at every clean image, but flat_at_clean is False")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import torch
 
 from benchmark.core.errors import BenchmarkError
@@ -9,7 +12,13 @@ from benchmark.evaluation.conformance.common import changed_parts, model_state
 from benchmark.evaluation.conformance.contract_check import ContractError
 from benchmark.evaluation.conformance.defense_contract import DEFENSE, check, exempt_from_training
 from benchmark.evaluation.conformance.fixture import PHASES, ConformanceFixture
-from benchmark.models import CHECKED_IMAGES, check_embedder, in_float32
+from benchmark.models import (
+    CHECKED_IMAGES,
+    check_embedder,
+    in_float32,
+    load_checkpoint,
+    save_checkpoint,
+)
 from defenses import Defense
 
 
@@ -49,6 +58,28 @@ def resumes(fixture: ConformanceFixture) -> None:
     resumed.load_state_dict(state)
     if not torch.equal(fixture.loss(resumed, seed=2).detach(), expected):
         raise ContractError("the third step of a model gives another loss after it was saved and loaded")
+
+
+@check(
+    "A trained model gives the same embeddings after it was saved and loaded.",
+    "Keep all state that embeddings depend on in parameters or buffers (self.register_buffer), and change "
+    "buffers in place: self.center.copy_(...).",
+    trains=True,
+    after=("builds", "randomness", "keeps_shapes", "checkpoint"),
+)
+def keeps_state(fixture: ConformanceFixture) -> None:
+    """Checks that nothing that training steps have changed is lost with the process that trained."""
+    trained, _ = fixture.fit(steps=2)
+    for progress in PHASES:
+        fixture.loss(trained, progress=progress)
+    # Where a checkpoint is loaded, the models that the defense needs hold other weights.
+    loaded = fixture.build(seed=1, teachers=fixture.teachers(1))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.safetensors"
+        save_checkpoint(trained, file)
+        load_checkpoint(loaded, file)
+    if not torch.equal(fixture.embed(trained), fixture.embed(loaded)):
+        raise ContractError("a model that was trained, saved and loaded embeds otherwise than before")
 
 
 @check(

@@ -1,5 +1,6 @@
 """Defenses whose training step breaks one requirement each, and how the check reports it."""
 
+import copy
 import os
 import warnings
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 
 from benchmark.models import Ensemble
 
-from .sound import Sound, with_side_effect
+from .sound import Sound, Student, Wrapper, with_side_effect
 
 
 class NoScalar(Sound):
@@ -93,6 +94,33 @@ class CountsSteps(Sound):
         return super().loss(model, batch, attack) * (1 + 1 / model.steps)
 
 
+class Centered(Wrapper):
+    """Embeds around a center that is no part of its state."""
+
+    def __init__(self, member):
+        super().__init__(member)
+        self.center = torch.zeros(member.dim)
+
+    def forward(self, images):
+        return F.normalize(self.member(images) - 0.5 * self.center)
+
+
+class LosesTheCenter(Sound):
+    def build(self, make_member, labels):
+        return Centered(make_member())
+
+    def loss(self, model, batch, attack):
+        member = model.member
+        embeddings = member(batch.images)
+        model.center = embeddings.detach().mean(0)
+        return member.loss(embeddings, batch.labels)
+
+
+class FrozenCopy(Student):
+    def build(self, make_member, labels, trained):
+        return copy.deepcopy(trained["vanilla"])
+
+
 class FailsLate(Sound):
     """Has a second phase, whose loss is no number."""
 
@@ -132,6 +160,7 @@ def save_there(self, model, batch, folder="/tmp"):
 
 BROKEN = [
     (FailsLate, "trains", "at batch.progress 0.99, the loss is inf"),
+    (FrozenCopy, "trains", "every parameter of the model is frozen, so nothing can be trained. Call"),
     (NoScalar, "trains", "shape (2,)"),
     (Raises, "trains", "broken_steps.py, line"),
     (NotFinite, "trains", "the loss is inf"),
@@ -150,5 +179,6 @@ BROKEN = [
     (with_side_effect(save_there), "writes_nothing", ".pt"),
     (Remembers, "stays_frozen", "Remembers.seen"),
     (CountsSteps, "resumes", "after it was saved and loaded"),
+    (LosesTheCenter, "keeps_state", "in parameters or buffers"),
 ]
 """Each with the check that it fails, and words of its report."""

@@ -57,6 +57,13 @@ class OneValue(Step):
         return AttackResult(result.images, result.objective[:1])
 
 
+class DrawsGlobally(Step):
+    def perturb(self, problem):
+        result = super().perturb(problem)
+        flip = (torch.rand_like(result.images) < 0.5).float()
+        return AttackResult(flip * result.images + (1 - flip) * problem.images)
+
+
 class Overwrites(Step):
     def perturb(self, problem):
         result = super().perturb(problem)
@@ -127,6 +134,7 @@ class GrayOnly(Step):
 
 
 BROKEN = [
+    (DrawsGlobally, "own_draws", "give different images. Draw with ball.random_start"),
     (OtherSpec, "spec", "gives another step"),
     (NoSuchAccess, "declarations", "access is 'grey'"),
     (NoSuchNorm, "declarations", "norms is ('linf', 'l0')"),
@@ -195,6 +203,11 @@ class Infinite(Away):
         return lambda embeddings, index: embeddings[:, 0] / (embeddings - problem.clean[index]).norm(dim=1)
 
 
+class Rooted(Away):
+    def bind(self, problem):
+        return lambda embeddings, index: (embeddings - problem.clean[index]).square().sum(1).sqrt()
+
+
 class Unpooled(Away):
     pooled: ClassVar = True
 
@@ -239,6 +252,7 @@ BROKEN_OBJECTIVES = [
     (Infinite, "values", "at clean images a value is not finite"),
     (Unpooled, "values", "has no method observe"),
     (Detached, "gradient", "no gradient"),
+    (Rooted, "gradient", "the gradient at clean images is not finite"),
     (OfTheBatch, "any_batch", "differs by"),
     (Flat, "flat_at_clean", "flat_at_clean is False"),
     (Unseeded, "same_seed", "different values"),
