@@ -51,6 +51,7 @@ WITHOUT_GRID = {
     "--plugin",
     "--new-defense",
     "--check-plugin",
+    "--model",
     "--report-only",
     "--config",
 }
