@@ -232,7 +232,7 @@ class NotConverged(MaskingCheck):
 
 @CHECKS.register("collapsed")
 class Collapsed(MaskingCheck):
-    """R@1 on clean images is no higher than that of a random embedding."""
+    """R@1 on clean images is not clearly higher than that of a random embedding."""
 
     needs = "the clean scores and the R@1 of a random embedding"
 
@@ -241,8 +241,12 @@ class Collapsed(MaskingCheck):
         clean, chance = measured.clean, measured.model.get("chance")
         if clean is None or chance is None:
             return []
-        explanation = f"clean R@1 {100 * clean.r1:.1f}, {100 * chance:.1f} for a random embedding"
-        return [Comparison.below(clean.r1 - chance, tolerance(clean.success), explanation)]
+        noise = tolerance(clean.success)
+        explanation = (
+            f"clean R@1 {100 * clean.r1:.1f}, {100 * chance:.1f} for a random embedding, with a tolerance of "
+            f"{100 * noise:.1f}"
+        )
+        return [Comparison.below(clean.r1 - chance, noise, explanation)]
 
 
 @CHECKS.register("rescored")
