@@ -64,7 +64,8 @@ def evaluate(
         model: an nn.Module or a callable from float images in [0, 1], shape (n, C, H, W), to embeddings,
             shape (n, d), scaled to unit length here; or a spec as `--model` takes it (a Python entry, a file,
             a name of timm); or several by their names.
-        data: the spec of a data set; a folder with a folder of images for each class; or tensors: images
+        data: the spec of a data set; a folder with a folder of images for each class, as
+            "folder:PATH[size=224]" unless the model says the size; or tensors: images
             (float in [0, 1] or uint8, shape (n, C, H, W)), labels (integers, shape (n,)), and optionally ids
             (integers) and queries (a mask of the images that are queries only).
         attacks: attacks and suites, by their specs.

@@ -24,7 +24,7 @@ EXAMPLES = """examples:
       while you work on a defense
   python run_benchmark.py --plugin my_defense.py --defenses all,my_defense
       your own defense beside the others (docs/extend/defense.md)
-  python run_benchmark.py --model my_file.py:make_model --weights my.pth --datasets "folder:PATH[linf=8/255]"
+  python run_benchmark.py --model "my.py:make[size=224]" --weights my.pth --datasets "folder:PATH[linf=8/255]"
       does a model of your own hold? (docs/own_models.md)
   python run_benchmark.py --new-defense my_defense
   python run_benchmark.py --check-plugin my_defense.py

@@ -67,8 +67,17 @@ class ImageFolder(UserImages):
 
         Args:
             size: side in pixels, used unless the spec gives one.
+
+        Raises:
+            UsageError: when neither does: models would silently see images of another size than they take.
         """
-        given = self.given() if size is None else {"size": size, **self.given()}
+        given = {"size": size, **self.given()}
+        if size is None and "size" not in self.given():
+            raise UsageError(
+                f"No size is given at which the images of {self.short_name} are read, and the models do not "
+                "say one. Give it with the model, as in my_file.py:make_model[size=224], or with the folder, "
+                "as in folder:PATH[size=224]."
+            )
         return type(self)(**{**given, "pool": "all"})
 
     def read(self, folders: Folders) -> Split:

@@ -154,8 +154,12 @@ def test_a_folder_of_images(tmp_path):
             image.save(tmp_path / "my images" / f"class {number}" / f"{shade}.png")
     net = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.LazyLinear(4))
     net(torch.rand(1, 3, 8, 8))
-    for data in (tmp_path / "my images", str(tmp_path / "my images")):
-        assert run({"net": net}, data, scenarios="retrieval-query").row("net").eps == 0.1
+    folder = tmp_path / "my images"
+    for data in (folder, str(folder)):
+        with pytest.raises(UsageError, match="No size is given at which the images of my-images are read"):
+            run({"net": net}, data)
+    data = f'folder:"{folder}"[size=9]'
+    assert run({"net": net}, data, scenarios="retrieval-query").row("net").eps == 0.1
 
 
 def test_progress_is_written_when_asked_for(tensors, capsys):

@@ -102,7 +102,8 @@ def test_a_folder_takes_the_size_that_a_model_needs(tmp_path):
     root = make_folder(tmp_path / "images", 4)
     name = f"folder:{root}"
     assert DATASETS.build(name).as_pool(size=224).spec == f"{name}[pool=all,size=224]"
-    assert DATASETS.build(f"{name}[linf=0.1]").as_pool().spec == f"{name}[linf=0.1,pool=all]"
+    with pytest.raises(UsageError, match=r"No size is given .* images of images.*make_model\[size=224\]"):
+        DATASETS.build(f"{name}[linf=0.1]").as_pool()
     assert DATASETS.build(f"{name}[size=32]").as_pool(size=224).spec == f"{name}[pool=all,size=32]"
     # Given, although it is the default.
     assert DATASETS.build(f"{name}[size=28]").as_pool(size=224).spec == f"{name}[pool=all]"

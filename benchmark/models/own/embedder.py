@@ -76,7 +76,7 @@ class OwnEmbedder(Embedder):
         """
         if self._settled is None:
             self._settled = _settle(self, images)
-        return [*self.notes, *self._settled]
+        return [*self.prepare.notes(), *self.notes, *self._settled]
 
 
 def _settle(model: OwnEmbedder, images: Tensor) -> list[str]:

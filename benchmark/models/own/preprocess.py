@@ -97,6 +97,19 @@ class Preprocess(nn.Module):
             images = (images * weights).sum(1, keepdim=True)
         return images if self._plain else (images - self.mean) / self.std
 
+    def notes(self) -> list[str]:
+        """Say what is done to images, a clause each; empty where nothing is."""
+        done = [] if self.resize is None else [f"their shorter side is scaled to {self.resize}"]
+        done += [] if self.crop is None else [f"the central {self.crop} x {self.crop} are cut out"]
+        done += [] if self.size is None else [f"they are scaled to {self.size} x {self.size}"]
+        if not self._plain:
+            mean, std = (
+                ", ".join(f"{value:.4g}" for value in values.flatten().tolist())
+                for values in (self.mean, self.std)
+            )
+            done.append(f"they are normalized by mean {mean} and standard deviation {std}")
+        return [f"before its network, images change: {', '.join(done)}"] if done else []
+
     def _cropped(self, images: Tensor) -> Tensor:
         side = self.crop or 0
         height, width = images.shape[2:]

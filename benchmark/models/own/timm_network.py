@@ -27,6 +27,14 @@ class TimmNetwork(OwnModel):
         """The name in timm."""
         return self.name
 
+    @property
+    def side(self) -> int | None:
+        """The side that a folder of images is best read at: timm's where the spec does not say."""
+        return super().side or self._size()
+
+    def _size(self) -> int:
+        return int(self._library().info().images.rsplit("x", 1)[-1])
+
     def _library(self) -> LibraryBackbone:
         from benchmark.models.timm_backbone import timm_backbone
 
@@ -56,9 +64,8 @@ class TimmNetwork(OwnModel):
     def defaults_of(self, network: nn.Module) -> dict[str, Any]:
         """Return timm's image size and normalization for the weights."""
         info = self._library().info()
-        size = int(info.images.rsplit("x", 1)[-1])
         return {
-            "size": size,
+            "size": self._size(),
             "channels": 3,
             "mean": f"[{','.join(f'{value:.9g}' for value in info.mean)}]",
             "std": f"[{','.join(f'{value:.9g}' for value in info.std)}]",
