@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.core.embedder import Embedder
 from benchmark.models.frozen import frozen
@@ -20,6 +19,8 @@ from benchmark.models.member import Member
 
 def count_flops(module: nn.Module, image_shape: tuple[int, int, int]) -> int:
     """Count the FLOPs of one forward pass of one image of shape (C, H, W)."""
+    from torch.utils.flop_counter import FlopCounterMode
+
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     with frozen(module), FlopCounterMode(display=False) as counter:
         module(torch.zeros(1, *image_shape, device=device))

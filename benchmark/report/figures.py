@@ -8,21 +8,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Any, Protocol
-
-from matplotlib import rc_context
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmark.report.cell_results import Run
-from benchmark.report.clean_vs_worst import clean_vs_worst
 from benchmark.report.display_names import NOT_TRAINED
-from benchmark.report.eps_curves import eps_curves
-from benchmark.report.heatmap import heatmap
 from benchmark.report.rows import Row
 from benchmark.report.style import LineStyle, format_eps, line_styles, save, slug
 from benchmark.report.tables import Table
-from benchmark.report.training_curves import training_curves
-from benchmark.report.tsne import tsne
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FOLDER = "figures"
 UNNAMED_MODES = ("equal-epochs", NOT_TRAINED)
@@ -32,6 +27,8 @@ SETTINGS: Any = {"font.family": "DejaVu Sans", "font.size": 9.5, "axes.edgecolor
 
 def in_style() -> AbstractContextManager[None]:
     """Sets the report's fonts and colors for what is drawn or saved inside."""
+    from matplotlib import rc_context
+
     return rc_context(SETTINGS)
 
 
@@ -62,26 +59,36 @@ def _styled(drawing: Drawing) -> Drawing:
 
 @_styled
 def _clean_vs_worst(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    from benchmark.report.clean_vs_worst import clean_vs_worst
+
     return clean_vs_worst(table, _styles(run))
 
 
 @_styled
 def _heatmap(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    from benchmark.report.heatmap import heatmap
+
     return heatmap(table)
 
 
 @_styled
 def _eps(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    from benchmark.report.eps_curves import eps_curves
+
     return eps_curves(run, table, _styles(run))
 
 
 @_styled
 def _training(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    from benchmark.report.training_curves import training_curves
+
     return training_curves(table, _styles(run))
 
 
 @_styled
 def _tsne(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    from benchmark.report.tsne import tsne
+
     drawn = (tsne(run, table, one) for one in (table.rows if row is None else [row]))
     return next((figure for figure in drawn if figure is not None), None)
 
