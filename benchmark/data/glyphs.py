@@ -73,6 +73,11 @@ def face_path(face: str) -> Path:
 
 
 @memoise
+def _source_digest() -> str:
+    return code_digest(Path(__file__))
+
+
+@memoise
 def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
     try:
         # Given a path that it cannot read, Pillow would silently use a system font of that name. The basic
@@ -188,7 +193,7 @@ class Glyphs(Dataset):
         import matplotlib
 
         parameters = {key: getattr(self, key) for key in ("classes", "per_class", "size", "seed")}
-        sources = [code_digest(Path(__file__)), hashlib.sha256(CLASSES_FILE.read_bytes()).hexdigest()]
+        sources = [_source_digest(), hashlib.sha256(CLASSES_FILE.read_bytes()).hexdigest()]
         return fingerprint(parameters, sources, matplotlib.__version__, PIL.__version__)
 
     def missing(self, folders: Folders) -> str | None:

@@ -40,6 +40,8 @@ class Costs(NamedTuple):
 _SIDE = 32
 _BACKBONE = "smallconv"
 _LARGEST = 64
+_CLASSES = 1000
+"""Classes that a loss is probed with at most: its proxies decide the time of a step, and not its cost."""
 _BATCHES = 8
 """Steps whose cost is averaged. It may depend on the progress of the training, over which they are spread,
 and on the batch (as with mined triplets)."""
@@ -66,6 +68,11 @@ def _batches(labels: Tensor, size: int, per_class: int | None) -> Iterator[Tenso
         order = order[size:]
 
 
+def _renumbered(labels: Tensor, classes: int) -> Tensor:
+    """Numbers the classes of a batch anew where all classes are too many; equal labels stay equal."""
+    return labels if classes <= _CLASSES else labels.unique(return_inverse=True)[1]
+
+
 @lru_cache(maxsize=256)
 def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     data, defense = load_data(key.dataset, folders), DEFENSES.build(key.defense)
@@ -76,7 +83,8 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     # The cost of a step depends neither on the backbone nor on the images' size.
     channels, height, width = images.image_shape
     shape = (channels, min(height, _SIDE), min(width, _SIDE))
-    blank = ImageSet(torch.zeros(1, 1, 1, 1).expand(len(images), *shape), images.labels, images.ids)
+    labels = images.labels if images.num_classes <= _CLASSES else images.labels % _CLASSES
+    blank = ImageSet(torch.zeros(1, 1, 1, 1).expand(len(images), *shape), labels, images.ids)
     model, unit = build_model(key, blank, random=True)
     size = min(recipe.batch_size, _LARGEST, len(images))
     draws = _batches(images.labels, size, recipe.images_per_class if on_tuples(model) else None)
@@ -88,7 +96,8 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     with PassCounter(model, shape, unit) as counter, _one_thread():
         for number, index in enumerate(islice(draws, _BATCHES if trained else 0)):
             seen = images.batch(index) if shape == images.image_shape else torch.rand(size, *shape)
-            batch = Batch(seen, images.labels[index], index, progress=(number + 0.5) / _BATCHES)
+            labels = _renumbered(images.labels[index], images.num_classes)
+            batch = Batch(seen, labels, index, progress=(number + 0.5) / _BATCHES)
             defense.loss(model, batch, TrainingAttack(0.1, recipe.inner_steps, 0.5)).backward()
     step = counter.total / (_BATCHES * size)
     return Costs(step, counter.per_image, len(images), model.randomised)
