@@ -37,7 +37,10 @@ class Costs(NamedTuple):
     randomised: bool
 
 
-_SIDE = 32
+_OWN_SIDE = 32
+"""Side in pixels up to which a step is probed on the images themselves."""
+_SIDE = 16
+"""Side of the random images that stand in for larger ones, on which the cost does not depend."""
 _BACKBONE = "smallconv"
 _LARGEST = 64
 _CLASSES = 1000
@@ -82,7 +85,7 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     images, _ = training_images(recipe, data)
     # The cost of a step depends neither on the backbone nor on the images' size.
     channels, height, width = images.image_shape
-    shape = (channels, min(height, _SIDE), min(width, _SIDE))
+    shape = images.image_shape if max(height, width) <= _OWN_SIDE else (channels, _SIDE, _SIDE)
     labels = images.labels if images.num_classes <= _CLASSES else images.labels % _CLASSES
     blank = ImageSet(torch.zeros(1, 1, 1, 1).expand(len(images), *shape), labels, images.ids)
     model, unit = build_model(key, blank, random=True)
