@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmark.report.cell_results import Run
 from benchmark.report.display_names import NOT_TRAINED
+from benchmark.report.kept_figures import figure_inputs, kept_figures, note_figures
 from benchmark.report.rows import Row
 from benchmark.report.style import LineStyle, format_eps, line_styles, save, slug
 from benchmark.report.tables import Table
@@ -124,17 +125,26 @@ class TableFigures:
         yield from self.tsne.values()
 
 
-def draw_figures(run: Run, tables: list[Table], output: Path) -> list[TableFigures]:
+def draw_figures(run: Run, tables: list[Table], output: Path) -> tuple[list[TableFigures], bool]:
     """Draws the figures of each table into `figures/`, and removes those of an earlier report.
 
-    Tables of other compute modes than the lead have only the plots of clean and worst cases and of trainings.
+    Those of an earlier report are kept when nothing changed that they show. Tables of other compute modes
+    than the lead have only the plots of clean and worst cases and of trainings.
+
+    Returns:
+        The figures, and whether they were kept.
     """
     folder = output / FOLDER
+    inputs = figure_inputs(run)
+    kept = kept_figures(run, inputs, folder)
     drawn: list[TableFigures] = []
     trainings: set[str] = set()
 
     def save_as(kind: str, name: str, table: Table, row: Row | None = None) -> Path | None:
-        return _save(FIGURES[kind](run, table, row), folder / f"{kind}_{name}.png")
+        path = folder / f"{kind}_{name}.png"
+        if kept is not None:
+            return path if path.name in kept else None
+        return _save(FIGURES[kind](run, table, row), path)
 
     for table in tables:
         trained, name = trained_slug(table), table_slug(table)
@@ -149,8 +159,11 @@ def draw_figures(run: Run, tables: list[Table], output: Path) -> list[TableFigur
                 if path := save_as("tsne", f"{name}_{slug(row.name)}", table, row):
                     figures.tsne[row.name] = path
         drawn.append(figures)
-    _clear(folder, {path for figures in drawn for path in figures})
-    return drawn
+    paths = {path for figures in drawn for path in figures}
+    _clear(folder, paths)
+    if kept is None:
+        note_figures(run, inputs, paths)
+    return drawn, kept is not None
 
 
 def table_slug(table: Table) -> str:
