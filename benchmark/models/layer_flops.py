@@ -1,7 +1,7 @@
 """FLOPs of networks that consist of layers of known FLOPs.
 
-torch's own counter, for every other network, imports torch's compiler, which takes a second: as long as all else
-that a dry run does.
+torch's own counter, for every other network, imports torch's compiler, which takes a second: as long as most
+of what a dry run does.
 """
 
 from __future__ import annotations
@@ -61,8 +61,6 @@ def _parts(module: nn.Module) -> Iterator[nn.Module | None]:
 
 
 def _count(counted: list[int], layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-    if isinstance(layer, nn.Conv2d):
-        products = layer.weight[0].numel()  # for each value of the output
-    else:
-        products = inputs[0].shape[-1]
+    # For each value of the output, a product with each weight of its channel.
+    products = layer.weight[0].numel() if isinstance(layer, nn.Conv2d) else inputs[0].shape[-1]
     counted.append(2 * output.numel() * products)

@@ -41,6 +41,7 @@ _PLUMBING = (
     "benchmark.plugins",
     "benchmark.records.cell",
     "benchmark.records.check",
+    "benchmark.records.figures",
     "benchmark.records.keys",
     "benchmark.records.model",
     "benchmark.records.provenance",

@@ -50,7 +50,7 @@ def verdicts(output: Path) -> list[str]:
     return verdict_lines(run, collect(run))
 
 
-def write_report(output: Path, tell: Callable[[str], None] = lambda line: None) -> list[Path]:
+def write_report(output: Path, tell: Callable[[str], object] = lambda line: None) -> list[Path]:
     """Writes tables, figures and a page from the records under an output folder.
 
     Cells of the grid that have no record are shown as not run yet, so it can be called at any time.
@@ -75,9 +75,11 @@ def write_report(output: Path, tell: Callable[[str], None] = lambda line: None) 
     ranking = [output / "ranking.csv"] if len(side) else []
     for path in ranking:
         write_csv(side, path)
-    figures, kept = draw_figures(run, tables, output)
-    if kept and any(True for of_table in figures for _ in of_table):
-        tell(f"The figures are kept: no record changed since they were drawn. Delete {FOLDER}/ to redraw them.")
+    figures, unchanged = draw_figures(run, tables, output)
+    if unchanged and any(True for of_table in figures for _ in of_table):
+        tell(
+            f"The figures are kept: no record changed since they were drawn. Delete {FOLDER}/ to redraw them."
+        )
     images = write_attacked_images(run, tables, output)
     text = render(run, tables, figures, output, images)
     write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))

@@ -32,7 +32,9 @@ def shared():
 
 
 KNOWN = {
-    "strided": lambda: nn.Sequential(nn.Conv2d(3, 4, (3, 2), stride=2, padding=1), nn.BatchNorm2d(4), nn.ReLU()),
+    "strided": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, (3, 2), stride=2, padding=1), nn.BatchNorm2d(4), nn.ReLU()
+    ),
     "grouped": lambda: nn.Sequential(nn.Conv2d(3, 6, 3, groups=3, dilation=2), nn.Flatten(), nn.Identity()),
     "linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 9 * 11, 5), nn.Linear(5, 7, bias=False)),
     "one layer twice": shared,

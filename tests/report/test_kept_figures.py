@@ -40,7 +40,7 @@ def test_figures_are_kept_when_no_record_changed(written, monkeypatch):
 
 
 def test_the_page_is_written_again_with_the_figures(written, monkeypatch):
-    output, paths = written
+    output, _ = written
     page = (output / "leaderboard.md").read_text()
     (output / "leaderboard.md").unlink()
     report_again(output, monkeypatch)
