@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -13,6 +15,8 @@ _SIDE = 32
 
 class PixelEmbedder(Embedder):
     """Flattens images to unit vectors, after average pooling to at most 32 x 32 pixels."""
+
+    only_parts: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, C * h * w)."""

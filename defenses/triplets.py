@@ -7,8 +7,6 @@ from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import PositiveFloat
-from pytorch_metric_learning.miners import TripletMarginMiner
-from pytorch_metric_learning.utils.loss_and_miner_utils import get_random_triplet_indices
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
@@ -81,6 +79,9 @@ def mine(labels: Tensor, mining: Mining, margin: float, embeddings: Tensor | Non
     Returns:
         Indices into the batch, int64, on the labels' device; empty when no image has both.
     """
+    from pytorch_metric_learning.miners import TripletMarginMiner
+    from pytorch_metric_learning.utils.loss_and_miner_utils import get_random_triplet_indices
+
     on_cpu = labels.cpu()
     drawn = torch.stack(get_random_triplet_indices(on_cpu, t_per_anchor=1))
     if mining != "random" and drawn.shape[1]:

@@ -55,7 +55,7 @@ def report(output: Path) -> Path:
     """Writes the report of an output folder, and returns the path of the page."""
     from benchmark.report import write_report
 
-    write_report(output)
+    write_report(output, lambda line: sys.stdout.write(f"{line}\n"))
     return output / "leaderboard.md"
 
 

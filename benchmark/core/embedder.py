@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -15,9 +16,12 @@ class Embedder(nn.Module):
     Attributes:
         randomised: whether two forward passes of one batch may differ; attacks then average gradients over
             EOT samples, and scores are means over repeats.
+        only_parts: names of the attributes that hold the only modules that `forward` runs, where all else
+            that it does is free of FLOPs; not inherited, and not set by default: FLOPs are then traced.
     """
 
     randomised: bool = False
+    only_parts: ClassVar[tuple[str, ...]]
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 
 def adjusted_mutual_information(labels: NDArray[Any], assignments: NDArray[Any]) -> float:
@@ -57,6 +56,8 @@ def expected_mutual_information(class_sizes: NDArray[Any], cluster_sizes: NDArra
     Returns:
         In nats, at least 0.
     """
+    from scipy.special import gammaln
+
     total = int(class_sizes.sum())
     sides = [np.unique(sizes, return_counts=True) for sizes in (class_sizes, cluster_sizes)]
     # The formula is symmetric: the loop runs over the side with fewer sizes.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from sklearn.datasets import load_digits
 
 from benchmark.data.base import DATASETS, Dataset, Folders, ImageSet, Split
 
@@ -21,6 +20,8 @@ class Digits(Dataset):
 
     def read(self, folders: Folders) -> Split:
         """Load the digits that come with scikit-learn; no folder is used."""
+        from sklearn.datasets import load_digits  # takes a second
+
         table = load_digits()
         images = torch.from_numpy(table.images).float().div(16).unsqueeze(1)
         labels = torch.from_numpy(table.target).long()

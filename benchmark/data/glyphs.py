@@ -16,7 +16,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 import PIL
@@ -65,10 +64,17 @@ def face_path(face: str) -> Path:
     Raises:
         BenchmarkError: when matplotlib does not include it.
     """
+    import matplotlib
+
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"
     if not path.is_file():
         raise BenchmarkError(f"The font file {path} is missing: reinstall matplotlib with its fonts.")
     return path
+
+
+@memoise
+def _source_digest() -> str:
+    return code_digest(Path(__file__))
 
 
 @memoise
@@ -184,8 +190,10 @@ class Glyphs(Dataset):
 
     def fingerprint(self, folders: Folders) -> str:
         """Return a hash of the parameters, the class list, this source and the versions of the libraries."""
+        import matplotlib
+
         parameters = {key: getattr(self, key) for key in ("classes", "per_class", "size", "seed")}
-        sources = [code_digest(Path(__file__)), hashlib.sha256(CLASSES_FILE.read_bytes()).hexdigest()]
+        sources = [_source_digest(), hashlib.sha256(CLASSES_FILE.read_bytes()).hexdigest()]
         return fingerprint(parameters, sources, matplotlib.__version__, PIL.__version__)
 
     def missing(self, folders: Folders) -> str | None:

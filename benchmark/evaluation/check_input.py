@@ -8,7 +8,6 @@ from math import sqrt
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
 
 from benchmark.core.errors import BenchmarkError
 
@@ -164,4 +163,6 @@ def repeat_tolerance(error: float, repeats: float) -> float:
         error: standard error of the mean difference; 0 for a model that is not randomised.
         repeats: number of repeats, 2 or more unless the error is 0.
     """
+    from scipy.special import ndtr, stdtrit
+
     return max(R1_TOLERANCE, error * float(stdtrit(max(1.0, repeats - 1), ndtr(STANDARD_ERRORS))))

@@ -38,9 +38,14 @@ class Costs(NamedTuple):
     randomised: bool
 
 
-_SIDE = 32
+_OWN_SIDE = 32
+"""Side in pixels up to which a step is probed on the images themselves."""
+_SIDE = 16
+"""Side of the random images that stand in for larger ones, on which the cost does not depend."""
 _BACKBONE = "smallconv"
 _LARGEST = 64
+_CLASSES = 1000
+"""Classes that a loss is probed with at most: its proxies decide the time of a step, and not its cost."""
 _BATCHES = 8
 """Steps whose cost is averaged. It may depend on the progress of the training, over which they are spread,
 and on the batch (as with mined triplets)."""
@@ -67,6 +72,11 @@ def _batches(labels: Tensor, size: int, per_class: int | None) -> Iterator[Tenso
         order = order[size:]
 
 
+def _renumbered(labels: Tensor, classes: int) -> Tensor:
+    """Numbers the classes of a batch anew where all classes are too many; equal labels stay equal."""
+    return labels if classes <= _CLASSES else labels.unique(return_inverse=True)[1]
+
+
 @lru_cache(maxsize=256)
 def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     data, defense = load_data(key.dataset, folders), DEFENSES.build(key.defense)
@@ -76,8 +86,9 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     images, _ = training_images(recipe, data)
     # The cost of a step depends neither on the backbone nor on the images' size.
     channels, height, width = images.image_shape
-    shape = (channels, min(height, _SIDE), min(width, _SIDE))
-    blank = ImageSet(torch.zeros(1, 1, 1, 1).expand(len(images), *shape), images.labels, images.ids)
+    shape = images.image_shape if max(height, width) <= _OWN_SIDE else (channels, _SIDE, _SIDE)
+    labels = images.labels if images.num_classes <= _CLASSES else images.labels % _CLASSES
+    blank = ImageSet(torch.zeros(1, 1, 1, 1).expand(len(images), *shape), labels, images.ids)
     model, unit = build_model(key, blank, random=True)
     size = min(recipe.batch_size, _LARGEST, len(images))
     draws = _batches(images.labels, size, recipe.images_per_class if on_tuples(model) else None)
@@ -91,7 +102,8 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     with PassCounter(model, shape, unit) as counter, _one_thread():
         for number, index in enumerate(islice(draws, _BATCHES if trained else 0)):
             seen = images.batch(index) if shape == images.image_shape else torch.rand(size, *shape)
-            batch = Batch(seen, images.labels[index], index, progress=(number + 0.5) / _BATCHES)
+            labels = _renumbered(images.labels[index], images.num_classes)
+            batch = Batch(seen, labels, index, progress=(number + 0.5) / _BATCHES)
             loss = defense.loss(model, batch, TrainingAttack(0.1, recipe.inner_steps, 0.5))
             if reason := wrong_loss(loss):
                 raise TrainingError(f"{reason}. {SCALAR_ADVICE}")

@@ -6,7 +6,6 @@ import math
 from typing import Annotated
 
 from pydantic import Field, PositiveFloat
-from pytorch_metric_learning.losses import ArcFaceLoss
 
 from benchmark.losses.base import LOSSES, Criterion, Loss, cosines_to_columns
 
@@ -25,6 +24,8 @@ class ArcFace(Loss):
 
     def build(self, num_classes: int, dim: int) -> Criterion:
         """Builds a criterion with randomly initialized weight vectors, one for each class."""
+        from pytorch_metric_learning.losses import ArcFaceLoss
+
         # pytorch-metric-learning takes degrees.
         loss = ArcFaceLoss(num_classes, dim, margin=math.degrees(self.margin), scale=self.scale)
         return Criterion(loss, cosines_to_columns)

@@ -111,6 +111,8 @@ class Loss(Parameters):
     def build(self, num_classes: int, dim: int) -> Criterion:
         """Builds a criterion, with randomly initialized proxies where the loss has them.
 
+        pytorch-metric-learning takes a second to import, so the losses here import it in this method.
+
         Args:
             num_classes: number of training classes.
             dim: dimension d of the embeddings.

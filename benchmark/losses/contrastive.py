@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pydantic import NonNegativeFloat, PositiveFloat
-from pytorch_metric_learning.losses import ContrastiveLoss
 
 from benchmark.losses.base import LOSSES, Criterion, Loss
 
@@ -29,4 +28,6 @@ class Contrastive(Loss):
 
     def build(self, num_classes: int, dim: int) -> Criterion:
         """Builds a criterion; it has no parameters."""
+        from pytorch_metric_learning.losses import ContrastiveLoss
+
         return Criterion(ContrastiveLoss(pos_margin=self.positive, neg_margin=self.negative))

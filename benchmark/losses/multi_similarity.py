@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pydantic import PositiveFloat
-from pytorch_metric_learning.losses import MultiSimilarityLoss
 
 from benchmark.losses.base import LOSSES, Criterion, Loss
 
@@ -28,4 +27,6 @@ class MultiSimilarity(Loss):
 
     def build(self, num_classes: int, dim: int) -> Criterion:
         """Builds a criterion; it has no parameters."""
+        from pytorch_metric_learning.losses import MultiSimilarityLoss
+
         return Criterion(MultiSimilarityLoss(alpha=self.alpha, beta=self.beta, base=self.base))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pydantic import PositiveFloat
-from pytorch_metric_learning.losses import NormalizedSoftmaxLoss
 
 from benchmark.losses.base import LOSSES, Criterion, Loss, cosines_to_columns
 
@@ -20,5 +19,7 @@ class NormalizedSoftmax(Loss):
 
     def build(self, num_classes: int, dim: int) -> Criterion:
         """Builds a criterion with randomly initialized weight vectors, one for each class."""
+        from pytorch_metric_learning.losses import NormalizedSoftmaxLoss
+
         loss = NormalizedSoftmaxLoss(num_classes, dim, temperature=self.temperature)
         return Criterion(loss, cosines_to_columns)

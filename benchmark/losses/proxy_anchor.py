@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pydantic import PositiveFloat
-from pytorch_metric_learning.losses import ProxyAnchorLoss
 
 from benchmark.losses.base import LOSSES, Criterion, Loss, cosines_to_rows
 
@@ -22,5 +21,7 @@ class ProxyAnchor(Loss):
 
     def build(self, num_classes: int, dim: int) -> Criterion:
         """Builds a criterion with randomly initialized proxies, one for each class."""
+        from pytorch_metric_learning.losses import ProxyAnchorLoss
+
         loss = ProxyAnchorLoss(num_classes, dim, margin=self.delta, alpha=self.alpha)
         return Criterion(loss, cosines_to_rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pydantic import PositiveFloat
-from pytorch_metric_learning.losses import ProxyNCALoss
 
 from benchmark.losses.base import LOSSES, Criterion, Loss, cosines_to_rows
 
@@ -24,5 +23,7 @@ class ProxyNCA(Loss):
 
     def build(self, num_classes: int, dim: int) -> Criterion:
         """Builds a criterion with randomly initialized proxies, one for each class."""
+        from pytorch_metric_learning.losses import ProxyNCALoss
+
         loss = ProxyNCALoss(num_classes, dim, softmax_scale=1 / self.temperature)
         return Criterion(loss, cosines_to_rows)

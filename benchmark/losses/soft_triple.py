@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
-from pytorch_metric_learning.losses import SoftTripleLoss
 from torch import Tensor, nn
 
 from benchmark.losses.base import LOSSES, Criterion, Loss
@@ -37,6 +36,8 @@ class SoftTriple(Loss):
 
     def build(self, num_classes: int, dim: int) -> Criterion:
         """Builds a criterion with randomly initialized centers."""
+        from pytorch_metric_learning.losses import SoftTripleLoss
+
         loss = SoftTripleLoss(
             num_classes,
             dim,

@@ -6,15 +6,26 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat
-from pytorch_metric_learning.losses import TripletMarginLoss
-from pytorch_metric_learning.miners import DistanceWeightedMiner, TripletMarginMiner
 from torch import nn
 
 from benchmark.losses.base import LOSSES, Criterion, Loss
 
+
+def _semihard(margin: float) -> nn.Module:
+    from pytorch_metric_learning.miners import TripletMarginMiner
+
+    return TripletMarginMiner(margin=margin, type_of_triplets="semihard")
+
+
+def _distance_weighted(margin: float) -> nn.Module:
+    from pytorch_metric_learning.miners import DistanceWeightedMiner
+
+    return DistanceWeightedMiner()
+
+
 MINERS: Mapping[str, Callable[[float], nn.Module | None]] = {
-    "semihard": lambda margin: TripletMarginMiner(margin=margin, type_of_triplets="semihard"),
-    "distance_weighted": lambda margin: DistanceWeightedMiner(),
+    "semihard": _semihard,
+    "distance_weighted": _distance_weighted,
     "all": lambda margin: None,
 }
 """For each value of `mining`, builds the miner for a margin; None takes all triplets."""
@@ -40,4 +51,6 @@ class Triplet(Loss):
 
     def build(self, num_classes: int, dim: int) -> Criterion:
         """Builds a criterion; it has no parameters."""
+        from pytorch_metric_learning.losses import TripletMarginLoss
+
         return Criterion(TripletMarginLoss(margin=self.margin), miner=MINERS[self.mining](self.margin))

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import normalized_mutual_info_score
-from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
@@ -36,6 +34,8 @@ def clustering_metrics(labels: Tensor | NDArray[Any], assignments: Tensor | NDAr
     Raises:
         BenchmarkError: when the shapes do not fit or there is no point.
     """
+    from sklearn.metrics import normalized_mutual_info_score
+
     classes, clusters = _one_dimensional(labels), _one_dimensional(assignments)
     if classes.shape != clusters.shape:
         raise BenchmarkError(f"Clustering: {len(classes)} labels for {len(clusters)} assignments.")
@@ -49,6 +49,8 @@ def clustering_metrics(labels: Tensor | NDArray[Any], assignments: Tensor | NDAr
 
 
 def _pairwise_f1(labels: NDArray[Any], assignments: NDArray[Any]) -> float:
+    from sklearn.metrics.cluster import contingency_matrix
+
     table = contingency_matrix(labels, assignments, sparse=True, dtype=np.int64)
     both = _pairs(table.data)
     in_class, in_cluster = _pairs(table.sum(axis=1)), _pairs(table.sum(axis=0))

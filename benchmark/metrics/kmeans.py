@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import kmeans_plusplus
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
@@ -74,6 +71,8 @@ def kmeans_assign(embeddings: Tensor | NDArray[Any], k: int, seed: int) -> NDArr
 
 def _assign(points: NDArray[np.float32], k: int, seed: int, large: bool) -> NDArray[np.int32]:
     """Clusters points that were checked and centered, with the method for small or for large problems."""
+    import faiss
+
     parameters = faiss.ClusteringParameters()
     parameters.niter = KMEANS_ITERATIONS
     parameters.seed = seed
@@ -91,6 +90,9 @@ def _assign(points: NDArray[np.float32], k: int, seed: int, large: bool) -> NDAr
 
 
 def _small_init(points: NDArray[np.float32], k: int, seed: int) -> NDArray[np.float32]:
+    from sklearn.cluster import kmeans_plusplus
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
         # Fewer distinct points than clusters: the rest stay empty, as documented.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -100,6 +102,8 @@ def _small_init(points: NDArray[np.float32], k: int, seed: int) -> NDArray[np.fl
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
+    import faiss
+
     # Small parallel loops wait for their threads far longer than they work when other processes share the
     # cores.
     before = faiss.omp_get_max_threads()

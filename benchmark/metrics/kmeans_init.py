@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from math import log
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,6 +66,8 @@ def greedy_init(
 
 def _distances(points: NDArray[np.float32], candidates: NDArray[np.int64]) -> NDArray[np.float32]:
     """Computes squared distances of the candidates to all points, shape (c, n); exactly 0 to themselves."""
+    import faiss
+
     rows: NDArray[np.float32] = faiss.pairwise_distances(points[candidates], points)
     # |x|^2 - 2xy + |y|^2 is not exactly 0 for a point and itself, and may fall below it.
     np.maximum(rows, 0, out=rows)

@@ -22,6 +22,8 @@ class BackboneEmbedder(Embedder):
         network: maps images in [0, 1], shape (n, C, H, W), to vectors, shape (n, d).
     """
 
+    only_parts: ClassVar[tuple[str, ...]] = ("network",)
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,8 @@ class Member(Embedder):
         criterion: the training loss, with parameters of its own if it has any.
         dim: dimension d of the embedding.
     """
+
+    only_parts: ClassVar[tuple[str, ...]] = ("embedder",)
 
     def __init__(self, embedder: Embedder, criterion: Criterion, dim: int) -> None:
         super().__init__()

@@ -36,7 +36,12 @@ def source_digest(things: Iterable[type | Callable[..., Any]], modules: Iterable
     Imports are followed within the project, and within a plugin's own code: files beside it, and the modules
     of its package. Installed libraries are not followed: records name their versions.
     """
-    code = reached(modules_of(things) | frozenset(modules))
+    return _source_digest(modules_of(things) | frozenset(modules))
+
+
+@cache
+def _source_digest(modules: frozenset[str]) -> str:
+    code = reached(modules)
     files = [(name, file) for name in code.modules if (file := module_file(name)) is not None]
     return digest(sorted((name, _file_digest(file)) for name, file in [*files, *code.files]))
 
@@ -55,3 +60,4 @@ def plugin_digest(things: Iterable[type | Callable[..., Any]]) -> str:
 def forget() -> None:
     """Makes identities read files of code anew, as after a change of them."""
     _file_digest.cache_clear()
+    _source_digest.cache_clear()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.core.source import PACKAGES
-from benchmark.plugins.imports import imports_in, module_file, nodes_of, texts_in
+from benchmark.plugins.imports import Import, imports_in, module_file, nodes_of, texts_in
 from benchmark.plugins.users_files import UsersFile, users_files
 
 _PLUMBING = (
@@ -41,6 +41,7 @@ _PLUMBING = (
     "benchmark.plugins",
     "benchmark.records.cell",
     "benchmark.records.check",
+    "benchmark.records.figures",
     "benchmark.records.keys",
     "benchmark.records.model",
     "benchmark.records.provenance",
@@ -98,7 +99,7 @@ def modules_of(things: Iterable[type | object]) -> frozenset[str]:
 
 def forget() -> None:
     """Makes every look-up read the files anew, as after a change of them."""
-    for cached in (reached, _imports, module_file):
+    for cached in (reached, _imports, _passed_on, module_file):
         cached.cache_clear()
 
 
@@ -130,7 +131,13 @@ def _homes(base: str, taken: str, on_the_way: frozenset[tuple[str, str]] = froze
     homes = {f"{base}.{taken}"} if module_file(f"{base}.{taken}") is not None else set()
     file = module_file(base)
     if file is not None and file.name == "__init__.py":
-        for made in imports_in(nodes_of(file, type_checking=False), base):
+        for made in _passed_on(file, base):
             if made.bound == taken and made.module != base:
                 homes |= _homes(made.module, made.name, on_the_way | {(base, taken)})
     return homes or {base}
+
+
+@cache
+def _passed_on(file: Path, package: str) -> list[Import]:
+    """Lists the imports of a package's `__init__.py`."""
+    return imports_in(nodes_of(file, type_checking=False), package)

@@ -15,6 +15,7 @@ from benchmark.core.errors import CheckpointError, UsageError
 from benchmark.core.files import remove_unfinished, write_atomically
 from benchmark.records.cell import CellRecord
 from benchmark.records.check import CheckRecord
+from benchmark.records.figures import FiguresRecord
 from benchmark.records.model import ModelRecord
 from benchmark.records.run import RunManifest
 
@@ -164,6 +165,22 @@ class Store:
     def checks(self, model_id: str, norm: str, eps: float) -> CheckRecord | None:
         """The results of the checks on one model at one budget, or None."""
         return self._read(self._record("checks", self._checked(model_id, norm, eps)), CheckRecord)
+
+    def arrays_stamp(self, cell_id: str) -> tuple[int, int] | None:
+        """Size in bytes and time of writing in ns of a cell's arrays; None when it has none."""
+        try:
+            status = self._arrays(cell_id).stat()
+        except OSError:
+            return None
+        return status.st_size, status.st_mtime_ns
+
+    def save_figures(self, record: FiguresRecord) -> None:
+        """Writes what the figures of the report were drawn from."""
+        self._write(self.root / "figures.json", record)
+
+    def figures(self) -> FiguresRecord | None:
+        """What the figures of the report were drawn from, or None."""
+        return self._read(self.root / "figures.json", FiguresRecord)
 
     def save_manifest(self, manifest: RunManifest) -> None:
         """Writes the grid of the run."""

@@ -15,7 +15,6 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomically
 from benchmark.report.cell_results import RETRIEVAL, CellResult, Run
 from benchmark.report.figures import in_style, table_slug
-from benchmark.report.image_panel import panel
 from benchmark.report.rows import Row
 from benchmark.report.style import save as save_figure
 from benchmark.report.style import slug
@@ -84,6 +83,8 @@ def _write(run: Run, table: Table, row: Row, cell: CellResult, target: Path) -> 
         tensors = read_images(run.images(cell))
     except BenchmarkError as error:
         return RowImages(row.name, table.heading, attack, problem=run.names.sentence(str(error)))
+    from benchmark.report.image_panel import panel
+
     pictures = []
     for index in range(len(tensors["clean"])):
         pictures.append(target / f"{index + 1}.png")

@@ -19,6 +19,7 @@ from benchmark.records import (
     Status,
     Store,
 )
+from benchmark.records.figures import FiguresRecord
 from benchmark.report.display_names import DisplayNames
 
 CLUSTERING = "clustering"
@@ -114,6 +115,18 @@ class Run:
     def arrays(self, cell: CellResult) -> dict[str, np.ndarray]:
         """The arrays of a cell, read from disk at each call; empty when it is not done or has none."""
         return self._store.arrays(cell.ref.id) if cell.done else {}
+
+    def arrays_stamp(self, cell: CellResult) -> tuple[int, int] | None:
+        """Size and time of writing of a cell's arrays; None when it has none."""
+        return self._store.arrays_stamp(cell.ref.id)
+
+    def figures(self) -> FiguresRecord | None:
+        """What the figures of the last report were drawn from, or None."""
+        return self._store.figures()
+
+    def save_figures(self, record: FiguresRecord) -> None:
+        """Writes what the figures of this report were drawn from."""
+        self._store.save_figures(record)
 
     def images(self, cell: CellResult) -> Path:
         """The path of a cell's attacked images (safetensors), which exist where the run was to keep some."""

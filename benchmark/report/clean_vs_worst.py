@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from typing import TYPE_CHECKING, Any
 
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
 from benchmark.report.rows import Row
 from benchmark.report.style import METRICS, LineStyle, budget, headline, new_figure, percent_axis, wrapped
 from benchmark.report.tables import Table, mode_words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PANELS = ((CLUSTERING, "ami", "Clustering of the pool: AMI"), (RETRIEVAL, "r1", "Retrieval: R@1"))
 CLOSE = 0.09
@@ -20,6 +20,8 @@ CLOSE = 0.09
 
 def clean_vs_worst(table: Table, styles: dict[str, LineStyle]) -> Figure | None:
     """Draws clean and worst-case metrics per row, one panel for each scenario; None without metrics."""
+    from matplotlib.lines import Line2D
+
     panels = [panel for panel in PANELS if _shown(table, panel[1])]
     if not panels:
         return None

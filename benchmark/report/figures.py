@@ -8,21 +8,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Any, Protocol
-
-from matplotlib import rc_context
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmark.report.cell_results import Run
-from benchmark.report.clean_vs_worst import clean_vs_worst
 from benchmark.report.display_names import NOT_TRAINED
-from benchmark.report.eps_curves import eps_curves
-from benchmark.report.heatmap import heatmap
+from benchmark.report.kept_figures import figure_inputs, kept_figures, note_figures
 from benchmark.report.rows import Row
 from benchmark.report.style import LineStyle, format_eps, line_styles, save, slug
 from benchmark.report.tables import Table
-from benchmark.report.training_curves import training_curves
-from benchmark.report.tsne import tsne
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FOLDER = "figures"
 UNNAMED_MODES = ("equal-epochs", NOT_TRAINED)
@@ -32,6 +28,8 @@ SETTINGS: Any = {"font.family": "DejaVu Sans", "font.size": 9.5, "axes.edgecolor
 
 def in_style() -> AbstractContextManager[None]:
     """Sets the report's fonts and colors for what is drawn or saved inside."""
+    from matplotlib import rc_context
+
     return rc_context(SETTINGS)
 
 
@@ -62,26 +60,36 @@ def _styled(drawing: Drawing) -> Drawing:
 
 @_styled
 def _clean_vs_worst(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    from benchmark.report.clean_vs_worst import clean_vs_worst
+
     return clean_vs_worst(table, _styles(run))
 
 
 @_styled
 def _heatmap(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    from benchmark.report.heatmap import heatmap
+
     return heatmap(table)
 
 
 @_styled
 def _eps(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    from benchmark.report.eps_curves import eps_curves
+
     return eps_curves(run, table, _styles(run))
 
 
 @_styled
 def _training(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    from benchmark.report.training_curves import training_curves
+
     return training_curves(table, _styles(run))
 
 
 @_styled
 def _tsne(run: Run, table: Table, row: Row | None = None) -> Figure | None:
+    from benchmark.report.tsne import tsne
+
     drawn = (tsne(run, table, one) for one in (table.rows if row is None else [row]))
     return next((figure for figure in drawn if figure is not None), None)
 
@@ -117,17 +125,26 @@ class TableFigures:
         yield from self.tsne.values()
 
 
-def draw_figures(run: Run, tables: list[Table], output: Path) -> list[TableFigures]:
+def draw_figures(run: Run, tables: list[Table], output: Path) -> tuple[list[TableFigures], bool]:
     """Draws the figures of each table into `figures/`, and removes those of an earlier report.
 
-    Tables of other compute modes than the lead have only the plots of clean and worst cases and of trainings.
+    Those of an earlier report are kept when nothing changed that they show. Tables of other compute modes
+    than the lead have only the plots of clean and worst cases and of trainings.
+
+    Returns:
+        The figures, and whether they were kept.
     """
     folder = output / FOLDER
+    inputs = figure_inputs(run)
+    kept = kept_figures(run, inputs, folder)
     drawn: list[TableFigures] = []
     trainings: set[str] = set()
 
     def save_as(kind: str, name: str, table: Table, row: Row | None = None) -> Path | None:
-        return _save(FIGURES[kind](run, table, row), folder / f"{kind}_{name}.png")
+        path = folder / f"{kind}_{name}.png"
+        if kept is not None:
+            return path if path.name in kept else None
+        return _save(FIGURES[kind](run, table, row), path)
 
     for table in tables:
         trained, name = trained_slug(table), table_slug(table)
@@ -142,8 +159,11 @@ def draw_figures(run: Run, tables: list[Table], output: Path) -> list[TableFigur
                 if path := save_as("tsne", f"{name}_{slug(row.name)}", table, row):
                     figures.tsne[row.name] = path
         drawn.append(figures)
-    _clear(folder, {path for figures in drawn for path in figures})
-    return drawn
+    paths = {path for figures in drawn for path in figures}
+    _clear(folder, paths)
+    if kept is None:
+        note_figures(run, inputs, paths)
+    return drawn, kept is not None
 
 
 def table_slug(table: Table) -> str:

@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from typing import TYPE_CHECKING
 
 from benchmark.core.files import write_atomically
 from benchmark.core.parameters import parse_fraction
 from benchmark.core.spec import format_value
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette without its yellow, which is too pale for lines on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -88,6 +89,8 @@ def wrapped(spec: str, width: int = 24) -> str:
 
 def new_figure(width: float, height: float) -> Figure:
     """Makes an empty figure, width and height in inches, with a layout that clips no text."""
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
@@ -104,6 +107,8 @@ def headline(figure: Figure, title: str, note: str) -> None:
 
 def percent_axis(axes: Axes, which: str) -> None:
     """Labels an axis of fractions in percent, over the range that metrics can take and a little more."""
+    from matplotlib.ticker import FuncFormatter
+
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
     axis.set_ticks([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])

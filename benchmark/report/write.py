@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmark.core.files import write_atomically
@@ -9,7 +10,7 @@ from benchmark.records.store import Store
 from benchmark.report.attacked_images import write_attacked_images
 from benchmark.report.cell_results import Run
 from benchmark.report.csv_files import cells_frame, leaderboard_frame, write_csv
-from benchmark.report.figures import draw_figures
+from benchmark.report.figures import FOLDER, draw_figures
 from benchmark.report.markdown import render
 from benchmark.report.ranking import rank
 from benchmark.report.ranking_board import ranking_frame
@@ -49,13 +50,15 @@ def verdicts(output: Path) -> list[str]:
     return verdict_lines(run, collect(run))
 
 
-def write_report(output: Path) -> list[Path]:
+def write_report(output: Path, tell: Callable[[str], object] = lambda line: None) -> list[Path]:
     """Writes tables, figures and a page from the records under an output folder.
 
     Cells of the grid that have no record are shown as not run yet, so it can be called at any time.
 
     Args:
         output: the folder that a run wrote to.
+        tell: called with a line when the figures of an earlier report were kept, since nothing changed that
+            they show.
 
     Returns:
         The files written: `leaderboard.csv`, `cells.csv`, `leaderboard.md`, `ranking.csv` where its
@@ -72,7 +75,11 @@ def write_report(output: Path) -> list[Path]:
     ranking = [output / "ranking.csv"] if len(side) else []
     for path in ranking:
         write_csv(side, path)
-    figures = draw_figures(run, tables, output)
+    figures, unchanged = draw_figures(run, tables, output)
+    if unchanged and any(True for of_table in figures for _ in of_table):
+        tell(
+            f"The figures are kept: no record changed since they were drawn. Delete {FOLDER}/ to redraw them."
+        )
     images = write_attacked_images(run, tables, output)
     text = render(run, tables, figures, output, images)
     write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))

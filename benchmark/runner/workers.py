@@ -20,7 +20,7 @@ from benchmark.core.cpu import cores
 from benchmark.core.source import ROOT
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_PRELOADED = "benchmark.jobs"
+_PRELOADED = "benchmark.runner.preload"
 _WITHOUT_MODULES = ROOT / "benchmark" / "presets"
 
 

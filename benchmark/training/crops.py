@@ -6,8 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import resized_crop
 
 from benchmark.data.packed import PackedImages
 
@@ -73,6 +71,9 @@ def random_crops(
     if min_area is None:
         crops = images[indices]
     else:
+        from torchvision.transforms.v2 import InterpolationMode  # takes a second, and small images need none
+        from torchvision.transforms.v2.functional import resized_crop
+
         crops = torch.empty((len(indices), *images.shape[1:]), dtype=images.dtype)
         for position, index in enumerate(indices.tolist()):
             whole = images.whole(index) if isinstance(images, PackedImages) else images[index]

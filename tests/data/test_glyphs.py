@@ -1,11 +1,12 @@
 from pathlib import Path
 
+import matplotlib
 import pytest
 import torch
 from matplotlib.ft2font import FT2Font
 
 from benchmark.core.errors import BenchmarkError, UsageError
-from benchmark.data import DATASETS, Folders, glyphs
+from benchmark.data import DATASETS, Folders
 from benchmark.data.glyphs import FACES, MAX_CLASSES, MAX_PER_CLASS, Glyphs, face_path, read_classes
 
 NOWHERE = Folders(Path("nowhere"), Path("nowhere"))
@@ -57,7 +58,7 @@ def test_cache_is_used(cache, split, monkeypatch):
 
 @pytest.mark.parametrize("version", ["matplotlib.__version__", "PIL.__version__"])
 def test_cache_is_not_used_across_versions(cache, split, monkeypatch, version):
-    monkeypatch.setattr(f"benchmark.data.glyphs.{version}", "0.0")
+    monkeypatch.setattr(version, "0.0")
     monkeypatch.setattr(Glyphs, "_draw", refuse_to_draw)
     with pytest.raises(AssertionError, match="drawn"):
         Glyphs(**SMALL).load(at(cache))
@@ -212,7 +213,7 @@ def test_missing_class_list(tmp_path):
 
 def test_missing_font(tmp_path, monkeypatch):
     assert Glyphs().missing(NOWHERE) is None
-    monkeypatch.setattr(glyphs.matplotlib, "get_data_path", lambda: str(tmp_path))
+    monkeypatch.setattr(matplotlib, "get_data_path", lambda: str(tmp_path))
     with pytest.raises(BenchmarkError, match=r"The font file .*ttf is missing"):
         Glyphs(**SMALL).load(at(tmp_path))
     assert "is missing" in (Glyphs().missing(NOWHERE) or "")
@@ -223,6 +224,6 @@ def test_damaged_font(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     for face in FACES:
         (folder / f"{face}.ttf").write_bytes(b"no font")
-    monkeypatch.setattr(glyphs.matplotlib, "get_data_path", lambda: str(tmp_path))
+    monkeypatch.setattr(matplotlib, "get_data_path", lambda: str(tmp_path))
     with pytest.raises(BenchmarkError, match="cannot be read"):
         Glyphs(**SMALL).load(at(tmp_path))

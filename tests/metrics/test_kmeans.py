@@ -1,6 +1,7 @@
 import faiss
 import numpy as np
 import pytest
+import sklearn.cluster
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -155,8 +156,8 @@ def starts(monkeypatch):
 
         return start
 
-    for name in ("greedy_init", "kmeans_plusplus"):
-        monkeypatch.setattr(kmeans, name, noting(name, getattr(kmeans, name)))
+    for module, name in ((kmeans, "greedy_init"), (sklearn.cluster, "kmeans_plusplus")):
+        monkeypatch.setattr(module, name, noting(name, getattr(module, name)))
     return made
 
 

@@ -28,6 +28,19 @@ def _threads():
     return torch.get_num_threads(), faiss.omp_get_max_threads()
 
 
+def _imported():
+    return set(sys.modules)
+
+
+@pytest.mark.slow
+def test_workers_start_with_what_jobs_need_imported():
+    with workers.worker_pool("cpu", 1, 1) as pool:
+        found = pool.schedule(_imported).result(60)
+    needed = {"faiss", "sklearn.cluster", "pytorch_metric_learning.losses", "torch._dynamo", "benchmark.jobs"}
+    assert found >= needed
+    assert not found & {"torchvision", "timm", "matplotlib.figure", "openTSNE", "optuna"}
+
+
 @pytest.mark.slow
 def test_workers_start_with_their_threads(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")

@@ -1,0 +1,66 @@
+"""FLOPs of networks that consist of layers of known FLOPs.
+
+torch's own counter, for every other network, imports torch's compiler, which takes a second: as long as most
+of what a dry run does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.core.embedder import Embedder
+
+_COUNTED = (nn.Conv2d, nn.Linear)
+_FREE = (nn.BatchNorm2d, nn.Flatten, nn.Identity, nn.ReLU)
+"""Layers without FLOPs, as torch counts them: only products count."""
+
+
+def layer_flops(module: nn.Module, images: Tensor) -> int | None:
+    """Counts the FLOPs of a forward pass, as torch's counter does; None for a network of other layers.
+
+    Args:
+        module: the network, in evaluation mode.
+        images: shape (n, C, H, W).
+    """
+    layers = set()
+    for part in _parts(module):
+        if part is None:
+            return None
+        if isinstance(part, _COUNTED):
+            layers.add(part)
+    counted: list[int] = []
+    handles = [layer.register_forward_hook(partial(_count, counted)) for layer in layers]
+    try:
+        with torch.no_grad():
+            module(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return sum(counted)
+
+
+def _parts(module: nn.Module) -> Iterator[nn.Module | None]:
+    """Yields the layers of a network; None in place of what may compute more than its layers do.
+
+    Only the classes themselves are known: a subclass may compute anything.
+    """
+    if type(module) in (*_COUNTED, *_FREE):
+        yield module
+    elif type(module) is nn.Sequential:
+        for part in module.children():
+            yield from _parts(part)
+    elif isinstance(module, Embedder) and "only_parts" in vars(type(module)):
+        for name in vars(type(module))["only_parts"]:
+            yield from _parts(getattr(module, name))
+    else:
+        yield None
+
+
+def _count(counted: list[int], layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    # For each value of the output, a product with each weight of its channel.
+    products = layer.weight[0].numel() if isinstance(layer, nn.Conv2d) else inputs[0].shape[-1]
+    counted.append(2 * output.numel() * products)

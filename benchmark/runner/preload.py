@@ -1,0 +1,17 @@
+"""Imports what nearly every job needs, once, in the process that workers are forked from.
+
+The project imports these libraries where they are used, so that commands that compute nothing start fast; a
+worker would import them again after each fork. Left to the workers is what only photographs need.
+"""
+
+# ruff: noqa: F401
+import faiss
+import pytorch_metric_learning.losses
+import pytorch_metric_learning.miners
+import scipy.special
+import sklearn.cluster
+import sklearn.metrics
+import torch._dynamo  # which optimizers import at their first step
+import torch.utils.flop_counter
+
+import benchmark.jobs

@@ -1,0 +1,119 @@
+import os
+
+import pytest
+
+from benchmark.records import Store
+from benchmark.report import figures, write_report
+
+from .fake_run import EQUAL_EPOCHS, FakeRun
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """A run with its report; without the slow figures of embeddings."""
+    monkeypatch.setitem(figures.FIGURES, "tsne", lambda run, table, row=None: None)
+    FakeRun(seeds=(0,), compute=(EQUAL_EPOCHS,)).write(tmp_path)
+    return tmp_path, write_report(tmp_path)
+
+
+def refuse(*_):
+    raise AssertionError("drawn")
+
+
+def report_again(output, monkeypatch):
+    """Writes the report, which may draw nothing; returns its files and what it told."""
+    told = []
+    for kind in figures.FIGURES:
+        monkeypatch.setitem(figures.FIGURES, kind, refuse)
+    return write_report(output, told.append), told
+
+
+def test_figures_are_kept_when_no_record_changed(written, monkeypatch):
+    output, paths = written
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths if path.suffix == ".png"}
+    again, told = report_again(output, monkeypatch)
+    assert len(before) >= 3 and again == paths
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
+    assert told == [
+        "The figures are kept: no record changed since they were drawn. Delete figures/ to redraw them."
+    ]
+
+
+def test_the_page_is_written_again_with_the_figures(written, monkeypatch):
+    output, _ = written
+    page = (output / "leaderboard.md").read_text()
+    (output / "leaderboard.md").unlink()
+    report_again(output, monkeypatch)
+    assert (output / "leaderboard.md").read_text() == page and "](figures/" in page
+
+
+def _change_a_score(output, paths):
+    store = Store(output)
+    record = store.cell(store.manifest().cells[0].id)
+    metrics = dict.fromkeys(record.metrics, 0.125)
+    store.save_cell(record.model_copy(update={"metrics": metrics}))
+
+
+def _remove_a_cell(output, paths):
+    store = Store(output)
+    (store.root / "cells" / f"{store.manifest().cells[-1].id}.json").unlink()
+
+
+def _write_arrays_again(output, paths):
+    path = next((output / "store" / "arrays").iterdir())
+    os.utime(path, ns=(1, 1))
+
+
+def _change_the_grid(output, paths):
+    store = Store(output)
+    manifest = store.manifest()
+    store.save_manifest(manifest.model_copy(update={"references": ["vanilla"]}))
+
+
+def _damage_a_figure(output, paths):
+    next(path for path in paths if path.suffix == ".png").write_bytes(b"damaged")
+
+
+def _delete_a_figure(output, paths):
+    next(path for path in paths if path.suffix == ".png").unlink()
+
+
+def _damage_the_note(output, paths):
+    (output / "store" / "figures.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _change_a_score,
+        _remove_a_cell,
+        _write_arrays_again,
+        _change_the_grid,
+        _damage_a_figure,
+        _delete_a_figure,
+        _damage_the_note,
+    ],
+)
+def test_figures_are_drawn_again_after_a_change(written, monkeypatch, change):
+    output, paths = written
+    change(output, paths)
+    with pytest.raises(AssertionError, match="drawn"):
+        report_again(output, monkeypatch)
+
+
+@pytest.mark.parametrize("what", ["SOURCE_DIGEST", "_LIBRARIES"])
+def test_figures_are_drawn_again_with_other_code(written, monkeypatch, what):
+    output, _ = written
+    other = {"SOURCE_DIGEST": "other", "_LIBRARIES": ("numpy",)}[what]
+    monkeypatch.setattr(f"benchmark.report.kept_figures.{what}", other)
+    with pytest.raises(AssertionError, match="drawn"):
+        report_again(output, monkeypatch)
+
+
+def test_a_new_commit_or_command_does_not_matter(written, monkeypatch):
+    output, _ = written
+    store = Store(output)
+    manifest = store.manifest()
+    later = manifest.provenance.model_copy(update={"created": "2030-01-01T00:00:00+00:00"})
+    store.save_manifest(manifest.model_copy(update={"provenance": later, "command": "another"}))
+    assert report_again(output, monkeypatch)[1]
