@@ -53,10 +53,10 @@ def project(attacked: Tensor, clean: Tensor, norm: str, eps: float) -> Tensor:
     """
     delta = attacked - clean
     if norm == "linf":
-        delta = delta.clamp(-eps, eps)
+        delta.clamp_(-eps, eps)
     else:
-        delta = delta * (eps / _l2(delta).clamp_min(1e-12)).clamp(max=1.0)
-    return (clean + delta).clamp(0.0, 1.0)
+        delta *= (eps / _l2(delta).clamp_min(1e-12)).clamp(max=1.0)
+    return delta.add_(clean).clamp_(0.0, 1.0)
 
 
 def steepest(gradient: Tensor, norm: str) -> Tensor:
@@ -74,7 +74,7 @@ def random_start(clean: Tensor, ids: Tensor, norm: str, eps: float, *seed: objec
 
     Args:
         clean: the centers of the balls, shape (n, C, H, W).
-        ids: ids of the images, shape (n,), on the CPU.
+        ids: ids of the images, shape (n,), on the device of the images.
         norm: "linf" or "l2".
         eps: radius.
         seed: whatever else the draw depends on.
@@ -88,7 +88,7 @@ def random_start(clean: Tensor, ids: Tensor, norm: str, eps: float, *seed: objec
         uniform = noise_per_image((1,), ids, "radius", *seed).add(1).div(2).squeeze(1)
         radius = eps * uniform ** (1.0 / shape.numel())
         delta = direction * per_image(radius, direction) / _l2(direction).clamp_min(1e-12)
-    return project(clean + delta.to(clean.device, torch.float32), clean, norm, eps)
+    return project(clean + delta, clean, norm, eps)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,10 @@ class Ball:
 
     def step(self, images: Tensor, direction: Tensor, size: float | Tensor) -> Tensor:
         """Takes a step of `size` times eps along the steepest ascent of a gradient, and projects it."""
-        return self.project(images + size * self.eps * steepest(direction, self.norm))
+        step = steepest(direction, self.norm)
+        if isinstance(size, Tensor):
+            return self.project(images + size * self.eps * step)
+        return self.project(torch.add(images, step, alpha=size * self.eps))
 
     def random_start(self, ids: Tensor, *seed: object) -> Tensor:
         """Draws a point uniformly in each ball, as `random_start` does."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import AttackResult
-from attacks.geometry import where_per_image
+from attacks.geometry import per_image
 from attacks.problem import Problem
 
 
@@ -29,7 +29,7 @@ class ResultBuilder:
         self._images: Tensor | None = None
         self._values: list[Tensor | None] = [None] * len(self.batches)
         self._gradients = 0
-        self._zero_gradients = 0
+        self._zero_gradients: list[Tensor] = []
 
     @property
     def values(self) -> Tensor | None:
@@ -61,12 +61,14 @@ class ResultBuilder:
     def count_zero_gradients(self, gradient: Tensor) -> None:
         """Counts the images of a batch whose first gradient, shape (b, C, H, W), is exactly zero."""
         self._gradients += len(gradient)
-        self._zero_gradients += int((gradient.flatten(1).abs().amax(1) == 0).sum())
+        self._zero_gradients.append((gradient.flatten(1).abs().amax(1) == 0).sum())
 
     def result(self) -> AttackResult:
         """Returns the result; every batch must have been written."""
         assert self._images is not None
-        zero_gradient = self._zero_gradients / self._gradients if self._gradients else None
+        zero_gradient = None
+        if self._gradients:  # looked at only now: a look at each batch would wait for the device
+            zero_gradient = int(torch.stack(self._zero_gradients).sum()) / self._gradients
         return AttackResult(self._images, self.values, zero_gradient)
 
 
@@ -82,4 +84,6 @@ def keep_better(best: Tensor, best_values: Tensor, images: Tensor, values: Tenso
     Returns:
         Images (b, C, H, W) and their values (b,).
     """
-    return where_per_image(values > best_values, images, best), torch.maximum(values, best_values)
+    # With weights of exactly 0 and 1 `lerp` selects exactly, several times as fast as `where` on a CPU.
+    better = (values > best_values).to(images.dtype)
+    return torch.lerp(best, images, per_image(better, images)), torch.maximum(values, best_values)

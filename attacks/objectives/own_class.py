@@ -1,0 +1,65 @@
+"""The columns of an image's own class in a matrix of similarities to a gallery."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class OwnClass(NamedTuple):
+    """The columns of each image's own class, shape (b, w) each, with w the size of the largest class.
+
+    Attributes:
+        columns: distinct columns of each image's similarities; those beyond the size of its class are of others.
+        inside: whether a column is of the image's own class.
+        positive: whether it is, and not the image itself.
+    """
+
+    columns: Tensor
+    inside: Tensor
+    positive: Tensor
+
+    def positives(self, similarity: Tensor, none: float) -> Tensor:
+        """Returns the similarities to the positives, shape (b, w), with `none` in the other places."""
+        return torch.where(self.positive, similarity.gather(1, self.columns), none)
+
+    def mask(self, similarity: Tensor) -> None:
+        """Sets an image's similarities to its own class to -inf, in place, in a matrix of shape (b, g)."""
+        masked = torch.where(self.inside, -torch.inf, similarity.gather(1, self.columns))
+        similarity.scatter_(1, self.columns, masked)
+
+
+class OwnClasses:
+    """Finds the columns of an image's own class.
+
+    Masks of all pairs of a batch and the gallery would take longer than the similarities themselves; these
+    columns are as few as the images of a class.
+
+    Args:
+        labels: classes of the pool, shape (n,).
+        gallery: indices of the gallery's images in the pool, in the order of the columns, shape (g,).
+
+    Attributes:
+        largest: number of images of the largest class in the gallery.
+    """
+
+    def __init__(self, labels: Tensor, gallery: Tensor) -> None:
+        classes = labels[gallery]
+        self._labels = labels
+        self._by_class = classes.argsort(stable=True)
+        self._counts = torch.zeros_like(labels).index_add_(0, classes, torch.ones_like(classes))
+        self._starts = self._counts.cumsum(0) - self._counts
+        self.largest = int(self._counts.max())
+        self._offsets = torch.arange(self.largest, device=labels.device)
+        self._gallery = gallery
+
+    def of(self, index: Tensor) -> OwnClass:
+        """Returns the columns for the images at `index` in the pool, shape (b,)."""
+        labels = self._labels[index]
+        places = self._starts[labels].unsqueeze(1) + self._offsets
+        # Beyond a smaller class come the next ones', so that columns are distinct and may be written to.
+        columns = self._by_class[places % len(self._by_class)]
+        inside = self._offsets < self._counts[labels].unsqueeze(1)
+        return OwnClass(columns, inside, inside & (self._gallery[columns] != index.unsqueeze(1)))
