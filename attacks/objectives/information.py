@@ -54,14 +54,14 @@ class InformationScore:
 
     def _logits(self, embeddings: Tensor) -> Tensor:
         """Half the negative squared distance to each centroid, up to a constant per image, (b, clusters)."""
-        return embeddings @ self.centroids.t() - 0.5 * self.centroids.square().sum(1)
+        return torch.addmm(-0.5 * self.centroids.square().sum(1), embeddings, self.centroids.t())
 
     def _fit(self) -> None:
         """Runs a few iterations of k-means, then fills the contingency table, (classes, clusters)."""
         for _ in range(self.refits):
             sums, sizes = torch.zeros_like(self.centroids), torch.zeros_like(self.sizes)
             for part in self.pool.bank.split(CHUNK):
-                nearest = self._logits(part).argmax(1)
+                nearest = self._logits(part).max(1).indices
                 sums.index_add_(0, nearest, part)
                 sizes += _counts(nearest, self.centroids)
             means = sums / sizes.clamp_min(1).unsqueeze(1)

@@ -36,7 +36,7 @@ class Neighbour(Objective):
             with torch.no_grad():
                 negatives = embeddings @ gallery.t()
                 positives = own.positives(negatives, -2.0)  # below any cosine: classes of one image
-                own.mask(negatives)
+                own.write(negatives, -torch.inf)
                 margin = negatives.amax(1) - positives.amax(1)
                 if not embeddings.requires_grad:
                     return margin

@@ -25,10 +25,15 @@ class OwnClass(NamedTuple):
         """Returns the similarities to the positives, shape (b, w), with `none` in the other places."""
         return torch.where(self.positive, similarity.gather(1, self.columns), none)
 
-    def mask(self, similarity: Tensor) -> None:
-        """Sets an image's similarities to its own class to -inf, in place, in a matrix of shape (b, g)."""
-        masked = torch.where(self.inside, -torch.inf, similarity.gather(1, self.columns))
-        similarity.scatter_(1, self.columns, masked)
+    def write(self, matrix: Tensor, values: Tensor | float) -> None:
+        """Replaces the entries of an image's own class in place: by a number, or by values of shape (b, w).
+
+        Args:
+            matrix: a row for each image, a column for each image of the gallery, shape (b, g).
+            values: what is written.
+        """
+        rest = matrix.gather(1, self.columns)
+        matrix.scatter_(1, self.columns, torch.where(self.inside, values, rest))
 
 
 class OwnClasses:
@@ -48,18 +53,18 @@ class OwnClasses:
     def __init__(self, labels: Tensor, gallery: Tensor) -> None:
         classes = labels[gallery]
         self._labels = labels
-        self._by_class = classes.argsort(stable=True)
+        by_class = classes.argsort(stable=True)
         self._counts = torch.zeros_like(labels).index_add_(0, classes, torch.ones_like(classes))
         self._starts = self._counts.cumsum(0) - self._counts
         self.largest = int(self._counts.max())
+        # Beyond a smaller class come the next ones', so that columns are distinct and may be written to.
+        self._by_class = torch.cat([by_class, by_class[: self.largest]])
         self._offsets = torch.arange(self.largest, device=labels.device)
         self._gallery = gallery
 
     def of(self, index: Tensor) -> OwnClass:
         """Returns the columns for the images at `index` in the pool, shape (b,)."""
         labels = self._labels[index]
-        places = self._starts[labels].unsqueeze(1) + self._offsets
-        # Beyond a smaller class come the next ones', so that columns are distinct and may be written to.
-        columns = self._by_class[places % len(self._by_class)]
+        columns = self._by_class[self._starts[labels].unsqueeze(1) + self._offsets]
         inside = self._offsets < self._counts[labels].unsqueeze(1)
         return OwnClass(columns, inside, inside & (self._gallery[columns] != index.unsqueeze(1)))

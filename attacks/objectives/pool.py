@@ -35,7 +35,7 @@ class PoolScore:
         """Computes the mean cosine to the nearest attacked images of other classes, minus that to its own."""
         with torch.no_grad():
             similarity = embeddings @ self.bank.t()
-            self._own_classes.of(index).mask(similarity)
+            self._own_classes.of(index).write(similarity, -torch.inf)
             nearest = similarity.topk(self._count, dim=1, sorted=False).indices
             others = self.bank[nearest].mean(1)
         # The mean cosine to some embeddings is the product with their mean.
