@@ -51,7 +51,12 @@ def project(attacked: Tensor, clean: Tensor, norm: str, eps: float) -> Tensor:
         norm: "linf" or "l2".
         eps: radius.
     """
-    delta = attacked - clean
+    return _project(attacked.clone(), clean, norm, eps)
+
+
+def _project(attacked: Tensor, clean: Tensor, norm: str, eps: float) -> Tensor:
+    """Projects images as `project` does, in place."""
+    delta = attacked.sub_(clean)
     if norm == "linf":
         delta.clamp_(-eps, eps)
     else:
@@ -81,14 +86,14 @@ def random_start(clean: Tensor, ids: Tensor, norm: str, eps: float, *seed: objec
     """
     shape = clean.shape[1:]
     if norm == "linf":
-        delta = eps * noise_per_image(shape, ids, *seed)
+        delta = noise_per_image(shape, ids, *seed).mul_(eps)
     else:
         direction = noise_per_image(shape, ids, *seed, normal=True)
         # The radius of a uniform point in a ball of dimension d is distributed as u^(1/d).
         uniform = noise_per_image((1,), ids, "radius", *seed).add(1).div(2).squeeze(1)
         radius = eps * uniform ** (1.0 / shape.numel())
         delta = direction * per_image(radius, direction) / _l2(direction).clamp_min(1e-12)
-    return project(clean + delta, clean, norm, eps)
+    return _project(delta.add_(clean), clean, norm, eps)
 
 
 @dataclass(frozen=True)
@@ -113,8 +118,10 @@ class Ball:
         """Takes a step of `size` times eps along the steepest ascent of a gradient, and projects it."""
         step = steepest(direction, self.norm)
         if isinstance(size, Tensor):
-            return self.project(images + size * self.eps * step)
-        return self.project(torch.add(images, step, alpha=size * self.eps))
+            moved = images + size * self.eps * step
+        else:
+            moved = torch.add(images, step, alpha=size * self.eps)
+        return _project(moved, self.clean, self.norm, self.eps)
 
     def random_start(self, ids: Tensor, *seed: object) -> Tensor:
         """Draws a point uniformly in each ball, as `random_start` does."""

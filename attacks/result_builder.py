@@ -54,8 +54,9 @@ class ResultBuilder:
         """Writes those attacked images of one batch whose values exceed the values written before."""
         previous = self._values[batch]
         if previous is not None:
-            written = self._problem.get_batch(self.batches[batch], self._images)
-            images, values = keep_better(written, previous, images, values)
+            best = Best(self._problem.get_batch(self.batches[batch], self._images), previous)
+            best.add(images, values)
+            images, values = best.images, best.values
         self.write(batch, images, values)
 
     def count_zero_gradients(self, gradient: Tensor) -> None:
@@ -72,18 +73,21 @@ class ResultBuilder:
         return AttackResult(self._images, self.values, zero_gradient)
 
 
-def keep_better(best: Tensor, best_values: Tensor, images: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Keeps the image of higher objective value, image by image; `best` where they are equal.
+class Best:
+    """The best iterates of a batch so far.
 
-    Args:
-        best: images, shape (b, C, H, W).
-        best_values: their objective values, shape (b,).
-        images: other versions of the same images.
-        values: their objective values.
-
-    Returns:
-        Images (b, C, H, W) and their values (b,).
+    Attributes:
+        images: the iterate of the highest objective value of each image, shape (b, C, H, W).
+        values: these values, shape (b,).
     """
-    # With weights of exactly 0 and 1 `lerp` selects exactly, several times as fast as `where` on a CPU.
-    better = (values > best_values).to(images.dtype)
-    return torch.lerp(best, images, per_image(better, images)), torch.maximum(values, best_values)
+
+    def __init__(self, images: Tensor, values: Tensor) -> None:
+        self.images = images.clone()
+        self.values = values
+
+    def add(self, images: Tensor, values: Tensor) -> None:
+        """Keeps those iterates whose values are higher than the best so far."""
+        better = (values > self.values).to(images.dtype)
+        # With weights of exactly 0 and 1 `lerp` selects exactly, several times as fast as `where` on a CPU.
+        self.images.lerp_(images, per_image(better, images))
+        self.values = torch.maximum(values, self.values)

@@ -34,16 +34,15 @@ class Neighbour(Objective):
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
             own = own_classes.of(index)
             with torch.no_grad():
-                negatives = embeddings @ gallery.t()
-                positives = own.positives(negatives, -2.0)  # below any cosine: classes of one image
+                negatives = (sharpness * embeddings) @ gallery.t()
+                positives = own.positives(negatives, -2.0 * sharpness)  # below any cosine: classes of one image
                 own.write(negatives, -torch.inf)
-                margin = negatives.amax(1) - positives.amax(1)
+                margin = (negatives.amax(1) - positives.amax(1)) / sharpness
                 if not embeddings.requires_grad:
                     return margin
                 # The gradients of the soft maxima: means of the gallery's embeddings, weighted by softmaxes.
-                weights = negatives.mul_(sharpness).softmax(1)
-                pull = positives.mul_(sharpness).softmax(1) * own.positive
-                weights.scatter_add_(1, own.columns, -pull)
+                weights = negatives.softmax(1)
+                weights.scatter_add_(1, own.columns, -positives.softmax(1) * own.positive)
                 gradient = weights @ gallery
             return with_gradient(margin, embeddings, gradient)
 

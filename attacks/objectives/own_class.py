@@ -61,9 +61,18 @@ class OwnClasses:
         self._by_class = torch.cat([by_class, by_class[: self.largest]])
         self._offsets = torch.arange(self.largest, device=labels.device)
         self._gallery = gallery
+        self._latest: tuple[Tensor, OwnClass] | None = None
 
     def of(self, index: Tensor) -> OwnClass:
-        """Returns the columns for the images at `index` in the pool, shape (b,)."""
+        """Returns the columns for the images at `index` in the pool, shape (b,).
+
+        The same indices come again at each step of a batch, so the latest answer is kept.
+        """
+        if self._latest is None or self._latest[0] is not index:
+            self._latest = (index, self._find(index))
+        return self._latest[1]
+
+    def _find(self, index: Tensor) -> OwnClass:
         labels = self._labels[index]
         columns = self._by_class[self._starts[labels].unsqueeze(1) + self._offsets]
         inside = self._offsets < self._counts[labels].unsqueeze(1)

@@ -37,7 +37,7 @@ class PoolScore:
             similarity = embeddings @ self.bank.t()
             self._own_classes.of(index).write(similarity, -torch.inf)
             nearest = similarity.topk(self._count, dim=1, sorted=False).indices
-            others = self.bank[nearest].mean(1)
+            others = F.embedding_bag(nearest, self.bank, mode="mean")
         # The mean cosine to some embeddings is the product with their mean.
         return (embeddings * (others - self._own_mean(index))).sum(1)
 

@@ -12,7 +12,7 @@ from attacks.optimisers.evaluation import evaluate, evaluate_jointly, score_and_
 from attacks.optimisers.gradient_check import GradientCheck
 from attacks.optimisers.updates import MakeUpdate
 from attacks.problem import Problem
-from attacks.result_builder import ResultBuilder, keep_better
+from attacks.result_builder import Best, ResultBuilder
 
 
 class GradientAscent:
@@ -73,20 +73,24 @@ class GradientAscent:
         ball = self.problem.ball(index)
         update, check = self.make_update(), GradientCheck()
         current = self._start(ball, index, restart)
-        best, best_values = current, torch.full((len(index),), -torch.inf, device=current.device)
+        best: Best | None = None
         for step in range(self.steps):
             values, gradient, embeddings = score_and_gradient(self.problem, score, current, index)
             check.add(gradient, embeddings)
             if step == 0:
                 self._builder.count_zero_gradients(gradient)
-            best, best_values = keep_better(best, best_values, current, values)
+            if best is None:
+                best = Best(current, values)
+            else:
+                best.add(current, values)
             current = update.move(current, values, gradient, ball)
         check.look(score, index)
         values, _ = evaluate(self.problem, score, current, index)
-        best, best_values = keep_better(best, best_values, current, values)
+        assert best is not None
+        best.add(current, values)
         if self.problem.eot_samples > 1:  # the maximum of noisy scores is biased upwards: score it again
-            best_values, _ = evaluate(self.problem, score, best, index)
-        return best, best_values
+            best.values, _ = evaluate(self.problem, score, best.images, index)
+        return best.images, best.values
 
     def _ascend_jointly(self, restart: int) -> None:
         """Runs one restart step by step, and keeps the pool of the higher mean score."""

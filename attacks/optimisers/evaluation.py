@@ -104,4 +104,7 @@ def evaluate_jointly(
     final = [evaluate(problem, None, fetch(batch), index)[1] for batch, index in enumerate(batches)]
     for index, embeddings in zip(batches, final, strict=True):
         score.observe(index, embeddings)
-    return [evaluate(problem, score, fetch(batch), index)[0] for batch, index in enumerate(batches)]
+    if problem.embedder.randomised:  # fresh draws: the score of an embedding that was observed is biased
+        return [evaluate(problem, score, fetch(batch), index)[0] for batch, index in enumerate(batches)]
+    with torch.no_grad():
+        return [score(embeddings, index) for index, embeddings in zip(batches, final, strict=True)]

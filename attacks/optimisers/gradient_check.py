@@ -21,7 +21,7 @@ class GradientCheck:
 
     def add(self, gradient: Tensor, embeddings: Tensor) -> None:
         """Notes the gradient of a step, shape (b, C, H, W), with the embeddings there, shape (b, d)."""
-        zero = (gradient * 0).sum()  # not a number if one of them is not finite
+        zero = gradient.sum() * 0  # not a number if a gradient is not finite (or the sum of all overflows)
         if self._not_finite is None or self._embeddings is None:
             self._not_finite, self._embeddings = zero, embeddings
             return

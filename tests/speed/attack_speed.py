@@ -28,6 +28,7 @@ from peer_speed import list_peers
 from peak_memory import peak_memory
 
 from attacks import ATTACKS, Problem
+from benchmark.core.cpu import keep_freed_memory
 from benchmark.models import BACKBONES, fold_batch_norm
 
 EPS = 0.1
@@ -198,6 +199,7 @@ def main() -> int:
     if options.device == "cuda" and not torch.cuda.is_available():
         sys.stderr.write("--device cuda: torch finds no GPU here; use --device cpu.\n")
         return 2
+    keep_freed_memory()  # as the benchmark's workers do; all libraries gain by it
     torch.set_num_threads(options.threads)
     chosen = settings(options.device, options.quick)
     names = [setting.name for setting in chosen]
