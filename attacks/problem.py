@@ -209,7 +209,9 @@ class Problem:
         parts = []
         with torch.no_grad():
             for batch in self.batches(self.all_indices):
-                embedded = self.embedder(self.repeat(self.get_batch(batch))).view(self.eot_samples, len(batch), -1)
+                embedded = self.embedder(self.repeat(self.get_batch(batch))).view(
+                    self.eot_samples, len(batch), -1
+                )
                 parts.append(embedded[0] if self.eot_samples == 1 else F.normalize(embedded.mean(0)))
         return torch.cat(parts)
 

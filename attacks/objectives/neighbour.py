@@ -35,7 +35,9 @@ class Neighbour(Objective):
             own = own_classes.of(index)
             with torch.no_grad():
                 negatives = (sharpness * embeddings) @ gallery.t()
-                positives = own.positives(negatives, -2.0 * sharpness)  # below any cosine: classes of one image
+                positives = own.positives(
+                    negatives, -2.0 * sharpness
+                )  # below any cosine: classes of one image
                 own.write(negatives, -torch.inf)
                 margin = (negatives.amax(1) - positives.amax(1)) / sharpness
                 if not embeddings.requires_grad:

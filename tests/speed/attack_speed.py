@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 import torch
-from peer_speed import list_peers
 from peak_memory import peak_memory
+from peer_speed import list_peers
 
 from attacks import ATTACKS, Problem
 from benchmark.core.cpu import keep_freed_memory
@@ -149,9 +149,7 @@ def measure(setting: Setting, device: str, turns: int) -> list[dict[str, object]
             bare_times.append(before := after)
     rows = [row(setting, device, "floor", "none", bare_times, [1.0], peaks[0])]
     for place, (library, objective, _) in enumerate(attacks):
-        rows.append(
-            row(setting, device, library, objective, times[place], ratios[place], peaks[place + 1])
-        )
+        rows.append(row(setting, device, library, objective, times[place], ratios[place], peaks[place + 1]))
     return rows
 
 
