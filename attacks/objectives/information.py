@@ -88,7 +88,7 @@ class InformationScore:
 
 
 def _counts(members: Tensor, clusters: Tensor) -> Tensor:
-    """Counts the members of each cluster, shape (clusters,); unlike `bincount` it does not wait for a device."""
+    """Counts the members of each cluster, (clusters,); unlike `bincount` without waiting for a device."""
     ones = clusters.new_ones(len(members))
     return clusters.new_zeros(len(clusters)).index_add_(0, members, ones)
 

@@ -12,7 +12,7 @@ class OwnClass(NamedTuple):
     """The columns of each image's own class, shape (b, w) each, with w the size of the largest class.
 
     Attributes:
-        columns: distinct columns of each image's similarities; those beyond the size of its class are of others.
+        columns: distinct columns of each image's similarities; beyond the size of its class those of others.
         inside: whether a column is of the image's own class.
         positive: whether it is, and not the image itself.
     """

@@ -22,8 +22,8 @@ _LARGEST = 32 * 2**20
 def keep_freed_memory() -> None:
     """Let glibc's allocator keep the memory that is freed, for the rest of the process.
 
-    By default it gives the memory of a forward pass back to the system and asks for it again in the next; the page
-    faults take up to a fifth of the time of a small network. Without glibc nothing changes.
+    By default it gives the memory of a forward pass back to the system and asks for it again in the next;
+    the page faults take about a fifth of the time of a small network. Without glibc nothing changes.
     """
     if not sys.platform.startswith("linux"):
         return

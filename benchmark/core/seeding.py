@@ -55,10 +55,10 @@ def noise_per_image(
 ) -> Tensor:
     """Draw noise for each image that depends only on the image's id, the pixel and the parts.
 
-    The composition of a batch therefore does not change an image's random start. The generator is counter-based:
-    each number is a hash of its position, computed by integer operations on the device of the ids. Uniform noise
-    has the same bits on every device. Normal noise is computed in float64 and rounded, so that the devices'
-    logarithms and cosines may change the last bit of one number in 10^8.
+    The composition of a batch therefore does not change an image's random start. The generator is
+    counter-based: each number is a hash of its position, computed by integer operations on the device of the
+    ids. Uniform noise has the same bits on every device. Normal noise is computed in float64 and rounded, so
+    that the devices' logarithms and cosines may change the last bit of one number in 10^8.
 
     Each image has a stream of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
     generators", OOPSLA), whose state is a hash of the id and the parts. One 64-bit draw gives two numbers.
@@ -77,15 +77,12 @@ def noise_per_image(
     states = _mix(_mix(ids.long().unsqueeze(1) * _signed(GAMMA)) ^ key)
     draws = states + torch.arange(1, (count + 1) // 2 + 1, device=ids.device) * _signed(GAMMA)
     halves = _mix(draws).view(torch.int32)  # the lower half of each draw comes first
-    if normal:
-        noise = _normal(halves).float()
-    else:
-        noise = halves.float().mul_(2.0**-31)
+    noise = _normal(halves).float() if normal else halves.float().mul_(2.0**-31)
     return noise[:, :count].reshape(-1, *shape)
 
 
 def _normal(halves: Tensor) -> Tensor:
-    """Map pairs of uniform 32-bit integers, shape (n, 2 k), to normal numbers of the same shape (Box-Muller)."""
+    """Map pairs of uniform 32-bit integers, shape (n, 2 k), to as many normal numbers (Box-Muller)."""
     first, second = ((halves[:, half::2].double() + (2.0**31 + 0.5)) * 2.0**-32 for half in (0, 1))
     radius, angle = first.log().mul_(-2).sqrt_(), second.mul_(2 * math.pi)
     return torch.stack([radius * angle.cos(), radius * angle.sin()], dim=2).flatten(1)

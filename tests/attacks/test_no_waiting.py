@@ -1,4 +1,4 @@
-"""Attacks never wait for the device within their steps: they look at a tensor's value only before and after."""
+"""Attacks never wait for the device within their steps: they look at values only before and after."""
 
 import pytest
 import torch

@@ -5,8 +5,8 @@
 Every library attacks the same images of the same network by PGD in L_inf from a random start, with the same
 steps and batches. Torchattacks, foolbox and ART (where it is installed) get scaled cosines to the classes'
 centroids as logits. The floor is what our attack cannot do without: in each batch, a forward and a backward
-pass for each step, and a forward pass for the last iterate, which the others do not score. A ratio to the floor
-is the median, over turns, of one run's time over the mean of the floor's times just before and after it.
+pass for each step, and a forward pass for the last iterate, which the others do not score. A ratio to the
+floor is the median, over turns, of a run's time over the mean of the floor's just before and after it.
 
 Random weights, batch norm folded and channels last, as the benchmark loads its models. The last line is JSON.
 """
@@ -119,7 +119,7 @@ def list_attacks(problem: Problem, steps: int) -> Iterator[tuple[str, str, Calla
 
 
 def seconds(work: Callable[[], object], device: str) -> float:
-    """Time of a call: of the clock, or of one thread's own time on the CPU, which other processes disturb less."""
+    """Time of a call: with one thread on a CPU its own, which other processes disturb less."""
     clock = time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     started = clock()
     work()
@@ -176,7 +176,8 @@ def row(
     }
     sys.stdout.write(
         f"{setting.name:<26} {library:<13} {objective:<12} {found['images_per_second']:>10} images/s  "
-        f"{found['ratio_to_floor']:.3f} of the floor ({found['ratio_low']:.3f} to {found['ratio_high']:.3f})  "
+        f"{found['ratio_to_floor']:.3f} of the floor "
+        f"({found['ratio_low']:.3f} to {found['ratio_high']:.3f})  "
         f"{found['peak_memory_mb']:>8} MB\n"
     )
     sys.stdout.flush()

@@ -17,8 +17,8 @@ INTERVAL = 0.002
 def peak_memory(work: Callable[[], object], device: str) -> float:
     """Runs a call; returns the most memory that it took beside what was taken before, in MB.
 
-    On a GPU it is what torch allocated. On a CPU it is the process's resident memory, sampled while the call runs;
-    memory that an earlier call has left to the allocator is not counted again, so small calls may take 0.
+    On a GPU it is what torch allocated. On a CPU it is the process's resident memory, sampled while the call
+    runs; memory that an earlier call has left to the allocator is not counted, so a later call may take 0.
     """
     if device == "cuda":
         before = torch.cuda.memory_allocated()
