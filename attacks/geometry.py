@@ -51,12 +51,17 @@ def project(attacked: Tensor, clean: Tensor, norm: str, eps: float) -> Tensor:
         norm: "linf" or "l2".
         eps: radius.
     """
-    delta = attacked - clean
+    return _project(attacked.clone(), clean, norm, eps)
+
+
+def _project(attacked: Tensor, clean: Tensor, norm: str, eps: float) -> Tensor:
+    """Projects images as `project` does, in place."""
+    delta = attacked.sub_(clean)
     if norm == "linf":
-        delta = delta.clamp(-eps, eps)
+        delta.clamp_(-eps, eps)
     else:
-        delta = delta * (eps / _l2(delta).clamp_min(1e-12)).clamp(max=1.0)
-    return (clean + delta).clamp(0.0, 1.0)
+        delta *= (eps / _l2(delta).clamp_min(1e-12)).clamp(max=1.0)
+    return delta.add_(clean).clamp_(0.0, 1.0)
 
 
 def steepest(gradient: Tensor, norm: str) -> Tensor:
@@ -74,21 +79,21 @@ def random_start(clean: Tensor, ids: Tensor, norm: str, eps: float, *seed: objec
 
     Args:
         clean: the centers of the balls, shape (n, C, H, W).
-        ids: ids of the images, shape (n,), on the CPU.
+        ids: ids of the images, shape (n,), on the device of the images.
         norm: "linf" or "l2".
         eps: radius.
         seed: whatever else the draw depends on.
     """
     shape = clean.shape[1:]
     if norm == "linf":
-        delta = eps * noise_per_image(shape, ids, *seed)
+        delta = noise_per_image(shape, ids, *seed).mul_(eps)
     else:
         direction = noise_per_image(shape, ids, *seed, normal=True)
         # The radius of a uniform point in a ball of dimension d is distributed as u^(1/d).
         uniform = noise_per_image((1,), ids, "radius", *seed).add(1).div(2).squeeze(1)
         radius = eps * uniform ** (1.0 / shape.numel())
         delta = direction * per_image(radius, direction) / _l2(direction).clamp_min(1e-12)
-    return project(clean + delta.to(clean.device, torch.float32), clean, norm, eps)
+    return _project(delta.add_(clean), clean, norm, eps)
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,12 @@ class Ball:
 
     def step(self, images: Tensor, direction: Tensor, size: float | Tensor) -> Tensor:
         """Takes a step of `size` times eps along the steepest ascent of a gradient, and projects it."""
-        return self.project(images + size * self.eps * steepest(direction, self.norm))
+        step = steepest(direction, self.norm)
+        if isinstance(size, Tensor):
+            moved = images + size * self.eps * step
+        else:
+            moved = torch.add(images, step, alpha=size * self.eps)
+        return _project(moved, self.clean, self.norm, self.eps)
 
     def random_start(self, ids: Tensor, *seed: object) -> Tensor:
         """Draws a point uniformly in each ball, as `random_start` does."""

@@ -126,6 +126,14 @@ class Problem:
         """Indices of the images that may be changed, shape (t,), on the device."""
         return self.all_indices if self.attacked is None else self.attacked
 
+    def ids_of(self, index: Tensor) -> Tensor:
+        """Returns the ids of the images at `index`, shape (b,), on the device."""
+        return self._ids_on_device[index]
+
+    @cached_property
+    def _ids_on_device(self) -> Tensor:
+        return self.ids.to(self.device)
+
     @cached_property
     def gallery(self) -> Tensor:
         """Indices of the images that queries are compared with, shape (g,), on the device."""
@@ -146,13 +154,13 @@ class Problem:
         """
         pool = self.images if images is None else images
         if isinstance(pool, Tensor):
-            index_there = index if isinstance(index, slice) else index.to(pool.device)
-            return pool[index_there].to(self.device)
+            batch = pool[index] if isinstance(index, slice) else pool.index_select(0, index.to(pool.device))
+            return batch.to(self.device)
         return pool.batch(index if isinstance(index, slice) else index.cpu(), self.device)
 
     def write_batch(self, images: Tensor, index: Tensor, attacked: Tensor) -> None:
         """Writes a batch of attacked images into a pool, in place, on whatever device the pool is."""
-        images[index.to(images.device)] = attacked.to(images.device)
+        images.index_copy_(0, index.to(images.device), attacked.to(images.device))
 
     def ball(self, index: Tensor) -> Ball:
         """Returns the balls around a batch of clean images, by their indices in the pool, shape (b,)."""
@@ -182,6 +190,10 @@ class Problem:
         """Number of EOT samples per gradient: `eot` for a randomized model, 1 for others."""
         return self.eot if self.embedder.randomised else 1
 
+    def repeat(self, batch: Tensor) -> Tensor:
+        """Repeats images, shape (b, C, H, W), or indices, shape (b,), once for each EOT sample."""
+        return batch.repeat(self.eot_samples, *[1] * (batch.dim() - 1)) if self.eot_samples > 1 else batch
+
     @property
     def num_classes(self) -> int:
         """Number of classes of the pool."""
@@ -197,8 +209,9 @@ class Problem:
         parts = []
         with torch.no_grad():
             for batch in self.batches(self.all_indices):
-                repeated = self.get_batch(batch).repeat(self.eot_samples, 1, 1, 1)
-                embedded = self.embedder(repeated).view(self.eot_samples, len(batch), -1)
+                embedded = self.embedder(self.repeat(self.get_batch(batch))).view(
+                    self.eot_samples, len(batch), -1
+                )
                 parts.append(embedded[0] if self.eot_samples == 1 else F.normalize(embedded.mean(0)))
         return torch.cat(parts)
 

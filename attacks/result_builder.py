@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import AttackResult
-from attacks.geometry import where_per_image
+from attacks.geometry import per_image
 from attacks.problem import Problem
 
 
@@ -29,7 +29,7 @@ class ResultBuilder:
         self._images: Tensor | None = None
         self._values: list[Tensor | None] = [None] * len(self.batches)
         self._gradients = 0
-        self._zero_gradients = 0
+        self._zero_gradients: list[Tensor] = []
 
     @property
     def values(self) -> Tensor | None:
@@ -54,32 +54,40 @@ class ResultBuilder:
         """Writes those attacked images of one batch whose values exceed the values written before."""
         previous = self._values[batch]
         if previous is not None:
-            written = self._problem.get_batch(self.batches[batch], self._images)
-            images, values = keep_better(written, previous, images, values)
+            best = Best(self._problem.get_batch(self.batches[batch], self._images), previous)
+            best.add(images, values)
+            images, values = best.images, best.values
         self.write(batch, images, values)
 
     def count_zero_gradients(self, gradient: Tensor) -> None:
         """Counts the images of a batch whose first gradient, shape (b, C, H, W), is exactly zero."""
         self._gradients += len(gradient)
-        self._zero_gradients += int((gradient.flatten(1).abs().amax(1) == 0).sum())
+        self._zero_gradients.append((gradient.flatten(1).abs().amax(1) == 0).sum())
 
     def result(self) -> AttackResult:
         """Returns the result; every batch must have been written."""
         assert self._images is not None
-        zero_gradient = self._zero_gradients / self._gradients if self._gradients else None
+        zero_gradient = None
+        if self._gradients:  # looked at only now: a look at each batch would wait for the device
+            zero_gradient = int(torch.stack(self._zero_gradients).sum()) / self._gradients
         return AttackResult(self._images, self.values, zero_gradient)
 
 
-def keep_better(best: Tensor, best_values: Tensor, images: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Keeps the image of higher objective value, image by image; `best` where they are equal.
+class Best:
+    """The best iterates of a batch so far.
 
-    Args:
-        best: images, shape (b, C, H, W).
-        best_values: their objective values, shape (b,).
-        images: other versions of the same images.
-        values: their objective values.
-
-    Returns:
-        Images (b, C, H, W) and their values (b,).
+    Attributes:
+        images: the iterate of the highest objective value of each image, shape (b, C, H, W).
+        values: these values, shape (b,).
     """
-    return where_per_image(values > best_values, images, best), torch.maximum(values, best_values)
+
+    def __init__(self, images: Tensor, values: Tensor) -> None:
+        self.images = images.clone()
+        self.values = values
+
+    def add(self, images: Tensor, values: Tensor) -> None:
+        """Keeps those iterates whose values are higher than the best so far."""
+        better = (values > self.values).to(images.dtype)
+        # With weights of exactly 0 and 1 `lerp` selects exactly, several times as fast as `where` on a CPU.
+        self.images.lerp_(images, per_image(better, images))
+        self.values = torch.maximum(values, self.values)

@@ -51,6 +51,6 @@ def _call(func, args, kwargs):
         other = torch.device(device) == OTHER
         kwargs = {**kwargs, "device": "cpu"}
     found = func(*tree_map(inner, args), **tree_map(inner, kwargs))
-    if name.endswith("_"):
+    if name.endswith("_") and not name.endswith("__"):  # in place, unlike `__rshift__`
         return args[0]
     return tree_map(lambda part: OtherTensor(part) if other and type(part) is torch.Tensor else part, found)

@@ -28,6 +28,21 @@ class PooledScore(Protocol):
         """Records the current embeddings, shape (b, d), of the images at `index`, shape (b,)."""
 
 
+def with_gradient(values: Tensor, embeddings: Tensor, gradient: Tensor) -> Tensor:
+    """Returns the values, whose gradient with respect to the embeddings is the given one.
+
+    For scores whose gradient is known: automatic differentiation would keep, and go back through, every
+    similarity.
+
+    Args:
+        values: shape (b,).
+        embeddings: shape (b, d).
+        gradient: of each value with respect to its own embedding, shape (b, d).
+    """
+    linear = (embeddings * gradient).sum(1)
+    return values + (linear - linear.detach())
+
+
 class Objective(Parameters):
     """A scalar per image that an attack maximizes; subclasses implement `bind`.
 

@@ -23,11 +23,10 @@ class CentroidCE(Objective):
 
     def bind(self, problem: Problem) -> Score:
         """Returns the score against the clean centroids."""
-        centroids, labels = problem.centroids, problem.labels
-        scale = self.scale / problem.cosine_std
+        labels = problem.labels
+        weights = problem.centroids.t() * (self.scale / problem.cosine_std)
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
-            logits = scale * embeddings @ centroids.t()
-            return F.cross_entropy(logits, labels[index], reduction="none")
+            return F.cross_entropy(embeddings @ weights, labels[index], reduction="none")
 
         return score

@@ -9,11 +9,19 @@ import torch.nn.functional as F
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from attacks.objectives.base import OBJECTIVES, Objective
+from attacks.objectives.base import OBJECTIVES, Objective, with_gradient
+from attacks.objectives.own_class import OwnClasses
 from attacks.problem import Problem
 
 CHUNK = 1024
 """Queries compared with the gallery at a time; memory grows with it times the pool."""
+
+
+SATURATED = 40.0
+"""Exponents are limited to it, where a sigmoid in float64 is 1."""
+
+FAR = -1e4
+"""Stands for the similarity to the best positive where a query has none."""
 
 
 class _TopTwo(NamedTuple):
@@ -27,6 +35,11 @@ class _TopTwo(NamedTuple):
     similarity: Tensor
     indices: Tensor
 
+    def of_others(self, index: Tensor, queries: Tensor | slice = slice(None)) -> Tensor:
+        """Returns the similarity to the best image that is not the one at `index`, shape (b, 1), by query."""
+        itself = self.indices[0][queries] == index
+        return torch.where(itself, self.similarity[1][queries], self.similarity[0][queries])
+
 
 class GalleryScore:
     """The score against a bank of the latest attacked embedding of each image."""
@@ -35,10 +48,15 @@ class GalleryScore:
         whole = problem.queries is None
         self.query_indices = problem.all_indices if whole else problem.all_indices[problem.queries]
         self.queries = problem.clean if whole else problem.clean[self.query_indices]
-        self.gallery_indices = None if whole else problem.gallery
+        self.gallery_indices = problem.gallery
         self.bank = problem.clean.clone()
-        self.labels = problem.labels
         self.temperature = temperature * problem.cosine_std
+        in_gallery = torch.zeros_like(problem.labels, dtype=torch.bool)
+        in_gallery[self.gallery_indices] = True
+        # Images that are queries only change nothing.
+        self._in_gallery = None if whole else in_gallery
+        self._own_queries = OwnClasses(problem.labels, self.query_indices)
+        self._own_gallery = OwnClasses(problem.labels, self.gallery_indices)
         self._top: tuple[_TopTwo, _TopTwo] | None = None
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
@@ -51,39 +69,56 @@ class GalleryScore:
         if self._top is None:
             self._top = self._find_top()
         positives, negatives = self._top
-        similarity = embeddings @ self.queries.t()
-        same = self.labels[index].unsqueeze(1) == self.labels[self.query_indices]
-        itself = index.unsqueeze(1) == self.query_indices
-        # The image may be the best negative of other classes' queries, or the best positive of its own's.
-        negative = self._smooth_best(similarity, negatives, index)
-        positive = self._smooth_best(similarity, positives, index)
-        failing = torch.sigmoid((negative - positives.similarity[0]) / self.temperature)
-        succeeding = torch.sigmoid((positive - negatives.similarity[0]) / self.temperature)
-        failures = (failing * ~same).sum(1) - (succeeding * (same & ~itself)).sum(1)
-        if self.gallery_indices is None:
-            return failures
-        # Images that are queries only change nothing.
-        return failures * torch.isin(index, self.gallery_indices)
+        with torch.no_grad():
+            similarity = embeddings @ self.queries.t()
+            own = self._own_queries.of(index)
+            mine = similarity.gather(1, own.columns)
+            # The image may be the best negative of other classes' queries, or the best positive of its own's.
+            others = negatives.of_others(index.unsqueeze(1))
+            failing, slopes = self._smooth_step(similarity, others, positives.similarity[0].clamp_min(FAR))
+            others = positives.of_others(index.unsqueeze(1), own.columns)
+            succeeding, own_slopes = self._smooth_step(mine, others, negatives.similarity[0][own.columns])
+            own.write(failing, -(succeeding * own.positive))
+            failures = failing.sum(1)
+            if embeddings.requires_grad:
+                own.write(slopes, -(own_slopes * own.positive))
+                gradient = slopes @ self.queries
+        if embeddings.requires_grad:
+            failures = with_gradient(failures, embeddings, gradient)
+        return failures if self._in_gallery is None else failures * self._in_gallery[index]
 
-    def _smooth_best(self, similarity: Tensor, top: _TopTwo, index: Tensor) -> Tensor:
-        """Computes a smooth maximum of each similarity and the best one of another image, shape (b, q)."""
-        itself = top.indices[0] == index.unsqueeze(1)
-        other = torch.where(itself, top.similarity[1], top.similarity[0])
-        return self.temperature * torch.logaddexp(similarity / self.temperature, other / self.temperature)
+    def _smooth_step(self, similarity: Tensor, other: Tensor, rival: Tensor) -> tuple[Tensor, Tensor]:
+        """Computes a sigmoid of how far the smooth maximum of two similarities exceeds that of a rival.
+
+        Args:
+            similarity: to the image, shape (b, q).
+            other: to the best other image of its kind, broadcastable to (b, q).
+            rival: to the best image of the other kind, broadcastable to (b, q).
+
+        Returns:
+            sigmoid((T log(exp(similarity / T) + exp(other / T)) - rival) / T) with T the temperature, and its
+            derivative with respect to the similarity, shape (b, q) each.
+        """
+        mine, its = (
+            ((value - rival) / self.temperature).clamp_max_(SATURATED).exp_() for value in (similarity, other)
+        )
+        total = its + mine
+        rest = (1 + total).reciprocal_()
+        return total.mul_(rest), mine.mul_(rest).mul_(rest).div_(self.temperature)
 
     def _find_top(self) -> tuple[_TopTwo, _TopTwo]:
         """Finds each query's two most similar positives, and its two most similar negatives."""
-        indices = self.query_indices if self.gallery_indices is None else self.gallery_indices
-        bank = self.bank if self.gallery_indices is None else self.bank[indices]
-        parts = []
+        bank, parts = self.bank[self.gallery_indices], []
         chunks = zip(self.query_indices.split(CHUNK), self.queries.split(CHUNK), strict=True)
         for query_indices, queries in chunks:
             similarity = queries @ bank.t()
-            same = self.labels[query_indices].unsqueeze(1) == self.labels[indices]
-            itself = query_indices.unsqueeze(1) == indices
-            positives, best = similarity.masked_fill(~same | itself, -torch.inf).topk(2, dim=1)
-            negatives, worst = similarity.masked_fill(same, -torch.inf).topk(2, dim=1)
-            parts.append((positives, indices[best], negatives, indices[worst]))
+            own = self._own_gallery.of(query_indices)
+            candidates = F.pad(own.positives(similarity, -torch.inf), (0, 1), value=-torch.inf)
+            positives, best = candidates.topk(2, dim=1)
+            best = own.columns.gather(1, best.clamp_max(own.columns.shape[1] - 1))
+            own.write(similarity, -torch.inf)
+            negatives, worst = similarity.topk(2, dim=1)
+            parts.append((positives, self.gallery_indices[best], negatives, self.gallery_indices[worst]))
         first, second, third, fourth = (torch.cat(part).t() for part in zip(*parts, strict=True))
         return _TopTwo(first, second), _TopTwo(third, fourth)
 

@@ -34,7 +34,7 @@ class InformationScore:
     def __init__(self, problem: Problem, scale: float, refits: int, pool: PoolScore, pull: float) -> None:
         self.pool = pool
         self.labels = problem.labels
-        self.sizes = torch.bincount(problem.labels).to(problem.clean.dtype)
+        self.sizes = _counts(problem.labels, problem.centroids)
         self.scale = scale / problem.cosine_std
         self.refits = refits
         self.pull = pull / problem.cosine_std
@@ -54,21 +54,24 @@ class InformationScore:
 
     def _logits(self, embeddings: Tensor) -> Tensor:
         """Half the negative squared distance to each centroid, up to a constant per image, (b, clusters)."""
-        return embeddings @ self.centroids.t() - 0.5 * self.centroids.square().sum(1)
+        return torch.addmm(-0.5 * self.centroids.square().sum(1), embeddings, self.centroids.t())
 
     def _fit(self) -> None:
         """Runs a few iterations of k-means, then fills the contingency table, (classes, clusters)."""
         for _ in range(self.refits):
             sums, sizes = torch.zeros_like(self.centroids), torch.zeros_like(self.sizes)
             for part in self.pool.bank.split(CHUNK):
-                nearest = self._logits(part).argmax(1)
+                nearest = self._logits(part).max(1).indices
                 sums.index_add_(0, nearest, part)
-                sizes += torch.bincount(nearest, minlength=len(sizes))
+                sizes += _counts(nearest, self.centroids)
             means = sums / sizes.clamp_min(1).unsqueeze(1)
             self.centroids = torch.where((sizes > 0).unsqueeze(1), means, self.centroids)
         self.table = self.sizes.new_zeros(len(self.sizes), len(self.sizes))
         for part, labels in zip(self.pool.bank.split(CHUNK), self.labels.split(CHUNK), strict=True):
             self.table.index_add_(0, labels, self._assignment(part))
+        # By class and cluster: what the sizes of both alone would let expect.
+        fractions = self.sizes / len(self.labels)
+        self._log_expected = torch.log(fractions.unsqueeze(1) * self.table.sum(0) + FLOOR)
 
     def _assignment(self, embeddings: Tensor) -> Tensor:
         """Soft assignment of each image to the clusters, (b, clusters)."""
@@ -79,10 +82,15 @@ class InformationScore:
         labels = self.labels[index]
         # Without the image itself: its current cluster must not be an argument for staying there.
         joint = (self.table[labels] - self._assignment(self.pool.bank[index])).clamp_min(0)
-        expected = self.table.sum(0) * (self.sizes[labels] / len(self.labels)).unsqueeze(1)
-        pointwise = torch.log((joint + FLOOR) / (expected + FLOOR))
+        pointwise = torch.log(joint + FLOOR) - self._log_expected[labels]
         information = (self._assignment(embeddings) * pointwise).sum(1)
         return self.pull * self.pool(embeddings, index) - information
+
+
+def _counts(members: Tensor, clusters: Tensor) -> Tensor:
+    """Counts the members of each cluster, (clusters,); unlike `bincount` without waiting for a device."""
+    ones = clusters.new_ones(len(members))
+    return clusters.new_zeros(len(clusters)).index_add_(0, members, ones)
 
 
 @OBJECTIVES.register("information")

@@ -6,7 +6,8 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from attacks.objectives.base import OBJECTIVES, Objective, Score
+from attacks.objectives.base import OBJECTIVES, Objective, Score, with_gradient
+from attacks.objectives.own_class import OwnClasses
 from attacks.problem import Problem
 
 
@@ -27,22 +28,24 @@ class Neighbour(Objective):
 
     def bind(self, problem: Problem) -> Score:
         """Returns the score against the clean gallery."""
-        gallery, labels, indices = problem.gallery_clean, problem.labels, problem.gallery
-        gallery_labels = labels[indices]
+        gallery, own_classes = problem.gallery_clean, OwnClasses(problem.labels, problem.gallery)
         sharpness = self.sharpness / problem.cosine_std
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
-            similarity = embeddings @ gallery.t()
-            same = labels[index].unsqueeze(1) == gallery_labels
-            itself = index.unsqueeze(1) == indices
-            negatives = similarity.masked_fill(same, -torch.inf)
-            positives = similarity.masked_fill(~same | itself, -2.0)  # below any cosine: classes of one image
-            soft = _soft_maximum(negatives, sharpness) - _soft_maximum(positives, sharpness)
-            hard = negatives.amax(1) - positives.amax(1)
-            return soft + (hard - soft).detach()
+            own = own_classes.of(index)
+            with torch.no_grad():
+                negatives = (sharpness * embeddings) @ gallery.t()
+                positives = own.positives(
+                    negatives, -2.0 * sharpness
+                )  # below any cosine: classes of one image
+                own.write(negatives, -torch.inf)
+                margin = (negatives.amax(1) - positives.amax(1)) / sharpness
+                if not embeddings.requires_grad:
+                    return margin
+                # The gradients of the soft maxima: means of the gallery's embeddings, weighted by softmaxes.
+                weights = negatives.softmax(1)
+                weights.scatter_add_(1, own.columns, -positives.softmax(1) * own.positive)
+                gradient = weights @ gallery
+            return with_gradient(margin, embeddings, gradient)
 
         return score
-
-
-def _soft_maximum(similarity: Tensor, sharpness: float) -> Tensor:
-    return (sharpness * similarity).logsumexp(1) / sharpness

@@ -10,6 +10,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from attacks.objectives.base import OBJECTIVES, Objective
+from attacks.objectives.own_class import OwnClasses
 from attacks.problem import Problem
 
 
@@ -19,23 +20,33 @@ class PoolScore:
     def __init__(self, problem: Problem, neighbours: int) -> None:
         self.bank = problem.clean.clone()
         self.labels = problem.labels
-        self.counts = torch.bincount(problem.labels)
-        self.neighbours = neighbours
+        self._own_classes = OwnClasses(problem.labels, problem.all_indices)
+        self._count = min(neighbours, len(self.labels) - self._own_classes.largest)
+        sizes = torch.zeros_like(self.labels).index_add_(0, self.labels, torch.ones_like(self.labels))
+        self._others = (sizes - 1).clamp_min(1)
+        self._sums: Tensor | None = None
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
         """Records the current embeddings of the images at `index`."""
         self.bank[index] = F.normalize(embeddings.detach())
+        self._sums = None
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
         """Computes the mean cosine to the nearest attacked images of other classes, minus that to its own."""
+        with torch.no_grad():
+            similarity = embeddings @ self.bank.t()
+            self._own_classes.of(index).write(similarity, -torch.inf)
+            nearest = similarity.topk(self._count, dim=1, sorted=False).indices
+            others = F.embedding_bag(nearest, self.bank, mode="mean")
+        # The mean cosine to some embeddings is the product with their mean.
+        return (embeddings * (others - self._own_mean(index))).sum(1)
+
+    def _own_mean(self, index: Tensor) -> Tensor:
+        """Returns the mean embedding of the other images of each image's class, shape (b, d)."""
+        if self._sums is None:  # once for all batches of a step
+            self._sums = torch.zeros_like(self.bank).index_add_(0, self.labels, self.bank)
         labels = self.labels[index]
-        similarity = embeddings @ self.bank.t()
-        same = labels.unsqueeze(1) == self.labels
-        itself = index.unsqueeze(1) == torch.arange(len(self.labels), device=index.device)
-        others = similarity.masked_fill(same, -torch.inf)
-        count = min(self.neighbours, len(self.labels) - int(self.counts.max()))
-        own = (similarity * (same & ~itself)).sum(1) / (self.counts[labels] - 1).clamp_min(1)
-        return others.topk(count, dim=1).values.mean(1) - own
+        return (self._sums[labels] - self.bank[index]) / self._others[labels].unsqueeze(1)
 
 
 @OBJECTIVES.register("pool")

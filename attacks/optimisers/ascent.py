@@ -9,9 +9,10 @@ from attacks.base import AttackResult
 from attacks.geometry import Ball
 from attacks.objectives.base import OBJECTIVES, Objective, PooledScore, Score
 from attacks.optimisers.evaluation import evaluate, evaluate_jointly, score_and_gradient
+from attacks.optimisers.gradient_check import GradientCheck
 from attacks.optimisers.updates import MakeUpdate
 from attacks.problem import Problem
-from attacks.result_builder import ResultBuilder, keep_better
+from attacks.result_builder import Best, ResultBuilder
 
 
 class GradientAscent:
@@ -59,7 +60,7 @@ class GradientAscent:
     def _start(self, ball: Ball, index: Tensor, restart: int) -> Tensor:
         if not (self.random or restart):
             return ball.clean.clone()
-        return ball.random_start(self.problem.ids[index.cpu()], self.problem.seed, restart)
+        return ball.random_start(self.problem.ids_of(index), self.problem.seed, restart)
 
     def _ascend_per_image(self, restart: int) -> None:
         """Runs one restart batch by batch, and keeps the better result of each image."""
@@ -70,20 +71,26 @@ class GradientAscent:
     def _ascend_batch(self, score: Score, index: Tensor, restart: int) -> tuple[Tensor, Tensor]:
         """Returns the best iterate of each image of a batch, and its score."""
         ball = self.problem.ball(index)
-        update = self.make_update()
+        update, check = self.make_update(), GradientCheck()
         current = self._start(ball, index, restart)
-        best, best_values = current, torch.full((len(index),), -torch.inf, device=current.device)
+        best: Best | None = None
         for step in range(self.steps):
-            values, gradient, _ = score_and_gradient(self.problem, score, current, index)
+            values, gradient, embeddings = score_and_gradient(self.problem, score, current, index)
+            check.add(gradient, embeddings)
             if step == 0:
                 self._builder.count_zero_gradients(gradient)
-            best, best_values = keep_better(best, best_values, current, values)
+            if best is None:
+                best = Best(current, values)
+            else:
+                best.add(current, values)
             current = update.move(current, values, gradient, ball)
+        check.look(lambda: score, index)
         values, _ = evaluate(self.problem, score, current, index)
-        best, best_values = keep_better(best, best_values, current, values)
+        assert best is not None
+        best.add(current, values)
         if self.problem.eot_samples > 1:  # the maximum of noisy scores is biased upwards: score it again
-            best_values, _ = evaluate(self.problem, score, best, index)
-        return best, best_values
+            best.values, _ = evaluate(self.problem, score, best.images, index)
+        return best.images, best.values
 
     def _ascend_jointly(self, restart: int) -> None:
         """Runs one restart step by step, and keeps the pool of the higher mean score."""
@@ -99,7 +106,7 @@ class GradientAscent:
     def _last_iterates(self, score: PooledScore, restart: int) -> list[Tensor]:
         """Returns the images of each batch after the last step, offloaded if the pool is."""
         problem, batches = self.problem, self._builder.batches
-        updates = [self.make_update() for _ in batches]
+        updates, checks = [self.make_update() for _ in batches], [GradientCheck() for _ in batches]
         # Together the balls are as large as a pool: kept if it is on the device, else made at each step.
         balls = None if problem.is_offloaded else [problem.ball(index) for index in batches]
         current = []
@@ -112,6 +119,7 @@ class GradientAscent:
                 ball, update = balls[batch] if balls else problem.ball(index), updates[batch]
                 images = current[batch].to(problem.device)
                 values, gradient, embeddings = score_and_gradient(problem, score, images, index)
+                checks[batch].add(gradient, embeddings)
                 if step == 0:
                     self._builder.count_zero_gradients(gradient)
                 if problem.is_offloaded:
@@ -122,4 +130,6 @@ class GradientAscent:
                 embedded.append(embeddings)
             for index, embeddings in zip(batches, embedded, strict=True):
                 score.observe(index, embeddings)  # after the step: the order of batches must not matter
+        for index, check in zip(batches, checks, strict=True):
+            check.look(lambda: self.objective.bind_pooled(problem), index)
         return current

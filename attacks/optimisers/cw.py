@@ -12,6 +12,7 @@ from attacks.base import ATTACKS, AttackResult
 from attacks.geometry import Ball, per_image, where_per_image
 from attacks.objectives.base import OBJECTIVES, ObjectiveSpec, Score
 from attacks.optimisers.evaluation import evaluate, score_and_gradient
+from attacks.optimisers.gradient_check import GradientCheck
 from attacks.optimisers.pgd import GradientAttack
 from attacks.problem import Problem
 from attacks.result_builder import ResultBuilder
@@ -85,15 +86,18 @@ class CW(GradientAttack):
         ball = problem.ball(index)
         first = ball.clean
         if OBJECTIVES.build(self.objective).flat_at_clean:
-            first = ball.random_start(problem.ids[index.cpu()], problem.seed, 0)
-        values, gradient, _ = score_and_gradient(problem, score, first, index)
+            first = ball.random_start(problem.ids_of(index), problem.seed, 0)
+        check = GradientCheck()
+        values, gradient, embeddings = score_and_gradient(problem, score, first, index)
+        check.add(gradient, embeddings)
         builder.count_zero_gradients(gradient)
         iterates = _Iterates(ball)
         iterates.add(first, values, inside=True)
         weights = _Weights(ball.clean, self.c / problem.cosine_std)
         for _ in range(self.searches):
             start = (first, values, gradient)
-            weights.update(self._minimize(problem, score, index, start, weights.current, iterates))
+            weights.update(self._minimize(problem, score, index, start, weights.current, iterates, check))
+        check.look(lambda: score, index)
         projected = ball.project(iterates.smallest_adversarial())
         iterates.add(projected, evaluate(problem, score, projected, index)[0], inside=True)
         if problem.eot_samples > 1:  # the maximum of noisy scores is biased upwards: score it again
@@ -108,6 +112,7 @@ class CW(GradientAttack):
         start: tuple[Tensor, Tensor, Tensor],
         weight: Tensor,
         iterates: _Iterates,
+        check: GradientCheck,
     ) -> Tensor:
         """Runs Adam with one weight for each image; returns which of them became adversarial, bool (b,).
 
@@ -118,6 +123,7 @@ class CW(GradientAttack):
             start: the first images, their scores and their gradients.
             weight: of each image, shape (b,).
             iterates: receives every iterate.
+            check: receives every gradient.
         """
         images, values, gradient = start
         squashed = (2 * images - 1) / (1 + 2 * MARGIN)
@@ -132,7 +138,8 @@ class CW(GradientAttack):
             squashed = torch.tanh(variable)
             images = _pixels(squashed).clamp(0, 1)
             if step + 1 < self.steps:
-                values, gradient, _ = score_and_gradient(problem, score, images, index)
+                values, gradient, embeddings = score_and_gradient(problem, score, images, index)
+                check.add(gradient, embeddings)
             else:
                 values, _ = evaluate(problem, score, images, index)
             iterates.add(images, values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ def score_and_gradient(
 
     The gradient is taken through the model's differentiable stand-in (BPDA) if it declares one; scores and
     embeddings are always the model's own. A model that lets no gradient through has a gradient of zero, which
-    the checks report.
+    the checks report. Whether a gradient is finite is not looked at here: see `GradientCheck`.
 
     Args:
         problem: the attack's task.
@@ -29,29 +30,43 @@ def score_and_gradient(
 
     Returns:
         Scores (b,), gradients (b, C, H, W), mean embeddings (b, d).
-
-    Raises:
-        ObjectiveError: when the objective's gradient with respect to the embeddings is not finite.
-        AttackError: when the model's gradient is not; a model that stops the attack this way is not robust.
     """
     images = images.detach().requires_grad_(True)
-    repeated = images.repeat(problem.eot_samples, 1, 1, 1)
+    repeated = problem.repeat(images)
     stand_in = problem.embedder.differentiable()
     embeddings = stand_in(repeated)
     if stand_in is not problem.embedder:
         with torch.no_grad():
             true = problem.embedder(repeated)
         embeddings = true + (embeddings - embeddings.detach())
-    indices = index.repeat(problem.eot_samples)
-    values = score(embeddings, indices).view(problem.eot_samples, -1).mean(0)
+    values = _mean(problem, score(embeddings, problem.repeat(index)))
     if not values.requires_grad:
         values = values + 0 * images.sum()
     (gradient,) = torch.autograd.grad(values.sum(), images)
-    if not torch.isfinite(gradient).all():
-        _check_objective(score, embeddings, indices)
-        raise AttackError("The model's gradient is not a number; gradient attacks cannot evaluate the model.")
-    mean = embeddings.detach().view(problem.eot_samples, len(index), -1).mean(0)
-    return values.detach(), gradient, mean
+    return values.detach(), gradient, _mean(problem, embeddings.detach())
+
+
+def _mean(problem: Problem, values: Tensor) -> Tensor:
+    """Returns the mean over EOT samples of scores or embeddings, shape (samples * b, ...)."""
+    if problem.eot_samples == 1:
+        return values
+    return values.view(problem.eot_samples, -1, *values.shape[1:]).mean(0)
+
+
+def raise_not_finite(score: Score, embeddings: Tensor, index: Tensor) -> NoReturn:
+    """Raises the error that says why a gradient is not finite.
+
+    Args:
+        score: the bound objective.
+        embeddings: where the gradient was taken, shape (b, d).
+        index: indices of the images in the pool, shape (b,).
+
+    Raises:
+        ObjectiveError: when the objective's gradient with respect to the embeddings is not finite.
+        AttackError: otherwise, for the model's; a model that stops the attack this way is not robust.
+    """
+    _check_objective(score, embeddings, index)
+    raise AttackError("The model's gradient is not a number; gradient attacks cannot evaluate the model.")
 
 
 def _check_objective(score: Score, embeddings: Tensor, indices: Tensor) -> None:
@@ -81,13 +96,11 @@ def evaluate(problem: Problem, score: Score | None, images: Tensor, index: Tenso
         Scores (b,), mean embeddings (b, d).
     """
     with torch.no_grad():
-        embeddings = problem.embedder(images.repeat(problem.eot_samples, 1, 1, 1))
+        embeddings = problem.embedder(problem.repeat(images))
         values = embeddings.new_zeros(len(index))
         if score is not None:
-            values = (
-                score(embeddings, index.repeat(problem.eot_samples)).view(problem.eot_samples, -1).mean(0)
-            )
-    return values, embeddings.view(problem.eot_samples, len(index), -1).mean(0)
+            values = _mean(problem, score(embeddings, problem.repeat(index)))
+    return values, _mean(problem, embeddings)
 
 
 def evaluate_jointly(
@@ -107,4 +120,7 @@ def evaluate_jointly(
     final = [evaluate(problem, None, fetch(batch), index)[1] for batch, index in enumerate(batches)]
     for index, embeddings in zip(batches, final, strict=True):
         score.observe(index, embeddings)
-    return [evaluate(problem, score, fetch(batch), index)[0] for batch, index in enumerate(batches)]
+    if problem.embedder.randomised:  # fresh draws: the score of an embedding that was observed is biased
+        return [evaluate(problem, score, fetch(batch), index)[0] for batch, index in enumerate(batches)]
+    with torch.no_grad():
+        return [score(embeddings, index) for index, embeddings in zip(batches, final, strict=True)]

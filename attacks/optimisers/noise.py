@@ -23,6 +23,6 @@ class Noise(Attack):
         """Draws one point per image."""
         builder = ResultBuilder(problem)
         for batch, index in enumerate(builder.batches):
-            ids = problem.ids[index.cpu()]
+            ids = problem.ids_of(index)
             builder.write(batch, problem.ball(index).random_start(ids, problem.seed, "noise"))
         return builder.result()

@@ -111,6 +111,8 @@ class _Search:
         self.pooled: PooledScore | None = objective.bind_pooled(problem) if objective.pooled else None
         self.score: Score = objective.bind(problem) if self.pooled is None else self.pooled
         self.noisy = problem.eot_samples > 1
+        # On the device, looked at once, after the queries: a look at each query would wait for the device.
+        self._finite = torch.ones((), dtype=torch.bool, device=problem.device)
 
     def run(self) -> AttackResult:
         """Searches, and returns the attacked images with their scores."""
@@ -134,6 +136,10 @@ class _Search:
             if self.noisy:  # the maximum of noisy scores is biased upwards
                 self._rescore(state)
         self._observe(states)
+        if not self._finite:
+            raise AttackError(
+                "A score of the model's embeddings is not a number; attacks cannot evaluate the model."
+            )
         for state in states:
             if self.pooled and self.noisy:
                 images = state.images.to(self.problem.device)
@@ -154,7 +160,7 @@ class _Search:
         windows = self._windows(index)
         clean = windows.ball.clean
         count = windows.start_draws + (self.attack.queries - 1) * windows.draws
-        draws = noise_per_image((count,), problem.ids[index.cpu()], problem.seed, "square").to(clean)
+        draws = noise_per_image((count,), problem.ids_of(index), problem.seed, "square").to(clean.dtype)
         images = windows.start(draws[:, : windows.start_draws])
         query_draws = draws[:, windows.start_draws :].view(len(index), -1, windows.draws)
         values, embeddings = self._evaluate(images, index)
@@ -188,10 +194,7 @@ class _Search:
         values, embeddings = evaluate(self.problem, self.score, images, index)
         if self.pooled and self.noisy:  # by the mean embedding, as the current images are scored
             values = self.score(embeddings, index)
-        if not torch.isfinite(values).all():
-            raise AttackError(
-                "A score of the model's embeddings is not a number; attacks cannot evaluate the model."
-            )
+        self._finite &= torch.isfinite(values).all()
         return values, embeddings
 
     def _observe(self, states: list[_BatchState]) -> None:

@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt
 
 from attacks.base import ATTACKS, Attack, AttackResult
 from attacks.optimisers.evaluation import evaluate, score_and_gradient
+from attacks.optimisers.gradient_check import GradientCheck
 from attacks.problem import Problem
 from attacks.ranking.base import MEASURES, Measure, MeasureSpec
 from attacks.result_builder import ResultBuilder
@@ -56,12 +57,14 @@ class Robrank(Attack):
         builder = ResultBuilder(problem)
         for batch, index in enumerate(builder.batches):
             ball = problem.ball(index)
-            images = ball.clean
+            images, check = ball.clean, GradientCheck()
             for step in range(self.steps):
-                _, gradient, _ = score_and_gradient(problem, score, images, index)
+                _, gradient, embeddings = score_and_gradient(problem, score, images, index)
+                check.add(gradient, embeddings)
                 if step == 0:
                     builder.count_zero_gradients(gradient)
                 images = ball.step(images, gradient, self.step)
+            check.look(lambda: score, index)
             builder.write(batch, images, evaluate(problem, score, images, index)[0])
         return builder.result()
 

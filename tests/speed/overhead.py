@@ -1,4 +1,4 @@
-"""How much slower attacks and training steps are than their forward and backward passes alone.
+"""How much slower training steps are than their forward and backward passes alone.
 
     python tests/speed/overhead.py
 
@@ -12,15 +12,14 @@ from collections.abc import Callable
 
 import torch
 
-from attacks import ATTACKS, OBJECTIVES, Problem
 from benchmark.data.base import ImageSet
 from benchmark.losses import LOSSES
-from benchmark.models import BACKBONES, Ensemble, Member, count_flops
+from benchmark.models import BACKBONES, Member, count_flops
 from benchmark.training import Recipe, train
 from defenses import DEFENSES
 
 SHAPE = (1, 28, 28)
-CLASSES, IMAGES, STEPS, BATCH = 68, 1360, 5, 256
+CLASSES, IMAGES = 68, 1360
 
 
 def best_of(work: Callable[[], object], turns: int = 5) -> float:
@@ -45,25 +44,6 @@ def main() -> None:
     images = torch.rand(IMAGES, *SHAPE)
     labels = torch.arange(IMAGES) % CLASSES
     data = ImageSet(images, labels, torch.arange(IMAGES))
-
-    for name, model in (
-        ("one member", make_member()),
-        ("three members", Ensemble([make_member() for _ in range(3)])),
-    ):
-        model = model.to(memory_format=torch.channels_last).eval().requires_grad_(False)
-
-        def bare(model: torch.nn.Module = model) -> None:
-            for _ in range(STEPS):
-                for batch in images.split(BATCH):
-                    pixels = batch.detach().requires_grad_(True)
-                    torch.autograd.grad(model(pixels).sum(), pixels)
-
-        floor = best_of(bare)
-        for objective in OBJECTIVES.names():
-            attack = ATTACKS.build(f"pgd_decay[objective={objective},steps={STEPS}]")
-            problem = Problem(model, images, labels, data.ids, "linf", 0.1, batch_size=BATCH)
-            took = best_of(lambda attack=attack, problem=problem: attack.run(problem), 3)
-            sys.stdout.write(f"{name:<14} {STEPS} steps of {objective:<12} {took / floor:5.2f}\n")
 
     unit = count_flops(make_member(), SHAPE)
     recipe = Recipe(epochs=1)

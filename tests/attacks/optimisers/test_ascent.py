@@ -130,7 +130,7 @@ class StandIn(Embedder):
 def test_a_stand_in_gives_gradients_to_a_model_that_has_none(trained, make_problem, attack_on, objective):
     without = attack_on("pgd", objective, steps=8).run(make_problem(WithoutStandIn(trained), eps=0.1))
     with_stand_in = attack_on("pgd", objective, steps=8).run(make_problem(Quantised(trained), eps=0.1))
-    assert float(with_stand_in.objective.mean()) > float(without.objective.mean()) + 0.05
+    assert float(with_stand_in.objective.mean()) > float(without.objective.mean()) + 0.03
 
 
 def test_scores_are_those_of_the_model_and_not_of_its_stand_in(

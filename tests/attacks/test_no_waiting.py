@@ -1,0 +1,87 @@
+"""Attacks never wait for the device within their steps: they look at values only before and after."""
+
+import pytest
+import torch
+
+from attacks import ATTACKS, OBJECTIVES
+from attacks.optimisers import ascent, square
+from attacks.ranking import robrank
+
+LOOKS = ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "cpu", "numpy", "nonzero")
+"""What makes the CPU wait for a GPU."""
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """Counts the looks at tensors' values, by name, while `counting` is on."""
+    found = []
+
+    def count(name):
+        original = getattr(torch.Tensor, name)
+
+        def counted(self, *args, **kwargs):
+            if found and found[0]:
+                found.append(name)
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(torch.Tensor, name, counted)
+
+    for name in LOOKS:
+        count(name)
+    return found
+
+
+@pytest.fixture
+def between_gradients(looks, monkeypatch):
+    """Returns the looks between the first and the last evaluation of a batch's images."""
+
+    def watch(module, name):
+        original = getattr(module, name)
+
+        def evaluated(*args, **kwargs):
+            if not looks:
+                looks.append(True)
+            boundaries.append(len(looks))
+            result = original(*args, **kwargs)
+            boundaries.append(len(looks))
+            return result
+
+        monkeypatch.setattr(module, name, evaluated)
+
+    boundaries = []
+    for module in (ascent, robrank):
+        watch(module, "score_and_gradient")
+    watch(square, "evaluate")
+    return lambda: looks[1 : boundaries[-1]]
+
+
+# Without `cw`: torch's Adam looks at its number of steps, which it keeps on the CPU.
+SPECS = [
+    *(f"pgd_decay[objective={name},steps=4]" for name in OBJECTIVES.names()),
+    "apgd[objective=own,steps=6]",
+    "mi_fgsm[objective=own,steps=4]",
+    "square[objective=own,queries=6]",
+    "square[objective=pool,queries=6]",
+    "robrank[measure=gtm,steps=3]",
+]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_no_step_looks_at_a_value(trained, make_problem, between_gradients, spec):
+    attack = ATTACKS.build(spec)
+    problem = make_problem(trained, norm=attack.norms[-1])
+    _ = problem.clean
+    attack.run(problem)
+    assert between_gradients() == []
+
+
+def test_a_look_is_found(trained, make_problem, between_gradients, monkeypatch):
+    move = ascent.GradientCheck.add
+
+    def add(self, gradient, embeddings):
+        assert torch.isfinite(gradient).all()
+        move(self, gradient, embeddings)
+
+    monkeypatch.setattr(ascent.GradientCheck, "add", add)
+    ATTACKS.build("pgd_decay[objective=own,steps=4]").run(make_problem(trained))
+    assert between_gradients() == ["__bool__"] * 3  # after each step but the last
