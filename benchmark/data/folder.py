@@ -19,7 +19,7 @@ from benchmark.core.seeding import derive_seed
 from benchmark.data import image_files
 from benchmark.data.base import DATASETS, Dataset, Folders, Split
 from benchmark.data.cache import cached, fingerprint
-from benchmark.data.user_images import UserImages, named_by_path
+from benchmark.data.user_images import GivenByPath, UserImages, named_by_path
 
 
 class ImageFolder(UserImages):
@@ -191,30 +191,11 @@ class ImageFolder(UserImages):
 
 
 @DATASETS.register("folder")
-class NamedFolder(ImageFolder):
+class NamedFolder(GivenByPath, ImageFolder):
     """A folder of images with one subfolder for each class: `folder:PATH`, or `folder[path=PATH]`.
 
     The second form can hold a path with spaces. The other parameters are those of `ImageFolder`.
-
-    Attributes:
-        path: the folder; relative to the current directory unless it begins with `/` or `~`.
     """
-
-    path: Path | None = None
-
-    @property
-    def root(self) -> Path:
-        """The folder of the class folders.
-
-        Raises:
-            UsageError: when none is given.
-        """
-        if self.path is None:
-            raise UsageError("The data set 'folder' needs a path: write folder:PATH or folder[path=PATH].")
-        return expand_home(self.path)
-
-    def _own_name(self) -> str:
-        return super()._own_name() if self.path is not None else self.kind
 
 
 DATASETS.add_fallback(named_by_path(ImageFolder))

@@ -15,11 +15,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError, UsageError
-from benchmark.core.files import content_digest, expand_home
+from benchmark.core.files import content_digest
 from benchmark.core.labels import as_label
 from benchmark.data.base import DATASETS, Folders, Split
 from benchmark.data.cache import fingerprint
-from benchmark.data.user_images import UserImages, named_by_path
+from benchmark.data.user_images import GivenByPath, UserImages, named_by_path
 
 _NEEDED = ("images", "labels")
 _OPTIONAL = ("ids", "queries")
@@ -158,30 +158,11 @@ def _integers(numbers: Tensor, what: str, path: Path) -> Tensor:
 
 
 @DATASETS.register("tensors")
-class NamedTensors(ImageTensors):
+class NamedTensors(GivenByPath, ImageTensors):
     """A safetensors file of images and labels: `tensors:FILE`, or `tensors[path=FILE]`.
 
     The parameters are those of `ImageTensors`.
-
-    Attributes:
-        path: the file; relative to the current directory unless it begins with `/` or `~`.
     """
-
-    path: Path | None = None
-
-    @property
-    def root(self) -> Path:
-        """The file.
-
-        Raises:
-            UsageError: when none is given.
-        """
-        if self.path is None:
-            raise UsageError("The data set 'tensors' needs a file: write tensors:FILE or tensors[path=FILE].")
-        return expand_home(self.path)
-
-    def _own_name(self) -> str:
-        return super()._own_name() if self.path is not None else self.kind
 
 
 DATASETS.add_fallback(named_by_path(ImageTensors))

@@ -141,6 +141,32 @@ class UserImages(Dataset):
         )
 
 
+class GivenByPath(UserImages):
+    """The form `KIND[path=PATH]` of a data set that is otherwise called `KIND:PATH`.
+
+    Attributes:
+        path: the folder or file; relative to the current directory unless it begins with `/` or `~`.
+    """
+
+    path: Path | None = None
+
+    @property
+    def root(self) -> Path:
+        """The folder or file.
+
+        Raises:
+            UsageError: when none is given.
+        """
+        if self.path is None:
+            raise UsageError(
+                f"The data set '{self.kind}' needs a path: write {self.kind}:PATH or {self.kind}[path=PATH]."
+            )
+        return expand_home(self.path)
+
+    def _own_name(self) -> str:
+        return super()._own_name() if self.path is not None else self.kind
+
+
 def _without_paths(values: dict[str, Any]) -> dict[str, Any]:
     """Keep the parameters that mean the same on every machine: neither paths nor the label."""
     return {key: value for key, value in values.items() if key != "name" and not isinstance(value, Path)}

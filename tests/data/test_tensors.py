@@ -133,7 +133,7 @@ def test_a_file_that_is_missing_or_damaged(tmp_path):
     dataset = build(tmp_path / "bad.safetensors")
     with pytest.raises(BenchmarkError, match=r"bad\.safetensors cannot be read as safetensors: "):
         dataset.load(NOWHERE)
-    assert "tensors:FILE" in DATASETS.build("tensors").missing(NOWHERE)
+    assert "tensors:PATH" in DATASETS.build("tensors").missing(NOWHERE)
 
 
 def test_a_bare_path_gets_the_name_to_write():
