@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import gzip
 import os
-import shutil
 import sys
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.files import UNFINISHED, remove_unfinished
+from benchmark.core.unfinished import temporary_folder
 from benchmark.data.cache import fingerprint
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
@@ -101,11 +99,9 @@ def _head(file: Path) -> bytes:
 
 def _unpack(archive: Path, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(folder.parent)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=UNFINISHED))
-    inside = temporary / "content"
-    inside.mkdir()
-    try:
+    with temporary_folder(folder.parent) as temporary:
+        inside = temporary / "content"
+        inside.mkdir()
         head = _head(archive)
         if head.startswith(_ZIP):
             _unzip(archive, inside)
@@ -124,8 +120,6 @@ def _unpack(archive: Path, folder: Path) -> None:
         except OSError:
             if not folder.is_dir():  # otherwise another process was faster
                 raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _unzip(archive: Path, folder: Path) -> None:

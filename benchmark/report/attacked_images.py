@@ -13,6 +13,7 @@ from safetensors.numpy import load, save
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import write_atomically
+from benchmark.core.unfinished import remove_unfinished
 from benchmark.report.cell_results import RETRIEVAL, CellResult, Run
 from benchmark.report.figures import in_style, table_slug
 from benchmark.report.rows import Row
@@ -59,6 +60,8 @@ def write_attacked_images(run: Run, tables: list[Table], output: Path) -> list[R
     run kept.
     """
     folder = output / FOLDER
+    for unfinished in (folder, *folder.glob("*/")):
+        remove_unfinished(unfinished)
     written = []
     for table in tables:
         for row in table.rows:
@@ -80,6 +83,7 @@ def _worst(run: Run, row: Row) -> CellResult | None:
 def _write(run: Run, table: Table, row: Row, cell: CellResult, target: Path) -> RowImages:
     attack = table.names.short(cell.key.attack)
     try:
+        run.check_images(cell)
         tensors = read_images(run.images(cell))
     except BenchmarkError as error:
         return RowImages(row.name, table.heading, attack, problem=run.names.sentence(str(error)))

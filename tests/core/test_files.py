@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from benchmark.core.files import remove_unfinished, replacing, write_atomically
+from benchmark.core.files import replacing, write_atomically
+from benchmark.core.unfinished import remove_unfinished
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path):
