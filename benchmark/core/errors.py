@@ -54,25 +54,33 @@ class MisfitError(CheckpointError):
     """A checkpoint has other names or shapes than the model that it is loaded into."""
 
 
-class DamagedFileError(CheckpointError):
-    """A stored file is not what was written: cut off, changed, or a copy of another one.
+class StoredFileError(CheckpointError):
+    """A stored file cannot be used.
 
     Args:
         path: the file.
         reason: what is wrong with it, as a clause.
     """
 
+    advice = "cannot be used ({reason}); delete it and run again."
+
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} cannot be used ({reason}); delete it and run again.")
+        super().__init__(f"{path} {self.advice.format(reason=reason)}")
         self.path = path
         self.reason = reason
 
-    def __reduce__(self) -> tuple[type[DamagedFileError], tuple[Path, str]]:
+    def __reduce__(self) -> tuple[type[StoredFileError], tuple[Path, str]]:
         return type(self), (self.path, self.reason)
 
 
-class UnreadableFileError(CheckpointError, UsageError):
+class DamagedFileError(StoredFileError):
+    """A stored file is not what was written: cut off, changed, or a copy of another one."""
+
+
+class UnreadableFileError(StoredFileError, UsageError):
     """A stored file is there and cannot be read, as for want of permission; it may be sound."""
+
+    advice = "cannot be read: {reason}. Make it readable, or delete it, and run again."
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:

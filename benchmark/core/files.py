@@ -99,10 +99,8 @@ def set_aside(path: Path, reason: str) -> None:
     Raises:
         OSError: when it cannot be renamed.
     """
-    names = (
-        path.with_name(f"{path.name}.damaged{f'-{number}' if number > 1 else ''}") for number in count(1)
-    )
-    target = next(name for name in names if not name.exists())
+    names = (f"{path.name}.damaged{f'-{number}' if number > 1 else ''}" for number in count(1))
+    target = next(free for name in names if not (free := path.with_name(name)).exists())
     try:
         path.rename(target)
     except FileNotFoundError:  # another process was faster

@@ -17,7 +17,7 @@ from benchmark.core.errors import DamagedFileError, UnreadableFileError
 from benchmark.core.files import replacing
 
 SCHEMA = 2
-"""Version of the layout of stored files; those of the first carry no checksum and do not say their version."""
+"""Version of the layout of stored files; those of the first say neither it nor a checksum."""
 
 _ADDED = ("schema", "stored_as", "checksum")
 """Fields that a sealed record has beside its own."""
@@ -42,7 +42,8 @@ def seal_record(content: Mapping[str, Any], path: Path) -> str:
         ValueError: when a number is not finite.
     """
     sealed = {**content, "schema": SCHEMA, "stored_as": _name(path)}
-    return _canonical({**sealed, "checksum": _checksum(sealed)})
+    # In the order of its fields: readers show some of them in it.
+    return json.dumps({**sealed, "checksum": _checksum(sealed)}, separators=(",", ":"), allow_nan=False)
 
 
 def open_record(path: Path) -> dict[str, Any]:
@@ -159,13 +160,11 @@ def _unreadable(path: Path, error: OSError) -> Exception:
         return error
     if path.is_dir():
         return DamagedFileError(path, "a folder is in its place")
-    return UnreadableFileError(
-        f"{path} cannot be read: {error.strerror or error}. Make it readable, or delete it, and run again."
-    )
+    return UnreadableFileError(path, error.strerror or str(error))
 
 
 def _name(path: Path) -> str:
-    """The name that a file is sealed for: its folder's, which says what kind it is of, and its own with the id."""
+    """The name that a file is sealed for: that of its folder, which is its kind, and its own, with the id."""
     return f"{path.parent.name}/{path.name}"
 
 

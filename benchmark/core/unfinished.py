@@ -1,4 +1,4 @@
-"""Names of temporary files and folders that say which process writes them, and the removal of abandoned ones."""
+"""Temporary files and folders: names that say which process writes them, and removal of abandoned ones."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def unfinished_prefix() -> str:
 def remove_unfinished(folder: Path) -> None:
     """Remove the unfinished files and folders in a folder whose processes have ended.
 
-    Those of a living process of this machine are kept however old they are; those of other machines, and those
-    whose names say nothing, are removed a day after the last write.
+    Those of a living process of this machine are kept however old they are; those of other machines, and
+    those whose names say nothing, are removed a day after the last write.
     """
     for leftover in folder.glob(f"{UNFINISHED}*"):
         with suppress(FileNotFoundError):  # another process was faster
@@ -78,7 +78,7 @@ def _is_alive(name: str) -> bool | None:
 
 
 def _machine() -> str:
-    """A short hash of what numbers of processes are counted in: the host, since it started, and the container."""
+    """A short hash of what process ids are counted in: the host, since it started, and the container."""
     parts = [socket.gethostname()]
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
@@ -88,11 +88,10 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> int | None:
-    """When a process started, in the clock ticks of the system; None where that is unknown, 0 for a zombie."""
+    """When a process started, in clock ticks of the system; None where that is unknown, 0 for a zombie."""
     try:
-        fields = (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        )
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+    fields = text.rpartition(")")[2].split()
     return int(fields[19]) if fields[0] not in "ZX" else 0

@@ -87,4 +87,4 @@ class RunManifest(Record):
 
     def impossible(self) -> str:
         """Says that the grid is empty, which no run writes; empty when it is not."""
-        return "" if self.models and self.cells else "it lists no models or no cells"
+        return "" if self.models or self.cells else "it lists no models and no cells"

@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from benchmark.core.errors import CheckpointError, DamagedFileError, UsageError
+from benchmark.core.errors import DamagedFileError, UnreadableFileError, UsageError
 from benchmark.core.files import set_aside
 from benchmark.core.sealed import UnsealedFileError, check_tensors, write_tensors
 from benchmark.core.unfinished import remove_unfinished
@@ -150,25 +150,20 @@ class Store:
     def damage(self, cell_id: str) -> str:
         """Says why the record of a cell, or the arrays that it names, cannot be used; empty when they can.
 
-        For reports: nothing is renamed.
+        For reports: nothing is renamed, and no folder is named.
         """
+        what = "record"
         try:
             record = read_record(self._record("cells", cell_id), CellRecord)
+            what = "arrays"
+            missing = set(record.arrays) - self.arrays(cell_id).keys() if record.status == "done" else set()
         except FileNotFoundError:
             return ""
+        except UnreadableFileError as error:
+            return f"{error.path.parent.name}/{error.path.name} cannot be read: {error.reason}"
         except DamagedFileError as error:
-            return f"its record on disk is damaged: {error.reason}"
-        except CheckpointError as error:
-            return str(error)
-        if record.status != "done":
-            return ""
-        try:
-            missing = sorted(set(record.arrays) - self.arrays(cell_id).keys())
-        except DamagedFileError as error:
-            return f"its arrays on disk are damaged: {error.reason}"
-        except CheckpointError as error:
-            return str(error)
-        return f"its arrays on disk lack {', '.join(missing)}" if missing else ""
+            return f"its {what} on disk {'is' if what == 'record' else 'are'} damaged: {error.reason}"
+        return f"its arrays on disk lack {', '.join(sorted(missing))}" if missing else ""
 
     def save_model(self, record: ModelRecord) -> None:
         """Writes the record of a training; its checkpoint must have been written before.
@@ -194,7 +189,7 @@ class Store:
         write_tensors(
             path,
             lambda temporary, metadata: save_file(whole, temporary, metadata),
-            key and key.model_dump(mode="json"),
+            None if key is None else key.model_dump(mode="json"),
         )
 
     def arrays(self, cell_id: str) -> dict[str, np.ndarray]:
@@ -291,7 +286,7 @@ class Store:
             raise UsageError(f"There is no run in '{self.output}'. Run the benchmark there first.") from None
         except DamagedFileError as error:
             raise UsageError(
-                f"The grid of the run, {path}, cannot be used ({error.reason}). Give the run's command again; "
+                f"The grid of the run, {path}, cannot be used ({error.reason}). Give its command again; "
                 "what was done is kept."
             ) from None
         return manifest

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, StoredFileError
 from benchmark.core.files import write_atomically
 from benchmark.core.unfinished import remove_unfinished
 from benchmark.report.cell_results import RETRIEVAL, CellResult, Run
@@ -85,6 +85,9 @@ def _write(run: Run, table: Table, row: Row, cell: CellResult, target: Path) -> 
     try:
         run.check_images(cell)
         tensors = read_images(run.images(cell))
+    except StoredFileError as error:
+        problem = f"{error.path.name} is damaged ({error.reason})"
+        return RowImages(row.name, table.heading, attack, problem=problem)
     except BenchmarkError as error:
         return RowImages(row.name, table.heading, attack, problem=run.names.sentence(str(error)))
     from benchmark.report.image_panel import panel

@@ -124,7 +124,7 @@ def test_what_a_killed_process_left_is_removed_once_it_is_old(folder, tmp_path, 
     old, new = (tmp_path / "cache" / "unpacked" / f".writing-{name}" for name in ("old", "new"))
     for leftover in (old, new):
         (leftover / "content").mkdir(parents=True)
-    os.utime(old, (time.time() - 7200,) * 2)
+    os.utime(old, (time.time() - 2 * 86_400,) * 2)
     root = unpacked(archive, tmp_path / "cache")
     assert sorted(left(tmp_path / "cache")) == sorted([new, root])
 
