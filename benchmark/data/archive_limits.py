@@ -6,7 +6,7 @@ import stat
 import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import BinaryIO
+from typing import IO
 
 from benchmark.core.errors import BenchmarkError
 
@@ -82,7 +82,7 @@ class LimitedStream:
         allowance: counts the bytes, apart from those of files.
     """
 
-    def __init__(self, stream: BinaryIO, allowance: Allowance) -> None:
+    def __init__(self, stream: IO[bytes], allowance: Allowance) -> None:
         self._stream = stream
         self._allowance = allowance
         self._farthest = 0

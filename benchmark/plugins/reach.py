@@ -29,6 +29,7 @@ _PLUMBING = (
     "benchmark.core.source",
     "benchmark.core.spec",
     "benchmark.core.unfinished",
+    "benchmark.data.archive_limits",
     "benchmark.data.checks",
     "benchmark.jobs.attack_cost",
     "benchmark.jobs.attack_job",
