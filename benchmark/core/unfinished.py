@@ -10,6 +10,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 UNFINISHED = ".writing-"
@@ -77,6 +79,7 @@ def _is_alive(name: str) -> bool | None:
     return True if now is None or not started else now == started
 
 
+@cache
 def _machine() -> str:
     """A short hash of what process ids are counted in: the host, since it started, and the container."""
     parts = [socket.gethostname()]
@@ -95,3 +98,18 @@ def _started(pid: int) -> int | None:
         return None
     fields = text.rpartition(")")[2].split()
     return int(fields[19]) if fields[0] not in "ZX" else 0
+
+
+@cache
+def process_folder() -> Path:
+    """Return a temporary folder of this process; it is removed when it ends, or by another if it is killed.
+
+    Raises:
+        OSError: when it cannot be made.
+    """
+    parent = Path(tempfile.gettempdir())
+    remove_unfinished(parent)
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=unfinished_prefix()))
+    # After the finalizers of `multiprocessing` itself, of -100, which may remove folders in it.
+    Finalize(None, shutil.rmtree, args=(folder,), kwargs={"ignore_errors": True}, exitpriority=-200)
+    return folder

@@ -28,7 +28,6 @@ from benchmark.models import (
     save_checkpoint,
 )
 from benchmark.records import ModelKey, Record, TrainingRecord
-from benchmark.records.reading import is_unchecked
 from benchmark.training import Recipe, SavePoint, train
 from defenses import DEFENSES
 
@@ -130,7 +129,7 @@ class TrainingRun(Record):
         store = context.store
         path, record = store.checkpoint(self.id), store.model(self.id)
         try:
-            load_checkpoint(model, path, unchecked=is_unchecked(record))
+            load_checkpoint(model, path, unchecked=store.is_unchecked(self.id))
         except MisfitError:
             if record is not None and record.status == "done":  # it was loaded when it was trained
                 set_aside(path, "it does not fit its model")

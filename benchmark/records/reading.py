@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from benchmark.core.errors import DamagedFileError
+from benchmark.core.errors import CheckpointError, DamagedFileError
 from benchmark.core.files import set_aside, write_atomically
 from benchmark.core.sealed import UnsealedFileError, open_record, read_json, seal_record
 from benchmark.records.record import Record
@@ -43,9 +43,15 @@ def read_record(path: Path, kind: type[R]) -> R:
     return record
 
 
-def is_unchecked(record: Record | None) -> bool:
-    """Whether a record is of a version of the protocol that wrote no checksums."""
-    return getattr(getattr(record, "provenance", None), "protocol", None) in UNCHECKED_PROTOCOLS
+def is_unchecked(path: Path) -> bool:
+    """Whether the record at a path is of a version of the protocol that wrote no checksums, and has none."""
+    try:
+        open_record(path)
+    except UnsealedFileError:
+        return _protocol(read_json(path)) in UNCHECKED_PROTOCOLS
+    except (CheckpointError, OSError):
+        return False
+    return False
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -93,7 +93,7 @@ class Store:
 
     def is_unchecked(self, model_id: str) -> bool:
         """Whether a model is of a version of the protocol that wrote no checksums."""
-        return is_unchecked(self.model(model_id))
+        return is_unchecked(self._record("models", model_id))
 
     def _set_aside(self, error: DamagedFileError) -> None:
         """Renames what is damaged, where this store heals."""
@@ -141,7 +141,7 @@ class Store:
         except FileNotFoundError:
             return None
         except DamagedFileError as error:
-            if isinstance(error, UnsealedFileError) and is_unchecked(record):
+            if isinstance(error, UnsealedFileError) and is_unchecked(self._record("cells", cell_id)):
                 return record
             self._set_aside(error)
             return None
@@ -212,7 +212,7 @@ class Store:
         try:
             check_tensors(path)
         except UnsealedFileError:
-            if not is_unchecked(self.cell(cell_id)):
+            if not is_unchecked(self._record("cells", cell_id)):
                 raise
 
     def images_path(self, cell_id: str) -> Path:

@@ -6,7 +6,12 @@ import time
 import pytest
 
 from benchmark.core.files import replacing
-from benchmark.core.unfinished import UNFINISHED, remove_unfinished, temporary_folder, unfinished_prefix
+from benchmark.core.unfinished import (
+    UNFINISHED,
+    remove_unfinished,
+    temporary_folder,
+    unfinished_prefix,
+)
 
 WRITE = """
 import sys
@@ -76,3 +81,23 @@ def test_a_temporary_folder_goes_with_its_block(tmp_path):
     with temporary_folder(tmp_path) as folder:
         (folder / "inside").write_text("")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_a_process_goes_when_it_ends_or_is_killed(tmp_path):
+    code = (
+        "import sys; from benchmark.core.unfinished import process_folder as f; print(f() == f(), flush=True)"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    killed = subprocess.Popen(
+        [sys.executable, "-c", f"{code}; sys.stdin.read()"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert killed.stdout.readline().startswith(bytes(tmp_path))
+    assert len(left(tmp_path)) == 1
+    killed.kill()
+    killed.communicate()
+    assert len(left(tmp_path)) == 1
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert left(tmp_path) == []
