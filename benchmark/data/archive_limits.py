@@ -6,7 +6,7 @@ import stat
 import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from typing import Protocol
 
 from benchmark.core.errors import BenchmarkError
 
@@ -16,6 +16,19 @@ LEAST = 2**28
 """Bytes that any archive may unpack to, however small it is."""
 MOST_FILES = 2_000_000
 """Files and folders that an archive may hold; the largest data set has 120,000."""
+
+
+class Seekable(Protocol):
+    """A stream of bytes that can be read from any place."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read some bytes."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move to a place, and return it."""
+
+    def tell(self) -> int:
+        """Return the place."""
 
 
 class Allowance:
@@ -82,7 +95,7 @@ class LimitedStream:
         allowance: counts the bytes, apart from those of files.
     """
 
-    def __init__(self, stream: IO[bytes], allowance: Allowance) -> None:
+    def __init__(self, stream: Seekable, allowance: Allowance) -> None:
         self._stream = stream
         self._allowance = allowance
         self._farthest = 0

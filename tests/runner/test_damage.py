@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from benchmark.cli import main
 from benchmark.core.errors import StorageFullError
 from benchmark.core.files import write_atomically
+from benchmark.core.sealed import write_tensors
 from benchmark.evaluation import SCENARIOS
 from benchmark.records import reading
 from benchmark.runner.serial import run_serially
@@ -147,6 +148,21 @@ def test_what_is_damaged_is_set_aside_and_made_again(damaged, capfd, damage):
     before = {path: path.stat().st_mtime_ns for path in (output / "store" / "cells").iterdir()}
     assert run(tiny, output) == 0
     assert {path: path.stat().st_mtime_ns for path in (output / "store" / "cells").iterdir()} == before
+
+
+def test_a_checkpoint_that_does_not_fit_is_trained_again_by_the_next_run(damaged, capfd):
+    """It carries the right checksum, so it is found only when it is loaded."""
+    tiny, output, sound = damaged
+    path = first(output, "models", "safetensors")
+    renamed = {f"{name}x": value for name, value in load_file(path).items()}
+    write_tensors(path, lambda to, metadata: save_file(renamed, to, metadata))
+    for cell in (output / "store" / "cells").iterdir():
+        cell.unlink()
+    assert run(tiny, output) == 1
+    assert f"{path} is damaged (it does not fit its model)" in capfd.readouterr().err
+    assert "does not fit the model that" in (output / "cells.csv").read_text()
+    assert run(tiny, output) == 0
+    assert values(output) == sound
 
 
 def test_a_report_says_what_is_damaged_and_renames_nothing(damaged, capfd):
