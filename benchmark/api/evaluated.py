@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Literal
 
 import torch
@@ -19,6 +19,7 @@ from benchmark.api.unchanged_state import unchanged_state
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.files import expand_home
 from benchmark.core.hardware import resolve_device
+from benchmark.core.unfinished import remove_unfinished, unfinished_prefix
 from benchmark.data.places import folders_for
 from benchmark.jobs import RunContext
 from benchmark.planning.config import Configuration
@@ -92,7 +93,9 @@ def evaluate(
         if key in _ARGUMENTS:
             raise UsageError(f"'{key}' cannot be given in options; it is an argument of evaluate.")
     models = named_models(model, name)
-    temporary = TemporaryDirectory(prefix="dml-benchmark-") if output is None else None
+    if output is None:
+        remove_unfinished(Path(gettempdir()))  # of processes that were killed
+    temporary = TemporaryDirectory(prefix=unfinished_prefix()) if output is None else None
     folder = expand_home(Path(temporary.name if temporary else output or "")).resolve()
     modules = modules_of(models)
     where = _device(device, device_of(modules))

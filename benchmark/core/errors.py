@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 QUOTE_PATHS = """A path with a comma or a space needs double quotes, as in 'folder:"/my, data"'."""
 """What to do where a list was split within a path."""
@@ -21,8 +22,16 @@ class UsageError(BenchmarkError):
     """The command, configuration or plugin is wrong; nothing is run (exit status 2)."""
 
 
-class SourceError(BenchmarkError):
+class StopRunError(BenchmarkError):
+    """The run itself cannot continue; it ends with one line, and the job in hand is not recorded."""
+
+
+class SourceError(StopRunError):
     """A worker has other code than the run that started it; nothing that it computes may be recorded."""
+
+
+class StorageFullError(StopRunError):
+    """A file cannot be written because the disk is full, or the user's quota is used up."""
 
 
 class TrainingError(BenchmarkError):
@@ -39,6 +48,39 @@ class ObjectiveError(AttackError):
 
 class CheckpointError(BenchmarkError):
     """A checkpoint is missing, damaged, or does not belong to the model it is loaded into."""
+
+
+class MisfitError(CheckpointError):
+    """A checkpoint has other names or shapes than the model that it is loaded into."""
+
+
+class StoredFileError(CheckpointError):
+    """A stored file cannot be used.
+
+    Args:
+        path: the file.
+        reason: what is wrong with it, as a clause.
+    """
+
+    advice = "cannot be used ({reason}); delete it and run again."
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} {self.advice.format(reason=reason)}")
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[StoredFileError], tuple[Path, str]]:
+        return type(self), (self.path, self.reason)
+
+
+class DamagedFileError(StoredFileError):
+    """A stored file is not what was written: cut off, changed, or a copy of another one."""
+
+
+class UnreadableFileError(StoredFileError, UsageError):
+    """A stored file is there and cannot be read, as for want of permission; it may be sound."""
+
+    advice = "cannot be read: {reason}. Make it readable, or delete it, and run again."
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:

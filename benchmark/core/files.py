@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import shutil
+import re
+import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 
-UNFINISHED = ".writing-"
-"""Prefix of the names of files and folders that are still being written."""
-
-_STALE = 3600
-"""Seconds without a write after which an unfinished file or folder counts as abandoned."""
+from benchmark.core.errors import StorageFullError
+from benchmark.core.unfinished import unfinished_prefix
 
 _PERMISSIONS = 0o644
 """Mode of finished files: readable by everyone, where temporary files are readable by their owner only."""
+
+_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How libraries written in Rust, such as safetensors, word the system's errors."""
 
 
 @contextmanager
@@ -27,36 +30,82 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file beside `path` that replaces it when the block ends without an error.
 
     Raises:
-        OSError: when the folder or the file cannot be written.
+        StorageFullError: when the disk is full; what was at `path` is unchanged.
+        OSError: when the folder or the file cannot be written; it names `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=unfinished_prefix())
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         temporary.chmod(_PERMISSIONS)
         temporary.replace(path)
+    except Exception as error:
+        stop_when_full(error, path)
+        if isinstance(error, OSError) and error.errno and _is_within(error.filename, temporary, path):
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _is_within(name: object, temporary: Path | None, path: Path) -> bool:
+    """Whether an error is about the write itself, and not about another file that the block uses."""
+    return name is None or str(name) in (str(temporary), str(path.parent), str(path))
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, then replace `path` with it in one step."""
+    """Let `write` fill a temporary file, then replace `path` with it in one step.
+
+    Raises:
+        StorageFullError: when the disk is full; what was at `path` is unchanged.
+        OSError: when the folder or the file cannot be written.
+    """
     with replacing(path) as temporary:
         write(temporary)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove the unfinished files and folders that killed processes left in a folder."""
-    for leftover in folder.glob(f"{UNFINISHED}*"):
-        with suppress(FileNotFoundError):  # another process was faster
-            if time.time() - leftover.lstat().st_mtime <= _STALE:
-                continue
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink()
+def stop_when_full(error: BaseException, path: Path | None = None) -> None:
+    """Raise an error that ends the run when another was raised because the disk is full.
+
+    Args:
+        error: the error, of the system or of a library that words it in its message.
+        path: the file that was written; the one that the error names when not given.
+
+    Raises:
+        StorageFullError: when the disk is full or the quota used up.
+    """
+    code = error.errno if isinstance(error, OSError) else None
+    if code is None and (found := _OS_ERROR.search(str(error))):
+        code = int(found[1])
+    if code in _FULL:
+        named = path or getattr(error, "filename", None) or "A file"
+        raise StorageFullError(
+            f"{named} cannot be written: {_FULL[code]}. Make room and give the same command again; what was "
+            "done is kept."
+        ) from None
+
+
+def set_aside(path: Path, reason: str) -> None:
+    """Rename a damaged file or folder to NAME.damaged, so that it is made again, and say so on stderr.
+
+    Args:
+        path: the file.
+        reason: what is wrong with it, as a clause.
+
+    Raises:
+        OSError: when it cannot be renamed.
+    """
+    names = (f"{path.name}.damaged{f'-{number}' if number > 1 else ''}" for number in count(1))
+    target = next(free for name in names if not (free := path.with_name(name)).exists())
+    try:
+        path.rename(target)
+    except FileNotFoundError:  # another process was faster
+        return
+    sys.stderr.write(f"warning: {path} is damaged ({reason}): renamed to {target.name}, and made again.\n")
 
 
 def content_digest(path: Path) -> str:

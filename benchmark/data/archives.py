@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import gzip
 import os
-import shutil
 import sys
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.files import UNFINISHED, remove_unfinished
+from benchmark.core.unfinished import temporary_folder
+from benchmark.data.archive_limits import Allowance, LimitedStream
 from benchmark.data.cache import fingerprint
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
@@ -61,14 +61,15 @@ def unpacked(archive: Path, cache: Path) -> Path:
     """Unpack an archive (.zip, .tar, .tgz, .tar.gz) unless it was unpacked before, and return the folder.
 
     The folder appears complete or not at all, so several processes may call this at once. Names and links
-    that lead out of the folder, and devices, are refused.
+    that lead out of the folder, links in a .zip, and devices are refused, and so is what unpacks to more than
+    a data set can be (see `archive_limits`).
 
     Args:
         archive: the file.
         cache: parent of the folder, whose name is a hash of the archive's path, size and modification time.
 
     Raises:
-        BenchmarkError: when the archive is damaged or truncated, or the cache cannot be written.
+        BenchmarkError: when the archive is damaged, truncated or refused, or the cache cannot be written.
     """
     try:
         folder = _target(archive, cache)
@@ -101,42 +102,43 @@ def _head(file: Path) -> bytes:
 
 def _unpack(archive: Path, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(folder.parent)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=UNFINISHED))
-    inside = temporary / "content"
-    inside.mkdir()
-    try:
+    with temporary_folder(folder.parent) as temporary:
+        inside = temporary / "content"
+        inside.mkdir()
         head = _head(archive)
         if head.startswith(_ZIP):
             _unzip(archive, inside)
         elif head.startswith(_GZIP):
-            with gzip.open(archive) as stream:
-                with tarfile.open(fileobj=stream, mode="r:") as opened:
-                    _extract(opened, inside)
+            with gzip.open(archive) as compressed:
+                stream = LimitedStream(compressed, Allowance(archive))
+                with tarfile.open(fileobj=cast("BinaryIO", stream), mode="r:") as opened:
+                    _extract(opened, inside, Allowance(archive))
                 # The checksum is at the end of the stream, and is compared only when the end is read.
                 while stream.read(_BLOCK):
                     pass
         else:
             with tarfile.open(archive, mode="r:") as opened:
-                _extract(opened, inside)
+                _extract(opened, inside, Allowance(archive))
         try:
             inside.replace(folder)
         except OSError:
             if not folder.is_dir():  # otherwise another process was faster
                 raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _unzip(archive: Path, folder: Path) -> None:
+    allowance = Allowance(archive)
     with zipfile.ZipFile(archive) as opened:
+        for member in opened.infolist():  # before the first is written
+            allowance.take_zipped(member)
         for member in opened.infolist():
-            opened.extract(member, folder)  # drops drives, roots and dots from names
-            os.utime(folder.parent)  # so that `remove_unfinished` does not take it for abandoned
+            opened.extract(member, folder)
+            os.utime(folder.parent)  # so that another machine does not take it for abandoned
 
 
-def _extract(opened: tarfile.TarFile, folder: Path) -> None:
+def _extract(opened: tarfile.TarFile, folder: Path, allowance: Allowance) -> None:
     def safe(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+        allowance.take_tarred(member)
         os.utime(folder.parent)
         return tarfile.data_filter(member, path)
 

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from benchmark.core.cpu import cores
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.files import remove_unfinished, replacing
+from benchmark.core.files import replacing
 from benchmark.core.progress_bar import progress_bar
+from benchmark.core.unfinished import remove_unfinished
 from benchmark.data import image_files
 
 

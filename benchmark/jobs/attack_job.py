@@ -17,6 +17,7 @@ from benchmark.jobs.job import Epochs
 from benchmark.jobs.models import load_data, short_name
 from benchmark.jobs.probe import costs_of
 from benchmark.records import CLEAN, CellKey, CellRecord, ModelKey, Status, Store
+from benchmark.records.metric_ranges import wrong_metric, wrong_number
 
 
 class AttackJob(AttackRun):
@@ -80,18 +81,23 @@ class AttackJob(AttackRun):
         run = self.attack_and_score(self.cells, context)
         if context.save_images and self.pictured is not None:
             kept = attacked_images(run.embeddings, context.save_images)
-            context.store.save_images(self.pictured, {key: value.numpy() for key, value in kept.items()})
+            images = {name: value.numpy() for name, value in kept.items()}
+            context.store.save_images(self.pictured, images, self.key)
         reasons = []
         for scenario, found in run.scores.items():
             score, reason = (ScenarioScore({}), found) if isinstance(found, str) else (found, "")
+            diagnostics = {**run.diagnostics, **score.diagnostics}
+            objective = run.objective
+            if wrong := wrong_metric(score.metrics) or wrong_number({"objective": objective, **diagnostics}):
+                score, reason, diagnostics, objective = ScenarioScore({}), wrong, {}, None
             record = self._record(
                 scenario,
                 context,
                 "failed" if reason else "done",
                 reason,
                 metrics=score.metrics,
-                objective=run.objective,
-                diagnostics={**run.diagnostics, **score.diagnostics},
+                objective=objective,
+                diagnostics=diagnostics,
                 seconds=run.seconds,
                 forward_passes=run.forward_passes,
                 backward_passes=run.backward_passes,

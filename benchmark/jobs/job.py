@@ -7,8 +7,8 @@ import traceback
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from benchmark.core.errors import BenchmarkError, SourceError, UsageError
-from benchmark.core.files import write_atomically
+from benchmark.core.errors import BenchmarkError, SourceError, StopRunError, UsageError
+from benchmark.core.files import stop_when_full, write_atomically
 from benchmark.core.own_line import explain
 from benchmark.core.source import check_source
 from benchmark.data import Folders
@@ -71,7 +71,8 @@ def run_job(job: Job, context: RunContext) -> str | None:
         None when all went well, else the reason why not, in one line.
 
     Raises:
-        SourceError: when this process has other code than the run; nothing is recorded then.
+        StopRunError: when this process has other code than the run, or the disk is full; nothing is recorded
+            then.
     """
     check_source(context.source)
     try:
@@ -81,7 +82,10 @@ def run_job(job: Job, context: RunContext) -> str | None:
     check_plugins(context.plugins, context.plugin_source)
     try:
         return job.execute(context)
+    except StopRunError:
+        raise
     except (Exception, SystemExit) as error:  # a plugin may do anything
+        stop_when_full(error)
         return job.fail(_explain(error, job, context), context)
 
 

@@ -75,7 +75,7 @@ class TrainJob(TrainingRun):
     def progress(self, store: Store) -> Epochs:
         """Reads the epochs done from the last save; 0 of 0 before the first."""
         notes = SavePoint(store.unfinished(self.id)).notes()
-        return Epochs(notes["epoch"], notes["epochs"]) if notes else Epochs()
+        return Epochs(notes.get("epoch", 0), notes.get("epochs", 0)) if notes else Epochs()
 
     def _record(
         self, context: RunContext, status: Status, reason: str = "", training: TrainingRecord | None = None

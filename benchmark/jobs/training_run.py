@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmark.core.embedder import Embedder
+from benchmark.core.errors import MisfitError
+from benchmark.core.files import set_aside
 from benchmark.data import ImageSet
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.models import (
@@ -89,7 +91,7 @@ class TrainingRun(Record):
             ),
         )
         check_teachers(defense, trained)
-        save_checkpoint(model, store.checkpoint(self.id))
+        save_checkpoint(model, store.checkpoint(self.id), self.key.model_dump())
         # A failure is recorded before others wait for the model.
         seen = few_images(data.test, context.device)
         check_embedder(self.load(context)[0], seen)  # as it will be attacked
@@ -114,7 +116,8 @@ class TrainingRun(Record):
     def load_unfolded(self, context: RunContext) -> tuple[Embedder, int]:
         """Loads the model on the CPU with the modules that `build` made, as other models may hold it.
 
-        Returns and raises the same as `load`.
+        Returns and raises the same as `load`. A checkpoint that fitted when it was trained, and does not any
+        more, is set aside, so that the next run trains the model again.
         """
         data = load_data(self.key.dataset, context.folders)
         if not DEFENSES.build(self.key.defense).trained:
@@ -123,7 +126,14 @@ class TrainingRun(Record):
             return model.eval().requires_grad_(False), unit
         images, _ = training_images(self.recipe, data)
         model, unit = build_model(self.key, images, random=True)
-        load_checkpoint(model, context.store.checkpoint(self.id))
+        store = context.store
+        path, record = store.checkpoint(self.id), store.model(self.id)
+        try:
+            load_checkpoint(model, path, unchecked=store.is_unchecked(self.id))
+        except MisfitError:
+            if record is not None and record.status == "done":  # it was loaded when it was trained
+                set_aside(path, "it does not fit its model")
+            raise
         return model.eval().requires_grad_(False), unit
 
     def _teacher_costs(self, context: RunContext) -> dict[str, float]:

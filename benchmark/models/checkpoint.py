@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -11,27 +12,52 @@ from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from benchmark.core.errors import BenchmarkError, CheckpointError
-from benchmark.core.files import write_atomically
+from benchmark.core.errors import BenchmarkError, CheckpointError, DamagedFileError, MisfitError
+from benchmark.core.sealed import UnsealedFileError, check_tensors, write_tensors
 
 
-def save_checkpoint(model: nn.Module, path: Path) -> None:
-    """Write a model's parameters and buffers as safetensors, atomically; shared ones under each name."""
+def save_checkpoint(model: nn.Module, path: Path, key: Mapping[str, Any] | None = None) -> None:
+    """Write a model's parameters and buffers as safetensors, atomically; shared ones under each name.
+
+    Args:
+        model: the model.
+        path: the file, which carries a checksum and cannot be loaded from under another name.
+        key: what the model is, for readers of the file.
+
+    Raises:
+        StorageFullError: when the disk is full.
+        OSError: when it cannot be written.
+    """
     # Copies, since safetensors rejects tensors that share memory.
     weights = {
         name: value.detach().to("cpu", copy=True).contiguous() for name, value in model.state_dict().items()
     }
-    write_atomically(path, lambda file: save_file(weights, file))
+    write_tensors(path, lambda file, metadata: save_file(weights, file, metadata), key)
 
 
-def load_checkpoint(model: nn.Module, path: Path) -> None:
+def load_checkpoint(model: nn.Module, path: Path, unchecked: bool = False) -> None:
     """Read a model's parameters and buffers.
 
+    Args:
+        model: the model, changed in place.
+        path: the file.
+        unchecked: accept a file without a checksum, as earlier versions wrote.
+
     Raises:
-        CheckpointError: when the file is missing or damaged, or does not fit the model.
+        CheckpointError: when the file is missing, damaged or another model's.
+        MisfitError: when it does not fit the model.
     """
     try:
+        try:
+            check_tensors(path)
+        except UnsealedFileError:
+            if not unchecked:
+                raise
         weights = load_file(path)
+    except DamagedFileError as error:
+        raise CheckpointError(
+            f"The checkpoint {path} cannot be used ({error.reason}); delete it and run again."
+        ) from None
     except (OSError, SafetensorError) as error:
         reason = str(error).split("\n", 1)[0]
         raise CheckpointError(
@@ -109,8 +135,8 @@ def check_shapes(model: nn.Module, built: Mapping[str, torch.Size]) -> None:
         raise _misfit("trained model", reason)
 
 
-def _misfit(source: str, reason: str) -> CheckpointError:
-    return CheckpointError(
+def _misfit(source: str, reason: str) -> MisfitError:
+    return MisfitError(
         f"The {source} does not fit the model that `build` makes: {reason}. What is created or sized "
         "while training cannot be loaded: give parameters and buffers their final size in `build`."
     )

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 from zipfile import ZipFile
+
+from benchmark.core.unfinished import temporary_folder
 
 _TIMEOUT = 15.0  # seconds without an answer
 _STORE = Path("~/.torch/models")
@@ -36,8 +37,8 @@ def fetch_weights(model: str) -> Path:
     from pytorchcv.models.common.model_store import imgclsmob_repo_url
 
     store.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=store) as folder:
-        archive = Path(folder) / "weights.zip"
+    with temporary_folder(store) as folder:
+        archive = folder / "weights.zip"
         address = f"{imgclsmob_repo_url}/releases/download/{tag}/{file}.zip"
         with urlopen(address, timeout=_TIMEOUT) as answer, archive.open("wb") as copy:
             shutil.copyfileobj(answer, copy)

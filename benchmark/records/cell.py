@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from benchmark.records.keys import CellKey
+from benchmark.records.metric_ranges import wrong_metric
 from benchmark.records.provenance import Provenance
 from benchmark.records.record import Record, Status
 
@@ -29,6 +30,7 @@ class CellRecord(Record):
         forward_passes, backward_passes: its cost, in units. One attack may serve several scenarios; each of
             its cells carries the whole.
         plugin_files: names of the plugins' own files that the cell's identity was made from.
+        arrays: names of the arrays that are stored beside the record.
     """
 
     id: str
@@ -43,4 +45,9 @@ class CellRecord(Record):
     forward_passes: float = 0.0
     backward_passes: float = 0.0
     plugin_files: list[str] = Field(default_factory=list)
+    arrays: list[str] = Field(default_factory=list)
     provenance: Provenance
+
+    def impossible(self) -> str:
+        """Describes the first metric that is not finite or outside its range; empty without any."""
+        return wrong_metric(self.metrics) if self.status == "done" else ""

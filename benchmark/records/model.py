@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from benchmark.records.keys import ModelKey
+from benchmark.records.metric_ranges import wrong_metric
 from benchmark.records.provenance import Provenance
 from benchmark.records.record import Record, Status
 from benchmark.records.validation import ValidationResult
@@ -67,3 +68,12 @@ class ModelRecord(TrainingRecord):
     weights: str = ""
     plugin_files: list[str] = Field(default_factory=list)
     provenance: Provenance
+
+    def impossible(self) -> str:
+        """Describes the first validation result that is outside [0, 1]; empty without any."""
+        for result in self.validations:
+            scores = {"clean": result.clean_map_r, "attacked": result.attacked_map_r}
+            for name, value in scores.items():
+                if reason := wrong_metric({"map_r": value}):
+                    return f"validation after epoch {result.epoch}, {name}: {reason}"
+        return ""

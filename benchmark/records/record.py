@@ -16,3 +16,7 @@ class Record(BaseModel):
     """Base of all records: frozen; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def impossible(self) -> str:
+        """Describes the first value that no run can have written, as a clause; empty without any."""
+        return ""

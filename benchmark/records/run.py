@@ -84,3 +84,7 @@ class RunManifest(Record):
     skipped: list[str] = Field(default_factory=list)
     descriptions: dict[str, str] = Field(default_factory=dict)
     provenance: Provenance
+
+    def impossible(self) -> str:
+        """Says that the grid is empty, which no run writes; empty when it is not."""
+        return "" if self.models or self.cells else "it lists no models and no cells"

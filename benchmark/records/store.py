@@ -7,19 +7,23 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
-from benchmark.core.errors import CheckpointError, UsageError
-from benchmark.core.files import remove_unfinished, write_atomically
+from benchmark.core.errors import DamagedFileError, UnreadableFileError, UsageError
+from benchmark.core.files import set_aside
+from benchmark.core.sealed import UnsealedFileError, check_tensors, write_tensors
+from benchmark.core.unfinished import remove_unfinished
 from benchmark.records.cell import CellRecord
 from benchmark.records.check import CheckRecord
 from benchmark.records.figures import FiguresRecord
+from benchmark.records.keys import ModelKey
 from benchmark.records.model import ModelRecord
+from benchmark.records.reading import is_unchecked, read_record, write_record
+from benchmark.records.record import Record
 from benchmark.records.run import RunManifest
 
-R = TypeVar("R", bound=BaseModel)
+R = TypeVar("R", bound=Record)
 
 _FOLDERS = ("models", "cells", "arrays", "checks", "images", "logs", "unfinished")
 
@@ -27,13 +31,18 @@ _FOLDERS = ("models", "cells", "arrays", "checks", "images", "logs", "unfinished
 class Store:
     """Records, arrays and checkpoints under `<output>/store`.
 
+    What is damaged counts as absent, so that a run makes it again.
+
     Args:
         output: the folder that the user named.
+        heal: whether what is found damaged is renamed to NAME.damaged, with a line on stderr, as a run does;
+            a report changes nothing.
     """
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, heal: bool = False) -> None:
         self.output = output
         self.root = output / "store"
+        self._heal = heal
 
     def check_writable(self) -> None:
         """Makes the store's folders where they are missing, and removes files of killed writes.
@@ -47,6 +56,7 @@ class Store:
                 with tempfile.TemporaryFile(dir=folder):
                     pass
                 remove_unfinished(folder)
+            remove_unfinished(self.output)
             for state in (self.root / "unfinished").glob("*.safetensors"):
                 record = self.model(state.stem)
                 if record is not None and record.status == "done":  # another run was faster
@@ -64,12 +74,31 @@ class Store:
         return self.root / "unfinished" / f"{model_id}.safetensors"
 
     def has_checkpoint(self, model_id: str) -> bool:
-        """Whether the weights of a model exist and can be read."""
+        """Whether the weights of a model exist and are those that were written; reads all of them.
+
+        Raises:
+            UnreadableFileError: when they cannot be read.
+        """
+        path = self.checkpoint(model_id)
         try:
-            with safe_open(self.checkpoint(model_id), framework="numpy"):
-                return True
-        except (OSError, SafetensorError):
+            check_tensors(path)
+        except FileNotFoundError:
             return False
+        except DamagedFileError as error:
+            if isinstance(error, UnsealedFileError) and self.is_unchecked(model_id):
+                return True
+            self._set_aside(error)
+            return False
+        return True
+
+    def is_unchecked(self, model_id: str) -> bool:
+        """Whether a model is of a version of the protocol that wrote no checksums."""
+        return is_unchecked(self._record("models", model_id))
+
+    def _set_aside(self, error: DamagedFileError) -> None:
+        """Renames what is damaged, where this store heals."""
+        if self._heal:
+            set_aside(error.path, error.reason)
 
     def _record(self, kind: str, record_id: str) -> Path:
         return self.root / kind / f"{record_id}.json"
@@ -77,19 +106,19 @@ class Store:
     def _arrays(self, cell_id: str) -> Path:
         return self.root / "arrays" / f"{cell_id}.safetensors"
 
-    @staticmethod
-    def _read(path: Path, kind: type[R]) -> R | None:
-        """Reads a record; a damaged one, or one of an older layout, counts as absent."""
-        try:
-            return kind.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            return None
+    def _read(self, path: Path, kind: type[R]) -> R | None:
+        """Reads a record; a damaged one counts as absent.
 
-    @staticmethod
-    def _write(path: Path, record: BaseModel) -> None:
-        write_atomically(
-            path, lambda temporary: temporary.write_text(record.model_dump_json(), encoding="utf-8")
-        )
+        Raises:
+            UnreadableFileError: when it cannot be read.
+        """
+        try:
+            return read_record(path, kind)
+        except FileNotFoundError:
+            return None
+        except DamagedFileError as error:
+            self._set_aside(error)
+            return None
 
     def model(self, model_id: str) -> ModelRecord | None:
         """The record of a training, or None."""
@@ -100,58 +129,116 @@ class Store:
         return self._read(self._record("cells", cell_id), CellRecord)
 
     def finished(self, cell_id: str) -> CellRecord | None:
-        """The record of a cell that is done and whose arrays can be read; else None."""
+        """The record of a cell that is done and whose arrays are all there; else None."""
         record = self.cell(cell_id)
         if record is None or record.status != "done":
             return None
+        path = self._arrays(cell_id)
         try:
-            return record if self.arrays(cell_id) else None
-        except CheckpointError:
+            names = check_tensors(path)
+            if missing := sorted(set(record.arrays) - names):
+                raise DamagedFileError(path, f"it lacks {', '.join(missing)}")
+        except FileNotFoundError:
             return None
+        except DamagedFileError as error:
+            if isinstance(error, UnsealedFileError) and is_unchecked(self._record("cells", cell_id)):
+                return record
+            self._set_aside(error)
+            return None
+        return record
+
+    def damage(self, cell_id: str) -> str:
+        """Says why the record of a cell, or the arrays that it names, cannot be used; empty when they can.
+
+        For reports: nothing is renamed, and no folder is named.
+        """
+        what = "record"
+        try:
+            record = read_record(self._record("cells", cell_id), CellRecord)
+            what = "arrays"
+            missing = set(record.arrays) - self.arrays(cell_id).keys() if record.status == "done" else set()
+        except FileNotFoundError:
+            return ""
+        except UnreadableFileError as error:
+            return f"{error.path.parent.name}/{error.path.name} cannot be read: {error.reason}"
+        except DamagedFileError as error:
+            return f"its {what} on disk {'is' if what == 'record' else 'are'} damaged: {error.reason}"
+        return f"its arrays on disk lack {', '.join(sorted(missing))}" if missing else ""
 
     def save_model(self, record: ModelRecord) -> None:
         """Writes the record of a training; its checkpoint must have been written before.
 
         The saved state of a finished training is deleted.
         """
-        self._write(self._record("models", record.id), record)
+        write_record(self._record("models", record.id), record)
         if record.status == "done":
             self.unfinished(record.id).unlink(missing_ok=True)
 
     def save_cell(self, record: CellRecord, arrays: dict[str, np.ndarray] | None = None) -> None:
         """Writes a cell: its arrays first, so that a record never stands without them."""
         if arrays:
-            data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-            write_atomically(self._arrays(record.id), lambda temporary: temporary.write_bytes(data))
-        self._write(self._record("cells", record.id), record)
+            self._write_tensors(self._arrays(record.id), arrays, record.key)
+        record = record.model_copy(update={"arrays": sorted(arrays or {})})
+        write_record(self._record("cells", record.id), record)
+
+    @staticmethod
+    def _write_tensors(path: Path, arrays: dict[str, np.ndarray], key: ModelKey | None) -> None:
+        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        if path.is_dir():
+            set_aside(path, "a folder is in its place")
+        write_tensors(
+            path,
+            lambda temporary, metadata: save_file(whole, temporary, metadata),
+            None if key is None else key.model_dump(mode="json"),
+        )
 
     def arrays(self, cell_id: str) -> dict[str, np.ndarray]:
         """The arrays of a cell; empty when it has none.
 
         Raises:
-            CheckpointError: when the file is damaged.
+            CheckpointError: when the file is damaged or cannot be read.
         """
         path = self._arrays(cell_id)
-        if not path.exists():
-            return {}
+        return self._load(path, cell_id) if path.exists() else {}
+
+    def _load(self, path: Path, cell_id: str) -> dict[str, np.ndarray]:
         try:
+            self._check(path, cell_id)
             return dict(load_file(path))
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path} is damaged ({error}); delete it and run again.") from None
+            raise DamagedFileError(path, str(error).split("\n", 1)[0]) from None
 
-    def _images(self, cell_id: str) -> Path:
+    def _check(self, path: Path, cell_id: str) -> None:
+        try:
+            check_tensors(path)
+        except UnsealedFileError:
+            if not is_unchecked(self._record("cells", cell_id)):
+                raise
+
+    def images_path(self, cell_id: str) -> Path:
+        """The path of a cell's attacked images (safetensors)."""
         return self.root / "images" / f"{cell_id}.safetensors"
 
-    def save_images(self, cell_id: str, images: dict[str, np.ndarray]) -> None:
+    def check_images(self, cell_id: str) -> None:
+        """Checks that the attacked images of a cell are those that were written.
+
+        Raises:
+            FileNotFoundError: when there are none.
+            CheckpointError: when they are damaged or cannot be read.
+        """
+        self._check(self.images_path(cell_id), cell_id)
+
+    def save_images(self, cell_id: str, images: dict[str, np.ndarray], key: ModelKey | None = None) -> None:
         """Writes the attacked images that are kept of a cell."""
-        data = save({name: np.ascontiguousarray(array) for name, array in images.items()})
-        write_atomically(self._images(cell_id), lambda temporary: temporary.write_bytes(data))
+        self._write_tensors(self.images_path(cell_id), images, key)
 
     def images(self, cell_id: str) -> dict[str, np.ndarray]:
         """The attacked images that were kept of a cell; empty when there are none, or they are damaged."""
+        path = self.images_path(cell_id)
         try:
-            return dict(load_file(self._images(cell_id)))
-        except (SafetensorError, OSError):
+            return self._load(path, cell_id) if path.exists() else {}
+        except DamagedFileError as error:
+            self._set_aside(error)
             return {}
 
     @staticmethod
@@ -160,7 +247,7 @@ class Store:
 
     def save_checks(self, record: CheckRecord) -> None:
         """Writes the results of the checks on one model at one budget, replacing those of earlier runs."""
-        self._write(self._record("checks", self._checked(record.model_id, record.norm, record.eps)), record)
+        write_record(self._record("checks", self._checked(record.model_id, record.norm, record.eps)), record)
 
     def checks(self, model_id: str, norm: str, eps: float) -> CheckRecord | None:
         """The results of the checks on one model at one budget, or None."""
@@ -176,7 +263,7 @@ class Store:
 
     def save_figures(self, record: FiguresRecord) -> None:
         """Writes what the figures of the report were drawn from."""
-        self._write(self.root / "figures.json", record)
+        write_record(self.root / "figures.json", record)
 
     def figures(self) -> FiguresRecord | None:
         """What the figures of the report were drawn from, or None."""
@@ -184,15 +271,22 @@ class Store:
 
     def save_manifest(self, manifest: RunManifest) -> None:
         """Writes the grid of the run."""
-        self._write(self.root / "run.json", manifest)
+        write_record(self.root / "run.json", manifest)
 
     def manifest(self) -> RunManifest:
         """The grid of the last run.
 
         Raises:
-            UsageError: when no run was made into this folder.
+            UsageError: when no run was made into this folder, or its grid is damaged or empty.
         """
-        manifest = self._read(self.root / "run.json", RunManifest)
-        if manifest is None:
-            raise UsageError(f"There is no run in '{self.output}'. Run the benchmark there first.")
+        path = self.root / "run.json"
+        try:
+            manifest = read_record(path, RunManifest)
+        except FileNotFoundError:
+            raise UsageError(f"There is no run in '{self.output}'. Run the benchmark there first.") from None
+        except DamagedFileError as error:
+            raise UsageError(
+                f"The grid of the run, {path}, cannot be used ({error.reason}). Give its command again; "
+                "what was done is kept."
+            ) from None
         return manifest

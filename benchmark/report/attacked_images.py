@@ -11,8 +11,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, StoredFileError
 from benchmark.core.files import write_atomically
+from benchmark.core.unfinished import remove_unfinished
 from benchmark.report.cell_results import RETRIEVAL, CellResult, Run
 from benchmark.report.figures import in_style, table_slug
 from benchmark.report.rows import Row
@@ -59,6 +60,8 @@ def write_attacked_images(run: Run, tables: list[Table], output: Path) -> list[R
     run kept.
     """
     folder = output / FOLDER
+    for unfinished in (folder, *folder.glob("*/")):
+        remove_unfinished(unfinished)
     written = []
     for table in tables:
         for row in table.rows:
@@ -80,7 +83,11 @@ def _worst(run: Run, row: Row) -> CellResult | None:
 def _write(run: Run, table: Table, row: Row, cell: CellResult, target: Path) -> RowImages:
     attack = table.names.short(cell.key.attack)
     try:
+        run.check_images(cell)
         tensors = read_images(run.images(cell))
+    except StoredFileError as error:
+        problem = f"{error.path.name} is damaged ({error.reason})"
+        return RowImages(row.name, table.heading, attack, problem=problem)
     except BenchmarkError as error:
         return RowImages(row.name, table.heading, attack, problem=run.names.sentence(str(error)))
     from benchmark.report.image_panel import panel

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.core.errors import CheckpointError
 from benchmark.records import (
     CellKey,
     CellRecord,
@@ -130,7 +129,15 @@ class Run:
 
     def images(self, cell: CellResult) -> Path:
         """The path of a cell's attacked images (safetensors), which exist where the run was to keep some."""
-        return self._store.root / "images" / f"{cell.ref.id}.safetensors"
+        return self._store.images_path(cell.ref.id)
+
+    def check_images(self, cell: CellResult) -> None:
+        """Checks that a cell's attacked images are those that were written.
+
+        Raises:
+            CheckpointError: when they are damaged or cannot be read.
+        """
+        self._store.check_images(cell.ref.id)
 
     def checks(self, model_id: str, norm: str, eps: float) -> CheckRecord | None:
         """The check results of a model at one budget; None when they are about the cells of another grid."""
@@ -145,6 +152,8 @@ class Run:
         return record.model_copy(update={"results": results})
 
     def _result(self, ref: CellRef) -> CellResult:
+        if damage := self._store.damage(ref.id):
+            return CellResult(ref, "failed", self.names.sentence(damage), None)
         record = self._store.cell(ref.id)
         if record is not None:
             reason = self.names.sentence(record.reason) if record.status != "done" else self._flaw(record)
@@ -157,12 +166,8 @@ class Run:
         return CellResult(ref, "failed", NOT_RUN, None)
 
     def _flaw(self, record: CellRecord) -> str:
-        """Says what is wrong with the arrays of a done cell, without which its metrics are not trusted."""
-        try:
-            arrays = self._store.arrays(record.id)
-        except CheckpointError:
-            return "its arrays on disk are damaged"
-        if record.key.scenario == RETRIEVAL and "success" not in arrays:
+        """Says that a done cell, of a version that did not record its arrays' names, lacks those it needs."""
+        if record.key.scenario == RETRIEVAL and "success" not in self._store.arrays(record.id):
             return "its per-query outcomes are missing on disk"
         return ""
 

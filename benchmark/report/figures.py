@@ -10,6 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from benchmark.core.unfinished import remove_unfinished
 from benchmark.report.cell_results import Run
 from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.kept_figures import figure_inputs, kept_figures, note_figures
@@ -135,6 +136,7 @@ def draw_figures(run: Run, tables: list[Table], output: Path) -> tuple[list[Tabl
         The figures, and whether they were kept.
     """
     folder = output / FOLDER
+    remove_unfinished(folder)
     inputs = figure_inputs(run)
     kept = kept_figures(run, inputs, folder)
     drawn: list[TableFigures] = []

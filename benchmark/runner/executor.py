@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from pebble import ProcessExpired
 
-from benchmark.core.errors import SourceError
+from benchmark.core.errors import StopRunError
 from benchmark.jobs import Job, RunContext, run_job
 from benchmark.runner.job_queue import Finished, JobQueue
 from benchmark.runner.workers import worker_pool
@@ -38,7 +38,7 @@ def run_jobs(
         on_wait: called every few seconds.
 
     Raises:
-        SourceError: when a worker has other code than this process.
+        StopRunError: when a worker has other code than this process, or the disk is full.
     """
     queue = JobQueue(jobs, costs)
     running: dict[Future[str | None], Job] = {}
@@ -62,7 +62,7 @@ def _reason(future: Future[str | None], job: Job, context: RunContext) -> str | 
     """Returns why a finished job failed, or None; records the failures of dead workers."""
     try:
         return future.result()
-    except SourceError:
+    except StopRunError:
         raise  # no record: the run itself is at fault, and ends
     except ProcessExpired as error:
         return job.fail(f"The worker died (exit code {error.exitcode}); out of memory?", context)

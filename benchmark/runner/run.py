@@ -15,7 +15,7 @@ from benchmark.planning.grid import Grid
 from benchmark.planning.manifest import make_manifest
 from benchmark.planning.setting_names import SettingNames
 from benchmark.planning.todo import Todo, find_todo
-from benchmark.records import ModelKey
+from benchmark.records import ModelKey, Store
 from benchmark.runner.check_models import check_models
 from benchmark.runner.executor import run_jobs
 from benchmark.runner.job_queue import Executor
@@ -46,7 +46,7 @@ def run(
     Raises:
         BenchmarkError: when pretrained weights cannot be fetched; nothing has been run or written then.
     """
-    store = context.store
+    store = Store(context.output, heal=True)
     todo = find_todo(grid, store)
     fetch_weights(training.key for training in todo.trainings)
     manifest = make_manifest(grid, config, command, context.folders, context.provenance())

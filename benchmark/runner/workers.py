@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,11 @@ from pebble import ProcessPool
 
 from benchmark.core.cpu import cores, keep_freed_memory
 from benchmark.core.source import ROOT
+from benchmark.core.unfinished import process_folder
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_LONGEST_FOLDER = 70
+"""Characters of a folder's path that leave room for the name of a socket, whose path may have 103."""
 _PRELOADED = "benchmark.runner.preload"
 _WITHOUT_MODULES = ROOT / "benchmark" / "presets"
 
@@ -77,8 +81,23 @@ def _start_server() -> None:
     """
     path: list[str] = spawn.get_preparation_data("forkserver")["sys_path"]
     python_path = {"PYTHONPATH": os.pathsep.join(dict.fromkeys([*path, str(ROOT)]))}
-    with _environment(python_path), _working_directory(_WITHOUT_MODULES):
+    with _environment(python_path), _working_directory(_WITHOUT_MODULES), _sockets_in_own_folder():
         forkserver.ensure_running()
+
+
+@contextmanager
+def _sockets_in_own_folder() -> Iterator[None]:
+    """Lets sockets be made in a folder that a later run removes if this process is killed.
+
+    Where its path would be too long for them, Python chooses the folder, which is then left.
+    """
+    before = tempfile.tempdir
+    if len(str(process_folder())) <= _LONGEST_FOLDER:
+        tempfile.tempdir = str(process_folder())
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 @contextmanager

@@ -33,6 +33,9 @@ from benchmark.training.schedule import WarmUp, make_optimizer
 from benchmark.training.validation import Validator
 from defenses import Batch, Defense
 
+_NOTES = ("epoch", "epochs", "curve", "best_epoch", "validations", "cost_units", "seconds", "waited")
+"""What the notes of a saved state hold."""
+
 
 class _BestEpoch:
     """The weights of the best epoch so far; of two epochs with equal scores, those of the later."""
@@ -134,7 +137,10 @@ def train(
     resumed = 0
     curve: list[float] = []
     validations: list[ValidationResult] = []
-    if save_point is not None and (found := save_point.restore(model, optimizer, schedule)) is not None:
+    if (
+        save_point is not None
+        and (found := save_point.restore(model, optimizer, schedule, _NOTES)) is not None
+    ):
         notes, weights = found
         resumed, curve = notes["epoch"], notes["curve"]
         validations = [ValidationResult(**result) for result in notes["validations"]]

@@ -6,7 +6,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from benchmark.core.files import write_atomically
+from benchmark.core.errors import DamagedFileError
+from benchmark.core.files import set_aside
+from benchmark.core.sealed import check_tensors, write_tensors
 
 _MODEL, _BEST, _OPTIMIZER, _GENERATOR = "model.", "best.", "optimizer.", "generator."
 
@@ -51,7 +53,8 @@ class SavePoint:
     ) -> None:
         """Saves the state after an epoch, unless the last write is less than `every` seconds ago.
 
-        When the file cannot be written, a warning is printed to stderr and the training continues.
+        When the file cannot be written, a warning is printed to stderr and the training continues; a full
+        disk, which would lose its result, ends the run.
 
         Args:
             model: the model being trained.
@@ -60,6 +63,9 @@ class SavePoint:
             best: weights of the best epoch so far; empty where none is kept.
             notes: further state, serializable as JSON; "epoch" and "epochs" are the numbers of epochs done
                 and in total.
+
+        Raises:
+            StorageFullError: when the disk is full.
         """
         if time.monotonic() - self._last < self._every:
             return
@@ -83,16 +89,19 @@ class SavePoint:
         }
         # Copies, since safetensors rejects tensors that share memory, as shared proxies do.
         copies = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
+        about = {"about": json.dumps(description)}
         try:
-            write_atomically(
-                self.path, lambda path: save_file(copies, path, {"about": json.dumps(description)})
-            )
+            write_tensors(self.path, lambda path, metadata: save_file(copies, path, {**about, **metadata}))
         except (OSError, SafetensorError) as error:
             sys.stderr.write(f"warning: the running training cannot be saved to {self.path}: {error}\n")
         self._last = time.monotonic()
 
     def restore(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: LRScheduler
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: LRScheduler,
+        needed: Iterable[str] = (),
     ) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """Restores the saved state into freshly built objects, and the states of the random generators.
 
@@ -100,11 +109,23 @@ class SavePoint:
             model: a model of the same architecture.
             optimizer: its optimizer, with the same parameter groups.
             schedule: its schedule, of the same kind.
+            needed: names that the notes must have.
 
         Returns:
             The notes and the best weights; None, with nothing changed, where there is no file, or it is
             damaged, of another model, or written on another type of device or under other package versions.
+            A damaged file is set aside, with a line on stderr.
+
+        Raises:
+            UnreadableFileError: when the file cannot be read.
         """
+        try:
+            check_tensors(self.path)
+        except FileNotFoundError:
+            return None
+        except DamagedFileError as error:
+            set_aside(self.path, error.reason)
+            return None
         try:
             with safe_open(self.path, framework="pt") as file:
                 description = json.loads((file.metadata() or {})["about"])
@@ -112,6 +133,9 @@ class SavePoint:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         except (OSError, SafetensorError, KeyError, ValueError):
+            return None
+        if missing := [name for name in needed if name not in description["notes"]]:
+            set_aside(self.path, f"it has no {missing[0]}")
             return None
         weights = _with_prefix(_MODEL, tensors)
         if not _fits(weights, model) or _group_sizes(description["groups"]) != _group_sizes(

@@ -1,10 +1,10 @@
-import os
+import errno
 import stat
-import time
 
 import pytest
 
-from benchmark.core.files import remove_unfinished, replacing, write_atomically
+from benchmark.core.errors import StorageFullError
+from benchmark.core.files import set_aside, stop_when_full, write_atomically
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path):
@@ -28,24 +28,58 @@ def test_the_folder_is_made_and_others_may_read(tmp_path):
     assert path.stat().st_mode & stat.S_IRGRP
 
 
-def test_what_a_killed_process_left_is_removed_once_it_is_old(tmp_path):
-    (tmp_path / "kept").write_text("")
-    with replacing(tmp_path / "file") as temporary:
-        leftover = tmp_path / f"{temporary.name}2"
-        leftover.write_text("half")
-        remove_unfinished(tmp_path)
-        assert leftover.exists()  # it may be another process's, still writing
-        old = time.time() - 7200
-        os.utime(leftover, (old, old))
-        remove_unfinished(tmp_path)
-        assert not leftover.exists() and temporary.exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "kept"]
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_old_folders_are_removed_with_what_is_in_them(tmp_path):
-    for name in (".writing-old", ".writing-new", "old"):
-        (tmp_path / name / "inside").mkdir(parents=True)
-    for name in (".writing-old", "old"):
-        os.utime(tmp_path / name, (time.time() - 7200,) * 2)
-    remove_unfinished(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".writing-new", "old"]
+def rust(*_):
+    raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize("write", [full, rust])
+def test_a_full_disk_ends_the_run_and_names_the_file(tmp_path, write):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(StorageFullError, match=rf"^{path} cannot be written: the disk is full. Make room"):
+        write_atomically(path, write)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_quota_is_a_full_disk_and_other_errors_pass():
+    with pytest.raises(StorageFullError, match="the disk quota is used up"):
+        stop_when_full(OSError(errno.EDQUOT, "Disk quota exceeded", "name"))
+    stop_when_full(OSError(errno.EACCES, "Permission denied"))
+    stop_when_full(ValueError("28"))
+
+
+def test_errors_name_the_file_and_not_a_temporary_one(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_atomically(tmp_path / "file", lambda temporary: temporary.write_text("text"))
+    assert caught.value.filename == str(tmp_path / "file")
+
+    def reads_another(_):
+        (tmp_path / "other").read_text()
+
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(tmp_path / "new", reads_another)
+    assert caught.value.filename == str(tmp_path / "other")
+
+
+def test_what_is_set_aside_is_kept_under_another_name(tmp_path, capsys):
+    path = tmp_path / "file"
+    for text in ("one", "two"):
+        path.write_text(text)
+        set_aside(path, "it is empty")
+    path.mkdir()
+    set_aside(path, "a folder is in its place")
+    set_aside(path, "another process was faster")
+    assert sorted(found.name for found in tmp_path.iterdir()) == [
+        "file.damaged",
+        "file.damaged-2",
+        "file.damaged-3",
+    ]
+    assert (tmp_path / "file.damaged-2").read_text() == "two"
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == f"warning: {path} is damaged (it is empty): renamed to file.damaged, and made again."
+    assert len(rest) == 2

@@ -1,5 +1,7 @@
 """Archives: damage is found wherever it is, and the unpacked folder is complete or absent."""
 
+import gzip
+import io
 import os
 import tarfile
 import threading
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.data import archives
+from benchmark.data import archive_limits, archives
 from benchmark.data.archives import already_unpacked, is_archive, unpacked, zip_contains
 
 ENDINGS = ("zip", "tgz", "tar.gz")
@@ -124,7 +126,7 @@ def test_what_a_killed_process_left_is_removed_once_it_is_old(folder, tmp_path, 
     old, new = (tmp_path / "cache" / "unpacked" / f".writing-{name}" for name in ("old", "new"))
     for leftover in (old, new):
         (leftover / "content").mkdir(parents=True)
-    os.utime(old, (time.time() - 7200,) * 2)
+    os.utime(old, (time.time() - 2 * 86_400,) * 2)
     root = unpacked(archive, tmp_path / "cache")
     assert sorted(left(tmp_path / "cache")) == sorted([new, root])
 
@@ -152,3 +154,64 @@ def test_a_full_disk_is_one_line(folder, tmp_path, monkeypatch, tiny_sets):
     ):
         unpacked(archive, tmp_path / "cache")
     assert left(tmp_path / "cache") == []
+
+
+def bomb(path, ending, size=2_000_000):
+    """An archive of zeros, which unpacks to a thousand times its size."""
+    if ending == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+            opened.writestr("zeros", bytes(size))
+        return
+    with tarfile.open(path, "w:gz") as opened:
+        member = tarfile.TarInfo("zeros")
+        member.size = size
+        opened.addfile(member, io.BytesIO(bytes(size)))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_unpacks_to_more_than_a_data_set_can_be_is_refused(ending, tmp_path, monkeypatch):
+    bomb(tmp_path / f"a.{ending}", ending)
+    unpacked(tmp_path / f"a.{ending}", tmp_path / "other")  # a small one does no harm
+    monkeypatch.setattr(archive_limits, "LEAST", 1_000_000)
+    wanted = "is refused: it unpacks to more than 1,000,000 bytes, 20 times its own size or more"
+    with pytest.raises(BenchmarkError, match=wanted) as caught:
+        unpacked(tmp_path / f"a.{ending}", tmp_path / "cache")
+    assert "\n" not in str(caught.value) and left(tmp_path / "cache") == []
+
+
+def test_what_follows_the_last_file_of_a_tar_is_counted_too(folder, tmp_path, monkeypatch):
+    with tarfile.open(tmp_path / "a.tar", "w") as opened:
+        opened.add(folder / "0.bin", "0.bin")
+    content = (tmp_path / "a.tar").read_bytes() + bytes(2_000_000)
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(content))
+    monkeypatch.setattr(archive_limits, "LEAST", 1_000_000)
+    with pytest.raises(BenchmarkError, match="is refused: it unpacks to more than"):
+        unpacked(tmp_path / "a.tgz", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_too_many_files_are_refused(ending, folder, tmp_path, monkeypatch, tiny_sets):
+    archive = tiny_sets.pack(tmp_path / f"a.{ending}", folder)
+    monkeypatch.setattr(archive_limits, "MOST_FILES", 2)
+    with pytest.raises(BenchmarkError, match="is refused: it unpacks to more than 2 files"):
+        unpacked(archive, tmp_path / "cache")
+    assert left(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../../x", "C:/x", "link"])
+def test_what_leads_out_of_the_folder_of_a_zip_is_refused(name, tmp_path):
+    member = zipfile.ZipInfo(name)
+    member.external_attr = (0o120777 if name == "link" else 0o100644) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as opened:
+        opened.writestr("first", "")
+        opened.writestr(member, "/etc/passwd")
+    refused(tmp_path / "a.zip", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../x"])
+def test_a_link_of_a_tar_that_leads_out_of_the_folder_is_refused(target, tmp_path):
+    member = tarfile.TarInfo("link")
+    member.type, member.linkname = tarfile.SYMTYPE, target
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as opened:
+        opened.addfile(member)
+    refused(tmp_path / "a.tgz", tmp_path / "cache")

@@ -48,5 +48,7 @@ def test_damaged_files_are_not_trusted(tmp_path, part):
     (broken,) = [cell for cell in run.table_cells if not cell.done]
     assert broken.ref == ref
     assert broken.status == "failed"
-    assert broken.reason == ("not run yet" if part == "cells" else "its arrays on disk are damaged")
+    found = "its record on disk is" if part == "cells" else "its arrays on disk are"
+    assert broken.reason == f"{found} damaged: it is cut off or changed"
+    assert path.exists() and not list((tmp_path / "run").rglob("*.damaged*"))  # a report renames nothing
     assert np.isnan(broken.metric("ami"))

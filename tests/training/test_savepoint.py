@@ -1,13 +1,16 @@
 import random
+import shutil
 import time
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 
+from benchmark.core.errors import StorageFullError
 from benchmark.models import count_flops
-from benchmark.training import Recipe, train
+from benchmark.training import Recipe, savepoint, train
 from benchmark.training.savepoint import SavePoint
 from defenses import DEFENSES
 
@@ -171,3 +174,96 @@ def test_the_optimizer_state_has_the_memory_format_of_the_weights(tmp_path):
     state = optimizer.state[model.weight]
     assert state["exp_avg"].stride() == model.weight.stride()
     assert state["step"].shape == ()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A save point on disk, and the parts that it is restored into."""
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 3)
+    model(torch.rand(1, 2)).sum().backward()
+    optimizer.step()
+    point = SavePoint(tmp_path / "unfinished" / "x.safetensors")
+    point.save(model, optimizer, schedule, {}, {"epoch": 1})
+    return point, (model, optimizer, schedule)
+
+
+def test_no_flipped_bit_is_restored(saved, capsys):
+    point, parts = saved
+    sound, before = point.path.read_bytes(), parts[0].weight.detach().clone()
+    for place in random.Random(0).sample(range(8 * len(sound)), 80):
+        changed = bytearray(sound)
+        changed[place // 8] ^= 1 << place % 8
+        point.path.write_bytes(changed)
+        assert point.restore(*parts) is None and not point.path.exists()
+    assert torch.equal(parts[0].weight, before)
+    assert len(list(point.path.parent.glob("x.safetensors.damaged*"))) == 80
+    assert capsys.readouterr().err.count("is damaged (") == 80
+    point.path.write_bytes(sound)
+    assert point.restore(*parts) is not None
+
+
+def without(name):
+    def change(path):
+        tensors = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+        kept = {key: value for key, value in tensors.items() if not key.endswith(name)}
+        assert len(kept) < len(tensors)
+        save_file(kept, path, metadata)
+
+    return change
+
+
+def copy_of_another(path):
+    other = path.with_name("y.safetensors")
+    shutil.copy(path, other)
+    path.write_bytes(other.read_bytes().replace(b"unfinished/x.", b"unfinished/y."))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        without(".step"),
+        without(".exp_avg"),
+        copy_of_another,
+        lambda path: path.write_bytes(b""),
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+)
+def test_damage_is_set_aside_and_the_training_starts_over(saved, damage, capsys):
+    point, parts = saved
+    damage(point.path)
+    assert point.restore(*parts) is None
+    assert point.path.with_name("x.safetensors.damaged").exists() and not point.path.exists()
+    assert f"warning: {point.path} is damaged (" in capsys.readouterr().err
+    assert point.restore(*parts) is None
+
+
+def test_the_save_point_of_another_training_is_not_restored(saved):
+    point, parts = saved
+    other = SavePoint(point.path.with_name("y.safetensors"))
+    shutil.copy(point.path, other.path)
+    assert other.restore(*parts) is None
+    assert point.restore(*parts) is not None
+
+
+def test_notes_that_lack_what_a_training_needs_are_set_aside(saved, capsys):
+    point, parts = saved
+    assert point.restore(*parts, needed=("epoch",)) is not None
+    assert point.restore(*parts, needed=("epoch", "curve")) is None
+    assert "is damaged (it has no curve)" in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(saved, monkeypatch):
+    point, parts = saved
+    sound = point.path.read_bytes()
+
+    def full(*_, **__):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(savepoint, "save_file", full)
+    with pytest.raises(StorageFullError, match=f"{point.path} cannot be written: the disk is full"):
+        point.save(*parts, {}, {"epoch": 2})
+    assert point.path.read_bytes() == sound and list(point.path.parent.iterdir()) == [point.path]
