@@ -12,6 +12,7 @@ from torch import nn
 
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import TrainingError
+from benchmark.core.transfer import to_device
 from benchmark.data.base import ImageSet
 from benchmark.losses import SCALAR_ADVICE, on_tuples, wrong_loss
 from benchmark.models import (
@@ -27,7 +28,7 @@ from benchmark.training.batches import Batches
 from benchmark.training.inner import TrainingAttack
 from benchmark.training.pace import BudgetPace, Pace, StepPace
 from benchmark.training.recipe import Recipe
-from benchmark.training.sampling import epoch_order
+from benchmark.training.sampling import epoch_order, strata_of
 from benchmark.training.savepoint import SavePoint
 from benchmark.training.schedule import WarmUp, make_optimizer
 from benchmark.training.validation import Validator
@@ -128,7 +129,7 @@ def train(
     autocast = torch.autocast(
         torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
     )
-    labels = data.labels.to(device)
+    labels, strata = data.labels.to(device), strata_of(defense, model, len(data))
     validator = Validator(held_out, eps, device) if held_out is not None else None
     best = _BestEpoch()
     resumed = 0
@@ -153,15 +154,16 @@ def train(
         for part in held:
             part.eval()
         warm_up.start_epoch(done)
-        order = epoch_order(data.labels, size, per_class)
+        order = epoch_order(data.labels, size, per_class, strata)
         total = torch.zeros((), device=device)
         with counter:
             for images, index in batches.epoch(order, size, done):
                 progress = pace.progress
                 attack.scale = min(1.0, progress / recipe.ramp) if recipe.ramp else 1.0
-                index = index.to(device)
+                here = to_device(index, device)
+                in_batch = None if strata is None else strata[index]
                 with autocast:
-                    loss = defense.loss(model, Batch(images, labels[index], index, progress), attack)
+                    loss = defense.loss(model, Batch(images, labels[here], here, progress, in_batch), attack)
                 if reason := wrong_loss(loss):
                     raise TrainingError(f"{defense.spec}: {reason}. {SCALAR_ADVICE}")
                 optimizer.zero_grad(set_to_none=True)

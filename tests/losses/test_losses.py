@@ -193,7 +193,9 @@ def test_a_batch_without_tuples_has_a_finite_loss_with_a_gradient(name, labels):
     assert torch.isfinite(free.grad).all()
 
 
-@pytest.mark.parametrize("name", [name for name, cls in LOSSES.items() if cls.has_proxies])
+@pytest.mark.parametrize(
+    "name", [*(name for name, cls in LOSSES.items() if cls.has_proxies), "proxy_anchor[alpha=90]"]
+)
 def test_values_and_gradients_are_those_of_pytorch_metric_learning(name):
     criterion = LOSSES.build(name).build(CLASSES, DIM)
     embeddings = F.normalize(torch.randn(40, DIM)).requires_grad_(True)

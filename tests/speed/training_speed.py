@@ -64,7 +64,10 @@ def settings(device: str, quick: bool) -> list[Setting]:
             *([] if quick else [Setting("mobilenetv2_100", 224, 96 * 8, photographs)]),
         ]
     large = Recipe(batch_size=16, **crops)
-    return [Setting("smallconv", 28, 1360, Recipe()), Setting("mobilenetv2_100", 96 if quick else 224, 48, large)]
+    return [
+        Setting("smallconv", 28, 1360, Recipe()),
+        Setting("mobilenetv2_100", 96 if quick else 224, 48, large),
+    ]
 
 
 def make_data(setting: Setting) -> ImageSet:
@@ -86,7 +89,9 @@ def recorded_passes(
 
     def record(network: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         to_parameters = output.requires_grad and any(p.requires_grad for p in network.parameters())
-        passes.append(Pass(network, len(inputs[0]), to_parameters, output.requires_grad and not to_parameters))
+        passes.append(
+            Pass(network, len(inputs[0]), to_parameters, output.requires_grad and not to_parameters)
+        )
 
     class Recorded(type(defense)):  # type: ignore[misc]
         def loss(self, model: Any, batch: Any, attack: Any) -> Tensor:
@@ -179,9 +184,7 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
 
     floors: list[float] = []
     started = [time.perf_counter()]
-    record = train(
-        defense, model, data, setting.recipe, EPS, unit, device, take_turn, epochs=turns + 1
-    )
+    record = train(defense, model, data, setting.recipe, EPS, unit, device, take_turn, epochs=turns + 1)
     ratios = [epoch / floor for epoch, floor in zip(epochs[1:], floors[1:], strict=True)]
     return {
         "defense": name,
@@ -193,8 +196,8 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
         "ratio_to_floor": statistics.median(ratios),
         "lowest": min(ratios),
         "highest": max(ratios),
-        "shares": getattr(record,"shares",{}),
-        "gpu_utilization": getattr(record,"gpu_utilization",None),
+        "shares": getattr(record, "shares", {}),
+        "gpu_utilization": getattr(record, "gpu_utilization", None),
     }
 
 
