@@ -152,6 +152,8 @@ class EAT(Defense):
 
     def _rows(self, ensemble: SplitEnsemble, batch: Batch) -> list[Tensor]:
         """Returns the rows of the batch that each member trains on, ascending, on the images' device."""
+        if self.split == "none":
+            return [torch.arange(len(batch.labels), device=batch.images.device)] * self.members
         # Selected on the CPU: on a GPU, the number of rows would have to be waited for.
         part = ensemble.part[batch.index].cpu() if batch.strata is None else batch.strata
         masks = [self.trains_on(i, part) for i in range(self.members)]

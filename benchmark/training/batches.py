@@ -12,6 +12,7 @@ from torch import Tensor
 
 from benchmark.core.cpu import cores
 from benchmark.core.seeding import derive_seed
+from benchmark.core.transfer import to_device
 from benchmark.data.base import ImageSet
 from benchmark.training.augment import random_shift
 from benchmark.training.crops import random_crops
@@ -65,9 +66,9 @@ class Batches:
         if not self._prefetches:
             for index in parts:
                 started = time.perf_counter()
-                images = self._data.batch(index, self._device)
+                images = to_device(self._data.images[index], self._device)
                 self.waited += time.perf_counter() - started
-                yield images
+                yield _as_floats(images)
             return
         seed = int(torch.randint(2**62, ()))
         pending: deque[Future[Tensor]] = deque()
@@ -84,7 +85,7 @@ class Batches:
                         # From pinned memory, the copy overlaps with the computation of the previous step.
                         images = images.to(self._device, non_blocking=True)
                         self.waited += time.perf_counter() - started
-                        yield images.float().div(255) if images.dtype == torch.uint8 else images.float()
+                        yield _as_floats(images)
             finally:
                 for future in pending:
                     future.cancel()
@@ -93,3 +94,8 @@ class Batches:
         generator = torch.Generator().manual_seed(seed)
         images = random_crops(self._data.images, index, self._recipe.crop, self._recipe.flip, generator)
         return images.pin_memory() if self._device.type == "cuda" else images
+
+
+def _as_floats(images: Tensor) -> Tensor:
+    """Turns uint8 images into float32 in [0, 1]; float32 images stay as they are."""
+    return images.float().div(255) if images.dtype == torch.uint8 else images.float()

@@ -31,6 +31,7 @@ from benchmark.training.recipe import Recipe
 from benchmark.training.sampling import epoch_order, strata_of
 from benchmark.training.savepoint import SavePoint
 from benchmark.training.schedule import WarmUp, make_optimizer
+from benchmark.training.timing import Timing, waiting
 from benchmark.training.validation import Validator
 from defenses import Batch, Defense
 
@@ -132,7 +133,8 @@ def train(
     labels, strata = data.labels.to(device), strata_of(defense, model, len(data))
     validator = Validator(held_out, eps, device) if held_out is not None else None
     best = _BestEpoch()
-    resumed = 0
+    resumed, before = 0, 0.0
+    timing = Timing(device)
     curve: list[float] = []
     validations: list[ValidationResult] = []
     if save_point is not None and (found := save_point.restore(model, optimizer, schedule)) is not None:
@@ -141,7 +143,7 @@ def train(
         validations = [ValidationResult(**result) for result in notes["validations"]]
         best.resume(validations, notes["best_epoch"], weights)
         counter.forward, counter.backward = notes["cost_units"]
-        started -= notes["seconds"]
+        started, before = started - notes["seconds"], notes["seconds"]
         batches.waited = notes["waited"]
     pace: Pace = StepPace(epochs, per_epoch, resumed)
     if budget is not None:
@@ -156,8 +158,10 @@ def train(
         warm_up.start_epoch(done)
         order = epoch_order(data.labels, size, per_class, strata)
         total = torch.zeros((), device=device)
+        timing.start_epoch()
         with counter:
             for images, index in batches.epoch(order, size, done):
+                timing.end("data")
                 progress = pace.progress
                 attack.scale = min(1.0, progress / recipe.ramp) if recipe.ramp else 1.0
                 here = to_device(index, device)
@@ -169,6 +173,7 @@ def train(
                 optimizer.zero_grad(set_to_none=True)
                 with _backward_pass(defense):
                     loss.backward()
+                timing.end("networks")
                 nn.utils.clip_grad_value_(model.parameters(), recipe.clip)
                 optimizer.step()
                 pace.step()
@@ -176,11 +181,13 @@ def train(
                 schedule.step()
                 total += loss.detach()
                 steps += 1
+                timing.end("optimizer")
                 if pace.over:
                     break
         done += 1
         check_shapes(model, built)  # not at the end, when the training would be lost
         mean = float(total) / steps
+        timing.end_epoch()
         if pace.progress == started_at:
             raise TrainingError(
                 f"{defense.spec}: epoch {done} spent no cost units, so no budget can be spent. "
@@ -213,9 +220,13 @@ def train(
     best.restore(model)
     model.eval()
     plain = 3 * recipe.epochs * per_epoch * size
+    seconds = time.perf_counter() - started
     return TrainingRecord(
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         waited=batches.waited,
+        shares=timing.shares(seconds - before),
+        gpu_utilization=timing.utilization,
+        waited_for=waiting(timing.utilization, batches.waited, seconds),
         cost=counter.total + teacher_cost,
         relative_cost=(counter.total + teacher_cost) / plain,
         teacher_cost=teacher_cost / plain,

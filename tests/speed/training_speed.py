@@ -196,8 +196,8 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
         "ratio_to_floor": statistics.median(ratios),
         "lowest": min(ratios),
         "highest": max(ratios),
-        "shares": getattr(record, "shares", {}),
-        "gpu_utilization": getattr(record, "gpu_utilization", None),
+        "shares": record.shares,
+        "gpu_utilization": record.gpu_utilization,
     }
 
 
