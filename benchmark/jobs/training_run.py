@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from benchmark.core.embedder import Embedder
 from benchmark.data import ImageSet
 from benchmark.jobs.context import RunContext
+from benchmark.jobs.memory import memory_of_device
 from benchmark.jobs.models import (
     build_model,
     check_teachers,
@@ -28,6 +29,15 @@ from benchmark.models import (
 from benchmark.records import ModelKey, Record, TrainingRecord
 from benchmark.training import Recipe, SavePoint, train
 from defenses import DEFENSES
+
+_IMAGES = 0.25
+"""Fraction of a worker's part of the GPU's memory that training images may fill; the rest is for the model."""
+
+
+def _image_memory(context: RunContext) -> int:
+    """Bytes of the GPU's memory that the training images may fill; 0 on a CPU."""
+    memory = memory_of_device(context.device)
+    return int(_IMAGES * memory.part(context.workers)) if memory else 0
 
 
 class TrainingRun(Record):
@@ -87,6 +97,7 @@ class TrainingRun(Record):
             save_point=SavePoint(
                 store.unfinished(self.id), context.save_every, context.provenance().packages
             ),
+            image_memory=_image_memory(context),
         )
         check_teachers(defense, trained)
         save_checkpoint(model, store.checkpoint(self.id))

@@ -78,6 +78,7 @@ def train(
     teacher_cost: float = 0.0,
     held_out: ImageSet | None = None,
     save_point: SavePoint | None = None,
+    image_memory: int = 0,
 ) -> TrainingRecord:
     """Trains a model in place, and leaves it in evaluation mode.
 
@@ -99,6 +100,7 @@ def train(
         held_out: images of the validation classes, which choose the epoch whose weights are kept; when not
             given, those of the last epoch are.
         save_point: where the state is saved between epochs; an interrupted training resumes from it.
+        image_memory: bytes of a GPU's memory that the training images may fill; see `Batches`.
 
     Returns:
         Costs, loss curve, validation results, and the epoch that was kept. A model without parameters is not
@@ -125,7 +127,7 @@ def train(
     held = frozen_embedders(model)  # before the warm-up, which freezes others
     warm_up = WarmUp(model, min(recipe.warm_up, epochs - 1))
     per_class = recipe.images_per_class if on_tuples(model) else None
-    batches = Batches(data, recipe, device)
+    batches = Batches(data, recipe, device, image_memory)
     attack = TrainingAttack(eps, recipe.inner_steps, recipe.inner_step, recipe.inner_batch_norm == "batch")
     autocast = torch.autocast(
         torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bfloat16"

@@ -108,7 +108,7 @@ def test_every_image_is_equally_likely_whatever_its_stratum():
         times += epoch_order(torch.zeros(100), 16, None, STRATA).bincount(minlength=100)
     expected = 2000 * 96 / 100  # 16 images in each of 6 batches
     assert (times - expected).abs().max() < 0.02 * expected  # which is at most 5 standard deviations
-    strata_times = [times[STRATA == stratum].mean().item() for stratum in range(3)]
+    strata_times = [times[stratum == STRATA].mean().item() for stratum in range(3)]
     assert strata_times == pytest.approx([expected] * 3, rel=0.006)
 
 
