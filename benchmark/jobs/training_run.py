@@ -31,7 +31,7 @@ from benchmark.training import Recipe, SavePoint, train
 from defenses import DEFENSES
 
 _IMAGES = 0.25
-"""Fraction of a worker's part of the GPU's memory that training images may fill; the rest is for the model."""
+"""Fraction of a worker's part of the GPU's memory that training images may fill; the model needs the rest."""
 
 
 def _image_memory(context: RunContext) -> int:

@@ -61,7 +61,7 @@ class _ProxyAnchor(torch.autograd.Function):
         return pull.log1p().sum() / present + push.log1p().mean()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         units, proxy_units, lengths, proxy_lengths, terms = ctx.saved_tensors
         to_cosines = terms * gradient

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 
@@ -55,7 +56,7 @@ class Timing:
         events, self._events = self._events, []
         if events:
             events[-1][1].synchronize()
-        for (_, before), (part, after) in zip(events, events[1:], strict=False):
+        for (_, before), (part, after) in pairwise(events):
             self.seconds[part] += before.elapsed_time(after) / 1000
 
     def _mark(self, part: str) -> None:
@@ -70,7 +71,7 @@ class Timing:
         self._last = now
 
     def shares(self, total: float) -> dict[str, float]:
-        """Returns the fraction of the whole time, in seconds, that each part took, and the rest as "other"."""
+        """Returns the fraction of the total seconds that each part took, and the rest as "other"."""
         if total <= 0:
             return {}
         shares = {part: seconds / total for part, seconds in self.seconds.items()}

@@ -219,10 +219,11 @@ def main() -> None:
             row = measure(name, setting, options.device, turns)
             rows.append(row)
             parts = ", ".join(f"{part} {100 * share:.0f} %" for part, share in row["shares"].items())
+            speed = f"{row['images_per_second']:8.0f} images/s"
             busy = "" if row["gpu_utilization"] is None else f"  GPU {row['gpu_utilization']:.0f} %"
             print(
                 f"{setting.backbone:<22} {setting.side:>4} {name:<18} {row['ratio_to_floor']:5.3f} "
-                f"({row['lowest']:.3f}-{row['highest']:.3f}) {row['images_per_second']:8.0f} images/s  {parts}{busy}",
+                f"({row['lowest']:.3f}-{row['highest']:.3f}) {speed}  {parts}{busy}",
                 flush=True,
             )
     print(json.dumps({"rows": rows}))

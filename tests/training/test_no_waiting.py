@@ -35,9 +35,10 @@ class Watched(TwoDevices):
             and any(part is not None and part.dtype in (torch.bool, torch.uint8) for part in args[1])
         ):
             self.waits.append("index by a mask")
-        if name == "_to_copy" and (device := kwargs.get("device")) is not None:
-            if there != (torch.device(device) == OTHER) and not kwargs.get("non_blocking"):
-                self.waits.append("to the CPU" if there else "to the device, blocking")
+        device = kwargs.get("device") if name == "_to_copy" else None
+        moves = device is not None and there != (torch.device(device) == OTHER)
+        if moves and not kwargs.get("non_blocking"):
+            self.waits.append("to the CPU" if there else "to the device, blocking")
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.note(func, args, kwargs or {})
@@ -82,7 +83,7 @@ WAITING_DEFENSES = dict.fromkeys(("act", "hm", "panum"), MINED)
 
 TUPLES = {"nonzero", "_local_scalar_dense", "index by a mask"}
 WAITING_LOSSES = dict.fromkeys(("contrastive", "multi_similarity", "triplet"), TUPLES)
-"""Those on the tuples of a batch: pytorch-metric-learning lists them, and their number depends on the labels."""
+"""Those on the tuples of a batch: pytorch-metric-learning lists them, as many as the labels make."""
 
 TRAINED = [name for name, cls in DEFENSES.items() if not cls.reference]
 VARIANTS = (
