@@ -2,7 +2,7 @@
 
 from defenses.act import ACT
 from defenses.adp import ADP
-from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
+from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range, wrong_strata
 from defenses.eat import EAT
 from defenses.ensembles import EnsembleAT, PlainEnsemble
 from defenses.est import EST
@@ -50,4 +50,5 @@ __all__ = [
     "RandomTransforms",
     "Range",
     "Vanilla",
+    "wrong_strata",
 ]

@@ -37,10 +37,10 @@ def log_ensemble_diversity(probabilities: Tensor, labels: Tensor) -> Tensor:
     Returns:
         One value per image, shape (n,).
     """
-    members, count, classes = probabilities.shape
-    is_wrong = F.one_hot(labels, classes) == 0
-    wrong = probabilities.transpose(0, 1)[is_wrong.unsqueeze(1).expand(-1, members, -1)]
-    matrix = F.normalize(wrong.view(count, members, classes - 1), dim=2)
+    members, _, classes = probabilities.shape
+    own = labels.unsqueeze(1) == torch.arange(classes, device=labels.device)
+    # A zero in the column of the true class gives the products that the matrix without it has.
+    matrix = F.normalize(probabilities.transpose(0, 1).masked_fill(own.unsqueeze(1), 0.0), dim=2)
     with torch.autocast(matrix.device.type, enabled=False):  # half precision would round the jitter away
         gram = matrix @ matrix.transpose(1, 2)
         return torch.logdet(gram + JITTER * torch.eye(members, device=gram.device))

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, cast
 
+import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
@@ -40,12 +41,25 @@ class Batch:
         index: indices of the images in the training set, shape (n,).
         progress: the fraction of the training that is done, in [0, 1): of its steps, or under equal passes
             the fraction of its budget that is spent.
+        strata: stratum of each image, shape (n,), on the CPU, so that a look at it does not wait for a GPU;
+            None where the defense has no `strata`.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor
     progress: float = 0.0
+    strata: Tensor | None = None
+
+
+def wrong_strata(strata: object, count: int) -> str:
+    """Says why a value cannot be the strata of `count` images, as a clause; empty where it can."""
+    if not isinstance(strata, Tensor) or strata.dtype != torch.int64 or strata.shape != (count,):
+        kind = type(strata).__name__
+        if isinstance(strata, Tensor):
+            kind = f"{strata.dtype} of shape {tuple(strata.shape)}"
+        return f"strata returns {kind}, not int64 of shape ({count},)"
+    return f"strata returns {int(strata.min())}" if count and int(strata.min()) < 0 else ""
 
 
 class InnerMaximiser(Protocol):
@@ -152,6 +166,21 @@ class Defense(Parameters):
         if not self.needs:
             return self.build(make_member, labels)
         return cast("Embedder", cast("Any", self).build(make_member, labels, trained))
+
+    def strata(self, model: Embedder) -> Tensor | None:
+        """Divides the training images into strata, of which every batch of an epoch holds the same share.
+
+        For methods that train parts of the model on parts of the data: each then sees batches of one size
+        (see `benchmark.training.sampling.stratum_sizes`). Asked for once, before the first step.
+
+        Args:
+            model: the model that `build` returned; a split that it keeps is part of its checkpoint.
+
+        Returns:
+            The stratum of each training image, from 0, int64, shape (n,), in the order of the labels that
+            `build` was given; None for batches that are drawn without regard to strata.
+        """
+        return None
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
         """Computes the loss that one training step minimizes, a scalar.

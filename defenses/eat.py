@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import UsageError
+from benchmark.core.transfer import to_device
 from benchmark.models import Ensemble, Member
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
 
@@ -61,7 +62,9 @@ class EAT(Defense):
     Reconstructed: the combinations (`split`), the self-transfer as a choice of the models that the
     adversarial images are computed on (`transfer`), stratified parts, so that every member sees every class,
     and the concatenation of embeddings at test time. A step minimizes the sum over members i of
-    L(f_i(x'), y) on the images of member i's parts.
+    L(f_i(x'), y) on the images of member i's parts. Every batch of an epoch holds the same share of each
+    part, so that each member sees batches of one size (where the batch size is no multiple of the number of
+    parts, which parts have an image more is drawn anew in each epoch).
 
     Unknown here: the number of members, how parts are combined, which statistics of robustness are meant and
     how they enter the update, whether members share proxies, every weight and constant, and the tables. The
@@ -123,6 +126,10 @@ class EAT(Defense):
             return part == member
         return torch.ones_like(part, dtype=torch.bool)
 
+    def strata(self, model: Embedder) -> Tensor | None:
+        """Returns the split of the training set; None where every member trains on all of it."""
+        return None if self.split == "none" else cast("SplitEnsemble", model).part
+
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
         """Computes the sum of the members' losses, each on adversarial images of its own parts of the batch.
 
@@ -130,23 +137,32 @@ class EAT(Defense):
             UsageError: when the batch is so small that no member has two images.
         """
         ensemble = cast("SplitEnsemble", model)
-        masks = [self.trains_on(i, ensemble.part[batch.index]) for i in range(self.members)]
+        rows = self._rows(ensemble, batch)
         total = batch.images.new_zeros(())
-        for member, mask, images in zip(
-            ensemble.members, masks, self._adversarial(ensemble, batch, masks, attack), strict=True
+        for member, row, images in zip(
+            ensemble.members, rows, self._adversarial(ensemble, batch, rows, attack), strict=True
         ):
-            if int(mask.sum()) > 1:  # batch norm cannot train on a single image
-                total = total + member.loss(member(images), batch.labels[mask])
+            if len(row) > 1:  # batch norm cannot train on a single image
+                total = total + member.loss(member(images), batch.labels[row])
         if not total.requires_grad:
             raise UsageError(
                 f"{self.spec}: a batch of {len(batch.labels)} leaves no member two images; raise batch_size."
             )
         return total
 
+    def _rows(self, ensemble: SplitEnsemble, batch: Batch) -> list[Tensor]:
+        """Returns the rows of the batch that each member trains on, ascending, on the images' device."""
+        if self.split == "none":
+            return [torch.arange(len(batch.labels), device=batch.images.device)] * self.members
+        # Selected on the CPU: on a GPU, the number of rows would have to be waited for.
+        part = ensemble.part[batch.index].cpu() if batch.strata is None else batch.strata
+        masks = [self.trains_on(i, part) for i in range(self.members)]
+        return [to_device(mask.nonzero()[:, 0], batch.images.device) for mask in masks]
+
     def _adversarial(
-        self, ensemble: SplitEnsemble, batch: Batch, masks: list[Tensor], attack: InnerMaximiser
+        self, ensemble: SplitEnsemble, batch: Batch, rows: list[Tensor], attack: InnerMaximiser
     ) -> list[Tensor]:
-        """Computes the adversarial images that each member trains on, in the order of its mask."""
+        """Computes the adversarial images that each member trains on, in the order of its rows."""
 
         def joint_loss(images: Tensor) -> Tensor:
             losses = [member.loss(member(images), batch.labels) for member in ensemble.members]
@@ -154,20 +170,17 @@ class EAT(Defense):
 
         if self.transfer == "ensemble":
             shared = attack(joint_loss, batch.images, ensemble)
-            return [shared[mask] for mask in masks]
+            return [shared[row] for row in rows]
         if self.transfer == "self":
             return [
-                self._attack_member(member, batch.images[mask], batch.labels[mask], attack)
-                for member, mask in zip(ensemble.members, masks, strict=True)
+                self._attack_member(member, batch.images[row], batch.labels[row], attack)
+                for member, row in zip(ensemble.members, rows, strict=True)
             ]
         shared = batch.images.clone()
         for i, member in enumerate(ensemble.members):
-            subset = torch.arange(len(batch.labels), device=batch.labels.device) % self.members == i
-            if subset.any():
-                shared[subset] = self._attack_member(
-                    member, batch.images[subset], batch.labels[subset], attack
-                )
-        return [shared[mask] for mask in masks]
+            nth = slice(i, None, self.members)
+            shared[nth] = self._attack_member(member, batch.images[nth], batch.labels[nth], attack)
+        return [shared[row] for row in rows]
 
     @staticmethod
     def _attack_member(member: Member, images: Tensor, labels: Tensor, attack: InnerMaximiser) -> Tensor:

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
+from benchmark.core.transfer import to_device
 from benchmark.models import Member
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
 from defenses.mixing import MixedWithStored, hidden_layers, mixed_at
@@ -86,7 +87,7 @@ class Mixup(Defense):
             labels: shape (n,).
         """
         weight = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
-        partner = torch.randperm(len(labels)).to(labels.device)
+        partner = to_device(torch.randperm(len(labels)), labels.device)
 
         def mix(rows: Tensor) -> Tensor:
             return weight * rows + (1 - weight) * rows[partner]

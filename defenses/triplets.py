@@ -10,6 +10,7 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
+from benchmark.core.transfer import to_device
 from benchmark.models import Member, frozen
 from defenses.base import Batch, Defense, InnerMaximiser, Range
 
@@ -94,7 +95,7 @@ def mine(labels: Tensor, mining: Mining, margin: float, embeddings: Tensor | Non
     drawn = drawn[:, order]
     first = torch.ones(drawn.shape[1], dtype=torch.bool)
     first[1:] = drawn[0, 1:] != drawn[0, :-1]
-    return Triplets(*drawn[:, first].to(labels.device))
+    return Triplets(*to_device(drawn[:, first], labels.device))
 
 
 class TripletDefense(Defense):

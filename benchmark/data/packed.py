@@ -52,16 +52,35 @@ class PackedImages:
         """(n, 3, side, side)."""
         return torch.Size((len(self), 3, self._side, self._side))
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the images as they are stored, without the others of their file."""
+        return int(3 * self._sizes.prod(1).sum())
+
+    def size(self, row: int) -> tuple[int, int]:
+        """Return height and width of one image as it is stored."""
+        height, width = self._sizes[row].tolist()
+        return height, width
+
+    def to(self, device: torch.device | str) -> PackedImages:
+        """Copy the images to a device, without the others of their file."""
+        lengths = 3 * self._sizes.prod(1)
+        offsets = lengths.cumsum(0) - lengths
+        pixels = torch.empty(int(lengths.sum()), dtype=torch.uint8, device=device)
+        for old, new, length in zip(self._offsets.tolist(), offsets.tolist(), lengths.tolist(), strict=True):
+            pixels[new : new + length] = self._pixels[old : old + length].to(device)
+        return PackedImages(pixels, offsets, self._sizes, self._side)
+
     def whole(self, row: int) -> Tensor:
         """Return one image as it is stored, uint8, shape (3, h, w); a view that must not be written to."""
-        height, width = self._sizes[row].tolist()
+        height, width = self.size(row)
         start = int(self._offsets[row])
         return self._pixels[start : start + 3 * height * width].view(3, height, width)
 
     def __getitem__(self, indices: Tensor | slice) -> Tensor:
         """Return the central squares of some images, uint8, shape (b, 3, side, side)."""
         rows = torch.arange(len(self))[indices].tolist()
-        squares = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8)
+        squares = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8, device=self._pixels.device)
         for position, row in enumerate(rows):
             image = self.whole(row)
             top, left = ((extent - self._side) // 2 for extent in image.shape[1:])

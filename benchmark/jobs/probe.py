@@ -18,7 +18,7 @@ from benchmark.losses import SCALAR_ADVICE, on_tuples, wrong_loss
 from benchmark.models import PassCounter, check_trainable, frozen_embedders
 from benchmark.records import ModelKey
 from benchmark.training import Recipe, TrainingAttack
-from benchmark.training.sampling import epoch_order
+from benchmark.training.sampling import epoch_order, strata_of
 from defenses import DEFENSES, Batch
 
 
@@ -62,12 +62,12 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _batches(labels: Tensor, size: int, per_class: int | None) -> Iterator[Tensor]:
+def _batches(labels: Tensor, size: int, per_class: int | None, strata: Tensor | None) -> Iterator[Tensor]:
     """Yields batches of image indices without end, drawn as in training."""
     order = labels[:0]
     while True:
         if per_class is None or len(order) < size:
-            order = epoch_order(labels, size, per_class)
+            order = epoch_order(labels, size, per_class, strata)
         yield order[:size]
         order = order[size:]
 
@@ -91,7 +91,8 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     blank = ImageSet(torch.zeros(1, 1, 1, 1).expand(len(images), *shape), labels, images.ids)
     model, unit = build_model(key, blank, random=True)
     size = min(recipe.batch_size, _LARGEST, len(images))
-    draws = _batches(images.labels, size, recipe.images_per_class if on_tuples(model) else None)
+    strata = strata_of(defense, model, len(images))
+    draws = _batches(images.labels, size, recipe.images_per_class if on_tuples(model) else None, strata)
     trained = any(True for _ in model.parameters())
     if trained:
         check_trainable(model, defense.spec)
@@ -103,7 +104,8 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
         for number, index in enumerate(islice(draws, _BATCHES if trained else 0)):
             seen = images.batch(index) if shape == images.image_shape else torch.rand(size, *shape)
             labels = _renumbered(images.labels[index], images.num_classes)
-            batch = Batch(seen, labels, index, progress=(number + 0.5) / _BATCHES)
+            in_batch = None if strata is None else strata[index]
+            batch = Batch(seen, labels, index, (number + 0.5) / _BATCHES, in_batch)
             loss = defense.loss(model, batch, TrainingAttack(0.1, recipe.inner_steps, 0.5))
             if reason := wrong_loss(loss):
                 raise TrainingError(f"{reason}. {SCALAR_ADVICE}")

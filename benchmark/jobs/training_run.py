@@ -9,6 +9,7 @@ from benchmark.core.errors import MisfitError
 from benchmark.core.files import set_aside
 from benchmark.data import ImageSet
 from benchmark.jobs.context import RunContext
+from benchmark.jobs.memory import memory_of_device
 from benchmark.jobs.models import (
     build_model,
     check_teachers,
@@ -30,6 +31,15 @@ from benchmark.models import (
 from benchmark.records import ModelKey, Record, TrainingRecord
 from benchmark.training import Recipe, SavePoint, train
 from defenses import DEFENSES
+
+_IMAGES = 0.25
+"""Fraction of a worker's part of the GPU's memory that training images may fill; the model needs the rest."""
+
+
+def _image_memory(context: RunContext) -> int:
+    """Bytes of the GPU's memory that the training images may fill; 0 on a CPU."""
+    memory = memory_of_device(context.device)
+    return int(_IMAGES * memory.part(context.workers)) if memory else 0
 
 
 class TrainingRun(Record):
@@ -89,6 +99,7 @@ class TrainingRun(Record):
             save_point=SavePoint(
                 store.unfinished(self.id), context.save_every, context.provenance().packages
             ),
+            image_memory=_image_memory(context),
         )
         check_teachers(defense, trained)
         save_checkpoint(model, store.checkpoint(self.id), self.key.model_dump())

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, cast
 
+import torch
+import torch.nn.functional as F
 from pydantic import Field, PositiveFloat
+from torch import Tensor, nn
 
 from benchmark.losses.base import LOSSES, Criterion, Loss, cosines_to_columns
+
+
+def arcface(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Computes eq. 3, a scalar; beyond pi - margin the cosine falls linearly, so that it stays monotonous.
+
+    Args:
+        loss: has `W`, shape (d, classes), `margin` in radians, and `scale`.
+        embeddings: shape (n, d).
+        labels: shape (n,).
+    """
+    margin, scale = float(cast("float", loss.margin)), cast("float", loss.scale)
+    cosines = cosines_to_columns(loss, embeddings)
+    own = cosines.gather(1, labels.unsqueeze(1))
+    angles = own.clamp(-1, 1).acos()
+    harder = torch.where(
+        angles <= math.pi - margin, (angles + margin).cos(), angles.cos() - margin * math.sin(margin)
+    )
+    return F.cross_entropy(scale * cosines.scatter(1, labels.unsqueeze(1), harder), labels)
 
 
 @LOSSES.register("arcface")
@@ -28,4 +49,4 @@ class ArcFace(Loss):
 
         # pytorch-metric-learning takes degrees.
         loss = ArcFaceLoss(num_classes, dim, margin=math.degrees(self.margin), scale=self.scale)
-        return Criterion(loss, cosines_to_columns)
+        return Criterion(loss, cosines_to_columns, value=arcface)

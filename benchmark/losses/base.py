@@ -15,6 +15,9 @@ from benchmark.core.registry import Registry
 Cosines = Callable[[nn.Module, Tensor], Tensor]
 """Maps a loss and embeddings, shape (n, d), to cosine similarities to the classes, shape (n, classes)."""
 
+Value = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""Maps a loss, embeddings, shape (n, d), and labels, shape (n,), to the value of the loss, a scalar."""
+
 
 SCALAR_ADVICE = "Return one tensor of shape (), a mean or a sum over the batch, not detached."
 """What to do where a loss cannot be minimized."""
@@ -28,6 +31,9 @@ class Criterion(nn.Module):
         cosines: computes the cosine similarities of embeddings to the classes; None for a loss without
             proxies.
         miner: selects the tuples of a batch that the loss is computed on; all when not given.
+        value: computes the loss in place of the module's own `forward`. For the losses of
+            pytorch-metric-learning, which look at values on the device several times in each call; the
+            module then holds the parameters only.
 
     Attributes:
         tuples: whether the loss is computed on the tuples of a batch, which must then hold several images of
@@ -39,9 +45,11 @@ class Criterion(nn.Module):
         loss: nn.Module,
         cosines: Cosines | None = None,
         miner: nn.Module | None = None,
+        value: Value | None = None,
     ) -> None:
         super().__init__()
         self.loss = loss
+        self._value = value
         self.miner = miner
         self._cosines = cosines
         self.tuples = cosines is None
@@ -53,6 +61,8 @@ class Criterion(nn.Module):
             embeddings: shape (n, d).
             labels: shape (n,).
         """
+        if self._value is not None:
+            return self._value(self.loss, embeddings, labels)
         mined = None if self.miner is None else self.miner(embeddings.detach(), labels)
         value: Tensor = self.loss(embeddings, labels, mined)
         return value

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import torch.nn.functional as F
 from pydantic import PositiveFloat
+from torch import Tensor, nn
 
 from benchmark.losses.base import LOSSES, Criterion, Loss, cosines_to_columns
+
+
+def normalized_softmax(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Computes the cross-entropy, a scalar, of the cosines over the temperature."""
+    return F.cross_entropy(cosines_to_columns(loss, embeddings) / cast("float", loss.temperature), labels)
 
 
 @LOSSES.register("normalized_softmax")
@@ -22,4 +31,4 @@ class NormalizedSoftmax(Loss):
         from pytorch_metric_learning.losses import NormalizedSoftmaxLoss
 
         loss = NormalizedSoftmaxLoss(num_classes, dim, temperature=self.temperature)
-        return Criterion(loss, cosines_to_columns)
+        return Criterion(loss, cosines_to_columns, value=normalized_softmax)

@@ -2,9 +2,82 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
 from pydantic import PositiveFloat
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from benchmark.losses.base import LOSSES, Criterion, Loss, cosines_to_rows
+
+_LARGEST = 70.0
+"""Exponent up to which sums of exponentials stay far from the largest float32 number."""
+
+
+def proxy_anchor(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Computes eq. 4, a scalar, without looking at a value on the device.
+
+    Args:
+        loss: has `proxies`, shape (classes, d), `alpha` and `margin`.
+        embeddings: shape (n, d).
+        labels: shape (n,).
+    """
+    alpha, margin = cast("float", loss.alpha), cast("float", loss.margin)
+    if alpha * (1 + abs(margin)) <= _LARGEST:
+        value: Tensor = _ProxyAnchor.apply(embeddings, loss.proxies, labels, alpha, margin)
+        return value
+    cosines = cosines_to_rows(loss, embeddings)
+    own = _own(labels, cosines)
+    pull = (alpha * (margin - cosines)).masked_fill(~own, -torch.inf).logsumexp(0)
+    push = (alpha * (margin + cosines)).masked_fill(own, -torch.inf).logsumexp(0)
+    # log(1 + sum of exp) is the softplus of the logsumexp; both are 0 for a class without a term.
+    return F.softplus(pull).sum() / own.any(0).sum() + F.softplus(push).mean()
+
+
+def _own(labels: Tensor, cosines: Tensor) -> Tensor:
+    """Marks the class of each row, bool, shape (n, classes)."""
+    return labels.unsqueeze(1) == torch.arange(cosines.shape[1], device=cosines.device)
+
+
+class _ProxyAnchor(torch.autograd.Function):
+    """Eq. 4 with its gradient in closed form: half the time of the graph of its operations."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, embeddings: Tensor, proxies: Tensor, labels: Tensor, alpha: float, margin: float
+    ) -> Tensor:
+        lengths = embeddings.norm(dim=1, keepdim=True).clamp_min_(1e-12)
+        proxy_lengths = proxies.norm(dim=1, keepdim=True).clamp_min_(1e-12)
+        units, proxy_units = embeddings / lengths, proxies / proxy_lengths
+        cosines = units @ proxy_units.t()
+        own = _own(labels, cosines)
+        terms = torch.where(own, -cosines, cosines).add_(margin).mul_(alpha).exp_()
+        pull, push = (terms * own).sum(0), terms.masked_fill(own, 0.0).sum(0)
+        present = own.any(0).sum()
+        terms.mul_(torch.where(own, -alpha / ((1 + pull) * present), (alpha / cosines.shape[1]) / (1 + push)))
+        ctx.save_for_backward(units, proxy_units, lengths, proxy_lengths, terms)
+        return pull.log1p().sum() / present + push.log1p().mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        units, proxy_units, lengths, proxy_lengths, terms = ctx.saved_tensors
+        to_cosines = terms * gradient
+        to_embeddings, to_proxies = ctx.needs_input_grad[:2]
+        return (
+            _through_scaling(to_cosines @ proxy_units, units, lengths) if to_embeddings else None,
+            _through_scaling(to_cosines.t() @ units, proxy_units, proxy_lengths) if to_proxies else None,
+            None,
+            None,
+            None,
+        )
+
+
+def _through_scaling(gradient: Tensor, units: Tensor, lengths: Tensor) -> Tensor:
+    """The gradient to vectors from that to their unit vectors, each shape (n, d); lengths are (n, 1)."""
+    return (gradient - units * (gradient * units).sum(1, keepdim=True)) / lengths
 
 
 @LOSSES.register("proxy_anchor")
@@ -24,4 +97,4 @@ class ProxyAnchor(Loss):
         from pytorch_metric_learning.losses import ProxyAnchorLoss
 
         loss = ProxyAnchorLoss(num_classes, dim, margin=self.delta, alpha=self.alpha)
-        return Criterion(loss, cosines_to_rows)
+        return Criterion(loss, cosines_to_rows, value=proxy_anchor)

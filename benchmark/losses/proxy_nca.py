@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import torch.nn.functional as F
 from pydantic import PositiveFloat
+from torch import Tensor, nn
 
 from benchmark.losses.base import LOSSES, Criterion, Loss, cosines_to_rows
+
+
+def proxy_nca(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Computes the loss, a scalar: the squared distance of unit vectors is 2 - 2 cos."""
+    scale = cast("float", loss.softmax_scale)
+    return F.cross_entropy(2 * scale * cosines_to_rows(loss, embeddings), labels)
 
 
 @LOSSES.register("proxy_nca")
@@ -26,4 +36,4 @@ class ProxyNCA(Loss):
         from pytorch_metric_learning.losses import ProxyNCALoss
 
         loss = ProxyNCALoss(num_classes, dim, softmax_scale=1 / self.temperature)
-        return Criterion(loss, cosines_to_rows)
+        return Criterion(loss, cosines_to_rows, value=proxy_nca)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
@@ -13,6 +16,20 @@ def _class_similarities(loss: nn.Module, embeddings: Tensor) -> Tensor:
     """Computes the similarity to each class by eq. 6, shape (n, classes)."""
     similarities: Tensor = loss.get_logits(F.normalize(embeddings))  # type: ignore[operator]
     return similarities
+
+
+def soft_triple(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Computes eq. 8, a scalar.
+
+    Args:
+        loss: has the centers, `la`, the factor on the similarities, and `margin`.
+        embeddings: shape (n, d).
+        labels: shape (n,).
+    """
+    similarities = _class_similarities(loss, embeddings)
+    own = labels.unsqueeze(1) == torch.arange(similarities.shape[1], device=labels.device)
+    scale, margin = cast("float", loss.la), cast("float", loss.margin)
+    return F.cross_entropy(scale * (similarities - margin * own), labels)
 
 
 @LOSSES.register("soft_triple")
@@ -46,4 +63,4 @@ class SoftTriple(Loss):
             gamma=self.gamma,
             margin=self.margin,
         )
-        return Criterion(loss, _class_similarities)
+        return Criterion(loss, _class_similarities, value=soft_triple)

@@ -54,6 +54,7 @@ _PLUMBING = (
     "benchmark.records.run",
     "benchmark.records.store",
     "benchmark.runner",
+    "benchmark.training.timing",
     "benchmark.tuning",
 )
 """Packages and modules of the project that no metric depends on."""

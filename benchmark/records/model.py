@@ -19,6 +19,10 @@ class TrainingRecord(Record):
     Attributes:
         seconds: wall-clock time, validation included.
         waited: the seconds among them that were spent waiting for images.
+        shares: fraction of the seconds that each part of a step took ("data", "networks", "optimizer"), and
+            all else ("other"), since the training was last resumed.
+        gpu_utilization: mean utilization of the GPU in percent; None on a CPU, and where it is not known.
+        waited_for: what a GPU that was busy less than 90 % of the time waited for, a clause; else empty.
         cost: units of the training, validation not included (one unit is one forward pass of one image
             through one plain backbone), with those of the models that it was trained with.
         relative_cost: `cost` as a multiple of what vanilla training costs under the same recipe.
@@ -36,6 +40,9 @@ class TrainingRecord(Record):
 
     seconds: float = 0.0
     waited: float = 0.0
+    shares: dict[str, float] = Field(default_factory=dict)
+    gpu_utilization: float | None = None
+    waited_for: str = ""
     cost: float = 0.0
     relative_cost: float = 0.0
     embed_cost: float = 0.0

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmark.core.transfer import to_device
+
 
 def random_shift(images: Tensor, pixels: int) -> Tensor:
     """Shifts each image by its own random whole number of pixels in both directions, filling with black.
@@ -22,9 +24,7 @@ def random_shift(images: Tensor, pixels: int) -> Tensor:
     if pixels == 0:
         return images
     count, _, height, width = images.shape
-    padded = F.pad(images, [pixels] * 4)
-    offsets = torch.randint(0, 2 * pixels + 1, (2, count)).to(images.device)
-    rows = offsets[0].view(-1, 1) + torch.arange(height, device=images.device)
-    columns = offsets[1].view(-1, 1) + torch.arange(width, device=images.device)
-    image = torch.arange(count, device=images.device).view(-1, 1, 1)
-    return padded.permute(0, 2, 3, 1)[image, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+    rows, columns = to_device(torch.randint(0, 2 * pixels + 1, (2, count)), images.device)
+    image = torch.arange(count, device=images.device)
+    windows = F.pad(images, [pixels] * 4).unfold(2, height, 1).unfold(3, width, 1)
+    return windows[image, :, rows, columns].contiguous(memory_format=torch.channels_last)

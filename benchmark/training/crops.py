@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,6 +49,34 @@ def random_box(height: int, width: int, min_area: float, generator: torch.Genera
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
+class Crops(NamedTuple):
+    """The random crops of a batch.
+
+    Attributes:
+        boxes: the box of each image; None for the window uncropped.
+        mirrored: whether each crop is mirrored left to right, bool, shape (b,), on the CPU; None for none.
+    """
+
+    boxes: list[Box] | None
+    mirrored: Tensor | None
+
+
+def draw_crops(
+    images: Tensor | PackedImages,
+    indices: Tensor,
+    min_area: float | None,
+    flip: bool,
+    generator: torch.Generator,
+) -> Crops:
+    """Draws the crops that `random_crops` takes, with the same arguments."""
+    boxes = None
+    if min_area is not None:
+        whole = isinstance(images, PackedImages)
+        sizes = [images.size(row) if whole else tuple(images.shape[2:]) for row in indices.tolist()]
+        boxes = [random_box(height, width, min_area, generator) for height, width in sizes]
+    return Crops(boxes, torch.rand(len(indices), generator=generator) < 0.5 if flip else None)
+
+
 def random_crops(
     images: Tensor | PackedImages,
     indices: Tensor,
@@ -67,19 +96,18 @@ def random_crops(
     Returns:
         The crops, shape (b, C, H, W), of the images' type.
     """
-    window = list(images.shape[2:])
-    if min_area is None:
+    drawn = draw_crops(images, indices, min_area, flip, generator)
+    if drawn.boxes is None:
         crops = images[indices]
     else:
         from torchvision.transforms.v2 import InterpolationMode  # takes a second, and small images need none
         from torchvision.transforms.v2.functional import resized_crop
 
+        window = list(images.shape[2:])
         crops = torch.empty((len(indices), *images.shape[1:]), dtype=images.dtype)
-        for position, index in enumerate(indices.tolist()):
+        for position, (index, box) in enumerate(zip(indices.tolist(), drawn.boxes, strict=True)):
             whole = images.whole(index) if isinstance(images, PackedImages) else images[index]
-            box = random_box(whole.shape[1], whole.shape[2], min_area, generator)
             crops[position] = resized_crop(whole, *box, window, InterpolationMode.BILINEAR, antialias=True)
-    if flip:
-        mirrored = torch.rand(len(indices), generator=generator) < 0.5
-        crops[mirrored] = crops[mirrored].flip(3)
+    if drawn.mirrored is not None:
+        crops[drawn.mirrored] = crops[drawn.mirrored].flip(3)
     return crops

@@ -12,6 +12,7 @@ from torch import nn
 
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import TrainingError
+from benchmark.core.transfer import to_device
 from benchmark.data.base import ImageSet
 from benchmark.losses import SCALAR_ADVICE, on_tuples, wrong_loss
 from benchmark.models import (
@@ -27,9 +28,10 @@ from benchmark.training.batches import Batches
 from benchmark.training.inner import TrainingAttack
 from benchmark.training.pace import BudgetPace, Pace, StepPace
 from benchmark.training.recipe import Recipe
-from benchmark.training.sampling import epoch_order
+from benchmark.training.sampling import epoch_order, strata_of
 from benchmark.training.savepoint import SavePoint
 from benchmark.training.schedule import WarmUp, make_optimizer
+from benchmark.training.timing import Timing, waiting
 from benchmark.training.validation import Validator
 from defenses import Batch, Defense
 
@@ -79,6 +81,7 @@ def train(
     teacher_cost: float = 0.0,
     held_out: ImageSet | None = None,
     save_point: SavePoint | None = None,
+    image_memory: int = 0,
 ) -> TrainingRecord:
     """Trains a model in place, and leaves it in evaluation mode.
 
@@ -100,6 +103,7 @@ def train(
         held_out: images of the validation classes, which choose the epoch whose weights are kept; when not
             given, those of the last epoch are.
         save_point: where the state is saved between epochs; an interrupted training resumes from it.
+        image_memory: bytes of a GPU's memory that the training images may fill; see `Batches`.
 
     Returns:
         Costs, loss curve, validation results, and the epoch that was kept. A model without parameters is not
@@ -126,15 +130,16 @@ def train(
     held = frozen_embedders(model)  # before the warm-up, which freezes others
     warm_up = WarmUp(model, min(recipe.warm_up, epochs - 1))
     per_class = recipe.images_per_class if on_tuples(model) else None
-    batches = Batches(data, recipe, device)
+    batches = Batches(data, recipe, device, image_memory)
     attack = TrainingAttack(eps, recipe.inner_steps, recipe.inner_step, recipe.inner_batch_norm == "batch")
     autocast = torch.autocast(
         torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
     )
-    labels = data.labels.to(device)
+    labels, strata = data.labels.to(device), strata_of(defense, model, len(data))
     validator = Validator(held_out, eps, device) if held_out is not None else None
     best = _BestEpoch()
-    resumed = 0
+    resumed, before = 0, 0.0
+    timing = Timing(device)
     curve: list[float] = []
     validations: list[ValidationResult] = []
     if (
@@ -146,7 +151,7 @@ def train(
         validations = [ValidationResult(**result) for result in notes["validations"]]
         best.resume(validations, notes["best_epoch"], weights)
         counter.forward, counter.backward = notes["cost_units"]
-        started -= notes["seconds"]
+        started, before = started - notes["seconds"], notes["seconds"]
         batches.waited = notes["waited"]
     pace: Pace = StepPace(epochs, per_epoch, resumed)
     if budget is not None:
@@ -159,20 +164,24 @@ def train(
         for part in held:
             part.eval()
         warm_up.start_epoch(done)
-        order = epoch_order(data.labels, size, per_class)
+        order = epoch_order(data.labels, size, per_class, strata)
         total = torch.zeros((), device=device)
+        timing.start_epoch()
         with counter:
             for images, index in batches.epoch(order, size, done):
+                timing.end("data")
                 progress = pace.progress
                 attack.scale = min(1.0, progress / recipe.ramp) if recipe.ramp else 1.0
-                index = index.to(device)
+                here = to_device(index, device)
+                in_batch = None if strata is None else strata[index]
                 with autocast:
-                    loss = defense.loss(model, Batch(images, labels[index], index, progress), attack)
+                    loss = defense.loss(model, Batch(images, labels[here], here, progress, in_batch), attack)
                 if reason := wrong_loss(loss):
                     raise TrainingError(f"{defense.spec}: {reason}. {SCALAR_ADVICE}")
                 optimizer.zero_grad(set_to_none=True)
                 with _backward_pass(defense):
                     loss.backward()
+                timing.end("networks")
                 nn.utils.clip_grad_value_(model.parameters(), recipe.clip)
                 optimizer.step()
                 pace.step()
@@ -180,11 +189,13 @@ def train(
                 schedule.step()
                 total += loss.detach()
                 steps += 1
+                timing.end("optimizer")
                 if pace.over:
                     break
         done += 1
         check_shapes(model, built)  # not at the end, when the training would be lost
         mean = float(total) / steps
+        timing.end_epoch()
         if pace.progress == started_at:
             raise TrainingError(
                 f"{defense.spec}: epoch {done} spent no cost units, so no budget can be spent. "
@@ -217,9 +228,13 @@ def train(
     best.restore(model)
     model.eval()
     plain = 3 * recipe.epochs * per_epoch * size
+    seconds = time.perf_counter() - started
     return TrainingRecord(
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         waited=batches.waited,
+        shares=timing.shares(seconds - before),
+        gpu_utilization=timing.utilization,
+        waited_for=waiting(timing.utilization, batches.waited, seconds),
         cost=counter.total + teacher_cost,
         relative_cost=(counter.total + teacher_cost) / plain,
         teacher_cost=teacher_cost / plain,

@@ -45,6 +45,10 @@ SCHEDULES: Mapping[str, Schedule] = {"one_cycle": _one_cycle, "step": _step, "co
 from its `last_epoch` alone, which may be set."""
 
 
+_FUSED_DEVICES = ("cpu", "cuda")
+_FUSED_TYPES = (torch.float32, torch.float64, torch.bfloat16)
+
+
 def make_optimizer(
     model: nn.Module, recipe: Recipe, epochs: int, per_epoch: int
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
@@ -61,8 +65,13 @@ def make_optimizer(
     weights = [p for p in model.parameters() if id(p) not in known and p.requires_grad]
     rates = [recipe.lr, recipe.lr * recipe.proxy_lr_scale]
     groups = [{"params": ps, "lr": rate} for ps, rate in zip((weights, proxies), rates, strict=True) if ps]
-    optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=_can_fuse(model))
     return optimizer, SCHEDULES[recipe.schedule](optimizer, recipe, epochs, per_epoch)
+
+
+def _can_fuse(model: nn.Module) -> bool:
+    """Whether torch has AdamW as one kernel for each of the model's parameters."""
+    return all(p.device.type in _FUSED_DEVICES and p.dtype in _FUSED_TYPES for p in model.parameters())
 
 
 class WarmUp:

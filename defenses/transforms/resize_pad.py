@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from benchmark.core.transfer import to_device
 from defenses.transforms.base import TRANSFORMS, Transform
 
 
@@ -51,6 +52,6 @@ class ResizePad(Transform):
 
     def apply(self, images: Tensor) -> Tensor:
         """Gives each image, shape (n, C, H, W) in [0, 1], its own random size and position."""
-        scales = 1 - (1 - self.smallest) * torch.rand(len(images)).to(images.device)
-        positions = torch.rand(len(images), 2).to(images.device)
+        scales = 1 - (1 - self.smallest) * to_device(torch.rand(len(images)), images.device)
+        positions = to_device(torch.rand(len(images), 2), images.device)
         return resize_and_pad(images, scales, positions)

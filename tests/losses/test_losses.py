@@ -191,3 +191,20 @@ def test_a_batch_without_tuples_has_a_finite_loss_with_a_gradient(name, labels):
     assert criterion.tuples
     criterion(F.normalize(free), labels).backward()
     assert torch.isfinite(free.grad).all()
+
+
+@pytest.mark.parametrize(
+    "name", [*(name for name, cls in LOSSES.items() if cls.has_proxies), "proxy_anchor[alpha=90]"]
+)
+def test_values_and_gradients_are_those_of_pytorch_metric_learning(name):
+    criterion = LOSSES.build(name).build(CLASSES, DIM)
+    embeddings = F.normalize(torch.randn(40, DIM)).requires_grad_(True)
+    inputs = (embeddings, proxies_of(criterion))
+    for labels in (torch.arange(40) % CLASSES, torch.arange(40) % 2, torch.zeros(40, dtype=torch.int64)):
+        ours, theirs = criterion(embeddings, labels), criterion.loss(embeddings, labels, None)
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+        for one, other in zip(
+            torch.autograd.grad(ours, inputs), torch.autograd.grad(theirs, inputs), strict=True
+        ):
+            assert other.abs().max() > 0
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)

@@ -9,7 +9,7 @@ from benchmark.data import ImageSet
 from benchmark.losses import Criterion
 from benchmark.models import count_flops
 from benchmark.training import Recipe, train
-from defenses import DEFENSES, Defense
+from defenses import DEFENSES, EAT, Defense
 
 SHORT = Recipe(epochs=2, batch_size=32, lr=0.01, inner_steps=3, shift=2)
 
@@ -228,3 +228,27 @@ def test_progress_is_reported_after_each_epoch(run):
 def test_the_counter_leaves_no_hooks(run):
     model, _ = run("eat")
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_the_record_says_what_the_time_went_into(run):
+    _, trained = run("pgd_at")
+    assert list(trained.shares) == ["data", "networks", "optimizer", "other"]
+    assert sum(trained.shares.values()) == pytest.approx(1)
+    assert trained.shares["networks"] > trained.shares["optimizer"] > 0
+    assert trained.gpu_utilization is None and trained.waited_for == ""
+
+
+def test_every_member_sees_batches_of_one_size_in_an_epoch(run):
+    sizes = []
+
+    class Watched(EAT):
+        def loss(self, model, batch, attack):
+            assert torch.equal(batch.strata, model.part[batch.index])
+            sizes.append(tuple(batch.strata.bincount(minlength=3).tolist()))
+            return super().loss(model, batch, attack)
+
+    run(Watched(), SHORT.model_copy(update={"epochs": 8}))
+    for epoch in zip(*[iter(sizes)] * 3, strict=True):
+        assert len(set(epoch)) == 1
+        assert sorted(epoch[0]) == [10, 11, 11]
+    assert len(set(sizes)) > 1

@@ -11,7 +11,7 @@ from benchmark.evaluation.conformance.common import SPEC_ADVICE, SPEC_WANTED, ch
 from benchmark.evaluation.conformance.contract_check import ContractError
 from benchmark.evaluation.conformance.defense_contract import check
 from benchmark.evaluation.conformance.fixture import ConformanceFixture
-from defenses import Range
+from defenses import Range, wrong_strata
 
 
 @check(SPEC_WANTED, SPEC_ADVICE)
@@ -60,3 +60,22 @@ def keep_from(fixture: ConformanceFixture) -> None:
     value = fixture.defense.keep_from
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise ContractError(f"keep_from is {value!r}")
+
+
+@check(
+    "`strata` returns None, or a stratum for each training image, which no step changes.",
+    "Return one int64 from 0 for each label that `build` was given, or None; keep the split as a buffer.",
+    trains=True,
+)
+def strata(fixture: ConformanceFixture) -> None:
+    """Checks the division of the training images, which is asked for once."""
+    model = fixture.build()
+    before = fixture.defense.strata(model)
+    if before is not None:
+        if reason := wrong_strata(before, len(fixture.labels)):
+            raise ContractError(reason)
+        before = before.clone()
+    fixture.loss(model)
+    after = fixture.defense.strata(model)
+    if (before is None) != (after is None) or (before is not None and not before.equal(after)):  # type: ignore[arg-type]
+        raise ContractError("strata are others after a step")

@@ -90,10 +90,17 @@ class ConformanceFixture:
         noise = torch.randn(CLASSES * PER_CLASS, *self.shape, generator=generator)
         return (prototypes[self.labels] + 0.15 * noise).clamp(0, 1)
 
-    def batch(self, progress: float = 0.0) -> Batch:
-        """The training batch, in new tensors at each call, so that no check sees changes of another."""
+    def batch(self, progress: float = 0.0, model: Embedder | None = None) -> Batch:
+        """The training batch, in new tensors at each call, so that no check sees changes of another.
+
+        Args:
+            progress: the progress of the training.
+            model: the model that is trained, by which the defense divides the images into strata.
+        """
         index = torch.randperm(CLASSES * PER_CLASS, generator=torch.Generator().manual_seed(1))[:BATCH]
-        return Batch(self.images[index], self.labels[index], index, progress)
+        strata = None if model is None else self.defense.strata(model)
+        in_batch = None if strata is None else strata[index]
+        return Batch(self.images[index], self.labels[index], index, progress, in_batch)
 
     def make_member(self, loss: str = "proxy_anchor") -> Member:
         """Builds a member with a narrow backbone and the loss of that name."""
@@ -136,7 +143,7 @@ class ConformanceFixture:
     ) -> Tensor:
         """Computes the defense's loss of the batch under a seed."""
         seed_everything("conformance-step", seed)
-        return self.defense.loss(model, self.batch(progress), attack or OneStep())
+        return self.defense.loss(model, self.batch(progress, model), attack or OneStep())
 
     def fit(self, seed: int = 0, steps: int = 1, loss: str = "proxy_anchor") -> tuple[Embedder, list[float]]:
         """Trains a new model on the batch; returns it with the loss of each step."""

@@ -70,7 +70,7 @@ def leaves_seeds(fixture: ConformanceFixture) -> None:
         model = fixture.build(teachers=teachers)
         seed_everything("conformance-seeds", seed)
         for progress in PHASES:
-            fixture.defense.loss(model, fixture.batch(progress), OneStep())
+            fixture.defense.loss(model, fixture.batch(progress, model), OneStep())
         after_loss = read_generators()
         seed_everything("conformance-seeds", seed)
         fixture.defense.build_from(fixture.make_member, fixture.labels, teachers)
@@ -133,10 +133,10 @@ def leaves_model(fixture: ConformanceFixture) -> None:
 def leaves_batch(fixture: ConformanceFixture) -> None:
     """Checks that the tensors of the batch, which belong to the training set, are not changed in place."""
     for progress in PHASES:
-        batch = fixture.batch(progress)
-        names = ("images", "labels", "index")
-        before = [getattr(batch, name).clone() for name in names]
         model = fixture.build()
+        batch = fixture.batch(progress, model)
+        names = [name for name in ("images", "labels", "index", "strata") if getattr(batch, name) is not None]
+        before = [getattr(batch, name).clone() for name in names]
         seed_everything("conformance-step")
         fixture.defense.loss(model, batch, OneStep())
         for name, old in zip(names, before, strict=True):
