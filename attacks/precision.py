@@ -57,7 +57,7 @@ class TensorFloat(SearchPrecision):
 
 
 class BFloat16(SearchPrecision):
-    """Torch's autocast to bfloat16, which rounds to 7 bits; a backward pass takes the types of the forward."""
+    """Torch's autocast to bfloat16, which rounds to 7 bits; the backward pass follows the forward one."""
 
     def forward(self, device: torch.device) -> AbstractContextManager[None]:
         """Switches autocast on."""

@@ -20,10 +20,12 @@ def score_and_gradient(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Computes scores, their gradients and the embeddings, each averaged over EOT samples.
 
-    A step of a search: the passes have the problem's precision, while scores are computed in float32 of what
-    they give. The gradient is taken through the model's differentiable stand-in (BPDA) if it declares one; scores and
+    The gradient is taken through the model's differentiable stand-in (BPDA) if it declares one; scores and
     embeddings are always the model's own. A model that lets no gradient through has a gradient of zero, which
     the checks report. Whether a gradient is finite is not looked at here: see `GradientCheck`.
+
+    This is a step of a search: its passes have the problem's precision. Scores are computed in float32 from
+    their embeddings.
 
     Args:
         problem: the attack's task.

@@ -82,8 +82,8 @@ def evaluate(
             temporary one, which is removed together with the results.
         name: what tables call the model; by default the name of its class or function.
         checks: whether the scores are checked for gradient masking.
-        attack_precision: of the forward and backward passes that attacks search with: "float32", "tf32" (GPUs)
-            or "bfloat16"; what they find is chosen and scored in float32.
+        attack_precision: of the forward and backward passes that attacks search with: "float32", "tf32"
+            (GPUs) or "bfloat16"; what they find is chosen and scored in float32.
         options: more keys of a configuration file, such as `{"evaluation": {"repeats": 5}}`.
 
     Returns:

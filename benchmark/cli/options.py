@@ -144,8 +144,8 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--attack-precision",
         metavar="NAME",
-        help="float32, tf32 (GPUs) or bfloat16: of the passes that attacks search with; what they find is chosen "
-        "and scored in float32 (default: float32)",
+        help="of the passes that attacks search with: float32, tf32 (GPUs) or bfloat16; what they find is "
+        "chosen and scored in float32 (default: float32)",
     )
     what.add_argument(
         "--no-checks",

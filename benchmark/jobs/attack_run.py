@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -64,7 +64,7 @@ class _Attacked:
     """
 
     model: Embedder
-    unit: float
+    unit: int
     attack: Attack | None
     sources: dict[str, Embedder]
     pool: ImageSet
@@ -145,10 +145,10 @@ class AttackRun(Record):
             attacked.to_come(),
         )
         scenarios = list(scenarios)
-        run, run.batch_size, run.notes = run_in_batches(
-            size, lambda batch_size: self._attack_and_score(attacked, scenarios, batch_size, context)
+        run, batch_size, notes = run_in_batches(
+            size, lambda images: self._attack_and_score(attacked, scenarios, images, context)
         )
-        return run
+        return replace(run, batch_size=batch_size, notes=notes)
 
     def _attack_and_score(
         self, attacked: _Attacked, scenarios: list[str], batch_size: int, context: RunContext

@@ -111,8 +111,8 @@ def run_in_batches(batch_size: int, run: Callable[[int], _T]) -> tuple[_T, int, 
         except torch.OutOfMemoryError:
             if batch_size == 1:
                 raise BenchmarkError(
-                    "The device's memory ran out with a single image in a forward pass. Use smaller images, a "
-                    "smaller network, fewer workers, or a GPU with more memory."
+                    "The device's memory ran out with a single image in a forward pass. Use smaller images, "
+                    "a smaller network, fewer workers, or a GPU with more memory."
                 ) from None
         # After the handler, whose exception holds the tensors of its frames.
         gc.collect()

@@ -73,8 +73,8 @@ class Configuration(_Section):
         checks: whether the checks for gradient masking are run.
         training: the recipe.
         training_for: other values of some of its keys for some data sets, by their name.
-        attack_precision: of the forward and backward passes that attacks search with, one of `PRECISIONS`; what
-            they find is chosen and scored in float32.
+        attack_precision: of the forward and backward passes that attacks search with, one of `PRECISIONS`;
+            what they find is chosen and scored in float32.
         save_images: attacked images that are kept of each row, to look at.
         workers: worker processes; one for each core when not given.
         save_every: seconds between two saves of a running training, from which a run that was killed resumes.
