@@ -1,13 +1,13 @@
-"""What a lower precision of the search costs an attacker: worst cases by precision, each run on the same models.
+"""What a lower precision of the search costs an attacker: worst cases by precision, on the same models.
 
     python tests/speed/precision_table.py --output DIR [--device cuda] [options of run_benchmark.py]
 
 Runs the benchmark once for each precision that the device has, in one folder, so that all attack the same
-checkpoints, and writes the worst case of each row by precision, with what it exceeds that of float32 by, and
-the standard deviation over seeds that float32 has. A difference above 0 means that the search in the lower
-precision found less. A precision may be the default where no difference exceeds the spread over seeds. Without
-options: the smoke preset with the standard attacks and three seeds. Seconds are those of the attacks, which
-compare only if nothing else runs. The last line is JSON.
+checkpoints. Writes the worst case of each row by precision, by how many points it is higher than that of
+float32, and the standard deviation over seeds that float32 has. Where it is higher, the search in the lower
+precision found less: a precision may be the default where it is nowhere higher by more than that spread.
+Without options: the smoke preset with the standard attacks and three seeds. Seconds are those of the attacks,
+which compare only if nothing else runs. The last line is JSON.
 """
 
 from __future__ import annotations
