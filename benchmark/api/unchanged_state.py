@@ -20,7 +20,7 @@ def unchanged_state(device: torch.device, *models: nn.Module) -> Iterator[None]:
 
     Restored are: the training mode of every module, `requires_grad` of every parameter, the generators of
     Python, NumPy and torch, and torch's grad mode, inference mode, autocast, default dtype, default device
-    and the precision of convolutions.
+    and the precision of convolutions and matrix products.
 
     Args:
         device: the device of the computation, whose generator is kept beside the CPU's.
