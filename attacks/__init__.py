@@ -16,6 +16,7 @@ from attacks.optimisers import (
     Transfer,
     Update,
 )
+from attacks.precision import PRECISIONS, WHOLE, check_precision, precision_name
 from attacks.problem import Images, Problem, images_per_pass
 from attacks.ranking import MEASURES, Measure, Robrank
 from attacks.result_builder import ResultBuilder
@@ -32,8 +33,10 @@ __all__ = [
     "MIFGSM",
     "OBJECTIVES",
     "PGD",
+    "PRECISIONS",
     "REFERENCE_ATTACK",
     "SUITES",
+    "WHOLE",
     "Attack",
     "AttackResult",
     "Images",
@@ -52,6 +55,8 @@ __all__ = [
     "Suite",
     "Transfer",
     "Update",
+    "check_precision",
     "expand",
     "images_per_pass",
+    "precision_name",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.geometry import Ball, check_norm
+from attacks.precision import PRECISIONS, WHOLE, check_precision
 from benchmark.core.embedder import Embedder
 
 
@@ -75,9 +77,11 @@ class Problem:
         queries: mask of the images that are queries only, while all others are the gallery; bool, shape (n,),
             on the device. When not given, each image is both, and does not retrieve itself.
         sources: other trained models of the same cell by their defense's spec, for transferred attacks.
+        precision: name of the precision of the search's passes, one of `PRECISIONS`. Everything else is in
+            float32: the clean pool's embeddings, scores, and the values that results are chosen by.
 
     Raises:
-        UsageError: for an unknown norm.
+        UsageError: for an unknown norm, or a precision that is unknown or that the device does not have.
     """
 
     embedder: Embedder
@@ -92,9 +96,11 @@ class Problem:
     attacked: Tensor | None = None
     queries: Tensor | None = None
     sources: Mapping[str, Embedder] = field(default_factory=dict)
+    precision: str = WHOLE
 
     def __post_init__(self) -> None:
         check_norm(self.norm)
+        check_precision(self.precision, self.device)
         self.batch_size = self.batch_size or images_per_pass(self.shape[1:])
 
     def __len__(self) -> int:
@@ -193,6 +199,19 @@ class Problem:
     def repeat(self, batch: Tensor) -> Tensor:
         """Repeats images, shape (b, C, H, W), or indices, shape (b,), once for each EOT sample."""
         return batch.repeat(self.eot_samples, *[1] * (batch.dim() - 1)) if self.eot_samples > 1 else batch
+
+    @property
+    def search_is_rounded(self) -> bool:
+        """Whether values within the search are rounded, so that what it found must be scored again."""
+        return self.precision != WHOLE
+
+    def forward_precision(self) -> AbstractContextManager[None]:
+        """Returns the context of a forward pass within the search."""
+        return PRECISIONS[self.precision].forward(self.device)
+
+    def backward_precision(self) -> AbstractContextManager[None]:
+        """Returns the context of a backward pass within the search."""
+        return PRECISIONS[self.precision].backward()
 
     @property
     def num_classes(self) -> int:

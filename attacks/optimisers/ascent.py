@@ -87,6 +87,8 @@ class GradientAscent:
         check.look(lambda: score, index)
         values, _ = evaluate(self.problem, score, current, index)
         assert best is not None
+        if self.problem.search_is_rounded:  # so is the choice of this iterate, which now meets the last one
+            best.values, _ = evaluate(self.problem, score, best.images, index)
         best.add(current, values)
         if self.problem.eot_samples > 1:  # the maximum of noisy scores is biased upwards: score it again
             best.values, _ = evaluate(self.problem, score, best.images, index)

@@ -98,6 +98,8 @@ class CW(GradientAttack):
             start = (first, values, gradient)
             weights.update(self._minimize(problem, score, index, start, weights.current, iterates, check))
         check.look(lambda: score, index)
+        if problem.search_is_rounded:  # so is the choice of the best iterate
+            iterates.best_values, _ = evaluate(problem, score, iterates.best, index)
         projected = ball.project(iterates.smallest_adversarial())
         iterates.add(projected, evaluate(problem, score, projected, index)[0], inside=True)
         if problem.eot_samples > 1:  # the maximum of noisy scores is biased upwards: score it again

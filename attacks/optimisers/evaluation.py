@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.objectives.base import PooledScore, Score
 from attacks.problem import Problem
+from benchmark.core.embedder import Embedder
 from benchmark.core.errors import AttackError, ObjectiveError
 
 
@@ -21,6 +23,9 @@ def score_and_gradient(
     The gradient is taken through the model's differentiable stand-in (BPDA) if it declares one; scores and
     embeddings are always the model's own. A model that lets no gradient through has a gradient of zero, which
     the checks report. Whether a gradient is finite is not looked at here: see `GradientCheck`.
+
+    This is a step of a search: its passes have the problem's precision. Scores are computed in float32 from
+    their embeddings.
 
     Args:
         problem: the attack's task.
@@ -34,16 +39,26 @@ def score_and_gradient(
     images = images.detach().requires_grad_(True)
     repeated = problem.repeat(images)
     stand_in = problem.embedder.differentiable()
-    embeddings = stand_in(repeated)
+    embeddings = _embed(problem, stand_in, repeated)
     if stand_in is not problem.embedder:
         with torch.no_grad():
-            true = problem.embedder(repeated)
+            true = _embed(problem, problem.embedder, repeated)
         embeddings = true + (embeddings - embeddings.detach())
     values = _mean(problem, score(embeddings, problem.repeat(index)))
     if not values.requires_grad:
         values = values + 0 * images.sum()
-    (gradient,) = torch.autograd.grad(values.sum(), images)
+    with problem.backward_precision():
+        (gradient,) = torch.autograd.grad(values.sum(), images)
     return values.detach(), gradient, _mean(problem, embeddings.detach())
+
+
+def _embed(problem: Problem, embedder: Embedder, images: Tensor) -> Tensor:
+    """Embeds images in the precision of the search; rounded embeddings are unit vectors in float32."""
+    with problem.forward_precision():
+        embeddings = embedder(images)
+    if problem.search_is_rounded and embeddings.dtype.itemsize < torch.float32.itemsize:
+        return F.normalize(embeddings.float(), dim=1)
+    return embeddings
 
 
 def _mean(problem: Problem, values: Tensor) -> Tensor:
@@ -83,7 +98,9 @@ def _check_objective(score: Score, embeddings: Tensor, indices: Tensor) -> None:
         )
 
 
-def evaluate(problem: Problem, score: Score | None, images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+def evaluate(
+    problem: Problem, score: Score | None, images: Tensor, index: Tensor, search: bool = False
+) -> tuple[Tensor, Tensor]:
     """Computes scores and embeddings without gradients, averaged over EOT samples.
 
     Args:
@@ -91,12 +108,15 @@ def evaluate(problem: Problem, score: Score | None, images: Tensor, index: Tenso
         score: the bound objective; without one all scores are 0.
         images: attacked images, shape (b, C, H, W).
         index: their indices in the pool, shape (b,).
+        search: whether this is a query of a search, whose forward pass has the problem's precision; else
+            it is in float32, as all that an attack returns or chooses its result by.
 
     Returns:
         Scores (b,), mean embeddings (b, d).
     """
     with torch.no_grad():
-        embeddings = problem.embedder(problem.repeat(images))
+        repeated = problem.repeat(images)
+        embeddings = _embed(problem, problem.embedder, repeated) if search else problem.embedder(repeated)
         values = embeddings.new_zeros(len(index))
         if score is not None:
             values = _mean(problem, score(embeddings, problem.repeat(index)))

@@ -133,8 +133,8 @@ class _Search:
                 self._query(state, query)
             self._observe(states)
         for state in states:
-            if self.noisy:  # the maximum of noisy scores is biased upwards
-                self._rescore(state)
+            if self.noisy or self.problem.search_is_rounded:  # the maximum of noisy scores is biased upwards
+                self._rescore(state, search=False)
         self._observe(states)
         if not self._finite:
             raise AttackError(
@@ -186,12 +186,12 @@ class _Search:
         state.values = torch.where(better, values, state.values)
         state.embeddings = where_per_image(better, embeddings, state.embeddings)
 
-    def _rescore(self, state: _BatchState) -> None:
+    def _rescore(self, state: _BatchState, search: bool = True) -> None:
         images = state.images.to(self.problem.device)
-        state.values, state.embeddings = self._evaluate(images, state.index)
+        state.values, state.embeddings = self._evaluate(images, state.index, search)
 
-    def _evaluate(self, images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        values, embeddings = evaluate(self.problem, self.score, images, index)
+    def _evaluate(self, images: Tensor, index: Tensor, search: bool = True) -> tuple[Tensor, Tensor]:
+        values, embeddings = evaluate(self.problem, self.score, images, index, search)
         if self.pooled and self.noisy:  # by the mean embedding, as the current images are scored
             values = self.score(embeddings, index)
         self._finite &= torch.isfinite(values).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attacks import ATTACKS, REFERENCE_ATTACK, Attack, Problem, expand
+from attacks import ATTACKS, REFERENCE_ATTACK, WHOLE, Attack, Problem, check_precision, expand
 from benchmark.api.checked_images import (
     check_budget,
     check_count,
@@ -36,6 +36,7 @@ def attack(
     queries: Tensor | None = None,
     eot: int | None = None,
     source: Model | None = None,
+    attack_precision: str = WHOLE,
 ) -> Tensor:
     """Attacks images so that a model's embeddings go wrong; each image stays within its ball and in [0, 1].
 
@@ -64,6 +65,8 @@ def attack(
         eot: samples that each gradient of a randomized model is averaged over; giving more than one says that
             the model is randomized. By default 5 for an `Embedder` that declares it, and 1 for any other.
         source: the model that `transfer[...]` makes its images on.
+        attack_precision: of the forward and backward passes of the search: "float32", "tf32" (GPUs) or
+            "bfloat16". What the search finds is chosen and scored in float32.
 
     Returns:
         The attacked images, float32, shape (n, C, H, W), on the device of `images`, without a graph.
@@ -85,6 +88,7 @@ def attack(
     sources = {} if source is None or not chosen.needs else {chosen.needs: _as_embedder(source, samples)}
     with torch.inference_mode(False):
         clean = check_images(images)
+        check_precision(attack_precision, clean.device)
         clean = clean.clone() if clean.is_inference() else clean  # such tensors can have no gradient
         classes = check_labels(labels, len(clean)).to(clean.device)
         names = (
@@ -106,6 +110,7 @@ def attack(
                 samples or EOT,
                 queries=only,
                 sources=sources,
+                precision=attack_precision,
             )
             return chosen.run(problem).images.to(clean.device)
 

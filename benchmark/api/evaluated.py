@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from attacks import WHOLE, check_precision
 from benchmark.api.checked_model import Model
 from benchmark.api.given_data import Data, dataset_spec
 from benchmark.api.given_models import device_of, modules_of, named_models, specs_of
@@ -36,6 +37,7 @@ COMMAND = "benchmark.evaluate(...)"
 
 _ARGUMENTS = {
     "models", "datasets", "attacks", "scenarios", "eps", "norm", "checks", "device", "output",
+    "attack_precision",
 }  # fmt: skip
 """Keys of a configuration that follow from the arguments."""
 
@@ -53,6 +55,7 @@ def evaluate(
     output: Path | str | None = None,
     name: str | None = None,
     checks: bool = True,
+    attack_precision: str = WHOLE,
     options: Mapping[str, Any] | None = None,
 ) -> Results:
     """Attacks models on a data set and scores them, as a run of the benchmark does; trains nothing.
@@ -80,6 +83,8 @@ def evaluate(
             temporary one, which is removed together with the results.
         name: what tables call the model; by default the name of its class or function.
         checks: whether the scores are checked for gradient masking.
+        attack_precision: of the forward and backward passes that attacks search with: "float32", "tf32"
+            (GPUs) or "bfloat16"; what they find is chosen and scored in float32.
         options: more keys of a configuration file, such as `{"evaluation": {"repeats": 5}}`.
 
     Returns:
@@ -99,6 +104,7 @@ def evaluate(
     folder = expand_home(Path(temporary.name if temporary else output or "")).resolve()
     modules = modules_of(models)
     where = _device(device, device_of(modules))
+    check_precision(attack_precision, where)
     with ExitStack() as stack:
         stack.enter_context(unchanged_state(torch.device(where), *modules))
         config = resolve(
@@ -109,6 +115,7 @@ def evaluate(
                 "scenarios": _listed(scenarios),
                 "norm": [norm],
                 "checks": checks,
+                "attack_precision": attack_precision,
                 "device": where,
                 "output": str(folder),
                 **({} if eps is None else {"eps": _listed(eps)}),

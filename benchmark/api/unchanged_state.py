@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from benchmark.core.seeding import derive_seed, unchanged_generators
-from benchmark.models import frozen
+from benchmark.models import frozen, whole_float32
 
 
 @contextmanager
@@ -21,7 +20,7 @@ def unchanged_state(device: torch.device, *models: nn.Module) -> Iterator[None]:
 
     Restored are: the training mode of every module, `requires_grad` of every parameter, the generators of
     Python, NumPy and torch, and torch's grad mode, inference mode, autocast, default dtype, default device
-    and the precision of convolutions.
+    and the precision of convolutions and matrix products.
 
     Args:
         device: the device of the computation, whose generator is kept beside the CPU's.
@@ -33,7 +32,7 @@ def unchanged_state(device: torch.device, *models: nn.Module) -> Iterator[None]:
         stack.enter_context(torch.autocast(device.type, enabled=False))
         stack.enter_context(unchanged_generators([device] if device.type == "cuda" else []))
         stack.enter_context(_defaults())
-        stack.enter_context(_whole_float32(device))
+        stack.enter_context(whole_float32())
         for model in models:
             stack.enter_context(frozen(model))
         yield
@@ -62,24 +61,3 @@ def _defaults() -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(dtype)
-
-
-@contextmanager
-def _whole_float32(device: torch.device) -> Iterator[None]:
-    """Switches off TF32 in a GPU's convolutions, as runs do.
-
-    Torch has two switches; where it has the newer one, the older may not be read after the newer was set.
-    """
-    if device.type != "cuda":
-        yield
-        return
-    older: Any = torch.backends.cudnn
-    newer: Any = getattr(older, "conv", None)
-    has_newer = hasattr(newer, "fp32_precision")
-    switch, name, off = (newer, "fp32_precision", "ieee") if has_newer else (older, "allow_tf32", False)
-    before = getattr(switch, name)
-    setattr(switch, name, off)
-    try:
-        yield
-    finally:
-        setattr(switch, name, before)

@@ -42,6 +42,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     dry = options.pop("dry_run", False)
     trials = _trials(options.pop("tune", None))
     file = options.pop("config", None)
+    from attacks import check_precision
     from benchmark.core.hardware import default_workers, resolve_device
     from benchmark.data.places import folders_for
     from benchmark.jobs import RunContext
@@ -55,6 +56,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     load(config.plugin)
     folders = folders_for(config.data_root, blank=dry)
     device = resolve_device(config.device)
+    check_precision(config.attack_precision, device)
     plugins = tuple(path.resolve() for path in config.plugin)
     context = RunContext(
         output=config.output.resolve(),

@@ -142,6 +142,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="cost units of a training under equal-passes, for each image and epoch (vanilla spends 3)",
     )
     what.add_argument(
+        "--attack-precision",
+        metavar="NAME",
+        help="of the passes that attacks search with: float32, tf32 (GPUs) or bfloat16; what they find is "
+        "chosen and scored in float32 (default: float32)",
+    )
+    what.add_argument(
         "--no-checks",
         action="store_false",
         dest="checks",

@@ -8,7 +8,12 @@ from benchmark.jobs.probe import Costs
 
 
 def attack_cost(
-    attack: Attack | None, target: Costs, source: Costs | None, eot: int, attacked_fraction: float
+    attack: Attack | None,
+    target: Costs,
+    source: Costs | None,
+    eot: int,
+    attacked_fraction: float,
+    rounded: bool = False,
 ) -> float:
     """Computes the cost units of an attack for each image of the pool.
 
@@ -18,6 +23,7 @@ def attack_cost(
         source: costs of the model that a transferred attack starts from.
         eot: EOT samples of each gradient of a randomised model.
         attacked_fraction: of the pool.
+        rounded: whether the search is in a lower precision, so that its result is scored again.
     """
     units = 0.0 if attack is None else attack.cost_per_image()
     if not units:
@@ -26,6 +32,7 @@ def attack_cost(
     def on(costs: Costs, units: float) -> float:
         """Cost units per image on one model: the attack, and one embedding of the clean pool."""
         rescored = 1.0 if costs.randomised and units > 1 else 0.0  # the best noisy score is repeated
+        rescored += 1.0 if rounded and units > 1 else 0.0
         samples = eot if costs.randomised else 1
         return costs.embed * samples * ((units + rescored) * attacked_fraction + 1.0)
 

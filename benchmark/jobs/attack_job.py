@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attacks import ATTACKS
+from attacks import ATTACKS, WHOLE
 from benchmark.core.spec import format_value
 from benchmark.data import Folders
 from benchmark.evaluation import RetrievalQuery, ScenarioScore
@@ -73,7 +73,9 @@ class AttackJob(AttackRun):
         attack = None if self.attack == CLEAN else ATTACKS.build(self.attack)
         target = costs_of(self.model.key, self.model.recipe, folders)
         source = None if self.source is None else costs_of(self.source.key, self.source.recipe, folders)
-        attacking = attack_cost(attack, target, source, self.eot, self.attacked_fraction)
+        attacking = attack_cost(
+            attack, target, source, self.eot, self.attacked_fraction, self.precision != WHOLE
+        )
         return len(pool) * attacking + scoring_cost(attack, target, self.repeats, pool)
 
     def execute(self, context: RunContext) -> str | None:
@@ -101,6 +103,8 @@ class AttackJob(AttackRun):
                 seconds=run.seconds,
                 forward_passes=run.forward_passes,
                 backward_passes=run.backward_passes,
+                batch_size=run.batch_size,
+                notes=run.notes,
             )
             context.store.save_cell(record, score.arrays)
             reasons += [reason] if reason else []
@@ -125,6 +129,7 @@ class AttackJob(AttackRun):
             key=self.cell_key(scenario),
             status=status,
             reason=reason,
+            precision=self.precision,
             plugin_files=list(self.plugin_files),
             provenance=context.provenance(),
             **measured,

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from attacks import ATTACKS, Attack, AttackResult, Images, Problem
+from attacks import ATTACKS, WHOLE, Attack, AttackResult, Images, Problem
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, ImageSet
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings, ScenarioScore, attacked_indices, diagnose
+from benchmark.jobs.batches import first_batch_size, run_in_batches
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.memory import fits_on_device, memory_of_device, memory_of_host, pool_bytes
 from benchmark.jobs.models import few_images, load_data, portable
@@ -34,6 +35,8 @@ class ScoredRun:
         embeddings: of the clean and the attacked pool, with both pools.
         seconds: wall-clock time of the attack.
         forward_passes, backward_passes: its cost, in units.
+        batch_size: images (times EOT samples) in one forward pass with gradients.
+        notes: what a reader should know of how it was run, a sentence each.
     """
 
     scores: dict[str, ScenarioScore | str]
@@ -43,6 +46,35 @@ class ScoredRun:
     seconds: float
     forward_passes: float
     backward_passes: float
+    batch_size: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Attacked:
+    """What is attacked, loaded and on its device.
+
+    Attributes:
+        model: the model.
+        unit: what one cost unit is, in FLOPs.
+        attack: the attack; None for the clean pool.
+        sources: models that a transferred attack starts from.
+        pool: the data set's pool.
+        images: its images, on the device or not.
+    """
+
+    model: Embedder
+    unit: int
+    attack: Attack | None
+    sources: dict[str, Embedder]
+    pool: ImageSet
+    images: Tensor | Images
+
+    def to_come(self) -> int:
+        """Bytes of pools that an attack will put on the device beside the clean one, where that is there."""
+        if not isinstance(self.images, Tensor) or self.attack is None:
+            return 0
+        return (1 + self.attack.pools_in_memory()) * pool_bytes(self.pool)
 
 
 def place_images(pool: ImageSet, attack: Attack | None, context: RunContext) -> Tensor | Images:
@@ -74,6 +106,7 @@ class AttackRun(Record):
         source: the training of the model that the attack takes its gradients from, where that is another.
         eot: EOT samples that gradients of a randomised model are averaged over.
         repeats: how often a randomised model embeds the pool, to average its scores.
+        precision: of the passes that the attack searches with.
     """
 
     model: TrainingRun
@@ -84,6 +117,7 @@ class AttackRun(Record):
     source: TrainingRun | None = None
     eot: int
     repeats: int
+    precision: str = WHOLE
 
     @whole_float32()
     def attack_and_score(self, scenarios: Iterable[str], context: RunContext) -> ScoredRun:
@@ -95,31 +129,50 @@ class AttackRun(Record):
         key = self.model.key
         pool = load_data(key.dataset, context.folders).test
         model, unit = self.model.load(context)
-        check_embedder(model, few_images(pool, context.device))
+        few = few_images(pool, context.device)
+        check_embedder(model, few)
         attack = None if self.attack == CLEAN else ATTACKS.build(self.attack)
         sources: dict[str, Embedder] = {}
         if self.source is not None and attack is not None and attack.needs is not None:
             sources[attack.needs] = self.source.load(context)[0]
-        images = place_images(pool, attack, context)
+        attacked = _Attacked(model, unit, attack, sources, pool, place_images(pool, attack, context))
+        size = first_batch_size(
+            (len(pool), *pool.image_shape),
+            (model, *sources.values()),
+            few,
+            context.device,
+            context.workers,
+            attacked.to_come(),
+        )
+        scenarios = list(scenarios)
+        run, batch_size, notes = run_in_batches(
+            size, lambda images: self._attack_and_score(attacked, scenarios, images, context)
+        )
+        return replace(run, batch_size=batch_size, notes=notes)
+
+    def _attack_and_score(
+        self, attacked: _Attacked, scenarios: list[str], batch_size: int, context: RunContext
+    ) -> ScoredRun:
+        """Attacks and scores in batches of a size; the same each time that it is called."""
+        key, attack, pool = self.model.key, attacked.attack, attacked.pool
         spec = CLEAN if attack is None else attack.portable
         seed_everything("attack", portable(key).model_dump(), spec, self.norm, self.eps)
         started = time.perf_counter()
         with ExitStack() as stack:
             counters = [
-                stack.enter_context(PassCounter(embedder, pool.image_shape, unit))
-                for embedder in (model, *sources.values())
+                stack.enter_context(PassCounter(embedder, pool.image_shape, attacked.unit))
+                for embedder in (attacked.model, *attacked.sources.values())
             ]
-            result = (
-                None if attack is None else attack.run(self._problem(model, images, pool, sources, context))
-            )
+            result = None if attack is None else attack.run(self._problem(attacked, batch_size, context))
         seconds = time.perf_counter() - started
         embeddings = PoolEmbeddings(
-            model,
-            images,
-            images if result is None else result.images,
+            attacked.model,
+            attacked.images,
+            attacked.images if result is None else result.images,
             pool.labels,
             pool.ids,
             self.repeats,
+            batch_size=2 * batch_size,  # passes without gradients
             seed=key.seed,
             attack=attack,
             objective=None if result is None or self.attacked_fraction < 1 else result.objective,
@@ -138,27 +191,22 @@ class AttackRun(Record):
             backward_passes=sum(counter.backward for counter in counters),
         )
 
-    def _problem(
-        self,
-        model: Embedder,
-        images: Tensor | Images,
-        pool: ImageSet,
-        sources: dict[str, Embedder],
-        context: RunContext,
-    ) -> Problem:
-        whole = self.attacked_fraction == 1
+    def _problem(self, attacked: _Attacked, batch_size: int, context: RunContext) -> Problem:
+        pool, whole = attacked.pool, self.attacked_fraction == 1
         return Problem(
-            model,
-            images,
+            attacked.model,
+            attacked.images,
             pool.labels.to(context.device),
             pool.ids,
             self.norm,
             self.eps,
             self.model.key.seed,
             self.eot,
+            batch_size=batch_size,
             attacked=None if whole else attacked_indices(pool.ids, self.attacked_fraction).to(context.device),
             queries=None if pool.queries is None else pool.queries.to(context.device),
-            sources=sources,
+            sources=attacked.sources,
+            precision=self.precision,
         )
 
     def _diagnostics(self, embeddings: PoolEmbeddings, result: AttackResult | None) -> dict[str, float]:

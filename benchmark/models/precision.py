@@ -9,18 +9,15 @@ import torch
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
+from benchmark.core.tensor_float import tensor_float
 from benchmark.models.frozen import frozen
 
 
 @contextmanager
 def whole_float32() -> Iterator[None]:
     """Switch off TF32, which rounds the inputs of a GPU's convolutions to 10 bits instead of 23."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
+    with tensor_float(False):
         yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
 
 
 class InFloat32(Embedder):

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from attacks import ATTACKS, FROM_CLEAN, REFERENCE_ATTACK, Attack, expand
+from attacks import ATTACKS, FROM_CLEAN, REFERENCE_ATTACK, WHOLE, Attack, expand
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import Dataset, Folders
 from benchmark.evaluation import SCENARIOS, Scenario
@@ -112,6 +112,7 @@ class CellPlanner:
                     cells=cells,
                     eot=self.config.evaluation.eot,
                     repeats=self.config.evaluation.repeats,
+                    precision=self._precision(attack),
                     plugin_files=tuple(sorted(files[fraction])),
                 )
                 yield job, planned.role
@@ -177,6 +178,10 @@ class CellPlanner:
         own = [SCENARIOS.build(name) for name in made_for if SCENARIOS.get(name).exclusive]
         return (*usual, *own)
 
+    def _precision(self, attack: Attack | None) -> str:
+        """The precision of an attack's search; cells without a search are the same in all."""
+        return WHOLE if attack is None or attack.access == "none" else self.config.attack_precision
+
     def _identity(
         self,
         training: TrainJob,
@@ -195,6 +200,7 @@ class CellPlanner:
                 "norm": planned.norm,
                 "eps": planned.eps,
                 "evaluation": self.config.evaluation.model_dump(),
+                "precision": self._precision(attack),
                 "source": source_digest([*code, AttackRun]),
                 "protocol": PROTOCOL_VERSION,
             }

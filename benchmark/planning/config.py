@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from attacks import WHOLE, precision_name
 from benchmark.core.errors import UsageError, unknown_name
 from benchmark.core.files import expand_home
 from benchmark.core.parameters import Number, explain
@@ -72,6 +73,8 @@ class Configuration(_Section):
         checks: whether the checks for gradient masking are run.
         training: the recipe.
         training_for: other values of some of its keys for some data sets, by their name.
+        attack_precision: of the forward and backward passes that attacks search with, one of `PRECISIONS`;
+            what they find is chosen and scored in float32.
         save_images: attacked images that are kept of each row, to look at.
         workers: worker processes; one for each core when not given.
         save_every: seconds between two saves of a running training, from which a run that was killed resumes.
@@ -93,6 +96,7 @@ class Configuration(_Section):
     eps: list[Number] | None = None
     compute: list[Literal["equal-epochs", "equal-passes"]] = Field(default=["equal-epochs"], min_length=1)
     budget: PositiveFloat = 27.0
+    attack_precision: Annotated[str, AfterValidator(precision_name)] = WHOLE
     preset: str = "default"
     save_images: NonNegativeInt = 0
     output: UserPath = Path("results")

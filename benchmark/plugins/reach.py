@@ -34,6 +34,7 @@ _PLUMBING = (
     "benchmark.jobs.attack_cost",
     "benchmark.jobs.attack_job",
     "benchmark.jobs.attacked_images",
+    "benchmark.jobs.batches",
     "benchmark.jobs.context",
     "benchmark.jobs.job",
     "benchmark.jobs.memory",

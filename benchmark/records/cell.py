@@ -29,6 +29,9 @@ class CellRecord(Record):
         seconds: wall-clock time of the attack.
         forward_passes, backward_passes: its cost, in units. One attack may serve several scenarios; each of
             its cells carries the whole.
+        batch_size: images (times EOT samples) in one forward pass with gradients; 0 where nothing was run.
+        precision: of the passes that the attack searched with.
+        notes: what a reader should know of how it was run, such as memory that ran out, a sentence each.
         plugin_files: names of the plugins' own files that the cell's identity was made from.
         arrays: names of the arrays that are stored beside the record.
     """
@@ -44,6 +47,9 @@ class CellRecord(Record):
     seconds: float = 0.0
     forward_passes: float = 0.0
     backward_passes: float = 0.0
+    batch_size: int = 0
+    precision: str = "float32"
+    notes: list[str] = Field(default_factory=list)
     plugin_files: list[str] = Field(default_factory=list)
     arrays: list[str] = Field(default_factory=list)
     provenance: Provenance

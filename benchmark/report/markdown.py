@@ -121,6 +121,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "seeds": sorted({key.seed for key in keys}),
         "epochs": _epochs(run),
         "eot": (manifest.config.get("evaluation") or {}).get("eot"),
+        "precision": manifest.config.get("attack_precision", "float32"),
         "own_seeds": sorted({key.seed for key in keys if key.defense in own_models}),
         "commits": join(provenance.commit for provenance in made_by),
         "protocols": join(provenance.protocol for provenance in made_by),

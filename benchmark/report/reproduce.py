@@ -41,6 +41,7 @@ def command(manifest: RunManifest, table: Table, row: Row) -> str:
         ("eps", _budgets(manifest, table) if _asked(manifest, "eps") else ()),
         *(("plugin", [without_folders(plugin)]) for plugin in _values(config, "plugin")),
         *_mode(manifest, key.compute),
+        ("attack-precision", _precision(config)),
         ("output", [FOLDER]),
     ]
     words = ["python run_benchmark.py"]
@@ -77,6 +78,11 @@ def _mode(manifest: RunManifest, compute: str) -> list[tuple[str, Iterable[Any]]
     if compute == EQUAL_PASSES:
         return [("compute", [compute]), ("budget", [f"{manifest.budget:.12g}"])]
     return [("compute", [compute])] if compute != NOT_TRAINED else []
+
+
+def _precision(config: dict[str, Any]) -> list[str]:
+    """The precision of the attacks' searches, where it is not the default."""
+    return [name for name in _values(config, "attack_precision") if name != "float32"]
 
 
 def _asked(manifest: RunManifest, option: str) -> bool:

@@ -202,6 +202,15 @@ def test_a_model_of_another_precision_and_a_method(net, batch):
     assert net.training and torch.equal(net.layers[1].running_mean, before)
 
 
+def test_the_precision_of_the_search(net, batch):
+    seen = []
+    net.layers.register_forward_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    found = [attack(net, *batch, eps=EPS, attack_precision=name) for name in ("float32", "bfloat16")]
+    assert 0 < sum(seen) < len(seen) / 2
+    assert not torch.equal(*found)
+    assert torch.equal(found[0], attack(net, *batch, eps=EPS))
+
+
 def test_queries_are_attacked_against_the_gallery(net, batch):
     images, labels = batch
     queries = torch.arange(40) % 2 == 0
@@ -238,6 +247,8 @@ def test_queries_are_attacked_against_the_gallery(net, batch):
         ({"attack": "transfer[source=vanilla,attack=noise]"}, "give it as source="),
         ({"source": nn.Flatten()}, "takes no other model"),
         ({"seed": -1}, "seed must be a whole number from 0 on"),
+        ({"attack_precision": "tf32"}, "tf32 is one of GPUs"),
+        ({"attack_precision": "half"}, "Unknown attack precision 'half'. Valid: bfloat16, float32, tf32"),
         ({"eot": 0}, "eot must be a whole number from 1 on"),
         ({"model": 3}, "model must be an nn.Module or a callable, not int"),
         ({"model": lambda x: x}, r"embeddings of shape \(40, d\).*returned \(40, 1, 8, 8\)"),

@@ -115,6 +115,14 @@ def test_a_function_brings_the_weights_that_it_refers_to(tensors, tmp_path):
     assert run(embed, tensors, output=tmp_path / "out").row("embed").clean != first.clean
 
 
+def test_the_precision_of_searches_is_recorded(tensors, tmp_path):
+    results = run(Net(), tensors, attack_precision="bfloat16", output=tmp_path)
+    records = [results.store.cell(cell.id) for cell in results.store.manifest().cells]
+    found = {(record.key.attack[:4], record.precision) for record in records}
+    assert found == {("none", "float32"), ("nois", "float32"), ("fgsm", "bfloat16")}
+    assert all(record.batch_size == 256 and not record.notes for record in records)
+
+
 def test_several_models_by_name(tensors):
     results = run({"first": Net(), "second": Net()}, tensors, scenarios="retrieval-query")
     assert {row.name for row in results.rows()} == {"first", "second", "pixels"}
@@ -208,6 +216,9 @@ def test_failed_cells_are_a_warning_and_a_reason(tensors):
         ({"eps": None}, "has no headline eps"),
         ({"norm": "l3"}, "'linf' or 'l2'"),
         ({"device": "gpu"}, "Unknown device 'gpu'"),
+        ({"attack_precision": "tf32"}, "tf32 is one of GPUs, and the device is 'cpu'"),
+        ({"attack_precision": "half"}, "Unknown attack precision 'half'"),
+        ({"options": {"attack_precision": "float32"}}, "it is an argument of evaluate"),
         ({"options": {"evaluations": {}}}, "evaluations"),
     ],
     ids=lambda value: value if isinstance(value, str) else "+".join(value),

@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--tune", "0"], "number of trials"),
         (["--check-plugin", "/not/there.py"], "no plugin file"),
         (["--device", "cuda"], "CUDA"),
+        (["--device", "cpu", "--attack-precision", "tf32"], "tf32 is one of GPUs"),
+        (["--attack-precision", "half"], "Unknown attack precision 'half'"),
     ],
 )
 def test_a_wrong_command_gets_one_line_status_2_and_writes_nothing(tmp_path, capsys, arguments, message):

@@ -86,6 +86,16 @@ def test_a_change_that_matters_changes_identities(tmp_path, change):
     assert not attacked(plan(tmp_path)) & attacked(plan(tmp_path, **change))
 
 
+def test_the_precision_is_part_of_cells_that_search(tmp_path):
+    asked = {"attacks": "noise,fgsm", "checks": False}
+    whole, rounded = (
+        {cell.id: cell.key.attack for cell in plan(tmp_path, **asked, attack_precision=name).cell_refs()}
+        for name in ("float32", "bfloat16")
+    )
+    assert {key[:4] for key in {whole[cell] for cell in whole.keys() - rounded.keys()}} == {"fgsm"}
+    assert {whole[cell] for cell in whole.keys() & rounded.keys()} == {"none", "noise"}
+
+
 def reformatted(source):
     """The same code without a comment and in other lines and quotes."""
     return ast.unparse(ast.parse(source))

@@ -53,6 +53,7 @@ def test_every_preset_is_valid():
         ({"norm": "l1"}, "norm"),
         ({"workers": "0"}, "workers"),
         ({"device": "tpu"}, "device"),
+        ({"attack_precision": "float16"}, "Unknown attack precision 'float16'. Did you mean 'bfloat16'?"),
         ({"preset": "smok"}, "Did you mean 'smoke'"),
         ({"defenses": [" "]}, "empty"),
         ({"defenses": ["eat[members=5"]}, "Brackets"),

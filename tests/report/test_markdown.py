@@ -74,6 +74,15 @@ def test_the_page_of_another_run_has_no_sections_that_do_not_apply(tables_of, tm
     assert "L∞ 8/255" in page
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_page_says_in_which_precision_attacks_searched(tables_of, tmp_path, precision):
+    small = {"weakness": WEAKNESS, "references": (), "seeds": (0,), "scenarios": (RETRIEVAL,)}
+    run, tables = tables_of(FakeRun(**small, config={"attack_precision": precision}))
+    page = render(run, tables, [TableFigures()], tmp_path)
+    assert ("Attacks search in bfloat16; what they find" in page) == (precision == "bfloat16")
+    assert "search in float32" not in page
+
+
 def test_the_page_claims_no_more_than_was_run(tables_of, tmp_path):
     small = {"weakness": WEAKNESS, "references": (), "seeds": (0,), "scenarios": (RETRIEVAL,)}
     pages = {}

@@ -17,6 +17,13 @@ def test_the_command_names_mode_budget_and_lack_of_checks(tables_of):
     assert "--compute equal-epochs" in plain and "--no-checks" not in plain
 
 
+def test_the_command_names_the_precision_that_is_not_the_default(tables_of):
+    for name, expected in (("float32", False), ("bfloat16", True)):
+        run, (table,) = tables_of(FakeRun(config={"attack_precision": name}), name)
+        text = command(run.manifest, table, table.rows[0])
+        assert ("--attack-precision bfloat16" in text) == expected and "float32" not in text
+
+
 def test_the_command_names_no_folder_of_the_machine(tables_of):
     spec = "folder[linf=0.1,path=/home/me/cost $5,size=32]"
     run, (table,) = tables_of(FakeRun(datasets=(spec,), short_names={spec: "birds"}))
