@@ -33,20 +33,24 @@ class PoolScore:
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
         """Computes the mean cosine to the nearest attacked images of other classes, minus that to its own."""
-        with torch.no_grad():
-            similarity = embeddings @ self.bank.t()
-            self._own_classes.of(index).write(similarity, -torch.inf)
-            nearest = similarity.topk(self._count, dim=1, sorted=False).indices
-            others = F.embedding_bag(nearest, self.bank, mode="mean")
         # The mean cosine to some embeddings is the product with their mean.
-        return (embeddings * (others - self._own_mean(index))).sum(1)
+        return (embeddings * self.direction(embeddings.detach(), index)).sum(1)
+
+    def direction(self, embeddings: Tensor, index: Tensor) -> Tensor:
+        """Computes the gradient of the scores with respect to the embeddings, (b, d) both."""
+        similarity = embeddings @ self.bank.t()
+        self._own_classes.of(index).write(similarity, -torch.inf)
+        nearest = similarity.topk(self._count, dim=1, sorted=False).indices
+        others = F.embedding_bag(nearest, self.bank, mode="mean")
+        return others.sub_(self._own_mean(index))
 
     def _own_mean(self, index: Tensor) -> Tensor:
         """Returns the mean embedding of the other images of each image's class, shape (b, d)."""
         if self._sums is None:  # once for all batches of a step
             self._sums = torch.zeros_like(self.bank).index_add_(0, self.labels, self.bank)
         labels = self.labels[index]
-        return (self._sums[labels] - self.bank[index]) / self._others[labels].unsqueeze(1)
+        others = self._others.index_select(0, labels).unsqueeze(1)
+        return self._sums.index_select(0, labels).sub_(self.bank.index_select(0, index)).div_(others)
 
 
 @OBJECTIVES.register("pool")
