@@ -93,7 +93,7 @@ def random_start(clean: Tensor, ids: Tensor, norm: str, eps: float, *seed: objec
         uniform = noise_per_image((1,), ids, "radius", *seed).add(1).div(2).squeeze(1)
         radius = eps * uniform ** (1.0 / shape.numel())
         delta = direction * per_image(radius, direction) / _l2(direction).clamp_min(1e-12)
-    return _project(delta.add_(clean), clean, norm, eps)
+    return _project(clean + delta, clean, norm, eps)  # in the layout of the clean images
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,21 @@ class Problem:
         """Returns the balls around a batch of clean images, by their indices in the pool, shape (b,)."""
         return Ball(self.get_batch(index), self.norm, self.eps)
 
+    def ball_for_gradients(self, index: Tensor) -> Ball:
+        """Returns the same balls, with images laid out as the model's feature maps are.
+
+        Gradients come in that layout; a step that mixed two layouts would take several times as long.
+        """
+        return Ball(self.get_batch(index).contiguous(memory_format=self._layout), self.norm, self.eps)
+
+    @cached_property
+    def _layout(self) -> torch.memory_format:
+        """Channels last if a kernel of the model's convolutions is."""
+        last = torch.channels_last
+        kernels = (weight for weight in self.embedder.parameters() if weight.dim() == 4)
+        found = any(not k.is_contiguous() and k.is_contiguous(memory_format=last) for k in kernels)
+        return last if found else torch.contiguous_format
+
     def offload(self, tensor: Tensor) -> Tensor:
         """Moves a per-batch tensor to the CPU when the pool is offloaded."""
         return tensor.cpu() if self.is_offloaded else tensor

@@ -40,7 +40,7 @@ def with_gradient(values: Tensor, embeddings: Tensor, gradient: Tensor) -> Tenso
         embeddings: shape (b, d).
         gradient: of each value with respect to its own embedding, shape (b, d).
     """
-    result: Tensor = _WithGradient.apply(values, embeddings, gradient)  # type: ignore[no-untyped-call]
+    result: Tensor = _WithGradient.apply(values, embeddings, gradient)
     return result
 
 
@@ -54,7 +54,7 @@ class _WithGradient(torch.autograd.Function):
         return values.view_as(values)
 
     @staticmethod
-    def backward(ctx: Any, *above: Tensor) -> tuple[None, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, *above: Tensor) -> tuple[None, Tensor, None]:
         """Returns the gradient, times that of the values."""
         (gradient,) = ctx.saved_tensors
         return None, above[0].unsqueeze(1) * gradient, None

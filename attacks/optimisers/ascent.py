@@ -70,7 +70,7 @@ class GradientAscent:
 
     def _ascend_batch(self, score: Score, index: Tensor, restart: int) -> tuple[Tensor, Tensor]:
         """Returns the best iterate of each image of a batch, and its score."""
-        ball = self.problem.ball(index)
+        ball = self.problem.ball_for_gradients(index)
         update, check = self.make_update(), GradientCheck()
         current = self._start(ball, index, restart)
         best: Best | None = None
@@ -108,15 +108,15 @@ class GradientAscent:
         problem, batches = self.problem, self._builder.batches
         updates, checks = [self.make_update() for _ in batches], [GradientCheck() for _ in batches]
         # Together the balls are as large as a pool: kept if it is on the device, else made at each step.
-        balls = None if problem.is_offloaded else [problem.ball(index) for index in batches]
+        balls = None if problem.is_offloaded else [problem.ball_for_gradients(index) for index in batches]
         current = []
         for batch, index in enumerate(batches):
-            ball = balls[batch] if balls else problem.ball(index)
+            ball = balls[batch] if balls else problem.ball_for_gradients(index)
             current.append(problem.offload(self._start(ball, index, restart)))
         for step in range(self.steps):
             embedded = []
             for batch, index in enumerate(batches):
-                ball, update = balls[batch] if balls else problem.ball(index), updates[batch]
+                ball, update = balls[batch] if balls else problem.ball_for_gradients(index), updates[batch]
                 images = current[batch].to(problem.device)
                 values, gradient, embeddings = score_and_gradient(problem, score, images, index)
                 checks[batch].add(gradient, embeddings)
