@@ -28,6 +28,17 @@ class Images(Protocol):
         """Returns the images at `indices` (on the CPU), as float32 in [0, 1] on the device."""
 
 
+class PassMeter(Protocol):
+    """Counts cost units of a model's passes, by hooks on it.
+
+    Attributes:
+        forward, backward: units so far.
+    """
+
+    forward: float
+    backward: float
+
+
 MAX_IMAGES = 256
 """Images in one forward pass, at most."""
 
@@ -75,6 +86,7 @@ class Problem:
         queries: mask of the images that are queries only, while all others are the gallery; bool, shape (n,),
             on the device. When not given, each image is both, and does not retrieve itself.
         sources: other trained models of the same cell by their defense's spec, for transferred attacks.
+        counters: count the passes of the model and of the sources.
 
     Raises:
         UsageError: for an unknown norm.
@@ -92,6 +104,7 @@ class Problem:
     attacked: Tensor | None = None
     queries: Tensor | None = None
     sources: Mapping[str, Embedder] = field(default_factory=dict)
+    counters: Sequence[PassMeter] = ()
 
     def __post_init__(self) -> None:
         check_norm(self.norm)

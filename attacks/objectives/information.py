@@ -41,7 +41,10 @@ class InformationScore:
         self._perturbed = len(problem.perturbed)
         self._observed = 0
         # Where k-means would converge on a clean pool; each refit then starts from the previous centroids.
-        self._set_centroids(problem.centroids)
+        self.centroids = problem.centroids.clone()
+        self._shift = -0.5 * self.centroids.square().sum(1)
+        self.table = self.sizes.new_zeros(len(self.sizes), len(self.sizes))
+        self._log_expected = torch.empty_like(self.table)
         self._fit()
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
@@ -56,10 +59,6 @@ class InformationScore:
         """Half the negative squared distance to each centroid, up to a constant per image, (b, clusters)."""
         return torch.addmm(self._shift, embeddings, self.centroids.t())
 
-    def _set_centroids(self, centroids: Tensor) -> None:
-        self.centroids = centroids
-        self._shift = -0.5 * centroids.square().sum(1)
-
     def _fit(self) -> None:
         """Runs a few iterations of k-means, then fills the contingency table, (classes, clusters)."""
         for _ in range(self.refits):
@@ -69,13 +68,14 @@ class InformationScore:
                 sums.index_add_(0, nearest, part)
                 sizes += _counts(nearest, self.centroids)
             means = sums / sizes.clamp_min(1).unsqueeze(1)
-            self._set_centroids(torch.where((sizes > 0).unsqueeze(1), means, self.centroids))
-        self.table = self.sizes.new_zeros(len(self.sizes), len(self.sizes))
+            self.centroids.copy_(torch.where((sizes > 0).unsqueeze(1), means, self.centroids))
+            self._shift.copy_(-0.5 * self.centroids.square().sum(1))
+        self.table.zero_()
         for part, labels in zip(self.pool.bank.split(CHUNK), self.labels.split(CHUNK), strict=True):
             self.table.index_add_(0, labels, self._assignment(part))
         # By class and cluster: what the sizes of both alone would let expect.
         fractions = self.sizes / len(self.labels)
-        self._log_expected = torch.log(fractions.unsqueeze(1) * self.table.sum(0) + FLOOR)
+        torch.log(fractions.unsqueeze(1) * self.table.sum(0) + FLOOR, out=self._log_expected)
 
     def _assignment(self, embeddings: Tensor) -> Tensor:
         """Soft assignment of each image to the clusters, (b, clusters)."""
@@ -131,6 +131,7 @@ class Information(Objective):
     """
 
     pooled: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
 
     scale: PositiveFloat = 4.5
     refits: PositiveInt = 3

@@ -95,6 +95,7 @@ class AttackJob(AttackRun):
                 seconds=run.seconds,
                 forward_passes=run.forward_passes,
                 backward_passes=run.backward_passes,
+                execution=run.execution,
             )
             context.store.save_cell(record, score.arrays)
             reasons += [reason] if reason else []

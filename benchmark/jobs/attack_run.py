@@ -34,6 +34,7 @@ class ScoredRun:
         embeddings: of the clean and the attacked pool, with both pools.
         seconds: wall-clock time of the attack.
         forward_passes, backward_passes: its cost, in units.
+        execution: how its steps were computed; empty where nothing is attacked.
     """
 
     scores: dict[str, ScenarioScore | str]
@@ -43,6 +44,7 @@ class ScoredRun:
     seconds: float
     forward_passes: float
     backward_passes: float
+    execution: str = ""
 
 
 def place_images(pool: ImageSet, attack: Attack | None, context: RunContext) -> Tensor | Images:
@@ -109,9 +111,8 @@ class AttackRun(Record):
                 stack.enter_context(PassCounter(embedder, pool.image_shape, unit))
                 for embedder in (model, *sources.values())
             ]
-            result = (
-                None if attack is None else attack.run(self._problem(model, images, pool, sources, context))
-            )
+            problem = self._problem(model, images, pool, sources, counters, context)
+            result = None if attack is None else attack.run(problem)
         seconds = time.perf_counter() - started
         embeddings = PoolEmbeddings(
             model,
@@ -136,6 +137,7 @@ class AttackRun(Record):
             seconds=seconds,
             forward_passes=sum(counter.forward for counter in counters),
             backward_passes=sum(counter.backward for counter in counters),
+            execution="" if result is None else result.execution,
         )
 
     def _problem(
@@ -144,6 +146,7 @@ class AttackRun(Record):
         images: Tensor | Images,
         pool: ImageSet,
         sources: dict[str, Embedder],
+        counters: list[PassCounter],
         context: RunContext,
     ) -> Problem:
         whole = self.attacked_fraction == 1
@@ -159,6 +162,7 @@ class AttackRun(Record):
             attacked=None if whole else attacked_indices(pool.ids, self.attacked_fraction).to(context.device),
             queries=None if pool.queries is None else pool.queries.to(context.device),
             sources=sources,
+            counters=counters,
         )
 
     def _diagnostics(self, embeddings: PoolEmbeddings, result: AttackResult | None) -> dict[str, float]:

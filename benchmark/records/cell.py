@@ -28,6 +28,8 @@ class CellRecord(Record):
         seconds: wall-clock time of the attack.
         forward_passes, backward_passes: its cost, in units. One attack may serve several scenarios; each of
             its cells carries the whole.
+        execution: how the attack's steps were computed: "eager", "CUDA graph", or "eager: " and why a
+            capture that was tried was given up; empty for clean cells.
         plugin_files: names of the plugins' own files that the cell's identity was made from.
     """
 
@@ -42,5 +44,6 @@ class CellRecord(Record):
     seconds: float = 0.0
     forward_passes: float = 0.0
     backward_passes: float = 0.0
+    execution: str = ""
     plugin_files: list[str] = Field(default_factory=list)
     provenance: Provenance
