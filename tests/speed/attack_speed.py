@@ -6,7 +6,9 @@ Every library attacks the same images of the same network by PGD in L_inf from a
 steps and batches. Torchattacks, foolbox and ART (where it is installed) get scaled cosines to the classes'
 centroids as logits. The floor is what our attack cannot do without: in each batch, a forward and a backward
 pass for each step, and a forward pass for the last iterate, which the others do not score. A ratio to the
-floor is the median, over turns, of a run's time over the mean of the floor's just before and after it.
+floor is the median, over turns, of a run's time over the mean of the floor's just before and after it. Rows
+whose library ends with "-scored" add that forward pass, so that they do the passes that ours does. On a GPU
+"floor" is eager; ours is replayed from a CUDA graph where that pays.
 
 Random weights, batch norm folded and channels last, as the benchmark loads its models. The last line is JSON.
 """
@@ -175,7 +177,7 @@ def row(
         "peak_memory_mb": round(peak, 1),
     }
     sys.stdout.write(
-        f"{setting.name:<26} {library:<13} {objective:<12} {found['images_per_second']:>10} images/s  "
+        f"{setting.name:<26} {library:<19} {objective:<12} {found['images_per_second']:>10} images/s  "
         f"{found['ratio_to_floor']:.3f} of the floor "
         f"({found['ratio_low']:.3f} to {found['ratio_high']:.3f})  "
         f"{found['peak_memory_mb']:>8} MB\n"
