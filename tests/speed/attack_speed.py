@@ -138,7 +138,13 @@ def measure(setting: Setting, device: str, turns: int) -> list[dict[str, object]
         floor(problem, setting.steps)
 
     attacks = list(list_attacks(problem, setting.steps))
-    peaks = [peak_memory(work, device) for work in (bare, *(work for _, _, work in attacks))]  # and warms up
+    executions: list[str] = []
+
+    def noted(work: Callable[[], object]) -> Callable[[], None]:
+        return lambda: executions.append(getattr(work(), "execution", "eager"))
+
+    works = (bare, *(work for _, _, work in attacks))
+    peaks = [peak_memory(noted(work), device) for work in works]  # and warms up
     bare_times: list[float] = []
     times: list[list[float]] = [[] for _ in attacks]
     ratios: list[list[float]] = [[] for _ in attacks]
@@ -151,7 +157,8 @@ def measure(setting: Setting, device: str, turns: int) -> list[dict[str, object]
             bare_times.append(before := after)
     rows = [row(setting, device, "floor", "none", bare_times, [1.0], peaks[0])]
     for place, (library, objective, _) in enumerate(attacks):
-        rows.append(row(setting, device, library, objective, times[place], ratios[place], peaks[place + 1]))
+        found = row(setting, device, library, objective, times[place], ratios[place], peaks[place + 1])
+        rows.append({**found, "execution": executions[place + 1]})
     return rows
 
 
