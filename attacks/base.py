@@ -37,11 +37,13 @@ class AttackResult:
             without an objective.
         zero_gradient: fraction of the perturbed images whose first gradient was exactly zero; None for
             attacks that take none.
+        execution: how the steps were computed: "eager", "CUDA graph", or "eager: " and why a capture failed.
     """
 
     images: Tensor
     objective: Tensor | None = None
     zero_gradient: float | None = None
+    execution: str = "eager"
 
 
 class Attack(Parameters):

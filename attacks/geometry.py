@@ -33,7 +33,7 @@ def where_per_image(condition: Tensor, images: Tensor, others: Tensor) -> Tensor
 
 def _l2(tensor: Tensor) -> Tensor:
     """L2 norm of each image, shaped to broadcast."""
-    return per_image(tensor.flatten(1).norm(dim=1), tensor)
+    return torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.dim())), keepdim=True)
 
 
 def check_norm(norm: str) -> None:
@@ -68,7 +68,7 @@ def steepest(gradient: Tensor, norm: str) -> Tensor:
     """Returns the steepest direction of unit norm: the gradient's sign in L_inf, scaled to length 1 in L2."""
     if norm == "linf":
         return gradient.sign()
-    largest = per_image(gradient.flatten(1).abs().amax(1), gradient)
+    largest = gradient.abs().amax(tuple(range(1, gradient.dim())), keepdim=True)
     # Scaled first, or the squares of small gradients would underflow, and the step would be zero.
     scaled = gradient / largest.clamp_min(torch.finfo(gradient.dtype).tiny)
     return scaled / _l2(scaled).clamp_min(1e-12)
@@ -93,7 +93,7 @@ def random_start(clean: Tensor, ids: Tensor, norm: str, eps: float, *seed: objec
         uniform = noise_per_image((1,), ids, "radius", *seed).add(1).div(2).squeeze(1)
         radius = eps * uniform ** (1.0 / shape.numel())
         delta = direction * per_image(radius, direction) / _l2(direction).clamp_min(1e-12)
-    return _project(delta.add_(clean), clean, norm, eps)
+    return _project(clean + delta, clean, norm, eps)  # in the layout of the clean images
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ class Ball:
 
     def step(self, images: Tensor, direction: Tensor, size: float | Tensor) -> Tensor:
         """Takes a step of `size` times eps along the steepest ascent of a gradient, and projects it."""
-        step = steepest(direction, self.norm)
+        moved = steepest(direction, self.norm)  # a new tensor, so the rest is done in it
         if isinstance(size, Tensor):
-            moved = images + size * self.eps * step
+            moved.mul_(size * self.eps).add_(images)
         else:
-            moved = torch.add(images, step, alpha=size * self.eps)
+            torch.add(images, moved, alpha=size * self.eps, out=moved)
         return _project(moved, self.clean, self.norm, self.eps)
 
     def random_start(self, ids: Tensor, *seed: object) -> Tensor:

@@ -30,6 +30,17 @@ class Images(Protocol):
         """Returns the images at `indices` (on the CPU), as float32 in [0, 1] on the device."""
 
 
+class PassMeter(Protocol):
+    """Counts cost units of a model's passes, by hooks on it.
+
+    Attributes:
+        forward, backward: units so far.
+    """
+
+    forward: float
+    backward: float
+
+
 MAX_IMAGES = 256
 """Images in one forward pass, at most."""
 
@@ -79,6 +90,7 @@ class Problem:
         sources: other trained models of the same cell by their defense's spec, for transferred attacks.
         precision: name of the precision of the search's passes, one of `PRECISIONS`. Everything else is in
             float32: the clean pool's embeddings, scores, and the values that results are chosen by.
+        counters: count the passes of the model and of the sources.
 
     Raises:
         UsageError: for an unknown norm, or a precision that is unknown or that the device does not have.
@@ -97,6 +109,7 @@ class Problem:
     queries: Tensor | None = None
     sources: Mapping[str, Embedder] = field(default_factory=dict)
     precision: str = WHOLE
+    counters: Sequence[PassMeter] = ()
 
     def __post_init__(self) -> None:
         check_norm(self.norm)
@@ -171,6 +184,21 @@ class Problem:
     def ball(self, index: Tensor) -> Ball:
         """Returns the balls around a batch of clean images, by their indices in the pool, shape (b,)."""
         return Ball(self.get_batch(index), self.norm, self.eps)
+
+    def ball_for_gradients(self, index: Tensor) -> Ball:
+        """Returns the same balls, with images laid out as the model's feature maps are.
+
+        Gradients come in that layout; a step that mixed two layouts would take several times as long.
+        """
+        return Ball(self.get_batch(index).contiguous(memory_format=self._layout), self.norm, self.eps)
+
+    @cached_property
+    def _layout(self) -> torch.memory_format:
+        """Channels last if a kernel of the model's convolutions is."""
+        last = torch.channels_last
+        kernels = (weight for weight in self.embedder.parameters() if weight.dim() == 4)
+        found = any(not k.is_contiguous() and k.is_contiguous(memory_format=last) for k in kernels)
+        return last if found else torch.contiguous_format
 
     def offload(self, tensor: Tensor) -> Tensor:
         """Moves a per-batch tensor to the CPU when the pool is offloaded."""

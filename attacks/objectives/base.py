@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
+import torch
 from pydantic import AfterValidator
 from torch import Tensor
 
@@ -39,8 +40,24 @@ def with_gradient(values: Tensor, embeddings: Tensor, gradient: Tensor) -> Tenso
         embeddings: shape (b, d).
         gradient: of each value with respect to its own embedding, shape (b, d).
     """
-    linear = (embeddings * gradient).sum(1)
-    return values + (linear - linear.detach())
+    result: Tensor = _WithGradient.apply(values, embeddings, gradient)
+    return result
+
+
+class _WithGradient(torch.autograd.Function):
+    """The first argument, with the third as its gradient with respect to the second."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, embeddings: Tensor, gradient: Tensor) -> Tensor:
+        """Returns the values."""
+        ctx.save_for_backward(gradient)
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *above: Tensor) -> tuple[None, Tensor, None]:
+        """Returns the gradient, times that of the values."""
+        (gradient,) = ctx.saved_tensors
+        return None, above[0].unsqueeze(1) * gradient, None
 
 
 class Objective(Parameters):
@@ -51,11 +68,15 @@ class Objective(Parameters):
             random start.
         scenarios: names of the only scenarios that the objective suits; empty when it suits all.
         pooled: whether its score is a `PooledScore`; the optimizer then moves all images jointly.
+        capturable: whether a CUDA graph of a call of its score gives the right values when it is replayed
+            for other embeddings and indices, because all that differs between calls is in tensors that
+            `observe` changes in place.
     """
 
     flat_at_clean: ClassVar[bool] = False
     scenarios: ClassVar[tuple[str, ...]] = ()
     pooled: ClassVar[bool] = False
+    capturable: ClassVar[bool] = False
 
     def bind(self, problem: Problem) -> Score:
         """Returns the score for one problem; anything constant during the attack is computed here, once."""

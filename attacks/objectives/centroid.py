@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,8 @@ from attacks.problem import Problem
 @OBJECTIVES.register("centroid")
 class Centroid(Objective):
     """cos(z, c_wrong) - cos(z, c_own), c_wrong the other centroid nearest to z, recomputed at each step."""
+
+    capturable: ClassVar[bool] = True
 
     def bind(self, problem: Problem) -> Score:
         """Returns the score against the clean centroids."""

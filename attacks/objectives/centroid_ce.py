@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from pydantic import PositiveFloat
 from torch import Tensor
@@ -18,6 +20,8 @@ class CentroidCE(Objective):
         scale: factor on the cosines before the softmax, divided by the standard deviation of the pool's
             cosines.
     """
+
+    capturable: ClassVar[bool] = True
 
     scale: PositiveFloat = 2.5
 

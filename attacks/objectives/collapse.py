@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,6 +14,8 @@ from attacks.problem import Problem
 @OBJECTIVES.register("collapse")
 class Collapse(Objective):
     """cos(z, m), with m the direction of the clean pool's mean embedding; uses no labels."""
+
+    capturable: ClassVar[bool] = True
 
     def bind(self, problem: Problem) -> Score:
         """Returns the score against the mean direction of the clean pool."""

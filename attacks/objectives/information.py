@@ -8,7 +8,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from attacks.objectives.base import OBJECTIVES, Objective
+from attacks.objectives.base import OBJECTIVES, Objective, with_gradient
 from attacks.objectives.pool import PoolScore
 from attacks.problem import Problem
 
@@ -41,7 +41,10 @@ class InformationScore:
         self._perturbed = len(problem.perturbed)
         self._observed = 0
         # Where k-means would converge on a clean pool; each refit then starts from the previous centroids.
-        self.centroids = problem.centroids
+        self.centroids = problem.centroids.clone()
+        self._shift = -0.5 * self.centroids.square().sum(1)
+        self.table = self.sizes.new_zeros(len(self.sizes), len(self.sizes))
+        self._log_expected = torch.empty_like(self.table)
         self._fit()
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
@@ -54,7 +57,7 @@ class InformationScore:
 
     def _logits(self, embeddings: Tensor) -> Tensor:
         """Half the negative squared distance to each centroid, up to a constant per image, (b, clusters)."""
-        return torch.addmm(-0.5 * self.centroids.square().sum(1), embeddings, self.centroids.t())
+        return torch.addmm(self._shift, embeddings, self.centroids.t())
 
     def _fit(self) -> None:
         """Runs a few iterations of k-means, then fills the contingency table, (classes, clusters)."""
@@ -65,26 +68,42 @@ class InformationScore:
                 sums.index_add_(0, nearest, part)
                 sizes += _counts(nearest, self.centroids)
             means = sums / sizes.clamp_min(1).unsqueeze(1)
-            self.centroids = torch.where((sizes > 0).unsqueeze(1), means, self.centroids)
-        self.table = self.sizes.new_zeros(len(self.sizes), len(self.sizes))
+            self.centroids.copy_(torch.where((sizes > 0).unsqueeze(1), means, self.centroids))
+            self._shift.copy_(-0.5 * self.centroids.square().sum(1))
+        self.table.zero_()
         for part, labels in zip(self.pool.bank.split(CHUNK), self.labels.split(CHUNK), strict=True):
             self.table.index_add_(0, labels, self._assignment(part))
         # By class and cluster: what the sizes of both alone would let expect.
         fractions = self.sizes / len(self.labels)
-        self._log_expected = torch.log(fractions.unsqueeze(1) * self.table.sum(0) + FLOOR)
+        torch.log(fractions.unsqueeze(1) * self.table.sum(0) + FLOOR, out=self._log_expected)
 
     def _assignment(self, embeddings: Tensor) -> Tensor:
         """Soft assignment of each image to the clusters, (b, clusters)."""
-        return (self.scale * self._logits(embeddings)).softmax(1)
+        return self._logits(embeddings).mul_(self.scale).softmax(1)
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
         """Computes the negative pointwise mutual information of class and cluster, plus the pull."""
+        given = embeddings.detach()
+        with torch.no_grad():
+            pointwise = self._pointwise(index)
+            assignment = self._assignment(given)
+            information = (assignment * pointwise).sum(1)
+            direction = self.pool.direction(given, index).mul_(self.pull)
+            values = (given * direction).sum(1).sub_(information)
+            if not embeddings.requires_grad:
+                return values
+            # Of a softmax, times the gradient of its logits.
+            slopes = pointwise.sub_(information.unsqueeze(1)).mul_(assignment)
+            gradient = direction.addmm_(slopes, self.centroids, alpha=-self.scale)
+        return with_gradient(values, embeddings, gradient)
+
+    def _pointwise(self, index: Tensor) -> Tensor:
+        """Returns the information of each cluster about each image's class, (b, clusters)."""
         labels = self.labels[index]
         # Without the image itself: its current cluster must not be an argument for staying there.
-        joint = (self.table[labels] - self._assignment(self.pool.bank[index])).clamp_min(0)
-        pointwise = torch.log(joint + FLOOR) - self._log_expected[labels]
-        information = (self._assignment(embeddings) * pointwise).sum(1)
-        return self.pull * self.pool(embeddings, index) - information
+        itself = self._assignment(self.pool.bank.index_select(0, index))
+        joint = self.table.index_select(0, labels).sub_(itself).clamp_min_(0).add_(FLOOR)
+        return joint.log_().sub_(self._log_expected.index_select(0, labels))
 
 
 def _counts(members: Tensor, clusters: Tensor) -> Tensor:
@@ -112,6 +131,7 @@ class Information(Objective):
     """
 
     pooled: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
 
     scale: PositiveFloat = 4.5
     refits: PositiveInt = 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor
@@ -23,6 +25,8 @@ class Neighbour(Objective):
         sharpness: factor on the cosines in the soft maximum, divided by the standard deviation of the pool's
             cosines; larger values approach the hard maximum.
     """
+
+    capturable: ClassVar[bool] = True
 
     sharpness: PositiveFloat = 15.0
 

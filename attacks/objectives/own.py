@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from attacks.objectives.base import OBJECTIVES, Objective, Score
@@ -11,6 +13,8 @@ from attacks.problem import Problem
 @OBJECTIVES.register("own")
 class Own(Objective):
     """-cos(z, c_own), with c_own the centroid of the image's class in the clean pool."""
+
+    capturable: ClassVar[bool] = True
 
     def bind(self, problem: Problem) -> Score:
         """Returns the score against the clean centroids."""

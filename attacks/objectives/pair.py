@@ -19,6 +19,7 @@ class Pair(Objective):
     The partners are those of the scenario `verification`.
     """
 
+    capturable: ClassVar[bool] = True
     scenarios: ClassVar[tuple[str, ...]] = ("verification",)
 
     def bind(self, problem: Problem) -> Score:

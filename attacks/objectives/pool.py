@@ -24,29 +24,43 @@ class PoolScore:
         self._count = min(neighbours, len(self.labels) - self._own_classes.largest)
         sizes = torch.zeros_like(self.labels).index_add_(0, self.labels, torch.ones_like(self.labels))
         self._others = (sizes - 1).clamp_min(1)
-        self._sums: Tensor | None = None
+        self._perturbed = len(problem.perturbed)
+        self._observed = 0
+        self._sums = torch.empty_like(problem.centroids)
+        self._add_up()
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
         """Records the current embeddings of the images at `index`."""
         self.bank[index] = F.normalize(embeddings.detach())
-        self._sums = None
+        self._observed += len(index)
+        if self._observed >= self._perturbed:  # once for all batches of a step
+            self._add_up()
+
+    def _add_up(self) -> None:
+        """Adds up the embeddings of each class."""
+        self._observed = 0
+        self._sums.zero_().index_add_(0, self.labels, self.bank)
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
         """Computes the mean cosine to the nearest attacked images of other classes, minus that to its own."""
-        with torch.no_grad():
-            similarity = embeddings @ self.bank.t()
-            self._own_classes.of(index).write(similarity, -torch.inf)
-            nearest = similarity.topk(self._count, dim=1, sorted=False).indices
-            others = F.embedding_bag(nearest, self.bank, mode="mean")
         # The mean cosine to some embeddings is the product with their mean.
-        return (embeddings * (others - self._own_mean(index))).sum(1)
+        return (embeddings * self.direction(embeddings.detach(), index)).sum(1)
+
+    def direction(self, embeddings: Tensor, index: Tensor) -> Tensor:
+        """Computes the gradient of the scores with respect to the embeddings, (b, d) both."""
+        similarity = embeddings @ self.bank.t()
+        self._own_classes.of(index).write(similarity, -torch.inf)
+        nearest = similarity.topk(self._count, dim=1, sorted=False).indices
+        others = F.embedding_bag(nearest, self.bank, mode="mean")
+        return others.sub_(self._own_mean(index))
 
     def _own_mean(self, index: Tensor) -> Tensor:
         """Returns the mean embedding of the other images of each image's class, shape (b, d)."""
-        if self._sums is None:  # once for all batches of a step
-            self._sums = torch.zeros_like(self.bank).index_add_(0, self.labels, self.bank)
+        if self._observed:  # some images have moved and others have not
+            self._add_up()
         labels = self.labels[index]
-        return (self._sums[labels] - self.bank[index]) / self._others[labels].unsqueeze(1)
+        others = self._others.index_select(0, labels).unsqueeze(1)
+        return self._sums.index_select(0, labels).sub_(self.bank.index_select(0, index)).div_(others)
 
 
 @OBJECTIVES.register("pool")
@@ -61,6 +75,7 @@ class Pool(Objective):
     """
 
     pooled: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
 
     neighbours: PositiveInt = 20
 

@@ -21,7 +21,7 @@ class ReclusterScore:
         self._bank = problem.clean.clone()
         self._perturbed = len(problem.perturbed)
         self._observed = 0
-        self.centroids = problem.centroids
+        self.centroids = problem.centroids.clone()
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
         """Records the current embeddings of the images at `index`."""
@@ -30,7 +30,7 @@ class ReclusterScore:
         if self._observed >= self._perturbed:
             self._observed = 0
             sums = self._bank.new_zeros(self.centroids.shape).index_add_(0, self.labels, self._bank)
-            self.centroids = F.normalize(sums)
+            self.centroids.copy_(F.normalize(sums))
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
         """Computes the cross-entropy of each image's class."""
@@ -48,6 +48,7 @@ class Recluster(Objective):
     """
 
     pooled: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
 
     scale: PositiveFloat = 2.5
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
@@ -23,6 +25,8 @@ class Scatter(Objective):
     Attributes:
         spread: number of nearby centroids that the images of one class are assigned to.
     """
+
+    capturable: ClassVar[bool] = True
 
     spread: PositiveInt = 10
 

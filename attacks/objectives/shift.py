@@ -17,6 +17,7 @@ class Shift(Objective):
     Its minimum is at the clean image, so its gradient there is zero.
     """
 
+    capturable: ClassVar[bool] = True
     flat_at_clean: ClassVar[bool] = True
 
     def bind(self, problem: Problem) -> Score:

@@ -8,7 +8,8 @@ from torch import Tensor
 from attacks.base import AttackResult
 from attacks.geometry import Ball
 from attacks.objectives.base import OBJECTIVES, Objective, PooledScore, Score
-from attacks.optimisers.evaluation import evaluate, evaluate_jointly, score_and_gradient
+from attacks.optimisers.captured_step import Steps
+from attacks.optimisers.evaluation import evaluate, evaluate_jointly
 from attacks.optimisers.gradient_check import GradientCheck
 from attacks.optimisers.updates import MakeUpdate
 from attacks.problem import Problem
@@ -52,30 +53,44 @@ class GradientAscent:
 
     def run(self) -> AttackResult:
         """Runs all restarts and returns the best attacked images with their scores."""
-        ascend = self._ascend_jointly if self.objective.pooled else self._ascend_per_image
-        for restart in range(self.restarts):
-            ascend(restart)
-        return self._builder.result()
+        if self.objective.pooled:
+            for restart in range(self.restarts):
+                score = self.objective.bind_pooled(self.problem)
+                compute = self._steps_of(score, 1)
+                self._ascend_jointly(score, compute, restart)
+        else:
+            compute = self._steps_of(self.objective.bind(self.problem), self.restarts)
+            for restart in range(self.restarts):
+                self._ascend_per_image(compute, restart)
+        result = self._builder.result()
+        result.execution = compute.execution
+        return result
+
+    def _steps_of(self, score: Score, restarts: int) -> Steps:
+        """Returns what computes all steps of some restarts."""
+        sizes = [len(index) for index in self._builder.batches]
+        calls = self.steps * restarts * sizes.count(sizes[0])
+        return Steps(self.problem, self.objective, score, sizes[0], calls)
 
     def _start(self, ball: Ball, index: Tensor, restart: int) -> Tensor:
         if not (self.random or restart):
             return ball.clean.clone()
         return ball.random_start(self.problem.ids_of(index), self.problem.seed, restart)
 
-    def _ascend_per_image(self, restart: int) -> None:
+    def _ascend_per_image(self, compute: Steps, restart: int) -> None:
         """Runs one restart batch by batch, and keeps the better result of each image."""
-        score = self.objective.bind(self.problem)
         for batch, index in enumerate(self._builder.batches):
-            self._builder.write_better(batch, *self._ascend_batch(score, index, restart))
+            self._builder.write_better(batch, *self._ascend_batch(compute, index, restart))
 
-    def _ascend_batch(self, score: Score, index: Tensor, restart: int) -> tuple[Tensor, Tensor]:
+    def _ascend_batch(self, compute: Steps, index: Tensor, restart: int) -> tuple[Tensor, Tensor]:
         """Returns the best iterate of each image of a batch, and its score."""
-        ball = self.problem.ball(index)
+        score = compute.score
+        ball = self.problem.ball_for_gradients(index)
         update, check = self.make_update(), GradientCheck()
         current = self._start(ball, index, restart)
         best: Best | None = None
         for step in range(self.steps):
-            values, gradient, embeddings = score_and_gradient(self.problem, score, current, index)
+            values, gradient, embeddings = compute(current, index)
             check.add(gradient, embeddings)
             if step == 0:
                 self._builder.count_zero_gradients(gradient)
@@ -94,33 +109,32 @@ class GradientAscent:
             best.values, _ = evaluate(self.problem, score, best.images, index)
         return best.images, best.values
 
-    def _ascend_jointly(self, restart: int) -> None:
+    def _ascend_jointly(self, score: PooledScore, compute: Steps, restart: int) -> None:
         """Runs one restart step by step, and keeps the pool of the higher mean score."""
         problem, batches = self.problem, self._builder.batches
-        score = self.objective.bind_pooled(problem)
-        images = self._last_iterates(score, restart)
+        images = self._last_iterates(score, compute, restart)
         values = evaluate_jointly(problem, score, batches, lambda batch: images[batch].to(problem.device))
         best = self._builder.values
         if best is None or torch.cat(values).mean() > best.mean():
             for batch in range(len(batches)):
                 self._builder.write(batch, images.pop(0), values[batch])
 
-    def _last_iterates(self, score: PooledScore, restart: int) -> list[Tensor]:
+    def _last_iterates(self, score: PooledScore, compute: Steps, restart: int) -> list[Tensor]:
         """Returns the images of each batch after the last step, offloaded if the pool is."""
         problem, batches = self.problem, self._builder.batches
         updates, checks = [self.make_update() for _ in batches], [GradientCheck() for _ in batches]
         # Together the balls are as large as a pool: kept if it is on the device, else made at each step.
-        balls = None if problem.is_offloaded else [problem.ball(index) for index in batches]
+        balls = None if problem.is_offloaded else [problem.ball_for_gradients(index) for index in batches]
         current = []
         for batch, index in enumerate(batches):
-            ball = balls[batch] if balls else problem.ball(index)
+            ball = balls[batch] if balls else problem.ball_for_gradients(index)
             current.append(problem.offload(self._start(ball, index, restart)))
         for step in range(self.steps):
             embedded = []
             for batch, index in enumerate(batches):
-                ball, update = balls[batch] if balls else problem.ball(index), updates[batch]
+                ball, update = balls[batch] if balls else problem.ball_for_gradients(index), updates[batch]
                 images = current[batch].to(problem.device)
-                values, gradient, embeddings = score_and_gradient(problem, score, images, index)
+                values, gradient, embeddings = compute(images, index)
                 checks[batch].add(gradient, embeddings)
                 if step == 0:
                     self._builder.count_zero_gradients(gradient)

@@ -82,9 +82,10 @@ class Transfer(Attack):
         if self.source not in problem.sources:
             raise AttackError(f"{self.spec} needs the model '{self.source}', which it was not given.")
         source_problem = replace(problem, embedder=problem.sources[self.source], sources={})
-        images = self.inner.run(source_problem).images
+        made = self.inner.run(source_problem)
+        images = made.images
         if not isinstance(self.inner, GradientAttack):
-            return AttackResult(images)
+            return AttackResult(images, execution=made.execution)
         objective = OBJECTIVES.build(self.inner.objective)
         batches = problem.batches(problem.perturbed)
 
@@ -96,4 +97,4 @@ class Transfer(Attack):
         else:
             score = objective.bind(problem)
             values = [evaluate(problem, score, fetch(batch), index)[0] for batch, index in enumerate(batches)]
-        return AttackResult(images, torch.cat(values))
+        return AttackResult(images, torch.cat(values), execution=made.execution)

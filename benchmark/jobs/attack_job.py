@@ -105,6 +105,7 @@ class AttackJob(AttackRun):
                 backward_passes=run.backward_passes,
                 batch_size=run.batch_size,
                 notes=run.notes,
+                execution=run.execution,
             )
             context.store.save_cell(record, score.arrays)
             reasons += [reason] if reason else []

@@ -37,6 +37,7 @@ class ScoredRun:
         forward_passes, backward_passes: its cost, in units.
         batch_size: images (times EOT samples) in one forward pass with gradients.
         notes: what a reader should know of how it was run, a sentence each.
+        execution: how its steps were computed; empty where nothing is attacked.
     """
 
     scores: dict[str, ScenarioScore | str]
@@ -46,6 +47,7 @@ class ScoredRun:
     seconds: float
     forward_passes: float
     backward_passes: float
+    execution: str = ""
     batch_size: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -163,7 +165,8 @@ class AttackRun(Record):
                 stack.enter_context(PassCounter(embedder, pool.image_shape, attacked.unit))
                 for embedder in (attacked.model, *attacked.sources.values())
             ]
-            result = None if attack is None else attack.run(self._problem(attacked, batch_size, context))
+            problem = self._problem(attacked, batch_size, counters, context)
+            result = None if attack is None else attack.run(problem)
         seconds = time.perf_counter() - started
         embeddings = PoolEmbeddings(
             attacked.model,
@@ -189,9 +192,12 @@ class AttackRun(Record):
             seconds=seconds,
             forward_passes=sum(counter.forward for counter in counters),
             backward_passes=sum(counter.backward for counter in counters),
+            execution="" if result is None else result.execution,
         )
 
-    def _problem(self, attacked: _Attacked, batch_size: int, context: RunContext) -> Problem:
+    def _problem(
+        self, attacked: _Attacked, batch_size: int, counters: list[PassCounter], context: RunContext
+    ) -> Problem:
         pool, whole = attacked.pool, self.attacked_fraction == 1
         return Problem(
             attacked.model,
@@ -207,6 +213,7 @@ class AttackRun(Record):
             queries=None if pool.queries is None else pool.queries.to(context.device),
             sources=attacked.sources,
             precision=self.precision,
+            counters=counters,
         )
 
     def _diagnostics(self, embeddings: PoolEmbeddings, result: AttackResult | None) -> dict[str, float]:

@@ -32,6 +32,8 @@ class CellRecord(Record):
         batch_size: images (times EOT samples) in one forward pass with gradients; 0 where nothing was run.
         precision: of the passes that the attack searched with.
         notes: what a reader should know of how it was run, such as memory that ran out, a sentence each.
+        execution: how the attack's steps were computed: "eager", "CUDA graph", or "eager: " and why a
+            capture that was tried was given up; empty for clean cells.
         plugin_files: names of the plugins' own files that the cell's identity was made from.
         arrays: names of the arrays that are stored beside the record.
     """
@@ -50,6 +52,7 @@ class CellRecord(Record):
     batch_size: int = 0
     precision: str = "float32"
     notes: list[str] = Field(default_factory=list)
+    execution: str = ""
     plugin_files: list[str] = Field(default_factory=list)
     arrays: list[str] = Field(default_factory=list)
     provenance: Provenance

@@ -8,11 +8,14 @@ from torch import nn
 
 from attacks import ATTACKS, OBJECTIVES, PooledScore, Problem
 from attacks.geometry import NORMS
+from attacks.optimisers import captured_step
 from attacks.optimisers.evaluation import evaluate
 from benchmark.core.embedder import Embedder
 from benchmark.models import count_flops
 from benchmark.training import Recipe, train
 from defenses import DEFENSES
+
+from ..recorded_graph import stand_in
 
 WITH_OBJECTIVE = [name for name, cls in ATTACKS.items() if "objective" in cls.model_fields]
 WHITE_BOX = [name for name in WITH_OBJECTIVE if ATTACKS.get(name).access == "white"]
@@ -184,3 +187,11 @@ def torchattacks():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pytest.importorskip("torchattacks")
+
+
+@pytest.fixture
+def recorded_cuda(monkeypatch):
+    """Lets steps on the CPU be captured, by recorded operations; returns the names called in `torch.cuda`."""
+    monkeypatch.setattr(captured_step, "DEVICES", ("cpu",))
+    monkeypatch.setattr(captured_step, "FEWEST_REPLAYS", 1)
+    return stand_in(monkeypatch)

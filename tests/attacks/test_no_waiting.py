@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from attacks import ATTACKS, OBJECTIVES
-from attacks.optimisers import ascent, square
+from attacks.optimisers import ascent, captured_step, square
 from attacks.ranking import robrank
 
 LOOKS = ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "cpu", "numpy", "nonzero")
@@ -49,8 +49,8 @@ def between_gradients(looks, monkeypatch):
         monkeypatch.setattr(module, name, evaluated)
 
     boundaries = []
-    for module in (ascent, robrank):
-        watch(module, "score_and_gradient")
+    watch(captured_step.Steps, "__call__")
+    watch(robrank, "score_and_gradient")
     watch(square, "evaluate")
     return lambda: looks[1 : boundaries[-1]]
 
@@ -73,6 +73,17 @@ def test_no_step_looks_at_a_value(trained, make_problem, between_gradients, spec
     _ = problem.clean
     attack.run(problem)
     assert between_gradients() == []
+
+
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if "pgd" in spec or "fgsm" in spec])
+def test_no_replay_looks_at_a_value(trained, make_problem, between_gradients, recorded_cuda, spec):
+    attack = ATTACKS.build(spec)
+    problem = make_problem(trained, norm=attack.norms[-1])
+    _ = problem.clean
+    captured = "gallery_away" not in spec
+    assert attack.run(problem).execution == ("CUDA graph" if captured else "eager")
+    # A replay is compared with an eager step once: scores, gradient and embeddings.
+    assert between_gradients() == ["__bool__"] * (3 if captured else 0)
 
 
 def test_a_look_is_found(trained, make_problem, between_gradients, monkeypatch):

@@ -31,7 +31,8 @@ def test_attacks_and_scores_are_in_whole_float32(tiny, tmp_path, monkeypatch):
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = True
     try:
-        job.attack_and_score(job.cells, context)
+        run = job.attack_and_score(job.cells, context)
+        assert run.execution == "eager"
         assert len(seen) > 5 and not any(seen)
         assert torch.backends.cudnn.allow_tf32  # trainings are left as they are
     finally:

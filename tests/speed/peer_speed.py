@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 
 import torch
@@ -30,18 +31,26 @@ class Logits(torch.nn.Module):
 
 
 def list_peers(problem: Problem, steps: int) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yields each installed library's name, with a call that attacks the whole pool, batch by batch."""
+    """Yields each installed library's name, with a call that attacks the whole pool, batch by batch.
+
+    Then the same, under the name with "-scored", with a forward pass of each batch after its attack.
+    """
     model = Logits(problem).eval()
     for name, make in (("torchattacks", torchattacks_pgd), ("foolbox", foolbox_pgd), ("art", art_pgd)):
         if find_spec(name) is None:
             continue
         attack_batch = make(model, problem, steps)
 
-        def attack_pool(attack_batch: AttackBatch = attack_batch) -> None:
+        def attack_pool(attack_batch: AttackBatch = attack_batch, scored: bool = False) -> None:
             for index in problem.batches(problem.all_indices):
-                attack_batch(problem.images[index], problem.labels[index])
+                images = problem.images[index]
+                attack_batch(images, problem.labels[index])
+                if scored:
+                    with torch.no_grad():
+                        model(images)
 
         yield name, attack_pool
+        yield f"{name}-scored", partial(attack_pool, scored=True)
 
 
 def torchattacks_pgd(model: Logits, problem: Problem, steps: int) -> AttackBatch:

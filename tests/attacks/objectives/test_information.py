@@ -55,6 +55,20 @@ def test_the_pull_is_that_of_pool(problem):
     torch.testing.assert_close(pulled - without_pull, 3 / problem.cosine_std * pool)
 
 
+def test_the_gradient_is_that_of_the_values(problem):
+    score = OBJECTIVES.build("information").bind(problem)
+    index = torch.arange(len(problem))
+    score.observe(index, F.normalize(problem.clean + 0.3 * torch.randn_like(problem.clean)))
+    embeddings = F.normalize(torch.randn_like(problem.clean)).requires_grad_(True)
+    (gradient,) = torch.autograd.grad(score(embeddings, index).sum(), embeddings)
+    with torch.no_grad():
+        for column in range(embeddings.shape[1]):
+            nudge = torch.zeros_like(embeddings)
+            nudge[:, column] = 1e-6
+            slope = (score(embeddings + nudge, index) - score(embeddings - nudge, index)) / 2e-6
+            torch.testing.assert_close(slope, gradient[:, column], rtol=1e-5, atol=1e-5)
+
+
 def test_clusters_are_refitted_once_all_images_have_moved(problem):
     score = OBJECTIVES.build("information").bind(problem)
     before = score.centroids.clone()

@@ -139,3 +139,24 @@ def test_scores_are_those_of_the_model_and_not_of_its_stand_in(
     problem = make_problem(Quantised(trained), eps=0.1)
     result = attack_on("pgd", per_image_objective, steps=4).run(problem)
     torch.testing.assert_close(result.objective, scores_at(problem, per_image_objective, result.images))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_images_are_laid_out_as_the_kernels_are(layout):
+    class Convolution(Embedder):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Conv2d(3, 4, 3).to(memory_format=layout)
+
+        def forward(self, images):
+            assert images.is_contiguous(memory_format=layout)
+            return F.normalize(self.layer(images).amax((2, 3)))
+
+    torch.manual_seed(0)
+    embedder = Convolution().eval().requires_grad_(False)
+    images, labels = torch.rand(8, 3, 6, 6), torch.arange(8) % 2
+    problem = Problem(embedder, images, labels, torch.arange(8), "linf", 0.1)
+    problem.clean = F.normalize(torch.randn(8, 4))
+    result = ATTACKS.build("pgd[objective=own,steps=3]").run(problem)
+    assert result.images.is_contiguous()  # the pool's layout
+    assert not torch.equal(result.images, images)
