@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import signal
@@ -49,7 +50,6 @@ def _run(options: dict[str, Any], command: str) -> int:
     from benchmark.planning.resolve import resolve
     from benchmark.plugins.proof import plugins_digest
     from benchmark.records.provenance import commit
-    from benchmark.runner.run import run
 
     config = resolve(options, file)
     load(config.plugin)
@@ -82,6 +82,8 @@ def _run(options: dict[str, Any], command: str) -> int:
 
         sys.stdout.write(f"The parameters chosen: {tune(config, context, trials, shown)}\n")
         return 0
+    from benchmark.runner.run import run
+
     grid = build_grid(config, folders)
     context.store.check_writable()
     counts = run(grid, config, context, command, shown)
@@ -111,6 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:  # run as a program: SIGTERM stops it and its workers as Ctrl-C does
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Imports and plans make many objects that stay; to look for garbage among them takes long.
+        gc.set_threshold(100_000)
     try:
         options = vars(build_parser().parse_args(given))
         if options.pop("list", False):
