@@ -43,7 +43,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     dry = options.pop("dry_run", False)
     trials = _trials(options.pop("tune", None))
     file = options.pop("config", None)
-    from benchmark.core.hardware import default_workers, resolve_device
+    from benchmark.core.hardware import default_workers, one_thread, resolve_device
     from benchmark.data.places import folders_for
     from benchmark.jobs import RunContext
     from benchmark.planning.grid import build_grid
@@ -76,7 +76,8 @@ def _run(options: dict[str, Any], command: str) -> int:
     if trials and config.models:
         raise UsageError("--tune chooses parameters of trainings: it takes --defenses, and no --model.")
     if dry:
-        return dry_run(config, context)
+        with one_thread():
+            return dry_run(config, context)
     if trials:
         from benchmark.tuning.tuning import tune
 
@@ -84,7 +85,8 @@ def _run(options: dict[str, Any], command: str) -> int:
         return 0
     from benchmark.runner.run import run
 
-    grid = build_grid(config, folders)
+    with one_thread():
+        grid = build_grid(config, folders)
     context.store.check_writable()
     counts = run(grid, config, context, command, shown)
     written = report(config.output)

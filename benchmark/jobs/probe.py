@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmark.core.errors import TrainingError
+from benchmark.core.hardware import one_thread
 from benchmark.data import Folders, ImageSet
 from benchmark.jobs.models import build_model, load_data, training_images
 from benchmark.losses import SCALAR_ADVICE, on_tuples, wrong_loss
@@ -51,17 +51,6 @@ _BATCHES = 8
 and on the batch (as with mined triplets)."""
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limits torch to one thread within the block; small networks run faster so."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _batches(labels: Tensor, size: int, per_class: int | None) -> Iterator[Tensor]:
     """Yields batches of image indices without end, drawn as in training."""
     order = labels[:0]
@@ -78,6 +67,7 @@ def _renumbered(labels: Tensor, classes: int) -> Tensor:
 
 
 @lru_cache(maxsize=256)
+@one_thread()
 def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     data, defense = load_data(key.dataset, folders), DEFENSES.build(key.defense)
     if not defense.trained:
@@ -99,7 +89,7 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     model.train()
     for part in held:
         part.eval()
-    with PassCounter(model, shape, unit) as counter, _one_thread():
+    with PassCounter(model, shape, unit) as counter:
         for number, index in enumerate(islice(draws, _BATCHES if trained else 0)):
             seen = images.batch(index) if shape == images.image_shape else torch.rand(size, *shape)
             labels = _renumbered(images.labels[index], images.num_classes)
