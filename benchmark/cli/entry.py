@@ -43,11 +43,12 @@ def _run(options: dict[str, Any], command: str) -> int:
     dry = options.pop("dry_run", False)
     trials = _trials(options.pop("tune", None))
     file = options.pop("config", None)
-    from benchmark.core.hardware import default_workers, one_thread, resolve_device
+    from benchmark.core.hardware import one_thread, resolve_device
     from benchmark.data.places import folders_for
     from benchmark.jobs import RunContext
     from benchmark.planning.grid import build_grid
     from benchmark.planning.resolve import resolve
+    from benchmark.planning.worker_count import count_workers
     from benchmark.plugins.proof import plugins_digest
     from benchmark.records.provenance import commit
 
@@ -64,7 +65,7 @@ def _run(options: dict[str, Any], command: str) -> int:
         plugins=plugins,
         commit=commit(),
         plugin_source=plugins_digest(plugins),
-        workers=config.workers or default_workers(device),
+        workers=config.workers or 1,
         save_every=config.save_every,
         save_images=config.save_images,
         blank=dry,
@@ -78,6 +79,11 @@ def _run(options: dict[str, Any], command: str) -> int:
     if dry:
         with one_thread():
             return dry_run(config, context)
+    with one_thread():
+        grid = build_grid(config, folders)
+    if not config.workers:
+        workers = count_workers([model.job for model in grid.models], device, folders)
+        context = context.model_copy(update={"workers": workers})
     if trials:
         from benchmark.tuning.tuning import tune
 
@@ -85,8 +91,6 @@ def _run(options: dict[str, Any], command: str) -> int:
         return 0
     from benchmark.runner.run import run
 
-    with one_thread():
-        grid = build_grid(config, folders)
     context.store.check_writable()
     counts = run(grid, config, context, command, shown)
     written = report(config.output)
