@@ -181,12 +181,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--save-images", metavar="N", help="keep N attacked images of each row, to look at (images/)"
     )
     how.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda (all GPUs) or one GPU, as cuda:1")
-        "--device", metavar="DEVICE", help="auto, cpu, cuda (all visible GPUs) or one GPU, as cuda:1"
-    )
     how.add_argument(
-        "--workers",
-        metavar="N",
-        help="worker processes; auto, the default: one a core, or as many as GPUs can use",
+        "--workers", metavar="N", help="worker processes; auto, the default: one a core, or as many as suit GPUs"
     )
     how.add_argument("--no-progress", action="store_true", help="show no progress")
     instead = parser.add_argument_group("instead of running")
