@@ -182,7 +182,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda (all GPUs) or one GPU, as cuda:1")
     how.add_argument(
-        "--workers", metavar="N", help="worker processes; auto (default): one a core, or as many as suit a GPU"
+        "--workers",
+        metavar="N",
+        help="worker processes; auto (default): one a core, or what suits a GPU",
     )
     how.add_argument("--no-progress", action="store_true", help="show no progress")
     instead = parser.add_argument_group("instead of running")
