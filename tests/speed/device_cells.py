@@ -2,9 +2,9 @@
 
     PYTHONPATH=. python tests/speed/device_cells.py [--device cuda] [--output FOLDER]
 
-Both runs are made by the command line; cells that are done in FOLDER are not computed again. With
-`--device cpu` both are on the CPU, and nothing may differ. The last line is JSON: for each metric the number of
-cells, and its mean and its largest difference.
+Both runs are made by the command line; cells that are done in FOLDER are not computed again. With `--device
+cpu` both are on the CPU, and nothing may differ. The last line is JSON: for each metric the number of cells,
+and its mean and its largest difference.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def compare(
     """Compares the values of the cells that both runs have.
 
     Returns:
-        For each metric the number of cells, how many only one run has, the mean and the largest difference, and
-        the cell of the largest.
+        For each metric the number of cells, how many only one run has, the mean and the largest difference,
+        and the cell of the largest.
     """
     rows: list[dict[str, object]] = []
     for metric in sorted(left.keys() | right.keys()):
@@ -80,11 +80,8 @@ def main() -> int:
             "first_seconds": run_smoke(options.device, folder / options.device),
             "second_seconds": run_smoke("cpu", folder / "reference"),
         }
-        left, right = (read_cells(folder / name / "cells.csv") for name in (options.device, "reference"))
-    alone = len(left.keys() ^ right.keys())
-    print(
-        json.dumps({"device": options.device, **seconds, "unmatched": alone, "scores": compare(left, right)})
-    )
+        left, right = (read_values(folder / name / "cells.csv") for name in (options.device, "reference"))
+    print(json.dumps({"device": options.device, **seconds, "metrics": compare(left, right)}))
     return 0
 
 

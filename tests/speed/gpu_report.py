@@ -4,9 +4,9 @@
 
 The parts: speed of attacks and of trainings, worst cases by the precision of the search, the profile of a
 training on photographs, and the preset smoke on the CPU and the GPU compared cell by cell. Each is a process
-of its own with a time limit; together they take at most six minutes. What a part found is written at once, as
-JSON and text, under 5 MB in all. A part that is done is not run again by the next call with the same folder. The
-last file is `summary.md`. The exit status is 1 when a part failed.
+of its own with a time limit; together they take at most six minutes. What a part found is written at once,
+as JSON and text, under 5 MB in all. A part that is done is not run again by the next call with the same
+folder. The last file is `summary.md`. The exit status is 1 when a part failed.
 
 `--device cpu` runs the same parts, smaller, which tests this script where there is no GPU.
 """

@@ -2,11 +2,11 @@
 
     PYTHONPATH=. python tests/speed/grid_speed.py [--preset default] [--quick] [--workers 2] [--defenses eat]
 
-The grid is computed by the command line into a new folder. The floor is the sum of the passes that its records
-count, at the rate of bare passes of the backbone: as many processes as there are workers, one thread each, make
-forward and backward passes of a batch at the same time, before the grid and after it. Time beyond the floor is
-start-up, data, optimizers, similarities, scores and the report. A backward pass to the parameters counts as two
-units, as in the records.
+The grid is computed by the command line into a new folder. The floor is the sum of the passes that its
+records count, at the rate of bare passes of the backbone: as many processes as there are workers, one thread
+each, make forward and backward passes of a batch at the same time, before the grid and after it. Time beyond
+the floor is start-up, data, optimizers, similarities, scores and the report. A backward pass to the
+parameters counts as two units, as in the records.
 
 `--quick` takes the preset smoke. The last line is JSON.
 """

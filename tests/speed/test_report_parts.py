@@ -1,22 +1,32 @@
 """The parts of a report: one that fails or takes too long costs itself only, and what is done is kept."""
 
+import importlib
 import json
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from .load_script import load_script
+from . import device_cells as cells
+from . import report_parts as parts
 
-parts = load_script("report_parts")
+HERE = Path(__file__).parent
 
 
 def part(name, code, limit=20.0):
     return parts.Part(name, [sys.executable, "-c", code], limit)
 
 
-GOOD = part("good", "print('words'); print('{\"rows\": [{\"a\": 1, \"b\": \"x|y\"}], \"rate\": 2}')")
+GOOD = part("good", 'print(\'words\'); print(\'{"rows": [{"a": 1, "b": "x|y"}], "rate": 2}\')')
 BAD = part("bad", "print('text'); raise SystemExit('it | broke')")
+
+
+@pytest.fixture
+def report(monkeypatch):
+    """The driver, which imports the scripts beside it as a program does."""
+    monkeypatch.syspath_prepend(str(HERE))
+    return importlib.import_module("gpu_report")
 
 
 def test_a_part_that_is_done_is_written_and_not_run_again(tmp_path):
@@ -64,8 +74,7 @@ def test_the_output_of_a_part_is_cut(tmp_path):
     assert (tmp_path / "long.txt").stat().st_size == parts.MOST_TEXT
 
 
-def test_the_driver_runs_all_parts_and_resumes(tmp_path, capsys):
-    report = load_script("gpu_report")
+def test_the_driver_runs_all_parts_and_resumes(report, tmp_path):
     assert report.run_parts([BAD, GOOD], tmp_path, "Speed on a card") == 1
     summary = (tmp_path / "summary.md").read_text()
     assert "# Speed on a card" in summary
@@ -78,8 +87,7 @@ def test_the_driver_runs_all_parts_and_resumes(tmp_path, capsys):
         report.run_parts([GOOD], tmp_path, "Speed on another card")
 
 
-def test_the_driver_refuses_unknown_parts_and_a_missing_gpu(monkeypatch, capsys, tmp_path):
-    report = load_script("gpu_report")
+def test_the_driver_refuses_unknown_parts_and_a_missing_gpu(report, monkeypatch, capsys, tmp_path):
     assert report.main(["--device", "cpu", "--parts", "none", "--output", str(tmp_path)]) == 2
     assert "--parts: unknown none. Valid: attacks, profile" in capsys.readouterr().err
     monkeypatch.setattr(report.torch.cuda, "is_available", lambda: False)
@@ -87,13 +95,12 @@ def test_the_driver_refuses_unknown_parts_and_a_missing_gpu(monkeypatch, capsys,
     assert "torch finds no GPU here" in capsys.readouterr().err
 
 
-def test_all_parts_together_take_six_minutes_at_most_and_scripts_exist(tmp_path):
-    report = load_script("gpu_report")
-    assert sum(one.limit for one in report.list_parts("cuda", tmp_path / "report")) <= 360
+def test_all_parts_together_take_six_minutes_at_most(report, tmp_path):
+    found = report.list_parts("cuda", tmp_path / "report")
+    assert sum(one.limit for one in found) <= 360
 
 
 def test_cells_are_compared_by_their_names(tmp_path):
-    cells = load_script("device_cells")
     head = ",".join([*cells.KEYS, "metric", "value"])
     for name, values in (("left", ("0.5", "0.25")), ("right", ("0.75", ""))):
         rows = [",".join([*("x" for _ in cells.KEYS[1:]), str(n), "ami", v]) for n, v in enumerate(values)]
