@@ -77,7 +77,8 @@ def evaluate(
         eps: one or several radii, in units of pixels in [0, 1], also as "8/255"; the data set's own when not
             given, which tensors and folders without `linf=` have not.
         norm: "linf" or "l2".
-        device: "cpu", "cuda" or "auto": the device of the model, or else a GPU where there is one.
+        device: "cpu", "cuda", one GPU as "cuda:1", or "auto": the device of the model, or else a GPU where
+            there is one.
         progress: whether progress is written to stdout.
         output: folder for records and the board; what is done there is not computed again. By default a
             temporary one, which is removed together with the results.
@@ -164,8 +165,6 @@ def _report_failures(results: Results) -> None:
 
 
 def _device(asked: str, of_model: torch.device | None) -> str:
-    if asked not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"Unknown device '{asked}'. Valid: auto, cpu, cuda.")
     if asked == "auto" and of_model is not None:
         return of_model.type
     return resolve_device(asked)

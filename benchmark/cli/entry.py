@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import signal
@@ -43,14 +44,14 @@ def _run(options: dict[str, Any], command: str) -> int:
     trials = _trials(options.pop("tune", None))
     file = options.pop("config", None)
     from attacks import check_precision
-    from benchmark.core.hardware import default_workers, resolve_device
+    from benchmark.core.hardware import one_thread, resolve_device
     from benchmark.data.places import folders_for
     from benchmark.jobs import RunContext
     from benchmark.planning.grid import build_grid
     from benchmark.planning.resolve import resolve
+    from benchmark.planning.worker_count import count_workers
     from benchmark.plugins.proof import plugins_digest
     from benchmark.records.provenance import commit
-    from benchmark.runner.run import run
 
     config = resolve(options, file)
     load(config.plugin)
@@ -66,7 +67,7 @@ def _run(options: dict[str, Any], command: str) -> int:
         plugins=plugins,
         commit=commit(),
         plugin_source=plugins_digest(plugins),
-        workers=config.workers or default_workers(device),
+        workers=config.workers or 1,
         save_every=config.save_every,
         save_images=config.save_images,
         blank=dry,
@@ -78,13 +79,20 @@ def _run(options: dict[str, Any], command: str) -> int:
     if trials and config.models:
         raise UsageError("--tune chooses parameters of trainings: it takes --defenses, and no --model.")
     if dry:
-        return dry_run(config, context)
+        with one_thread():
+            return dry_run(config, context)
+    with one_thread():
+        grid = build_grid(config, folders)
+    if not config.workers:
+        workers = count_workers([model.job for model in grid.models], device, folders)
+        context = context.model_copy(update={"workers": workers})
     if trials:
         from benchmark.tuning.tuning import tune
 
         sys.stdout.write(f"The parameters chosen: {tune(config, context, trials, shown)}\n")
         return 0
-    grid = build_grid(config, folders)
+    from benchmark.runner.run import run
+
     context.store.check_writable()
     counts = run(grid, config, context, command, shown)
     written = report(config.output)
@@ -113,6 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:  # run as a program: SIGTERM stops it and its workers as Ctrl-C does
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Imports and plans make many objects that stay; to look for garbage among them takes long.
+        gc.set_threshold(100_000)
     try:
         options = vars(build_parser().parse_args(given))
         if options.pop("list", False):

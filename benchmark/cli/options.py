@@ -186,9 +186,11 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--save-images", metavar="N", help="keep N attacked images of each row, to look at (images/)"
     )
-    how.add_argument("--device", metavar="DEVICE", help="auto, cpu or cuda")
+    how.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda (all GPUs) or one GPU, as cuda:1")
     how.add_argument(
-        "--workers", metavar="N", help="worker processes of one thread each (default: one a core)"
+        "--workers",
+        metavar="N",
+        help="worker processes; auto (default): one a core, or what suits a GPU",
     )
     how.add_argument("--no-progress", action="store_true", help="show no progress")
     instead = parser.add_argument_group("instead of running")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attacks import Attack, images_per_pass
 from benchmark.data import ImageSet
 from benchmark.jobs.probe import Costs
+from benchmark.metrics import KMEANS_ITERATIONS, KMEANS_SEEDS
 
 
 def attack_cost(
@@ -47,3 +48,24 @@ def scoring_cost(attack: Attack | None, costs: Costs, repeats: int, pool: ImageS
     if attack is None:  # one pool, and two forward passes over its first batch
         return costs.embed * (whole + 2 * min(len(pool), 2 * images_per_pass(pool.image_shape)))
     return costs.embed * 3 * whole  # the clean pool, the attacked one, and that once more for the checks
+
+
+def similarity_cost(
+    attack: Attack | None, costs: Costs, source: Costs | None, attacked_fraction: float, pool: ImageSet
+) -> float:
+    """Computes the cost units of comparing embeddings: with each other in an attack, and in its scoring.
+
+    Each forward or backward pass of an attack is followed by one through the similarities to the gallery; an
+    objective that compares with less is overestimated. Scoring ranks the pool once before and once after the
+    attack, and clusters it with each seed.
+
+    Args:
+        attack: the attack; None for the clean pool.
+        costs: costs of the model that is attacked.
+        source: costs of the model that a transferred attack starts from.
+        attacked_fraction: of the pool.
+        pool: the images.
+    """
+    compared = 0.0 if attack is None else attack.cost_per_image() * attacked_fraction
+    clustered = len(KMEANS_SEEDS) * KMEANS_ITERATIONS * pool.num_classes / max(1, len(pool))
+    return len(pool) * ((source or costs).similarity * compared + costs.similarity * (2.0 + clustered))

@@ -9,7 +9,7 @@ from attacks import ATTACKS, WHOLE
 from benchmark.core.spec import format_value
 from benchmark.data import Folders
 from benchmark.evaluation import RetrievalQuery, ScenarioScore
-from benchmark.jobs.attack_cost import attack_cost, scoring_cost
+from benchmark.jobs.attack_cost import attack_cost, scoring_cost, similarity_cost
 from benchmark.jobs.attack_run import AttackRun
 from benchmark.jobs.attacked_images import attacked_images
 from benchmark.jobs.context import RunContext
@@ -68,7 +68,18 @@ class AttackJob(AttackRun):
         )
 
     def cost(self, folders: Folders) -> float:
-        """Cost units of the attack and of scoring it in every scenario."""
+        """Cost units of the attack and of scoring it in every scenario, with those of similarities."""
+        return self.passes(folders) + self._similarities(folders)
+
+    def _similarities(self, folders: Folders) -> float:
+        pool = load_data(self.key.dataset, folders).test
+        attack = None if self.attack == CLEAN else ATTACKS.build(self.attack)
+        target = costs_of(self.model.key, self.model.recipe, folders)
+        source = None if self.source is None else costs_of(self.source.key, self.source.recipe, folders)
+        return similarity_cost(attack, target, source, self.attacked_fraction, pool)
+
+    def passes(self, folders: Folders) -> float:
+        """Forward and backward passes of the attack and of scoring it in every scenario, in cost units."""
         pool = load_data(self.key.dataset, folders).test
         attack = None if self.attack == CLEAN else ATTACKS.build(self.attack)
         target = costs_of(self.model.key, self.model.recipe, folders)

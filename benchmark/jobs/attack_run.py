@@ -89,8 +89,11 @@ def place_images(pool: ImageSet, attack: Attack | None, context: RunContext) -> 
     """
     held = 0 if attack is None else attack.pools_in_memory()
     parts = [
-        None if memory is None else memory.part(context.workers)
-        for memory in (memory_of_device(context.device), memory_of_host())
+        None if memory is None else memory.part(sharing)
+        for memory, sharing in (
+            (memory_of_device(context.device), context.sharing_device),
+            (memory_of_host(), context.workers),
+        )
     ]
     if fits_on_device(pool_bytes(pool), held, *parts):
         return pool.batch(slice(None), context.device)

@@ -18,12 +18,13 @@ class RunContext(Record):
         output: the user's output folder.
         cache: folder for drawn, unpacked and decoded data sets.
         data: folder of the data sets as they were downloaded.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" (all visible GPUs, until a job is dealt out to one) or one GPU, as "cuda:1".
         plugins: files to import first.
         commit: the source commit, as the run saw it at its start.
         source: digest of the project's source that the run was planned with; workers refuse any other.
         plugin_source: the same of the plugins' files; empty to take any.
         workers: how many jobs run side by side, and share the memory.
+        workers_of_device: how many of them run on the same GPU; all of them when not given.
         save_every: seconds between two saves of a running training.
         save_images: attacked images that are kept of each attack.
         blank: whether black images stand in for data sets that are missing, in a dry run.
@@ -38,6 +39,7 @@ class RunContext(Record):
     source: str = SOURCE_DIGEST
     plugin_source: str = ""
     workers: int = 1
+    workers_of_device: int | None = None
     save_every: float = 120.0
     save_images: int = 0
     blank: bool = False
@@ -51,6 +53,11 @@ class RunContext(Record):
     def store(self) -> Store:
         """The store of records, arrays and checkpoints."""
         return Store(self.output)
+
+    @property
+    def sharing_device(self) -> int:
+        """How many jobs share the memory of the device."""
+        return self.workers_of_device or self.workers
 
     def provenance(self) -> Provenance:
         """The provenance of a record that is written now."""

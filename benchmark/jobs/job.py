@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from benchmark.core.errors import BenchmarkError, SourceError, StopRunError, UsageError
 from benchmark.core.files import stop_when_full, write_atomically
+from benchmark.core.hardware import current_device
 from benchmark.core.own_line import explain
 from benchmark.core.source import check_source
 from benchmark.data import Folders
@@ -81,7 +82,8 @@ def run_job(job: Job, context: RunContext) -> str | None:
         raise SourceError(f"{error} It was changed after the run was started; start the run again.") from None
     check_plugins(context.plugins, context.plugin_source)
     try:
-        return job.execute(context)
+        with current_device(context.device):
+            return job.execute(context)
     except StopRunError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may do anything

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
@@ -11,11 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from benchmark.core.embedder import Embedder
 from benchmark.core.errors import TrainingError
+from benchmark.core.hardware import one_thread
 from benchmark.data import Folders, ImageSet
-from benchmark.jobs.models import build_model, load_data, training_images
+from benchmark.jobs.models import UNUSED, build_model, load_data, training_images
 from benchmark.losses import SCALAR_ADVICE, on_tuples, wrong_loss
-from benchmark.models import PassCounter, check_trainable, frozen_embedders
+from benchmark.models import BACKBONES, PassCounter, check_trainable, count_flops, frozen, frozen_embedders
 from benchmark.records import ModelKey
 from benchmark.training import Recipe, TrainingAttack
 from benchmark.training.sampling import epoch_order, strata_of
@@ -30,12 +31,14 @@ class Costs(NamedTuple):
         embed: of embedding it.
         images: how many images a model of this kind is trained on.
         randomised: whether the model is randomised.
+        similarity: of comparing it with every image of the test pool, by FLOPs.
     """
 
     step: float
     embed: float
     images: int
     randomised: bool
+    similarity: float = 0.0
 
 
 _OWN_SIDE = 32
@@ -49,17 +52,6 @@ _CLASSES = 1000
 _BATCHES = 8
 """Steps whose cost is averaged. It may depend on the progress of the training, over which they are spread,
 and on the batch (as with mined triplets)."""
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limits torch to one thread within the block; small networks run faster so."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _batches(labels: Tensor, size: int, per_class: int | None, strata: Tensor | None) -> Iterator[Tensor]:
@@ -77,12 +69,29 @@ def _renumbered(labels: Tensor, classes: int) -> Tensor:
     return labels if classes <= _CLASSES else labels.unique(return_inverse=True)[1]
 
 
+class _Probed(NamedTuple):
+    """What a small model showed.
+
+    Attributes:
+        costs: without those of similarities, which depend on the backbone.
+        dim: dimensions of its embeddings.
+        flops: of its cost unit.
+    """
+
+    costs: Costs
+    dim: int
+    flops: int
+
+
 @lru_cache(maxsize=256)
-def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
+@one_thread()
+def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> _Probed:
     data, defense = load_data(key.dataset, folders), DEFENSES.build(key.defense)
     if not defense.trained:
         model, unit = build_model(key, data.test)
-        return Costs(0.0, PassCounter(model, data.test.image_shape, unit).per_image, 0, model.randomised)
+        shape = data.test.image_shape
+        units = PassCounter(model, shape, unit).per_image
+        return _Probed(Costs(0.0, units, 0, model.randomised), _dimensions(model, shape), unit)
     images, _ = training_images(recipe, data)
     # The cost of a step depends neither on the backbone nor on the images' size.
     channels, height, width = images.image_shape
@@ -100,7 +109,7 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     model.train()
     for part in held:
         part.eval()
-    with PassCounter(model, shape, unit) as counter, _one_thread():
+    with PassCounter(model, shape, unit) as counter:
         for number, index in enumerate(islice(draws, _BATCHES if trained else 0)):
             seen = images.batch(index) if shape == images.image_shape else torch.rand(size, *shape)
             labels = _renumbered(images.labels[index], images.num_classes)
@@ -111,7 +120,36 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
                 raise TrainingError(f"{reason}. {SCALAR_ADVICE}")
             loss.backward()
     step = counter.total / (_BATCHES * size)
-    return Costs(step, counter.per_image, len(images), model.randomised)
+    costs = Costs(step, counter.per_image, len(images), model.randomised)
+    return _Probed(costs, _dimensions(model, shape), unit)
+
+
+def _dimensions(model: Embedder, shape: tuple[int, int, int]) -> int:
+    """Dimensions of a model's embeddings."""
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    with torch.random.fork_rng([]), frozen(model), torch.no_grad():
+        return model(torch.zeros(1, *shape, device=device)).shape[1]
+
+
+@lru_cache(maxsize=64)
+def _flops(backbone: str, shape: tuple[int, int, int]) -> int:
+    """FLOPs of a forward pass through the plain backbone."""
+    with one_thread():
+        return count_flops(BACKBONES.build(backbone).build_random(shape), shape)
+
+
+def _with_similarity(found: _Probed, key: ModelKey, folders: Folders) -> Costs:
+    """Adds the cost of comparing an image with the pool, in units of the model's own backbone."""
+    pool = load_data(key.dataset, folders).test
+    shape, backbone = pool.image_shape, _BACKBONE if key.backbone == UNUSED else key.backbone
+    dim, flops = float(found.dim), found.flops
+    if DEFENSES.build(key.defense).trained:
+        small, own = BACKBONES.build(_BACKBONE), BACKBONES.build(backbone)
+        dim *= own.embedding_dim(shape) / small.embedding_dim(shape)
+        flops = _flops(backbone, shape)
+    elif not found.costs.embed:  # without a network: the unit is that of the rows beside it
+        flops = _flops(backbone, shape)
+    return found.costs._replace(similarity=2.0 * len(pool) * dim / flops)
 
 
 def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
@@ -132,7 +170,8 @@ def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
         batch_size=recipe.batch_size,
         images_per_class=recipe.images_per_class,
     )
-    return _probe(key.model_copy(update={"seed": 0, "backbone": _BACKBONE}), small, folders)
+    found = _probe(key.model_copy(update={"seed": 0, "backbone": _BACKBONE}), small, folders)
+    return _with_similarity(found, key, folders)
 
 
 def costs_of(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:

@@ -22,6 +22,7 @@ from pydantic import (
 from attacks import WHOLE, precision_name
 from benchmark.core.errors import UsageError, unknown_name
 from benchmark.core.files import expand_home
+from benchmark.core.hardware import is_device
 from benchmark.core.parameters import Number, explain
 from benchmark.core.spec import parse_spec, split_list
 from benchmark.training import Recipe
@@ -76,7 +77,8 @@ class Configuration(_Section):
         attack_precision: of the forward and backward passes that attacks search with, one of `PRECISIONS`;
             what they find is chosen and scored in float32.
         save_images: attacked images that are kept of each row, to look at.
-        workers: worker processes; one for each core when not given.
+        device: "auto", "cpu", "cuda" (all visible GPUs) or one GPU, as "cuda:1".
+        workers: worker processes; when not given, or "auto", one for each core, and on GPUs as many as fit.
         save_every: seconds between two saves of a running training, from which a run that was killed resumes.
         data_root: folder of the data sets as they were downloaded.
         download: whether data sets that are missing are fetched into it first.
@@ -100,7 +102,7 @@ class Configuration(_Section):
     preset: str = "default"
     save_images: NonNegativeInt = 0
     output: UserPath = Path("results")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: str = "auto"
     workers: PositiveInt | None = None
     save_every: NonNegativeFloat = 120.0
     plugin: list[UserPath] = []
@@ -137,6 +139,18 @@ class Configuration(_Section):
         ):
             return split_list(value)
         return [value] if isinstance(value, int | float) else value
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _auto_is_none(cls, value: Any) -> Any:
+        return None if value == "auto" else value
+
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, value: str) -> str:
+        if not is_device(value):
+            raise ValueError("use auto, cpu, cuda or cuda:INDEX, as cuda:1")
+        return value
 
     @field_validator("plugin", mode="before")
     @classmethod

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack
 
 from pebble import ProcessExpired
 
 from benchmark.core.errors import StopRunError
+from benchmark.core.hardware import devices_of
 from benchmark.jobs import Job, RunContext, run_job
+from benchmark.runner.device_dealer import DeviceDealer
 from benchmark.runner.job_queue import Finished, JobQueue
 from benchmark.runner.workers import worker_pool
 
@@ -41,20 +44,28 @@ def run_jobs(
         StopRunError: when a worker has other code than this process, or the disk is full.
     """
     queue = JobQueue(jobs, costs)
-    running: dict[Future[str | None], Job] = {}
+    running: dict[Future[str | None], tuple[Job, str]] = {}
     refreshed = time.monotonic()
-    with worker_pool(context.device, workers, context.workers) as pool:
+    dealer = DeviceDealer(devices_of(context.device), workers)
+    with ExitStack() as stack:
+        # A worker keeps its device: a process takes memory on each GPU that it has ever used.
+        pools = {
+            device: stack.enter_context(worker_pool(device, count, context.workers))
+            for device, count in dealer.workers.items()
+        }
         while queue.ready or running:
             while queue.ready and len(running) < workers:
-                job = queue.ready.pop(0)
-                running[pool.schedule(run_job, args=(job, context))] = job
+                job, device = queue.ready.pop(0), dealer.take()
+                future = pools[device].schedule(run_job, args=(job, dealer.context_on(device, context)))
+                running[future] = job, device
                 on_start(job)
             done, _ = wait(running, _PATIENCE, return_when=FIRST_COMPLETED)
             if time.monotonic() - refreshed >= _PATIENCE:
                 on_wait()
                 refreshed = time.monotonic()
             for future in done:
-                job = running.pop(future)
+                job, device = running.pop(future)
+                dealer.give_back(device)
                 queue.finish(job, _reason(future, job, context), context, on_finish)
 
 

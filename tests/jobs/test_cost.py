@@ -86,7 +86,8 @@ def test_a_cell_costs_what_it_was_said_to(folders, jobs, monkeypatch, defense, a
     monkeypatch.setattr(attack_run, "check_embedder", lambda *_: None)  # a few images, much in a tiny pool
     job.attack_and_score(job.cells, context)
     counted = sum(counter.total for counter in counters)
-    assert job.cost(folders) == pytest.approx(counted, rel=TOLERANCE)
+    assert job.passes(folders) == pytest.approx(counted, rel=TOLERANCE)
+    assert job.cost(folders) > job.passes(folders)  # similarities cost something, too
 
 
 @pytest.mark.slow
