@@ -19,7 +19,7 @@ from attacks.optimisers import (
 from attacks.problem import Images, Problem, images_per_pass
 from attacks.ranking import MEASURES, Measure, Robrank
 from attacks.result_builder import ResultBuilder
-from attacks.suites import FROM_CLEAN, REFERENCE_ATTACK, SUITES, Suite, expand
+from attacks.suites import FROM_CLEAN, REFERENCE_ATTACK, SUITES, Suite, cascaded, expand
 
 __all__ = [
     "APGD",

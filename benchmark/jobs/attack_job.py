@@ -25,10 +25,13 @@ class AttackJob(AttackRun):
     Attributes:
         cells: the identity of each scenario's cell, by the scenario's spec.
         plugin_files: names of the plugins' own files that the cells' identities were made from.
+        waits_for: ids of the jobs of this run that compute cells that the attack follows, each with its name
+            in messages.
     """
 
     cells: dict[str, str]
     plugin_files: tuple[str, ...] = ()
+    waits_for: dict[str, str] = {}
 
     @property
     def id(self) -> str:
@@ -48,8 +51,8 @@ class AttackJob(AttackRun):
 
     @property
     def needs(self) -> Mapping[str, str]:
-        """The trainings of the attacked model and of the source of a transferred attack."""
-        needed = {self.model.id: "training"}
+        """The trainings of the attacked model and of the source, and the attacks that this one follows."""
+        needed = {self.model.id: "training", **self.waits_for}
         if self.source is not None and self.source.id != self.model.id:
             needed[self.source.id] = f"training of {self.source.key.defense}, the source of this attack,"
         return needed
@@ -57,7 +60,7 @@ class AttackJob(AttackRun):
     @property
     def pictured(self) -> str | None:
         """The cell whose attacked queries are worth looking at; None where no query is attacked."""
-        whole = self.attack != CLEAN and self.attacked_fraction == 1
+        whole = self.attack != CLEAN and self.attacked_fraction == 1 and not self.follows
         return self.cells.get(RetrievalQuery.name) if whole else None
 
     def cell_key(self, scenario: str) -> CellKey:
@@ -67,7 +70,7 @@ class AttackJob(AttackRun):
         )
 
     def cost(self, folders: Folders) -> float:
-        """Cost units of the attack and of scoring it in every scenario."""
+        """Cost units of the attack and of scoring it in every scenario; at most, where it follows others."""
         pool = load_data(self.key.dataset, folders).test
         attack = None if self.attack == CLEAN else ATTACKS.build(self.attack)
         target = costs_of(self.model.key, self.model.recipe, folders)
@@ -78,7 +81,7 @@ class AttackJob(AttackRun):
     def execute(self, context: RunContext) -> str | None:
         """Attacks the model and writes a cell for each scenario; returns the first failure, or None."""
         run = self.attack_and_score(self.cells, context)
-        if context.save_images and self.pictured is not None:
+        if context.save_images and self.pictured is not None and run.embeddings is not None:
             kept = attacked_images(run.embeddings, context.save_images)
             context.store.save_images(self.pictured, {key: value.numpy() for key, value in kept.items()})
         reasons = []
@@ -95,6 +98,8 @@ class AttackJob(AttackRun):
                 seconds=run.seconds,
                 forward_passes=run.forward_passes,
                 backward_passes=run.backward_passes,
+                attacked_queries=run.attacked_queries,
+                note=run.note,
             )
             context.store.save_cell(record, score.arrays)
             reasons += [reason] if reason else []
@@ -105,6 +110,16 @@ class AttackJob(AttackRun):
         for scenario in self.cells:
             context.store.save_cell(self._record(scenario, context, status, reason))
         return reason
+
+    def waiting_for(self, jobs: Mapping[str, AttackJob]) -> AttackJob:
+        """Returns the job with those of the run that it must wait for.
+
+        Args:
+            jobs: the jobs of the run, by the ids of their cells.
+        """
+        needed = [jobs[cell] for cell in self.follows if cell in jobs]
+        names = {job.id: f"{job.label}, which this attack follows," for job in needed}
+        return self.model_copy(update={"waits_for": names}) if names else self
 
     def progress(self, store: Store) -> Epochs:
         """Unknown progress: attacks save nothing on the way."""
@@ -119,6 +134,7 @@ class AttackJob(AttackRun):
             key=self.cell_key(scenario),
             status=status,
             reason=reason,
+            follows=list(self.follows),
             plugin_files=list(self.plugin_files),
             provenance=context.provenance(),
             **measured,

@@ -18,6 +18,7 @@ from benchmark.evaluation import SCENARIOS, PoolEmbeddings, ScenarioScore, attac
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.memory import fits_on_device, memory_of_device, memory_of_host, pool_bytes
 from benchmark.jobs.models import few_images, load_data, portable
+from benchmark.jobs.standing import Standing
 from benchmark.jobs.training_run import TrainingRun
 from benchmark.models import PassCounter, check_embedder, whole_float32
 from benchmark.records import CLEAN, Record
@@ -31,18 +32,23 @@ class ScoredRun:
         scores: by scenario; the reason instead where it cannot be scored.
         objective: mean of what the attack maximized; None for attacks without one.
         diagnostics: measurements for the checks, the same in every scenario.
-        embeddings: of the clean and the attacked pool, with both pools.
+        embeddings: of the clean and the attacked pool, with both pools; None where nothing was attacked
+            because no query stands.
         seconds: wall-clock time of the attack.
         forward_passes, backward_passes: its cost, in units.
+        attacked_queries: how many queries were attacked; None for attacks on the whole pool.
+        note: why nothing was attacked, in one sentence; empty where something was.
     """
 
     scores: dict[str, ScenarioScore | str]
     objective: float | None
     diagnostics: dict[str, float]
-    embeddings: PoolEmbeddings
-    seconds: float
-    forward_passes: float
-    backward_passes: float
+    embeddings: PoolEmbeddings | None = None
+    seconds: float = 0.0
+    forward_passes: float = 0.0
+    backward_passes: float = 0.0
+    attacked_queries: int | None = None
+    note: str = ""
 
 
 def place_images(pool: ImageSet, attack: Attack | None, context: RunContext) -> Tensor | Images:
@@ -74,6 +80,9 @@ class AttackRun(Record):
         source: the training of the model that the attack takes its gradients from, where that is another.
         eot: EOT samples that gradients of a randomised model are averaged over.
         repeats: how often a randomised model embeds the pool, to average its scores.
+        follows: ids of the cells that the attack follows; it attacks only the queries that stand after them.
+            Empty for an attack on the whole pool, or on a fraction of it.
+        until_chance: whether an attack that follows others is left out where R@1 is at or below chance.
     """
 
     model: TrainingRun
@@ -84,14 +93,21 @@ class AttackRun(Record):
     source: TrainingRun | None = None
     eot: int
     repeats: int
+    follows: tuple[str, ...] = ()
+    until_chance: bool = True
 
     @whole_float32()
     def attack_and_score(self, scenarios: Iterable[str], context: RunContext) -> ScoredRun:
         """Attacks the model and scores it in each scenario, or says why a scenario cannot be scored.
 
         Raises:
-            BenchmarkError: when the model breaks a promise that scores rely on; see `check_embedder`.
+            BenchmarkError: when the model breaks a promise that scores rely on (see `check_embedder`), or a
+                cell that the attack follows has no outcomes.
         """
+        standing = Standing.read(context.store, self.follows) if self.follows else None
+        if standing is not None and (reason := standing.reason_to_stop(self.until_chance)):
+            unattacked = {scenario: standing.unattacked() for scenario in scenarios}
+            return ScoredRun(unattacked, None, {}, attacked_queries=0, note=reason)
         key = self.model.key
         pool = load_data(key.dataset, context.folders).test
         model, unit = self.model.load(context)
@@ -109,9 +125,9 @@ class AttackRun(Record):
                 stack.enter_context(PassCounter(embedder, pool.image_shape, unit))
                 for embedder in (model, *sources.values())
             ]
-            result = (
-                None if attack is None else attack.run(self._problem(model, images, pool, sources, context))
-            )
+            changed = self._changed(pool, standing)
+            problem = self._problem(model, images, pool, sources, changed, context)
+            result = None if attack is None else attack.run(problem)
         seconds = time.perf_counter() - started
         embeddings = PoolEmbeddings(
             model,
@@ -122,21 +138,30 @@ class AttackRun(Record):
             self.repeats,
             seed=key.seed,
             attack=attack,
-            objective=None if result is None or self.attacked_fraction < 1 else result.objective,
+            objective=None if result is None or changed is not None else result.objective,
+            changed=changed if standing is not None else None,
             queries=pool.queries,
             ks=DATASETS.build(key.dataset).recall_ks,
             device=context.device,
         )
         values = None if result is None else result.objective
+        part = 1.0 if standing is None else len(standing.images) / len(pool)
         return ScoredRun(
-            diagnostics=self._diagnostics(embeddings, result),
-            scores={scenario: _score(scenario, embeddings) for scenario in scenarios},
+            diagnostics=self._diagnostics(embeddings, result, part),
+            scores={scenario: _score(scenario, embeddings, standing) for scenario in scenarios},
             objective=None if values is None else float(values.mean()),
             embeddings=embeddings,
             seconds=seconds,
             forward_passes=sum(counter.forward for counter in counters),
             backward_passes=sum(counter.backward for counter in counters),
+            attacked_queries=None if standing is None else len(standing.images),
         )
+
+    def _changed(self, pool: ImageSet, standing: Standing | None) -> Tensor | None:
+        """Indices of the images that are attacked, on the CPU; None for all."""
+        if standing is not None:
+            return standing.images
+        return None if self.attacked_fraction == 1 else attacked_indices(pool.ids, self.attacked_fraction)
 
     def _problem(
         self,
@@ -144,9 +169,9 @@ class AttackRun(Record):
         images: Tensor | Images,
         pool: ImageSet,
         sources: dict[str, Embedder],
+        changed: Tensor | None,
         context: RunContext,
     ) -> Problem:
-        whole = self.attacked_fraction == 1
         return Problem(
             model,
             images,
@@ -156,19 +181,23 @@ class AttackRun(Record):
             self.eps,
             self.model.key.seed,
             self.eot,
-            attacked=None if whole else attacked_indices(pool.ids, self.attacked_fraction).to(context.device),
+            attacked=None if changed is None else changed.to(context.device),
             queries=None if pool.queries is None else pool.queries.to(context.device),
             sources=sources,
         )
 
-    def _diagnostics(self, embeddings: PoolEmbeddings, result: AttackResult | None) -> dict[str, float]:
+    def _diagnostics(
+        self, embeddings: PoolEmbeddings, result: AttackResult | None, part: float
+    ) -> dict[str, float]:
+        """Diagnostics of the clean pool, or of an attack; `part` is that of the pool that still stands."""
         if result is None:
             return diagnose(embeddings, self.eot)
-        return {} if result.zero_gradient is None else {"zero_gradient": result.zero_gradient}
+        return {} if result.zero_gradient is None else {"zero_gradient": part * result.zero_gradient}
 
 
-def _score(scenario: str, embeddings: PoolEmbeddings) -> ScenarioScore | str:
+def _score(scenario: str, embeddings: PoolEmbeddings, standing: Standing | None) -> ScenarioScore | str:
     try:
-        return SCENARIOS.build(scenario).score(embeddings)
+        score = SCENARIOS.build(scenario).score(embeddings)
+        return score if standing is None else standing.after(score)
     except BenchmarkError as error:
         return str(error)

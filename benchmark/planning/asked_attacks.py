@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attacks import ATTACKS, expand
+from attacks import ATTACKS, cascaded, expand
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
 from benchmark.evaluation import SCENARIOS
@@ -36,7 +36,8 @@ def check_attacks(config: Configuration, defenses: list[Defense], skipped: list[
     Raises:
         UsageError: when one that was asked for by name knows none of the norms.
     """
-    asked = expand([text for text in config.attacks if text != "all"])
+    asked_texts = [text for text in config.attacks if text != "all"]
+    asked = expand(asked_texts)
     scenarios = {parse_spec(text).name for text in named(config.scenarios, SCENARIOS.names())}
     for text in all_attacks(config, defenses):
         attack = ATTACKS.build(text)
@@ -47,3 +48,11 @@ def check_attacks(config: Configuration, defenses: list[Defense], skipped: list[
         made_for = [name for name in attack.made_for() if not SCENARIOS.get(name).exclusive]
         if made_for and scenarios.isdisjoint(made_for):
             skipped.append(f"{text}, which is made for the scenario {' or '.join(made_for)}")
+    members = cascaded(asked_texts)
+    if members and not any(SCENARIOS.get(name).per_query for name in scenarios):
+        left = [
+            text
+            for text in members[1:]
+            if not (attack := ATTACKS.build(text)).pooled and not attack.made_for()
+        ]
+        skipped += [f"{text}, which a cascade runs only on single queries that still stand" for text in left]
