@@ -52,6 +52,7 @@ __all__ = [
     "Suite",
     "Transfer",
     "Update",
+    "cascaded",
     "expand",
     "images_per_pass",
 ]

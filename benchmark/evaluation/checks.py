@@ -147,7 +147,7 @@ def _weaker_than(access: str, measured: CheckInput) -> list[Comparison]:
 
 @CHECKS.register("black_box_beats_white_box")
 class BlackBoxBeatsWhiteBox(MaskingCheck):
-    """A black-box attack gives a lower R@1 than the best white-box attack, or those it follows."""
+    """A black-box attack gives a lower R@1 than white-box attacks do."""
 
     needs = "a black-box and a white-box attack"
 
@@ -158,7 +158,7 @@ class BlackBoxBeatsWhiteBox(MaskingCheck):
 
 @CHECKS.register("transfer_beats_white_box")
 class TransferBeatsWhiteBox(MaskingCheck):
-    """Images attacked on another model give a lower R@1 than the best white-box attack, or those they follow."""
+    """Images attacked on another model give a lower R@1 than white-box attacks do."""
 
     needs = "a transfer and a white-box attack"
 

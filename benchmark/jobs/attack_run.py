@@ -106,7 +106,9 @@ class AttackRun(Record):
         """
         standing = Standing.read(context.store, self.follows) if self.follows else None
         if standing is not None and (reason := standing.reason_to_stop(self.until_chance)):
-            unattacked = {scenario: standing.unattacked() for scenario in scenarios}
+            unattacked: dict[str, ScenarioScore | str] = {
+                scenario: standing.unattacked() for scenario in scenarios
+            }
             return ScoredRun(unattacked, None, {}, attacked_queries=0, note=reason)
         key = self.model.key
         pool = load_data(key.dataset, context.folders).test

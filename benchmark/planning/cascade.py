@@ -80,6 +80,6 @@ ONE_STEP = 3.0
 
 
 def _split(scenarios: tuple[Scenario, ...]) -> tuple[tuple[Scenario, ...], tuple[Scenario, ...]]:
-    """Splits scenarios into those with an outcome of each query, where all images are attacked, and others."""
+    """Splits scenarios into those with an outcome of each query, all of them attacked, and others."""
     per_query = tuple(one for one in scenarios if one.per_query and one.attacked_fraction == 1)
     return per_query, tuple(one for one in scenarios if one not in per_query)
