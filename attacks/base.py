@@ -63,11 +63,6 @@ class Attack(Parameters):
         """Spec of a defense whose model, of the same cell, the attack also needs; None for most."""
         return None
 
-    @property
-    def pooled(self) -> bool:
-        """Whether an image's perturbation depends on those of the others, so that all must be attacked."""
-        return False
-
     def made_on(self, source: str) -> Attack:
         """Returns this attack with another source, given by its spec; itself when it needs none."""
         return self

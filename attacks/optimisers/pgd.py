@@ -26,11 +26,6 @@ class GradientAttack(Attack):
 
     objective: ObjectiveSpec = "centroid_ce"
 
-    @property
-    def pooled(self) -> bool:
-        """Whether the objective is one of the whole attacked pool."""
-        return OBJECTIVES.build(self.objective).pooled
-
     def made_for(self) -> tuple[str, ...]:
         """Names of the scenarios that the objective is made for."""
         return OBJECTIVES.build(self.objective).scenarios

@@ -53,11 +53,6 @@ class Transfer(Attack):
         """Returns this attack with another source."""
         return self.model_copy(update={"source": source})
 
-    @property
-    def pooled(self) -> bool:
-        """Whether the inner attack's objective is one of the whole attacked pool."""
-        return self.inner.pooled
-
     def knows(self, norm: str) -> bool:
         """Whether the inner attack supports that norm's ball."""
         return self.inner.knows(norm)

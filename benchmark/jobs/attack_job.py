@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import Field
+
 from attacks import ATTACKS
 from benchmark.core.spec import format_value
 from benchmark.data import Folders
@@ -31,7 +33,7 @@ class AttackJob(AttackRun):
 
     cells: dict[str, str]
     plugin_files: tuple[str, ...] = ()
-    waits_for: dict[str, str] = {}
+    waits_for: dict[str, str] = Field(default_factory=dict)
 
     @property
     def id(self) -> str:

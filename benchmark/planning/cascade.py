@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from attacks import ATTACKS, cascaded, expand
+from attacks import ATTACKS, Objective, cascaded, expand
 from benchmark.evaluation import Scenario
 from benchmark.planning.planned_attack import CLEAN_POOL, AttackAt, PlannedAttack
 
@@ -43,7 +43,9 @@ class Cascade:
 
     def is_whole(self, attack: str) -> bool:
         """Whether an attack runs on the whole pool in every scenario."""
-        return attack == self.first or attack in self.whole or ATTACKS.build(attack).pooled
+        parts = ATTACKS.build(attack).parts()
+        pooled = any(isinstance(part, Objective) and part.pooled for part in parts)
+        return attack == self.first or attack in self.whole or pooled
 
     def order(self, planned: Iterable[PlannedAttack]) -> Iterator[PlannedAttack]:
         """Puts the attacks of one budget in order: those on the whole pool, white-box attacks, the others."""
