@@ -26,7 +26,7 @@ COLUMNS_AFTER_CHECKS = ["failed_cells", "protocol", "commit", "source"]
 CELL_COLUMNS = [
     "dataset", "backbone", "loss", "defense", "seed", "scenario", "attack", "norm", "eps", "compute",
     "metric", "value", "status", "reason", "seconds", "forward_passes", "backward_passes",
-    "protocol", "commit",
+    "protocol", "commit", "attacked_queries", "note",
 ]  # fmt: skip
 SPEC_COLUMNS = ("dataset", "backbone", "loss", "defense", "attack")
 DECIMALS = 6
@@ -124,6 +124,8 @@ def _cell_rows(run: Run, cell: CellResult) -> list[dict[str, Any]]:
         "backward_passes": _rounded(record.backward_passes) if record else None,
         "protocol": record.provenance.protocol if record else None,
         "commit": record.provenance.commit if record else None,
+        "attacked_queries": record.attacked_queries if record else None,
+        "note": record.note if record else None,
     }
     if not (record and cell.done and record.metrics):
         return [shared]
