@@ -116,7 +116,7 @@ class Row:
         return dict(cells)
 
     def standalone(self, scenario: str, metric: str) -> dict[str, float]:
-        """Each attack's own metric at the table's eps, mean over the seeds; without those that follow others."""
+        """Each attack's own metric at the table's eps, seed means; without attacks that follow others."""
         return self._metrics(scenario, metric, following=False)
 
     def remaining(self, scenario: str, metric: str) -> dict[str, float]:
