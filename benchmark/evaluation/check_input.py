@@ -99,8 +99,9 @@ class ScoredAttack:
         Raises:
             BenchmarkError: when there are different numbers of queries.
         """
+        found = paired_difference(success, self.success)
         if self.before is None or self.own is None:
-            return paired_difference(success, self.success)
+            return found
         return paired_difference(success, np.where(self.before > 0, self.own, success))
 
 

@@ -121,15 +121,16 @@ class AttackRun(Record):
         images = place_images(pool, attack, context)
         spec = CLEAN if attack is None else attack.portable
         seed_everything("attack", portable(key).model_dump(), spec, self.norm, self.eps)
+        changed = self._changed(pool, standing)
         started = time.perf_counter()
         with ExitStack() as stack:
             counters = [
                 stack.enter_context(PassCounter(embedder, pool.image_shape, unit))
                 for embedder in (model, *sources.values())
             ]
-            changed = self._changed(pool, standing)
-            problem = self._problem(model, images, pool, sources, changed, context)
-            result = None if attack is None else attack.run(problem)
+            result = None
+            if attack is not None:
+                result = attack.run(self._problem(model, images, pool, sources, changed, context))
         seconds = time.perf_counter() - started
         embeddings = PoolEmbeddings(
             model,
