@@ -49,7 +49,9 @@ def leaderboard_frame(run: Run, tables: Iterable[Table]) -> pd.DataFrame:
 def cells_frame(run: Run) -> pd.DataFrame:
     """Builds `cells.csv`: one row for each metric; a cell that has none gives one row that says why."""
     rows = [row for cell in run.cells for row in _cell_rows(run, cell)]
-    return pd.DataFrame(rows, columns=CELL_COLUMNS)
+    frame = pd.DataFrame(rows, columns=CELL_COLUMNS)
+    frame["attacked_queries"] = frame["attacked_queries"].astype("Int64")  # empty where all were attacked
+    return frame
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
