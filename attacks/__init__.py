@@ -20,7 +20,7 @@ from attacks.precision import PRECISIONS, WHOLE, check_precision, precision_name
 from attacks.problem import Images, Problem, images_per_pass
 from attacks.ranking import MEASURES, Measure, Robrank
 from attacks.result_builder import ResultBuilder
-from attacks.suites import FROM_CLEAN, REFERENCE_ATTACK, SUITES, Suite, expand
+from attacks.suites import FROM_CLEAN, REFERENCE_ATTACK, SUITES, Suite, cascaded, expand
 
 __all__ = [
     "APGD",
@@ -55,6 +55,7 @@ __all__ = [
     "Suite",
     "Transfer",
     "Update",
+    "cascaded",
     "check_precision",
     "expand",
     "images_per_pass",

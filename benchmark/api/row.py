@@ -49,7 +49,8 @@ class RowScores:
         seeds: the training seeds.
         clean, worst: scores of clean images, and in the worst case over the attacks.
         worst_attacks: the attack with the lowest score of its own, by scenario; empty where none is done.
-        attacks: the scores of each attack of the suite alone.
+        attacks: the scores of each attack of the suite alone; without R@1 for an attack that was made only on
+            the queries that still stood after others.
         checks: "pass", "fail" or "not run" of each check for gradient masking, by its name.
         checks_summary: the checks in a few words: "pass", "fail: unbounded", "7 of 10 pass" or "not run".
         failed_cells: number of the row's cells that failed.

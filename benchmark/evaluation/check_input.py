@@ -47,6 +47,11 @@ class ScoredAttack:
         eps: radius of the ball.
         r1: recorded R@1, in [0, 1].
         success: of each query that has a positive, in [0, 1], shape (q,), in the order of the clean scores.
+            Of an attack that follows others, the lowest over these and itself, whose mean is `r1`.
+        before: of an attack that follows others, the lowest success of each query over these and clean
+            images, shape (q,); only queries where it is above 0 were attacked. None for an attack on the
+            whole pool.
+        own: of an attack that follows others, its own success, shape (q,); None for the others.
         objective: spec of the objective that the attack maximises; empty where it has none.
         steps: number of gradient steps; None for attacks without gradients.
         from_clean: whether the attack starts at the clean images, not at random ones within the ball.
@@ -56,8 +61,10 @@ class ScoredAttack:
         in_suite: whether the row's worst case includes the attack; others are used only by the checks.
         diagnostics: those that were measured of "zero_gradient", the fraction of images whose first gradient
             was exactly zero; "rescored_r1", R@1 of the attacked images embedded again with gradients on, a
-            mean over as many repeats as `r1`; for a randomised model "rescored_error", the standard error of
-            the difference between the two, and "rescored_passes", the number of repeats.
+            mean over as many repeats as `r1` (or as "mixed_r1", which is there for an attack that follows
+            others: R@1 where queries that it did not attack are clean); for a randomised model
+            "rescored_error", the standard error of the difference between the two, and "rescored_passes", the
+            number of repeats.
     """
 
     attack: str
@@ -65,6 +72,8 @@ class ScoredAttack:
     eps: float
     r1: float
     success: np.ndarray
+    before: np.ndarray | None = None
+    own: np.ndarray | None = None
     objective: str = ""
     steps: int | None = None
     from_clean: bool = False
@@ -72,6 +81,28 @@ class ScoredAttack:
     doubled_steps: str = ""
     in_suite: bool = False
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every query was attacked."""
+        return self.before is None
+
+    def gain_over(self, success: np.ndarray) -> tuple[float, float]:
+        """How far it lowers R@1 below that of other attacks, and the tolerance of that.
+
+        An attack that follows others counts at the queries that it attacked, which stood after those; at the
+        rest, which fell before, it is taken to gain nothing.
+
+        Args:
+            success: of each query under the other attacks, shape (q,).
+
+        Raises:
+            BenchmarkError: when there are different numbers of queries.
+        """
+        found = paired_difference(success, self.success)
+        if self.before is None or self.own is None:
+            return found
+        return paired_difference(success, np.where(self.before > 0, self.own, success))
 
 
 @dataclass(frozen=True, eq=False)

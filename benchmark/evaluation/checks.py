@@ -95,15 +95,15 @@ class OneStepBeatsMany(MaskingCheck):
     needs = "one step and many steps on the same objective"
 
     def compare(self, measured: CheckInput) -> list[Comparison]:
-        """Compares the mean of each objective, and R@1 for `neighbour`."""
+        """Compares the mean of each objective, and R@1 for `neighbour`; many steps on the whole pool only."""
         found: list[Comparison] = []
         white = measured.at_eps("white")
         for one in (scored for scored in white if scored.steps == 1):
-            many = [a for a in white if a.objective == one.objective and (a.steps or 0) > 1]
+            many = [a for a in white if a.objective == one.objective and (a.steps or 0) > 1 and a.is_whole]
             found += self._by_objective(one, many)
             best = strongest(many)
             if best is not None and one.objective == NEIGHBOUR:
-                gain = paired_difference(best.success, one.success)
+                gain = one.gain_over(best.success)
                 found.append(Comparison.above(*gain, f"R@1 {_r1(one)}, {_r1(best)}"))
         return found
 
@@ -125,33 +125,45 @@ class OneStepBeatsMany(MaskingCheck):
 
 
 def _weaker_than(access: str, measured: CheckInput) -> list[Comparison]:
-    """Compares R@1 of the best white-box attack with that of the best attack of another access."""
-    white, other = strongest(measured.at_eps("white")), strongest(measured.at_eps(access))
-    if white is None or other is None:
+    """Compares R@1 of the best white-box attack with that of attacks of another access.
+
+    Of attacks on the whole pool the best is compared. One that follows white-box attacks is compared with all
+    of these together: it fails the check when it defeats too many of the queries that they left standing.
+    """
+    white = strongest([scored for scored in measured.at_eps("white") if scored.is_whole])
+    others = measured.at_eps(access)
+    if white is None:
         return []
-    gain = paired_difference(white.success, other.success)
-    return [Comparison.above(*gain, f"R@1 {_r1(other)}, {_r1(white)}")]
+    best = strongest([other for other in others if other.is_whole])
+    found = []
+    if best is not None:
+        found.append(Comparison.above(*best.gain_over(white.success), f"R@1 {_r1(best)}, {_r1(white)}"))
+    for other in others:
+        if other.before is not None:
+            explanation = f"R@1 {_r1(other)}, {100 * other.before.mean():.1f} before it under the white box"
+            found.append(Comparison.above(*other.gain_over(other.before), explanation))
+    return found
 
 
 @CHECKS.register("black_box_beats_white_box")
 class BlackBoxBeatsWhiteBox(MaskingCheck):
-    """The best black-box attack gives a lower R@1 than the best white-box attack."""
+    """A black-box attack gives a lower R@1 than white-box attacks do."""
 
     needs = "a black-box and a white-box attack"
 
     def compare(self, measured: CheckInput) -> list[Comparison]:
-        """Compares the best attack of either access."""
+        """Compares the best attack of either access, or one with the white-box attacks that it follows."""
         return _weaker_than("black", measured)
 
 
 @CHECKS.register("transfer_beats_white_box")
 class TransferBeatsWhiteBox(MaskingCheck):
-    """Images attacked on another model give a lower R@1 than the best white-box attack."""
+    """Images attacked on another model give a lower R@1 than white-box attacks do."""
 
     needs = "a transfer and a white-box attack"
 
     def compare(self, measured: CheckInput) -> list[Comparison]:
-        """Compares the best attack of either kind; passes for the source model itself."""
+        """Compares as for black-box attacks; passes for the source model itself."""
         if measured.is_source and measured.at_eps("white"):
             return [Comparison.above(0.0, R1_TOLERANCE, "this is the source model of the transfer attacks")]
         return _weaker_than("transfer", measured)
@@ -171,7 +183,7 @@ class SuiteTooWeak(MaskingCheck):
         if suite is None or best is None:
             return []
         explanation = f"R@1 {_r1(best)}, {100 * suite.mean():.1f} under the suite"
-        return [Comparison.above(*paired_difference(suite, best.success), explanation)]
+        return [Comparison.above(*best.gain_over(suite), explanation)]
 
 
 @CHECKS.register("unbounded")
@@ -223,9 +235,7 @@ class NotConverged(MaskingCheck):
         by_name = {scored.attack: scored for scored in attacks}
         pairs = [(one, by_name[one.doubled_steps]) for one in attacks if one.doubled_steps in by_name]
         return [
-            Comparison.above(
-                *paired_difference(single.success, double.success), f"R@1 {_r1(single)}, {_r1(double)}"
-            )
+            Comparison.above(*double.gain_over(single.success), f"R@1 {_r1(single)}, {_r1(double)}")
             for single, double in pairs
         ]
 
@@ -259,7 +269,7 @@ class Rescored(MaskingCheck):
         """Compares both values of R@1 for each attack, with the tolerance for as many repeats."""
         return [
             Comparison.above(
-                abs(rescored - scored.r1),
+                abs(rescored - scored.diagnostics.get("mixed_r1", scored.r1)),
                 repeat_tolerance(
                     scored.diagnostics.get("rescored_error", 0.0),
                     scored.diagnostics.get("rescored_passes", 0.0),

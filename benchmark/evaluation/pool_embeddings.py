@@ -30,6 +30,8 @@ class PoolEmbeddings:
         seed: seed of a randomised model's draws.
         attack: the attack that made the attacked pool; None where nothing is attacked.
         objective: the attack's objective at each attacked image, shape (n,), where every image was attacked.
+        changed: indices of the attacked images, the only ones that are embedded of the attacked pool; the
+            others have their clean embeddings. Shape (t,); all images when not given.
         queries: which images are queries, all others being the gallery, bool, shape (n,), on the CPU; None
             where each image is both.
         ks: the K of Recall@K.
@@ -56,6 +58,7 @@ class PoolEmbeddings:
         seed: int = 0,
         attack: Attack | None = None,
         objective: Tensor | None = None,
+        changed: Tensor | None = None,
         queries: Tensor | None = None,
         ks: Sequence[int] = RECALL_KS,
         device: torch.device | str | None = None,
@@ -71,6 +74,7 @@ class PoolEmbeddings:
         self.query_indices = all_indices if queries is None else all_indices[queries]
         self.gallery_indices = all_indices if queries is None else all_indices[~queries]
         self.repeats = repeats if model.randomised else 1
+        self._changed = None if changed is None else changed.cpu()
         self._model = model
         self._pools = {"clean": clean, "attacked": attacked}
         self._nothing_attacked = clean is attacked
@@ -109,9 +113,8 @@ class PoolEmbeddings:
             seed_everything("views", self._seed, "again", repeat)
         # The graph takes memory, so batches are as small as those of attacks.
         batches = self._batches("attacked", max(1, self._batch_size // 2))
-        return torch.cat(
-            [self._model(batch.clone().requires_grad_(True)).detach().cpu() for batch in batches]
-        )
+        embedded = [self._model(batch.clone().requires_grad_(True)).detach().cpu() for batch in batches]
+        return self._with_clean_rest(torch.cat(embedded), repeat)
 
     def embed_batch_twice(self) -> tuple[Tensor, Tensor]:
         """Embeds the first batch of the clean pool in two forward passes with separate draws, (b, d) each."""
@@ -128,15 +131,26 @@ class PoolEmbeddings:
                 seed_everything("views", self._seed, *key)
             with torch.no_grad():
                 parts = [self._model(batch) for batch in self._batches(pool, self._batch_size)]
-            self._embedded[key] = torch.cat(parts).cpu()
+            embedded = torch.cat(parts).cpu()
+            self._embedded[key] = embedded if key[0] == "clean" else self._with_clean_rest(embedded, repeat)
         return self._embedded[key]
 
+    def _with_clean_rest(self, embedded: Tensor, repeat: int) -> Tensor:
+        """Adds the clean embeddings of the images that were not attacked."""
+        if self._changed is None:
+            return embedded
+        return self.clean(repeat).index_copy(0, self._changed, embedded)
+
     def _batches(self, pool: str, size: int) -> Iterator[Tensor]:
+        if pool == "attacked" and self._changed is not None:
+            yield from (self._batch(pool, part) for part in self._changed.split(size))
+            return
         for start in range(0, len(self.labels), size):
             yield self._batch(pool, slice(start, start + size))
 
-    def _batch(self, pool: str, part: slice) -> Tensor:
+    def _batch(self, pool: str, part: slice | Tensor) -> Tensor:
         images = self._pools[pool]
         if isinstance(images, Tensor):
-            return images[part].to(self.device)
+            index = part if isinstance(part, slice) else part.to(images.device)
+            return images[index].to(self.device)
         return images.batch(part, self.device)

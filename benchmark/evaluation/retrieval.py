@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import sqrt
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -44,6 +45,8 @@ class Retrieval(Scenario):
 @SCENARIOS.register("retrieval-query")
 class RetrievalQuery(Retrieval):
     """Each attacked query meets the clean gallery, its own image excluded: R@K, mAP@R, R-precision."""
+
+    per_query: ClassVar[bool] = True
 
     def query_and_gallery(self, embeddings: PoolEmbeddings, repeat: int) -> tuple[Tensor, Tensor]:
         """Attacked embeddings for the queries, clean ones for the gallery, shape (n, d) each."""

@@ -32,9 +32,12 @@ class Scenario(Parameters):
 
     Attributes:
         exclusive: whether the scenario scores only those attacks that list it among their scenarios.
+        per_query: whether its outcome is that of each query under an attack on that query alone: the arrays
+            "success" and "queries" of its score, so that a later attack may leave out the others.
     """
 
     exclusive: ClassVar[bool] = False
+    per_query: ClassVar[bool] = False
 
     @property
     def attacked_fraction(self) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import Field
+
 from attacks import ATTACKS, WHOLE
 from benchmark.core.spec import format_value
 from benchmark.data import Folders
@@ -26,10 +28,13 @@ class AttackJob(AttackRun):
     Attributes:
         cells: the identity of each scenario's cell, by the scenario's spec.
         plugin_files: names of the plugins' own files that the cells' identities were made from.
+        waits_for: ids of the jobs of this run that compute cells that the attack follows, each with its name
+            in messages.
     """
 
     cells: dict[str, str]
     plugin_files: tuple[str, ...] = ()
+    waits_for: dict[str, str] = Field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -49,8 +54,8 @@ class AttackJob(AttackRun):
 
     @property
     def needs(self) -> Mapping[str, str]:
-        """The trainings of the attacked model and of the source of a transferred attack."""
-        needed = {self.model.id: "training"}
+        """The trainings of the attacked model and of the source, and the attacks that this one follows."""
+        needed = {self.model.id: "training", **self.waits_for}
         if self.source is not None and self.source.id != self.model.id:
             needed[self.source.id] = f"training of {self.source.key.defense}, the source of this attack,"
         return needed
@@ -58,7 +63,7 @@ class AttackJob(AttackRun):
     @property
     def pictured(self) -> str | None:
         """The cell whose attacked queries are worth looking at; None where no query is attacked."""
-        whole = self.attack != CLEAN and self.attacked_fraction == 1
+        whole = self.attack != CLEAN and self.attacked_fraction == 1 and not self.follows
         return self.cells.get(RetrievalQuery.name) if whole else None
 
     def cell_key(self, scenario: str) -> CellKey:
@@ -68,7 +73,7 @@ class AttackJob(AttackRun):
         )
 
     def cost(self, folders: Folders) -> float:
-        """Cost units of the attack and of scoring it in every scenario, with those of similarities."""
+        """Cost units of attacking and scoring, with similarities; at most, where it follows others."""
         return self.passes(folders) + self._similarities(folders)
 
     def _similarities(self, folders: Folders) -> float:
@@ -92,7 +97,7 @@ class AttackJob(AttackRun):
     def execute(self, context: RunContext) -> str | None:
         """Attacks the model and writes a cell for each scenario; returns the first failure, or None."""
         run = self.attack_and_score(self.cells, context)
-        if context.save_images and self.pictured is not None:
+        if context.save_images and self.pictured is not None and run.embeddings is not None:
             kept = attacked_images(run.embeddings, context.save_images)
             images = {name: value.numpy() for name, value in kept.items()}
             context.store.save_images(self.pictured, images, self.key)
@@ -117,6 +122,7 @@ class AttackJob(AttackRun):
                 batch_size=run.batch_size,
                 notes=run.notes,
                 execution=run.execution,
+                attacked_queries=run.attacked_queries,
             )
             context.store.save_cell(record, score.arrays)
             reasons += [reason] if reason else []
@@ -127,6 +133,16 @@ class AttackJob(AttackRun):
         for scenario in self.cells:
             context.store.save_cell(self._record(scenario, context, status, reason))
         return reason
+
+    def waiting_for(self, jobs: Mapping[str, AttackJob]) -> AttackJob:
+        """Returns the job with those of the run that it must wait for.
+
+        Args:
+            jobs: the jobs of the run, by the ids of their cells.
+        """
+        needed = [jobs[cell] for cell in self.follows if cell in jobs]
+        names = {job.id: f"{job.label}, which this attack follows," for job in needed}
+        return self.model_copy(update={"waits_for": names}) if names else self
 
     def progress(self, store: Store) -> Epochs:
         """Unknown progress: attacks save nothing on the way."""
@@ -142,6 +158,7 @@ class AttackJob(AttackRun):
             status=status,
             reason=reason,
             precision=self.precision,
+            follows=list(self.follows),
             plugin_files=list(self.plugin_files),
             provenance=context.provenance(),
             **measured,

@@ -19,6 +19,7 @@ from benchmark.jobs.batches import first_batch_size, run_in_batches
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.memory import fits_on_device, memory_of_device, memory_of_host, pool_bytes
 from benchmark.jobs.models import few_images, load_data, portable
+from benchmark.jobs.standing import Standing
 from benchmark.jobs.training_run import TrainingRun
 from benchmark.models import PassCounter, check_embedder, whole_float32
 from benchmark.records import CLEAN, Record
@@ -32,21 +33,24 @@ class ScoredRun:
         scores: by scenario; the reason instead where it cannot be scored.
         objective: mean of what the attack maximized; None for attacks without one.
         diagnostics: measurements for the checks, the same in every scenario.
-        embeddings: of the clean and the attacked pool, with both pools.
+        embeddings: of the clean and the attacked pool, with both pools; None where nothing was attacked
+            because no query stands.
         seconds: wall-clock time of the attack.
         forward_passes, backward_passes: its cost, in units.
         batch_size: images (times EOT samples) in one forward pass with gradients.
         notes: what a reader should know of how it was run, a sentence each.
         execution: how its steps were computed; empty where nothing is attacked.
+        attacked_queries: how many queries were attacked; None for attacks on the whole pool.
     """
 
     scores: dict[str, ScenarioScore | str]
     objective: float | None
     diagnostics: dict[str, float]
-    embeddings: PoolEmbeddings
-    seconds: float
-    forward_passes: float
-    backward_passes: float
+    embeddings: PoolEmbeddings | None = None
+    seconds: float = 0.0
+    forward_passes: float = 0.0
+    backward_passes: float = 0.0
+    attacked_queries: int | None = None
     execution: str = ""
     batch_size: int = 0
     notes: list[str] = field(default_factory=list)
@@ -112,6 +116,9 @@ class AttackRun(Record):
         eot: EOT samples that gradients of a randomised model are averaged over.
         repeats: how often a randomised model embeds the pool, to average its scores.
         precision: of the passes that the attack searches with.
+        follows: ids of the cells that the attack follows; it attacks only the queries that stand after them.
+            Empty for an attack on the whole pool, or on a fraction of it.
+        until_chance: whether an attack that follows others is left out where R@1 is at or below chance.
     """
 
     model: TrainingRun
@@ -123,14 +130,23 @@ class AttackRun(Record):
     eot: int
     repeats: int
     precision: str = WHOLE
+    follows: tuple[str, ...] = ()
+    until_chance: bool = True
 
     @whole_float32()
     def attack_and_score(self, scenarios: Iterable[str], context: RunContext) -> ScoredRun:
         """Attacks the model and scores it in each scenario, or says why a scenario cannot be scored.
 
         Raises:
-            BenchmarkError: when the model breaks a promise that scores rely on; see `check_embedder`.
+            BenchmarkError: when the model breaks a promise that scores rely on (see `check_embedder`), or a
+                cell that the attack follows has no outcomes.
         """
+        standing = Standing.read(context.store, self.follows) if self.follows else None
+        if standing is not None and (reason := standing.reason_to_stop(self.until_chance)):
+            unattacked: dict[str, ScenarioScore | str] = {
+                scenario: standing.unattacked() for scenario in scenarios
+            }
+            return ScoredRun(unattacked, None, {}, attacked_queries=0, notes=[reason])
         key = self.model.key
         pool = load_data(key.dataset, context.folders).test
         model, unit = self.model.load(context)
@@ -151,24 +167,30 @@ class AttackRun(Record):
         )
         scenarios = list(scenarios)
         run, batch_size, notes = run_in_batches(
-            size, lambda images: self._attack_and_score(attacked, scenarios, images, context)
+            size, lambda images: self._attack_and_score(attacked, scenarios, images, standing, context)
         )
         return replace(run, batch_size=batch_size, notes=notes)
 
     def _attack_and_score(
-        self, attacked: _Attacked, scenarios: list[str], batch_size: int, context: RunContext
+        self,
+        attacked: _Attacked,
+        scenarios: list[str],
+        batch_size: int,
+        standing: Standing | None,
+        context: RunContext,
     ) -> ScoredRun:
         """Attacks and scores in batches of a size; the same each time that it is called."""
         key, attack, pool = self.model.key, attacked.attack, attacked.pool
         spec = CLEAN if attack is None else attack.portable
         seed_everything("attack", portable(key).model_dump(), spec, self.norm, self.eps)
+        changed = self._changed(pool, standing)
         started = time.perf_counter()
         with ExitStack() as stack:
             counters = [
                 stack.enter_context(PassCounter(embedder, pool.image_shape, attacked.unit))
                 for embedder in (attacked.model, *attacked.sources.values())
             ]
-            problem = self._problem(attacked, batch_size, counters, context)
+            problem = self._problem(attacked, batch_size, changed, counters, context)
             result = None if attack is None else attack.run(problem)
         seconds = time.perf_counter() - started
         embeddings = PoolEmbeddings(
@@ -181,27 +203,41 @@ class AttackRun(Record):
             batch_size=2 * batch_size,  # passes without gradients
             seed=key.seed,
             attack=attack,
-            objective=None if result is None or self.attacked_fraction < 1 else result.objective,
+            objective=None if result is None or changed is not None else result.objective,
+            changed=changed if standing is not None else None,
             queries=pool.queries,
             ks=DATASETS.build(key.dataset).recall_ks,
             device=context.device,
         )
         values = None if result is None else result.objective
+        part = 1.0 if standing is None else len(standing.images) / len(pool)
         return ScoredRun(
-            diagnostics=self._diagnostics(embeddings, result),
-            scores={scenario: _score(scenario, embeddings) for scenario in scenarios},
+            diagnostics=self._diagnostics(embeddings, result, part),
+            scores={scenario: _score(scenario, embeddings, standing) for scenario in scenarios},
             objective=None if values is None else float(values.mean()),
             embeddings=embeddings,
             seconds=seconds,
             forward_passes=sum(counter.forward for counter in counters),
             backward_passes=sum(counter.backward for counter in counters),
             execution="" if result is None else result.execution,
+            attacked_queries=None if standing is None else len(standing.images),
         )
 
+    def _changed(self, pool: ImageSet, standing: Standing | None) -> Tensor | None:
+        """Indices of the images that are attacked, on the CPU; None for all."""
+        if standing is not None:
+            return standing.images
+        return None if self.attacked_fraction == 1 else attacked_indices(pool.ids, self.attacked_fraction)
+
     def _problem(
-        self, attacked: _Attacked, batch_size: int, counters: list[PassCounter], context: RunContext
+        self,
+        attacked: _Attacked,
+        batch_size: int,
+        changed: Tensor | None,
+        counters: list[PassCounter],
+        context: RunContext,
     ) -> Problem:
-        pool, whole = attacked.pool, self.attacked_fraction == 1
+        pool = attacked.pool
         return Problem(
             attacked.model,
             attacked.images,
@@ -212,21 +248,25 @@ class AttackRun(Record):
             self.model.key.seed,
             self.eot,
             batch_size=batch_size,
-            attacked=None if whole else attacked_indices(pool.ids, self.attacked_fraction).to(context.device),
+            attacked=None if changed is None else changed.to(context.device),
             queries=None if pool.queries is None else pool.queries.to(context.device),
             sources=attacked.sources,
             precision=self.precision,
             counters=counters,
         )
 
-    def _diagnostics(self, embeddings: PoolEmbeddings, result: AttackResult | None) -> dict[str, float]:
+    def _diagnostics(
+        self, embeddings: PoolEmbeddings, result: AttackResult | None, part: float
+    ) -> dict[str, float]:
+        """Diagnostics of the clean pool, or of an attack; `part` is that of the pool that still stands."""
         if result is None:
             return diagnose(embeddings, self.eot)
-        return {} if result.zero_gradient is None else {"zero_gradient": result.zero_gradient}
+        return {} if result.zero_gradient is None else {"zero_gradient": part * result.zero_gradient}
 
 
-def _score(scenario: str, embeddings: PoolEmbeddings) -> ScenarioScore | str:
+def _score(scenario: str, embeddings: PoolEmbeddings, standing: Standing | None) -> ScenarioScore | str:
     try:
-        return SCENARIOS.build(scenario).score(embeddings)
+        score = SCENARIOS.build(scenario).score(embeddings)
+        return score if standing is None else standing.after(score)
     except BenchmarkError as error:
         return str(error)

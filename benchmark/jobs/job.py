@@ -46,7 +46,7 @@ class Job(Protocol):
 
     @property
     def needs(self) -> Mapping[str, str]:
-        """Ids of the trainings that must be done first, each with its name in messages."""
+        """Ids of the trainings and attacks that must be done first, each with its name in messages."""
 
     def cost(self, folders: Folders) -> float:
         """Estimates the cost in units: forward passes of one image through the plain backbone."""

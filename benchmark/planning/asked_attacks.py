@@ -6,6 +6,7 @@ from attacks import ATTACKS, expand
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
 from benchmark.evaluation import SCENARIOS
+from benchmark.planning.cascade import Cascade
 from benchmark.planning.config import Configuration
 from benchmark.planning.selection import named
 from defenses import Defense
@@ -36,7 +37,8 @@ def check_attacks(config: Configuration, defenses: list[Defense], skipped: list[
     Raises:
         UsageError: when one that was asked for by name knows none of the norms.
     """
-    asked = expand([text for text in config.attacks if text != "all"])
+    asked_texts = [text for text in config.attacks if text != "all"]
+    asked = expand(asked_texts)
     scenarios = {parse_spec(text).name for text in named(config.scenarios, SCENARIOS.names())}
     for text in all_attacks(config, defenses):
         attack = ATTACKS.build(text)
@@ -47,3 +49,7 @@ def check_attacks(config: Configuration, defenses: list[Defense], skipped: list[
         made_for = [name for name in attack.made_for() if not SCENARIOS.get(name).exclusive]
         if made_for and scenarios.isdisjoint(made_for):
             skipped.append(f"{text}, which is made for the scenario {' or '.join(made_for)}")
+    cascade = Cascade.of(asked_texts, expand(config.curve.attacks))
+    if cascade is not None and not any(SCENARIOS.get(name).per_query for name in scenarios):
+        left = [text for text in asked if not cascade.is_whole(text) and not ATTACKS.build(text).made_for()]
+        skipped += [f"{text}, which a cascade runs only on single queries that still stand" for text in left]

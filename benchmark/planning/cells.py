@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from attacks import ATTACKS, FROM_CLEAN, REFERENCE_ATTACK, WHOLE, Attack, expand
 from benchmark.core.protocol import PROTOCOL_VERSION
@@ -12,8 +13,10 @@ from benchmark.data import Dataset, Folders
 from benchmark.evaluation import SCENARIOS, Scenario
 from benchmark.jobs import AttackJob, AttackRun, TrainJob
 from benchmark.planning.budgets import headline, multiple, whole_range
+from benchmark.planning.cascade import Cascade
 from benchmark.planning.config import Configuration
 from benchmark.planning.identity import digest, plugin_files, source_digest
+from benchmark.planning.planned_attack import CLEAN_POOL, AttackAt, PlannedAttack
 from benchmark.planning.selection import named
 from benchmark.records import CLEAN, Role
 from defenses import Defense
@@ -23,24 +26,6 @@ CHECKED_IN = "retrieval-query"
 
 CHECK_FACTORS = (0.5, 2.0)
 """Other budgets for the check that scores fall as the budget grows, in units of the suite's."""
-
-
-@dataclass(frozen=True)
-class PlannedAttack:
-    """An attack planned against a model.
-
-    Attributes:
-        attack: canonical spec, or CLEAN.
-        norm, eps: the ball.
-        role: what the cells are for.
-        scenarios: the scenarios that the attack is scored in.
-    """
-
-    attack: str
-    norm: str
-    eps: float
-    role: Role
-    scenarios: tuple[Scenario, ...]
 
 
 @dataclass(frozen=True)
@@ -61,6 +46,18 @@ class Target:
     defense: Defense
     sources: Mapping[str, TrainJob]
     gradients: bool = True
+
+
+class _Run(NamedTuple):
+    """What the scenarios have in common that one run of an attack serves.
+
+    Attributes:
+        fraction: the attacked fraction of the pool.
+        follows: ids of the cells that the attack follows.
+    """
+
+    fraction: float
+    follows: tuple[str, ...]
 
 
 @dataclass
@@ -84,6 +81,7 @@ class CellPlanner:
             UsageError: for an attack or a budget that does not fit.
         """
         seen: set[str] = set()
+        by_attack: dict[tuple[AttackAt, str], str] = {}
         training = target.training
         for planned, attack in self._possible(target):
             source = target.sources[attack.needs] if attack is not None and attack.needs else None
@@ -92,34 +90,41 @@ class CellPlanner:
             if source is not None and attack is not None and not source.trained:
                 attack = attack.made_on(source.key.defense)
                 planned = replace(planned, attack=attack.spec)
-            shared: dict[float, dict[str, str]] = defaultdict(dict)
-            files: dict[float, set[str]] = defaultdict(set)
+            shared: dict[_Run, dict[str, str]] = defaultdict(dict)
+            files: dict[_Run, set[str]] = defaultdict(set)
             for scenario in planned.scenarios:
+                if planned.role == "check" and (planned.at, scenario.spec) in by_attack:
+                    continue  # the suite has it, on the whole pool or on what still stands
                 code = [*map(type, [] if attack is None else attack.parts()), type(scenario)]
-                cell = self._identity(training, planned, attack, scenario, source, code)
+                follows = [by_attack.get((before, scenario.spec)) for before in planned.follows]
+                run = _Run(scenario.attacked_fraction, tuple(cell for cell in follows if cell))
+                cell = self._identity(training, planned, attack, scenario, source, code, run.follows)
+                by_attack[planned.at, scenario.spec] = cell
                 if cell not in seen:
                     seen.add(cell)
-                    shared[scenario.attacked_fraction][scenario.spec] = cell
-                    files[scenario.attacked_fraction].update(plugin_files(code))
-            for fraction, cells in shared.items():
+                    shared[run][scenario.spec] = cell
+                    files[run].update(plugin_files(code))
+            for run, cells in shared.items():
                 job = AttackJob(
                     model=training,
                     attack=planned.attack,
                     norm=planned.norm,
                     eps=planned.eps,
-                    attacked_fraction=fraction,
+                    attacked_fraction=run.fraction,
                     source=source,
                     cells=cells,
                     eot=self.config.evaluation.eot,
                     repeats=self.config.evaluation.repeats,
                     precision=self._precision(attack),
-                    plugin_files=tuple(sorted(files[fraction])),
+                    follows=run.follows,
+                    until_chance=planned.until_chance,
+                    plugin_files=tuple(sorted(files[run])),
                 )
                 yield job, planned.role
 
     def _possible(self, target: Target) -> Iterator[tuple[PlannedAttack, Attack | None]]:
         """Leaves out the attacks that lack gradients or a model to start from."""
-        for planned in self._planned(target.dataset, target.defense):
+        for planned in self._planned(target):
             attack = None if planned.attack == CLEAN else ATTACKS.build(planned.attack)
             if attack is not None:
                 if attack.needs is not None and attack.needs not in target.sources:
@@ -128,15 +133,19 @@ class CellPlanner:
                     continue
             yield planned, attack
 
-    def _planned(self, dataset: Dataset, defense: Defense) -> Iterator[PlannedAttack]:
-        config = self.config
-        yield PlannedAttack(CLEAN, CLEAN, 0.0, "clean", self._scored_in(None))
-        suite = expand([*named(config.attacks, ATTACKS.names()), *defense.adaptive])
+    def _planned(self, target: Target) -> Iterator[PlannedAttack]:
+        config, dataset = self.config, target.dataset
+        yield PlannedAttack(*CLEAN_POOL, "clean", self._scored_in(None))
+        asked = named(config.attacks, ATTACKS.names())
+        suite = expand([*asked, *target.defense.adaptive])
         curve = expand(config.curve.attacks)
+        # Without gradients there is no white-box attack that others could follow.
+        cascade = Cascade.of(asked, curve) if target.gradients else None
         for norm in config.norm:
             budgets = config.eps or [headline(dataset, norm, "--eps")]
             for eps in budgets:
-                yield from self._all(suite, norm, eps, "suite")
+                attacks = self._all(suite, norm, eps, "suite")
+                yield from attacks if cascade is None else cascade.order(attacks)
             unit = dataset.headline_eps.get(norm, budgets[0])
             planned = [*budgets, unit]
             for factor in config.curve.factors:
@@ -144,23 +153,33 @@ class CellPlanner:
             attacked = [self._scored_in(ATTACKS.build(text)) for text in suite]
             usual = any(not scenario.exclusive for scenarios in attacked for scenario in scenarios)
             # The checks decide what ranks first; a reference has no rank.
-            if config.checks and usual and not defense.reference:
-                for eps in budgets:
-                    yield from self._checks(dataset, norm, eps, planned)
+            if config.checks and usual and not target.defense.reference:
+                yield from self._checks(dataset, norm, budgets, planned, cascade)
 
     def _checks(
-        self, dataset: Dataset, norm: str, eps: float, planned: list[float]
+        self, dataset: Dataset, norm: str, budgets: list[float], planned: list[float], cascade: Cascade | None
     ) -> Iterator[PlannedAttack]:
         """Plans the attacks that the checks need beside the suite, in the scenario of the checks."""
         scenarios = (SCENARIOS.build(CHECKED_IN),)
-        yield PlannedAttack(CLEAN, CLEAN, 0.0, "check", scenarios)
-        for attack in expand(["checks"]):
-            yield PlannedAttack(attack, norm, eps, "check", scenarios)
+        reference = ATTACKS.build(REFERENCE_ATTACK).spec
+        yield PlannedAttack(*CLEAN_POOL, "check", scenarios)
         whole = whole_range(dataset, norm, self.folders)
-        for other in (multiple(eps, factor, [*planned, whole]) for factor in CHECK_FACTORS):
-            if other < whole:
-                yield PlannedAttack(ATTACKS.build(REFERENCE_ATTACK).spec, norm, other, "check", scenarios)
-        yield PlannedAttack(ATTACKS.build(FROM_CLEAN).spec, norm, whole, "check", scenarios)
+        compared = {eps for eps in budgets if eps < whole}
+        for eps in budgets:
+            # In a cascade everything else follows the reference attack, which is therefore planned first.
+            for attack in sorted(expand(["checks"]), key=lambda attack: attack != reference):
+                one = PlannedAttack(attack, norm, eps, "check", scenarios)
+                yield one if cascade is None else cascade.after_first(one)
+            for other in (multiple(eps, factor, [*planned, whole]) for factor in CHECK_FACTORS):
+                if other < whole:
+                    compared.add(other)
+                    yield PlannedAttack(reference, norm, other, "check", scenarios)
+        unbounded = PlannedAttack(ATTACKS.build(FROM_CLEAN).spec, norm, whole, "check", scenarios)
+        if cascade is not None and compared:
+            # Smaller balls lie within: what fell there need not be attacked again.
+            follows = (CLEAN_POOL, AttackAt(reference, norm, max(compared)))
+            unbounded = replace(unbounded, follows=follows, until_chance=False)
+        yield unbounded
 
     def _all(self, attacks: list[str], norm: str, eps: float, role: Role) -> Iterator[PlannedAttack]:
         for text in attacks:
@@ -191,7 +210,9 @@ class CellPlanner:
         scenario: Scenario,
         source: TrainJob | None,
         code: list[type],
+        follows: tuple[str, ...],
     ) -> str:
+        after = {"follows": sorted(follows), "until_chance": planned.until_chance} if follows else {}
         return digest(
             {
                 "model": training.id,
@@ -204,5 +225,6 @@ class CellPlanner:
                 "precision": self._precision(attack),
                 "source": source_digest([*code, AttackRun]),
                 "protocol": PROTOCOL_VERSION,
+                **after,
             }
         )

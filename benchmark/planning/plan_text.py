@@ -47,6 +47,10 @@ def describe_plan(grid: Grid, todo: Todo, costs: Mapping[str, float]) -> str:
     lines += ["", f"{todo.cells} cells, {todo.cached} cached, {todo.cells - todo.cached} to compute."]
     lines += [f"Left out: {reason}" for reason in grid.left_out()]
     total = sum(costs.values())
+    if todo.is_bound:
+        lines.append(
+            "Attacks that follow others are counted as if every query still stood: costs are at most these."
+        )
     lines.append(f"Cost: {total:,.0f} units (one: a forward pass of one image through the plain backbone).")
     return "\n".join(lines) + "\n"
 

@@ -33,8 +33,13 @@ class Todo:
         """The trainings, then the attacks."""
         return [*self.trainings, *self.attacks]
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether the costs are upper bounds, because some attacks run only on queries that still stand."""
+        return any(job.follows for job in self.attacks)
+
     def costs(self, folders: Folders) -> dict[str, float]:
-        """Estimates the cost units of each job, by its id."""
+        """Estimates the cost units of each job, by its id; see `is_bound`."""
         return {job.id: job.cost(folders) for job in self.jobs}
 
 
@@ -63,6 +68,8 @@ def find_todo(grid: Grid, store: Store) -> Todo:
             refused.append(replace(planned, job=job))
         else:
             attacks.append(job)
+    by_cell = {cell: job for job in attacks for cell in job.cells.values()}
+    attacks = [job.waiting_for(by_cell) for job in attacks]
     needed = {model_id for job in attacks for model_id in job.needs}
     trainings = _trainings(grid, store, needed)
     trainings += missing_teachers(trainings, store)

@@ -26,6 +26,14 @@ class CellRecord(Record):
             images embedded once more as attacks see the model, with the input requiring a gradient; of a
             randomised model a mean over as many repeats as the recorded one, with "rescored_error", the
             standard error of the difference of the two, and "rescored_passes", the number of repeats.
+            Where an attack follows others, "zero_gradient" is still a fraction of the whole pool, and
+            "mixed_r1" is the R@1 that "rescored_r1" is compared with: queries that it did not attack are
+            clean.
+        follows: ids of the cells that the attack follows: it attacked only the queries whose success is above
+            0 in all of them. Its "r1" is then the mean of the lowest success of each query over them and
+            itself; the arrays have that as "success", that over them alone as "before", and its own as "own",
+            for queries that it did not attack that of the clean image. Empty for attacks on the whole pool.
+        attacked_queries: how many queries it attacked; None for attacks on the whole pool.
         seconds: wall-clock time of the attack.
         forward_passes, backward_passes: its cost, in units. One attack may serve several scenarios; each of
             its cells carries the whole.
@@ -46,6 +54,8 @@ class CellRecord(Record):
     metrics: dict[str, float] = Field(default_factory=dict)
     objective: float | None = None
     diagnostics: dict[str, float] = Field(default_factory=dict)
+    follows: list[str] = Field(default_factory=list)
+    attacked_queries: int | None = None
     seconds: float = 0.0
     forward_passes: float = 0.0
     backward_passes: float = 0.0

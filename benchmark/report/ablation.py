@@ -15,7 +15,8 @@ def ablation_board(run: Run, table: Table) -> list[str]:
     """Builds the table of how far each worst case would rise without one attack: a row for each attack.
 
     Entries are points of AMI and of R@1, means over seeds. An attack without which nothing changes is shown
-    too: it may be strongest on another model.
+    too: it may be strongest on another model. Where other attacks were made only on the queries that one left
+    standing, they might have defeated the others too: the entry is then an upper bound, with "≤".
 
     Args:
         run: where the arrays are.
@@ -42,8 +43,20 @@ def _rise(run: Run, table: Table, row: Row, attack: str) -> str:
         rises.append(mean(_worst_ami(kept, seed.seed, row.eps) - seed.worst_ami for seed in row.seeds))
     if table.has(RETRIEVAL):
         rises.append(mean(_worst_r1(run, kept, seed.seed, row.eps) - seed.worst_r1 for seed in row.seeds))
-    shown = [NONE if isnan(rise) else "0" if abs(rise) < SAME else f"+{percent(rise)}" for rise in rises]
+    bound = ["" for _ in rises]
+    if table.has(RETRIEVAL) and _is_followed(row, attack):
+        bound[-1] = "\u2264 "
+    shown = [
+        NONE if isnan(rise) else "0" if abs(rise) < SAME else f"{at_most}+{percent(rise)}"
+        for rise, at_most in zip(rises, bound, strict=True)
+    ]
     return NONE if set(shown) == {NONE} else " / ".join(shown)
+
+
+def _is_followed(row: Row, attack: str) -> bool:
+    """Whether another attack was made only on the queries that this one left standing."""
+    followed = {cell for one in row.cells if one.record for cell in one.record.follows}
+    return any(cell.key.attack == attack and cell.ref.id in followed for cell in row.cells)
 
 
 def _worst_ami(cells: list[CellResult], seed: int, eps: float) -> float:
@@ -57,5 +70,6 @@ def _worst_ami(cells: list[CellResult], seed: int, eps: float) -> float:
 
 
 def _worst_r1(run: Run, cells: list[CellResult], seed: int, eps: float) -> float:
-    queries = worst_queries(run, retrieval_cells([cell for cell in cells if cell.key.seed == seed], eps))
+    mine = [cell for cell in cells if cell.key.seed == seed]
+    queries = worst_queries(run, retrieval_cells(mine, eps), own=True)
     return float("nan") if queries is None else float(queries.mean())

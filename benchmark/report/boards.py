@@ -12,6 +12,7 @@ from benchmark.report.sources import mark
 from benchmark.report.tables import Table
 
 NONE = "\u2013"  # an en dash
+AFTER = "\u2021"  # a double dagger
 MARK = "\u2020"  # a dagger
 SCORES = {
     CLUSTERING: (
@@ -93,19 +94,28 @@ def cost_columns(table: Table) -> list[tuple[str, list[str]]]:
 
 
 def attacks_board(table: Table) -> list[str]:
-    """Builds the table of each attack alone against each row: a row for each attack."""
+    """Builds the table of each attack against each row: a row for each attack.
+
+    An attack that follows others has what is left after it and those before it, with a double dagger.
+    """
     both = ((CLUSTERING, "ami"), (RETRIEVAL, "r1"))
     shown = [(scenario, metric) for scenario, metric in both if table.has(scenario)]
 
-    def joined(values: Iterable[float]) -> str:
+    def joined(values: Iterable[float], remaining: Iterable[float] = ()) -> str:
         cells = [percent(value) for value in values]
+        for place, value in enumerate(remaining):
+            cells[place] = cells[place] if isnan(value) else f"{percent(value)} {AFTER}"
         return NONE if set(cells) == {NONE} else " / ".join(cells)
 
     attacks = scored_here(table)
     columns = [("attack", "---", ["*clean*", *map(code, map(table.names.short, attacks)), "**worst case**"])]
     for row in table.rows:
         alone = [row.standalone(scenario, metric) for scenario, metric in shown]
-        cells = [joined(values.get(attack, float("nan")) for values in alone) for attack in attacks]
+        after = [row.remaining(scenario, metric) for scenario, metric in shown]
+        cells = [
+            joined(*([values.get(attack, float("nan")) for values in found] for found in (alone, after)))
+            for attack in attacks
+        ]
         clean = joined(row.mean(f"clean_{metric}") for _, metric in shown)
         worst = joined(row.mean(f"worst_{metric}") for _, metric in shown)
         columns.append((named(row), "---:", [clean, *cells, worst]))

@@ -59,6 +59,11 @@ class CellResult:
         """Whether the cell has metrics."""
         return self.status == "done"
 
+    @property
+    def follows_others(self) -> bool:
+        """Whether its attack was made only on queries that still stood, so that its R@1 is not its own."""
+        return self.record is not None and bool(self.record.follows)
+
     def metric(self, name: str) -> float:
         """A metric as a fraction, or nan when the cell has none of that name."""
         return self.record.metrics.get(name, nan) if self.record and self.done else nan

@@ -26,7 +26,7 @@ COLUMNS_AFTER_CHECKS = ["failed_cells", "protocol", "commit", "source"]
 CELL_COLUMNS = [
     "dataset", "backbone", "loss", "defense", "seed", "scenario", "attack", "norm", "eps", "compute",
     "metric", "value", "status", "reason", "seconds", "forward_passes", "backward_passes",
-    "protocol", "commit",
+    "protocol", "commit", "attacked_queries", "note",
 ]  # fmt: skip
 SPEC_COLUMNS = ("dataset", "backbone", "loss", "defense", "attack")
 DECIMALS = 6
@@ -49,7 +49,9 @@ def leaderboard_frame(run: Run, tables: Iterable[Table]) -> pd.DataFrame:
 def cells_frame(run: Run) -> pd.DataFrame:
     """Builds `cells.csv`: one row for each metric; a cell that has none gives one row that says why."""
     rows = [row for cell in run.cells for row in _cell_rows(run, cell)]
-    return pd.DataFrame(rows, columns=CELL_COLUMNS)
+    frame = pd.DataFrame(rows, columns=CELL_COLUMNS)
+    frame["attacked_queries"] = frame["attacked_queries"].astype("Int64")  # empty where all were attacked
+    return frame
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -124,6 +126,8 @@ def _cell_rows(run: Run, cell: CellResult) -> list[dict[str, Any]]:
         "backward_passes": _rounded(record.backward_passes) if record else None,
         "protocol": record.provenance.protocol if record else None,
         "commit": record.provenance.commit if record else None,
+        "attacked_queries": record.attacked_queries if record else None,
+        "note": " ".join(record.notes) if record else None,
     }
     if not (record and cell.done and record.metrics):
         return [shared]

@@ -78,7 +78,7 @@ def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dic
         value = cell.metric(metric)
         trained = cell.key.dataset, cell.key.backbone, cell.key.loss, cell.compute
         same = trained == (key.dataset, key.backbone, key.loss, key.compute)
-        if not same or cell.key.scenario != scenario or isnan(value):
+        if not same or cell.key.scenario != scenario or isnan(value) or cell.follows_others:
             continue
         if cell.ref.role == "clean":
             clean[cell.key.defense].append(value)

@@ -1,4 +1,4 @@
-"""Figure: the score of each row under each attack alone."""
+"""Figure: the score of each row under each attack."""
 
 from __future__ import annotations
 
@@ -97,5 +97,11 @@ def _note(table: Table) -> str:
     several = ", mean over training seeds" if any(row.n_seeds > 1 for row in table.rows) else ""
     return (
         f"Percent{several}, at {budget(key.norm, key.eps)}; {table.trained}. "
-        f"Each column is one attack alone; the last is the leaderboard's worst case."
+        f"Each column is one attack alone; the last is the leaderboard's worst case.{_left_out(table)}"
     )
+
+
+def _left_out(table: Table) -> str:
+    """Says that attacks on what still stands have no column of R@1, where there are some."""
+    some = any(cell.follows_others for row in table.rows for cell in row.cells)
+    return " Attacks on only the queries that still stood have none for R@1." if some else ""

@@ -172,6 +172,7 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
         "legend": legend({row.source for row in table.rows}),
         "notes": row_notes(table, run.manifest.budget),
         "trained": any(row.trained for row in table.rows),
+        "cascaded": any(cell.follows_others for row in table.rows for cell in row.cells),
         "alone": attacks_board(table) if lead and measures else [],
         "ablation": ablation_board(run, table) if lead else [],
         "other_scenarios": scenarios_board(table) if lead else [],

@@ -28,6 +28,7 @@ def row_notes(table: Table, budget: float) -> list[str]:
     if table.key.compute == EQUAL_PASSES:
         notes += _each(table, lambda row: _spread(row, budget))
     notes += _each(table, _teacher)
+    notes += _each(table, _unattacked)
     said: dict[str, list[str]] = {}
     for row in table.rows:
         for clause in dict.fromkeys(note for model in row.models for note in model.notes):
@@ -78,6 +79,18 @@ def _spread(row: Row, budget: float) -> str:
         f"Training {code(row.name)} cost {times(worst)} times vanilla training, {much} than the "
         f"{times(promised)} that equal passes promise."
     )
+
+
+def _unattacked(row: Row) -> str:
+    """Says which attacks were left out because what was left to attack was at or below chance, or nothing."""
+    reasons: dict[str, list[str]] = {}
+    for cell in row.cells:
+        if cell.done and cell.record and cell.record.note:
+            reasons.setdefault(cell.record.note, []).append(cell.key.attack)
+    if not reasons:
+        return ""
+    attacks = len({attack for found in reasons.values() for attack in found})
+    return f"{code(row.name)}, {attacks} of its attacks: {'; '.join(map(_clause, reasons))}."
 
 
 def _teacher(row: Row) -> str:

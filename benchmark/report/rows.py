@@ -116,10 +116,18 @@ class Row:
         return dict(cells)
 
     def standalone(self, scenario: str, metric: str) -> dict[str, float]:
-        """Each attack's own metric at the table's eps, mean over the seeds."""
+        """Each attack's own metric at the table's eps, seed means; without attacks that follow others."""
+        return self._metrics(scenario, metric, following=False)
+
+    def remaining(self, scenario: str, metric: str) -> dict[str, float]:
+        """What is left of a metric after each attack that follows others and those before it, seed means."""
+        return self._metrics(scenario, metric, following=True)
+
+    def _metrics(self, scenario: str, metric: str, following: bool) -> dict[str, float]:
         return {
             attack: mean(cell.metric(metric) for cell in cells)
-            for attack, cells in self.attacked(scenario).items()
+            for attack, found in self.attacked(scenario).items()
+            if (cells := [cell for cell in found if cell.follows_others == following])
         }
 
     def worst_attack(self, scenario: str, metric: str) -> str:

@@ -21,7 +21,7 @@ def lowest(cells: Iterable[CellResult], metric: str) -> CellResult | None:
     return min(scored, key=lambda cell: cell.metric(metric), default=None)
 
 
-def worst_queries(run: Run, cells: Sequence[CellResult]) -> np.ndarray | None:
+def worst_queries(run: Run, cells: Sequence[CellResult], own: bool = False) -> np.ndarray | None:
     """The success of each query under the attack that is worst for it, shape (n_queries,).
 
     Reads the arrays of one cell at a time.
@@ -29,6 +29,7 @@ def worst_queries(run: Run, cells: Sequence[CellResult]) -> np.ndarray | None:
     Args:
         run: where the arrays are.
         cells: the clean cell and the attacked ones, of one model and one budget.
+        own: whether an attack that follows others counts for itself alone, at the queries that it attacked.
 
     Returns:
         None when no cell is done.
@@ -40,7 +41,10 @@ def worst_queries(run: Run, cells: Sequence[CellResult]) -> np.ndarray | None:
     for cell in cells:
         if not cell.done:
             continue
-        success = run.arrays(cell)["success"].astype(np.float64)
+        arrays = run.arrays(cell)
+        success = arrays["success"].astype(np.float64)
+        if own and "own" in arrays:
+            success = np.where(arrays["before"] > 0, arrays["own"], 1.0)
         if worst is not None and success.shape != worst.shape:
             raise BenchmarkError(
                 f"Cell {cell.ref.id} has {len(success)} queries, others of its model have {len(worst)}."

@@ -114,6 +114,8 @@ def _scored_attack(record: CellRecord, arrays: dict[str, np.ndarray], in_suite: 
         eps=record.key.eps,
         r1=record.metrics["r1"],
         success=arrays["success"],
+        before=arrays.get("before"),
+        own=arrays.get("own"),
         objective=objective.spec if objective else "",
         steps=steps,
         from_clean=isinstance(attack, FGSM) or getattr(attack, "start", "") == "clean",

@@ -38,7 +38,7 @@ class Executor(Protocol):
 
 
 class JobQueue:
-    """The jobs that have not started: those that can start, and those that wait for trainings.
+    """The jobs that have not started: those that can start, and those that wait for others.
 
     Jobs that need nothing come first, and among equals the costly ones.
 

@@ -106,6 +106,6 @@ def _cost_line(todo: Todo, costs: dict[str, float]) -> str:
     loaded = len(todo.trainings) - trained
     return (
         f"To do: {trained} models to train ({training:,.0f} cost units), {loaded} to load, "
-        f"{len(todo.attacks)} attacks ({attacking:,.0f} cost units); "
+        f"{len(todo.attacks)} attacks ({'at most ' if todo.is_bound else ''}{attacking:,.0f} cost units); "
         f"{todo.cached} of {todo.cells} cells are cached."
     )

@@ -1,6 +1,6 @@
 import pytest
 
-from attacks import ATTACKS, SUITES, expand
+from attacks import ATTACKS, SUITES, cascaded, expand
 from benchmark.core.errors import UsageError
 
 
@@ -51,3 +51,9 @@ def test_a_suite_takes_no_parameters():
 def test_a_bad_parameter_of_an_attack():
     with pytest.raises(UsageError, match="steps='x'"):
         expand(["pgd[steps=x]"])
+
+
+def test_the_cascade_has_the_members_of_the_standard_suite():
+    assert expand(["cascade"]) == expand(["standard"])
+    assert cascaded(["noise", "cascade", "standard"]) == expand(["standard"])
+    assert cascaded(["standard", "pgd"]) == []

@@ -17,7 +17,7 @@ EXPECTED_LEADERBOARD = (
 )
 EXPECTED_CELLS = (
     "dataset,backbone,loss,defense,seed,scenario,attack,norm,eps,compute,metric,value,status,reason,seconds,"
-    "forward_passes,backward_passes,protocol,commit"
+    "forward_passes,backward_passes,protocol,commit,attacked_queries,note"
 )
 
 

@@ -6,6 +6,7 @@ import torch
 from attacks import ATTACKS, Problem
 from benchmark.data import ImageSet
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings, diagnose
+from benchmark.jobs.standing import Standing
 from benchmark.models import count_flops
 from benchmark.records import (
     CLEAN,
@@ -33,6 +34,12 @@ GRID = [
     *((PGD_DECAY, EPS * factor) for factor in (0.5, 2)),
     ("bim[objective=neighbour]", 1.0),
 ]
+AFTER_REFERENCE = (f"{CLEAN}-0.0", f"{PGD_DECAY}-{EPS}")
+FOLLOWS = {
+    **{f"{attack}-{EPS}": AFTER_REFERENCE for attack in (*AT_EPS[2:], SQUARE)},
+    "bim[objective=neighbour]-1.0": (f"{CLEAN}-0.0", f"{PGD_DECAY}-{EPS * 2}"),
+}
+"""What the attacks follow in a cascade: each attacks only the queries that stand after these."""
 PROVENANCE = Provenance(protocol="1", commit="0123abc", packages={}, hardware="a processor", created="now")
 
 
@@ -55,8 +62,8 @@ def trained(make_images, make_member):
     return {name: make(name) for name in ("vanilla", "pgd_at")}
 
 
-@pytest.fixture
-def check_model(pool, trained, tmp_path):
+@pytest.fixture(params=[{}, FOLLOWS], ids=["whole", "cascade"])
+def check_model(pool, trained, tmp_path, request):
     """Attacks a model and stores records as a run does, and runs the checks on them."""
 
     def run(model):
@@ -68,7 +75,9 @@ def check_model(pool, trained, tmp_path):
             in_suite = eps == EPS and not attack.startswith("transfer")
             role = "clean" if attack == CLEAN else "suite" if in_suite else "check"
             cells.append(CellRef(id=f"{attack}-{eps}", model_id="m", key=where, role=role))
-            record, arrays = score(model, cells[-1])
+            follows = request.param.get(cells[-1].id)
+            standing = Standing.read(store, follows) if follows else None
+            record, arrays = score(model, cells[-1], standing)
             store.save_cell(record, arrays)
         manifest = RunManifest(
             command="", config={}, suite="checks", compute=["equal-epochs"], references=[],
@@ -78,9 +87,11 @@ def check_model(pool, trained, tmp_path):
         (found,) = check_models(store, manifest)
         return {result.name: result for result in found.results}
 
-    def score(model, cell):
+    def score(model, cell, standing):
         images, key = pool.batch(slice(None)), cell.key
         attack, result, diagnostics = None, None, {}
+        if standing is not None and standing.reason_to_stop(until_chance=key.eps < 1):
+            return record_of(cell, standing.unattacked(), {})
         if key.attack != CLEAN:
             attack = ATTACKS.build(key.attack)
             problem = Problem(
@@ -90,17 +101,27 @@ def check_model(pool, trained, tmp_path):
                 pool.ids,
                 key.norm,
                 key.eps,
+                attacked=None if standing is None else standing.images,
                 sources={"vanilla": trained["vanilla"]},
             )
             result = attack.run(problem)
             if result.zero_gradient is not None:
-                diagnostics["zero_gradient"] = result.zero_gradient
+                part = 1.0 if standing is None else len(standing.images) / len(pool)
+                diagnostics["zero_gradient"] = part * result.zero_gradient
         embeddings = PoolEmbeddings(
             model, images, result.images if result else images, pool.labels, pool.ids, 1,
-            attack=attack, objective=result.objective if result else None,
+            attack=attack, objective=result.objective if result and standing is None else None,
+            changed=None if standing is None else standing.images,
         )  # fmt: skip
         found = SCENARIOS.build(key.scenario).score(embeddings)
-        diagnostics |= found.diagnostics if attack else diagnose(embeddings, 5)
+        if standing is not None:
+            found = standing.after(found)
+        return record_of(
+            cell, found, diagnostics | (found.diagnostics if attack else diagnose(embeddings, 5))
+        )
+
+    def record_of(cell, found, diagnostics):
+        key = cell.key
         record = CellRecord(
             id=cell.id, model_id="m", key=key, status="done", metrics=found.metrics, diagnostics=diagnostics,
             provenance=PROVENANCE,
