@@ -106,6 +106,7 @@ def evaluate(
                 "scenarios": _listed(scenarios),
                 "norm": [norm],
                 "checks": checks,
+                "retry_failed": True,
                 "device": where,
                 "output": str(folder),
                 **({} if eps is None else {"eps": _listed(eps)}),

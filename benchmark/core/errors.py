@@ -21,7 +21,11 @@ class UsageError(BenchmarkError):
     """The command, configuration or plugin is wrong; nothing is run (exit status 2)."""
 
 
-class SourceError(BenchmarkError):
+class StopRunError(BenchmarkError):
+    """The run itself cannot continue; it ends with one line, and the job in hand is not recorded."""
+
+
+class SourceError(StopRunError):
     """A worker has other code than the run that started it; nothing that it computes may be recorded."""
 
 
@@ -39,6 +43,22 @@ class ObjectiveError(AttackError):
 
 class CheckpointError(BenchmarkError):
     """A checkpoint is missing, damaged, or does not belong to the model it is loaded into."""
+
+
+class Interrupted(StopRunError):
+    """A job has saved its state because the run is being stopped."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal has stopped the run.
+
+    Args:
+        signum: the signal's number.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.exit_status = 128 + signum
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:

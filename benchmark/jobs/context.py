@@ -26,6 +26,9 @@ class RunContext(Record):
         workers: how many jobs run side by side, and share the memory.
         save_every: seconds between two saves of a running training.
         save_images: attacked images that are kept of each attack.
+        job_timeout: seconds that a job may take; None for any.
+        lease_patience: seconds without a heartbeat after which another run in this folder counts as dead.
+        stop_file: is there once the run is being stopped, and running jobs are to save their state.
         blank: whether black images stand in for data sets that are missing, in a dry run.
     """
 
@@ -40,6 +43,9 @@ class RunContext(Record):
     workers: int = 1
     save_every: float = 120.0
     save_images: int = 0
+    job_timeout: float | None = None
+    lease_patience: float = 60.0
+    stop_file: Path | None = None
     blank: bool = False
 
     @property
@@ -51,6 +57,10 @@ class RunContext(Record):
     def store(self) -> Store:
         """The store of records, arrays and checkpoints."""
         return Store(self.output)
+
+    def stopping(self) -> bool:
+        """Whether the run is being stopped."""
+        return self.stop_file is not None and self.stop_file.exists()
 
     def provenance(self) -> Provenance:
         """The provenance of a record that is written now."""

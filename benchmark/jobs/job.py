@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from benchmark.core.errors import BenchmarkError, SourceError, UsageError
+from benchmark.core.errors import BenchmarkError, SourceError, StopRunError, UsageError
 from benchmark.core.files import write_atomically
 from benchmark.core.own_line import explain
 from benchmark.core.source import check_source
@@ -26,6 +27,18 @@ class Epochs(NamedTuple):
 
     def __str__(self) -> str:
         return f" (epoch {self.done} of {self.total})" if self.total else ""
+
+
+class Outcome(NamedTuple):
+    """What the records of a job say.
+
+    Attributes:
+        reason: why the job failed; None where it is done.
+        written: when they were written, by the clocks of the runs that wrote them; only equality counts.
+    """
+
+    reason: str | None
+    written: tuple[str, ...]
 
 
 class Job(Protocol):
@@ -47,6 +60,10 @@ class Job(Protocol):
     def needs(self) -> Mapping[str, str]:
         """Ids of the trainings that must be done first, each with its name in messages."""
 
+    @property
+    def resumable(self) -> bool:
+        """Whether the job saves its state, from which it resumes, when the run is being stopped."""
+
     def cost(self, folders: Folders) -> float:
         """Estimates the cost in units: forward passes of one image through the plain backbone."""
 
@@ -57,8 +74,18 @@ class Job(Protocol):
             None when all went well, else the reason why not, in one line.
         """
 
-    def fail(self, reason: str, context: RunContext, status: Status = "failed") -> str:
-        """Writes records that say why there is no result, and returns the reason."""
+    def fail(self, reason: str, context: RunContext, status: Status = "failed", log: str = "") -> str:
+        """Writes records that say why there is no result, and returns the reason.
+
+        Args:
+            reason: why, in one line.
+            context: the context of the run.
+            status: "failed" or "skipped".
+            log: path of a file that says more, relative to the output folder.
+        """
+
+    def outcome(self, store: Store) -> Outcome | None:
+        """Reads what the job's records say; None while one is missing."""
 
     def progress(self, store: Store) -> Epochs:
         """Reads the progress of the running job from the store."""
@@ -72,6 +99,7 @@ def run_job(job: Job, context: RunContext) -> str | None:
 
     Raises:
         SourceError: when this process has other code than the run; nothing is recorded then.
+        StopRunError: when the run cannot continue, or is being stopped; nothing is recorded then.
     """
     check_source(context.source)
     try:
@@ -81,19 +109,31 @@ def run_job(job: Job, context: RunContext) -> str | None:
     check_plugins(context.plugins, context.plugin_source)
     try:
         return job.execute(context)
+    except StopRunError:
+        raise
     except (Exception, SystemExit) as error:  # a plugin may do anything
-        return job.fail(_explain(error, job, context), context)
+        reason, log = _explain(error, job, context)
+        return job.fail(reason, context, log=log)
 
 
-def _explain(error: BaseException, job: Job, context: RunContext) -> str:
+def log_file(job_id: str, store: Store) -> Path:
+    """The path of a job's log."""
+    return store.root / "logs" / f"{job_id}.txt"
+
+
+def _explain(error: BaseException, job: Job, context: RunContext) -> tuple[str, str]:
     """Describes an error in one line; the traceback of an unexpected one is written beside the records.
+
+    Returns:
+        The line, and the path of the traceback relative to the output folder; empty where there is none.
 
     The line of a plugin's own file is named, where the traceback passes through one.
     """
     if isinstance(error, BenchmarkError):
-        return str(error)
-    log = context.store.root / "logs" / f"{job.id}.txt"
+        return str(error), ""
+    log = log_file(job.id, context.store)
     write_atomically(log, lambda path: path.write_text(traceback.format_exc(), encoding="utf-8"))
     installed = (getattr(sys.modules[name], "__file__", None) or "" for name in installed_modules())
     reason = explain(error, {*(str(path.resolve()) for path in context.plugins), *installed} - {""})
-    return f"{reason} (traceback in store/logs/{log.name})"
+    name = log.relative_to(context.output).as_posix()
+    return f"{reason} (traceback in {name})", name

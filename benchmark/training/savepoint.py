@@ -6,7 +6,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from benchmark.core.errors import Interrupted
 from benchmark.core.files import write_atomically
 
 _MODEL, _BEST, _OPTIMIZER, _GENERATOR = "model.", "best.", "optimizer.", "generator."
@@ -33,11 +34,19 @@ class SavePoint:
         every: minimum number of seconds between two writes, each of four times the weights; a shorter
             training writes none.
         packages: versions of the packages that a training depends on; under other versions it is not resumed.
+        stopping: says whether the run is being stopped; the training is then saved after its running epoch.
     """
 
-    def __init__(self, path: Path, every: float = 0.0, packages: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        every: float = 0.0,
+        packages: Mapping[str, str] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.path = path
         self._every = every
+        self._stopping = stopping
         self._packages = dict(packages or {"torch": str(torch.__version__)})
         self._last = time.monotonic()
 
@@ -90,6 +99,8 @@ class SavePoint:
         except (OSError, SafetensorError) as error:
             sys.stderr.write(f"warning: the running training cannot be saved to {self.path}: {error}\n")
         self._last = time.monotonic()
+        if stopping:
+            raise Interrupted("The run is being stopped; the training is saved.")
 
     def restore(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: LRScheduler
