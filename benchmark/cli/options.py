@@ -189,7 +189,7 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--job-timeout",
         metavar="SECONDS",
-        help="a training or attack that takes longer fails (default: none)",
+        help="a training or attack that takes longer fails",
     )
     how.add_argument(
         "--retry-failed", action="store_true", help="try again what failed in an earlier run of this command"

@@ -45,7 +45,7 @@ class CheckpointError(BenchmarkError):
     """A checkpoint is missing, damaged, or does not belong to the model it is loaded into."""
 
 
-class Interrupted(StopRunError):
+class InterruptedJobError(StopRunError):
     """A job has saved its state because the run is being stopped."""
 
 

@@ -48,8 +48,8 @@ class Todo:
 def find_todo(grid: Grid, store: Store, retry_failed: bool = False) -> Todo:
     """Finds the cells that are not done yet, and the trainings that they need.
 
-    Cells and trainings that failed in an earlier run count as done unless `retry_failed` is set, or a model that
-    was trained has lost its checkpoint: then what failed may have failed for that, and is tried again.
+    What failed in an earlier run is not tried again unless `retry_failed` is set. An exception: attacks on a
+    model that was trained and has lost its checkpoint, since they may have failed for that.
     """
     attacks, refused = [], []
     cached = failed = 0
@@ -105,7 +105,7 @@ class _Kept:
 
     def _has_lost(self, job: AttackJob) -> bool:
         """Whether a model that an attack needs was trained, and has no checkpoint now."""
-        return any(self._is_lost(training) for training in (job.model, job.source) if training is not None)
+        return any(self._is_lost(one) for one in (job.model, job.source) if isinstance(one, TrainJob))
 
     def _is_lost(self, training: TrainJob) -> bool:
         if training.id not in self._lost:

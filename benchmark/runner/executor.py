@@ -48,7 +48,7 @@ def run_jobs(
     Raises:
         StopRunError: when a worker has other code than this process, or the run cannot continue.
         BenchmarkError: when worker after worker ends before it begins a job.
-        Stopped: after SIGINT or SIGTERM, when running trainings have saved their state; at once after a second.
+        Stopped: after SIGINT or SIGTERM, when running trainings have saved; after a second at once.
     """
     queue = JobQueue(jobs, costs)
     with Leases(context.store.root / "leases", context.lease_patience) as leases:
@@ -147,9 +147,5 @@ class _Execution:
                 self._supervisor.abandon(job)
                 self._shared.release(job)
         saving = len(self._supervisor.running)
-        what = (
-            f"{saving} running training{'s' * (saving != 1)} will be saved after the epoch" if saving else ""
-        )
-        sys.stderr.write(
-            f"Stopping. {f'{what}; a second signal stops at once.' if what else ''}".strip() + "\n"
-        )
+        wait = f" {saving} running trainings save at the end of their epoch; a second signal stops at once."
+        sys.stderr.write(f"Stopping.{wait if saving else ''}\n")

@@ -61,9 +61,9 @@ class Lease(Record):
 class Leases:
     """The leases of one run, kept alive by a thread within the `with` block, and removed after it.
 
-    A takeover creates a file of the next generation, `<job>.<n + 1>.json` beside `<job>.<n>.json`, so only one
-    of several runs succeeds. A run that was stopped and wakes up may work on a job that another has taken over
-    meanwhile: then both write the same values, each file in one step, so nothing is lost.
+    A takeover creates a file of the next generation, `<job>.<n + 1>.json` beside `<job>.<n>.json`, so only
+    one of several runs succeeds. A run that was suspended and wakes up may work on a job that another has
+    taken over meanwhile: then both write the same values, each file in one step, so nothing is lost.
 
     Args:
         folder: where the files are; made when missing.

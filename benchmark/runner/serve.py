@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.core.errors import Interrupted, StopRunError
+from benchmark.core.errors import InterruptedJobError, StopRunError
 from benchmark.jobs import Job, RunContext, run_job
 from benchmark.jobs.job import log_file
 
@@ -48,8 +48,8 @@ def serve(connection: Connection) -> None:
     """Runs the jobs that come through a connection, until it is closed.
 
     Args:
-        connection: takes pickled pairs of a job and a context; gives an `Answer` when a job begins, and one when
-            it has ended.
+        connection: takes pickled pairs of a job and a context; gives an `Answer` when a job begins, and
+            one when it has ended.
     """
     while True:
         try:
@@ -71,7 +71,7 @@ def _answer(task: bytes) -> Answer:
         job, context = pickle.loads(task)
         with _log_of_crash(log_file(job.id, context.store)):
             return Answer(Said.ENDED, run_job(job, context))
-    except Interrupted:
+    except InterruptedJobError:
         return Answer(Said.INTERRUPTED)
     except StopRunError as error:
         return Answer(Said.STOP_RUN, error=error)
@@ -85,7 +85,7 @@ def _line(error: Exception) -> str:
 
 @contextmanager
 def _log_of_crash(path: Path) -> Iterator[None]:
-    """Lets a crash of the process, and the signal `DUMP`, write the traceback into a file within the block."""
+    """Lets a crash of the process, and the signal `DUMP`, write a traceback to a file within the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         faulthandler.enable(file)

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, StopRunError
 from benchmark.jobs import Job, RunContext
-from benchmark.jobs.job import log_file
-from benchmark.runner.serve import DUMP, Answer, Said
+from benchmark.runner.serve import Answer, Said
+from benchmark.runner.worker import Worker
 from benchmark.runner.workers import start_worker, worker_environment
 
 _ROUNDS = 3
 """How often, in a row, all workers may end before they begin a job, until the run gives up."""
-
-_DUMP_SECONDS = 1.0
-"""Time for a worker that is about to be killed to write where it is."""
-
-_UNKNOWN = 255
-"""The exit code that is reported when the process that workers are forked from has ended itself."""
-
-
-@dataclass
-class _Worker:
-    process: BaseProcess
-    connection: Connection
-    job: Job | None = None
-    context: RunContext | None = None
-    begun: float | None = None
 
 
 class Ended(NamedTuple):
@@ -74,7 +55,7 @@ class Supervisor:
         self._size = size
         self._threads = threads
         self._start = start
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
         self._lost: list[Ended] = []
         self._deaths = 0
         self._stack = ExitStack()
@@ -87,7 +68,7 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for worker in self._workers:
-            _kill(worker)
+            worker.kill()
         self._stack.close()
 
     @property
@@ -124,7 +105,7 @@ class Supervisor:
         worker = next((worker for worker in self._workers if worker.job is None), None)
         try:
             if worker is None:
-                worker = _Worker(*self._start(self._threads))
+                worker = Worker(*self._start(self._threads))
                 self._workers.append(worker)
             worker.job, worker.context, worker.begun = job, context, None
             worker.connection.send_bytes(task)
@@ -146,17 +127,15 @@ class Supervisor:
             BenchmarkError: when worker after worker ends before it begins a job.
         """
         lost, self._lost = self._lost, []
-        timeout = 0.0 if lost else min([timeout, *self._times_left()])
+        timeout = 0.0 if lost else max(0.0, min([timeout, *(-late for late in self._lateness())]))
         # Sentinels too, since a process that a job has started may keep the connection open.
-        watched = {worker.process.sentinel for worker in self._workers if worker.process.exitcode is None}
+        sentinels = [worker.process.sentinel for worker in self._workers if worker.process.exitcode is None]
         others = [] if also is None else [also]
-        ready = set(wait([*(w.connection for w in self._workers), *watched, *others], timeout))
-        ended = [
-            found
-            for worker in list(self._workers)
-            if ready & {worker.connection, worker.process.sentinel} and (found := self._look_at(worker))
-        ]
-        return [*lost, *ended, *self._overdue()]
+        ready = set(wait([*(worker.connection for worker in self._workers), *sentinels, *others], timeout))
+        for worker in list(self._workers):
+            if ready & {worker.connection, worker.process.sentinel} and (ended := self._look_at(worker)):
+                lost.append(ended)
+        return [*lost, *self._end_overdue()]
 
     def abandon(self, job: Job) -> None:
         """Kills the worker of a running job."""
@@ -164,7 +143,7 @@ class Supervisor:
             if worker.job is job:
                 self._remove(worker)
 
-    def _look_at(self, worker: _Worker) -> Ended | None:
+    def _look_at(self, worker: Worker) -> Ended | None:
         """Reads what a worker says, or finds that it has ended."""
         try:
             while worker.connection.poll():
@@ -175,132 +154,59 @@ class Supervisor:
                     return self._take(worker, answer)
                 worker.begun = time.monotonic()
         except (EOFError, OSError):
-            worker.process.join(1.0)  # its exit code comes a little later
+            return self._bury(worker)
+        except StopRunError:
+            raise
         except Exception as error:  # an answer that cannot be read
-            if worker.job is None or isinstance(error, BenchmarkError):
-                raise
             return self._take(worker, Answer(Said.BROKEN, f"{type(error).__name__}: {error}"))
-        else:
-            if worker.process.exitcode in (None, _UNKNOWN):  # its connection ends when it does
-                return None
-        return self._bury(worker)
+        return self._bury(worker) if worker.is_known_dead else None
 
-    def _take(self, worker: _Worker, answer: Answer) -> Ended | None:
+    def _take(self, worker: Worker, answer: Answer) -> Ended | None:
         self._deaths = 0
         job, worker.job = worker.job, None
         return None if job is None else Ended(job, answer.said, answer.reason)
 
-    def _bury(self, worker: _Worker) -> Ended | None:
+    def _bury(self, worker: Worker) -> Ended | None:
         """Removes a worker that has ended; another is started when it is needed."""
+        how = worker.last_words()
+        if worker.job is not None and worker.begun is not None:
+            return self._fail(worker, f"The worker died ({how})")
         self._remove(worker)
         if worker.job is None:
             return None
-        if worker.begun is None:
-            self._count_death()
-            return Ended(worker.job, None)
-        how = _describe(worker.process.exitcode)
-        return self._failed(worker, f"The worker died ({how})")
+        self._count_death()
+        return Ended(worker.job, None)
 
     def _count_death(self) -> None:
         self._deaths += 1
         if self._deaths >= _ROUNDS * self._size:
             raise BenchmarkError(
-                f"{self._deaths} workers in a row ended before they began a job. Is there memory and room for "
-                "processes? What was done is kept; the same command resumes from there."
+                f"{self._deaths} workers in a row ended before they began a job. Is there memory for them, "
+                "and room for processes? What was done is kept; the same command resumes from there."
             )
 
-    def _times_left(self) -> list[float]:
-        return [
-            max(0.0, worker.begun + worker.context.job_timeout - time.monotonic())
-            for worker in self._workers
-            if worker.job and worker.context and worker.begun and worker.context.job_timeout is not None
-        ]
+    def _lateness(self) -> list[float]:
+        return [late for worker in self._workers if (late := worker.overdue) is not None]
 
-    def _overdue(self) -> list[Ended]:
-        """Kills the workers whose job has taken longer than it may."""
+    def _end_overdue(self) -> list[Ended]:
+        """Kills the workers whose job takes longer than it may."""
         ended = []
-        for worker in list(self._workers):
+        for worker in [worker for worker in self._workers if (worker.overdue or -1.0) >= 0]:
+            worker.dump()
             limit = worker.context.job_timeout if worker.context else None
-            if worker.job is None or limit is None or worker.begun is None:
-                continue
-            took = time.monotonic() - worker.begun
-            if took >= limit:
-                _dump(worker)
-                self._remove(worker)
-                ended.append(
-                    self._failed(worker, f"The job was stopped after {took:.0f} s (--job-timeout {limit:g})")
-                )
+            took = time.monotonic() - (worker.begun or 0.0)
+            ended.append(
+                self._fail(worker, f"The job was stopped after {took:.0f} s (--job-timeout {limit:g})")
+            )
         return ended
 
-    def _failed(self, worker: _Worker, reason: str) -> Ended:
-        assert worker.job is not None
-        path, output = _log(worker)
-        if not _has_text(path):
-            path.unlink(missing_ok=True)
-            return Ended(worker.job, Said.BROKEN, f"{reason}.")
-        name = path.relative_to(output).as_posix()
-        return Ended(worker.job, Said.BROKEN, f"{reason} (traceback in {name}).", name)
+    def _fail(self, worker: Worker, reason: str) -> Ended:
+        """Removes a worker with a job that is lost."""
+        job, log = worker.job, worker.log()
+        assert job is not None
+        self._remove(worker)
+        return Ended(job, Said.BROKEN, f"{reason} (traceback in {log})." if log else f"{reason}.", log)
 
-    def _remove(self, worker: _Worker) -> None:
-        _kill(worker)
+    def _remove(self, worker: Worker) -> None:
+        worker.kill()
         self._workers.remove(worker)
-
-
-def _describe(code: int | None) -> str:
-    """Describes how a process ended."""
-    if code is None or code == _UNKNOWN:
-        return "for an unknown reason"
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"killed by {name}; out of memory?" if name == "SIGKILL" else f"killed by {name}"
-
-
-def _log(worker: _Worker) -> tuple[Path, Path]:
-    """The log of a worker's job, and the output folder."""
-    assert worker.job is not None and worker.context is not None
-    return log_file(worker.job.id, worker.context.store), worker.context.output
-
-
-def _has_text(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False
-
-
-def _dump(worker: _Worker) -> None:
-    """Lets a worker write where it is into its job's log."""
-    if DUMP is None or worker.process.pid is None:
-        return
-    with suppress(OSError):
-        os.kill(worker.process.pid, DUMP)
-    deadline = time.monotonic() + _DUMP_SECONDS
-    while not _has_text(_log(worker)[0]) and time.monotonic() < deadline:
-        time.sleep(0.02)
-
-
-def _kill(worker: _Worker) -> None:
-    """Ends a worker at once."""
-    code = worker.process.exitcode
-    if worker.process.pid is not None and (
-        code is None or (code == _UNKNOWN and _is_open(worker.connection))
-    ):
-        # Not Process.kill, which does nothing where the exit code is unknown.
-        with suppress(OSError):
-            os.kill(worker.process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-        worker.process.join(5.0)
-    worker.connection.close()
-
-
-def _is_open(connection: Connection) -> bool:
-    """Whether the other end of a connection is there."""
-    try:
-        while connection.poll():
-            connection.recv_bytes()
-    except (EOFError, OSError):
-        return False
-    return True

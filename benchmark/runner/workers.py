@@ -1,4 +1,4 @@
-"""Worker processes: forked from a process that has imported the same code as the parent, one job at a time."""
+"""Worker processes, forked from a process that has imported the same code as the run."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from benchmark.core.errors import Interrupted
+from benchmark.core.errors import InterruptedJobError
 from benchmark.core.files import write_atomically
 
 _MODEL, _BEST, _OPTIMIZER, _GENERATOR = "model.", "best.", "optimizer.", "generator."
@@ -69,8 +69,12 @@ class SavePoint:
             best: weights of the best epoch so far; empty where none is kept.
             notes: further state, serializable as JSON; "epoch" and "epochs" are the numbers of epochs done
                 and in total.
+
+        Raises:
+            InterruptedJobError: when the run is being stopped; the state is saved then.
         """
-        if time.monotonic() - self._last < self._every:
+        stopping = self._stopping()
+        if not stopping and time.monotonic() - self._last < self._every:
             return
         state = optimizer.state_dict()
         tensors = {
@@ -100,7 +104,7 @@ class SavePoint:
             sys.stderr.write(f"warning: the running training cannot be saved to {self.path}: {error}\n")
         self._last = time.monotonic()
         if stopping:
-            raise Interrupted("The run is being stopped; the training is saved.")
+            raise InterruptedJobError("The run is being stopped; the training is saved.")
 
     def restore(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: LRScheduler
