@@ -6,7 +6,7 @@ import faulthandler
 import pickle
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import Enum
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -87,15 +87,14 @@ def _line(error: Exception) -> str:
 def _log_of_crash(path: Path) -> Iterator[None]:
     """Lets a crash of the process, and the signal `DUMP`, write a traceback to a file within the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        faulthandler.enable(file)
-        if DUMP is not None:
-            faulthandler.register(DUMP, file)
-        try:
-            yield
-        finally:
-            faulthandler.disable()
+    try:
+        with path.open("w") as file, ExitStack() as stack:
+            faulthandler.enable(file)
+            stack.callback(faulthandler.disable)
             if DUMP is not None:
-                faulthandler.unregister(DUMP)
-    if not path.stat().st_size:  # it may hold another traceback now
-        path.unlink()
+                faulthandler.register(DUMP, file)
+                stack.callback(faulthandler.unregister, DUMP)
+            yield
+    finally:
+        if not path.stat().st_size:  # it may hold another traceback now
+            path.unlink()

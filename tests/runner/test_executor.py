@@ -20,6 +20,10 @@ from .dummy_jobs import DummyJob, executed, record_of, run, value_of
 pytestmark = pytest.mark.slow  # each starts worker processes
 
 
+LONG = 120
+"""Seconds that a process may take, on a machine with much else to do."""
+
+
 def files(folder):
     return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
 
@@ -78,11 +82,10 @@ def test_what_a_worker_dies_of_is_recorded_and_the_rest_goes_on(tmp_path):
 
 
 def test_the_process_that_workers_are_forked_from_may_die(tmp_path):
-    jobs = [DummyJob("a0", "kills_server"), *(DummyJob(name) for name in "bcd")]
-    jobs += [DummyJob("k", "is_killed"), DummyJob("z")]
-    reasons = run(tmp_path, jobs, workers=2)
-    assert reasons.pop("k").startswith("The worker died (")
-    assert reasons == {"a0": None, "b": None, "c": None, "d": None, "z": None}
+    jobs = [DummyJob("a", "kills_server"), DummyJob("b"), DummyJob("k", "is_killed"), DummyJob("z")]
+    reasons = run(tmp_path, jobs)
+    assert reasons.pop("k") == "The worker died (for an unknown reason)."
+    assert reasons == {"a": None, "b": None, "z": None}
 
 
 def killed_at_start(times):
@@ -132,7 +135,7 @@ def start(output, **options):
     )
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=LONG):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -141,10 +144,10 @@ def wait_for(condition, seconds=60):
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_first_signal_lets_running_trainings_save(tmp_path, signum, status):
-    process = start(tmp_path, jobs=3, job={"resumable": True, "seconds": 30})
+    process = start(tmp_path, jobs=3, job={"resumable": True, "seconds": 2 * LONG})
     wait_for(lambda: executed(tmp_path))
     process.send_signal(signum)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=LONG)
     assert process.returncode == status
     assert said.startswith("Stopping. 1 running trainings save")
     assert executed(tmp_path) == ["j0"]
@@ -154,10 +157,10 @@ def test_the_first_signal_lets_running_trainings_save(tmp_path, signum, status):
 
 
 def test_the_first_signal_abandons_what_cannot_save(tmp_path):
-    process = start(tmp_path, jobs=3, job={"seconds": 30})
+    process = start(tmp_path, jobs=3, job={"seconds": 2 * LONG})
     wait_for(lambda: executed(tmp_path))
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=LONG)
     assert process.returncode == 130
     assert said == "Stopping.\n"
     assert not (tmp_path / "records").exists()
@@ -165,20 +168,20 @@ def test_the_first_signal_abandons_what_cannot_save(tmp_path):
 
 
 def test_the_second_signal_stops_at_once(tmp_path):
-    process = start(tmp_path, jobs=3, job={"resumable": True, "seconds": 30, "deaf": True})
+    process = start(tmp_path, jobs=3, job={"resumable": True, "seconds": 2 * LONG, "deaf": True})
     wait_for(lambda: executed(tmp_path))
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=5)
+    process.communicate(timeout=LONG)
     assert process.returncode == 130
     assert not (tmp_path / "j0.saved").exists()
 
 
 def test_two_runs_in_one_folder_share_the_work(tmp_path):
     runs = [start(tmp_path, jobs=30, job={"seconds": 0.1}) for _ in range(2)]
-    said = [process.communicate(timeout=60) for process in runs]
+    said = [process.communicate(timeout=LONG) for process in runs]
     assert [json.loads(out) for out, _ in said] == 2 * [{f"j{number}": None for number in range(30)}]
     assert sorted(executed(tmp_path)) == sorted(f"j{number}" for number in range(30))
     assert any("works in this folder too" in errors for _, errors in said)
@@ -190,7 +193,7 @@ def test_a_run_takes_over_from_one_that_was_killed(tmp_path):
     wait_for(lambda: len(executed(tmp_path)) >= 4)
     runs[0].kill()
     runs[0].communicate()
-    out, _ = runs[1].communicate(timeout=60)
+    out, _ = runs[1].communicate(timeout=LONG)
     names = [f"j{number}" for number in range(12)]
     assert json.loads(out) == dict.fromkeys(names)
     assert {name: record_of(name, tmp_path)["value"] for name in names} == {n: value_of(n) for n in names}
