@@ -138,8 +138,8 @@ class Leases:
 
     def _found(self, job_id: str) -> dict[int, Path]:
         """The lease files of a job, by their generation."""
-        paths = self.folder.glob(f"{job_id}.*.json")
-        return {int(path.suffixes[-2][1:]): path for path in paths if path.suffixes[-2][1:].isdecimal()}
+        paths = [path for path in self.folder.glob("*.json") if _job_of(path) == job_id]
+        return {int(path.name.split(".")[-2]): path for path in paths}
 
     def _lives(self, lease: Lease) -> bool:
         """Whether a lease's run is alive, as far as this one has seen."""
@@ -160,8 +160,9 @@ class Leases:
         """Removes what dead runs have left, as far as they are known to be dead."""
         for path in self.folder.glob("*.json"):
             lease = _read(path)
+            job_id = _job_of(path)
             # A lease is taken, then released: another run may be taking it over.
-            if lease is not None and not self._lives(lease) and self.take(job_id := _job_of(path)) is None:
+            if job_id and lease is not None and not self._lives(lease) and self.take(job_id) is None:
                 self.release(job_id)
         for path in self.folder.glob("*.run"):
             heartbeat = _read_heartbeat(path)
@@ -223,7 +224,9 @@ def _read_heartbeat(path: Path) -> Heartbeat | None:
 
 
 def _job_of(path: Path) -> str:
-    return path.name.removesuffix("".join(path.suffixes[-2:]))
+    """The id of the job of a lease file; empty for any other file."""
+    job_id, _, number = path.name.removesuffix(".json").rpartition(".")
+    return job_id if number.isdecimal() else ""
 
 
 def _process_lives(pid: int) -> bool:
