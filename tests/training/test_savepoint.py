@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from benchmark.core.errors import InterruptedJobError
 from benchmark.models import count_flops
 from benchmark.training import Recipe, train
 from benchmark.training.savepoint import SavePoint
@@ -171,3 +172,20 @@ def test_the_optimizer_state_has_the_memory_format_of_the_weights(tmp_path):
     state = optimizer.state[model.weight]
     assert state["exp_avg"].stride() == model.weight.stride()
     assert state["step"].shape == ()
+
+
+def test_a_training_of_a_run_that_is_stopped_saves_after_its_epoch_and_resumes(make_member, images, tmp_path):
+    def go(stopping):
+        torch.manual_seed(0)
+        model = DEFENSES.build("vanilla").build(make_member, images.labels)
+        point = SavePoint(tmp_path / "point.safetensors", every=1000, stopping=stopping)
+        unit = count_flops(make_member(), images.image_shape)
+        return train(
+            DEFENSES.build("vanilla"), model, images, RECIPE, 0.1, unit, held_out=images, save_point=point
+        )
+
+    asked = iter([False, True])
+    with pytest.raises(InterruptedJobError, match="the training is saved"):
+        go(lambda: next(asked))
+    assert SavePoint(tmp_path / "point.safetensors").notes()["epoch"] == 2
+    assert go(lambda: False).resumed == 2
