@@ -54,7 +54,7 @@ class SharedQueue:
 
     def give_back(self, job: Job) -> None:
         """Puts a job back that did not begin; this run keeps its lease."""
-        self._queue.ready.insert(0, job)
+        self._queue.put_back(job)
 
     def release(self, job: Job) -> None:
         """Gives the lease of a job back, which has ended, or not been done."""

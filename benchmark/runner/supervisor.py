@@ -89,6 +89,8 @@ class Supervisor:
     def send(self, job: Job, context: RunContext) -> None:
         """Sends a job to a free worker; how it ends is what `wait` returns.
 
+        A worker keeps its device, since a process takes memory on each GPU that it has used.
+
         Args:
             job: the job.
             context: the context of the run, with the device that this job goes to.
@@ -102,7 +104,7 @@ class Supervisor:
             reason = f"The job cannot be sent to a worker: {type(error).__name__}: {error}"
             self._lost.append(Ended(job, Said.BROKEN, reason))
             return
-        worker = next((worker for worker in self._workers if worker.job is None), None)
+        worker = next((worker for worker in self._workers if worker.can_take(context)), None)
         try:
             if worker is None:
                 worker = Worker(*self._start(self._threads))

@@ -39,6 +39,10 @@ class Worker:
     context: RunContext | None = None
     begun: float | None = None
 
+    def can_take(self, context: RunContext) -> bool:
+        """Whether the worker is free, and has used no other device than a context's."""
+        return self.job is None and (self.context is None or self.context.device == context.device)
+
     @property
     def overdue(self) -> float | None:
         """Seconds since the job should have ended, negative before; None without a limit."""
