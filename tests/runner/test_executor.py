@@ -47,6 +47,12 @@ def test_a_worker_with_the_same_code_computes_and_leaves_nothing_else(tmp_path):
     assert sorted(files(tmp_path)) == ["executed.txt", "records/a.json"]
 
 
+def test_what_failed_in_an_earlier_run_is_not_taken_for_another_runs_result(tmp_path):
+    assert run(tmp_path, [DummyJob("a", "raises")])["a"].startswith("ValueError: a bug")
+    assert run(tmp_path, [DummyJob("a")]) == {"a": None}
+    assert executed(tmp_path) == ["a", "a"]
+
+
 def test_a_failure_reaches_the_jobs_that_need_it_through_others(tmp_path):
     jobs = [
         DummyJob("last", needs={"second": "training of second"}),
