@@ -117,6 +117,7 @@ def evaluate(
                 "norm": [norm],
                 "checks": checks,
                 "attack_precision": attack_precision,
+                "retry_failed": True,
                 "device": where,
                 "output": str(folder),
                 **({} if eps is None else {"eps": _listed(eps)}),

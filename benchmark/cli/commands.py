@@ -46,7 +46,7 @@ def dry_run(config: Configuration, context: RunContext) -> int:
     from benchmark.planning.todo import find_todo
 
     grid = build_grid(config, context.folders)
-    todo = find_todo(grid, context.store)
+    todo = find_todo(grid, context.store, config.retry_failed)
     sys.stdout.write(describe_plan(grid, todo, todo.costs(context.folders)))
     return 0
 

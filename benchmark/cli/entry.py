@@ -22,7 +22,10 @@ from benchmark.cli.commands import (
 )
 from benchmark.cli.options import build_parser
 from benchmark.cli.plugin_warnings import load
-from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.core.errors import BenchmarkError, Stopped, UsageError
+from benchmark.runner.stop_signals import raise_stopped
+
+RESUMES = "What was done is kept; the same command resumes from there."
 
 
 def _trials(text: str | None) -> int | None:
@@ -70,6 +73,7 @@ def _run(options: dict[str, Any], command: str) -> int:
         workers=config.workers or 1,
         save_every=config.save_every,
         save_images=config.save_images,
+        job_timeout=config.job_timeout,
         blank=dry,
     )
     if config.download and not dry:
@@ -94,7 +98,11 @@ def _run(options: dict[str, Any], command: str) -> int:
     from benchmark.runner.run import run
 
     context.store.check_writable()
-    counts = run(grid, config, context, command, shown)
+    try:
+        counts = run(grid, config, context, command, shown)
+    except Stopped as stopped:
+        sys.stderr.write(f"Stopped. The board so far: {report(config.output)}. {RESUMES}\n")
+        return stopped.exit_status
     written = report(config.output)
     show_verdicts(config.output)
     summary = ", ".join(
@@ -120,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:  # run as a program: SIGTERM stops it and its workers as Ctrl-C does
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, raise_stopped)
         # Imports and plans make many objects that stay; to look for garbage among them takes long.
         gc.set_threshold(100_000)
     try:
@@ -153,9 +161,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"error: {error.filename or 'a file'}: {error.strerror or error}. What was done is kept.\n"
         )
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         if arguments is None:  # a second signal must not end in a traceback
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        sys.stderr.write("Stopped. What was done is kept; the same command resumes from there.\n")
-        return 130
+        sys.stderr.write(f"Stopped. {RESUMES}\n")
+        return error.exit_status if isinstance(error, Stopped) else 130

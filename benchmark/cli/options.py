@@ -37,7 +37,9 @@ EXAMPLES = """examples:
   python run_benchmark.py --defenses all --dry-run
       what would be computed, and what it costs
 
-exit status: 0 all cells done; 1 some failed (the board shows them); 2 the command was wrong, nothing was run
+exit status: 0 all cells done; 1 some failed (the board shows them); 2 the command was wrong, nothing was run;
+  130 stopped by Ctrl-C and 143 by SIGTERM: running trainings are saved, the board so far is written (a second
+  signal stops at once)
 """
 
 
@@ -191,6 +193,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--workers",
         metavar="N",
         help="worker processes; auto (default): one a core, or what suits a GPU",
+    )
+    how.add_argument(
+        "--job-timeout",
+        metavar="SECONDS",
+        help="a training or attack that takes longer fails",
+    )
+    how.add_argument(
+        "--retry-failed", action="store_true", help="try again what failed in an earlier run of this command"
     )
     how.add_argument("--no-progress", action="store_true", help="show no progress")
     instead = parser.add_argument_group("instead of running")

@@ -83,6 +83,22 @@ class UnreadableFileError(StoredFileError, UsageError):
     advice = "cannot be read: {reason}. Make it readable, or delete it, and run again."
 
 
+class InterruptedJobError(StopRunError):
+    """A job has saved its state because the run is being stopped."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal has stopped the run.
+
+    Args:
+        signum: the signal's number.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.exit_status = 128 + signum
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     """Build the error for a name that does not exist, with the nearest valid name and the list of all.
 

@@ -15,7 +15,7 @@ from benchmark.jobs.attack_cost import attack_cost, scoring_cost, similarity_cos
 from benchmark.jobs.attack_run import AttackRun
 from benchmark.jobs.attacked_images import attacked_images
 from benchmark.jobs.context import RunContext
-from benchmark.jobs.job import Epochs
+from benchmark.jobs.job import Epochs, Outcome
 from benchmark.jobs.models import load_data, short_name
 from benchmark.jobs.probe import costs_of
 from benchmark.records import CLEAN, CellKey, CellRecord, ModelKey, Status, Store
@@ -71,6 +71,11 @@ class AttackJob(AttackRun):
         return CellKey(
             **dict(self.model.key), scenario=scenario, attack=self.attack, norm=self.norm, eps=self.eps
         )
+
+    @property
+    def resumable(self) -> bool:
+        """False: attacks save nothing on the way."""
+        return False
 
     def cost(self, folders: Folders) -> float:
         """Cost units of attacking and scoring, with similarities; at most, where it follows others."""
@@ -128,10 +133,10 @@ class AttackJob(AttackRun):
             reasons += [reason] if reason else []
         return reasons[0] if reasons else None
 
-    def fail(self, reason: str, context: RunContext, status: Status = "failed") -> str:
+    def fail(self, reason: str, context: RunContext, status: Status = "failed", log: str = "") -> str:
         """Writes the records of cells that failed, or were skipped."""
         for scenario in self.cells:
-            context.store.save_cell(self._record(scenario, context, status, reason))
+            context.store.save_cell(self._record(scenario, context, status, reason, log=log))
         return reason
 
     def waiting_for(self, jobs: Mapping[str, AttackJob]) -> AttackJob:
@@ -143,6 +148,15 @@ class AttackJob(AttackRun):
         needed = [jobs[cell] for cell in self.follows if cell in jobs]
         names = {job.id: f"{job.label}, which this attack follows," for job in needed}
         return self.model_copy(update={"waits_for": names}) if names else self
+
+    def outcome(self, store: Store) -> Outcome | None:
+        """Reads the first failure among the cells; None while one has no record."""
+        records = [store.cell(cell_id) for cell_id in self.cells.values()]
+        found = [record for record in records if record is not None]
+        if len(found) < len(records):
+            return None
+        reasons = [record.reason for record in found if record.status != "done"]
+        return Outcome(reasons[0] if reasons else None, tuple(record.provenance.created for record in found))
 
     def progress(self, store: Store) -> Epochs:
         """Unknown progress: attacks save nothing on the way."""

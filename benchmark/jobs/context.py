@@ -27,6 +27,9 @@ class RunContext(Record):
         workers_of_device: how many of them run on the same GPU; all of them when not given.
         save_every: seconds between two saves of a running training.
         save_images: attacked images that are kept of each attack.
+        job_timeout: seconds that a job may take; None for any.
+        lease_patience: seconds without a heartbeat after which another run in this folder counts as dead.
+        stop_file: is there once the run is being stopped, and running jobs are to save their state.
         blank: whether black images stand in for data sets that are missing, in a dry run.
     """
 
@@ -42,6 +45,9 @@ class RunContext(Record):
     workers_of_device: int | None = None
     save_every: float = 120.0
     save_images: int = 0
+    job_timeout: float | None = None
+    lease_patience: float = 60.0
+    stop_file: Path | None = None
     blank: bool = False
 
     @property
@@ -58,6 +64,10 @@ class RunContext(Record):
     def sharing_device(self) -> int:
         """How many jobs share the memory of the device."""
         return self.workers_of_device or self.workers
+
+    def stopping(self) -> bool:
+        """Whether the run is being stopped."""
+        return self.stop_file is not None and self.stop_file.exists()
 
     def provenance(self) -> Provenance:
         """The provenance of a record that is written now."""

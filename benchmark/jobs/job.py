@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from benchmark.core.errors import BenchmarkError, SourceError, StopRunError, UsageError
@@ -29,6 +30,18 @@ class Epochs(NamedTuple):
         return f" (epoch {self.done} of {self.total})" if self.total else ""
 
 
+class Outcome(NamedTuple):
+    """What the records of a job say.
+
+    Attributes:
+        reason: why the job failed; None where it is done.
+        written: when they were written, by the clocks of the runs that wrote them; only equality counts.
+    """
+
+    reason: str | None
+    written: tuple[str, ...]
+
+
 class Job(Protocol):
     """A unit of work for a worker; it depends only on its own fields, and writes its own records."""
 
@@ -48,6 +61,10 @@ class Job(Protocol):
     def needs(self) -> Mapping[str, str]:
         """Ids of the trainings and attacks that must be done first, each with its name in messages."""
 
+    @property
+    def resumable(self) -> bool:
+        """Whether the job saves its state, from which it resumes, when the run is being stopped."""
+
     def cost(self, folders: Folders) -> float:
         """Estimates the cost in units: forward passes of one image through the plain backbone."""
 
@@ -58,8 +75,18 @@ class Job(Protocol):
             None when all went well, else the reason why not, in one line.
         """
 
-    def fail(self, reason: str, context: RunContext, status: Status = "failed") -> str:
-        """Writes records that say why there is no result, and returns the reason."""
+    def fail(self, reason: str, context: RunContext, status: Status = "failed", log: str = "") -> str:
+        """Writes records that say why there is no result, and returns the reason.
+
+        Args:
+            reason: why, in one line.
+            context: the context of the run.
+            status: "failed" or "skipped".
+            log: path of a file that says more, relative to the output folder.
+        """
+
+    def outcome(self, store: Store) -> Outcome | None:
+        """Reads what the job's records say; None while one is missing."""
 
     def progress(self, store: Store) -> Epochs:
         """Reads the progress of the running job from the store."""
@@ -72,8 +99,8 @@ def run_job(job: Job, context: RunContext) -> str | None:
         None when all went well, else the reason why not, in one line.
 
     Raises:
-        StopRunError: when this process has other code than the run, or the disk is full; nothing is recorded
-            then.
+        SourceError: when this process has other code than the run; nothing is recorded then.
+        StopRunError: when the run cannot continue (the disk is full), or is being stopped; nothing is recorded.
     """
     check_source(context.source)
     try:
@@ -88,18 +115,28 @@ def run_job(job: Job, context: RunContext) -> str | None:
         raise
     except (Exception, SystemExit) as error:  # a plugin may do anything
         stop_when_full(error)
-        return job.fail(_explain(error, job, context), context)
+        reason, log = _explain(error, job, context)
+        return job.fail(reason, context, log=log)
 
 
-def _explain(error: BaseException, job: Job, context: RunContext) -> str:
+def log_file(job_id: str, store: Store) -> Path:
+    """The path of a job's log."""
+    return store.root / "logs" / f"{job_id}.txt"
+
+
+def _explain(error: BaseException, job: Job, context: RunContext) -> tuple[str, str]:
     """Describes an error in one line; the traceback of an unexpected one is written beside the records.
+
+    Returns:
+        The line, and the path of the traceback relative to the output folder; empty where there is none.
 
     The line of a plugin's own file is named, where the traceback passes through one.
     """
     if isinstance(error, BenchmarkError):
-        return str(error)
-    log = context.store.root / "logs" / f"{job.id}.txt"
+        return str(error), ""
+    log = log_file(job.id, context.store)
     write_atomically(log, lambda path: path.write_text(traceback.format_exc(), encoding="utf-8"))
     installed = (getattr(sys.modules[name], "__file__", None) or "" for name in installed_modules())
     reason = explain(error, {*(str(path.resolve()) for path in context.plugins), *installed} - {""})
-    return f"{reason} (traceback in store/logs/{log.name})"
+    name = log.relative_to(context.output).as_posix()
+    return f"{reason} (traceback in {name})", name

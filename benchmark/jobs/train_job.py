@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchmark.data import Folders
 from benchmark.jobs.context import RunContext
-from benchmark.jobs.job import Epochs
+from benchmark.jobs.job import Epochs, Outcome
 from benchmark.jobs.models import short_name
 from benchmark.jobs.probe import costs_of
 from benchmark.jobs.training_run import TrainingRun
@@ -50,6 +50,11 @@ class TrainJob(TrainingRun):
             found |= {one.id: one for one in (*teacher.all_teachers(), teacher)}
         return list(found.values())
 
+    @property
+    def resumable(self) -> bool:
+        """Whether there is anything to train, which is saved between epochs."""
+        return self.trained
+
     def cost(self, folders: Folders) -> float:
         """Cost units of the training; a guess of one plain training where a plugin cannot be probed."""
         if not self.trained:
@@ -67,10 +72,20 @@ class TrainJob(TrainingRun):
         context.store.save_model(self._record(context, "done", training=self.train(context)))
         return None
 
-    def fail(self, reason: str, context: RunContext, status: Status = "failed") -> str:
+    def fail(self, reason: str, context: RunContext, status: Status = "failed", log: str = "") -> str:
         """Writes the record of a training that failed, or was skipped."""
-        context.store.save_model(self._record(context, status, reason))
+        context.store.save_model(self._record(context, status, reason, log))
         return reason
+
+    def outcome(self, store: Store) -> Outcome | None:
+        """Reads whether the training is done; None where it has no record, or its checkpoint is missing."""
+        record = store.model(self.id)
+        if record is None:
+            return None
+        if record.status != "done":
+            return Outcome(record.reason, (record.provenance.created,))
+        usable = not self.trained or store.has_checkpoint(self.id)
+        return Outcome(None, (record.provenance.created,)) if usable else None
 
     def progress(self, store: Store) -> Epochs:
         """Reads the epochs done from the last save; 0 of 0 before the first."""
@@ -78,7 +93,12 @@ class TrainJob(TrainingRun):
         return Epochs(notes.get("epoch", 0), notes.get("epochs", 0)) if notes else Epochs()
 
     def _record(
-        self, context: RunContext, status: Status, reason: str = "", training: TrainingRecord | None = None
+        self,
+        context: RunContext,
+        status: Status,
+        reason: str = "",
+        log: str = "",
+        training: TrainingRecord | None = None,
     ) -> ModelRecord:
         return ModelRecord(
             **dict(training or TrainingRecord()),
@@ -86,6 +106,7 @@ class TrainJob(TrainingRun):
             key=self.key,
             status=status,
             reason=reason,
+            log=log,
             recipe=self.recipe.model_dump(),
             eps=self.eps,
             weights=self.weights,

@@ -97,7 +97,10 @@ class TrainingRun(Record):
             teacher_cost=sum(self._teacher_costs(context).values()),
             held_out=held_out,
             save_point=SavePoint(
-                store.unfinished(self.id), context.save_every, context.provenance().packages
+                store.unfinished(self.id),
+                context.save_every,
+                context.provenance().packages,
+                context.stopping,
             ),
             image_memory=_image_memory(context),
         )

@@ -80,6 +80,8 @@ class Configuration(_Section):
         device: "auto", "cpu", "cuda" (all visible GPUs) or one GPU, as "cuda:1".
         workers: worker processes; when not given, or "auto", one for each core, and on GPUs as many as fit.
         save_every: seconds between two saves of a running training, from which a run that was killed resumes.
+        retry_failed: whether what failed in an earlier run is tried again.
+        job_timeout: seconds that a training or an attack may take; what takes longer fails. None for any.
         data_root: folder of the data sets as they were downloaded.
         download: whether data sets that are missing are fetched into it first.
         pretrained: weights that backbones start from, where their own spec does not say: "auto" (those of
@@ -105,6 +107,8 @@ class Configuration(_Section):
     device: str = "auto"
     workers: PositiveInt | None = None
     save_every: NonNegativeFloat = 120.0
+    retry_failed: bool = False
+    job_timeout: PositiveFloat | None = None
     plugin: list[UserPath] = []
     data_root: UserPath | None = None
     download: bool = False

@@ -44,7 +44,8 @@ def describe_plan(grid: Grid, todo: Todo, costs: Mapping[str, float]) -> str:
         by_attack["clean" if attack.attack == CLEAN else attack.attack][0] += costs[attack.id]
     lines += _table("Cost by defense", ["training", "attacks", "all"], _with_sums(by_defense))
     lines += _table(f"Cost by attack ({len(todo.attacks)} attack jobs)", ["all"], by_attack.items())
-    lines += ["", f"{todo.cells} cells, {todo.cached} cached, {todo.cells - todo.cached} to compute."]
+    missing = todo.cells - todo.cached - todo.failed
+    lines += ["", f"{todo.cells} cells, {todo.cached} cached{todo.failures}, {missing} to compute."]
     lines += [f"Left out: {reason}" for reason in grid.left_out()]
     total = sum(costs.values())
     if todo.is_bound:

@@ -20,6 +20,7 @@ class Todo:
         refused: attacks whose model cannot be trained, and whose cells have no record yet.
         cells: number of all cells.
         cached: number of those that are done.
+        failed: number of those that failed in an earlier run, and are not tried again.
     """
 
     trainings: list[TrainJob]
@@ -27,6 +28,12 @@ class Todo:
     refused: list[PlannedJob]
     cells: int
     cached: int
+    failed: int = 0
+
+    @property
+    def failures(self) -> str:
+        """A clause on the cells that are not tried again; empty where there are none."""
+        return f", {self.failed} failed before (--retry-failed tries them again)" if self.failed else ""
 
     @property
     def jobs(self) -> list[Job]:
@@ -43,10 +50,15 @@ class Todo:
         return {job.id: job.cost(folders) for job in self.jobs}
 
 
-def find_todo(grid: Grid, store: Store) -> Todo:
-    """Finds the cells that are not done yet, and the trainings that they need."""
+def find_todo(grid: Grid, store: Store, retry_failed: bool = False) -> Todo:
+    """Finds the cells that are not done yet, and the trainings that they need.
+
+    What failed in an earlier run is not tried again unless `retry_failed` is set. An exception: attacks on a
+    model that was trained and has lost its checkpoint, since they may have failed for that.
+    """
     attacks, refused = [], []
-    cached = 0
+    cached = failed = 0
+    keeps = _Kept(store, retry_failed)
     seen: set[str] = set()  # a model may have a row in both compute modes
     for planned in grid.attacks:
         todo = {}
@@ -59,6 +71,8 @@ def find_todo(grid: Grid, store: Store) -> Todo:
             recorded = planned.refusal and store.cell(cell_id) is not None
             if recorded or (store.finished(cell_id) and (drawn or cell_id != pictures)):
                 cached += 1
+            elif not planned.refusal and keeps.cell(planned.job, cell_id):
+                failed += 1
             else:
                 todo[scenario] = cell_id
         if not todo:
@@ -71,9 +85,41 @@ def find_todo(grid: Grid, store: Store) -> Todo:
     by_cell = {cell: job for job in attacks for cell in job.cells.values()}
     attacks = [job.waiting_for(by_cell) for job in attacks]
     needed = {model_id for job in attacks for model_id in job.needs}
-    trainings = _trainings(grid, store, needed)
+    trainings = _trainings(grid, store, needed, keeps)
     trainings += missing_teachers(trainings, store)
-    return Todo(trainings, attacks, refused, len(seen), cached)
+    return Todo(trainings, attacks, refused, len(seen), cached, failed)
+
+
+class _Kept:
+    """Decides which failures of earlier runs are kept."""
+
+    def __init__(self, store: Store, retry_failed: bool) -> None:
+        self._store = store
+        self._retry = retry_failed
+        self._lost: dict[str, bool] = {}
+
+    def cell(self, job: AttackJob, cell_id: str) -> bool:
+        """Whether a cell failed and is not tried again."""
+        if self._retry:
+            return False
+        record = self._store.cell(cell_id)
+        return record is not None and record.status == "failed" and not self._has_lost(job)
+
+    def training(self, job: TrainJob) -> bool:
+        """Whether a training failed and is not tried again."""
+        record = None if self._retry else self._store.model(job.id)
+        return record is not None and record.status == "failed"
+
+    def _has_lost(self, job: AttackJob) -> bool:
+        """Whether a model that an attack needs was trained, and has no checkpoint now."""
+        return any(self._is_lost(one) for one in (job.model, job.source) if isinstance(one, TrainJob))
+
+    def _is_lost(self, training: TrainJob) -> bool:
+        if training.id not in self._lost:
+            self._lost[training.id] = _is_done(training, self._store) and not _is_usable(
+                training, self._store
+            )
+        return self._lost[training.id]
 
 
 def missing_teachers(trainings: Iterable[TrainJob], store: Store) -> list[TrainJob]:
@@ -99,13 +145,14 @@ def _is_usable(job: TrainJob, store: Store) -> bool:
     return _is_done(job, store) and (not job.trained or store.has_checkpoint(job.id))
 
 
-def _trainings(grid: Grid, store: Store, needed: set[str]) -> list[TrainJob]:
+def _trainings(grid: Grid, store: Store, needed: set[str], keeps: _Kept) -> list[TrainJob]:
     """Finds the trainings that an attack or a row needs and that are not done yet."""
     asked = {model.job.id for model in grid.models if model.has_row and not model.refusal}
     trainings = []
     # Those that have a row come first, then the sources of transferred attacks.
     for model in {m.job.id: m for m in sorted(grid.models, key=lambda m: not m.has_row)}.values():
         lacks_checkpoint = model.job.id in needed and not _is_usable(model.job, store)
-        if lacks_checkpoint or (model.job.id in asked and not _is_done(model.job, store)):
+        is_missing = not _is_done(model.job, store) and not keeps.training(model.job)
+        if lacks_checkpoint or (model.job.id in asked and is_missing):
             trainings.append(model.job)
     return trainings

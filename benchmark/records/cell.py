@@ -14,6 +14,7 @@ class CellRecord(Record):
     """The outcome of one cell.
 
     Attributes:
+        log: path of a file that says more of a failure, relative to the output folder; or empty.
         metrics: fractions by name: "ami", "nmi", "f1" for clustering; "r1" and more K of Recall@K, "map_r",
             "r_precision" for retrieval.
         objective: mean over the images of the attack's objective, at the images it returned; None for
@@ -51,6 +52,7 @@ class CellRecord(Record):
     key: CellKey
     status: Status
     reason: str = ""
+    log: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)
     objective: float | None = None
     diagnostics: dict[str, float] = Field(default_factory=dict)

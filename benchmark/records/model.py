@@ -60,6 +60,7 @@ class ModelRecord(TrainingRecord):
     """The record of a trained model, or of the reason why there is none.
 
     Attributes:
+        log: path of a file that says more of a failure, relative to the output folder; or empty.
         recipe: parameters of the training recipe.
         eps: radius of the training attack's L_inf ball.
         weights: fingerprint of an own model's weights and files; empty for what was trained.
@@ -70,6 +71,7 @@ class ModelRecord(TrainingRecord):
     key: ModelKey
     status: Status
     reason: str = ""
+    log: str = ""
     recipe: dict[str, Any] = Field(default_factory=dict)
     eps: float = 0.0
     weights: str = ""

@@ -85,8 +85,8 @@ def _unattacked(row: Row) -> str:
     """Says which attacks were left out because what was left to attack was at or below chance, or nothing."""
     reasons: dict[str, list[str]] = {}
     for cell in row.cells:
-        if cell.done and cell.record and cell.record.note:
-            reasons.setdefault(cell.record.note, []).append(cell.key.attack)
+        if cell.done and cell.record and cell.record.attacked_queries == 0:
+            reasons.setdefault(" ".join(cell.record.notes), []).append(cell.key.attack)
     if not reasons:
         return ""
     attacks = len({attack for found in reasons.values() for attack in found})

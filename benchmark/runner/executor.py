@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack
 
-from pebble import ProcessExpired
-
-from benchmark.core.errors import StopRunError
+from benchmark.core.errors import Stopped
 from benchmark.core.hardware import devices_of
-from benchmark.jobs import Job, RunContext, run_job
+from benchmark.jobs import Job, RunContext
 from benchmark.runner.device_dealer import DeviceDealer
 from benchmark.runner.job_queue import Finished, JobQueue
-from benchmark.runner.workers import worker_pool
+from benchmark.runner.leases import Leases
+from benchmark.runner.serve import Said
+from benchmark.runner.sharing import SharedQueue
+from benchmark.runner.stop_signals import StopSignals
+from benchmark.runner.supervisor import Ended, Supervisor
+from benchmark.runner.workers import threads_of_worker
 
 _PATIENCE = 5.0
 """Seconds between two refreshes of the display while jobs run."""
+
+_POLL = 1.0
+"""Seconds to wait, at most, while other runs have jobs that this one could do."""
 
 
 def run_jobs(
@@ -31,6 +36,8 @@ def run_jobs(
 ) -> None:
     """Runs all jobs, each after the jobs that it needs, and costly ones first.
 
+    Other runs on the same output folder share the work: a job that one of them does counts as done here.
+
     Args:
         jobs: the jobs; one whose needs are not among them is ready at once.
         costs: cost units of each job, by its id.
@@ -41,41 +48,114 @@ def run_jobs(
         on_wait: called every few seconds.
 
     Raises:
-        StopRunError: when a worker has other code than this process, or the disk is full.
+        StopRunError: when a worker has other code than this process, or the run cannot continue.
+        BenchmarkError: when worker after worker ends before it begins a job.
+        Stopped: after SIGINT or SIGTERM, when running trainings have saved; after a second at once.
     """
     queue = JobQueue(jobs, costs)
-    running: dict[Future[str | None], tuple[Job, str]] = {}
-    refreshed = time.monotonic()
-    dealer = DeviceDealer(devices_of(context.device), workers)
-    with ExitStack() as stack:
-        # A worker keeps its device: a process takes memory on each GPU that it has ever used.
-        pools = {
-            device: stack.enter_context(worker_pool(device, count, context.workers))
-            for device, count in dealer.workers.items()
-        }
-        while queue.ready or running:
-            while queue.ready and len(running) < workers:
-                job, device = queue.ready.pop(0), dealer.take()
-                future = pools[device].schedule(run_job, args=(job, dealer.context_on(device, context)))
-                running[future] = job, device
-                on_start(job)
-            done, _ = wait(running, _PATIENCE, return_when=FIRST_COMPLETED)
+    with Leases(context.store.root / "leases", context.lease_patience) as leases:
+        stop_file = leases.folder / f"{leases.run}.stop"
+        context = context.model_copy(update={"stop_file": stop_file})
+        shared = SharedQueue(jobs, queue, leases, context.store)
+        try:
+            with (
+                StopSignals() as signals,
+                Supervisor(workers, threads_of_worker(context.device, context.workers)) as supervisor,
+            ):
+                dealer = DeviceDealer(devices_of(context.device), workers)
+                _Execution(
+                    queue, shared, supervisor, dealer, signals, context, on_start, on_finish, on_wait
+                ).run()
+                if signals.signum is not None:
+                    raise Stopped(signals.signum)
+        finally:
+            stop_file.unlink(missing_ok=True)
+
+
+class _Execution:
+    """The state of a call of `run_jobs`, which describes the arguments."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        shared: SharedQueue,
+        supervisor: Supervisor,
+        dealer: DeviceDealer,
+        signals: StopSignals,
+        context: RunContext,
+        on_start: Callable[[Job], None],
+        on_finish: Finished,
+        on_wait: Callable[[], None],
+    ) -> None:
+        self._queue = queue
+        self._shared = shared
+        self._supervisor = supervisor
+        self._dealer = dealer
+        self._devices: dict[str, str] = {}
+        self._signals = signals
+        self._context = context
+        self._on_start = on_start
+        self._on_finish = on_finish
+        self._on_wait = on_wait
+        self._stopping = False
+
+    def run(self) -> None:
+        refreshed = time.monotonic()
+        while self._supervisor.busy or (self._queue.ready and not self._stopping):
+            if self._signals.signum is not None and not self._stopping:
+                self._stop()
+                continue
+            if not self._stopping:
+                self._send()
+            timeout = _PATIENCE if self._supervisor.free == 0 or not self._queue.ready else _POLL
+            for ended in self._supervisor.wait(timeout, None if self._stopping else self._signals.wakeup):
+                self._end(ended)
             if time.monotonic() - refreshed >= _PATIENCE:
-                on_wait()
+                self._on_wait()
                 refreshed = time.monotonic()
-            for future in done:
-                job, device = running.pop(future)
-                dealer.give_back(device)
-                queue.finish(job, _reason(future, job, context), context, on_finish)
 
+    def _send(self) -> None:
+        """Hands jobs to all free workers."""
+        while self._supervisor.free > 0 and (job := self._shared.take()) is not None:
+            outcome = self._shared.new_outcome(job)
+            if outcome is not None:  # another run has done it
+                self._finish(job, outcome.reason)
+                continue
+            device = self._devices[job.id] = self._dealer.take()
+            self._supervisor.send(job, self._dealer.context_on(device, self._context))
+            self._on_start(job)
 
-def _reason(future: Future[str | None], job: Job, context: RunContext) -> str | None:
-    """Returns why a finished job failed, or None; records the failures of dead workers."""
-    try:
-        return future.result()
-    except StopRunError:
-        raise  # no record: the run itself is at fault, and ends
-    except ProcessExpired as error:
-        return job.fail(f"The worker died (exit code {error.exitcode}); out of memory?", context)
-    except Exception as error:  # what could not travel back from the worker
-        return job.fail(f"{type(error).__name__}: {error}", context)
+    def _end(self, ended: Ended) -> None:
+        job, reason = ended.job, ended.reason
+        self._dealer.give_back(self._devices.pop(job.id))
+        if ended.said is None:
+            self._shared.give_back(job)
+        elif ended.said is Said.INTERRUPTED:
+            self._shared.release(job)
+        elif ended.said is Said.BROKEN and not self._is_done(job):
+            self._finish(job, job.fail(reason or "", self._context, log=ended.log))
+        else:
+            self._finish(job, reason if ended.said is Said.ENDED else None)
+
+    def _is_done(self, job: Job) -> bool:
+        """Whether a job was done before its worker died."""
+        outcome = self._shared.new_outcome(job)
+        return outcome is not None and outcome.reason is None
+
+    def _finish(self, job: Job, reason: str | None) -> None:
+        self._queue.finish(job, reason, self._context, self._on_finish)
+        self._shared.release(job)
+
+    def _stop(self) -> None:
+        """Lets running jobs save their state where they can, and abandons the others."""
+        self._stopping = True
+        stop_file = self._context.stop_file
+        assert stop_file is not None
+        stop_file.touch()
+        for job in self._supervisor.running:
+            if not job.resumable:
+                self._supervisor.abandon(job)
+                self._shared.release(job)
+        saving = len(self._supervisor.running)
+        wait = f" {saving} running trainings save at the end of their epoch; a second signal stops at once."
+        sys.stderr.write(f"Stopping.{wait if saving else ''}\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import insort_left, insort_right
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -52,15 +54,20 @@ class JobQueue:
 
     def __init__(self, jobs: Sequence[Job], costs: Mapping[str, float]) -> None:
         self._costs = costs
-        self._unfinished = {job.id for job in jobs}
-        self._blocked = list(jobs)
-        self.ready: list[Job] = []
-        self._release()
+        ids = {job.id for job in jobs}
+        self._missing = {job.id: ids.intersection(job.needs) for job in jobs}
+        self._followers: dict[str, list[Job]] = defaultdict(list)
+        for job in jobs:
+            for needed in self._missing[job.id]:
+                self._followers[needed].append(job)
+        self.ready = sorted((job for job in jobs if not self._missing[job.id]), key=self._rank)
 
-    def _release(self) -> None:
-        free = [job for job in self._blocked if self._unfinished.isdisjoint(job.needs)]
-        self._blocked = [job for job in self._blocked if not self._unfinished.isdisjoint(job.needs)]
-        self.ready = sorted([*self.ready, *free], key=lambda job: (bool(job.needs), -self._costs[job.id]))
+    def _rank(self, job: Job) -> tuple[bool, float]:
+        return bool(job.needs), -self._costs[job.id]
+
+    def put_back(self, job: Job) -> None:
+        """Puts a job that was taken from `ready`, and did not start, back into its place."""
+        insort_left(self.ready, job, key=self._rank)
 
     def finish(self, job: Job, reason: str | None, context: RunContext, on_finish: Finished) -> None:
         """Notes that a job has ended; jobs that waited for it become ready, or fail with it.
@@ -72,13 +79,14 @@ class JobQueue:
             on_finish: called with this job, and with each that fails with it, directly or through others.
         """
         on_finish(job, reason)
-        if reason is None:
-            self._unfinished.discard(job.id)
-            self._release()
-            return
-        lost = [other for other in self._blocked if job.id in other.needs]
-        self._blocked = [other for other in self._blocked if job.id not in other.needs]
-        for other in lost:  # which others may need in turn
-            self.finish(
-                other, other.fail(f"{other.needs[job.id]} failed: {reason}", context), context, on_finish
-            )
+        for other in self._followers.pop(job.id, []):
+            missing = self._missing.get(other.id)
+            if missing is None:  # it has failed with another
+                continue
+            missing.discard(job.id)
+            if reason is None and not missing:
+                insort_right(self.ready, other, key=self._rank)
+            elif reason is not None:
+                del self._missing[other.id]
+                why = other.fail(f"{other.needs[job.id]} failed: {reason}", context)
+                self.finish(other, why, context, on_finish)  # others may need it in turn

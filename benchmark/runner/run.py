@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
+from benchmark.core.errors import Stopped
 from benchmark.data import DATASETS
 from benchmark.jobs import Job, RunContext
 from benchmark.jobs.models import UNUSED
@@ -45,20 +46,27 @@ def run(
 
     Raises:
         BenchmarkError: when pretrained weights cannot be fetched; nothing has been run or written then.
+        Stopped: when a signal has stopped the run; what was done is ready for a report then.
     """
     store = Store(context.output, heal=True)
-    todo = find_todo(grid, store)
+    todo = find_todo(grid, store, config.retry_failed)
     fetch_weights(training.key for training in todo.trainings)
     manifest = make_manifest(grid, config, command, context.folders, context.provenance())
     store.save_manifest(manifest)
     for planned in todo.refused:
         planned.job.fail(planned.refusal, context, status="skipped")
+    stopped: Stopped | None = None
     if todo.jobs:
-        _compute(todo, SettingNames(model.job.key for model in grid.models), context, shown, execute)
+        try:
+            _compute(todo, SettingNames(model.job.key for model in grid.models), context, shown, execute)
+        except Stopped as error:
+            stopped = error
     # Written again, because another run may have started in the same folder meanwhile.
     manifest = manifest.model_copy(update={"provenance": context.provenance()})
     store.save_manifest(manifest)
     check_models(store, manifest)
+    if stopped is not None:
+        raise stopped
     records = [store.cell(cell_id) for cell_id in {cell.id for cell in manifest.cells}]
     return Counter(record.status if record else "failed" for record in records)
 
@@ -107,5 +115,5 @@ def _cost_line(todo: Todo, costs: dict[str, float]) -> str:
     return (
         f"To do: {trained} models to train ({training:,.0f} cost units), {loaded} to load, "
         f"{len(todo.attacks)} attacks ({'at most ' if todo.is_bound else ''}{attacking:,.0f} cost units); "
-        f"{todo.cached} of {todo.cells} cells are cached."
+        f"{todo.cached} of {todo.cells} cells are cached{todo.failures}."
     )

@@ -1,4 +1,4 @@
-"""The pool of worker processes, forked from a process that has imported the same code as the parent."""
+"""Worker processes, forked from a process that has imported the same code as the run."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, spawn
+from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
-from pebble import ProcessPool
 
 from benchmark.core.cpu import cores, keep_freed_memory
 from benchmark.core.source import ROOT
 from benchmark.core.unfinished import process_folder
+from benchmark.runner.serve import serve
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _LONGEST_FOLDER = 70
@@ -40,26 +41,35 @@ def threads_of_worker(device: str, workers: int) -> int:
 
 
 @contextmanager
-def worker_pool(device: str, workers: int, sharing: int) -> Iterator[ProcessPool]:
-    """Starts a pool of workers for the block, and ends all workers after it.
+def worker_environment(threads: int) -> Iterator[None]:
+    """Sets what workers that are started within the block read when they import their libraries."""
+    with _environment(dict.fromkeys(_THREADS, str(threads))):
+        yield
+
+
+def start_worker(threads: int) -> tuple[BaseProcess, Connection]:
+    """Starts a worker process; the process that it is forked from is started where it has ended.
 
     Args:
-        device: the device that jobs run on.
-        workers: number of processes.
-        sharing: number of processes that share the cores beside a GPU.
+        threads: threads of torch and faiss in the worker.
+
+    Returns:
+        The process, and the connection that takes jobs (see `serve`) and gives answers.
+
+    Raises:
+        OSError, EOFError: when the process that workers are forked from ended meanwhile.
     """
-    threads = threads_of_worker(device, sharing)
-    # Set for the children, which read them when they import their libraries.
-    with _environment(dict.fromkeys(_THREADS, str(threads))):
-        pool = ProcessPool(
-            max_workers=workers, context=_context(), initializer=_start_worker, initargs=(threads,)
-        )
-        try:
-            yield pool
-            pool.close()
-        finally:
-            pool.stop()
-            pool.join()
+    context = _context()
+    ours, theirs = context.Pipe()
+    try:
+        process = context.Process(target=_work, args=(theirs, threads))  # type: ignore[attr-defined]
+        process.start()
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()  # so that the connection ends with the worker
+    return process, ours
 
 
 def _context() -> BaseContext:
@@ -133,8 +143,10 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _start_worker(threads: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+def _work(connection: Connection, threads: int) -> None:
+    """What a worker process does: it prepares itself, then runs jobs until its run ends."""
+    for signum in (signal.SIGINT, signal.SIGTERM):  # the parent handles them; they may go to the whole group
+        signal.signal(signum, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:  # else a worker would outlive a run that was killed, until its job is done
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -143,6 +155,7 @@ def _start_worker(threads: int) -> None:
     keep_freed_memory()
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
+    serve(connection)
 
 
 def _end_with(parent: BaseProcess) -> None:

@@ -6,7 +6,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from benchmark.core.errors import DamagedFileError
+from benchmark.core.errors import DamagedFileError, InterruptedJobError
 from benchmark.core.files import set_aside
 from benchmark.core.sealed import check_tensors, write_tensors
 
@@ -35,11 +35,19 @@ class SavePoint:
         every: minimum number of seconds between two writes, each of four times the weights; a shorter
             training writes none.
         packages: versions of the packages that a training depends on; under other versions it is not resumed.
+        stopping: says whether the run is being stopped; the training is then saved after its running epoch.
     """
 
-    def __init__(self, path: Path, every: float = 0.0, packages: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        every: float = 0.0,
+        packages: Mapping[str, str] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.path = path
         self._every = every
+        self._stopping = stopping
         self._packages = dict(packages or {"torch": str(torch.__version__)})
         self._last = time.monotonic()
 
@@ -66,8 +74,10 @@ class SavePoint:
 
         Raises:
             StorageFullError: when the disk is full.
+            InterruptedJobError: when the run is being stopped; the state is saved then.
         """
-        if time.monotonic() - self._last < self._every:
+        stopping = self._stopping()
+        if not stopping and time.monotonic() - self._last < self._every:
             return
         state = optimizer.state_dict()
         tensors = {
@@ -95,6 +105,8 @@ class SavePoint:
         except (OSError, SafetensorError) as error:
             sys.stderr.write(f"warning: the running training cannot be saved to {self.path}: {error}\n")
         self._last = time.monotonic()
+        if stopping:
+            raise InterruptedJobError("The run is being stopped; the training is saved.")
 
     def restore(
         self,

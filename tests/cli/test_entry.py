@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--compute", "equal-time"], "'equal-epochs' or 'equal-passes'"),
         (["--budget", "0"], "budget"),
         (["--tune", "0"], "number of trials"),
+        (["--job-timeout", "0"], "job_timeout='0'"),
         (["--check-plugin", "/not/there.py"], "no plugin file"),
         (["--device", "cuda"], "CUDA"),
         (["--device", "cpu", "--attack-precision", "tf32"], "tf32 is one of GPUs"),

@@ -34,7 +34,7 @@ class FakeJob:
     def execute(self, context):
         return self.work()
 
-    def fail(self, reason, context, status="failed"):
+    def fail(self, reason, context, status="failed", log=""):
         return reason
 
 

@@ -202,6 +202,12 @@ def test_a_cell_that_fails_is_a_record_and_stops_nothing_else(tiny, tmp_path, ca
     assert board["vanilla"]["failed_cells"] == "0"
     assert int(board["raises"]["failed_cells"]) > 0
     assert "Traceback" not in capsys.readouterr().err
+    whole = records(output)
+    assert run(tiny, output, "--plugin", str(plugin), "--defenses", names) == 1  # nothing is tried again
+    assert records(output) == whole
+    assert run(tiny, output, "--plugin", str(plugin), "--defenses", names, "--retry-failed") == 1
+    again = {name for name, changed in records(output).items() if changed != whole[name]}
+    assert len([name for name in again if name.startswith("models")]) == len(reasons)
 
 
 def test_a_damaged_checkpoint_is_trained_again(tiny, tmp_path):

@@ -27,7 +27,7 @@ class FakeJob:
         if self.error:
             raise self.error
 
-    def fail(self, reason, context, status="failed"):
+    def fail(self, reason, context, status="failed", log=""):
         return reason
 
 

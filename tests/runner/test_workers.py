@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -10,7 +11,11 @@ import pytest
 import torch
 
 from benchmark.core.source import PACKAGES, ROOT
+from benchmark.jobs import RunContext
 from benchmark.runner import workers
+from benchmark.runner.serve import Answer, Said
+
+from .dummy_jobs import DummyJob
 
 
 @pytest.mark.parametrize(
@@ -22,31 +27,45 @@ def test_a_worker_beside_a_gpu_has_its_part_of_the_cores(monkeypatch, device, co
     assert workers.threads_of_worker(device, count) == expected
 
 
-def _threads():
-    import faiss
+def ask(job, tmp_path, threads=1):
+    """What a job finds on a worker."""
+    context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
+    with workers.worker_environment(threads):
+        process, connection = workers.start_worker(threads)
+    connection.send((job, context))
+    assert connection.recv() == Answer(Said.BEGUN)
+    answer = connection.recv()
+    connection.close()
+    process.join(60)
+    assert process.exitcode == 0  # it ends when its connection does
+    return json.loads(answer.reason)
 
-    return torch.get_num_threads(), faiss.omp_get_max_threads()
 
+class Asks(DummyJob):
+    """A job that tells what it finds, in place of a reason."""
 
-def _imported():
-    return set(sys.modules)
+    def execute(self, context):
+        import faiss
+
+        threads = torch.get_num_threads(), faiss.omp_get_max_threads()
+        handlers = [signal.getsignal(signum).name for signum in (signal.SIGINT, signal.SIGTERM)]
+        return json.dumps({"modules": sorted(sys.modules), "threads": threads, "handlers": handlers})
 
 
 @pytest.mark.slow
-def test_workers_start_with_what_jobs_need_imported():
-    with workers.worker_pool("cpu", 1, 1) as pool:
-        found = pool.schedule(_imported).result(60)
+def test_workers_start_with_what_jobs_need_imported(tmp_path):
+    found = set(ask(Asks("a"), tmp_path)["modules"])
     needed = {"faiss", "sklearn.cluster", "pytorch_metric_learning.losses", "torch._dynamo", "benchmark.jobs"}
     assert found >= needed
     assert not found & {"torchvision", "timm", "matplotlib.figure", "openTSNE", "optuna"}
 
 
 @pytest.mark.slow
-def test_workers_start_with_their_threads(monkeypatch):
+def test_workers_start_with_their_threads_and_leave_signals_to_the_run(monkeypatch, tmp_path):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.setattr(workers, "threads_of_worker", lambda device, count: 3)
-    with workers.worker_pool("cpu", 1, 1) as pool:
-        assert pool.schedule(_threads).result(60) == (3, 3)
+    found = ask(Asks("a"), tmp_path, threads=3)
+    assert found["threads"] == [3, 3]
+    assert found["handlers"] == ["SIG_IGN", "SIG_IGN"]
     assert os.environ["OMP_NUM_THREADS"] == "7"
 
 

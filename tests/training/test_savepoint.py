@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from benchmark.core.errors import StorageFullError
+from benchmark.core.errors import InterruptedJobError, StorageFullError
 from benchmark.models import count_flops
 from benchmark.training import Recipe, savepoint, train
 from benchmark.training.savepoint import SavePoint
@@ -267,3 +267,20 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(saved, monkeypatch):
     with pytest.raises(StorageFullError, match=f"{point.path} cannot be written: the disk is full"):
         point.save(*parts, {}, {"epoch": 2})
     assert point.path.read_bytes() == sound and list(point.path.parent.iterdir()) == [point.path]
+
+
+def test_a_training_of_a_run_that_is_stopped_saves_after_its_epoch_and_resumes(make_member, images, tmp_path):
+    def go(stopping):
+        torch.manual_seed(0)
+        model = DEFENSES.build("vanilla").build(make_member, images.labels)
+        point = SavePoint(tmp_path / "point.safetensors", every=1000, stopping=stopping)
+        unit = count_flops(make_member(), images.image_shape)
+        return train(
+            DEFENSES.build("vanilla"), model, images, RECIPE, 0.1, unit, held_out=images, save_point=point
+        )
+
+    asked = iter([False, True])
+    with pytest.raises(InterruptedJobError, match="the training is saved"):
+        go(lambda: next(asked))
+    assert SavePoint(tmp_path / "point.safetensors").notes()["epoch"] == 2
+    assert go(lambda: False).resumed == 2

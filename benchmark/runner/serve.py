@@ -1,0 +1,100 @@
+"""A worker's side of its connection to the run: it takes jobs, one at a time, and answers."""
+
+from __future__ import annotations
+
+import faulthandler
+import pickle
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from enum import Enum
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmark.core.errors import InterruptedJobError, StopRunError
+from benchmark.jobs import Job, RunContext, run_job
+from benchmark.jobs.job import log_file
+
+DUMP = getattr(signal, "SIGUSR1", None)
+"""The signal at which a worker writes into its job's log where it is; None where there is none."""
+
+
+class Said(Enum):
+    """The kinds of answers of a worker."""
+
+    BEGUN = "the job has begun"
+    ENDED = "the job has ended, and has written its records"
+    BROKEN = "the job has ended, and could not write its records"
+    INTERRUPTED = "the job has saved its state, because the run is being stopped"
+    STOP_RUN = "an error that ends the whole run"
+
+
+class Answer(NamedTuple):
+    """An answer of a worker.
+
+    Attributes:
+        said: its kind.
+        reason: why the job failed, in one line; None where it did not.
+        error: the error that ends the run.
+    """
+
+    said: Said
+    reason: str | None = None
+    error: BaseException | None = None
+
+
+def serve(connection: Connection) -> None:
+    """Runs the jobs that come through a connection, until it is closed.
+
+    Args:
+        connection: takes pickled pairs of a job and a context; gives an `Answer` when a job begins, and
+            one when it has ended.
+    """
+    while True:
+        try:
+            task = connection.recv_bytes()
+        except (EOFError, OSError):
+            return
+        connection.send(Answer(Said.BEGUN))
+        answer = _answer(task)
+        try:
+            connection.send(answer)
+        except Exception as error:  # what cannot be pickled
+            connection.send(Answer(Said.BROKEN, f"The job's result cannot be sent: {_line(error)}"))
+
+
+def _answer(task: bytes) -> Answer:
+    try:
+        job: Job
+        context: RunContext
+        job, context = pickle.loads(task)
+        with _log_of_crash(log_file(job.id, context.store)):
+            return Answer(Said.ENDED, run_job(job, context))
+    except InterruptedJobError:
+        return Answer(Said.INTERRUPTED)
+    except StopRunError as error:
+        return Answer(Said.STOP_RUN, error=error)
+    except Exception as error:  # what even the job's record could not hold
+        return Answer(Said.BROKEN, _line(error))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+@contextmanager
+def _log_of_crash(path: Path) -> Iterator[None]:
+    """Lets a crash of the process, and the signal `DUMP`, write a traceback to a file within the block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("w") as file, ExitStack() as stack:
+            faulthandler.enable(file)
+            stack.callback(faulthandler.disable)
+            if DUMP is not None:
+                faulthandler.register(DUMP, file)
+                stack.callback(faulthandler.unregister, DUMP)
+            yield
+    finally:
+        if not path.stat().st_size:  # it may hold another traceback now
+            path.unlink()

@@ -1,0 +1,66 @@
+"""The first signal is noted, the second raises; real signals to this process."""
+
+import os
+import select
+import signal
+import threading
+
+import pytest
+
+from benchmark.core.errors import Stopped
+from benchmark.runner import stop_signals
+from benchmark.runner.stop_signals import StopSignals, raise_stopped
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_noted_and_the_second_raises(monkeypatch, signum):
+    monkeypatch.setattr(stop_signals, "_ONE", -1.0)
+    before = signal.getsignal(signum)
+    with StopSignals() as signals:
+        assert signals.signum is None
+        signal.raise_signal(signum)
+        assert signals.signum == signum
+        assert select.select([signals.wakeup], [], [], 0)[0]
+        with pytest.raises(Stopped) as raised:
+            signal.raise_signal(signal.SIGTERM)
+        assert raised.value.exit_status == 143
+    assert signal.getsignal(signum) is before
+
+
+def test_two_signals_at_once_count_as_one(monkeypatch):
+    monkeypatch.setattr(stop_signals, "_ONE", 60.0)
+    with StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.signum == signal.SIGTERM
+
+
+def test_an_ignored_signal_stays_ignored(monkeypatch):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopSignals() as signals:
+            signal.raise_signal(signal.SIGINT)
+            assert signals.signum is None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_outside_the_main_thread_nothing_is_changed():
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def use():
+        with StopSignals():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+def test_a_handler_outside_of_runs_raises():
+    with pytest.raises(Stopped) as raised:
+        raise_stopped(signal.SIGTERM, None)
+    assert raised.value.exit_status == 143
+    assert isinstance(raised.value, KeyboardInterrupt)
