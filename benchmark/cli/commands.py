@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.cli.plugin_warnings import load
+from benchmark.core.output import say
 
 if TYPE_CHECKING:
     from benchmark.data import Folders
@@ -35,7 +35,7 @@ def list_names(plugins: Iterable[Path]) -> int:
         if title == "backbones":
             lines.append(f"  {'(timm)':<18} any name of timm.list_models()")
     lines += ["presets:", f"  {', '.join(presets())}"]
-    sys.stdout.write("\n".join(lines) + "\n")
+    say(*lines)
     return 0
 
 
@@ -47,7 +47,7 @@ def dry_run(config: Configuration, context: RunContext) -> int:
 
     grid = build_grid(config, context.folders)
     todo = find_todo(grid, context.store)
-    sys.stdout.write(describe_plan(grid, todo, todo.costs(context.folders)))
+    say(*describe_plan(grid, todo, todo.costs(context.folders)).splitlines())
     return 0
 
 
@@ -55,7 +55,7 @@ def report(output: Path) -> Path:
     """Writes the report of an output folder, and returns the path of the page."""
     from benchmark.report import write_report
 
-    write_report(output, lambda line: sys.stdout.write(f"{line}\n"))
+    write_report(output, say)
     return output / "leaderboard.md"
 
 
@@ -63,7 +63,7 @@ def show_verdicts(output: Path) -> None:
     """Writes what the records under an output folder say of the user's own models, if there are any."""
     from benchmark.report import verdicts
 
-    sys.stdout.write("".join(f"{line}\n" for line in verdicts(output)))
+    say(*verdicts(output))
 
 
 def report_only(options: dict[str, Any]) -> int:
@@ -75,7 +75,7 @@ def report_only(options: dict[str, Any]) -> int:
     output = Path(options.get("output", "results"))
     page = report(output)
     show_verdicts(output)
-    sys.stdout.write(f"The board: {page}\n")
+    say(f"The board: {page}")
     return 0
 
 

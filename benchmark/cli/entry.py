@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
@@ -22,6 +21,7 @@ from benchmark.cli.commands import (
 from benchmark.cli.options import build_parser
 from benchmark.cli.plugin_warnings import load
 from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.core.output import protected_streams, say, warn
 
 
 def _trials(text: str | None) -> int | None:
@@ -80,7 +80,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     if trials:
         from benchmark.tuning.tuning import tune
 
-        sys.stdout.write(f"The parameters chosen: {tune(config, context, trials, shown)}\n")
+        say(f"The parameters chosen: {tune(config, context, trials, shown)}")
         return 0
     grid = build_grid(config, folders)
     context.store.check_writable()
@@ -90,7 +90,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     summary = ", ".join(
         f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]
     )
-    sys.stdout.write(f"{sum(counts.values())} cells: {summary}. The board: {written}\n")
+    say(f"{sum(counts.values())} cells: {summary}. The board: {written}")
     return 1 if counts["failed"] else 0
 
 
@@ -111,6 +111,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:  # run as a program: SIGTERM stops it and its workers as Ctrl-C does
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with protected_streams(whole_process=arguments is None):
+        return _main(given, arguments is None)
+
+
+def _main(given: Sequence[str], whole_process: bool) -> int:
     try:
         options = vars(build_parser().parse_args(given))
         if options.pop("list", False):
@@ -127,23 +132,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return report_only(options)
         return _run(options, shlex.join(["python", "run_benchmark.py", *given]))
     except UsageError as error:
-        sys.stderr.write(f"error: {error}\n")
+        warn(f"error: {error}")
         return 2
     except BenchmarkError as error:
-        sys.stderr.write(f"error: {error}\n")
+        warn(f"error: {error}")
         return 1
-    except BrokenPipeError:
-        # The reader has closed the pipe; flushing it at exit must not raise again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
-        sys.stderr.write(
-            f"error: {error.filename or 'a file'}: {error.strerror or error}. What was done is kept.\n"
-        )
+        warn(f"error: {error.filename or 'a file'}: {error.strerror or error}. What was done is kept.")
         return 1
     except KeyboardInterrupt:
-        if arguments is None:  # a second signal must not end in a traceback
+        if whole_process:  # a second signal must not end in a traceback
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        sys.stderr.write("Stopped. What was done is kept; the same command resumes from there.\n")
+        warn("Stopped. What was done is kept; the same command resumes from there.")
         return 130

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
-import sys
 import tarfile
 import tempfile
 import zipfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import UNFINISHED, remove_unfinished
+from benchmark.core.output import warn
 from benchmark.data.cache import fingerprint
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
@@ -73,7 +73,7 @@ def unpacked(archive: Path, cache: Path) -> Path:
     try:
         folder = _target(archive, cache)
         if not folder.is_dir():
-            sys.stderr.write(f"Unpacking {archive} ...\n")
+            warn(f"Unpacking {archive} ...")
             _unpack(archive, folder)
     except _DAMAGE as error:
         raise BenchmarkError(

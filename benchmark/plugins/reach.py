@@ -20,6 +20,7 @@ _PLUMBING = (
     "benchmark.core.files",
     "benchmark.core.hardware",
     "benchmark.core.labels",
+    "benchmark.core.output",
     "benchmark.core.own_line",
     "benchmark.core.parameters",
     "benchmark.core.progress_bar",

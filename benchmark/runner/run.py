@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable
 
+from benchmark.core.output import say
 from benchmark.data import DATASETS
 from benchmark.jobs import Job, RunContext
 from benchmark.jobs.models import UNUSED
@@ -78,7 +78,7 @@ def fetch_weights(keys: Iterable[ModelKey]) -> None:
 def _compute(todo: Todo, names: SettingNames, context: RunContext, shown: bool, execute: Executor) -> None:
     costs = todo.costs(context.folders)
     if shown:
-        sys.stdout.write("\n".join([*names.legend(), _cost_line(todo, costs), ""]))
+        say(*names.legend(), _cost_line(todo, costs))
 
     def label(job: Job) -> str:
         return f"{names.prefix(job.key)}{job.label}"

@@ -17,6 +17,7 @@ import torch
 from pebble import ProcessPool
 
 from benchmark.core.cpu import cores, keep_freed_memory
+from benchmark.core.output import protect_streams
 from benchmark.core.source import ROOT
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -121,6 +122,7 @@ def _start_worker(threads: int) -> None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import faiss
 
+    protect_streams()  # a plugin may print
     keep_freed_memory()
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)

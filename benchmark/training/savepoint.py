@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from benchmark.core.files import write_atomically
+from benchmark.core.output import warn
 
 _MODEL, _BEST, _OPTIMIZER, _GENERATOR = "model.", "best.", "optimizer.", "generator."
 
@@ -88,7 +88,7 @@ class SavePoint:
                 self.path, lambda path: save_file(copies, path, {"about": json.dumps(description)})
             )
         except (OSError, SafetensorError) as error:
-            sys.stderr.write(f"warning: the running training cannot be saved to {self.path}: {error}\n")
+            warn(f"warning: the running training cannot be saved to {self.path}: {error}")
         self._last = time.monotonic()
 
     def restore(
