@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import filterfalse
-from typing import TextIO
+from typing import TextIO, cast
 
 _HIDDEN = frozenset({"Cc", "Zl", "Zp"})
 """Unicode categories of control characters, and of separators of lines and paragraphs."""
@@ -122,9 +122,14 @@ class SafeStream(io.TextIOBase):
                 os.close(nowhere)
 
 
+def safe(stream: TextIO | None) -> TextIO:
+    """Wrap a stream, or the lack of one, as SafeStream does."""
+    return cast("TextIO", SafeStream(stream))
+
+
 def protect_streams() -> None:
     """Make stdout and stderr of this process safe to write to, for all code in it and for good."""
-    sys.stdout, sys.stderr = SafeStream(sys.stdout), SafeStream(sys.stderr)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = safe(sys.stdout), safe(sys.stderr)
 
 
 @contextmanager

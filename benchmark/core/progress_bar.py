@@ -8,7 +8,7 @@ import sys
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
-from benchmark.core.output import SafeStream, is_terminal
+from benchmark.core.output import is_terminal, safe
 
 
 def progress_bar(*columns: ProgressColumn, transient: bool = True) -> Progress:
@@ -20,6 +20,6 @@ def progress_bar(*columns: ProgressColumn, transient: bool = True) -> Progress:
     """
     shown = is_terminal(sys.stderr)
     # A disabled bar of some versions of rich writes an empty line at its end.
-    console = Console(file=SafeStream(sys.stderr) if shown else io.StringIO())
+    console = Console(file=safe(sys.stderr) if shown else io.StringIO())
     every = (*Progress.get_default_columns(), *columns)
     return Progress(*every, console=console, transient=transient, disable=not shown)

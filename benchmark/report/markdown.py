@@ -48,6 +48,7 @@ def render(
     figures: list[TableFigures],
     output: Path,
     images: Sequence[RowImages] = (),
+    failures: Iterable[tuple[str, str]] = (),
 ) -> str:
     """Fills the template.
 
@@ -57,6 +58,7 @@ def render(
         figures: the figures of each table.
         output: the folder of the page, which links are relative to.
         images: the attacked images of rows.
+        failures: pictures that could not be drawn, and why.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -73,7 +75,9 @@ def render(
         "link": lambda path: path.relative_to(output).as_posix(),
     }
     environment.filters |= filters
-    page = environment.get_template(TEMPLATE).render(**_context(run, tables, figures), images=images)
+    page = environment.get_template(TEMPLATE).render(
+        **_context(run, tables, figures), images=images, failures=list(failures)
+    )
     return page.strip() + "\n"
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmark.core.output import SafeStream, is_terminal, printable, say
+from benchmark.core.output import is_terminal, printable, safe, say
 from benchmark.jobs import Job
 from benchmark.records import Store
 
@@ -120,7 +120,7 @@ class Bar:
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.description}", markup=False),
-            console=Console(file=SafeStream(sys.stdout)),
+            console=Console(file=safe(sys.stdout)),
         )
         self._task = self._progress.add_task("", total=total, left="")
         self._running: dict[str, Job] = {}
