@@ -51,11 +51,17 @@ def dry_run(config: Configuration, context: RunContext) -> int:
     return 0
 
 
-def report(output: Path) -> Path:
-    """Writes the report of an output folder, and returns the path of the page."""
+def report(output: Path, workers: int | None = None) -> Path:
+    """Writes the report of an output folder, and returns the path of the page.
+
+    Args:
+        output: the folder.
+        workers: number of processes that draw figures, where there are many; by default one a core.
+    """
+    from benchmark.core.cpu import cores
     from benchmark.report import write_report
 
-    write_report(output, say)
+    write_report(output, say, workers or cores())
     return output / "leaderboard.md"
 
 

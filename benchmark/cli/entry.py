@@ -85,7 +85,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     grid = build_grid(config, folders)
     context.store.check_writable()
     counts = run(grid, config, context, command, shown)
-    written = report(config.output)
+    written = report(config.output, config.workers)
     show_verdicts(config.output)
     summary = ", ".join(
         f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]

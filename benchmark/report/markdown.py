@@ -13,12 +13,13 @@ from benchmark.core.display_names import command_without_folders, without_folder
 from benchmark.core.spec import parse_spec, split_list
 from benchmark.report.ablation import ablation_board
 from benchmark.report.attacked_images import RowImages
-from benchmark.report.boards import attacks_board, checks_board, code, main_board, text
+from benchmark.report.boards import attacks_board, checks_board, main_board
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import NOT_RUN, with_status
 from benchmark.report.clean_vs_worst import summary
 from benchmark.report.csv_files import join, provenances
 from benchmark.report.display_names import NOT_TRAINED
+from benchmark.report.escapes import code, text
 from benchmark.report.figures import TableFigures
 from benchmark.report.notes import check_notes, row_notes
 from benchmark.report.other_scenarios import scenarios_board

@@ -81,10 +81,11 @@ def write_report(
     figures = draw_figures(run, tables, output, workers)
     if figures.kept:
         tell(_kept(figures))
-    for name, reason in figures.failed.items():
-        tell(f"The figure {name} could not be drawn: {reason}")
     images = write_attacked_images(run, tables, output)
-    text = render(run, tables, figures.tables, output, images, figures.failed.items())
+    failed = [*figures.failed.items(), *(failure for of_row in images for failure in of_row.failed.items())]
+    for name, reason in failed:
+        tell(f"The figure {name} could not be drawn: {reason}")
+    text = render(run, tables, figures.tables, output, images, failed)
     write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
     drawn = [path for of_table in figures.tables for path in of_table]
     kept = [path for of_row in images for path in of_row]
