@@ -74,15 +74,27 @@ def show_verdicts(output: Path) -> None:
 
 def report_only(options: dict[str, Any]) -> int:
     """Writes the report of the output folder again."""
-    if "config" in options and "output" not in options:
-        from benchmark.planning.resolve import resolve
-
-        options["output"] = resolve({}, options["config"]).output
-    output = Path(options.get("output", "results"))
+    output = _output(options)
     page = report(output)
     show_verdicts(output)
     say(f"The board: {page}")
     return 0
+
+
+def status(options: dict[str, Any]) -> int:
+    """Shows what of the run in the output folder is done, running, failed and waiting."""
+    from benchmark.cli.status import show_status
+
+    return show_status(_output(options))
+
+
+def _output(options: dict[str, Any]) -> Path:
+    """The folder that is given as an option, or in the configuration file."""
+    if "config" in options and "output" not in options:
+        from benchmark.planning.resolve import resolve
+
+        return resolve({}, options["config"]).output
+    return Path(options.get("output", "results"))
 
 
 def list_data(options: dict[str, Any]) -> int:

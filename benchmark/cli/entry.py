@@ -17,6 +17,7 @@ from benchmark.cli.commands import (
     report,
     report_only,
     show_verdicts,
+    status,
 )
 from benchmark.cli.options import build_parser
 from benchmark.cli.plugin_warnings import load
@@ -128,6 +129,8 @@ def _main(given: Sequence[str], whole_process: bool) -> int:
             from benchmark.cli.new_defense import new_defense
 
             return new_defense(options["new_defense"])
+        if options.pop("status", False):
+            return status(options)
         if options.pop("report_only", False):
             return report_only(options)
         return _run(options, shlex.join(["python", "run_benchmark.py", *given]))

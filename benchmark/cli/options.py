@@ -212,4 +212,9 @@ def build_parser() -> argparse.ArgumentParser:
     instead.add_argument(
         "--report-only", action="store_true", help="write the board of --output again from its records"
     )
+    instead.add_argument(
+        "--status",
+        action="store_true",
+        help="what of the run in --output is done, running, failed and waiting, and the time left",
+    )
     return parser

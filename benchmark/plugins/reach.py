@@ -48,6 +48,7 @@ _PLUMBING = (
     "benchmark.records.provenance",
     "benchmark.records.record",
     "benchmark.records.run",
+    "benchmark.records.running",
     "benchmark.records.store",
     "benchmark.runner",
     "benchmark.tuning",
