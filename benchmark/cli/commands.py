@@ -88,6 +88,13 @@ def status(options: dict[str, Any]) -> int:
     return show_status(_output(options))
 
 
+def explain(options: dict[str, Any]) -> int:
+    """Shows what the identity of a cell of the output folder is made of."""
+    from benchmark.cli.explain import explain as explained
+
+    return explained(_output(options), options["explain"])
+
+
 def _output(options: dict[str, Any]) -> Path:
     """The folder that is given as an option, or in the configuration file."""
     if "config" in options and "output" not in options:

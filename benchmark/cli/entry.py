@@ -12,6 +12,7 @@ from benchmark.cli.check_plugin import VARIANTS, check_plugin
 from benchmark.cli.commands import (
     download,
     dry_run,
+    explain,
     list_data,
     list_names,
     report,
@@ -129,6 +130,8 @@ def _main(given: Sequence[str], whole_process: bool) -> int:
             from benchmark.cli.new_defense import new_defense
 
             return new_defense(options["new_defense"])
+        if "explain" in options:
+            return explain(options)
         if options.pop("status", False):
             return status(options)
         if options.pop("report_only", False):

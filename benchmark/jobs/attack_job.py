@@ -25,10 +25,12 @@ class AttackJob(AttackRun):
     Attributes:
         cells: the identity of each scenario's cell, by the scenario's spec.
         plugin_files: names of the plugins' own files that the cells' identities were made from.
+        identities: the parts of the cells' identities by their id, for the records.
     """
 
     cells: dict[str, str]
     plugin_files: tuple[str, ...] = ()
+    identities: Mapping[str, Mapping[str, Any]] = {}
 
     @property
     def id(self) -> str:
@@ -120,6 +122,7 @@ class AttackJob(AttackRun):
             status=status,
             reason=reason,
             plugin_files=list(self.plugin_files),
+            identity=dict(self.identities.get(self.cells[scenario], {})),
             provenance=context.provenance(),
             **measured,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from attacks import ATTACKS, FROM_CLEAN, REFERENCE_ATTACK, Attack, expand
 from benchmark.core.protocol import PROTOCOL_VERSION
@@ -13,7 +14,7 @@ from benchmark.evaluation import SCENARIOS, Scenario
 from benchmark.jobs import AttackJob, AttackRun, TrainJob
 from benchmark.planning.budgets import headline, multiple, whole_range
 from benchmark.planning.config import Configuration
-from benchmark.planning.identity import digest, plugin_files, source_digest
+from benchmark.planning.identity import digest, plugin_files, recorded_parts, source_digest
 from benchmark.planning.selection import named
 from benchmark.records import CLEAN, Role
 from defenses import Defense
@@ -94,13 +95,16 @@ class CellPlanner:
                 planned = replace(planned, attack=attack.spec)
             shared: dict[float, dict[str, str]] = defaultdict(dict)
             files: dict[float, set[str]] = defaultdict(set)
+            identities: dict[str, dict[str, Any]] = {}
             for scenario in planned.scenarios:
                 code = [*map(type, [] if attack is None else attack.parts()), type(scenario)]
-                cell = self._identity(training, planned, attack, scenario, source, code)
+                identity = self._identity(training, planned, attack, scenario, source, code)
+                cell = digest(identity)
                 if cell not in seen:
                     seen.add(cell)
                     shared[scenario.attacked_fraction][scenario.spec] = cell
                     files[scenario.attacked_fraction].update(plugin_files(code))
+                    identities[cell] = recorded_parts(identity, [*code, AttackRun])
             for fraction, cells in shared.items():
                 job = AttackJob(
                     model=training,
@@ -113,6 +117,7 @@ class CellPlanner:
                     eot=self.config.evaluation.eot,
                     repeats=self.config.evaluation.repeats,
                     plugin_files=tuple(sorted(files[fraction])),
+                    identities={cell: identities[cell] for cell in cells.values()},
                 )
                 yield job, planned.role
 
@@ -185,17 +190,16 @@ class CellPlanner:
         scenario: Scenario,
         source: TrainJob | None,
         code: list[type],
-    ) -> str:
-        return digest(
-            {
-                "model": training.id,
-                "from": source.id if source else None,
-                "scenario": scenario.portable,
-                "attack": CLEAN if attack is None else attack.portable,
-                "norm": planned.norm,
-                "eps": planned.eps,
-                "evaluation": self.config.evaluation.model_dump(),
-                "source": source_digest([*code, AttackRun]),
-                "protocol": PROTOCOL_VERSION,
-            }
-        )
+    ) -> dict[str, Any]:
+        """Describes a cell; the hash of the description is its identity."""
+        return {
+            "model": training.id,
+            "from": source.id if source else None,
+            "scenario": scenario.portable,
+            "attack": CLEAN if attack is None else attack.portable,
+            "norm": planned.norm,
+            "eps": planned.eps,
+            "evaluation": self.config.evaluation.model_dump(),
+            "source": source_digest([*code, AttackRun]),
+            "protocol": PROTOCOL_VERSION,
+        }

@@ -49,6 +49,7 @@ _PLUMBING = (
     "benchmark.records.record",
     "benchmark.records.run",
     "benchmark.records.running",
+    "benchmark.records.sources",
     "benchmark.records.store",
     "benchmark.runner",
     "benchmark.tuning",

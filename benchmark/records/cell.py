@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from benchmark.records.keys import CellKey
@@ -29,6 +31,8 @@ class CellRecord(Record):
         forward_passes, backward_passes: its cost, in units. One attack may serve several scenarios; each of
             its cells carries the whole.
         plugin_files: names of the plugins' own files that the cell's identity was made from.
+        identity: the parts that the id is the hash of, with the modules that its code starts from, as "code";
+            empty in records of older versions.
     """
 
     id: str
@@ -43,4 +47,5 @@ class CellRecord(Record):
     forward_passes: float = 0.0
     backward_passes: float = 0.0
     plugin_files: list[str] = Field(default_factory=list)
+    identity: dict[str, Any] = Field(default_factory=dict)
     provenance: Provenance

@@ -11,11 +11,13 @@ from benchmark.jobs import Job, RunContext
 from benchmark.jobs.models import UNUSED
 from benchmark.models import BACKBONES
 from benchmark.planning.config import Configuration
+from benchmark.planning.explain import identities, sources
 from benchmark.planning.grid import Grid
 from benchmark.planning.manifest import make_manifest
 from benchmark.planning.setting_names import SettingNames
 from benchmark.planning.todo import Todo, find_todo
 from benchmark.records import ModelKey
+from benchmark.records.sources import save_sources
 from benchmark.runner.check_models import check_models
 from benchmark.runner.executor import run_jobs
 from benchmark.runner.job_queue import Executor
@@ -51,6 +53,7 @@ def run(
     fetch_weights(training.key for training in todo.trainings)
     manifest = make_manifest(grid, config, command, context.folders, context.provenance())
     store.save_manifest(manifest)
+    save_sources(store.root, sources(identities(grid)))
     for planned in todo.refused:
         planned.job.fail(planned.refusal, context, status="skipped")
     if todo.jobs:
