@@ -1,4 +1,4 @@
-"""`--explain`: what the identity of a cell or a model is made of, and what changed where its record is stale."""
+"""`--explain`: what the identity of a cell or model is made of, and what changed where its record is stale."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from benchmark.core.output import say
 from benchmark.core.parameters import parse_fraction
 from benchmark.core.spec import split_list
 from benchmark.planning.explain import Parts, describe, differences, identities, sources
-from benchmark.records import CellKey, CellRecord, ModelKey, ModelRecord, RunManifest, Store
+from benchmark.records import (
+    CellKey,
+    CellRecord,
+    CellRef,
+    ModelKey,
+    ModelRecord,
+    ModelRef,
+    RunManifest,
+    Store,
+)
 from benchmark.records.sources import read_source
 
 _MOST = 3
@@ -103,7 +112,8 @@ def _lines(store: Store, one: _Named, record: Result | None, today: _Today) -> I
         yield "The same command computes it under this identity now."
         if record is None or record.status != "done":
             for other in _others(store, one, today)[:_MOST]:
-                yield f"{other.id} is a stale record of the same, made {other.provenance.created}. What changed:"
+                when = other.provenance.created
+                yield f"{other.id} is a stale record of the same, made {when}. What changed:"
                 yield from _changes(store, other, parts, today)
     else:
         now = [other.id for other in today.named if other.key == one.key]
@@ -116,7 +126,7 @@ def _lines(store: Store, one: _Named, record: Result | None, today: _Today) -> I
 
 
 def _changes(store: Store, old: Result, parts: Parts, today: _Today) -> Iterator[str]:
-    """Writes a line for each part in which a record differs from what is computed now, and for its model's."""
+    """Writes a line for each part in which a record, or its model's, differs from what is computed now."""
 
     def recorded(digest: str) -> Mapping[str, str]:
         return read_source(store.root, digest)
@@ -147,7 +157,7 @@ def _today(manifest: RunManifest) -> _Today:
         grid = build_grid(config, folders_for(config.data_root))
     except (BenchmarkError, ValueError) as error:  # pydantic's errors are ValueErrors
         return _Today({}, [], " ".join(str(error).split()))
-    refs = [*grid.cell_refs(), *grid.model_refs()]
+    refs: list[CellRef | ModelRef] = [*grid.cell_refs(), *grid.model_refs()]
     return _Today(identities(grid), list({ref.id: _Named(ref.id, ref.key) for ref in refs}.values()))
 
 
@@ -157,7 +167,8 @@ def _find(wanted: str, manifest: RunManifest, store: Store) -> _Named:
     Raises:
         UsageError: when there is none, or several.
     """
-    named = {ref.id: _Named(ref.id, ref.key) for ref in (*manifest.cells, *manifest.models)}
+    refs: list[CellRef | ModelRef] = [*manifest.cells, *manifest.models]
+    named = {ref.id: _Named(ref.id, ref.key) for ref in refs}
     if "=" in wanted:
         found = [one for one in named.values() if _fits(one, wanted, manifest.short_names)]
     else:
@@ -171,9 +182,7 @@ def _find(wanted: str, manifest: RunManifest, store: Store) -> _Named:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise UsageError(
-            f"No cell or model of '{store.output}' is '{wanted}'. Give an id, or key=value,... ."
-        )
+        raise UsageError(f"No cell or model of '{store.output}' is '{wanted}'. Give an id or key=value,...")
     shown = "; ".join(f"{one.id} ({one.label})" for one in found[:_MOST])
     raise UsageError(f"'{wanted}' fits {len(found)} cells and models; give more of it. The first: {shown}.")
 
@@ -188,11 +197,18 @@ def _fits(one: _Named, wanted: str, short_names: Mapping[str, str]) -> bool:
             return False
         given = getattr(one.key, name)
         if name == "eps":
-            if abs(given - float(parse_fraction(value))) > _SAME:
+            if abs(given - _number(value)) > _SAME:
                 return False
         elif value not in (str(given), short_names.get(str(given))):
             return False
     return True
+
+
+def _number(text: str) -> float:
+    try:
+        return float(parse_fraction(text))
+    except ValueError:
+        raise UsageError(f"eps={text} is no number: write 0.1 or 8/255.") from None
 
 
 def _stored(store: Store, name: str) -> _Named | None:

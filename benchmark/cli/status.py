@@ -69,7 +69,9 @@ def _state(store: Store, manifest: RunManifest, leases: dict[str, Running]) -> _
     for model_id, key in models.items():
         record = store.model(model_id)
         label = f"{_row(key, short)}: training"
-        what = record.status if record else "running" if model_id in leases else "waiting"
+        # A failed job may be tried again.
+        done = record is not None and (record.status == "done" or model_id not in leases)
+        what: str = record.status if record and done else "running" if model_id in leases else "waiting"
         state.trainings[what] += 1
         times.add_training(key, record)
         if record is not None and record.status != "done":

@@ -9,7 +9,7 @@ from benchmark.planning.grid import Grid
 from benchmark.planning.identity import source_parts
 
 Parts = Mapping[str, Any]
-"""The parts of an identity, by name; "source" is the hash of its code, "code" the modules that it starts from."""
+"""The parts of an identity, by name; "source" hashes its code, "code" names the modules that it starts from."""
 
 Source = Callable[[str], Mapping[str, str]]
 """Finds the hash of each module behind the hash of all; empty where it is not known."""
@@ -46,8 +46,10 @@ def differences(old: Parts, new: Parts, old_source: Source, new_source: Source) 
     """Writes a line for each part in which two identities differ.
 
     Args:
-        old, new: the parts.
-        old_source, new_source: find the modules of their code.
+        old: the parts of one.
+        new: the parts of the other.
+        old_source: finds the modules of the code of the first.
+        new_source: finds those of the second.
     """
     for name in sorted((old.keys() | new.keys()) - {"code"}):
         before, after = old.get(name), new.get(name)

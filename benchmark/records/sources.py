@@ -21,8 +21,7 @@ def save_sources(root: Path, sources: Mapping[str, Mapping[str, str]]) -> None:
     for digest, modules in sources.items():
         path = root / _FOLDER / f"{digest}.json"
         if not path.exists():
-            text = json.dumps(modules, indent=0, sort_keys=True)
-            write_atomically(path, lambda file, text=text: file.write_text(text, encoding="utf-8"))
+            _write(path, modules)
 
 
 def read_source(root: Path, digest: str) -> dict[str, str]:
@@ -32,3 +31,8 @@ def read_source(root: Path, digest: str) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _write(path: Path, modules: Mapping[str, str]) -> None:
+    text = json.dumps(dict(modules), indent=0, sort_keys=True)
+    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
