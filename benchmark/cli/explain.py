@@ -1,4 +1,4 @@
-"""`--explain`: what the identity of a cell or model is made of, and what changed where its record is stale."""
+"""`--explain`: what the identity of a cell or model is made of, and what changed where a record is stale."""
 
 from __future__ import annotations
 

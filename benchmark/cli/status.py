@@ -74,7 +74,7 @@ def _state(store: Store, manifest: RunManifest, leases: dict[str, Running]) -> _
         what: str = record.status if record and done else "running" if model_id in leases else "waiting"
         state.trainings[what] += 1
         times.add_training(key, record)
-        if record is not None and record.status != "done":
+        if record is not None and what not in ("done", "running"):
             stopped[model_id] = record.status
         if what == "running":
             epoch, epochs = saved_epochs(store.unfinished(model_id))
@@ -88,8 +88,9 @@ def _state(store: Store, manifest: RunManifest, leases: dict[str, Running]) -> _
     for ref in refs.values():
         found = store.cell(ref.id)
         attacked = _attacked(ref.model_id, ref.key)
-        what = found.status if found else stopped.get(ref.model_id, "")
-        what = what or ("running" if attacked in claimed else "waiting")
+        what = found.status if found else stopped.get(ref.model_id, "waiting")
+        if attacked in claimed and what != "done":
+            what = "running"
         state.cells[what] += 1
         if found is not None or what in ("running", "waiting"):
             times.add_cell(attacked, ref.key, found)

@@ -9,7 +9,7 @@ from benchmark.planning.grid import Grid
 from benchmark.planning.identity import source_parts
 
 Parts = Mapping[str, Any]
-"""The parts of an identity, by name; "source" hashes its code, "code" names the modules that it starts from."""
+"""The parts of an identity, by name; "source" hashes its code, "code" names the modules it starts from."""
 
 Source = Callable[[str], Mapping[str, str]]
 """Finds the hash of each module behind the hash of all; empty where it is not known."""
