@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.core.errors import UsageError
+from benchmark.core.output import say
 from benchmark.core.spec import split_list
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ def check_plugin(
     counts: Counter[str] = Counter(passed=0, failed=0, skipped=0)
     for component in components:
         counts += _check(component, folders)
-    sys.stdout.write(
-        f"{counts['passed']} checks passed, {counts['failed']} failed, {counts['skipped']} skipped.\n"
-    )
+    say(f"{counts['passed']} checks passed, {counts['failed']} failed, {counts['skipped']} skipped.")
     return 1 if counts["failed"] else 0
 
 
@@ -84,9 +82,9 @@ def _check(component: Parameters, folders: Folders) -> Counter[str]:
     """Writes a line for each check of a component, and counts them by their result."""
     from benchmark.evaluation.conformance import contract_of, run_contract
 
-    sys.stdout.write(f"{component.spec}: loads, and has the methods and defaults that it needs.\n")
+    say(f"{component.spec}: loads, and has the methods and defaults that it needs.")
     if contract_of(type(component)) is None:
-        sys.stdout.write("  skip  all: there are no further checks of this kind of class\n")
+        say("  skip  all: there are no further checks of this kind of class")
         return Counter(skipped=1)
     counts: Counter[str] = Counter()
     for result in run_contract(component, folders):
@@ -98,6 +96,5 @@ def _check(component: Parameters, folders: Folders) -> Counter[str]:
         else:
             status, line = "passed", f"ok    {name}: {result.check.wanted}"
         counts[status] += 1
-        sys.stdout.write(f"  {line}\n")
-        sys.stdout.flush()
+        say(f"  {line}")
     return counts

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.cli.plugin_warnings import load
+from benchmark.core.output import say
 
 if TYPE_CHECKING:
     from benchmark.data import Folders
@@ -35,7 +35,7 @@ def list_names(plugins: Iterable[Path]) -> int:
         if title == "backbones":
             lines.append(f"  {'(timm)':<18} any name of timm.list_models()")
     lines += ["presets:", f"  {', '.join(presets())}"]
-    sys.stdout.write("\n".join(lines) + "\n")
+    say(*lines)
     return 0
 
 
@@ -47,15 +47,21 @@ def dry_run(config: Configuration, context: RunContext) -> int:
 
     grid = build_grid(config, context.folders)
     todo = find_todo(grid, context.store, config.retry_failed)
-    sys.stdout.write(describe_plan(grid, todo, todo.costs(context.folders)))
+    say(*describe_plan(grid, todo, todo.costs(context.folders)).splitlines())
     return 0
 
 
-def report(output: Path) -> Path:
-    """Writes the report of an output folder, and returns the path of the page."""
+def report(output: Path, workers: int | None = None) -> Path:
+    """Writes the report of an output folder, and returns the path of the page.
+
+    Args:
+        output: the folder.
+        workers: number of processes that draw figures, where there are many; by default one a core.
+    """
+    from benchmark.core.cpu import cores
     from benchmark.report import write_report
 
-    write_report(output, lambda line: sys.stdout.write(f"{line}\n"))
+    write_report(output, say, workers or cores())
     return output / "leaderboard.md"
 
 
@@ -63,20 +69,39 @@ def show_verdicts(output: Path) -> None:
     """Writes what the records under an output folder say of the user's own models, if there are any."""
     from benchmark.report import verdicts
 
-    sys.stdout.write("".join(f"{line}\n" for line in verdicts(output)))
+    say(*verdicts(output))
 
 
 def report_only(options: dict[str, Any]) -> int:
     """Writes the report of the output folder again."""
+    output = _output(options)
+    page = report(output)
+    show_verdicts(output)
+    say(f"The board: {page}")
+    return 0
+
+
+def status(options: dict[str, Any]) -> int:
+    """Shows what of the run in the output folder is done, running, failed and waiting."""
+    from benchmark.cli.status import show_status
+
+    return show_status(_output(options))
+
+
+def explain(options: dict[str, Any]) -> int:
+    """Shows what the identity of a cell of the output folder is made of."""
+    from benchmark.cli.explain import explain as explained
+
+    return explained(_output(options), options["explain"])
+
+
+def _output(options: dict[str, Any]) -> Path:
+    """The folder that is given as an option, or in the configuration file."""
     if "config" in options and "output" not in options:
         from benchmark.planning.resolve import resolve
 
-        options["output"] = resolve({}, options["config"]).output
-    output = Path(options.get("output", "results"))
-    page = report(output)
-    show_verdicts(output)
-    sys.stdout.write(f"The board: {page}\n")
-    return 0
+        return resolve({}, options["config"]).output
+    return Path(options.get("output", "results"))
 
 
 def list_data(options: dict[str, Any]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import shlex
 import signal
 import sys
@@ -14,15 +13,18 @@ from benchmark.cli.check_plugin import VARIANTS, check_plugin
 from benchmark.cli.commands import (
     download,
     dry_run,
+    explain,
     list_data,
     list_names,
     report,
     report_only,
     show_verdicts,
+    status,
 )
 from benchmark.cli.options import build_parser
 from benchmark.cli.plugin_warnings import load
 from benchmark.core.errors import BenchmarkError, Stopped, UsageError
+from benchmark.core.output import protected_streams, say, warn
 from benchmark.runner.stop_signals import raise_stopped
 
 RESUMES = "What was done is kept; the same command resumes from there."
@@ -93,7 +95,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     if trials:
         from benchmark.tuning.tuning import tune
 
-        sys.stdout.write(f"The parameters chosen: {tune(config, context, trials, shown)}\n")
+        say(f"The parameters chosen: {tune(config, context, trials, shown)}")
         return 0
     from benchmark.runner.run import run
 
@@ -101,14 +103,14 @@ def _run(options: dict[str, Any], command: str) -> int:
     try:
         counts = run(grid, config, context, command, shown)
     except Stopped as stopped:
-        sys.stderr.write(f"Stopped. The board so far: {report(config.output)}. {RESUMES}\n")
+        warn(f"Stopped. The board so far: {report(config.output, context.workers)}. {RESUMES}")
         return stopped.exit_status
-    written = report(config.output)
+    written = report(config.output, context.workers)
     show_verdicts(config.output)
     summary = ", ".join(
         f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]
     )
-    sys.stdout.write(f"{sum(counts.values())} cells: {summary}. The board: {written}\n")
+    say(f"{sum(counts.values())} cells: {summary}. The board: {written}")
     return 1 if counts["failed"] else 0
 
 
@@ -131,6 +133,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, raise_stopped)
         # Imports and plans make many objects that stay; to look for garbage among them takes long.
         gc.set_threshold(100_000)
+    with protected_streams(whole_process=arguments is None):
+        return _main(given, arguments is None)
+
+
+def _main(given: Sequence[str], whole_process: bool) -> int:
     try:
         options = vars(build_parser().parse_args(given))
         if options.pop("list", False):
@@ -143,27 +150,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from benchmark.cli.new_defense import new_defense
 
             return new_defense(options["new_defense"])
+        if "explain" in options:
+            return explain(options)
+        if options.pop("status", False):
+            return status(options)
         if options.pop("report_only", False):
             return report_only(options)
         return _run(options, shlex.join(["python", "run_benchmark.py", *given]))
     except UsageError as error:
-        sys.stderr.write(f"error: {error}\n")
+        warn(f"error: {error}")
         return 2
     except BenchmarkError as error:
-        sys.stderr.write(f"error: {error}\n")
+        warn(f"error: {error}")
         return 1
-    except BrokenPipeError:
-        # The reader has closed the pipe; flushing it at exit must not raise again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
-        sys.stderr.write(
-            f"error: {error.filename or 'a file'}: {error.strerror or error}. What was done is kept.\n"
-        )
+        warn(f"error: {error.filename or 'a file'}: {error.strerror or error}. What was done is kept.")
         return 1
     except KeyboardInterrupt as error:
-        if arguments is None:  # a second signal must not end in a traceback
+        if whole_process:  # a second signal must not end in a traceback
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        sys.stderr.write(f"Stopped. {RESUMES}\n")
+        warn(f"Stopped. {RESUMES}")
         return error.exit_status if isinstance(error, Stopped) else 130

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark.cli.plugin_warnings import load
+from benchmark.core.output import say
 from benchmark.data import DATASETS, Dataset, Folders
 from benchmark.data.downloads import can_download
 from benchmark.data.user_images import UserImages
@@ -44,7 +44,7 @@ def list_data(folders: Folders, plugins: Iterable[Path]) -> int:
         "  (another: the environment variable DML_BENCHMARK_CACHE)",
         "Layouts and licenses in full: docs/datasets.md",
     ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    say(*lines)
     return 0
 
 

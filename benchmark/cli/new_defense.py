@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import keyword
-import sys
 from pathlib import Path
 
 from benchmark.core.errors import UsageError
+from benchmark.core.output import say
 
 TEMPLATE = "new_defense.py.jinja"
 
@@ -45,9 +45,9 @@ def new_defense(name: str) -> int:
     text = environment.get_template(TEMPLATE).render(name=name, class_name=class_name)
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
-    sys.stdout.write(
-        f"Wrote {path}. Edit it, then:\n"
-        f"  python run_benchmark.py --check-plugin {path}\n"
-        f"  python run_benchmark.py --plugin {path} --defenses vanilla,{name} --attacks fast --no-checks\n"
+    say(
+        f"Wrote {path}. Edit it, then:",
+        f"  python run_benchmark.py --check-plugin {path}",
+        f"  python run_benchmark.py --plugin {path} --defenses vanilla,{name} --attacks fast --no-checks",
     )
     return 0

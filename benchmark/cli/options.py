@@ -230,4 +230,15 @@ def build_parser() -> argparse.ArgumentParser:
     instead.add_argument(
         "--report-only", action="store_true", help="write the board of --output again from its records"
     )
+    instead.add_argument(
+        "--explain",
+        metavar="CELL",
+        help="what the identity of a cell or model is made of, and what changed where its record is stale; "
+        "CELL: the beginning of an id, or key=value,... as in defense=vanilla,attack=noise",
+    )
+    instead.add_argument(
+        "--status",
+        action="store_true",
+        help="what of the run in --output is done, running, failed and waiting, and the time left",
+    )
     return parser

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+from benchmark.core.output import warn
 
 
 def load(plugins: Iterable[Path]) -> None:
     """Imports plugins, and warns of installed packages that were left out."""
     from benchmark.plugins.load import load_plugins
 
-    for line in load_plugins(plugins):
-        sys.stderr.write(f"warning: {line}\n")
+    warn(*(f"warning: {line}" for line in load_plugins(plugins)))

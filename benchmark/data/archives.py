@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import sys
 import tarfile
 import zipfile
 import zlib
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.output import warn
 from benchmark.core.unfinished import temporary_folder
 from benchmark.data.archive_limits import Allowance, LimitedStream
 from benchmark.data.cache import fingerprint
@@ -74,7 +74,7 @@ def unpacked(archive: Path, cache: Path) -> Path:
     try:
         folder = _target(archive, cache)
         if not folder.is_dir():
-            sys.stderr.write(f"Unpacking {archive} ...\n")
+            warn(f"Unpacking {archive} ...")
             _unpack(archive, folder)
     except _DAMAGE as error:
         raise BenchmarkError(

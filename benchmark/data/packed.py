@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from torch import Tensor
 from benchmark.core.cpu import cores
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.files import replacing
+from benchmark.core.output import warn
 from benchmark.core.progress_bar import progress_bar
 from benchmark.core.unfinished import remove_unfinished
 from benchmark.data import image_files
@@ -197,7 +197,7 @@ def _write(pixels: Path, index: Path, files: Sequence[Path], scaled: int, title:
     sizes = []
     bar = progress_bar()
     if bar.disable:
-        sys.stderr.write(f"{title}: decoding {len(files):,} photographs into {pixels}, once ...\n")
+        warn(f"{title}: decoding {len(files):,} photographs into {pixels}, once ...")
     # The index is put in place last: it marks the files as complete.
     with replacing(index) as new_index, replacing(pixels) as new_pixels:
         with new_pixels.open("wb") as file, bar:

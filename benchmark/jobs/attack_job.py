@@ -30,11 +30,13 @@ class AttackJob(AttackRun):
         plugin_files: names of the plugins' own files that the cells' identities were made from.
         waits_for: ids of the jobs of this run that compute cells that the attack follows, each with its name
             in messages.
+        identities: the parts of the cells' identities by their id, for the records.
     """
 
     cells: dict[str, str]
     plugin_files: tuple[str, ...] = ()
     waits_for: dict[str, str] = Field(default_factory=dict)
+    identities: Mapping[str, Mapping[str, Any]] = {}
 
     @property
     def id(self) -> str:
@@ -174,6 +176,7 @@ class AttackJob(AttackRun):
             precision=self.precision,
             follows=list(self.follows),
             plugin_files=list(self.plugin_files),
+            identity=dict(self.identities.get(self.cells[scenario], {})),
             provenance=context.provenance(),
             **measured,
         )

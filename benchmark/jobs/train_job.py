@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from benchmark.data import Folders
 from benchmark.jobs.context import RunContext
@@ -20,10 +21,12 @@ class TrainJob(TrainingRun):
 
     Attributes:
         plugin_files: names of the plugins' own files that the identity was made from.
+        identity: the parts of the identity, for the record.
     """
 
     teachers: Mapping[str, TrainJob] = {}
     plugin_files: tuple[str, ...] = ()
+    identity: Mapping[str, Any] = {}
 
     @property
     def trained(self) -> bool:
@@ -111,6 +114,7 @@ class TrainJob(TrainingRun):
             eps=self.eps,
             weights=self.weights,
             plugin_files=list(self.plugin_files),
+            identity=dict(self.identity),
             provenance=context.provenance(),
         )
 
@@ -125,4 +129,5 @@ def trained_job(record: ModelRecord) -> TrainJob:
         eps=record.eps,
         weights=record.weights,
         plugin_files=tuple(record.plugin_files),
+        identity=record.identity,
     )

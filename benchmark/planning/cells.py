@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from attacks import ATTACKS, FROM_CLEAN, REFERENCE_ATTACK, WHOLE, Attack, expand
 from benchmark.core.protocol import PROTOCOL_VERSION
@@ -15,7 +15,7 @@ from benchmark.jobs import AttackJob, AttackRun, TrainJob
 from benchmark.planning.budgets import headline, multiple, whole_range
 from benchmark.planning.cascade import Cascade
 from benchmark.planning.config import Configuration
-from benchmark.planning.identity import digest, plugin_files, source_digest
+from benchmark.planning.identity import digest, plugin_files, recorded_parts, source_digest
 from benchmark.planning.planned_attack import CLEAN_POOL, AttackAt, PlannedAttack
 from benchmark.planning.selection import named
 from benchmark.records import CLEAN, Role
@@ -92,18 +92,21 @@ class CellPlanner:
                 planned = replace(planned, attack=attack.spec)
             shared: dict[_Run, dict[str, str]] = defaultdict(dict)
             files: dict[_Run, set[str]] = defaultdict(set)
+            identities: dict[str, dict[str, Any]] = {}
             for scenario in planned.scenarios:
                 if planned.role == "check" and (planned.at, scenario.spec) in by_attack:
                     continue  # the suite has it, on the whole pool or on what still stands
                 code = [*map(type, [] if attack is None else attack.parts()), type(scenario)]
                 follows = [by_attack.get((before, scenario.spec)) for before in planned.follows]
                 run = _Run(scenario.attacked_fraction, tuple(cell for cell in follows if cell))
-                cell = self._identity(training, planned, attack, scenario, source, code, run.follows)
+                identity = self._identity(training, planned, attack, scenario, source, code, run.follows)
+                cell = digest(identity)
                 by_attack[planned.at, scenario.spec] = cell
                 if cell not in seen:
                     seen.add(cell)
                     shared[run][scenario.spec] = cell
                     files[run].update(plugin_files(code))
+                    identities[cell] = recorded_parts(identity, [*code, AttackRun])
             for run, cells in shared.items():
                 job = AttackJob(
                     model=training,
@@ -119,6 +122,7 @@ class CellPlanner:
                     follows=run.follows,
                     until_chance=planned.until_chance,
                     plugin_files=tuple(sorted(files[run])),
+                    identities={cell: identities[cell] for cell in cells.values()},
                 )
                 yield job, planned.role
 
@@ -211,20 +215,19 @@ class CellPlanner:
         source: TrainJob | None,
         code: list[type],
         follows: tuple[str, ...],
-    ) -> str:
+    ) -> dict[str, Any]:
+        """Describes a cell; the hash of the description is its identity."""
         after = {"follows": sorted(follows), "until_chance": planned.until_chance} if follows else {}
-        return digest(
-            {
-                "model": training.id,
-                "from": source.id if source else None,
-                "scenario": scenario.portable,
-                "attack": CLEAN if attack is None else attack.portable,
-                "norm": planned.norm,
-                "eps": planned.eps,
-                "evaluation": self.config.evaluation.model_dump(),
-                "precision": self._precision(attack),
-                "source": source_digest([*code, AttackRun]),
-                "protocol": PROTOCOL_VERSION,
-                **after,
-            }
-        )
+        return {
+            "model": training.id,
+            "from": source.id if source else None,
+            "scenario": scenario.portable,
+            "attack": CLEAN if attack is None else attack.portable,
+            "norm": planned.norm,
+            "eps": planned.eps,
+            "evaluation": self.config.evaluation.model_dump(),
+            "precision": self._precision(attack),
+            "source": source_digest([*code, AttackRun]),
+            "protocol": PROTOCOL_VERSION,
+            **after,
+        }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -138,10 +140,9 @@ class Configuration(_Section):
     @field_validator("seeds", "eps", "norm", "compute", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        if isinstance(value, str) or (
-            isinstance(value, list) and all(isinstance(item, str) for item in value)
-        ):
-            return split_list(value)
+        texts = [value] if isinstance(value, str) else value
+        if isinstance(texts, list) and texts and all(isinstance(item, str) for item in texts):
+            return [item for text in texts for item in re.split(r"[,\s]+", text) if item]
         return [value] if isinstance(value, int | float) else value
 
     @field_validator("workers", mode="before")
@@ -199,7 +200,15 @@ class Configuration(_Section):
     def _each_once(cls, values: list[Any]) -> list[Any]:
         return list(dict.fromkeys(values))
 
-    @field_validator("eps", "seeds")
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, values: list[int]) -> list[int]:
+        twice = [value for value, count in Counter(values).items() if count > 1]
+        if twice:
+            raise ValueError(f"{twice[0]} is given twice; give each seed once")
+        return values
+
+    @field_validator("eps")
     @classmethod
     def _sensible(cls, values: list[float] | None) -> list[float] | None:
         if values is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,25 @@ def source_digest(things: Iterable[type | Callable[..., Any]], modules: Iterable
 
 @cache
 def _source_digest(modules: frozenset[str]) -> str:
+    return digest(sorted(_hashed(modules)))
+
+
+def _hashed(modules: frozenset[str]) -> list[tuple[str, str]]:
     code = reached(modules)
     files = [(name, file) for name in code.modules if (file := module_file(name)) is not None]
-    return digest(sorted((name, _file_digest(file)) for name, file in [*files, *code.files]))
+    return [(name, _file_digest(file)) for name, file in [*files, *code.files]]
+
+
+def source_parts(modules: frozenset[str]) -> dict[str, str]:
+    """The hash of each module and file that `source_digest` reads for some imported modules, by its name."""
+    return dict(sorted(_hashed(modules)))
+
+
+def recorded_parts(
+    description: Mapping[str, Any], things: Iterable[type | Callable[..., Any]], modules: Iterable[str] = ()
+) -> dict[str, Any]:
+    """The description that an identity is the hash of, with the modules that its code starts from, "code"."""
+    return {**description, "code": sorted(modules_of(things) | frozenset(modules))}
 
 
 def plugin_files(things: Iterable[type | Callable[..., Any]], modules: Iterable[str] = ()) -> tuple[str, ...]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from benchmark.core.errors import UsageError, unknown_name
 from benchmark.core.parameters import explain
 from benchmark.planning.config import Configuration, Curve, Evaluation
+from benchmark.planning.yaml_file import read_yaml
 from benchmark.training import Recipe
 
 _SECTIONS: dict[str, type[BaseModel]] = {"training": Recipe, "evaluation": Evaluation, "curve": Curve}
@@ -28,58 +27,10 @@ def presets() -> list[str]:
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads YAML, and refuses what it would read otherwise than a reader of the file."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Builds a mapping; refuses a key that is given twice, of which YAML would keep the last."""
-        seen = set()
-        for key, _ in node.value:
-            if key.tag not in _KEY_TAGS:
-                written = f" '{key.value}'" if isinstance(key, yaml.ScalarNode) else ""
-                raise _refusal(f"the key{written} is not a name; put names in quotes", key)
-            if key.value in seen:
-                raise _refusal(f"the key '{key.value}' is given twice", key)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-    def construct_number(self, node: yaml.ScalarNode) -> float:
-        """Builds a number; refuses 010, which YAML reads as octal, and 1:30, which it reads in base 60."""
-        whole = node.tag == _TAG + "int"
-        number: float = self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
-        if _OTHER_BASE.fullmatch(node.value):
-            raise _refusal(f"{node.value} is read as {number}: write it as a decimal number", node)
-        return number
-
-
-_TAG = "tag:yaml.org,2002:"
-_KEY_TAGS = (_TAG + "str", _TAG + "merge")
-_OTHER_BASE = re.compile(r"[-+]?(0[0-9_]+|[^.]*:.*)")
-
-_Loader.add_constructor(_TAG + "int", _Loader.construct_number)
-_Loader.add_constructor(_TAG + "float", _Loader.construct_number)
-
-
-def _refusal(problem: str, node: yaml.Node) -> yaml.YAMLError:
-    return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
-
-
-def _read_yaml(text: str, name: str) -> dict[str, Any]:
-    try:
-        values = yaml.load(text, _Loader) or {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a ValueError for a date such as 2026-13-1
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UsageError(f"{name} is not valid YAML{where}: {getattr(error, 'problem', error)}.") from None
-    if not isinstance(values, dict):
-        raise UsageError(f"{name} must hold keys and values, as in 'defenses: [vanilla, pgd_at]'.")
-    return values
-
-
 def _preset(name: str) -> dict[str, Any]:
     if name not in presets():
         raise unknown_name("preset", name, presets())
-    return _read_yaml(
+    return read_yaml(
         (resources.files("benchmark.presets") / f"{name}.yaml").read_text(encoding="utf-8"), name
     )
 
@@ -152,7 +103,7 @@ def resolve(arguments: Mapping[str, Any], file: Path | None = None) -> Configura
     from_file: dict[str, Any] = {}
     if file is not None:
         try:
-            from_file = _read_yaml(file.read_text(encoding="utf-8"), str(file))
+            from_file = read_yaml(file.read_text(encoding="utf-8"), str(file))
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not a text file"
             raise UsageError(f"The configuration {file} cannot be read: {reason}.") from None

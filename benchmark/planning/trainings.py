@@ -18,7 +18,7 @@ from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
 from benchmark.planning.budgets import training_eps
 from benchmark.planning.config import Configuration
-from benchmark.planning.identity import digest, plugin_files, source_digest
+from benchmark.planning.identity import digest, plugin_files, recorded_parts, source_digest
 from benchmark.records import ModelKey
 from benchmark.training import Recipe
 from benchmark.training.validation import ATTACK as VALIDATION_ATTACK
@@ -103,6 +103,7 @@ def plan_training(
         budget=to_spend,
         teachers=teachers,
         plugin_files=plugin_files(code, modules),
+        identity=recorded_parts(identity, code, modules),
     )
 
 
@@ -160,6 +161,7 @@ def _plan_untrained(key: ModelKey, data: str) -> TrainJob:
         eps=0.0,
         weights=weights,
         plugin_files=plugin_files(code, defense.modules()),
+        identity=recorded_parts(identity, code, defense.modules()),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from benchmark.records.keys import CellKey
@@ -45,6 +47,8 @@ class CellRecord(Record):
             capture that was tried was given up; empty for clean cells.
         plugin_files: names of the plugins' own files that the cell's identity was made from.
         arrays: names of the arrays that are stored beside the record.
+        identity: the parts that the id is the hash of, with the modules that its code starts from, as "code";
+            empty in records of older versions.
     """
 
     id: str
@@ -67,6 +71,7 @@ class CellRecord(Record):
     execution: str = ""
     plugin_files: list[str] = Field(default_factory=list)
     arrays: list[str] = Field(default_factory=list)
+    identity: dict[str, Any] = Field(default_factory=dict)
     provenance: Provenance
 
     def impossible(self) -> str:

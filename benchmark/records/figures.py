@@ -1,4 +1,4 @@
-"""The record of the figures of a report: what they were drawn from."""
+"""The record of the figures of a report: what each was drawn from."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ class FiguresRecord(Record):
     """The figures that the last report drew.
 
     Attributes:
-        inputs: hash of everything that they were drawn from.
+        inputs: hash of everything that a figure was drawn from, by its file name; also of those that had
+            nothing to draw.
         files: hash of each figure's content, by its file name.
     """
 
-    inputs: str
+    inputs: dict[str, str]
     files: dict[str, str]

@@ -65,6 +65,7 @@ class ModelRecord(TrainingRecord):
         eps: radius of the training attack's L_inf ball.
         weights: fingerprint of an own model's weights and files; empty for what was trained.
         plugin_files: names of the plugins' own files that the model's identity was made from.
+        identity: the parts that the id is the hash of, as in `CellRecord`.
     """
 
     id: str
@@ -76,6 +77,7 @@ class ModelRecord(TrainingRecord):
     eps: float = 0.0
     weights: str = ""
     plugin_files: list[str] = Field(default_factory=list)
+    identity: dict[str, Any] = Field(default_factory=dict)
     provenance: Provenance
 
     def impossible(self) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from math import isnan
 
-from benchmark.report.boards import NONE, code, lines, named, percent, scored_here
+from benchmark.report.boards import lines, named, percent, scored_here
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
+from benchmark.report.escapes import NONE, code
 from benchmark.report.rows import SAME, Row
 from benchmark.report.tables import Table, retrieval_cells
 from benchmark.report.worst_case import lowest, mean, worst_queries

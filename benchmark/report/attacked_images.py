@@ -15,6 +15,7 @@ from benchmark.core.errors import BenchmarkError, StoredFileError
 from benchmark.core.files import write_atomically
 from benchmark.core.unfinished import remove_unfinished
 from benchmark.report.cell_results import RETRIEVAL, CellResult, Run
+from benchmark.report.drawing import draw_all
 from benchmark.report.figures import in_style, table_slug
 from benchmark.report.rows import Row
 from benchmark.report.style import save as save_figure
@@ -38,6 +39,7 @@ class RowImages:
         pictures: a PNG for each image; empty where they cannot be read.
         tensors: the images and their neighbors as tensors; None where they cannot be read.
         problem: why they cannot be read; empty where they can.
+        failed: why pictures could not be drawn, by their name.
     """
 
     row: str
@@ -46,11 +48,29 @@ class RowImages:
     pictures: list[Path] = field(default_factory=list)
     tensors: Path | None = None
     problem: str = ""
+    failed: dict[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Path]:
         yield from self.pictures
         if self.tensors is not None:
             yield self.tensors
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """The picture of one attacked image."""
+
+    path: Path
+    image: dict[str, np.ndarray]
+    title: str
+
+    def draw(self, source: object) -> bool:
+        """Draws the file."""
+        from benchmark.report.image_panel import panel
+
+        with in_style():
+            save_figure(panel(self.image, self.title), self.path)
+        return True
 
 
 def write_attacked_images(run: Run, tables: list[Table], output: Path) -> list[RowImages]:
@@ -90,18 +110,21 @@ def _write(run: Run, table: Table, row: Row, cell: CellResult, target: Path) -> 
         return RowImages(row.name, table.heading, attack, problem=problem)
     except BenchmarkError as error:
         return RowImages(row.name, table.heading, attack, problem=run.names.sentence(str(error)))
-    from benchmark.report.image_panel import panel
-
-    pictures = []
-    for index in range(len(tensors["clean"])):
-        pictures.append(target / f"{index + 1}.png")
-        title = f"{row.name} under {attack}: query {tensors['query'][index]}"
-        with in_style():
-            save_figure(panel({key: value[index] for key, value in tensors.items()}, title), pictures[-1])
+    panels = [
+        _Panel(
+            target / f"{index + 1}.png",
+            {key: value[index] for key, value in tensors.items()},
+            f"{row.name} under {attack}: query {tensors['query'][index]}",
+        )
+        for index in range(len(tensors["clean"]))
+    ]
+    drawn = draw_all(panels, None)
+    pictures = [path for path, result in drawn.items() if result.there]
+    failed = {f"{target.name}/{path.name}": one.failure for path, one in drawn.items() if one.failure}
     file = target.with_name(f"{target.name}.safetensors")
     data = save(tensors)
     write_atomically(file, lambda temporary: temporary.write_bytes(data))
-    return RowImages(row.name, table.heading, attack, pictures, file)
+    return RowImages(row.name, table.heading, attack, pictures, file, failed=failed)
 
 
 def read_images(path: Path) -> dict[str, np.ndarray]:

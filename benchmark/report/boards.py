@@ -7,11 +7,11 @@ from math import isnan
 
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
 from benchmark.report.checks import NOT_RUN, RowCheck, summary
+from benchmark.report.escapes import NONE, code, text
 from benchmark.report.rows import Row
 from benchmark.report.sources import mark
 from benchmark.report.tables import Table
 
-NONE = "\u2013"  # an en dash
 AFTER = "\u2021"  # a double dagger
 MARK = "\u2020"  # a dagger
 SCORES = {
@@ -37,16 +37,6 @@ def percent(mean: float, std: float | None = None) -> str:
 def times(value: float) -> str:
     """Formats a cost that is a multiple of another, as in "1.25" or "12"."""
     return NONE if isnan(value) else f"{value:.2f}" if value < 10 else f"{value:.0f}"
-
-
-def text(value: str) -> str:
-    """Escapes free text for a cell of a Markdown table, in one line."""
-    return " ".join(value.replace("|", "\\|").split())
-
-
-def code(value: str) -> str:
-    """Formats a spec string or a command as code; a dash when it is empty."""
-    return f"`{text(value)}`" if value else NONE
 
 
 def rank_text(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""Draws all figures of a report, names their files, and removes stale ones."""
+"""Draws the figures of a report that changed, names their files, and removes stale ones."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from benchmark.core.unfinished import remove_unfinished
 from benchmark.report.cell_results import Run
 from benchmark.report.display_names import NOT_TRAINED
-from benchmark.report.kept_figures import figure_inputs, kept_figures, note_figures
+from benchmark.report.drawing import draw_all
+from benchmark.report.kept_figures import FigureInputs, kept_figures, note_figures
 from benchmark.report.rows import Row
 from benchmark.report.style import LineStyle, format_eps, line_styles, save, slug
 from benchmark.report.tables import Table
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 FOLDER = "figures"
 UNNAMED_MODES = ("equal-epochs", NOT_TRAINED)
 """The compute modes that file names leave out."""
-SETTINGS: Any = {"font.family": "DejaVu Sans", "font.size": 9.5, "axes.edgecolor": "#888888"}
+SETTINGS: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.edgecolor": "#888888",
+    "text.parse_math": False,  # names may hold a $
+}
 
 
 def in_style() -> AbstractContextManager[None]:
@@ -103,6 +108,8 @@ FIGURES: dict[str, Drawing] = {
     "tsne": _tsne,
 }
 """How to draw each kind of figure, in the report's style."""
+OVER_BUDGETS = frozenset({"eps"})
+"""The kinds that show cells of several tables of a setting."""
 OWN_NAME = re.compile(rf"({'|'.join(FIGURES)})_[a-z0-9._-]+\.png")
 
 
@@ -125,47 +132,112 @@ class TableFigures:
         yield from filter(None, (self.clean_vs_worst, self.heatmap, self.eps, self.training))
         yield from self.tsne.values()
 
+    def add(self, picture: FigurePicture, table: Table) -> None:
+        """Adds a figure that there is."""
+        if picture.row is None:
+            setattr(self, picture.kind, picture.path)
+        else:
+            self.tsne[table.rows[picture.row].name] = picture.path
 
-def draw_figures(run: Run, tables: list[Table], output: Path) -> tuple[list[TableFigures], bool]:
+
+@dataclass(frozen=True)
+class FigurePicture:
+    """A figure to draw, and its file.
+
+    Attributes:
+        kind: the name of the kind.
+        path: the file.
+        table: position of its table.
+        row: position of the row that it shows; None for kinds that show all.
+    """
+
+    kind: str
+    path: Path
+    table: int
+    row: int | None = None
+
+    def draw(self, source: object) -> bool:
+        """Draws the file, unless there is nothing to draw.
+
+        Args:
+            source: the run and its tables.
+        """
+        run, tables = cast("tuple[Run, list[Table]]", source)
+        table = tables[self.table]
+        figure = FIGURES[self.kind](run, table, None if self.row is None else table.rows[self.row])
+        if figure is None:
+            return False
+        with in_style():
+            save(figure, self.path)
+        return True
+
+
+@dataclass
+class Figures:
+    """The figures of a report.
+
+    Attributes:
+        tables: those of each table.
+        failed: why figures could not be drawn, by the name of their file.
+        drawn, kept: how many were drawn now, and how many are those of an earlier report.
+    """
+
+    tables: list[TableFigures]
+    failed: dict[str, str]
+    drawn: int
+    kept: int
+
+
+def draw_figures(run: Run, tables: list[Table], output: Path, workers: int = 1) -> Figures:
     """Draws the figures of each table into `figures/`, and removes those of an earlier report.
 
     Those of an earlier report are kept when nothing changed that they show. Tables of other compute modes
     than the lead have only the plots of clean and worst cases and of trainings.
 
-    Returns:
-        The figures, and whether they were kept.
+    Args:
+        run: the run.
+        tables: its tables, ranked.
+        output: the folder of the report.
+        workers: number of processes, where there are many figures to draw.
     """
-    folder = output / FOLDER
-    remove_unfinished(folder)
-    inputs = figure_inputs(run)
-    kept = kept_figures(run, inputs, folder)
-    drawn: list[TableFigures] = []
+    pictures = list(_pictures(tables, output / FOLDER))
+    of = FigureInputs(run)
+    inputs = {one.path: _inputs(of, tables, one) for one in pictures}
+    there = kept_figures(run, inputs)
+    kept = sum(there.values())
+    results = draw_all([one for one in pictures if one.path not in there], (run, tables), workers)
+    failed = {path: result.failure for path, result in results.items() if result.failure}
+    there |= {path: result.there for path, result in results.items()}
+    _clear(output / FOLDER, {path for path, is_there in there.items() if is_there})
+    note_figures(run, inputs, failed)
+    found = [TableFigures() for _ in tables]
+    for one in pictures:
+        if there[one.path]:
+            found[one.table].add(one, tables[one.table])
+    drawn = sum(result.there for result in results.values())
+    return Figures(found, {path.name: reason for path, reason in failed.items()}, drawn, kept)
+
+
+def _pictures(tables: list[Table], folder: Path) -> Iterator[FigurePicture]:
+    """Lists the figures that a report may have."""
     trainings: set[str] = set()
-
-    def save_as(kind: str, name: str, table: Table, row: Row | None = None) -> Path | None:
-        path = folder / f"{kind}_{name}.png"
-        if kept is not None:
-            return path if path.name in kept else None
-        return _save(FIGURES[kind](run, table, row), path)
-
-    for table in tables:
+    for index, table in enumerate(tables):
         trained, name = trained_slug(table), table_slug(table)
-        figures = TableFigures(clean_vs_worst=save_as("clean_vs_worst", name, table))
+        yield FigurePicture("clean_vs_worst", folder / f"clean_vs_worst_{name}.png", index)
         if trained not in trainings:
-            figures.training = save_as("training", trained, table)
             trainings.add(trained)
+            yield FigurePicture("training", folder / f"training_{trained}.png", index)
         if table.lead:
-            figures.heatmap = save_as("heatmap", name, table)
-            figures.eps = save_as("eps", name, table)
-            for row in table.rows:
-                if path := save_as("tsne", f"{name}_{slug(row.name)}", table, row):
-                    figures.tsne[row.name] = path
-        drawn.append(figures)
-    paths = {path for figures in drawn for path in figures}
-    _clear(folder, paths)
-    if kept is None:
-        note_figures(run, inputs, paths)
-    return drawn, kept is not None
+            for kind in ("heatmap", "eps"):
+                yield FigurePicture(kind, folder / f"{kind}_{name}.png", index)
+            for number, row in enumerate(table.rows):
+                yield FigurePicture("tsne", folder / f"tsne_{name}_{slug(row.name)}.png", index, number)
+
+
+def _inputs(inputs: FigureInputs, tables: list[Table], one: FigurePicture) -> str:
+    table = tables[one.table]
+    row = None if one.row is None else table.rows[one.row]
+    return inputs.of(table, row, one.kind in OVER_BUDGETS)
 
 
 def table_slug(table: Table) -> str:
@@ -187,14 +259,6 @@ def _mode(table: Table) -> list[str]:
 
 def _styles(run: Run) -> dict[str, LineStyle]:
     return line_styles((cell.key.defense for cell in run.table_cells), run.manifest.references)
-
-
-def _save(figure: Figure | None, path: Path) -> Path | None:
-    if figure is None:
-        return None
-    with in_style():
-        save(figure, path)
-    return path
 
 
 def _clear(folder: Path, current: set[Path]) -> None:

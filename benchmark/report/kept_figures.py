@@ -2,66 +2,137 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from benchmark.core.files import content_digest
 from benchmark.core.source import SOURCE_DIGEST
+from benchmark.records import ModelKey
 from benchmark.records.figures import FiguresRecord
-from benchmark.report.cell_results import Run
+from benchmark.report.cell_results import CellResult, Run
+from benchmark.report.rows import Row
+from benchmark.report.tables import Table
 
 _LIBRARIES = ("matplotlib", "numpy", "openTSNE")
+_OF_MANIFEST = {
+    "compute",
+    "suite",
+    "references",
+    "checks",
+    "whole_range",
+    "own_models",
+    "unranked",
+    "plugins",
+}
+"""What figures may show of the grid beside its cells."""
 
 
-def figure_inputs(run: Run) -> str:
-    """Hashes all that figures are drawn from: the grid, the records, the source and versions of libraries.
+class FigureInputs:
+    """Hashes what figures are drawn from: names, records, the source and versions of libraries.
 
     Of the arrays, which may be large and are never written twice with other content, size and time of writing
     are hashed.
-    """
-    manifest = run.manifest
-    budgets = sorted({(ref.model_id, ref.key.norm, ref.key.eps) for ref in manifest.cells})
-    checks = [run.checks(*budget) for budget in budgets]
-    inputs = {
-        "source": SOURCE_DIGEST,
-        "libraries": [version(name) for name in _LIBRARIES],
-        "manifest": manifest.model_dump(mode="json", exclude={"command", "provenance"}),
-        "models": {key: record.model_dump(mode="json") for key, record in run.models.items()},
-        "cells": [
-            [cell.ref.id, cell.status, cell.reason, cell.record and cell.record.model_dump(mode="json")]
-            for cell in run.cells
-        ],
-        "arrays": [run.arrays_stamp(cell) for cell in run.cells],
-        "checks": [found and found.model_dump(mode="json", exclude={"provenance"}) for found in checks],
-    }
-    return sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-
-
-def kept_figures(run: Run, inputs: str, folder: Path) -> frozenset[str] | None:
-    """Finds the figures of an earlier report, if it drew them from the same and all of them are unchanged.
 
     Args:
         run: the run.
-        inputs: hash of what they would be drawn from now.
-        folder: where they are.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        keys = [cell.key for cell in run.cells]
+        self._common = _hash(
+            {
+                "source": SOURCE_DIGEST,
+                "libraries": [version(name) for name in _LIBRARIES],
+                "manifest": run.manifest.model_dump(mode="json", include={*_OF_MANIFEST, "short_names"}),
+                # Names are abbreviated, and styles assigned, in view of all others.
+                "names": {
+                    kind: sorted({str(getattr(key, kind)) for key in keys})
+                    for kind in (*(ModelKey.model_fields.keys() - {"seed"}), "attack")
+                },
+            }
+        )
+        self._cells = {cell.ref: self._cell(cell) for cell in run.cells}
+
+    def of(self, table: Table, row: Row | None = None, over_budgets: bool = False) -> str:
+        """Hashes what a figure of a table is drawn from.
+
+        Args:
+            table: the table.
+            row: the only row that it shows; all if not given.
+            over_budgets: whether it also shows cells of other tables of the setting.
+        """
+        cells = [cell for cell in self._run.table_cells if over_budgets and _shares_setting(cell, table)]
+        shown = {
+            "common": self._common,
+            "table": [*dataclasses.astuple(table.key), table.heading, table.suite, table.lead],
+            "rows": [self._row(one) for one in (table.rows if row is None else [row])],
+            "over budgets": [self._cells[cell.ref] for cell in cells],
+        }
+        return _hash(shown)
+
+    def _row(self, row: Row) -> list[Any]:
+        checks = {name: dataclasses.asdict(check) for name, check in row.checks.items()}
+        models = [model.model_dump(mode="json", exclude={"provenance"}) for model in row.models]
+        about = [row.defense, row.name, row.reference, row.source, row.unranked, row.embed_cost]
+        cells = [self._cells[cell.ref] for cell in row.cells]
+        return [*about, row.rank, row.rank_low, row.rank_high, checks, models, cells]
+
+    def _cell(self, cell: CellResult) -> str:
+        record = cell.record and cell.record.model_dump(mode="json", exclude={"provenance"})
+        ref = cell.ref.model_dump(mode="json")
+        return _hash([ref, cell.status, cell.reason, record, self._run.arrays_stamp(cell)])
+
+
+def kept_figures(run: Run, inputs: Mapping[Path, str]) -> dict[Path, bool]:
+    """Finds the figures of an earlier report that were drawn from the same, and are unchanged.
+
+    Args:
+        run: the run.
+        inputs: hash of what each would be drawn from now, by its path.
 
     Returns:
-        The names of their files; None when they must be drawn.
+        Those that need not be drawn, and whether there is a file; there is none where nothing was to draw.
     """
     record = run.figures()
-    if record is None or record.inputs != inputs:
-        return None
+    if record is None:
+        return {}
+    same = [path for path, digest in inputs.items() if record.inputs.get(path.name) == digest]
+    return {
+        path: path.name in record.files
+        for path in same
+        if path.name not in record.files or _digest(path) == record.files[path.name]
+    }
+
+
+def note_figures(run: Run, inputs: Mapping[Path, str], failed: Collection[Path]) -> None:
+    """Records what figures were drawn from, but for those that failed, which are tried again."""
+    done = {path: digest for path, digest in inputs.items() if path not in failed}
+    files = {path.name: digest for path in done if (digest := _digest(path)) is not None}
+    run.save_figures(FiguresRecord(inputs={path.name: digest for path, digest in done.items()}, files=files))
+
+
+def _digest(path: Path) -> str | None:
     try:
-        same = all(content_digest(folder / name) == digest for name, digest in record.files.items())
-    except OSError:  # one was deleted
+        return content_digest(path)
+    except OSError:  # there is none, or it was deleted
         return None
-    return frozenset(record.files) if same else None
 
 
-def note_figures(run: Run, inputs: str, paths: Iterable[Path]) -> None:
-    """Records what figures were drawn from."""
-    files = {path.name: content_digest(path) for path in paths}
-    run.save_figures(FiguresRecord(inputs=inputs, files=files))
+def _shares_setting(cell: CellResult, table: Table) -> bool:
+    key, of_table = cell.key, table.key
+    return (key.dataset, key.backbone, key.loss, cell.compute) == (
+        of_table.dataset,
+        of_table.backbone,
+        of_table.loss,
+        of_table.compute,
+    )
+
+
+def _hash(described: Any) -> str:
+    return sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()

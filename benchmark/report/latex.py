@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-from benchmark.report.boards import MARK, NONE, cost_columns, rank_text, score_columns
+from benchmark.core.output import printable
+from benchmark.report.boards import MARK, cost_columns, rank_text, score_columns
 from benchmark.report.cell_results import Run
 from benchmark.report.checks import summary
+from benchmark.report.escapes import NONE
 from benchmark.report.rows import Row
 from benchmark.report.sources import mark
 from benchmark.report.tables import Table
@@ -59,7 +61,9 @@ def latex(run: Run, table: Table) -> str:
     head, *body = [f"{' & '.join(line)} \\\\" for line in lines]
     return "\n".join(
         [
-            f"% {' '.join(table.heading.split())}, suite {' '.join(table.suite.split())}; in percent.",
+            printable(
+                f"% {' '.join(table.heading.split())}, suite {' '.join(table.suite.split())}; in percent."
+            ),
             r"% \usepackage{booktabs}",
             f"\\begin{{tabular}}{{{''.join(alignment for _, alignment, _ in columns)}}}",
             r"\toprule",
@@ -75,7 +79,7 @@ def latex(run: Run, table: Table) -> str:
 
 def escape(text: str) -> str:
     """Escapes what LaTeX would not print as it stands, in one line."""
-    return re.sub(".", lambda found: _ESCAPED.get(found[0], found[0]), " ".join(text.split()))
+    return re.sub(".", lambda found: _ESCAPED.get(found[0], found[0]), printable(" ".join(text.split())))
 
 
 def _number(cell: str, bold: bool) -> str:

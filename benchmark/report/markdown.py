@@ -13,12 +13,13 @@ from benchmark.core.display_names import command_without_folders, without_folder
 from benchmark.core.spec import parse_spec, split_list
 from benchmark.report.ablation import ablation_board
 from benchmark.report.attacked_images import RowImages
-from benchmark.report.boards import attacks_board, checks_board, code, main_board, text
+from benchmark.report.boards import attacks_board, checks_board, main_board
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import NOT_RUN, with_status
 from benchmark.report.clean_vs_worst import summary
 from benchmark.report.csv_files import join, provenances
 from benchmark.report.display_names import NOT_TRAINED
+from benchmark.report.escapes import code, text
 from benchmark.report.figures import TableFigures
 from benchmark.report.notes import check_notes, row_notes
 from benchmark.report.other_scenarios import scenarios_board
@@ -48,6 +49,7 @@ def render(
     figures: list[TableFigures],
     output: Path,
     images: Sequence[RowImages] = (),
+    failures: Iterable[tuple[str, str]] = (),
 ) -> str:
     """Fills the template.
 
@@ -57,6 +59,7 @@ def render(
         figures: the figures of each table.
         output: the folder of the page, which links are relative to.
         images: the attacked images of rows.
+        failures: pictures that could not be drawn, and why.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -73,7 +76,9 @@ def render(
         "link": lambda path: path.relative_to(output).as_posix(),
     }
     environment.filters |= filters
-    page = environment.get_template(TEMPLATE).render(**_context(run, tables, figures), images=images)
+    page = environment.get_template(TEMPLATE).render(
+        **_context(run, tables, figures), images=images, failures=list(failures)
+    )
     return page.strip() + "\n"
 
 

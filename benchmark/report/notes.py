@@ -7,8 +7,9 @@ from collections.abc import Callable
 from benchmark.core.parameters import parse_fraction
 from benchmark.core.spec import parse_spec
 from benchmark.records import ModelRecord
-from benchmark.report.boards import code, text, times
+from benchmark.report.boards import times
 from benchmark.report.checks import NOT_RUN, with_status
+from benchmark.report.escapes import code, text
 from benchmark.report.rows import Row
 from benchmark.report.tables import EQUAL_PASSES, Table
 from benchmark.report.worst_case import mean

@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import isnan
 
 from benchmark.core.spec import parse_spec
-from benchmark.report.boards import NONE, code, lines, marked, percent
+from benchmark.report.boards import lines, marked, percent
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult
+from benchmark.report.escapes import NONE, code
 from benchmark.report.rows import Row, at_eps
 from benchmark.report.tables import Table
 from benchmark.report.worst_case import mean

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
-from benchmark.report.boards import code
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, Run
+from benchmark.report.escapes import code
 
 POOL, EVERY_CLASS = "pool", "all"
 """The parameter of a data set, and its value, that puts all of its classes into the pool."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from benchmark.report.boards import code
 from benchmark.report.cell_results import CellResult, Run
 from benchmark.report.display_names import NOT_TRAINED
+from benchmark.report.escapes import code
 from benchmark.report.style import format_eps
 from benchmark.report.tables import mode_words
 

@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 
 from benchmark.core.spec import format_spec, parse_spec
-from benchmark.report.boards import NONE, code, percent
+from benchmark.report.boards import percent
 from benchmark.report.cell_results import RETRIEVAL, CellResult, Run
 from benchmark.report.csv_files import DECIMALS
 from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.ers import NORMALIZED, empirical_robustness_score
+from benchmark.report.escapes import NONE, code
 from benchmark.report.sources import mark, source
 from benchmark.report.style import budget
 from benchmark.report.worst_case import mean

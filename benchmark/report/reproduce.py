@@ -117,6 +117,14 @@ def _values(config: dict[str, Any], name: str) -> list[Any]:
 
 def _quoted(value: str) -> str:
     """Quotes a value where the shell would change it; double quotes, where these do, work in any shell."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):  # as bash and zsh write them
+        return "$'" + "".join(map(_escaped, value)) + "'"
     if re.search(r"[$`\"\\!]", value):
         return shlex.quote(value)
     return value if re.fullmatch(r"[\w\-./+:]+", value) else f'"{value}"'
+
+
+def _escaped(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    return f"\\x{ord(character):02x}" if ord(character) < 32 or ord(character) == 127 else character

@@ -60,7 +60,7 @@ def _pair(run: Run, table: Table, row: Row) -> tuple[CellResult, CellResult] | N
 
 
 def _project(before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
-    """Projects both sets of unit vectors by one t-SNE, to shape (2 m, 2), those before the attack first."""
+    """Projects both sets of vectors by one t-SNE, to shape (2 m, 2), those before the attack first."""
     from openTSNE import TSNE  # takes a second, and many reports have no t-SNE
 
     if before.shape != after.shape or len(before) < 5:
@@ -68,7 +68,7 @@ def _project(before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
     vectors = np.concatenate([before, after]).astype(np.float64)
     fitted = TSNE(
         perplexity=min(30.0, (len(vectors) - 1) / 3),
-        metric="cosine",
+        metric="cosine" if np.linalg.norm(vectors, axis=1).all() else "euclidean",  # a zero has no direction
         neighbors="exact",
         negative_gradient_method="bh",
         early_exaggeration_iter=150,

@@ -10,7 +10,7 @@ from benchmark.records.store import Store
 from benchmark.report.attacked_images import write_attacked_images
 from benchmark.report.cell_results import Run
 from benchmark.report.csv_files import cells_frame, leaderboard_frame, write_csv
-from benchmark.report.figures import FOLDER, draw_figures
+from benchmark.report.figures import FOLDER, Figures, draw_figures
 from benchmark.report.markdown import render
 from benchmark.report.ranking import rank
 from benchmark.report.ranking_board import ranking_frame
@@ -50,15 +50,18 @@ def verdicts(output: Path) -> list[str]:
     return verdict_lines(run, collect(run))
 
 
-def write_report(output: Path, tell: Callable[[str], object] = lambda line: None) -> list[Path]:
+def write_report(
+    output: Path, tell: Callable[[str], object] = lambda line: None, workers: int = 1
+) -> list[Path]:
     """Writes tables, figures and a page from the records under an output folder.
 
     Cells of the grid that have no record are shown as not run yet, so it can be called at any time.
 
     Args:
         output: the folder that a run wrote to.
-        tell: called with a line when the figures of an earlier report were kept, since nothing changed that
-            they show.
+        tell: called with a line when figures of an earlier report were kept, since nothing changed that they
+            show, and for each picture that could not be drawn.
+        workers: number of processes that draw figures, where there are many.
 
     Returns:
         The files written: `leaderboard.csv`, `cells.csv`, `leaderboard.md`, `ranking.csv` where its
@@ -75,14 +78,26 @@ def write_report(output: Path, tell: Callable[[str], object] = lambda line: None
     ranking = [output / "ranking.csv"] if len(side) else []
     for path in ranking:
         write_csv(side, path)
-    figures, unchanged = draw_figures(run, tables, output)
-    if unchanged and any(True for of_table in figures for _ in of_table):
-        tell(
-            f"The figures are kept: no record changed since they were drawn. Delete {FOLDER}/ to redraw them."
-        )
+    figures = draw_figures(run, tables, output, workers)
+    if figures.kept:
+        tell(_kept(figures))
     images = write_attacked_images(run, tables, output)
-    text = render(run, tables, figures, output, images)
+    failed = [*figures.failed.items(), *(failure for of_row in images for failure in of_row.failed.items())]
+    for name, reason in failed:
+        tell(f"The figure {name} could not be drawn: {reason}")
+    text = render(run, tables, figures.tables, output, images, failed)
     write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
-    drawn = [path for of_table in figures for path in of_table]
+    drawn = [path for of_table in figures.tables for path in of_table]
     kept = [path for of_row in images for path in of_row]
     return [leaderboard, cells, page, *ranking, *drawn, *kept]
+
+
+def _kept(figures: Figures) -> str:
+    if not figures.drawn and not figures.failed:
+        return (
+            f"The figures are kept: no record changed since they were drawn. Delete {FOLDER}/ to redraw them."
+        )
+    return (
+        f"{figures.kept} of {figures.kept + figures.drawn + len(figures.failed)} figures are kept: nothing "
+        f"changed that they show. Delete {FOLDER}/ to redraw them."
+    )

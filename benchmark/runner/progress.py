@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from operator import attrgetter
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmark.core.output import is_terminal, printable, safe, say
 from benchmark.jobs import Job
 from benchmark.records import Store
 
@@ -98,9 +98,7 @@ class Lines:
         self._say(f"{self._label(job)} - {state}{left}")
 
     def _say(self, line: str) -> None:
-        with suppress(BrokenPipeError):  # a closed pipe is no reason to stop the run
-            sys.stdout.write(f"[{self._done}/{self._total}] {line}\n")
-            sys.stdout.flush()
+        say(f"[{self._done}/{self._total}] {line}")
 
     def close(self) -> None:
         """Does nothing."""
@@ -121,17 +119,18 @@ class Bar:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
-            TextColumn("{task.description}"),
-            console=Console(),
+            TextColumn("{task.description}", markup=False),
+            console=Console(file=safe(sys.stdout)),
         )
         self._task = self._progress.add_task("", total=total, left="")
         self._running: dict[str, Job] = {}
         self._progress.start()
 
     def _describe(self, store: Store | None = None) -> str:
-        return "  |  ".join(
+        running = "  |  ".join(
             f"{self._label(job)}{job.progress(store) if store else ''}" for job in self._running.values()
         )
+        return printable(running)
 
     def start(self, job: Job) -> None:
         """Adds a job to the display."""
@@ -146,7 +145,7 @@ class Bar:
         """Advances the bar; the line of a failure stays on the screen."""
         self._running.pop(job.id, None)
         if reason is not None:
-            self._progress.console.print(f"FAILED {self._label(job)}: {reason}", markup=False)
+            self._progress.console.print(printable(f"FAILED {self._label(job)}: {reason}"), markup=False)
         self._progress.update(self._task, advance=1, description=self._describe(), left=left.lstrip("; "))
 
     def close(self) -> None:
@@ -175,7 +174,7 @@ class ProgressReport:
         if not shown:
             self._display = Silent()
         else:
-            self._display = (Bar if sys.stdout.isatty() else Lines)(len(costs), label)
+            self._display = (Bar if is_terminal(sys.stdout) else Lines)(len(costs), label)
 
     def start(self, job: Job) -> None:
         """Shows that a job has been sent to a worker."""

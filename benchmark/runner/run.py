@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable
 
 from benchmark.core.errors import Stopped
+from benchmark.core.output import say
 from benchmark.data import DATASETS
 from benchmark.jobs import Job, RunContext
 from benchmark.jobs.models import UNUSED
 from benchmark.models import BACKBONES
 from benchmark.planning.config import Configuration
+from benchmark.planning.explain import identities, sources
 from benchmark.planning.grid import Grid
 from benchmark.planning.manifest import make_manifest
 from benchmark.planning.setting_names import SettingNames
 from benchmark.planning.todo import Todo, find_todo
 from benchmark.records import ModelKey, Store
+from benchmark.records.sources import save_sources
 from benchmark.runner.check_models import check_models
 from benchmark.runner.executor import run_jobs
 from benchmark.runner.job_queue import Executor
@@ -53,6 +55,7 @@ def run(
     fetch_weights(training.key for training in todo.trainings)
     manifest = make_manifest(grid, config, command, context.folders, context.provenance())
     store.save_manifest(manifest)
+    save_sources(store.root, sources(identities(grid)))
     for planned in todo.refused:
         planned.job.fail(planned.refusal, context, status="skipped")
     stopped: Stopped | None = None
@@ -86,7 +89,7 @@ def fetch_weights(keys: Iterable[ModelKey]) -> None:
 def _compute(todo: Todo, names: SettingNames, context: RunContext, shown: bool, execute: Executor) -> None:
     costs = todo.costs(context.folders)
     if shown:
-        sys.stdout.write("\n".join([*names.legend(), _cost_line(todo, costs), ""]))
+        say(*names.legend(), _cost_line(todo, costs))
 
     def label(job: Job) -> str:
         return f"{names.prefix(job.key)}{job.label}"

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from benchmark.core.cpu import cores, keep_freed_memory
+from benchmark.core.output import protect_streams
 from benchmark.core.source import ROOT
 from benchmark.core.unfinished import process_folder
 from benchmark.runner.serve import serve
@@ -152,6 +153,7 @@ def _work(connection: Connection, threads: int) -> None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import faiss
 
+    protect_streams()  # a plugin may print
     keep_freed_memory()
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)

@@ -22,6 +22,7 @@ from matplotlib import rc_context
 
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.files import write_atomically
+from benchmark.core.output import protected_streams, say, warn
 from benchmark.data import Folders
 from benchmark.data.places import folders_for
 from benchmark.jobs import RunContext, trained_job
@@ -77,7 +78,7 @@ def analyse(outputs: Sequence[Path], to: Path, folders: Folders) -> str:
     """
     studies, notes = read_studies(outputs)
     for note in notes:
-        sys.stderr.write(f"{note}\n")
+        warn(note)
     models = pd.DataFrame([row for study in studies for row in scores_of(study)], columns=COLUMNS)
     if models.empty:
         raise UsageError(f"No model is trained yet in {', '.join(map(str, outputs))}.")
@@ -111,11 +112,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("outputs", type=Path, nargs="+", metavar="OUTPUT", help="folder of a finished run")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for the files")
     options = parser.parse_args(arguments)
+    with protected_streams(whole_process=arguments is None):
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)  # as in the workers: results must not depend on the number of cores
     try:
-        sys.stdout.write(analyse(options.outputs, options.to, folders_for()))
+        say(analyse(options.outputs, options.to, folders_for()).rstrip("\n"))
     except BenchmarkError as error:
-        sys.stderr.write(f"error: {error}\n")
+        warn(f"error: {error}")
         return 2
     return 0
 

@@ -7,7 +7,8 @@ from math import isnan, nan, sqrt
 
 import pandas as pd
 
-from benchmark.report.boards import NONE, code, lines, percent
+from benchmark.report.boards import lines, percent
+from benchmark.report.escapes import NONE, code
 from benchmark.report.style import budget
 from benchmark.report.tables import mode_words
 from benchmark.report.worst_case import deviation, mean

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from benchmark.core.errors import DamagedFileError, InterruptedJobError
 from benchmark.core.files import set_aside
+from benchmark.core.output import warn
 from benchmark.core.sealed import check_tensors, write_tensors
 
 _MODEL, _BEST, _OPTIMIZER, _GENERATOR = "model.", "best.", "optimizer.", "generator."
@@ -103,7 +103,7 @@ class SavePoint:
         try:
             write_tensors(self.path, lambda path, metadata: save_file(copies, path, {**about, **metadata}))
         except (OSError, SafetensorError) as error:
-            sys.stderr.write(f"warning: the running training cannot be saved to {self.path}: {error}\n")
+            warn(f"warning: the running training cannot be saved to {self.path}: {error}")
         self._last = time.monotonic()
         if stopping:
             raise InterruptedJobError("The run is being stopped; the training is saved.")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
 from benchmark.core.errors import UsageError
+from benchmark.core.output import say
 from benchmark.core.spec import parse_spec
 from benchmark.data import Folders
 from benchmark.jobs import Job, RunContext, TrainJob
@@ -178,25 +178,24 @@ def tune(config: Configuration, context: RunContext, trials: int, shown: bool) -
     store.check_writable()
     searches, notes = _searches(config, context.folders, trials)
 
-    def say(line: str) -> None:
+    def tell(line: str) -> None:
         if shown:
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
+            say(line)
 
     for note in notes:
-        say(note)
+        tell(note)
     if not searches:
         raise UsageError("There is no defense to tune; reference rows and refused ones are left out.")
     names = SettingNames(_key(tuned, tuned.search.label, config) for tuned in searches)
     for line in names.legend():
-        say(line)
+        tell(line)
     total = sum(tuned.wanted for tuned in searches)
     while todo := [tuned for tuned in searches if len(tuned.trials) < tuned.wanted]:
         proposed = []
         for tuned in todo:
             spec = tuned.search.ask()
             if spec is None:
-                say(f"{tuned.search.label}: every value was tried")
+                tell(f"{tuned.search.label}: every value was tried")
                 total -= tuned.wanted - len(tuned.trials)
                 tuned.wanted = len(tuned.trials)
                 continue
@@ -207,7 +206,7 @@ def tune(config: Configuration, context: RunContext, trials: int, shown: bool) -
             tuned.search.report(trial.spec, trial.score)
             tuned.trials.append(trial)
             done = sum(len(one.trials) for one in searches)
-            say(f"[{done}/{total}] {names.prefix(job.key)}{trial}")
+            tell(f"[{done}/{total}] {names.prefix(job.key)}{trial}")
         write_trials(context.output, [tuned.trials for tuned in searches], names)
     tried = [tuned.trials for tuned in searches]
     return write_chosen(context.output, tried, names, config, trials, context.commit)

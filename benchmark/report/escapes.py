@@ -1,0 +1,43 @@
+"""Text from outside, as names, reasons and descriptions are, escaped for a page of Markdown."""
+
+from __future__ import annotations
+
+import re
+
+from benchmark.core.output import printable
+
+NONE = "\u2013"  # an en dash
+_CODE_SPAN = re.compile(r"(`+[^`]+`+)")
+
+
+def text(value: str) -> str:
+    """Escapes free text for a cell of a Markdown table, in one line: no HTML, links, pictures or entities.
+
+    Code within backticks stays code.
+    """
+    line = _one_line(value).replace("|", "\\|")
+    if line.count("`") % 2:
+        line = line.replace("`", "\\`")
+        return _plain(line)
+    # Every second part is a code span, in which nothing has a meaning.
+    parts = _CODE_SPAN.split(line)
+    return "".join(part if number % 2 else _plain(part) for number, part in enumerate(parts))
+
+
+def code(value: str) -> str:
+    """Formats a spec string or a command as code in one line; a dash when it is empty."""
+    line = _one_line(value).replace("|", "\\|")
+    if not line:
+        return NONE
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    pad = " " if "`" in (line[0], line[-1]) else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def _one_line(value: str) -> str:
+    return printable(" ".join(value.split()))
+
+
+def _plain(line: str) -> str:
+    line = re.sub(r"&(?=#?\w+;)", "&amp;", line)
+    return line.replace("<", "&lt;").replace("](", "]\\(").replace("![", "!\\[")
