@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from itertools import count
 from pathlib import Path
 
 from benchmark.core.errors import StorageFullError
+from benchmark.core.output import warn
 from benchmark.core.unfinished import unfinished_prefix
 
 _PERMISSIONS = 0o644
@@ -105,7 +105,7 @@ def set_aside(path: Path, reason: str) -> None:
         path.rename(target)
     except FileNotFoundError:  # another process was faster
         return
-    sys.stderr.write(f"warning: {path} is damaged ({reason}): renamed to {target.name}, and made again.\n")
+    warn(f"warning: {path} is damaged ({reason}): renamed to {target.name}, and made again.")
 
 
 def content_digest(path: Path) -> str:

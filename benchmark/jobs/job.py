@@ -100,7 +100,7 @@ def run_job(job: Job, context: RunContext) -> str | None:
 
     Raises:
         SourceError: when this process has other code than the run; nothing is recorded then.
-        StopRunError: when the run cannot continue, as on a full disk, or is being stopped; no record is written.
+        StopRunError: when the run cannot continue, or is being stopped; nothing is recorded then.
     """
     check_source(context.source)
     try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmark.core.errors import Stopped
 from benchmark.core.hardware import devices_of
+from benchmark.core.output import warn
 from benchmark.jobs import Job, RunContext
 from benchmark.runner.device_dealer import DeviceDealer
 from benchmark.runner.job_queue import Finished, JobQueue
@@ -158,4 +158,4 @@ class _Execution:
                 self._shared.release(job)
         saving = len(self._supervisor.running)
         wait = f" {saving} running trainings save at the end of their epoch; a second signal stops at once."
-        sys.stderr.write(f"Stopping.{wait if saving else ''}\n")
+        warn(f"Stopping.{wait if saving else ''}")

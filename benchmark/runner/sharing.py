@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 
+from benchmark.core.output import warn
 from benchmark.jobs import Job, Outcome
 from benchmark.records import Store
 from benchmark.runner.job_queue import JobQueue
@@ -68,7 +68,7 @@ class SharedQueue:
     def _say(self, lease: Lease) -> None:
         if lease.run not in self._said:
             self._said.add(lease.run)
-            sys.stderr.write(
+            warn(
                 f"Another run (process {lease.pid} on {lease.host}) works in this folder too: the jobs are "
-                "shared, and each run waits for those of the other.\n"
+                "shared, and each run waits for those of the other."
             )
