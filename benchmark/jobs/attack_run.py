@@ -190,8 +190,9 @@ class AttackRun(Record):
                 stack.enter_context(PassCounter(embedder, pool.image_shape, attacked.unit))
                 for embedder in (attacked.model, *attacked.sources.values())
             ]
-            problem = self._problem(attacked, batch_size, changed, counters, context)
-            result = None if attack is None else attack.run(problem)
+            result = None
+            if attack is not None:
+                result = attack.run(self._problem(attacked, batch_size, changed, counters, context))
         seconds = time.perf_counter() - started
         embeddings = PoolEmbeddings(
             attacked.model,
