@@ -4,6 +4,9 @@ import pytest
 
 from benchmark.records import Store
 from benchmark.report import figures, write_report
+from benchmark.report.attacked_images import write_attacked_images
+from benchmark.report.cell_results import Run
+from benchmark.report.figures import draw_figures
 
 from .fake_run import EQUAL_EPOCHS, FakeRun
 
@@ -117,3 +120,16 @@ def test_a_new_commit_or_command_does_not_matter(written, monkeypatch):
     later = manifest.provenance.model_copy(update={"created": "2030-01-01T00:00:00+00:00"})
     store.save_manifest(manifest.model_copy(update={"provenance": later, "command": "another"}))
     assert report_again(output, monkeypatch)[1]
+
+
+def test_what_killed_reports_left_is_removed(tmp_path):
+    output = tmp_path / "run"
+    FakeRun().write(output)
+    for folder in ("figures", "images", "images/row"):
+        (output / folder).mkdir(exist_ok=True)
+        (output / folder / ".writing-old").write_text("half")
+        os.utime(output / folder / ".writing-old", (0, 0))
+    run = Run(Store(output))
+    draw_figures(run, [], output)
+    write_attacked_images(run, [], output)
+    assert not list(output.rglob(".writing-*"))
