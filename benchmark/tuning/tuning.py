@@ -26,7 +26,7 @@ from benchmark.planning.selection import (
 from benchmark.planning.setting_names import SettingNames
 from benchmark.planning.todo import missing_teachers
 from benchmark.planning.trainings import plan_training
-from benchmark.records import ModelKey, ModelRecord
+from benchmark.records import ModelKey, ModelRecord, Store
 from benchmark.runner.executor import run_jobs
 from benchmark.runner.run import fetch_weights
 from benchmark.tuning.search import Search
@@ -131,15 +131,16 @@ def _trial(tuned: TunedDefense, spec: str, record: ModelRecord | None) -> Tuning
 
 def _train(jobs: list[tuple[TunedDefense, TrainJob]], context: RunContext) -> None:
     """Runs the trainings that are not done yet."""
+    store = Store(context.output, heal=True)
     todo: dict[str, tuple[TunedDefense, TrainJob]] = {}
     for tuned, job in jobs:
-        record = context.store.model(job.id)
+        record = store.model(job.id)
         if record is None or record.status != "done":
             todo.setdefault(job.id, (tuned, job))
     if not todo:
         return
     missing = [job for _, job in todo.values()]
-    teachers = missing_teachers(missing, context.store)
+    teachers = missing_teachers(missing, store)
     costs = {job_id: tuned.cost for job_id, (tuned, _) in todo.items()}
     costs |= {teacher.id: teacher.cost(context.folders) for teacher in teachers}
     missing += teachers

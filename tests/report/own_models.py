@@ -6,6 +6,7 @@ from pathlib import Path
 
 from safetensors.numpy import save_file
 
+from benchmark.core.sealed import write_tensors
 from benchmark.records import RunManifest
 
 from .fake_results import attacked_images
@@ -82,6 +83,11 @@ def models_beside_defenses(**options) -> FakeRun:
     return FakeRun(**chosen | options)
 
 
+def save_sealed(tensors: dict, path: Path) -> None:
+    """Writes tensors as a store does."""
+    write_tensors(path, lambda temporary, metadata: save_file(tensors, temporary, metadata))
+
+
 def save_images(output: Path, manifest: RunManifest, defense: str, attack: str, **options) -> list[Path]:
     """Saves attacked images of the cells of one attack on one row as a run does."""
     paths = []
@@ -90,5 +96,5 @@ def save_images(output: Path, manifest: RunManifest, defense: str, attack: str, 
         if (key.defense, key.attack, key.scenario, ref.role) == (defense, attack, RETRIEVAL, "suite"):
             paths.append(output / "store" / "images" / f"{ref.id}.safetensors")
             paths[-1].parent.mkdir(exist_ok=True)
-            save_file(attacked_images(**options), paths[-1])
+            save_sealed(attacked_images(**options), paths[-1])
     return paths

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from matplotlib import image
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.records import Store
@@ -13,7 +13,7 @@ from benchmark.report.tables import collect
 
 from .fake_results import attacked_images
 from .fake_run import NEIGHBOUR, NOISE, FakeRun
-from .own_models import HOME, MY_MODEL, OTHER, models_alone, save_images
+from .own_models import HOME, MY_MODEL, OTHER, models_alone, save_images, save_sealed
 
 
 @pytest.fixture
@@ -90,11 +90,14 @@ def test_stale_images_are_removed_and_other_files_kept(written):
     ("damage", "reason"),
     [
         (lambda path: path.write_bytes(b"no tensors"), "is damaged"),
-        (lambda path: save_file({"clean": attacked_images()["clean"]}, path), "has no attacked, before"),
-        (lambda path: save_file(attacked_images() | {"label": np.arange(5)}, path), "do not fit: label (5,)"),
-        (lambda path: save_file(attacked_images(channels=2), path), "do not fit: clean (2, 2, 6, 6)"),
+        (lambda path: save_sealed({"clean": attacked_images()["clean"]}, path), "has no attacked, before"),
         (
-            lambda path: save_file(attacked_images() | {"clean": np.full((2, 1, 6, 6), np.nan)}, path),
+            lambda path: save_sealed(attacked_images() | {"label": np.arange(5)}, path),
+            "do not fit: label (5,)",
+        ),
+        (lambda path: save_sealed(attacked_images(channels=2), path), "do not fit: clean (2, 2, 6, 6)"),
+        (
+            lambda path: save_sealed(attacked_images() | {"clean": np.full((2, 1, 6, 6), np.nan)}, path),
             "values that are not finite",
         ),
     ],

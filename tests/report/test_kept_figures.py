@@ -6,6 +6,9 @@ import pytest
 
 from benchmark.records import Store
 from benchmark.report import figures, write_report
+from benchmark.report.attacked_images import write_attacked_images
+from benchmark.report.cell_results import Run
+from benchmark.report.figures import draw_figures
 
 from .fake_run import EQUAL_EPOCHS, FakeRun
 
@@ -183,3 +186,16 @@ def test_a_figure_that_fails_costs_only_itself_and_is_tried_again(written, monke
     monkeypatch.setitem(figures.FIGURES, "heatmap", heatmap)
     assert any(path.name.startswith("heatmap") for path in write_report(output))
     assert "could not be drawn" not in (output / "leaderboard.md").read_text()
+
+
+def test_what_killed_reports_left_is_removed(tmp_path):
+    output = tmp_path / "run"
+    FakeRun().write(output)
+    for folder in ("figures", "images", "images/row"):
+        (output / folder).mkdir(exist_ok=True)
+        (output / folder / ".writing-old").write_text("half")
+        os.utime(output / folder / ".writing-old", (0, 0))
+    run = Run(Store(output))
+    draw_figures(run, [], output)
+    write_attacked_images(run, [], output)
+    assert not list(output.rglob(".writing-*"))
