@@ -63,11 +63,10 @@ def settings(device: str, quick: bool) -> list[Setting]:
             Setting("tf_efficientnet_lite0", 128, 96 * 8, photographs),
             *([] if quick else [Setting("mobilenetv2_100", 224, 96 * 8, photographs)]),
         ]
-    large = Recipe(batch_size=16, **crops)
-    return [
-        Setting("smallconv", 28, 1360, Recipe()),
-        Setting("mobilenetv2_100", 96 if quick else 224, 48, large),
-    ]
+    small = Setting("smallconv", 28, 1360, Recipe())
+    if quick:
+        return [small, Setting("mobilenetv2_100", 64, 16, Recipe(batch_size=8, **crops))]
+    return [small, Setting("mobilenetv2_100", 224, 48, Recipe(batch_size=16, **crops))]
 
 
 def make_data(setting: Setting) -> ImageSet:
@@ -131,12 +130,14 @@ def bare_epoch(passes: list[Pass], steps: int, images: Tensor, precision: str) -
                                 network(batches[count])
                             continue
                         pixels = batches[count].detach().requires_grad_(True)
-                        torch.autograd.grad(network(pixels).sum(), pixels)
+                        output = network(pixels)
+                        torch.autograd.grad(output, pixels, torch.ones_like(output))
                 networks.train()
                 for parameter in networks.parameters():
                     parameter.grad = None
                 for network, count, _, _ in trained:
-                    network(batches[count]).sum().backward()
+                    output = network(batches[count])
+                    output.backward(torch.ones_like(output))
 
     return run
 
@@ -171,7 +172,7 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
     images = images.contiguous(memory_format=torch.channels_last)
     bare = bare_epoch(passes, steps, images, setting.recipe.precision)
     bare()
-    ratios, epochs = [], []
+    epochs: list[float] = []
 
     def take_turn(done: int, total: int) -> None:
         # Called after each epoch of one training: what a training does once is not part of an epoch.
@@ -183,8 +184,21 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
         started[0] = time.perf_counter()
 
     floors: list[float] = []
+    # As much as a single worker has for its images.
+    image_memory = torch.cuda.mem_get_info()[1] // 4 if device == "cuda" else 0
     started = [time.perf_counter()]
-    record = train(defense, model, data, setting.recipe, EPS, unit, device, take_turn, epochs=turns + 1)
+    record = train(
+        defense,
+        model,
+        data,
+        setting.recipe,
+        EPS,
+        unit,
+        device,
+        take_turn,
+        epochs=turns + 1,
+        image_memory=image_memory,
+    )
     ratios = [epoch / floor for epoch, floor in zip(epochs[1:], floors[1:], strict=True)]
     return {
         "defense": name,
@@ -209,13 +223,13 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="smaller images, fewer turns; under two minutes")
     parser.add_argument("--defenses", nargs="+", default=DEFENSE_NAMES, choices=DEFENSES.names())
-    parser.add_argument("--turns", type=int, help="epochs of each (default: 5 if quick, else 9)")
+    parser.add_argument("--turns", type=int, help="epochs of each (default: 3 if quick, else 9)")
     options = parser.parse_args()
     keep_freed_memory()  # as in workers
     rows = []
     for setting in settings(options.device, options.quick):
         for name in options.defenses:
-            turns = options.turns or (5 if options.quick else 9)
+            turns = options.turns or (3 if options.quick else 9)
             row = measure(name, setting, options.device, turns)
             rows.append(row)
             parts = ", ".join(f"{part} {100 * share:.0f} %" for part, share in row["shares"].items())
