@@ -5,8 +5,8 @@
 The bare passes of a defense are recorded: which network is run on how many images, with a gradient to its
 parameters or to the images. They are then made again with nothing around them: no loss, no optimizer, no
 attack step, no data. Epochs and bare passes take turns; shown is the median of the ratios of neighboring
-turns, with the lowest and the highest, and the shares of an epoch's time that the record of the training
-names. On a GPU, the last column is the mean utilization that NVML reports. The last line is JSON.
+turns, with the lowest and the highest, and what an epoch's time goes into: data, optimizer, the bare passes,
+and "Python", which is all else, losses and attack steps included. On a GPU, the last column is the mean utilization that NVML reports. The last line is JSON.
 
 On a CPU use one thread, as workers do: OMP_NUM_THREADS=1.
 """
@@ -153,6 +153,19 @@ def timed(work: Callable[[], object], device: str) -> float:
     return time.perf_counter() - started
 
 
+def shares_of_epoch(shares: dict[str, float], ratio: float) -> dict[str, float]:
+    """Returns what an epoch's time goes into: the loss, the attack and Python are what nothing else took.
+
+    Args:
+        shares: those of the record, of a training with bare passes between its epochs.
+        ratio: of an epoch to its bare passes.
+    """
+    steps = 1 - shares["other"]
+    parts = {part: shares[part] / steps for part in ("data", "optimizer")}
+    passes = min(1 / ratio, 1 - sum(parts.values()))
+    return {**parts, "passes": passes, "Python": 1 - passes - sum(parts.values())}
+
+
 def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, Any]:
     """Measures one defense on one network."""
     torch.manual_seed(0)
@@ -210,7 +223,7 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
         "ratio_to_floor": statistics.median(ratios),
         "lowest": min(ratios),
         "highest": max(ratios),
-        "shares": record.shares,
+        "shares": shares_of_epoch(record.shares, statistics.median(ratios)),
         "gpu_utilization": record.gpu_utilization,
     }
 
