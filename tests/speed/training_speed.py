@@ -5,8 +5,8 @@
 The bare passes of a defense are recorded: which network is run on how many images, with a gradient to its
 parameters or to the images. They are then made again with nothing around them: no loss, no optimizer, no
 attack step, no data. Epochs and bare passes take turns; shown is the median of the ratios of neighboring
-turns, with the lowest and the highest, and the shares of an epoch's time that the record of the training
-names. On a GPU, the last column is the mean utilization that NVML reports. The last line is JSON.
+turns, with the lowest and the highest, and what an epoch's time goes into: data, optimizer, the bare passes,
+and "Python", which is all else, losses and attack steps included. On a GPU, the last column is the mean utilization that NVML reports. The last line is JSON.
 
 On a CPU use one thread, as workers do: OMP_NUM_THREADS=1.
 """
@@ -63,11 +63,10 @@ def settings(device: str, quick: bool) -> list[Setting]:
             Setting("tf_efficientnet_lite0", 128, 96 * 8, photographs),
             *([] if quick else [Setting("mobilenetv2_100", 224, 96 * 8, photographs)]),
         ]
-    large = Recipe(batch_size=16, **crops)
-    return [
-        Setting("smallconv", 28, 1360, Recipe()),
-        Setting("mobilenetv2_100", 96 if quick else 224, 48, large),
-    ]
+    small = Setting("smallconv", 28, 1360, Recipe())
+    if quick:
+        return [small, Setting("mobilenetv2_100", 64, 16, Recipe(batch_size=8, **crops))]
+    return [small, Setting("mobilenetv2_100", 224, 48, Recipe(batch_size=16, **crops))]
 
 
 def make_data(setting: Setting) -> ImageSet:
@@ -131,12 +130,14 @@ def bare_epoch(passes: list[Pass], steps: int, images: Tensor, precision: str) -
                                 network(batches[count])
                             continue
                         pixels = batches[count].detach().requires_grad_(True)
-                        torch.autograd.grad(network(pixels).sum(), pixels)
+                        output = network(pixels)
+                        torch.autograd.grad(output, pixels, torch.ones_like(output))
                 networks.train()
                 for parameter in networks.parameters():
                     parameter.grad = None
                 for network, count, _, _ in trained:
-                    network(batches[count]).sum().backward()
+                    output = network(batches[count])
+                    output.backward(torch.ones_like(output))
 
     return run
 
@@ -150,6 +151,19 @@ def timed(work: Callable[[], object], device: str) -> float:
     if device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - started
+
+
+def shares_of_epoch(shares: dict[str, float], ratio: float) -> dict[str, float]:
+    """Returns what an epoch's time goes into: the loss, the attack and Python are what nothing else took.
+
+    Args:
+        shares: those of the record, of a training with bare passes between its epochs.
+        ratio: of an epoch to its bare passes.
+    """
+    steps = 1 - shares["other"]
+    parts = {part: shares[part] / steps for part in ("data", "optimizer")}
+    passes = min(1 / ratio, 1 - sum(parts.values()))
+    return {**parts, "passes": passes, "Python": 1 - passes - sum(parts.values())}
 
 
 def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, Any]:
@@ -171,7 +185,7 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
     images = images.contiguous(memory_format=torch.channels_last)
     bare = bare_epoch(passes, steps, images, setting.recipe.precision)
     bare()
-    ratios, epochs = [], []
+    epochs: list[float] = []
 
     def take_turn(done: int, total: int) -> None:
         # Called after each epoch of one training: what a training does once is not part of an epoch.
@@ -183,8 +197,21 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
         started[0] = time.perf_counter()
 
     floors: list[float] = []
+    # As much as a single worker has for its images.
+    image_memory = torch.cuda.mem_get_info()[1] // 4 if device == "cuda" else 0
     started = [time.perf_counter()]
-    record = train(defense, model, data, setting.recipe, EPS, unit, device, take_turn, epochs=turns + 1)
+    record = train(
+        defense,
+        model,
+        data,
+        setting.recipe,
+        EPS,
+        unit,
+        device,
+        take_turn,
+        epochs=turns + 1,
+        image_memory=image_memory,
+    )
     ratios = [epoch / floor for epoch, floor in zip(epochs[1:], floors[1:], strict=True)]
     return {
         "defense": name,
@@ -196,7 +223,7 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
         "ratio_to_floor": statistics.median(ratios),
         "lowest": min(ratios),
         "highest": max(ratios),
-        "shares": record.shares,
+        "shares": shares_of_epoch(record.shares, statistics.median(ratios)),
         "gpu_utilization": record.gpu_utilization,
     }
 
@@ -209,13 +236,13 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="smaller images, fewer turns; under two minutes")
     parser.add_argument("--defenses", nargs="+", default=DEFENSE_NAMES, choices=DEFENSES.names())
-    parser.add_argument("--turns", type=int, help="epochs of each (default: 5 if quick, else 9)")
+    parser.add_argument("--turns", type=int, help="epochs of each (default: 3 if quick, else 9)")
     options = parser.parse_args()
     keep_freed_memory()  # as in workers
     rows = []
     for setting in settings(options.device, options.quick):
         for name in options.defenses:
-            turns = options.turns or (5 if options.quick else 9)
+            turns = options.turns or (3 if options.quick else 9)
             row = measure(name, setting, options.device, turns)
             rows.append(row)
             parts = ", ".join(f"{part} {100 * share:.0f} %" for part, share in row["shares"].items())
