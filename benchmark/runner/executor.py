@@ -56,8 +56,8 @@ def run_jobs(
         while queue.ready or running:
             while queue.ready and len(running) < workers:
                 job, device = queue.ready.pop(0), dealer.take()
-                future = pools[device].schedule(run_job, args=(job, dealer.context_on(device, context)))
-                running[future] = job, device
+                given = dealer.context_on(device, context)
+                running[pools[device].schedule(run_job, args=(job, given))] = job, device
                 on_start(job)
             done, _ = wait(running, _PATIENCE, return_when=FIRST_COMPLETED)
             if time.monotonic() - refreshed >= _PATIENCE:
