@@ -42,12 +42,18 @@ def list_parts(device: str, folder: Path) -> list[Part]:
 
     attacks = ["--quick", *(["--embedders", "smallconv-28", "--turns", "1"] if small else [])]
     runs = folder.with_name(f"{folder.name}-runs")
+    cells = ["--output", str(runs), *(["--defenses", "vanilla"] if small else [])]
     return [
         Part("attacks", script("attack_speed.py", *attacks), 120, path),
         Part("profile", script("photograph_profile.py", "--quick"), 60, path),
         Part("trainings", script("training_speed.py", "--quick"), 60, path),
-        Part("cells", script("device_cells.py", "--output", str(runs)), 60 if not small else 240, path),
-        Part("precision", script("precision_table.py", "--quick"), 60, path),
+        Part("cells", script("device_cells.py", *cells), 120 if small else 60, path),
+        Part(
+            "precision",
+            script("precision_table.py", "--quick", "--output", str(runs / "precision")),
+            60,
+            path,
+        ),
     ]
 
 
