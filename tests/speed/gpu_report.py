@@ -43,7 +43,7 @@ def list_parts(device: str, folder: Path) -> list[Part]:
 
     attacks = ["--quick", *(["--embedders", "smallconv-28", "--turns", "1"] if small else [])]
     runs = folder.with_name(f"{folder.name}-runs")
-    asked = ["--preset", "smoke", "--defenses", "vanilla,pgd_at", "--seeds", "0", "1", "--no-progress"]
+    asked = ["--preset", "smoke", "--defenses", "vanilla,pgd_at", "--seeds", "0", "1"]
     precision = ["--output", str(runs / "precision"), *asked]
     cells = ["--output", str(runs), *(["--defenses", "vanilla"] if small else [])]
     return [
@@ -51,12 +51,7 @@ def list_parts(device: str, folder: Path) -> list[Part]:
         Part("profile", script("photograph_profile.py", "--quick"), 60, path),
         Part("trainings", script("training_speed.py", "--quick"), 60, path),
         Part("cells", script("device_cells.py", *cells), 120 if small else 60, path),
-        Part(
-            "precision",
-            script("precision_table.py", "--quick", "--output", str(runs / "precision")),
-            60,
-            path,
-        ),
+        Part("precision", script("precision_table.py", *precision), 60, path),
     ]
 
 
