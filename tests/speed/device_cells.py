@@ -56,11 +56,12 @@ def compare(
     return rows
 
 
-def run_smoke(device: str, folder: Path) -> float:
+def run_smoke(device: str, folder: Path, defenses: str | None) -> float:
     """Runs the preset smoke on a device; returns its time in seconds."""
     program = [sys.executable, str(ROOT / "run_benchmark.py"), "--preset", "smoke", "--no-progress"]
+    asked = ["--device", device, "--output", str(folder), *(["--defenses", defenses] if defenses else [])]
     started = time.perf_counter()
-    done = subprocess.run([*program, "--device", device, "--output", str(folder)], check=False)
+    done = subprocess.run([*program, *asked], check=False)
     if done.returncode:
         sys.exit(f"The preset smoke on {device} ended with status {done.returncode}.")
     return time.perf_counter() - started
@@ -73,12 +74,13 @@ def main() -> int:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--defenses", help="only these")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.output or Path(temporary)
         seconds = {
-            "first_seconds": run_smoke(options.device, folder / options.device),
-            "second_seconds": run_smoke("cpu", folder / "reference"),
+            "first_seconds": run_smoke(options.device, folder / options.device, options.defenses),
+            "second_seconds": run_smoke("cpu", folder / "reference", options.defenses),
         }
         left, right = (read_values(folder / name / "cells.csv") for name in (options.device, "reference"))
     print(json.dumps({"device": options.device, **seconds, "metrics": compare(left, right)}))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,12 +43,15 @@ def list_parts(device: str, folder: Path) -> list[Part]:
 
     attacks = ["--quick", *(["--embedders", "smallconv-28", "--turns", "1"] if small else [])]
     runs = folder.with_name(f"{folder.name}-runs")
+    asked = ["--preset", "smoke", "--defenses", "vanilla,pgd_at", "--seeds", "0", "1"]
+    precision = ["--output", str(runs / "precision"), *asked]
+    cells = ["--output", str(runs), *(["--defenses", "vanilla"] if small else [])]
     return [
         Part("attacks", script("attack_speed.py", *attacks), 120, path),
         Part("profile", script("photograph_profile.py", "--quick"), 60, path),
         Part("trainings", script("training_speed.py", "--quick"), 60, path),
-        Part("cells", script("device_cells.py", "--output", str(runs)), 60 if not small else 240, path),
-        Part("precision", script("precision_table.py", "--quick"), 60, path),
+        Part("cells", script("device_cells.py", *cells), 120 if small else 60, path),
+        Part("precision", script("precision_table.py", *precision), 60, path),
     ]
 
 
@@ -99,4 +103,5 @@ def run_parts(parts: Sequence[Part], folder: Path, title: str) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the running part is ended, too
     sys.exit(main())
