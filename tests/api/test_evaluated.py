@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from attacks import SUITES, Suite
 from benchmark import BenchmarkError, UsageError, evaluate, load_model, load_results
 from benchmark.cli import main
 
@@ -298,3 +299,17 @@ def test_a_row_whose_weights_changed_is_not_loaded(tensors, tmp_path):
     torch.save({**state, "1.bias": torch.rand(8)}, weights)
     with pytest.raises(BenchmarkError, match="not the weights that the run was planned with"):
         load_model(results, name)
+
+
+def test_a_cascade_has_the_worst_case_of_the_suite(tensors, monkeypatch):
+    members = ("pgd[objective=neighbour,steps=2]", "pgd[objective=centroid_ce,steps=2]", "noise")
+    monkeypatch.setattr(SUITES, "_entries", dict(SUITES._entries))
+    for name, cascaded in (("whole", False), ("short_cascade", True)):
+        fields = {"__module__": __name__, "attacks": members, "cascaded": cascaded}
+        SUITES.register(name)(type(name.title(), (Suite,), {**fields, "__doc__": "A short suite."}))
+    net = Net()
+    standard, cascade = (run(net, tensors, attacks=name) for name in ("whole", "short_cascade"))
+    one, other = ({row.name: row.worst.r1 for row in found.rows()} for found in (standard, cascade))
+    assert other == one
+    assert cascade.cells["attacked_queries"].notna().any()
+    assert standard.cells["attacked_queries"].isna().all()

@@ -127,6 +127,8 @@ def arrays(fixture: ScenarioFixture) -> None:
             raise ContractError(f"the array {name} has a value that is not finite")
     if "success" in found and found["success"].shape != found.get("queries", np.empty(0)).shape:
         raise ContractError("'success' and 'queries' differ in shape")
+    if fixture.scenario.per_query and "success" not in found:
+        raise ContractError("per_query is True, but there is no array 'success'")
 
 
 @SCENARIO.check(

@@ -53,7 +53,14 @@ class Words(Sound):
         return ScenarioScore(super().score(embeddings).metrics, {"names": np.array(["a", "b"])})
 
 
+class Silent(Sound):
+    def score(self, embeddings):
+        return ScenarioScore(super().score(embeddings).metrics)
+
+
 class Drawn(Sound):
+    per_query: ClassVar = False
+
     def score(self, embeddings):
         return ScenarioScore({"luck": random.SystemRandom().random()})
 
@@ -71,6 +78,7 @@ BROKEN = [
     (NoMetric, "metrics", "there is no metric"),
     (OneSided, "arrays", "'success' and 'queries' differ"),
     (Words, "arrays", "the array names is <U1"),
+    (Silent, "arrays", "per_query is True, but there is no array 'success'"),
     (Drawn, "same_score", "different metrics"),
     (Seeds, "leaves_settings", "seeds the generator of numpy"),
 ]

@@ -86,3 +86,27 @@ def test_the_size_of_a_batch_changes_nothing(make_embeddings, pool, fixed_model,
     with torch.no_grad():
         torch.testing.assert_close(embeddings.clean(), fixed_model(pool.images))
     assert not embeddings.clean().requires_grad
+
+
+def test_only_changed_images_are_embedded_and_the_others_are_clean(
+    make_embeddings, pool, attacked, fixed_model, randomised_model
+):
+    changed = torch.tensor([1, 4, 6])
+    rest = torch.ones(len(pool), dtype=torch.bool)
+    rest[changed] = False
+    for model in (fixed_model, randomised_model):
+        embeddings = make_embeddings(model, attacked, changed=changed)
+        for repeat in range(embeddings.repeats):
+            clean = embeddings.clean(repeat)
+            model.embedded = 0
+            for found in (embeddings.attacked(repeat), embeddings.reembed_attacked(repeat)):
+                assert torch.equal(found[rest], clean[rest])
+                assert not torch.isclose(found[changed], clean[changed]).all(dim=1).any()
+            assert model.embedded == 2 * len(changed)
+    whole = make_embeddings(fixed_model, attacked)
+    few = make_embeddings(fixed_model, attacked, changed=changed)
+    assert torch.allclose(few.attacked()[changed], whole.attacked()[changed], atol=1e-6)
+
+
+def test_only_attacked_queries_have_an_outcome_of_their_own():
+    assert {name for name in SCENARIOS.names() if SCENARIOS.get(name).per_query} == {"retrieval-query"}
