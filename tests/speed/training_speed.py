@@ -6,7 +6,8 @@ The bare passes of a defense are recorded: which network is run on how many imag
 parameters or to the images. They are then made again with nothing around them: no loss, no optimizer, no
 attack step, no data. Epochs and bare passes take turns; shown is the median of the ratios of neighboring
 turns, with the lowest and the highest, and what an epoch's time goes into: data, optimizer, the bare passes,
-and "Python", which is all else, losses and attack steps included. On a GPU, the last column is the mean utilization that NVML reports. The last line is JSON.
+and "Python", which is all else, losses and attack steps included. On a GPU, the last column is the mean
+utilization that NVML reports. The last line is JSON.
 
 On a CPU use one thread, as workers do: OMP_NUM_THREADS=1.
 """
