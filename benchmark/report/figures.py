@@ -10,6 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from benchmark.core.unfinished import remove_unfinished
 from benchmark.report.cell_results import Run
 from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.drawing import draw_all
@@ -200,6 +201,7 @@ def draw_figures(run: Run, tables: list[Table], output: Path, workers: int = 1) 
         output: the folder of the report.
         workers: number of processes, where there are many figures to draw.
     """
+    remove_unfinished(output / FOLDER)
     pictures = list(_pictures(tables, output / FOLDER))
     of = FigureInputs(run)
     inputs = {one.path: _inputs(of, tables, one) for one in pictures}

@@ -91,7 +91,7 @@ def test_dry_run_shows_the_plan_the_cache_and_the_cost(tmp_path, capsys):
     assert "Models to train: 1 of 1" in plan
     assert "vanilla, seed 0" in plan
     assert "Cost by defense" in plan and "Cost by attack" in plan
-    assert "23 cells, 0 cached, 23 to compute." in plan
+    assert "15 cells, 0 cached, 15 to compute." in plan
     assert plan.count("digits") == 1  # a setting is written out once
 
 

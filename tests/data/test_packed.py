@@ -119,7 +119,7 @@ class Full:
 def test_a_full_disk_is_one_line(folders, monkeypatch, tiny_sets):
     tiny_sets.cub(folders.data)
     monkeypatch.setattr(image_files, "decode_scaled", lambda *_: Full())
-    tiny_sets.refused("cub200", folders, r"Cannot write the cache file .*pixels: No space left on device\.")
+    tiny_sets.refused("cub200", folders, r"pixels cannot be written: the disk is full\. Make room")
     assert files_in(folders) == []
 
 

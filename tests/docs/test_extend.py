@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ import torch
 from matplotlib import image
 
 from benchmark.cli import main
+from benchmark.core.transfer import to_device
 from benchmark.models import Ensemble, frozen
 
 from ..report.fake_run import FakeRun
@@ -82,19 +84,30 @@ def _calls(function, workplace):
 
 
 def test_the_fragments_of_the_guide_to_defenses(make_member, images):
-    builds_ensemble, builds_centers, embeds = Guide("defense").fragments
-    names = {"torch": torch, "Ensemble": Ensemble, "frozen": frozen, "images": images.images[:4]}
+    builds_ensemble, builds_centers, divides, embeds = Guide("defense").fragments
+    names = {"torch": torch, "Ensemble": Ensemble, "frozen": frozen, "to_device": to_device}
     exec(builds_ensemble, names)
     assert len(names["build"](None, make_member, images.labels).members) == 3
     exec(builds_centers, names)
     member = names["build"](None, make_member, images.labels).train()
     assert member.centers.shape == (12, 8)
+    _trains_on_parts(divides, names, make_member, images)
     statistics = {name: value.clone() for name, value in member.named_buffers()}
     exec(embeds, names | {"member": member, "batch": type("Batch", (), {"images": images.images[:4]})}, names)
     assert names["clean"].shape == (4, 8)
     assert not names["clean"].requires_grad
     assert all(torch.equal(value, statistics[name]) for name, value in member.named_buffers())
     assert member.training
+
+
+def _trains_on_parts(divides, names, make_member, images):
+    names = dict(names)
+    exec(divides, names)
+    model = names["build"](None, make_member, images.labels)
+    strata = names["strata"](None, model)
+    assert strata.shape == images.labels.shape and set(strata.tolist()) == {0, 1}
+    batch = SimpleNamespace(images=images.images[:6], labels=images.labels[:6], strata=strata[:6])
+    assert names["loss"](None, model, batch, None).isfinite()
 
 
 def test_the_script_of_the_guide_to_figures(workplace):
@@ -114,5 +127,5 @@ def test_every_guide_has_its_parts(guide):
         assert len(text.splitlines()) <= 45, file
         assert guide.runs_of(file), f"no command runs {file}"
     # The tests above run exactly these.
-    assert len(guide.fragments) == {"defense": 3, "figure": 1}.get(guide.name, 0)
+    assert len(guide.fragments) == {"defense": 4, "figure": 1}.get(guide.name, 0)
     assert guide.files

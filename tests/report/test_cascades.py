@@ -38,7 +38,7 @@ def cascaded(tmp_path):
                 "follows": follows,
                 "metrics": {"r1": float(success.mean())},
                 "attacked_queries": int(before.sum()) if attack == OWN else 0,
-                "note": NOTE if attack == NOISE else "",
+                "notes": [NOTE] if attack == NOISE else [],
             }
         )
         store.save_cell(record, {"success": success, "before": before, "own": own})

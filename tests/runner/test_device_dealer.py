@@ -7,6 +7,8 @@ import pytest
 from benchmark.jobs import RunContext
 from benchmark.runner import executor
 from benchmark.runner.device_dealer import DeviceDealer
+from benchmark.runner.serve import Said
+from benchmark.runner.supervisor import Ended
 
 
 def context(device):
@@ -43,11 +45,23 @@ def test_a_jobs_context_names_its_gpu_and_who_shares_it():
     assert alone.sharing_device == 5
 
 
-class FakePool:
-    """Stands in for the workers of one device: runs a job when it is scheduled."""
+class FakeJob:
+    """A job that needs nothing."""
 
-    def __init__(self, device, count, running):
-        self.device, self.count, self.running = device, count, running
+    key, needs, resumable = None, {}, False
+
+    def __init__(self, name):
+        self.id = self.label = name
+
+    def outcome(self, store):
+        return None
+
+
+class FakeSupervisor:
+    """Stands in for the workers: a job that was sent has ended at the next look."""
+
+    def __init__(self, size, threads):
+        self.size, self.running, self.sent = size, [], []
 
     def __enter__(self):
         return self
@@ -55,44 +69,46 @@ class FakePool:
     def __exit__(self, *error):
         return None
 
-    def schedule(self, work, args):
-        job, given = args
-        assert given.device == self.device
-        self.running.append((job.id, given.device))
-        future = executor.Future()
-        future.set_result(None)
-        return future
+    @property
+    def busy(self):
+        return bool(self.running)
+
+    @property
+    def free(self):
+        return self.size - len(self.running)
+
+    def send(self, job, given):
+        self.running.append(job)
+        self.sent.append((job.id, given.device, given.sharing_device))
+
+    def wait(self, timeout, also):
+        return [Ended(self.running.pop(), Said.ENDED)]
 
 
-class FakeJob:
-    """A job that needs nothing."""
+def test_the_executor_deals_jobs_out_to_the_workers_of_each_gpu(monkeypatch, tmp_path):
+    made, finished = [], []
 
-    key, needs = None, {}
+    def supervisor(size, threads):
+        made.append(FakeSupervisor(size, threads))
+        return made[-1]
 
-    def __init__(self, name):
-        self.id = self.label = name
-
-
-def test_the_executor_deals_jobs_out_to_the_workers_of_each_gpu(monkeypatch):
-    ran, pools = [], []
-
-    def pool(device, count, sharing):
-        pools.append((device, count, sharing))
-        return FakePool(device, count, ran)
-
-    monkeypatch.setattr(executor, "worker_pool", pool)
+    monkeypatch.setattr(executor, "Supervisor", supervisor)
     monkeypatch.setattr(executor, "devices_of", lambda device: ["cuda:0", "cuda:1"])
-    jobs = [FakeJob(str(number)) for number in range(6)]
-    finished = []
     executor.run_jobs(
-        jobs,
+        [FakeJob(str(number)) for number in range(6)],
         dict.fromkeys("012345", 1.0),
-        context("cuda"),
+        context("cuda").model_copy(update={"output": tmp_path}),
         3,
         lambda job: None,
         lambda job, reason: finished.append((job.id, reason)),
     )
-    assert pools == [("cuda:0", 2, 5), ("cuda:1", 1, 5)]
+    (supervisor_of_run,) = made
+    assert supervisor_of_run.size == 3
     assert sorted(finished) == [(name, None) for name in "012345"]
-    assert [device for _, device in ran[:3]] == ["cuda:0", "cuda:1", "cuda:0"]
-    assert sorted(name for name, _ in ran) == list("012345")
+    sent = supervisor_of_run.sent
+    assert sorted(name for name, _, _ in sent) == list("012345")
+    assert [(device, sharing) for _, device, sharing in sent[:3]] == [
+        ("cuda:0", 2),
+        ("cuda:1", 1),
+        ("cuda:0", 2),
+    ]

@@ -135,6 +135,16 @@ class KeepsNothing(Sound):
     keep_from: ClassVar = 1.0
 
 
+class FloatStrata(Sound):
+    def build(self, make_member, labels):
+        model = Wrapper(make_member())
+        model.register_buffer("labels", labels.clone())
+        return model
+
+    def strata(self, model):
+        return model.labels / 2
+
+
 class CallsFor(Sound):
     """Is not trained, but builds a member."""
 
@@ -155,6 +165,7 @@ BROKEN = [
     (TrainsItsTeacher, "leaves_teachers", "weights, buffers of trained['vanilla']"),
     (SizedLate, "keeps_shapes", "turns bank from shape (0,) to (24, 8)"),
     (LearnsLength, "keeps_promises", "embeddings have length 0.9"),
+    (FloatStrata, "strata", "float"),
     (KeepsNothing, "keep_from", "keep_from is 1.0"),
     (BuildsNothing, "builds", "build returns Tensor, not an Embedder"),
     (NoText, "spec", "no_text"),
