@@ -46,7 +46,7 @@ def scoring_cost(attack: Attack | None, costs: Costs, eot: int, repeats: int, po
     """Computes the cost units of scoring in every scenario; an upper bound for clustering alone."""
     whole = (repeats if costs.randomised else 1) * len(pool)
     if attack is None:  # the pool for scores and for attacks, and two forward passes over its first batch
-        searched = (eot if costs.randomised else 1) * len(pool)
+        searched = eot * len(pool) if costs.randomised else 0
         twice = 2 * min(len(pool), 2 * images_per_pass(pool.image_shape))
         return costs.embed * (whole + searched + twice)
     return costs.embed * 2 * whole  # the attacked pool, and that once more for the checks

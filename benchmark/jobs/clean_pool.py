@@ -23,8 +23,8 @@ class CleanEmbeddings:
 
     Attributes:
         scored: those of each repeat, which scores compare with, shape (repeats, n, d).
-        searched: those that attacks compare with, shape (n, d): the same, but of a randomised model means over
-            EOT samples with draws of their own, because an attacker does not know the draws of a score.
+        searched: those that attacks compare with, shape (n, d). Of a randomised model means over EOT samples
+            with draws of their own, because an attacker does not know those of a score; else the same.
     """
 
     scored: Tensor
