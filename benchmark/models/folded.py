@@ -25,12 +25,9 @@ class FoldedBatchNorm:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        networks = [part.network for part in model.modules() if isinstance(part, BackboneEmbedder)]
-        self._pairs = [
-            _Pair(network, *names)
-            for network in dict.fromkeys(networks)
-            for names in conv_norm_pairs(network)
-        ]
+        parts = [part for part in model.modules() if isinstance(part, BackboneEmbedder)]
+        networks = dict.fromkeys(part.network for part in parts)
+        self._pairs = [_Pair(network, *names) for network in networks for names in conv_norm_pairs(network)]
 
     @contextmanager
     def block(self) -> Iterator[None]:
@@ -59,6 +56,7 @@ class _Pair:
         if self._replacements is None:  # now, because both must be in evaluation mode
             rest = list(norm.children())  # timm's activation after it
             after = nn.Sequential(*rest) if rest else nn.Identity()
+            after.training = False
             self._replacements = [fuse_conv_bn_eval(convolution, norm).requires_grad_(False), after]
         folded = cast("nn.Conv2d", self._replacements[0])
         with torch.no_grad():
