@@ -91,6 +91,7 @@ class Problem:
         precision: name of the precision of the search's passes, one of `PRECISIONS`. Everything else is in
             float32: the clean pool's embeddings, scores, and the values that results are chosen by.
         counters: count the passes of the model and of the sources.
+        embedded: embeddings of the clean pool that are known already, by model, as `clean` returns them.
 
     Raises:
         UsageError: for an unknown norm, or a precision that is unknown or that the device does not have.
@@ -110,6 +111,7 @@ class Problem:
     sources: Mapping[str, Embedder] = field(default_factory=dict)
     precision: str = WHOLE
     counters: Sequence[PassMeter] = ()
+    embedded: Mapping[Embedder, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_norm(self.norm)
@@ -253,6 +255,8 @@ class Problem:
     @cached_property
     def clean(self) -> Tensor:
         """Embeddings of the clean pool, shape (n, d); for a randomized model the direction of the mean."""
+        if self.embedder in self.embedded:
+            return self.embedded[self.embedder]
         parts = []
         with torch.no_grad():
             for batch in self.batches(self.all_indices):

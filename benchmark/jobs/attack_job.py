@@ -99,7 +99,7 @@ class AttackJob(AttackRun):
         attacking = attack_cost(
             attack, target, source, self.eot, self.attacked_fraction, self.precision != WHOLE
         )
-        return len(pool) * attacking + scoring_cost(attack, target, self.repeats, pool)
+        return len(pool) * attacking + scoring_cost(attack, target, self.eot, self.repeats, pool)
 
     def execute(self, context: RunContext) -> str | None:
         """Attacks the model and writes a cell for each scenario; returns the first failure, or None."""
@@ -147,7 +147,8 @@ class AttackJob(AttackRun):
         Args:
             jobs: the jobs of the run, by the ids of their cells.
         """
-        needed = [jobs[cell] for cell in self.follows if cell in jobs]
+        deciding = self.at_chance.cells if self.at_chance is not None else ()
+        needed = [jobs[cell] for cell in (*self.follows, *deciding) if cell in jobs]
         names = {job.id: f"{job.label}, which this attack follows," for job in needed}
         return self.model_copy(update={"waits_for": names}) if names else self
 
@@ -174,9 +175,14 @@ class AttackJob(AttackRun):
             status=status,
             reason=reason,
             precision=self.precision,
-            follows=list(self.follows),
+            follows=list(self._followed(measured.get("attacked_queries"))),
             plugin_files=list(self.plugin_files),
             identity=dict(self.identities.get(self.cells[scenario], {})),
             provenance=context.provenance(),
             **measured,
         )
+
+    def _followed(self, attacked_queries: int | None) -> tuple[str, ...]:
+        """Ids of the cells that its scores follow; those that it was left out for count."""
+        left_out = self.at_chance is not None and attacked_queries == 0
+        return self.at_chance.queries if self.at_chance is not None and left_out else self.follows

@@ -43,7 +43,7 @@ class Todo:
     @property
     def is_bound(self) -> bool:
         """Whether the costs are upper bounds, because some attacks run only on queries that still stand."""
-        return any(job.follows for job in self.attacks)
+        return any(job.follows or job.at_chance for job in self.attacks)
 
     def costs(self, folders: Folders) -> dict[str, float]:
         """Estimates the cost units of each job, by its id; see `is_bound`."""

@@ -25,7 +25,7 @@ from benchmark.records.run import RunManifest
 
 R = TypeVar("R", bound=Record)
 
-_FOLDERS = ("models", "cells", "arrays", "checks", "images", "logs", "unfinished")
+_FOLDERS = ("models", "cells", "arrays", "embeddings", "checks", "images", "logs", "unfinished")
 
 
 class Store:
