@@ -14,6 +14,7 @@ from torch import Tensor
 
 from attacks.geometry import Ball, check_norm
 from attacks.precision import PRECISIONS, WHOLE, check_precision
+from attacks.save_point import SavePoint
 from benchmark.core.embedder import Embedder
 
 
@@ -91,6 +92,7 @@ class Problem:
         precision: name of the precision of the search's passes, one of `PRECISIONS`. Everything else is in
             float32: the clean pool's embeddings, scores, and the values that results are chosen by.
         counters: count the passes of the model and of the sources.
+        save_point: where the attack's state is saved on the way; None where it is not.
 
     Raises:
         UsageError: for an unknown norm, or a precision that is unknown or that the device does not have.
@@ -110,6 +112,7 @@ class Problem:
     sources: Mapping[str, Embedder] = field(default_factory=dict)
     precision: str = WHOLE
     counters: Sequence[PassMeter] = ()
+    save_point: SavePoint | None = None
 
     def __post_init__(self) -> None:
         check_norm(self.norm)
