@@ -23,8 +23,8 @@ class ResultBuilder:
     The attacked pool is allocated at the first write, because attacks that move all batches jointly need the
     memory until then.
 
-    An attack whose outer loop is over `unfinished` or `remaining`, and its loop over steps over `steps`, is saved
-    on the way where its problem has a save point, and resumes from there with the same result.
+    An attack whose outer loop is over `unfinished` or `remaining`, and whose inner loop may be over `steps`, is
+    saved on the way where its problem has a save point, and resumes from there with the same result.
 
     Args:
         problem: the attack's task.
@@ -90,7 +90,7 @@ class ResultBuilder:
         return AttackResult(self._images, self.values, zero_gradient, self.execution)
 
     def unfinished(self) -> Iterator[tuple[int, Tensor]]:
-        """Yields each batch that has not been attacked: its position in `batches` and its indices, shape (b,)."""
+        """Yields each batch that is not done: its position in `batches` and its indices, shape (b,)."""
         for batch in self.remaining(range(len(self.batches))):
             yield batch, self.batches[batch]
 

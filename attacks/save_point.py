@@ -10,18 +10,18 @@ from torch import Tensor
 class SavePoint(Protocol):
     """Keeps one state of an attack; `ResultBuilder` calls it.
 
-    A state is nested: dictionaries with strings as keys, lists and tuples of tensors, numbers, strings and None.
+    A state is nested: dictionaries with strings as keys, lists and tuples of tensors, numbers, strings, None.
     """
 
     def read(self) -> tuple[dict[str, Any], Tensor | None] | None:
         """Returns the state that a loop resumes from; None where it starts from the beginning.
 
-        Called once at the start of each outer loop of an attack, and of the attacks that it runs: the n-th call
-        returns only a state that was saved after the n-th call.
+        Called once at the start of each outer loop, of the attack and of those that it runs: the n-th call
+        returns only a state that was saved after the n-th call and before the next.
 
         Returns:
-            The state, on the devices that it was saved from, and the attacked images as `save` got them, on the
-            CPU, which may be mapped from a file.
+            The state, on the devices that it was saved from, and the attacked images as `save` got them, on
+            the CPU, which may be mapped from a file.
         """
 
     def rewind(self) -> None:

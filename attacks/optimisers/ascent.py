@@ -127,11 +127,8 @@ class GradientAscent:
         for step in self._builder.steps(self.steps, [*current, score]):
             embedded = []
             for batch, index in enumerate(batches):
-                ball, update = (
-                    balls[batch] if balls else problem.ball_for_gradients(index),
-                    current[batch].update,
-                )
-                images = current[batch].images.to(problem.device)
+                ball = balls[batch] if balls else problem.ball_for_gradients(index)
+                update, images = current[batch].update, current[batch].images.to(problem.device)
                 values, gradient, embeddings = compute(images, index)
                 current[batch].check.add(gradient, embeddings)
                 if step == 0:

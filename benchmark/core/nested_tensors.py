@@ -27,8 +27,8 @@ def pack(value: Any) -> tuple[Any, dict[str, Tensor]]:
         value: dictionaries with strings as keys, lists and tuples of tensors, numbers, strings, None.
 
     Returns:
-        What JSON can hold, and the tensors by the names in it: on the CPU, contiguous, none sharing memory with
-        another. Those that are already so are not copied.
+        What JSON can hold, and the tensors by the names in it: on the CPU, contiguous, none sharing memory
+        with another. Those that are already so are not copied.
 
     Raises:
         TypeError: for anything else in it.

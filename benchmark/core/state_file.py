@@ -30,7 +30,7 @@ class StateFile:
     Args:
         path: the file, written atomically, with a checksum.
         job: what the job is in messages: "training" or "attack".
-        every: seconds between two writes, at least; more where writing takes more than a twentieth of the time.
+        every: seconds between two writes, at least; twenty times as long as a write takes where that is more.
         stopping: says whether the run is being stopped; the state is then saved at once.
     """
 
@@ -84,8 +84,8 @@ class StateFile:
         """Reads the state, unless it is of another environment.
 
         Returns:
-            The state, its tensors on the CPU and perhaps mapped from the file; None where there is no file, or
-            it is damaged or of another environment. A damaged file is set aside, with a line on stderr.
+            The state, its tensors on the CPU and perhaps mapped from the file; None where there is no file,
+            or it is damaged or of another environment. A damaged file is set aside, with a line on stderr.
 
         Raises:
             UnreadableFileError: when the file cannot be read.
