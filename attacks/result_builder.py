@@ -23,8 +23,8 @@ class ResultBuilder:
     The attacked pool is allocated at the first write, because attacks that move all batches jointly need the
     memory until then.
 
-    An attack whose outer loop is over `unfinished` or `remaining`, and whose inner loop may be over `steps`, is
-    saved on the way where its problem has a save point, and resumes from there with the same result.
+    An attack whose outer loop is over `unfinished` or `remaining`, and whose inner loop may be over `steps`,
+    is saved on the way where its problem has a save point, and resumes from there with the same result.
 
     Args:
         problem: the attack's task.
@@ -141,6 +141,7 @@ class ResultBuilder:
             "gradients": self._gradients,
             "zero_gradients": torch.stack(self._zero_gradients) if self._zero_gradients else None,
             "execution": self.execution,
+            "embedded": "clean" in vars(self._problem),
         }
         if can_be_packed(state):
             save_point.save(state, self._images_so_far())
@@ -159,9 +160,9 @@ class ResultBuilder:
         found = None if self._problem.save_point is None else self._problem.save_point.read()
         if found is None:
             return
-        if self._problem.embedder.randomised:
-            _ = self._problem.clean  # it has been embedded already, with draws of that time
         state, images = found
+        if state["embedded"]:
+            _ = self._problem.clean  # now, since its cost and its random numbers came before the save
         self._done, self._running = state["done"], state["running"]
         self._values, self._gradients = state["values"], state["gradients"]
         self._zero_gradients = [] if state["zero_gradients"] is None else list(state["zero_gradients"])

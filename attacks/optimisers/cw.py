@@ -152,7 +152,7 @@ class CW(GradientAttack):
 
 @dataclass
 class _Start(Stateful):
-    """The first images of a batch, shape (b, C, H, W), their scores, shape (b,), and the scores' gradients."""
+    """The first images of a batch, shape (b, C, H, W), their scores, shape (b,), and the gradients."""
 
     images: Tensor
     values: Tensor

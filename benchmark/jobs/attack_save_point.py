@@ -27,10 +27,10 @@ _FREE = 0.5
 
 
 class AttackSavePoint:
-    """A file that holds the state of an attack between two batches or steps; see `attacks.save_point.SavePoint`.
+    """A file that holds the state of an attack between two batches or steps, as `attacks.SavePoint` says.
 
-    A resumed attack gives the same result as an uninterrupted one, bit for bit on one processor, with the same
-    counters. The state holds the attacked images so far, and between steps those of the running batches with
+    A resumed attack gives the same result as an uninterrupted one, bit for bit on one processor, and the same
+    counts. The state holds the attacked images so far, and between steps those of the running batches with
     what their updates keep; it is not saved where it would take more than half of the free space of the disk.
 
     Args:

@@ -70,7 +70,7 @@ class Store:
         return self.root / "models" / f"{model_id}.safetensors"
 
     def unfinished(self, job_id: str) -> Path:
-        """The path of the saved state (safetensors) of a running training, or of an attack by its first cell."""
+        """The path of a running training's or attack's saved state (safetensors)."""
         return self.root / "unfinished" / f"{job_id}.safetensors"
 
     def has_checkpoint(self, model_id: str) -> bool:
