@@ -13,12 +13,15 @@ from safetensors.torch import save_file
 
 from attacks import ATTACKS, OBJECTIVES, SUITES, Attack, AttackResult, Problem, ResultBuilder, expand
 from attacks.geometry import NORMS
+from attacks.optimisers import captured_step
 from benchmark.core import state_file
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import InterruptedJobError, StorageFullError
 from benchmark.jobs import RunContext
 from benchmark.jobs.attack_save_point import AttackSavePoint
 from benchmark.models import PassCounter, count_flops
+
+from ..recorded_graph import stand_in
 
 BATCH = 12
 
@@ -222,6 +225,17 @@ def test_so_do_attacks_on_pools_elsewhere_and_on_parts_of_pools(go, spec, option
 )
 def test_so_do_attacks_on_randomised_models_with_the_same_draws(go, spec):
     check_every_kill(go, spec, norm="l2", noise=0.05, batch_size=24)
+
+
+@pytest.mark.parametrize(
+    "spec", ["pgd[objective=own,restarts=2,steps=3]", "pgd[objective=information,steps=4]"]
+)
+def test_so_do_attacks_whose_steps_are_captured(go, spec, monkeypatch):
+    monkeypatch.setattr(captured_step, "DEVICES", ("cpu",))
+    monkeypatch.setattr(captured_step, "FEWEST_REPLAYS", 1)
+    stand_in(monkeypatch)
+    expected, _ = check_every_kill(go, spec, batch_size=10)
+    assert expected.result.execution == "CUDA graph"
 
 
 class Both(Attack):
