@@ -58,7 +58,6 @@ class GradientAscent:
                 score = self.objective.bind_pooled(self.problem)
                 compute = self._steps_of(score, 1)
                 self._ascend_jointly(score, compute, restart)
-                self._builder.execution = compute.execution
         else:
             self._ascend_per_image(self._steps_of(self.objective.bind(self.problem), self.restarts))
         return self._builder.result()
@@ -80,7 +79,6 @@ class GradientAscent:
         rounds = [(restart, batch) for restart in range(self.restarts) for batch in range(len(batches))]
         for restart, batch in self._builder.remaining(rounds):
             self._builder.write_better(batch, *self._ascend_batch(compute, batches[batch], restart))
-            self._builder.execution = compute.execution
 
     def _ascend_batch(self, compute: Steps, index: Tensor, restart: int) -> tuple[Tensor, Tensor]:
         """Returns the best iterate of each image of a batch, and its score."""
@@ -89,6 +87,7 @@ class GradientAscent:
         current = Iterate(self._start(ball, index, restart), self.make_update())
         for step in self._builder.steps(self.steps, [current]):
             values, gradient, embeddings = compute(current.images, index)
+            self._builder.execution = compute.execution
             current.check.add(gradient, embeddings)
             if step == 0:
                 self._builder.count_zero_gradients(gradient)
@@ -130,6 +129,7 @@ class GradientAscent:
                 ball = balls[batch] if balls else problem.ball_for_gradients(index)
                 update, images = current[batch].update, current[batch].images.to(problem.device)
                 values, gradient, embeddings = compute(images, index)
+                self._builder.execution = compute.execution
                 current[batch].check.add(gradient, embeddings)
                 if step == 0:
                     self._builder.count_zero_gradients(gradient)
