@@ -14,6 +14,7 @@ from torch import Tensor
 
 from attacks.geometry import Ball, check_norm
 from attacks.precision import PRECISIONS, WHOLE, check_precision
+from attacks.save_point import SavePoint
 from benchmark.core.embedder import Embedder
 
 
@@ -92,6 +93,7 @@ class Problem:
             float32: the clean pool's embeddings, scores, and the values that results are chosen by.
         counters: count the passes of the model and of the sources.
         embedded: embeddings of the clean pool that are known already, by model, as `clean` returns them.
+        save_point: where the attack's state is saved on the way; None where it is not.
 
     Raises:
         UsageError: for an unknown norm, or a precision that is unknown or that the device does not have.
@@ -112,6 +114,7 @@ class Problem:
     precision: str = WHOLE
     counters: Sequence[PassMeter] = ()
     embedded: Mapping[Embedder, Tensor] = field(default_factory=dict)
+    save_point: SavePoint | None = None
 
     def __post_init__(self) -> None:
         check_norm(self.norm)

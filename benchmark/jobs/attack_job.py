@@ -76,8 +76,13 @@ class AttackJob(AttackRun):
 
     @property
     def resumable(self) -> bool:
-        """False: attacks save nothing on the way."""
-        return False
+        """Whether there is an attack, which is saved between batches or steps."""
+        return self.attack != CLEAN
+
+    @property
+    def grace(self) -> float | None:
+        """A minute: what is not saved by then computes scores, or is an attack without batches."""
+        return 60.0
 
     def cost(self, folders: Folders) -> float:
         """Cost units of attacking and scoring, with similarities; at most, where it follows others."""
@@ -103,7 +108,8 @@ class AttackJob(AttackRun):
 
     def execute(self, context: RunContext) -> str | None:
         """Attacks the model and writes a cell for each scenario; returns the first failure, or None."""
-        run = self.attack_and_score(self.cells, context)
+        state = context.store.unfinished(self.id)
+        run = self.attack_and_score(self.cells, context, state)
         if context.save_images and self.pictured is not None and run.embeddings is not None:
             kept = attacked_images(run.embeddings, context.save_images)
             images = {name: value.numpy() for name, value in kept.items()}
@@ -133,6 +139,7 @@ class AttackJob(AttackRun):
             )
             context.store.save_cell(record, score.arrays)
             reasons += [reason] if reason else []
+        state.unlink(missing_ok=True)
         return reasons[0] if reasons else None
 
     def fail(self, reason: str, context: RunContext, status: Status = "failed", log: str = "") -> str:
@@ -162,7 +169,7 @@ class AttackJob(AttackRun):
         return Outcome(reasons[0] if reasons else None, tuple(record.provenance.created for record in found))
 
     def progress(self, store: Store) -> Epochs:
-        """Unknown progress: attacks save nothing on the way."""
+        """Unknown progress."""
         return Epochs()
 
     def _record(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, ImageSet
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings, ScenarioScore, attacked_indices, diagnose
 from benchmark.jobs.at_chance import AtChance
+from benchmark.jobs.attack_save_point import AttackSavePoint
 from benchmark.jobs.batches import first_batch_size, run_in_batches
 from benchmark.jobs.clean_pool import CleanEmbeddings, CleanPool
 from benchmark.jobs.context import RunContext
@@ -123,8 +125,15 @@ class AttackRun(Record):
     source_clean_pool: str = ""
 
     @whole_float32()
-    def attack_and_score(self, scenarios: Iterable[str], context: RunContext) -> ScoredRun:
+    def attack_and_score(
+        self, scenarios: Iterable[str], context: RunContext, state: Path | None = None
+    ) -> ScoredRun:
         """Attacks the model and scores it in each scenario, or says why a scenario cannot be scored.
+
+        Args:
+            scenarios: specs of the scenarios.
+            context: the context of the run.
+            state: the file that the attack is saved to on the way; None where it is not saved.
 
         Raises:
             BenchmarkError: when the model breaks a promise that scores rely on (see `check_embedder`), or a
@@ -159,7 +168,7 @@ class AttackRun(Record):
         )
         scenarios = list(scenarios)
         run, batch_size, notes = run_in_batches(
-            size, lambda images: self._attack_and_score(attacked, scenarios, images, standing, context)
+            size, lambda images: self._attack_and_score(attacked, scenarios, images, standing, context, state)
         )
         return replace(run, batch_size=batch_size, notes=notes)
 
@@ -170,6 +179,7 @@ class AttackRun(Record):
         batch_size: int,
         standing: Standing | None,
         context: RunContext,
+        state: Path | None,
     ) -> ScoredRun:
         """Attacks and scores in batches of a size; the same each time that it is called."""
         key, attack, pool = self.model.key, attacked.attack, attacked.pool
@@ -183,10 +193,14 @@ class AttackRun(Record):
                 stack.enter_context(PassCounter(embedder, pool.image_shape, attacked.unit))
                 for embedder in (attacked.model, *attacked.sources.values())
             ]
-            result = None
+            result, before = None, 0.0
             if attack is not None:
-                result = attack.run(self._problem(attacked, batch_size, changed, counters, clean, context))
-        seconds = time.perf_counter() - started
+                problem = self._problem(attacked, batch_size, changed, counters, clean, context)
+                if state is not None:
+                    problem.save_point = save_point = AttackSavePoint(state, problem, context)
+                result = attack.run(problem)
+                before = save_point.seconds_before if state is not None else 0.0
+        seconds = before + time.perf_counter() - started
         embeddings = PoolEmbeddings(
             attacked.model,
             attacked.images,

@@ -25,7 +25,7 @@ class RunContext(Record):
         plugin_source: the same of the plugins' files; empty to take any.
         workers: how many jobs run side by side, and share the memory.
         workers_of_device: how many of them run on the same GPU; all of them when not given.
-        save_every: seconds between two saves of a running training.
+        save_every: seconds between two saves of a running training or attack.
         save_images: attacked images that are kept of each attack.
         job_timeout: seconds that a job may take; None for any.
         lease_patience: seconds without a heartbeat after which another run in this folder counts as dead.

@@ -65,6 +65,10 @@ class Job(Protocol):
     def resumable(self) -> bool:
         """Whether the job saves its state, from which it resumes, when the run is being stopped."""
 
+    @property
+    def grace(self) -> float | None:
+        """Seconds that a resumable job may take to save its state then; None for any."""
+
     def cost(self, folders: Folders) -> float:
         """Estimates the cost in units: forward passes of one image through the plain backbone."""
 

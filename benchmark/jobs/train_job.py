@@ -58,6 +58,11 @@ class TrainJob(TrainingRun):
         """Whether there is anything to train, which is saved between epochs."""
         return self.trained
 
+    @property
+    def grace(self) -> float | None:
+        """No limit: an epoch may take long, and what it has computed is worth the wait."""
+        return None
+
     def cost(self, folders: Folders) -> float:
         """Cost units of the training; a guess of one plain training where a plugin cannot be probed."""
         if not self.trained:

@@ -81,7 +81,7 @@ class Configuration(_Section):
         save_images: attacked images that are kept of each row, to look at.
         device: "auto", "cpu", "cuda" (all visible GPUs) or one GPU, as "cuda:1".
         workers: worker processes; when not given, or "auto", one for each core, and on GPUs as many as fit.
-        save_every: seconds between two saves of a running training, from which a run that was killed resumes.
+        save_every: seconds between two saves of a training or an attack, from which a killed run resumes.
         retry_failed: whether what failed in an earlier run is tried again.
         job_timeout: seconds that a training or an attack may take; what takes longer fails. None for any.
         data_root: folder of the data sets as they were downloaded.

@@ -58,7 +58,7 @@ class Store:
                 remove_unfinished(folder)
             remove_unfinished(self.output)
             for state in (self.root / "unfinished").glob("*.safetensors"):
-                record = self.model(state.stem)
+                record = self.model(state.stem) or self.cell(state.stem)
                 if record is not None and record.status == "done":  # another run was faster
                     state.unlink(missing_ok=True)
         except OSError as error:
@@ -69,9 +69,9 @@ class Store:
         """The path of a model's weights (safetensors)."""
         return self.root / "models" / f"{model_id}.safetensors"
 
-    def unfinished(self, model_id: str) -> Path:
-        """The path of a running training's saved state (safetensors)."""
-        return self.root / "unfinished" / f"{model_id}.safetensors"
+    def unfinished(self, job_id: str) -> Path:
+        """The path of a running training's or attack's saved state (safetensors)."""
+        return self.root / "unfinished" / f"{job_id}.safetensors"
 
     def has_checkpoint(self, model_id: str) -> bool:
         """Whether the weights of a model exist and are those that were written; reads all of them.

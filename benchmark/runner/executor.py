@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -50,7 +51,7 @@ def run_jobs(
     Raises:
         StopRunError: when a worker has other code than this process, or the run cannot continue.
         BenchmarkError: when worker after worker ends before it begins a job.
-        Stopped: after SIGINT or SIGTERM, when running trainings have saved; after a second at once.
+        Stopped: after SIGINT or SIGTERM, when running jobs have saved their state; after a second at once.
     """
     queue = JobQueue(jobs, costs)
     with Leases(context.store.root / "leases", context.lease_patience) as leases:
@@ -98,6 +99,7 @@ class _Execution:
         self._on_finish = on_finish
         self._on_wait = on_wait
         self._stopping = False
+        self._deadlines: dict[str, float] = {}
 
     def run(self) -> None:
         refreshed = time.monotonic()
@@ -110,6 +112,7 @@ class _Execution:
             timeout = _PATIENCE if self._supervisor.free == 0 or not self._queue.ready else _POLL
             for ended in self._supervisor.wait(timeout, None if self._stopping else self._signals.wakeup):
                 self._end(ended)
+            self._abandon(lambda job: time.monotonic() >= self._deadlines.get(job.id, math.inf))
             if time.monotonic() - refreshed >= _PATIENCE:
                 self._on_wait()
                 refreshed = time.monotonic()
@@ -152,10 +155,19 @@ class _Execution:
         stop_file = self._context.stop_file
         assert stop_file is not None
         stop_file.touch()
+        self._abandon(lambda job: not job.resumable)
         for job in self._supervisor.running:
-            if not job.resumable:
-                self._supervisor.abandon(job)
-                self._shared.release(job)
+            if job.grace is not None:
+                self._deadlines[job.id] = time.monotonic() + job.grace
         saving = len(self._supervisor.running)
-        wait = f" {saving} running trainings save at the end of their epoch; a second signal stops at once."
+        wait = (
+            f" {saving} running jobs save their state, trainings at the end of their epoch; "
+            "a second signal stops at once."
+        )
         warn(f"Stopping.{wait if saving else ''}")
+
+    def _abandon(self, which: Callable[[Job], bool]) -> None:
+        """Ends some of the running jobs, of which nothing is recorded."""
+        for job in filter(which, self._supervisor.running):
+            self._supervisor.abandon(job)
+            self._shared.release(job)

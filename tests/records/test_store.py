@@ -95,6 +95,17 @@ def test_the_state_of_a_training_goes_when_it_is_done(tmp_path):
     assert [store.unfinished(name).exists() for name in ("one", "two", "three")] == [False, True, True]
 
 
+def test_the_state_of_an_attack_that_another_run_has_done_goes(tmp_path):
+    store = Store(tmp_path)
+    store.check_writable()
+    done, failed = record(id="done"), record(id="failed", status="failed")
+    for one in (done, failed):
+        store.save_cell(one)
+        store.unfinished(one.id).write_text("state")
+    store.check_writable()
+    assert [store.unfinished(one.id).exists() for one in (done, failed)] == [False, True]
+
+
 def later(store, **changes):
     """Saves a cell of a version of the protocol that writes checksums."""
     saved = record(**changes)

@@ -28,6 +28,7 @@ class DummyJob:
         seconds: how long it takes.
         resumable: whether it saves its state when the run is being stopped.
         deaf: whether it does so only when it has ended, as a training with a long epoch.
+        grace: seconds that it may take to do so.
     """
 
     id: str
@@ -36,6 +37,7 @@ class DummyJob:
     needs: dict = field(default_factory=dict)
     resumable: bool = False
     deaf: bool = False
+    grace: float | None = None
     key: ModelKey = KEY
 
     @property

@@ -48,7 +48,7 @@ def test_a_jobs_context_names_its_gpu_and_who_shares_it():
 class FakeJob:
     """A job that needs nothing."""
 
-    key, needs, resumable = None, {}, False
+    key, needs, resumable, grace = None, {}, False, None
 
     def __init__(self, name):
         self.id = self.label = name

@@ -155,7 +155,7 @@ def test_the_first_signal_lets_running_trainings_save(tmp_path, signum, status):
     process.send_signal(signum)
     _, said = process.communicate(timeout=LONG)
     assert process.returncode == status
-    assert said.startswith("Stopping. 1 running trainings save")
+    assert said.startswith("Stopping. 1 running jobs save their state, trainings at the end of their epoch")
     assert executed(tmp_path) == ["j0"]
     assert (tmp_path / "j0.saved").exists()
     assert not record_of("j0", tmp_path)
@@ -169,6 +169,19 @@ def test_the_first_signal_abandons_what_cannot_save(tmp_path):
     _, said = process.communicate(timeout=LONG)
     assert process.returncode == 130
     assert said == "Stopping.\n"
+    assert not (tmp_path / "records").exists()
+    assert not files(tmp_path / "store")
+
+
+def test_what_has_not_saved_within_its_grace_is_abandoned(tmp_path):
+    job = {"resumable": True, "seconds": 2 * LONG, "deaf": True, "grace": 0.5}
+    process = start(tmp_path, jobs=3, job=job)
+    wait_for(lambda: executed(tmp_path))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=LONG)
+    assert process.returncode == 130
+    assert said.startswith("Stopping. 1 running jobs save their state")
+    assert executed(tmp_path) == ["j0"]
     assert not (tmp_path / "records").exists()
     assert not files(tmp_path / "store")
 
