@@ -1,0 +1,170 @@
+"""How long a grid of thousands of cells takes that cost nothing: planning, dispatching, and finding it done.
+
+    PYTHONPATH=. python tests/speed/grid_scale.py [--cells 10000] [--workers 2] [--report]
+
+Planning is that of a run: every attack of the suite `cascade` and of the checks, two scenarios, many budgets and
+seeds. The jobs are those of `tests/runner/tiny_grid.py`: workers load checkpoints, write records and arrays with
+their checksums, and compute next to nothing. Memory is that of the process that hands out the jobs, after a
+fifth of the cells and after all. The second run is the command line in a process of its own, start-up
+included, without the report; `--report` says how long `--report-only` takes as well.
+
+The last line is JSON.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmark.core.source import ROOT
+from benchmark.data import Folders
+from benchmark.jobs import Job, RunContext
+from benchmark.planning.config import Configuration
+from benchmark.planning.grid import Grid, build_grid
+from benchmark.planning.resolve import resolve
+from benchmark.planning.todo import find_todo
+from benchmark.runner.executor import run_jobs
+from benchmark.runner.run import run
+from tests.runner.tiny_grid import TINY, made_tiny
+
+SEEDS = 10
+
+
+def megabytes() -> float:
+    """Memory that this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def settings(cells: int) -> dict[str, Any]:
+    """A configuration of at least so many cells."""
+    budgets = max(1, round(cells / (2 * SEEDS * 16)))
+    eps = [round(0.02 + 0.9 * number / budgets, 6) for number in range(budgets)]
+    return {**TINY, "seeds": list(range(SEEDS)), "eps": eps, "training": {"epochs": 1, "validation": 0}}
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    started = time.perf_counter()
+    found = call()
+    return found, time.perf_counter() - started
+
+
+class Watch:
+    """Runs jobs as a run does, and notes how many ended when, and the memory then."""
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+        self._done = 0
+        self.seconds = 0.0
+        self.memory: dict[int, float] = {}
+
+    def __call__(
+        self,
+        jobs: list[Job],
+        costs: dict[str, float],
+        context: RunContext,
+        workers: int,
+        on_start: Callable[[Job], None],
+        on_finish: Callable[[Job, str | None], None],
+        on_wait: Callable[[], None],
+    ) -> None:
+        def finish(job: Job, reason: str | None) -> None:
+            self._done += 1
+            percent = 100 * self._done // self._jobs
+            if percent % 20 == 0 and percent not in self.memory:
+                self.memory[percent] = megabytes()
+            on_finish(job, reason)
+
+        _, self.seconds = timed(
+            lambda: run_jobs(jobs, costs, context, workers, on_start, finish, on_wait)
+        )
+
+
+def dispatch(grid: Grid, config: Configuration, output: Path, workers: int) -> dict[str, Any]:
+    """Runs the grid with tiny jobs; this process hands them out."""
+    tiny = made_tiny(grid)
+    context = RunContext(
+        output=output, cache=output, data=output, device="cpu", commit="unknown", workers=workers
+    )
+    context.store.check_writable()
+    todo = find_todo(tiny, context.store)
+    watch = Watch(len(todo.jobs))
+    counts, whole = timed(lambda: run(tiny, config, context, "grid_scale", False, watch))
+    return {
+        "jobs": len(todo.jobs),
+        "done": counts["done"],
+        "failed": counts["failed"],
+        "dispatch_seconds": watch.seconds,
+        "cells_per_second": counts["done"] / watch.seconds,
+        "jobs_per_second": len(todo.jobs) / watch.seconds,
+        "whole_run_seconds": whole,
+        "megabytes_at_20_percent": watch.memory[20],
+        "megabytes_at_100_percent": watch.memory[100],
+    }
+
+
+def again(config_file: Path, output: Path, *more: str) -> float:
+    """Runs the command line over the finished grid, without its report; returns its time in seconds."""
+    program = (
+        "import sys; from benchmark.cli import entry; "
+        "entry.report = lambda output, workers=None: output; sys.exit(entry.main())"
+    )
+    command = [sys.executable, "-c", program, "--config", str(config_file), "--output", str(output)]
+    done, seconds = timed(
+        lambda: subprocess.run([*command, "--no-progress", *more], cwd=ROOT, capture_output=True, text=True)
+    )
+    if done.returncode:
+        sys.exit(f"The second run ended with status {done.returncode}: {done.stderr[-500:]}")
+    return seconds
+
+
+def main() -> int:
+    """Measures, and writes a line for each part and a line of JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cells", type=int, default=10_000)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--report", action="store_true", help="measure --report-only too")
+    parser.add_argument("--only-plan", action="store_true")
+    given = parser.parse_args()
+    chosen = settings(given.cells)
+    config = resolve(chosen)
+    with tempfile.TemporaryDirectory() as temporary:
+        output = Path(temporary) / "out"
+        build_grid(resolve({**chosen, "eps": [0.1], "seeds": [0]}), Folders(output, output))  # imports
+        grid, planning = timed(lambda: build_grid(config, Folders(output, output)))
+        context = RunContext(output=output, cache=output, data=output, device="cpu", commit="unknown")
+        todo, finding = timed(lambda: find_todo(grid, context.store))
+        found = {"cells": todo.cells, "plan_seconds": planning + finding, "find_todo_seconds": finding}
+        print(f"{todo.cells} cells planned in {planning + finding:.2f} s", flush=True)
+        if not given.only_plan:
+            found |= dispatch(grid, config, output, given.workers)
+            print(
+                f"dispatched in {found['dispatch_seconds']:.1f} s: {found['cells_per_second']:.0f} cells/s, "
+                f"{found['megabytes_at_20_percent']:.0f} MB after a fifth, "
+                f"{found['megabytes_at_100_percent']:.0f} MB at the end",
+                flush=True,
+            )
+            config_file = Path(temporary) / "scale.yaml"
+            config_file.write_text(json.dumps(chosen))  # JSON is YAML
+            found["cached_seconds"] = again(config_file, output)
+            print(f"all cached in {found['cached_seconds']:.1f} s", flush=True)
+        if given.report and not given.only_plan:
+            command = [sys.executable, "run_benchmark.py", "--report-only", "--output", str(output)]
+            done, found["report_seconds"] = timed(
+                lambda: subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            )
+            print(f"report in {found['report_seconds']:.1f} s, status {done.returncode}", flush=True)
+    print(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
