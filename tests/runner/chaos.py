@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors.numpy import load_file
@@ -171,6 +171,10 @@ class Tally:
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
 
+    def text(self) -> str:
+        """All of it as JSON."""
+        return json.dumps(vars(self), sort_keys=True)
+
 
 class Chaos:
     """Kills and damages runs on one folder.
@@ -217,8 +221,8 @@ class Chaos:
             runs[-1].wait_for_workers()
         else:  # while it starts
             time.sleep(dice.uniform(0.0, 3.0))
-        for _ in range(dice.randint(0, 3)):
-            time.sleep(dice.uniform(0.0, 0.5))
+        for _ in range(dice.randint(1, 5)):
+            time.sleep(dice.uniform(0.0, 0.4))
             self._kill(dice.choice(runs), SURVIVED)
         if suspensions and dice.random() < 0.1:
             tally.suspended += suspend(runs[0], dice)
@@ -341,7 +345,7 @@ def main() -> int:
         tally = Chaos(folder, given.seed, given.seconds).run(given.kills, suspensions=True)
     for problem in tally.problems:
         print(problem)
-    print(json.dumps(asdict(tally)))
+    print(tally.text())
     return 1 if tally.problems else 0
 
 

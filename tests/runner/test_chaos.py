@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ KILLS = 30
 def test_runs_that_are_killed_and_damaged_give_what_an_undisturbed_run_gives(tmp_path):
     seed = int(os.environ.get("CHAOS_SEED", "15"))
     tally = Chaos(tmp_path, seed).run(KILLS)
-    said = json.dumps(asdict(tally), indent=1)
+    said = tally.text()
     assert not tally.problems, f"CHAOS_SEED={seed}: {said}"
     assert sum(tally.kills.values()) >= KILLS, said
     assert tally.two_at_once and tally.damages and tally.removed and tally.set_aside, said

@@ -66,7 +66,7 @@ class TinyTraining(TrainJob):
         if not self.trained:
             return TrainingRecord()
         store = context.store
-        taught = [teacher.weights(context) for teacher in self.teachers.values()]
+        taught = [teacher.weights_hash(context) for teacher in self.teachers.values()]
         seed_everything("tiny", self.id, *taught)
         model = nn.Linear(4, 4)
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
@@ -83,7 +83,7 @@ class TinyTraining(TrainJob):
             loss.backward()
             optimizer.step()
             schedule.step()
-            curve.append(float(loss))
+            curve.append(loss.item())
             notes = {"epoch": epoch + 1, "epochs": self.epochs, "curve": curve}
             saves.save(model, optimizer, schedule, {}, notes)
         save_checkpoint(model, store.checkpoint(self.id), self.key.model_dump())
@@ -91,7 +91,7 @@ class TinyTraining(TrainJob):
             cost=1.0, relative_cost=1.0, epochs=self.epochs, resumed=begun, curve=curve, best_epoch=self.epochs
         )
 
-    def weights(self, context: RunContext) -> str:
+    def weights_hash(self, context: RunContext) -> str:
         """Hashes the weights in the checkpoint, which is checked as by any job that loads it."""
         if not self.trained:
             return self.key.defense
@@ -119,7 +119,7 @@ class TinyAttack(AttackJob):
             unattacked = {scenario: standing.unattacked() for scenario in scenarios}
             return ScoredRun(unattacked, None, {}, attacked_queries=0, notes=[reason])
         models = [self.model, *([self.source] if self.source is not None else [])]
-        known = [model.weights(context) for model in models]
+        known = [model.weights_hash(context) for model in models]
         time.sleep(self.seconds)
         scores = {}
         for scenario in scenarios:

@@ -44,7 +44,7 @@ def megabytes() -> float:
 
 def settings(cells: int) -> dict[str, Any]:
     """A configuration of at least so many cells."""
-    budgets = max(1, round(cells / (2 * SEEDS * 16)))
+    budgets = max(1, round(cells / (2 * SEEDS * 12.6)))
     eps = [round(0.02 + 0.9 * number / budgets, 6) for number in range(budgets)]
     return {**TINY, "seeds": list(range(SEEDS)), "eps": eps, "training": {"epochs": 1, "validation": 0}}
 
