@@ -82,12 +82,21 @@ def find_todo(grid: Grid, store: Store, retry_failed: bool = False) -> Todo:
             refused.append(replace(planned, job=job))
         else:
             attacks.append(job)
-    by_cell = {cell: job for job in attacks for cell in job.cells.values()}
-    attacks = [job.waiting_for(by_cell) for job in attacks]
+    attacks = _in_order(attacks)
     needed = {model_id for job in attacks for model_id in job.needs}
     trainings = _trainings(grid, store, needed, keeps)
     trainings += missing_teachers(trainings, store)
     return Todo(trainings, attacks, refused, len(seen), cached, failed)
+
+
+def _in_order(attacks: list[AttackJob]) -> list[AttackJob]:
+    """Lets attacks wait for those that they follow."""
+    followed = {cell for job in attacks for cell in job.follows}
+    labels = {}
+    for job in attacks:
+        if cells := followed.intersection(job.cells.values()):
+            labels.update(dict.fromkeys(cells, (job.id, job.label)))
+    return [job.waiting_for(labels) for job in attacks]
 
 
 class _Kept:

@@ -41,8 +41,11 @@ def zeros(random: randomness.Random, path: Path) -> None:
 
 def swap(random: randomness.Random, path: Path) -> None:
     """Exchanges a file with another of its folder."""
-    others = [one for one in files(path.parent.parent) if one.parent == path.parent and one.suffix == path.suffix]
-    other = random.choice(others)
+    others = [one for one in path.parent.glob(f"*{path.suffix}") if _is_read(one) and one != path]
+    if not others:
+        flip(random, path)
+        return
+    other = random.choice(sorted(others))
     one, two = path.read_bytes(), other.read_bytes()
     path.write_bytes(two)
     other.write_bytes(one)
