@@ -39,14 +39,16 @@ def check_models(store: Store, manifest: RunManifest) -> list[CheckRecord]:
     for model in {ref.id: ref for ref in manifest.models}.values():
         cells = by_model[model.id]
         suite = [cell.key for cell in cells if cell.role == "suite"]
+        clean = [cell for cell in cells if cell.key.attack == CLEAN]
+        diagnostics, scored_clean = _diagnostics(store, clean), _scored_clean(store, clean)
         for norm in sorted({key.norm for key in suite}):
             attacks = tuple(_scored_attacks(store, (cell for cell in cells if cell.key.norm == norm)))
             for eps in sorted({key.eps for key in suite if key.norm == norm}):
                 measured = CheckInput(
                     eps=eps,
                     whole_range=manifest.whole_range.get(model.key.dataset, {}).get(norm),
-                    model=_diagnostics(store, cells),
-                    clean=_scored_clean(store, cells),
+                    model=diagnostics,
+                    clean=scored_clean,
                     attacks=attacks,
                     is_source=model.key.defense in sources,
                 )
@@ -80,7 +82,7 @@ def _diagnostics(store: Store, cells: Iterable[CellRef]) -> dict[str, float]:
     """Reads the diagnostics of the model itself, which are the same in all its clean cells."""
     found: dict[str, float] = {}
     for cell in cells:
-        record = store.cell(cell.id) if cell.key.attack == CLEAN else None
+        record = store.cell(cell.id)
         if record is not None and record.status == "done":
             found |= record.diagnostics
     return found
@@ -88,7 +90,7 @@ def _diagnostics(store: Store, cells: Iterable[CellRef]) -> dict[str, float]:
 
 def _scored_clean(store: Store, cells: Iterable[CellRef]) -> ScoredClean | None:
     for cell in cells:
-        if cell.key.attack == CLEAN and cell.key.scenario == RetrievalQuery.name:
+        if cell.key.scenario == RetrievalQuery.name:
             done = _done(store, cell)
             return ScoredClean(done[0].metrics["r1"], done[1]["success"]) if done else None
     return None
