@@ -145,7 +145,7 @@ class AttackJob(AttackRun):
         """Returns the job with those of the run that it must wait for.
 
         Args:
-            labels: the id and the label of the job of the run that computes a followed cell, by the cell's id.
+            labels: id and label of the run's job that computes a followed cell, by the cell's id.
         """
         needed = dict(labels[cell] for cell in self.follows if cell in labels)
         names = {job_id: f"{label}, which this attack follows," for job_id, label in needed.items()}

@@ -159,7 +159,7 @@ class CellPlanner:
             yield planned, attack
 
     def _plan_of(self, target: Target) -> list[tuple[PlannedAttack, Attack | None]]:
-        """Plans the attacks on all models of a kind once: those of other seeds are attacked in the same way."""
+        """Plans the attacks on a kind of models once: those of other seeds are attacked in the same way."""
         defense = target.defense
         kind = (target.dataset.spec, tuple(defense.adaptive), defense.reference, target.gradients)
         if kind not in self._plans:

@@ -5,7 +5,8 @@
 Each round starts one run or two on one folder, and kills their workers, the process that these are forked
 from, and the runs themselves; files are damaged between and within rounds. At the end one run heals what is
 left, and its `cells.csv`, its checkpoints and its training curves are compared with those of a run that
-nothing disturbed. The last line is JSON. The seed decides what is done; when it happens depends on the machine.
+nothing disturbed. The last line is JSON. The seed decides what is done; when depends on the
+machine.
 """
 
 import argparse
@@ -106,16 +107,23 @@ class Session:
 
 def send(pids: list[int], *signals: int, pause: float = 0.0) -> bool:
     """Sends signals to processes; returns whether one of them was there."""
-    sent = False
-    for number in signals:
-        for pid in pids:
-            try:
-                os.kill(pid, number)
-                sent = True
-            except ProcessLookupError:
-                continue
+    sent = [_send(pid, number) for number in signals[:1] for pid in pids]
+    for number in signals[1:]:
         time.sleep(pause)
-    return sent
+        sent += [_send(pid, number) for pid in pids]
+    return any(sent)
+
+
+def _send(pid: int, number: int) -> bool:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def one_of(pids: list[int], dice: random.Random) -> list[int]:
+    return [dice.choice(pids)] if pids else []
 
 
 def send_to_all(session: Session, number: int) -> bool:
@@ -130,7 +138,7 @@ Kill = Callable[[Session, random.Random], bool]
 """Kills something of a run; returns whether it was there."""
 
 SURVIVED: dict[str, Kill] = {
-    "SIGKILL of a worker": lambda run, dice: send(dice.sample(run.forked()[1], min(1, len(run.forked()[1]))), signal.SIGKILL),
+    "SIGKILL of a worker": lambda run, dice: send(one_of(run.forked()[1], dice), signal.SIGKILL),
     "SIGKILL of all workers": lambda run, dice: send(run.forked()[1], signal.SIGKILL),
     "SIGKILL of the fork server": lambda run, dice: send(run.forked()[0], signal.SIGKILL),
     "SIGSEGV of a worker": lambda run, dice: send(run.forked()[1][:1], signal.SIGSEGV),
@@ -143,7 +151,7 @@ FATAL: dict[str, Kill] = {
     "SIGINT": lambda run, dice: send([run.pid], signal.SIGINT),
     "SIGTERM": lambda run, dice: send([run.pid], signal.SIGTERM),
     "SIGTERM of the run and its workers": lambda run, dice: send_to_all(run, signal.SIGTERM),
-    "SIGINT, twice": lambda run, dice: send([run.pid], signal.SIGINT, signal.SIGINT, pause=dice.uniform(0.0, 0.3)),
+    "SIGINT, twice": lambda run, dice: send([run.pid], *2 * [signal.SIGINT], pause=dice.uniform(0.0, 0.3)),
 }  # fmt: skip
 """What ends a run."""
 

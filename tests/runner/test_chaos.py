@@ -118,7 +118,9 @@ def in_a_training(run: Smoke) -> bool:
 def in_an_attack(run: Smoke) -> bool:
     """An attack is leased, and no training: each lease of a training is named by its model."""
     manifest = run.output / "store" / "run.json"
-    models = {model["id"] for model in json.loads(manifest.read_text())["models"]} if manifest.exists() else set()
+    models = (
+        {model["id"] for model in json.loads(manifest.read_text())["models"]} if manifest.exists() else set()
+    )
     return bool(run.leased() - models) and not run.states()
 
 
@@ -151,7 +153,9 @@ def test_real_runs_that_are_killed_in_trainings_and_attacks_give_the_same(tmp_pa
     run = Smoke(tmp_path, "out")
     assert run.end()[0] == 0
     assert values(run.output) == values(whole.output)
-    resumed = [json.loads(path.read_text())["resumed"] for path in (run.output / "store/models").glob("*.json")]
+    resumed = [
+        json.loads(path.read_text())["resumed"] for path in (run.output / "store/models").glob("*.json")
+    ]
     assert any(resumed)
 
 

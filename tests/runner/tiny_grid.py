@@ -1,9 +1,9 @@
 """A grid of real training and attack jobs that cost milliseconds: only what they compute is made up.
 
-Planning, records, arrays, checkpoints and save points are those of any run. A training's weights depend on the
-state of the generators after each epoch and on its teachers' weights; an attack's values depend on every bit
-of its model's checkpoint and on the outcomes that it follows. Whatever is damaged, lost, doubled or mixed up
-on the way therefore changes a value.
+Planning, records, arrays, checkpoints and save points are those of any run. A training's weights depend on
+the state of the generators after each epoch and on its teachers' weights; an attack's values depend on every
+bit of its model's checkpoint and on the outcomes that it follows. Whatever is damaged, lost, doubled or mixed
+up on the way therefore changes a value.
 """
 
 import hashlib
@@ -88,7 +88,12 @@ class TinyTraining(TrainJob):
             saves.save(model, optimizer, schedule, {}, notes)
         save_checkpoint(model, store.checkpoint(self.id), self.key.model_dump())
         return TrainingRecord(
-            cost=1.0, relative_cost=1.0, epochs=self.epochs, resumed=begun, curve=curve, best_epoch=self.epochs
+            cost=1.0,
+            relative_cost=1.0,
+            epochs=self.epochs,
+            resumed=begun,
+            curve=curve,
+            best_epoch=self.epochs,
         )
 
     def weights_hash(self, context: RunContext) -> str:

@@ -2,11 +2,11 @@
 
     PYTHONPATH=. python tests/speed/grid_scale.py [--cells 10000] [--workers 2] [--report]
 
-Planning is that of a run: every attack of the suite `cascade` and of the checks, two scenarios, many budgets and
-seeds. The jobs are those of `tests/runner/tiny_grid.py`: workers load checkpoints, write records and arrays with
-their checksums, and compute next to nothing. Memory is that of the process that hands out the jobs, after a
-fifth of the cells and after all. The second run is the command line in a process of its own, start-up
-included, without the report; `--report` says how long `--report-only` takes as well.
+Planning is that of a run: every attack of the suite `cascade` and of the checks, two scenarios, many budgets
+and seeds. The jobs are those of `tests/runner/tiny_grid.py`: workers load checkpoints, write records and
+arrays with their checksums, and compute next to nothing. Memory is that of the process that hands out the
+jobs, after a fifth of them and after all. The second run is the command line in a process of its own,
+start-up included, without the report; `--report` says how long `--report-only` takes as well.
 
 The last line is JSON.
 """
@@ -81,9 +81,7 @@ class Watch:
                 self.memory[percent] = megabytes()
             on_finish(job, reason)
 
-        _, self.seconds = timed(
-            lambda: run_jobs(jobs, costs, context, workers, on_start, finish, on_wait)
-        )
+        _, self.seconds = timed(lambda: run_jobs(jobs, costs, context, workers, on_start, finish, on_wait))
 
 
 def dispatch(grid: Grid, config: Configuration, output: Path, workers: int) -> dict[str, Any]:
