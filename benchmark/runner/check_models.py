@@ -120,8 +120,9 @@ class _Attack(NamedTuple):
         attack = ATTACKS.build(spec)
         objective = next((part for part in attack.parts() if isinstance(part, Objective)), None)
         steps = 1 if isinstance(attack, FGSM) else getattr(attack, "steps", None)
-        has_steps = steps is not None and hasattr(attack, "steps")
-        doubled = attack.model_copy(update={"steps": 2 * steps}).spec if has_steps else ""
+        doubled = ""
+        if steps is not None and hasattr(attack, "steps"):
+            doubled = attack.model_copy(update={"steps": 2 * steps}).spec
         return cls(attack, objective, steps, doubled)
 
 
