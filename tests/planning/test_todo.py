@@ -1,5 +1,6 @@
 """Which jobs a run does again: what failed only when that is asked for."""
 
+import numpy as np
 import pytest
 
 from benchmark.data import Folders
@@ -81,7 +82,7 @@ def test_an_outcome_is_what_all_records_of_a_job_say(grid, context):
     assert model.outcome(store).reason == "no"
     assert (job.outcome(store) is None) == bool(others)
     for scenario in others:
-        context.store.save_cell(job._record(scenario, context, "done", ""))
+        context.store.save_cell(job._record(scenario, context, "done", ""), {"success": np.zeros(2)})
     assert job.outcome(store).reason == "never"
     train(grid, context)
     assert model.outcome(store) is None  # without its checkpoint nobody can use it
@@ -115,7 +116,7 @@ def test_an_attack_that_failed_is_tried_again_with_what_it_follows(tmp_path, con
 def test_cells_that_are_done_are_listed(grid, context):
     job = grid.attacks[0].job
     for scenario, cell_id in job.cells.items():
-        context.store.save_cell(job._record(scenario, context, "done", ""))
+        context.store.save_cell(job._record(scenario, context, "done", ""), {"success": np.zeros(2)})
         assert cell_id in find_todo(grid, context.store).finished
     todo = find_todo(grid, context.store)
     assert todo.finished == frozenset(job.cells.values())
