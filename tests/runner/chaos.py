@@ -73,6 +73,7 @@ class Session:
     def __init__(self, folder: Path, output: Path, log: Path, *options: str) -> None:
         self.log = log
         self.killed = ""
+        self.hurt = 0
         self.lived = False
         arguments = ("run", folder, "--output", output, "--workers", 2, *options)
         with log.open("wb") as file:
@@ -256,6 +257,7 @@ class Chaos:
         if run.alive and kinds[name](run, self._dice):
             self.tally.kills[name] += 1
             run.killed = name if kinds is FATAL else run.killed
+            run.hurt += 1
 
     def _finish(self, run: Session) -> int:
         """Waits for the end of a run and of all its processes; notes what should not be."""
@@ -279,7 +281,9 @@ class Chaos:
             problems.append(f"{run.log.name}: status {status} after {run.killed or 'no kill'}: {said[-300:]}")
         if "Traceback" in said and run.lived:
             problems.append(f"{run.log.name}: a traceback: {said[-600:]}")
-        if not run.killed and "error:" in said:
+        # A run whose workers were all killed again and again before they began a job gives up.
+        gives_up = run.hurt >= 3 and "workers in a row ended before they began a job" in said
+        if not run.killed and "error:" in said and not gives_up:
             problems.append(f"{run.log.name}: {said[-300:]}")
         return status
 
