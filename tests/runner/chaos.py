@@ -197,7 +197,7 @@ class Chaos:
     def __init__(self, folder: Path, seed: int, seconds: float = 0.02) -> None:
         self._folder = folder
         self._dice = random.Random(seed)
-        self._output = folder / "out"
+        self.output = folder / "out"
         self._whole = folder / "whole"
         self.tally = Tally(seed)
         subprocess.run(command("plan", folder, seconds), cwd=ROOT, check=True, timeout=LONG)
@@ -209,7 +209,7 @@ class Chaos:
         while sum(self.tally.kills.values()) < kills and len(self.tally.problems) < 5:
             self._round(suspensions)
         self._heal()
-        self._compare()
+        self.compare()
         self.tally.seconds = round(time.monotonic() - began, 1)
         return self.tally
 
@@ -225,7 +225,7 @@ class Chaos:
         options = ["--retry-failed"] if dice.random() < 0.7 else []
         count = 2 if dice.random() < 0.5 else 1
         tally.two_at_once += count == 2
-        runs = [self._start(self._output, *options) for _ in range(count)]
+        runs = [self._start(self.output, *options) for _ in range(count)]
         if dice.random() < 0.85:
             runs[-1].wait_for_workers()
         else:  # while it starts
@@ -244,7 +244,7 @@ class Chaos:
             self._finish(run)
 
     def _damage(self) -> None:
-        store = self._output / "store"
+        store = self.output / "store"
         for _ in range(self._dice.choice([0, 1, 2, 4, 8])):
             if kind := damage(self._dice, store):
                 self.tally.damages[kind] += 1
@@ -290,22 +290,23 @@ class Chaos:
     def _heal(self) -> None:
         """One run must make everything again, and one more must find nothing to do."""
         problems = self.tally.problems
-        if self._finish(self._start(self._output, "--retry-failed")):
+        if self._finish(self._start(self.output, "--retry-failed")):
             problems.append("the run at the end left cells that are not done")
         before = self._written()
-        if self._finish(self._start(self._output)) or self._written() != before:
+        if self._finish(self._start(self.output)) or self._written() != before:
             problems.append("a second run at the end did something again")
 
     def _written(self) -> dict[str, int]:
         kinds = ("cells", "models", "arrays")
-        every = [path for path in files(self._output / "store") if path.parent.name in kinds]
+        every = [path for path in files(self.output / "store") if path.parent.name in kinds]
         return {str(path): path.stat().st_mtime_ns for path in every}
 
-    def _compare(self) -> None:
+    def compare(self) -> None:
+        """Notes where the two folders differ, and what is left that should be gone."""
         problems = self.tally.problems
-        for output in (self._whole, self._output):
+        for output in (self._whole, self.output):
             subprocess.run(command("table", output), cwd=ROOT, check=True, timeout=LONG)
-        sound, found = ((output / "cells.csv").read_text() for output in (self._whole, self._output))
+        sound, found = ((output / "cells.csv").read_text() for output in (self._whole, self.output))
         rows = list(zip(sound.splitlines(), found.splitlines(), strict=False))
         self.tally.cells = len(files_in(self._whole, "cells"))
         problems += [f"{one} != {other}" for one, other in rows if one != other]
@@ -314,7 +315,7 @@ class Chaos:
         if ",failed," in sound:
             problems.append("the undisturbed run has failed cells")
         for path in files_in(self._whole, "models"):
-            other = self._output / "store" / "models" / path.name
+            other = self.output / "store" / "models" / path.name
             if not other.is_file():
                 problems.append(f"{path.name} is missing")
             elif path.suffix == ".json":
@@ -323,13 +324,13 @@ class Chaos:
             else:
                 weights = [{n: v.tobytes() for n, v in load_file(one).items()} for one in (path, other)]
                 problems += [] if weights[0] == weights[1] else [f"the weights of {path.name} differ"]
-        store = self._output / "store"
+        store = self.output / "store"
         for path in files_in(self._whole, "identities"):
             other = store / "identities" / path.name
             if not other.is_file() or other.read_bytes() != path.read_bytes():
                 problems.append(f"identities/{path.name} is damaged for ever")
         for folder in ("leases", "unfinished"):
-            problems += [f"{folder}/{path.name} is left" for path in files_in(self._output, folder)]
+            problems += [f"{folder}/{path.name} is left" for path in files_in(self.output, folder)]
         for path in store.rglob("*.damaged*"):
             if path.parent.name in ("models", "cells", "arrays", "unfinished", "checks", "store"):
                 self.tally.set_aside[path.parent.name] += 1

@@ -18,6 +18,8 @@ import pytest
 import yaml
 
 from benchmark.core.source import ROOT
+from benchmark.records import Store
+from benchmark.records.reading import write_record
 
 from .chaos import Chaos, Process, send
 from .damage import KINDS, damage, files
@@ -28,12 +30,24 @@ KILLS = 30
 @pytest.mark.slow
 def test_runs_that_are_killed_and_damaged_give_what_an_undisturbed_run_gives(tmp_path):
     seed = int(os.environ.get("CHAOS_SEED", "15"))
-    tally = Chaos(tmp_path, seed).run(KILLS)
+    chaos = Chaos(tmp_path, seed)
+    tally = chaos.run(KILLS)
     said = tally.text()
     assert not tally.problems, f"CHAOS_SEED={seed}: {said}"
     assert sum(tally.kills.values()) >= KILLS, said
     assert tally.two_at_once and tally.damages and tally.removed and tally.set_aside, said
     assert tally.cells >= 50, said
+    change_a_value(chaos.output)
+    chaos.compare()
+    assert any("!=" in problem for problem in tally.problems)
+
+
+def change_a_value(output):
+    """Writes a sound record with another value."""
+    store = Store(output)
+    record = next(one for path in files(store.root) if (one := store.cell(path.stem)) and one.metrics)
+    metrics = {name: 0.5 * value + 0.1 for name, value in record.metrics.items()}
+    write_record(store.root / "cells" / f"{record.id}.json", record.model_copy(update={"metrics": metrics}))
 
 
 @pytest.mark.parametrize("kind", [*dict.fromkeys(KINDS)])
@@ -130,8 +144,7 @@ def in_an_attack(run: Smoke) -> bool:
 @pytest.mark.slow
 def test_real_runs_that_are_killed_in_trainings_and_attacks_give_the_same(tmp_path):
     """A run is killed in the middle of a training, one is stopped in an attack, and one is killed in it."""
-    whole = Smoke(tmp_path, "whole")
-    assert whole.end()[0] == 0
+    whole = Smoke(tmp_path, "whole")  # beside the others, on which its values do not depend
     run = Smoke(tmp_path, "out")
     run.wait_for(in_a_training)
     time.sleep(random.uniform(0.0, 0.5))
@@ -155,6 +168,7 @@ def test_real_runs_that_are_killed_in_trainings_and_attacks_give_the_same(tmp_pa
 
     run = Smoke(tmp_path, "out")
     assert run.end()[0] == 0
+    assert whole.end()[0] == 0
     assert values(run.output) == values(whole.output)
     resumed = [
         json.loads(path.read_text())["resumed"] for path in (run.output / "store/models").glob("*.json")

@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmark.core.source import ROOT
 from benchmark.data import Folders
@@ -49,10 +49,18 @@ def settings(cells: int) -> dict[str, Any]:
     return {**TINY, "seeds": list(range(SEEDS)), "eps": eps, "training": {"epochs": 1, "validation": 0}}
 
 
-def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    started = time.perf_counter()
+class Took(NamedTuple):
+    """What a call returned, its time, and the processor time of this process and those that it waited for."""
+
+    found: Any
+    seconds: float
+    cpu: float
+
+
+def timed(call: Callable[[], Any]) -> Took:
+    started, before = time.perf_counter(), sum(os.times()[:4])
     found = call()
-    return found, time.perf_counter() - started
+    return Took(found, time.perf_counter() - started, sum(os.times()[:4]) - before)
 
 
 class Watch:
@@ -61,7 +69,7 @@ class Watch:
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
         self._done = 0
-        self.seconds = 0.0
+        self.took = Took(None, 0.0, 0.0)
         self.memory: dict[int, float] = {}
 
     def __call__(
@@ -81,7 +89,7 @@ class Watch:
                 self.memory[percent] = megabytes()
             on_finish(job, reason)
 
-        _, self.seconds = timed(lambda: run_jobs(jobs, costs, context, workers, on_start, finish, on_wait))
+        self.took = timed(lambda: run_jobs(jobs, costs, context, workers, on_start, finish, on_wait))
 
 
 def dispatch(grid: Grid, config: Configuration, output: Path, workers: int) -> dict[str, Any]:
@@ -93,33 +101,34 @@ def dispatch(grid: Grid, config: Configuration, output: Path, workers: int) -> d
     context.store.check_writable()
     todo = find_todo(tiny, context.store)
     watch = Watch(len(todo.jobs))
-    counts, whole = timed(lambda: run(tiny, config, context, "grid_scale", False, watch))
+    counts, whole, _ = timed(lambda: run(tiny, config, context, "grid_scale", False, watch))
+    seconds = watch.took.seconds
     return {
         "jobs": len(todo.jobs),
         "done": counts["done"],
         "failed": counts["failed"],
-        "dispatch_seconds": watch.seconds,
-        "cells_per_second": counts["done"] / watch.seconds,
-        "jobs_per_second": len(todo.jobs) / watch.seconds,
+        "dispatch_seconds": seconds,
+        "dispatch_cpu_seconds_of_the_run": watch.took.cpu,
+        "cells_per_second": counts["done"] / seconds,
+        "jobs_per_second": len(todo.jobs) / seconds,
         "whole_run_seconds": whole,
         "megabytes_at_20_percent": watch.memory[20],
         "megabytes_at_100_percent": watch.memory[100],
     }
 
 
-def again(config_file: Path, output: Path, *more: str) -> float:
-    """Runs the command line over the finished grid, without its report; returns its time in seconds."""
+def again(config_file: Path, output: Path) -> Took:
+    """Runs the command line over the finished grid, without its report."""
     program = (
         "import sys; from benchmark.cli import entry; "
         "entry.report = lambda output, workers=None: output; sys.exit(entry.main())"
     )
     command = [sys.executable, "-c", program, "--config", str(config_file), "--output", str(output)]
-    done, seconds = timed(
-        lambda: subprocess.run([*command, "--no-progress", *more], cwd=ROOT, capture_output=True, text=True)
-    )
-    if done.returncode:
-        sys.exit(f"The second run ended with status {done.returncode}: {done.stderr[-500:]}")
-    return seconds
+    command.append("--no-progress")
+    took = timed(lambda: subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False))
+    if took.found.returncode:
+        sys.exit(f"The second run ended with status {took.found.returncode}: {took.found.stderr[-500:]}")
+    return took
 
 
 def main() -> int:
@@ -130,16 +139,16 @@ def main() -> int:
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--report", action="store_true", help="measure --report-only too")
-    parser.add_argument("--only-plan", action="store_true")
+    parser.add_argument("--only-plan", action="store_true", help="plan, and run nothing")
     given = parser.parse_args()
     chosen = settings(given.cells)
     config = resolve(chosen)
     with tempfile.TemporaryDirectory() as temporary:
         output = Path(temporary) / "out"
         build_grid(resolve({**chosen, "eps": [0.1], "seeds": [0]}), Folders(output, output))  # imports
-        grid, planning = timed(lambda: build_grid(config, Folders(output, output)))
+        grid, planning, _ = timed(lambda: build_grid(config, Folders(output, output)))
         context = RunContext(output=output, cache=output, data=output, device="cpu", commit="unknown")
-        todo, finding = timed(lambda: find_todo(grid, context.store))
+        todo, finding, _ = timed(lambda: find_todo(grid, context.store))
         found = {"cells": todo.cells, "plan_seconds": planning + finding, "find_todo_seconds": finding}
         print(f"{todo.cells} cells planned in {planning + finding:.2f} s", flush=True)
         if not given.only_plan:
@@ -152,14 +161,14 @@ def main() -> int:
             )
             config_file = Path(temporary) / "scale.yaml"
             config_file.write_text(json.dumps(chosen))  # JSON is YAML
-            found["cached_seconds"] = again(config_file, output)
-            print(f"all cached in {found['cached_seconds']:.1f} s", flush=True)
+            second = again(config_file, output)
+            found |= {"cached_seconds": second.seconds, "cached_cpu_seconds": second.cpu}
+            print(f"all cached in {second.seconds:.1f} s", flush=True)
         if given.report and not given.only_plan:
             command = [sys.executable, "run_benchmark.py", "--report-only", "--output", str(output)]
-            done, found["report_seconds"] = timed(
-                lambda: subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-            )
-            print(f"report in {found['report_seconds']:.1f} s, status {done.returncode}", flush=True)
+            report = timed(lambda: subprocess.run(command, cwd=ROOT, capture_output=True, check=False))
+            found |= {"report_seconds": report.seconds, "report_cpu_seconds": report.cpu}
+            print(f"report in {report.seconds:.1f} s, status {report.found.returncode}", flush=True)
     print(json.dumps(found))
     return 0
 
