@@ -40,11 +40,11 @@ TINY = {
     "losses": ["proxy_anchor"],
     "attacks": ["cascade"],
     "defenses": ["vanilla", "mixup"],
-    "seeds": [0, 1],
+    "seeds": [0, 1, 2],
     "curve": {"attacks": [], "factors": []},
     "device": "cpu",
 }
-"""What the grid is planned from; some sixty cells."""
+"""What the grid is planned from; some hundred cells."""
 
 TEACHERS = {"mixup": "vanilla"}
 """Which trainings are made to need which others of the same seed."""
