@@ -148,15 +148,15 @@ class AttackJob(AttackRun):
             context.store.save_cell(self._record(scenario, context, status, reason, log=log))
         return reason
 
-    def waiting_for(self, jobs: Mapping[str, AttackJob]) -> AttackJob:
+    def waiting_for(self, labels: Mapping[str, tuple[str, str]]) -> AttackJob:
         """Returns the job with those of the run that it must wait for.
 
         Args:
-            jobs: the jobs of the run, by the ids of their cells.
+            labels: id and label of the run's job that computes a followed cell, by the cell's id.
         """
         deciding = self.at_chance.cells if self.at_chance is not None else ()
-        needed = [jobs[cell] for cell in (*self.follows, *deciding) if cell in jobs]
-        names = {job.id: f"{job.label}, which this attack follows," for job in needed}
+        needed = dict(labels[cell] for cell in (*self.follows, *deciding) if cell in labels)
+        names = {job_id: f"{label}, which this attack follows," for job_id, label in needed.items()}
         return self.model_copy(update={"waits_for": names}) if names else self
 
     def outcome(self, store: Store) -> Outcome | None:
