@@ -13,7 +13,7 @@ from benchmark.core.errors import CheckpointError
 from benchmark.evaluation import RetrievalQuery
 from benchmark.evaluation.check_input import CheckInput, ScoredAttack, ScoredClean
 from benchmark.evaluation.checks import run_checks
-from benchmark.records import CLEAN, CellRecord, CellRef, CheckRecord, RunManifest, Store
+from benchmark.records import CLEAN, CellRecord, CellRef, CheckRecord, CheckResult, RunManifest, Store
 from defenses import DEFENSES
 
 
@@ -46,6 +46,7 @@ def check_models(store: Store, manifest: RunManifest) -> list[CheckRecord]:
         for norm in sorted({key.norm for key in suite}):
             in_norm = [cell for cell in cells if cell.key.norm == norm]
             attacks = tuple(_scored_attacks(store, in_norm, built))
+            kept: dict[str, CheckResult] = {}
             for eps in sorted({key.eps for key in suite if key.norm == norm}):
                 measured = CheckInput(
                     eps=eps,
@@ -61,7 +62,7 @@ def check_models(store: Store, manifest: RunManifest) -> list[CheckRecord]:
                     norm=norm,
                     eps=eps,
                     cells=sorted(cell.id for cell in cells),
-                    results=run_checks(measured),
+                    results=run_checks(measured, kept),
                     provenance=manifest.provenance,
                 )
                 store.save_checks(record)
