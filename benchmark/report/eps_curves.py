@@ -158,7 +158,7 @@ def _ends(table: Table) -> str:
     if not left_out:
         return ""
     return (
-        " A curve ends where the suite at the leaderboard's budget left R@1 (for attacks on the pool: AMI) "
+        " A curve ends where the suite, at the leaderboard's budget, left R@1 (for attacks on the pool: AMI) "
         "at or below chance."
     )
 
