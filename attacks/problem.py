@@ -41,6 +41,25 @@ class PassMeter(Protocol):
     backward: float
 
 
+class Watch(Protocol):
+    """Follows how far an attack is; it never waits for the device."""
+
+    def step(self, of: int, values: Tensor | None = None) -> None:
+        """Notes a step of a batch.
+
+        Args:
+            of: number of steps of all batches together.
+            values: objective values of the batch, shape (b,), on the device.
+        """
+
+
+class Unwatched:
+    """Follows nothing."""
+
+    def step(self, of: int, values: Tensor | None = None) -> None:
+        """Does nothing."""
+
+
 MAX_IMAGES = 256
 """Images in one forward pass, at most."""
 
@@ -91,6 +110,7 @@ class Problem:
         precision: name of the precision of the search's passes, one of `PRECISIONS`. Everything else is in
             float32: the clean pool's embeddings, scores, and the values that results are chosen by.
         counters: count the passes of the model and of the sources.
+        watch: follows how far the attack is; nothing depends on it.
 
     Raises:
         UsageError: for an unknown norm, or a precision that is unknown or that the device does not have.
@@ -110,6 +130,7 @@ class Problem:
     sources: Mapping[str, Embedder] = field(default_factory=dict)
     precision: str = WHOLE
     counters: Sequence[PassMeter] = ()
+    watch: Watch = field(default_factory=Unwatched)
 
     def __post_init__(self) -> None:
         check_norm(self.norm)

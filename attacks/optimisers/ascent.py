@@ -50,6 +50,7 @@ class GradientAscent:
         self.restarts = restarts
         self.random = start == "random" or self.objective.flat_at_clean
         self._builder = ResultBuilder(problem)
+        self._all_steps = steps * restarts * len(self._builder.batches)
 
     def run(self) -> AttackResult:
         """Runs all restarts and returns the best attacked images with their scores."""
@@ -99,6 +100,7 @@ class GradientAscent:
             else:
                 best.add(current, values)
             current = update.move(current, values, gradient, ball)
+            self.problem.watch.step(self._all_steps, values)
         check.look(lambda: score, index)
         values, _ = evaluate(self.problem, score, current, index)
         assert best is not None
@@ -144,6 +146,7 @@ class GradientAscent:
                 if problem.is_offloaded:
                     update.to(torch.device("cpu"))
                 embedded.append(embeddings)
+                problem.watch.step(self._all_steps, values)
             for index, embeddings in zip(batches, embedded, strict=True):
                 score.observe(index, embeddings)  # after the step: the order of batches must not matter
         for index, check in zip(batches, checks, strict=True):

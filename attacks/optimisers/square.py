@@ -113,6 +113,7 @@ class _Search:
         self.noisy = problem.eot_samples > 1
         # On the device, looked at once, after the queries: a look at each query would wait for the device.
         self._finite = torch.ones((), dtype=torch.bool, device=problem.device)
+        self._all_queries = (attack.queries - 1) * len(problem.batches(problem.perturbed))
 
     def run(self) -> AttackResult:
         """Searches, and returns the attacked images with their scores."""
@@ -185,6 +186,7 @@ class _Search:
         state.images = self._offload(where_per_image(better, images, current))
         state.values = torch.where(better, values, state.values)
         state.embeddings = where_per_image(better, embeddings, state.embeddings)
+        self.problem.watch.step(self._all_queries, state.values)
 
     def _rescore(self, state: _BatchState, search: bool = True) -> None:
         images = state.images.to(self.problem.device)

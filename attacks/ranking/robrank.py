@@ -59,11 +59,12 @@ class Robrank(Attack):
             ball = problem.ball(index)
             images, check = ball.clean, GradientCheck()
             for step in range(self.steps):
-                _, gradient, embeddings = score_and_gradient(problem, score, images, index)
+                values, gradient, embeddings = score_and_gradient(problem, score, images, index)
                 check.add(gradient, embeddings)
                 if step == 0:
                     builder.count_zero_gradients(gradient)
                 images = ball.step(images, gradient, self.step)
+                problem.watch.step(self.steps * len(builder.batches), values)
             check.look(lambda: score, index)
             builder.write(batch, images, evaluate(problem, score, images, index)[0])
         return builder.result()

@@ -7,6 +7,9 @@ from benchmark.data import ImageSet
 from benchmark.jobs.probe import Costs
 from benchmark.metrics import KMEANS_ITERATIONS, KMEANS_SEEDS
 
+_EMBEDDED = 3
+"""How often scoring embeds the pool: clean, attacked, and that once more for the checks."""
+
 
 def attack_cost(
     attack: Attack | None,
@@ -47,7 +50,19 @@ def scoring_cost(attack: Attack | None, costs: Costs, repeats: int, pool: ImageS
     whole = (repeats if costs.randomised else 1) * len(pool)
     if attack is None:  # one pool, and two forward passes over its first batch
         return costs.embed * (whole + 2 * min(len(pool), 2 * images_per_pass(pool.image_shape)))
-    return costs.embed * 3 * whole  # the clean pool, the attacked one, and that once more for the checks
+    return costs.embed * _EMBEDDED * whole
+
+
+def attack_weight(attack: Attack, eot: int, repeats: int) -> float:
+    """Computes the fraction of an attack and its scoring that is the attack itself, by passes, in [0, 1].
+
+    Args:
+        attack: the attack.
+        eot: EOT samples of each gradient.
+        repeats: how often the pool is embedded for a score.
+    """
+    attacking = eot * attack.cost_per_image()
+    return attacking / (attacking + _EMBEDDED * repeats)
 
 
 def similarity_cost(

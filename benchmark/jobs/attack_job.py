@@ -177,6 +177,7 @@ class AttackJob(AttackRun):
             follows=list(self.follows),
             plugin_files=list(self.plugin_files),
             identity=dict(self.identities.get(self.cells[scenario], {})),
+            usage=context.usage(),
             provenance=context.provenance(),
             **measured,
         )

@@ -9,6 +9,7 @@ from benchmark.core.errors import Stopped
 from benchmark.core.hardware import devices_of
 from benchmark.core.output import warn
 from benchmark.jobs import Job, RunContext
+from benchmark.jobs.progress import Progress
 from benchmark.runner.device_dealer import DeviceDealer
 from benchmark.runner.job_queue import Finished, JobQueue
 from benchmark.runner.leases import Leases
@@ -18,7 +19,7 @@ from benchmark.runner.stop_signals import StopSignals
 from benchmark.runner.supervisor import Ended, Supervisor
 from benchmark.runner.workers import threads_of_worker
 
-_PATIENCE = 5.0
+_PATIENCE = 1.0
 """Seconds between two refreshes of the display while jobs run."""
 
 _POLL = 1.0
@@ -33,6 +34,7 @@ def run_jobs(
     on_start: Callable[[Job], None],
     on_finish: Finished,
     on_wait: Callable[[], None] = lambda: None,
+    on_progress: Callable[[Job, Progress], None] = lambda job, progress: None,
 ) -> None:
     """Runs all jobs, each after the jobs that it needs, and costly ones first.
 
@@ -45,7 +47,8 @@ def run_jobs(
         workers: number of processes.
         on_start: called when a job is handed to a worker.
         on_finish: called with each finished job, and the reason when it failed.
-        on_wait: called every few seconds.
+        on_wait: called about every second.
+        on_progress: called with a running job and how far it is, about every second.
 
     Raises:
         StopRunError: when a worker has other code than this process, or the run cannot continue.
@@ -64,7 +67,16 @@ def run_jobs(
             ):
                 dealer = DeviceDealer(devices_of(context.device), workers)
                 _Execution(
-                    queue, shared, supervisor, dealer, signals, context, on_start, on_finish, on_wait
+                    queue,
+                    shared,
+                    supervisor,
+                    dealer,
+                    signals,
+                    context,
+                    on_start,
+                    on_finish,
+                    on_wait,
+                    on_progress,
                 ).run()
                 if signals.signum is not None:
                     raise Stopped(signals.signum)
@@ -86,6 +98,7 @@ class _Execution:
         on_start: Callable[[Job], None],
         on_finish: Finished,
         on_wait: Callable[[], None],
+        on_progress: Callable[[Job, Progress], None],
     ) -> None:
         self._queue = queue
         self._shared = shared
@@ -97,6 +110,7 @@ class _Execution:
         self._on_start = on_start
         self._on_finish = on_finish
         self._on_wait = on_wait
+        self._on_progress = on_progress
         self._stopping = False
 
     def run(self) -> None:
@@ -108,7 +122,10 @@ class _Execution:
             if not self._stopping:
                 self._send()
             timeout = _PATIENCE if self._supervisor.free == 0 or not self._queue.ready else _POLL
-            for ended in self._supervisor.wait(timeout, None if self._stopping else self._signals.wakeup):
+            all_ended = self._supervisor.wait(timeout, None if self._stopping else self._signals.wakeup)
+            for job, progress in self._supervisor.new_progress():
+                self._on_progress(job, progress)
+            for ended in all_ended:
                 self._end(ended)
             if time.monotonic() - refreshed >= _PATIENCE:
                 self._on_wait()
