@@ -221,7 +221,7 @@ class TimeLeft:
         )
 
     def _paces_now(self) -> Callable[[Hashable], float] | None:
-        """Seconds of a worker for a cost unit of a kind, running jobs included; None while nothing is done."""
+        """Seconds of a worker for a cost unit, by kind, with running jobs; None while nothing is done."""
         paces: dict[Hashable, _Pace] = defaultdict(_Pace)
         overall = _Pace()
         for kind, pace in self._paces.items():
