@@ -21,6 +21,7 @@ class Todo:
         cells: number of all cells.
         cached: number of those that are done.
         failed: number of those that failed in an earlier run, and are not tried again.
+        kept_failures: ids of the cells and trainings that failed in an earlier run, and are not tried again.
     """
 
     trainings: list[TrainJob]
@@ -29,6 +30,7 @@ class Todo:
     cells: int
     cached: int
     failed: int = 0
+    kept_failures: frozenset[str] = frozenset()
 
     @property
     def failures(self) -> str:
@@ -57,7 +59,8 @@ def find_todo(grid: Grid, store: Store, retry_failed: bool = False) -> Todo:
     model that was trained and has lost its checkpoint, since they may have failed for that.
     """
     attacks, refused = [], []
-    cached = failed = 0
+    cached = 0
+    failed: set[str] = set()
     keeps = _Kept(store, retry_failed)
     seen: set[str] = set()  # a model may have a row in both compute modes
     for planned in grid.attacks:
@@ -72,7 +75,7 @@ def find_todo(grid: Grid, store: Store, retry_failed: bool = False) -> Todo:
             if recorded or (store.finished(cell_id) and (drawn or cell_id != pictures)):
                 cached += 1
             elif not planned.refusal and keeps.cell(planned.job, cell_id):
-                failed += 1
+                failed.add(cell_id)
             else:
                 todo[scenario] = cell_id
         if not todo:
@@ -85,9 +88,9 @@ def find_todo(grid: Grid, store: Store, retry_failed: bool = False) -> Todo:
     by_cell = {cell: job for job in attacks for cell in job.cells.values()}
     attacks = [job.waiting_for(by_cell) for job in attacks]
     needed = {model_id for job in attacks for model_id in job.needs}
-    trainings = _trainings(grid, store, needed, keeps)
+    trainings, kept = _trainings(grid, store, needed, keeps)
     trainings += missing_teachers(trainings, store)
-    return Todo(trainings, attacks, refused, len(seen), cached, failed)
+    return Todo(trainings, attacks, refused, len(seen), cached, len(failed), frozenset(failed | kept))
 
 
 class _Kept:
@@ -145,14 +148,18 @@ def _is_usable(job: TrainJob, store: Store) -> bool:
     return _is_done(job, store) and (not job.trained or store.has_checkpoint(job.id))
 
 
-def _trainings(grid: Grid, store: Store, needed: set[str], keeps: _Kept) -> list[TrainJob]:
-    """Finds the trainings that an attack or a row needs and that are not done yet."""
+def _trainings(grid: Grid, store: Store, needed: set[str], keeps: _Kept) -> tuple[list[TrainJob], set[str]]:
+    """Finds the trainings that an attack or a row needs and that are not done yet; and those that failed."""
     asked = {model.job.id for model in grid.models if model.has_row and not model.refusal}
     trainings = []
+    kept = set()
     # Those that have a row come first, then the sources of transferred attacks.
     for model in {m.job.id: m for m in sorted(grid.models, key=lambda m: not m.has_row)}.values():
         lacks_checkpoint = model.job.id in needed and not _is_usable(model.job, store)
-        is_missing = not _is_done(model.job, store) and not keeps.training(model.job)
+        failed = keeps.training(model.job)
+        is_missing = not _is_done(model.job, store) and not failed
         if lacks_checkpoint or (model.job.id in asked and is_missing):
             trainings.append(model.job)
-    return trainings
+        elif failed:
+            kept.add(model.job.id)
+    return trainings, kept

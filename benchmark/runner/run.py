@@ -23,6 +23,7 @@ from benchmark.runner.check_models import check_models
 from benchmark.runner.executor import run_jobs
 from benchmark.runner.job_queue import Executor
 from benchmark.runner.progress import ProgressReport
+from benchmark.runner.view.layout import board_of, costs_of
 
 
 def run(
@@ -61,7 +62,7 @@ def run(
     stopped: Stopped | None = None
     if todo.jobs:
         try:
-            _compute(todo, SettingNames(model.job.key for model in grid.models), context, shown, execute)
+            _compute(grid, todo, context, shown, execute)
         except Stopped as error:
             stopped = error
     # Written again, because another run may have started in the same folder meanwhile.
@@ -86,24 +87,28 @@ def fetch_weights(keys: Iterable[ModelKey]) -> None:
         BACKBONES.build(backbone).fetch(natural)
 
 
-def _compute(todo: Todo, names: SettingNames, context: RunContext, shown: bool, execute: Executor) -> None:
+def _compute(grid: Grid, todo: Todo, context: RunContext, shown: bool, execute: Executor) -> None:
+    names = SettingNames(model.job.key for model in grid.models)
     costs = todo.costs(context.folders)
+    workers = min(context.workers, len(todo.jobs))
     if shown:
         say(*names.legend(), _cost_line(todo, costs))
 
     def label(job: Job) -> str:
         return f"{names.prefix(job.key)}{job.label}"
 
-    progress = ProgressReport(costs, shown, context.store, label)
+    board = board_of(grid, todo, names)
+    progress = ProgressReport(costs_of(todo, costs), board, workers, shown, label)
     try:
         execute(
             todo.jobs,
             costs,
             context,
-            min(context.workers, len(todo.jobs)),
+            workers,
             progress.start,
             progress.finish,
             progress.wait,
+            progress.report,
         )
     finally:
         progress.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,18 +24,26 @@ _FEW = 500
 """Waiting jobs up to which chains of jobs that need each other are looked at; of more, none decides."""
 
 
+Kind = tuple[str, ...]
+"""A kind of jobs; see `JobCost`."""
+
+PerUnit = Callable[[Kind], float]
+"""Seconds of a worker for a cost unit of a kind."""
+
+
 class JobCost(NamedTuple):
     """What is known of a job before it starts.
 
     Attributes:
         units: its cost units.
-        kind: jobs of one kind take about the same time for a cost unit.
+        kind: from the general to the particular; jobs of one kind take about the same time for a cost unit,
+            and while nothing is known of a kind, its last word is left out.
         is_bound: whether it may turn out to cost less.
         needs: ids of the jobs that must be done first.
     """
 
     units: float
-    kind: Hashable = ""
+    kind: Kind = ()
     is_bound: bool = False
     needs: tuple[str, ...] = ()
 
@@ -50,10 +58,6 @@ class _Pace:
     def add(self, seconds: float, units: float) -> None:
         self.seconds += seconds
         self.units += units
-
-    @property
-    def per_unit(self) -> float | None:
-        return self.seconds / self.units if self.units > 0 else None
 
 
 @dataclass
@@ -112,8 +116,8 @@ class TimeLeft:
     clock: Callable[[], float] = time.monotonic
     _waiting: dict[str, JobCost] = field(init=False)
     _running: dict[str, _Running] = field(init=False, default_factory=dict)
-    _paces: dict[Hashable, _Pace] = field(init=False, default_factory=lambda: defaultdict(_Pace))
-    _units: dict[tuple[Hashable, bool], float] = field(init=False, default_factory=lambda: defaultdict(float))
+    _paces: dict[Kind, _Pace] = field(init=False, default_factory=lambda: defaultdict(_Pace))
+    _units: dict[tuple[Kind, bool], float] = field(init=False, default_factory=lambda: defaultdict(float))
     _bounds: int = field(init=False, default=0)
     _parts: _Parts = field(init=False, default_factory=_Parts)
     _done: float = field(init=False, default=0.0)
@@ -157,11 +161,6 @@ class TimeLeft:
         if part is not None:
             seconds = self.clock() - running.started
             self._paces[job.kind].add(seconds, job.units * part * (1.0 - running.first))
-
-    def pause(self, job_id: str) -> None:
-        """Notes that a running job has been interrupted, and waits again."""
-        if self._running.pop(job_id, None) is not None:
-            self._wait(job_id, self.jobs[job_id])
 
     @property
     def units_per_second(self) -> float | None:
@@ -220,28 +219,27 @@ class TimeLeft:
             for job_id, running in self._running.items()
         )
 
-    def _paces_now(self) -> Callable[[Hashable], float] | None:
+    def _paces_now(self) -> PerUnit | None:
         """Seconds of a worker for a cost unit, by kind, with running jobs; None while nothing is done."""
-        paces: dict[Hashable, _Pace] = defaultdict(_Pace)
-        overall = _Pace()
+        paces: dict[Kind, _Pace] = defaultdict(_Pace)
+
+        def add(kind: Kind, seconds: float, units: float) -> None:
+            for length in range(len(kind) + 1):
+                paces[kind[:length]].add(seconds, units)
+
         for kind, pace in self._paces.items():
-            paces[kind].add(pace.seconds, pace.units)
+            add(kind, pace.seconds, pace.units)
         for job_id, running in self._running.items():
             if units := self._units_of(job_id, running):
-                paces[self.jobs[job_id].kind].add(running.told - running.started, units)
-        for pace in paces.values():
-            overall.add(pace.seconds, pace.units)
-        whole = overall.per_unit
-        if whole is None:
+                add(self.jobs[job_id].kind, running.told - running.started, units)
+        per_unit = {kind: pace.seconds / pace.units for kind, pace in paces.items() if pace.units > 0}
+        if not per_unit:
             return None
+        return lambda kind: next(
+            per_unit[kind[:length]] for length in range(len(kind), -1, -1) if kind[:length] in per_unit
+        )
 
-        def per_unit(kind: Hashable) -> float:
-            known = paces[kind].per_unit if kind in paces else None
-            return whole if known is None else known
-
-        return per_unit
-
-    def _left(self, per_unit: Callable[[Hashable], float], part: float) -> float:
+    def _left(self, per_unit: PerUnit, part: float) -> float:
         """Seconds left if jobs of bounded cost have a part of it."""
 
         def seconds(job: JobCost) -> float:
@@ -258,9 +256,7 @@ class TimeLeft:
         waiting = self._waiting if len(self._waiting) <= _FEW else {}
         return max(work / max(1, self.workers), *_ends(waiting, running, seconds))
 
-    def _seconds_of(
-        self, job_id: str, running: _Running, per_unit: Callable[[Hashable], float], part: float
-    ) -> float:
+    def _seconds_of(self, job_id: str, running: _Running, per_unit: PerUnit, part: float) -> float:
         """Seconds that a running job has left: by the pace of its kind, and by its own as that is known."""
         job = self.jobs[job_id]
         known = running.progress.part if running.progress else part if job.is_bound else 1.0

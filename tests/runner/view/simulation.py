@@ -21,7 +21,7 @@ class SimulatedRun:
 
     jobs: dict[str, JobCost]
     workers: int = 2
-    seconds_per_unit: dict = field(default_factory=lambda: {"": 1.0})
+    seconds_per_unit: dict = field(default_factory=lambda: {(): 1.0})
     parts: dict = field(default_factory=dict)
     reporting: bool = True
     resumed: dict = field(default_factory=dict)

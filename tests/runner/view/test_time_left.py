@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,10 +30,10 @@ def test_it_is_within_a_factor_of_2_after_a_fifth_of_a_run(costs, workers, repor
 @settings(max_examples=60, deadline=None)
 @given(COSTS, st.integers(1, 4), st.floats(0.01, 100))
 def test_with_progress_and_equal_pace_it_never_rises(costs, workers, pace):
-    seen, _ = run_of(costs, workers=workers, seconds_per_unit={"": pace}).estimates(step=pace)
+    seen, _ = run_of(costs, workers=workers, seconds_per_unit={(): pace}).estimates(step=pace)
     known = [estimate.seconds for _, _, estimate in seen if estimate.seconds is not None]
     assert known
-    assert all(later <= earlier * 1.01 + 2 * pace for earlier, later in zip(known, known[1:], strict=False))
+    assert all(later <= earlier * 1.01 + 2 * pace for earlier, later in pairwise(known))
 
 
 @settings(max_examples=40, deadline=None)
@@ -49,12 +51,27 @@ def test_what_jobs_need_is_waited_for(costs, workers):
 
 
 def test_kinds_have_a_pace_of_their_own():
-    jobs = {f"t{index}": JobCost(100.0, "training") for index in range(4)}
-    jobs |= {f"a{index}": JobCost(100.0, "attack") for index in range(12)}
-    run = SimulatedRun(jobs, seconds_per_unit={"training": 0.1, "attack": 1.0})
+    jobs = {f"t{index}": JobCost(100.0, ("glyphs", "training")) for index in range(4)}
+    jobs |= {f"a{index}": JobCost(100.0, ("glyphs", "attack")) for index in range(12)}
+    run = SimulatedRun(jobs, seconds_per_unit={("glyphs", "training"): 0.1, ("glyphs", "attack"): 1.0})
     seen, end = run.estimates()
     late = [(now, estimate.seconds) for now, _, estimate in seen if 0.2 * end < now < 0.95 * end]
     assert all(seconds == pytest.approx(end - now, rel=0.3, abs=5) for now, seconds in late)
+
+
+def test_a_kind_of_which_nothing_is_known_has_the_pace_of_the_nearest():
+    clock = [0.0]
+    jobs = {
+        "slow": JobCost(10.0, ("sop", "training")),
+        "fast": JobCost(1000.0, ("glyphs", "training")),
+        "next": JobCost(10.0, ("sop", "attack")),
+    }
+    left = TimeLeft(jobs, 1, lambda: clock[0])
+    for name in ("slow", "fast"):
+        left.start(name)
+        clock[0] += 100.0
+        left.finish(name)
+    assert left.estimate().seconds == pytest.approx(100.0)
 
 
 def test_a_bound_is_called_one_until_enough_is_known_of_it():
@@ -128,12 +145,3 @@ def test_jobs_that_did_not_run_here_leave_the_pace_alone():
     left.finish("c", failed=True)
     assert left.estimate().seconds == pytest.approx(10.0)
     assert left.units_per_second == pytest.approx(1.0)
-
-
-def test_a_job_that_was_interrupted_waits_again():
-    left = TimeLeft({"a": JobCost(10.0)}, 1, lambda: 0.0)
-    left.start("a")
-    left.pause("a")
-    left.start("a")
-    left.finish("a")
-    assert left.share == 1.0
