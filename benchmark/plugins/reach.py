@@ -43,6 +43,7 @@ _PLUMBING = (
     "benchmark.jobs.progress",
     "benchmark.jobs.train_job",
     "benchmark.jobs.usage_meter",
+    "benchmark.loggers",
     "benchmark.models.promises",
     "benchmark.planning",
     "benchmark.plugins",

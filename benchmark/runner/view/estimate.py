@@ -15,14 +15,18 @@ class Estimate(NamedTuple):
         seconds: expected; None while unknown.
         most: seconds if every job costs as much as it may; None where that is what is expected.
         known: whether `seconds` is more than a bound.
+        over: whether every job has ended.
     """
 
     seconds: float | None
     most: float | None = None
     known: bool = True
+    over: bool = False
 
     def __str__(self) -> str:
         """The time left as a clause; never "0 s left"."""
+        if self.over:
+            return "all done"
         if self.seconds is None:
             return "time left unknown yet"
         if max(self.seconds, self.most or 0.0) < NEARLY:

@@ -173,6 +173,8 @@ class TimeLeft:
     @property
     def share(self) -> float:
         """The fraction of the run's cost units that is done, in [0, 1]; bounds count in full."""
+        if not self._running and not self._waiting:
+            return 1.0
         running = sum(self.jobs[job_id].units * running.gained for job_id, running in self._running.items())
         return min(1.0, (self._done + running) / self._total) if self._total > 0 else 1.0
 
@@ -180,7 +182,7 @@ class TimeLeft:
         """Estimates the time left from now on."""
         paces = self._paces_now()
         if not self._running and not self._waiting:
-            return Estimate(0.0)
+            return Estimate(0.0, over=True)
         if paces is None or self.share < FIRST:
             return Estimate(None)
         bound = self._left(paces, 1.0)

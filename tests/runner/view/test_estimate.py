@@ -8,6 +8,7 @@ from benchmark.runner.view.estimate import Estimate, duration
     [
         (Estimate(None), "time left unknown yet"),
         (Estimate(0.0), "almost done"),
+        (Estimate(0.0, over=True), "all done"),
         (Estimate(1.9), "almost done"),
         (Estimate(61.0), "about 61 s left"),
         (Estimate(600.0, known=False), "at most 10 min left"),

@@ -132,7 +132,8 @@ def test_a_run_of_jobs_without_cost_ends():
     left.start("a")
     left.report("a", Progress(0.5))
     left.finish("a")
-    assert str(left.estimate()) == "almost done"
+    assert str(left.estimate()) == "all done"
+    assert left.share == 1.0
 
 
 def test_jobs_that_did_not_run_here_leave_the_pace_alone():
