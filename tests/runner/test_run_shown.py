@@ -53,9 +53,7 @@ def test_a_terminal_gets_the_live_view(tiny, tmp_path, monkeypatch):
     assert "running" in text and "100 % in " in text and "all done" in text
     drawn = text.rpartition("jobs:")[2]
     assert "\u2713" in drawn and "\u2717" not in drawn
-    lines = re.split(
-        r"[\r\n]+", re.sub(r"\x1b\[\d*[AK]", "\n", text)
-    )
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[\d*[AK]", "\n", text))
     plain = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in lines]
     assert max(len(line) for line in plain if "The board:" not in line and "To do:" not in line) <= 100
 
