@@ -20,10 +20,7 @@ from benchmark.runner.supervisor import Ended, Supervisor
 from benchmark.runner.workers import threads_of_worker
 
 _PATIENCE = 1.0
-"""Seconds between two refreshes of the display while jobs run."""
-
-_POLL = 1.0
-"""Seconds to wait, at most, while other runs have jobs that this one could do."""
+"""Seconds between two refreshes of the display, and between two looks at the jobs of other runs, at most."""
 
 
 def run_jobs(
@@ -121,8 +118,7 @@ class _Execution:
                 continue
             if not self._stopping:
                 self._send()
-            timeout = _PATIENCE if self._supervisor.free == 0 or not self._queue.ready else _POLL
-            all_ended = self._supervisor.wait(timeout, None if self._stopping else self._signals.wakeup)
+            all_ended = self._supervisor.wait(_PATIENCE, None if self._stopping else self._signals.wakeup)
             for job, progress in self._supervisor.new_progress():
                 self._on_progress(job, progress)
             for ended in all_ended:
