@@ -42,6 +42,25 @@ class PassMeter(Protocol):
     backward: float
 
 
+class Watch(Protocol):
+    """Follows how far an attack is; it never waits for the device."""
+
+    def step(self, of: int, values: Tensor | None = None) -> None:
+        """Notes a step of a batch.
+
+        Args:
+            of: number of steps of all batches together.
+            values: objective values of the batch, shape (b,), on the device.
+        """
+
+
+class Unwatched:
+    """Follows nothing."""
+
+    def step(self, of: int, values: Tensor | None = None) -> None:
+        """Does nothing."""
+
+
 MAX_IMAGES = 256
 """Images in one forward pass, at most."""
 
@@ -94,6 +113,7 @@ class Problem:
         counters: count the passes of the model and of the sources.
         embedded: embeddings of the clean pool that are known already, by model, as `clean` returns them.
         save_point: where the attack's state is saved on the way; None where it is not.
+        watch: follows how far the attack is; nothing depends on it.
 
     Raises:
         UsageError: for an unknown norm, or a precision that is unknown or that the device does not have.
@@ -115,6 +135,7 @@ class Problem:
     counters: Sequence[PassMeter] = ()
     embedded: Mapping[Embedder, Tensor] = field(default_factory=dict)
     save_point: SavePoint | None = None
+    watch: Watch = field(default_factory=Unwatched)
 
     def __post_init__(self) -> None:
         check_norm(self.norm)

@@ -50,6 +50,7 @@ class GradientAscent:
         self.restarts = restarts
         self.random = start == "random" or self.objective.flat_at_clean
         self._builder = ResultBuilder(problem)
+        self._all_steps = steps * restarts * len(self._builder.batches)
 
     def run(self) -> AttackResult:
         """Runs all restarts and returns the best attacked images with their scores."""
@@ -93,6 +94,7 @@ class GradientAscent:
                 self._builder.count_zero_gradients(gradient)
             current.keep_best(values)
             current.images = current.update.move(current.images, values, gradient, ball)
+            self.problem.watch.step(self._all_steps, values)
         current.check.look(lambda: score, index)
         values, _ = evaluate(self.problem, score, current.images, index)
         best = current.best
@@ -139,6 +141,7 @@ class GradientAscent:
                 if problem.is_offloaded:
                     update.to(torch.device("cpu"))
                 embedded.append(embeddings)
+                problem.watch.step(self._all_steps, values)
             for index, embeddings in zip(batches, embedded, strict=True):
                 score.observe(index, embeddings)  # after the step: the order of batches must not matter
         for index, iterate in zip(batches, current, strict=True):

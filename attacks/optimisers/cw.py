@@ -72,6 +72,10 @@ class CW(GradientAttack):
         """Cost of a gradient at the start and after each step but the last, and of the forward passes."""
         return 2.0 + self.searches * (2.0 * self.steps - 1.0) + 1.0
 
+    def _all_steps(self, problem: Problem) -> int:
+        """Number of steps of all batches."""
+        return self.searches * self.steps * len(problem.batches(problem.perturbed))
+
     def perturb(self, problem: Problem) -> AttackResult:
         """Attacks batch by batch."""
         score = OBJECTIVES.build(self.objective).bind(problem)
@@ -146,6 +150,7 @@ class CW(GradientAttack):
             else:
                 values, _ = evaluate(problem, score, images, index)
             iterates.add(images, values)
+            problem.watch.step(self._all_steps(problem), values)
             adversarial = adversarial | (values > 0)
         return adversarial
 

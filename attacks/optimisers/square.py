@@ -107,7 +107,15 @@ class _Search(Stateful):
     before each comparison, which takes no forward pass.
     """
 
-    constant: ClassVar[tuple[str, ...]] = ("problem", "attack", "pooled", "score", "noisy", "_builder")
+    constant: ClassVar[tuple[str, ...]] = (
+        "problem",
+        "attack",
+        "pooled",
+        "score",
+        "noisy",
+        "_builder",
+        "_all_queries",
+    )
 
     def __init__(self, problem: Problem, attack: Square) -> None:
         self.problem = problem
@@ -119,6 +127,7 @@ class _Search(Stateful):
         # On the device, looked at once, after the queries: a look at each query would wait for the device.
         self._finite = torch.ones((), dtype=torch.bool, device=problem.device)
         self._builder = ResultBuilder(problem)
+        self._all_queries = (attack.queries - 1) * len(problem.batches(problem.perturbed))
 
     def run(self) -> AttackResult:
         """Searches, and returns the attacked images with their scores."""
@@ -192,6 +201,7 @@ class _Search(Stateful):
         state.images = self._offload(where_per_image(better, images, current))
         state.values = torch.where(better, values, state.values)
         state.embeddings = where_per_image(better, embeddings, state.embeddings)
+        self.problem.watch.step(self._all_queries, state.values)
 
     def _rescore(self, state: _BatchState, search: bool = True) -> None:
         images = state.images.to(self.problem.device)

@@ -65,6 +65,7 @@ class Robrank(Attack):
                 if step == 0:
                     builder.count_zero_gradients(gradient)
                 current.images = current.update.move(current.images, values, gradient, ball)
+                problem.watch.step(self.steps * len(builder.batches), values)
             current.check.look(lambda: score, index)
             builder.write(batch, current.images, evaluate(problem, score, current.images, index)[0])
         return builder.result()

@@ -57,9 +57,11 @@ def _run(options: dict[str, Any], command: str) -> int:
     from benchmark.planning.worker_count import count_workers
     from benchmark.plugins.proof import plugins_digest
     from benchmark.records.provenance import commit
+    from benchmark.runner.record_logs import check_loggers
 
     config = resolve(options, file)
     load(config.plugin)
+    check_loggers(config.log)
     folders = folders_for(config.data_root, blank=dry)
     device = resolve_device(config.device)
     check_precision(config.attack_precision, device)
@@ -82,6 +84,8 @@ def _run(options: dict[str, Any], command: str) -> int:
         download(config.datasets, folders)
     if trials and dry:
         raise UsageError("--tune draws each trial from what the last ones gave: it has no dry run.")
+    if trials and config.log:
+        raise UsageError("--log is of runs; --tune writes its trials to tuning.csv.")
     if trials and config.models:
         raise UsageError("--tune chooses parameters of trainings: it takes --defenses, and no --model.")
     if dry:

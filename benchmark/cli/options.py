@@ -202,6 +202,12 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--retry-failed", action="store_true", help="try again what failed in an earlier run of this command"
     )
+    how.add_argument(
+        "--log",
+        nargs="+",
+        metavar="NAME",
+        help="also write training curves and scores with tensorboard or wandb, in the output folder",
+    )
     how.add_argument("--no-progress", action="store_true", help="show no progress")
     instead = parser.add_argument_group("instead of running")
     instead.add_argument("--list", action="store_true", help="list all names and their parameters")

@@ -7,6 +7,9 @@ from benchmark.data import ImageSet
 from benchmark.jobs.probe import Costs
 from benchmark.metrics import KMEANS_ITERATIONS, KMEANS_SEEDS
 
+_EMBEDDED = 2
+"""How often scoring embeds the attacked pool: once, and once more for the checks."""
+
 
 def attack_cost(
     attack: Attack | None,
@@ -49,7 +52,19 @@ def scoring_cost(attack: Attack | None, costs: Costs, eot: int, repeats: int, po
         searched = eot * len(pool) if costs.randomised else 0
         twice = 2 * min(len(pool), 2 * images_per_pass(pool.image_shape))
         return costs.embed * (whole + searched + twice)
-    return costs.embed * 2 * whole  # the attacked pool, and that once more for the checks
+    return costs.embed * _EMBEDDED * whole
+
+
+def attack_weight(attack: Attack, eot: int, repeats: int) -> float:
+    """Computes the fraction of an attack and its scoring that is the attack itself, by passes, in [0, 1].
+
+    Args:
+        attack: the attack.
+        eot: EOT samples of each gradient.
+        repeats: how often the pool is embedded for a score.
+    """
+    attacking = eot * attack.cost_per_image()
+    return attacking / (attacking + _EMBEDDED * repeats)
 
 
 def similarity_cost(

@@ -148,14 +148,18 @@ class AttackJob(AttackRun):
             context.store.save_cell(self._record(scenario, context, status, reason, log=log))
         return reason
 
+    @property
+    def after(self) -> tuple[str, ...]:
+        """Ids of the cells whose outcomes the attack reads: those that it follows or is left out by."""
+        return (*self.follows, *(() if self.at_chance is None else self.at_chance.cells))
+
     def waiting_for(self, labels: Mapping[str, tuple[str, str]]) -> AttackJob:
         """Returns the job with those of the run that it must wait for.
 
         Args:
             labels: id and label of the run's job that computes a followed cell, by the cell's id.
         """
-        deciding = self.at_chance.cells if self.at_chance is not None else ()
-        needed = dict(labels[cell] for cell in (*self.follows, *deciding) if cell in labels)
+        needed = dict(labels[cell] for cell in self.after if cell in labels)
         names = {job_id: f"{label}, which this attack follows," for job_id, label in needed.items()}
         return self.model_copy(update={"waits_for": names}) if names else self
 
@@ -185,6 +189,7 @@ class AttackJob(AttackRun):
             follows=list(self._followed(measured.get("attacked_queries"))),
             plugin_files=list(self.plugin_files),
             identity=dict(self.identities.get(self.cells[scenario], {})),
+            usage=context.usage(),
             provenance=context.provenance(),
             **measured,
         )

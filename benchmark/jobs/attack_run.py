@@ -17,12 +17,14 @@ from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, ImageSet
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings, ScenarioScore, attacked_indices, diagnose
 from benchmark.jobs.at_chance import AtChance
+from benchmark.jobs.attack_cost import attack_weight
 from benchmark.jobs.attack_save_point import AttackSavePoint
 from benchmark.jobs.batches import first_batch_size, run_in_batches
 from benchmark.jobs.clean_pool import CleanEmbeddings, CleanPool
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.memory import place_images, pool_bytes
 from benchmark.jobs.models import few_images, load_data, portable
+from benchmark.jobs.progress import AttackProgress, Progress
 from benchmark.jobs.standing import Standing
 from benchmark.jobs.training_run import TrainingRun
 from benchmark.models import PassCounter, check_embedder, whole_float32
@@ -144,9 +146,11 @@ class AttackRun(Record):
             unattacked: dict[str, ScenarioScore | str] = {
                 scenario: standing.unattacked() for scenario in scenarios
             }
+            context.report(Progress(share=1.0, part=0.0))
             return ScoredRun(unattacked, None, {}, attacked_queries=0, notes=[reason])
         if self.at_chance is not None and (reason := self.at_chance.reason(context.store)):
             left_out = self.at_chance.unattacked(context.store, scenarios)
+            context.report(Progress(share=1.0, part=0.0))
             return ScoredRun(left_out, None, {}, attacked_queries=0, notes=[reason])
         key = self.model.key
         pool = load_data(key.dataset, context.folders).test
@@ -264,6 +268,7 @@ class AttackRun(Record):
             precision=self.precision,
             counters=counters,
             embedded={model: known.searched.to(context.device) for model, known in clean.items()},
+            watch=self._watch(attacked, changed, context),
         )
 
     def _clean(
@@ -281,6 +286,17 @@ class AttackRun(Record):
             for model, training, stored_as in named
             if stored_as
         }
+
+    def _watch(self, attacked: _Attacked, changed: Tensor | None, context: RunContext) -> AttackProgress:
+        """Returns what reports how far the attack is."""
+        assert attacked.attack is not None
+        samples = (self.eot, self.repeats) if attacked.model.randomised else (1, 1)
+        weight = attack_weight(attacked.attack, *samples)
+        if self.follows and changed is not None:  # fewer images than were planned with
+            attacking = weight * len(changed) / len(attacked.pool)
+            part = attacking + 1 - weight
+            return AttackProgress(context.report, attacking / part, part)
+        return AttackProgress(context.report, weight)
 
     def _diagnostics(
         self, embeddings: PoolEmbeddings, result: AttackResult | None, part: float

@@ -15,6 +15,7 @@ from benchmark.core.own_line import explain
 from benchmark.core.source import check_source
 from benchmark.data import Folders
 from benchmark.jobs.context import RunContext
+from benchmark.jobs.progress import Report, ignore
 from benchmark.plugins.load import installed_modules, load_plugins
 from benchmark.plugins.proof import check_plugins
 from benchmark.records import ModelKey, Status, Store
@@ -96,8 +97,13 @@ class Job(Protocol):
         """Reads the progress of the running job from the store."""
 
 
-def run_job(job: Job, context: RunContext) -> str | None:
+def run_job(job: Job, context: RunContext, report: Report = ignore) -> str | None:
     """Runs a job in a worker; an error is recorded as the job's failure, and the run continues.
+
+    Args:
+        job: the job.
+        context: the context of the run.
+        report: takes the progress of the job.
 
     Returns:
         None when all went well, else the reason why not, in one line.
@@ -114,6 +120,7 @@ def run_job(job: Job, context: RunContext) -> str | None:
     check_plugins(context.plugins, context.plugin_source)
     try:
         with current_device(context.device):
+            context = context.in_job(report)
             return job.execute(context)
     except StopRunError:
         raise

@@ -120,6 +120,7 @@ class TrainJob(TrainingRun):
             weights=self.weights,
             plugin_files=list(self.plugin_files),
             identity=dict(self.identity),
+            usage=context.usage(),
             provenance=context.provenance(),
         )
 

@@ -79,6 +79,7 @@ class Configuration(_Section):
         attack_precision: of the forward and backward passes that attacks search with, one of `PRECISIONS`;
             what they find is chosen and scored in float32.
         save_images: attacked images that are kept of each row, to look at.
+        log: specs of the loggers that finished trainings and cells are written with.
         device: "auto", "cpu", "cuda" (all visible GPUs) or one GPU, as "cuda:1".
         workers: worker processes; when not given, or "auto", one for each core, and on GPUs as many as fit.
         save_every: seconds between two saves of a training or an attack, from which a killed run resumes.
@@ -106,6 +107,7 @@ class Configuration(_Section):
     preset: str = "default"
     save_images: NonNegativeInt = 0
     output: UserPath = Path("results")
+    log: list[str] = []
     device: str = "auto"
     workers: PositiveInt | None = None
     save_every: NonNegativeFloat = 120.0
@@ -120,6 +122,11 @@ class Configuration(_Section):
     training_for: dict[str, dict[str, Any]] = {}
     evaluation: Evaluation = Evaluation()
     curve: Curve = Curve()
+
+    @field_validator("log", mode="before")
+    @classmethod
+    def _split_loggers(cls, value: Any) -> Any:
+        return split_list(value) if isinstance(value, str | list) else value
 
     @field_validator("defenses", "attacks", "datasets", "backbones", "losses", "scenarios", mode="before")
     @classmethod

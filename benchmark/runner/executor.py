@@ -10,6 +10,7 @@ from benchmark.core.errors import Stopped
 from benchmark.core.hardware import devices_of
 from benchmark.core.output import warn
 from benchmark.jobs import Job, RunContext
+from benchmark.jobs.progress import Progress
 from benchmark.runner.device_dealer import DeviceDealer
 from benchmark.runner.job_queue import Finished, JobQueue
 from benchmark.runner.leases import Leases
@@ -19,11 +20,8 @@ from benchmark.runner.stop_signals import StopSignals
 from benchmark.runner.supervisor import Ended, Supervisor
 from benchmark.runner.workers import threads_of_worker
 
-_PATIENCE = 5.0
-"""Seconds between two refreshes of the display while jobs run."""
-
-_POLL = 1.0
-"""Seconds to wait, at most, while other runs have jobs that this one could do."""
+_PATIENCE = 1.0
+"""Seconds between two refreshes of the display, and between two looks at the jobs of other runs, at most."""
 
 
 def run_jobs(
@@ -34,6 +32,7 @@ def run_jobs(
     on_start: Callable[[Job], None],
     on_finish: Finished,
     on_wait: Callable[[], None] = lambda: None,
+    on_progress: Callable[[Job, Progress], None] = lambda job, progress: None,
 ) -> None:
     """Runs all jobs, each after the jobs that it needs, and costly ones first.
 
@@ -46,7 +45,8 @@ def run_jobs(
         workers: number of processes.
         on_start: called when a job is handed to a worker.
         on_finish: called with each finished job, and the reason when it failed.
-        on_wait: called every few seconds.
+        on_wait: called about every second.
+        on_progress: called with a running job and how far it is, about every second.
 
     Raises:
         StopRunError: when a worker has other code than this process, or the run cannot continue.
@@ -65,7 +65,16 @@ def run_jobs(
             ):
                 dealer = DeviceDealer(devices_of(context.device), workers)
                 _Execution(
-                    queue, shared, supervisor, dealer, signals, context, on_start, on_finish, on_wait
+                    queue,
+                    shared,
+                    supervisor,
+                    dealer,
+                    signals,
+                    context,
+                    on_start,
+                    on_finish,
+                    on_wait,
+                    on_progress,
                 ).run()
                 if signals.signum is not None:
                     raise Stopped(signals.signum)
@@ -87,6 +96,7 @@ class _Execution:
         on_start: Callable[[Job], None],
         on_finish: Finished,
         on_wait: Callable[[], None],
+        on_progress: Callable[[Job, Progress], None],
     ) -> None:
         self._queue = queue
         self._shared = shared
@@ -98,6 +108,7 @@ class _Execution:
         self._on_start = on_start
         self._on_finish = on_finish
         self._on_wait = on_wait
+        self._on_progress = on_progress
         self._stopping = False
         self._deadlines: dict[str, float] = {}
 
@@ -109,8 +120,10 @@ class _Execution:
                 continue
             if not self._stopping:
                 self._send()
-            timeout = _PATIENCE if self._supervisor.free == 0 or not self._queue.ready else _POLL
-            for ended in self._supervisor.wait(timeout, None if self._stopping else self._signals.wakeup):
+            all_ended = self._supervisor.wait(_PATIENCE, None if self._stopping else self._signals.wakeup)
+            for job, progress in self._supervisor.new_progress():
+                self._on_progress(job, progress)
+            for ended in all_ended:
                 self._end(ended)
             self._abandon(lambda job: time.monotonic() >= self._deadlines.get(job.id, math.inf))
             if time.monotonic() - refreshed >= _PATIENCE:

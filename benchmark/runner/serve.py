@@ -5,8 +5,9 @@ from __future__ import annotations
 import faulthandler
 import pickle
 import signal
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from benchmark.core.errors import InterruptedJobError, StopRunError
 from benchmark.jobs import Job, RunContext, run_job
 from benchmark.jobs.job import log_file
+from benchmark.jobs.progress import INTERVAL, Progress
 
 DUMP = getattr(signal, "SIGUSR1", None)
 """The signal at which a worker writes into its job's log where it is; None where there is none."""
@@ -24,6 +26,7 @@ class Said(Enum):
     """The kinds of answers of a worker."""
 
     BEGUN = "the job has begun"
+    PROGRESS = "how far the job is"
     ENDED = "the job has ended, and has written its records"
     BROKEN = "the job has ended, and could not write its records"
     INTERRUPTED = "the job has saved its state, because the run is being stopped"
@@ -37,19 +40,47 @@ class Answer(NamedTuple):
         said: its kind.
         reason: why the job failed, in one line; None where it did not.
         error: the error that ends the run.
+        progress: how far the job is; None where nothing new is known.
     """
 
     said: Said
     reason: str | None = None
     error: BaseException | None = None
+    progress: Progress | None = None
+
+
+class Reporter:
+    """Sends the progress of a job, at most once an interval; what happens to it never stops the job.
+
+    Args:
+        connection: takes answers.
+
+    Attributes:
+        unsent: the latest progress, where it was not sent.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._sent = 0.0
+        self.unsent: Progress | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Sends the progress, unless the last was sent a moment ago."""
+        self.unsent = progress
+        now = time.monotonic()
+        if now - self._sent >= INTERVAL:
+            self._sent = now
+            with suppress(OSError):  # the run has ended, and this process will
+                self._connection.send(Answer(Said.PROGRESS, progress=progress))
+                self.unsent = None
 
 
 def serve(connection: Connection) -> None:
     """Runs the jobs that come through a connection, until it is closed.
 
     Args:
-        connection: takes pickled pairs of a job and a context; gives an `Answer` when a job begins, and
-            one when it has ended.
+        connection: takes pickled pairs of a job and a context; gives an `Answer` when a job begins,
+            some on the way, and one when it has ended.
     """
     while True:
         try:
@@ -57,20 +88,21 @@ def serve(connection: Connection) -> None:
         except (EOFError, OSError):
             return
         connection.send(Answer(Said.BEGUN))
-        answer = _answer(task)
+        reporter = Reporter(connection)
+        answer = _answer(task, reporter)._replace(progress=reporter.unsent)
         try:
             connection.send(answer)
         except Exception as error:  # what cannot be pickled
             connection.send(Answer(Said.BROKEN, f"The job's result cannot be sent: {_line(error)}"))
 
 
-def _answer(task: bytes) -> Answer:
+def _answer(task: bytes, reporter: Reporter) -> Answer:
     try:
         job: Job
         context: RunContext
         job, context = pickle.loads(task)
         with _log_of_crash(log_file(job.id, context.store)):
-            return Answer(Said.ENDED, run_job(job, context))
+            return Answer(Said.ENDED, run_job(job, context, reporter))
     except InterruptedJobError:
         return Answer(Said.INTERRUPTED)
     except StopRunError as error:

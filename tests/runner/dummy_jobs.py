@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmark.core.errors import InterruptedJobError, Stopped
 from benchmark.core.files import write_atomically
 from benchmark.jobs import Epochs, Outcome, RunContext
+from benchmark.jobs.progress import Progress
 from benchmark.records import ModelKey
 from benchmark.runner.executor import run_jobs
 
@@ -101,6 +102,12 @@ def _kill_server(job, context):
     os.kill(os.getppid(), signal.SIGKILL)
 
 
+def _report(job, context):
+    for done in range(50):
+        context.report(Progress(done / 50, unit="step", done=done, total=50))
+        time.sleep(0.05)
+
+
 def _raise(job, context):
     raise ValueError("a bug")
 
@@ -108,6 +115,7 @@ def _raise(job, context):
 ACTS = {
     "nothing": lambda job, context: None,
     "raises": _raise,
+    "reports": _report,
     "is_killed": lambda job, context: os.kill(os.getpid(), signal.SIGKILL),
     "exits_with_0": lambda job, context: os._exit(0),
     "segfaults": _segfault,

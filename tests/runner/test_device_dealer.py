@@ -81,6 +81,9 @@ class FakeSupervisor:
         self.running.append(job)
         self.sent.append((job.id, given.device, given.sharing_device))
 
+    def new_progress(self):
+        return []
+
     def wait(self, timeout, also):
         return [Ended(self.running.pop(), Said.ENDED)]
 

@@ -12,7 +12,9 @@ import pytest
 
 from benchmark.core.errors import BenchmarkError, SourceError
 from benchmark.core.source import ROOT
+from benchmark.jobs import RunContext
 from benchmark.runner import supervisor
+from benchmark.runner.executor import run_jobs
 from benchmark.runner.workers import start_worker
 
 from .dummy_jobs import DummyJob, executed, record_of, run, value_of
@@ -228,3 +230,26 @@ def test_a_run_outside_the_main_thread_leaves_signals_alone(tmp_path):
     thread.join()
     assert reasons == {"a": None}
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_progress_comes_from_the_worker_about_every_second_and_at_the_end(tmp_path):
+    told = []
+    context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
+    jobs = [DummyJob("a", "reports"), DummyJob("b")]
+    started = time.monotonic()
+    run_jobs(
+        jobs,
+        {"a": 1.0, "b": 1.0},
+        context,
+        1,
+        lambda job: None,
+        lambda job, reason: told.append((job.id, reason)),
+        on_progress=lambda job, progress: told.append((job.id, progress.done)),
+    )
+    seconds = time.monotonic() - started
+    of_a = [what for name, what in told if name == "a"]
+    assert of_a[-1] is None  # it ended after all that it said
+    assert of_a[-2] == 49
+    assert of_a[:-1] == sorted(of_a[:-1])
+    assert 2 <= len(of_a[:-1]) <= seconds + 2
+    assert [what for name, what in told if name == "b"] == [None]

@@ -25,7 +25,7 @@ class KilledError(Exception):
 @pytest.fixture
 def go(make_member, images):
     def run(spec="vanilla", recipe=RECIPE, path=None, killed_after=None, seed=0):
-        def on_epoch(done, total):
+        def on_epoch(done, total, loss):
             epochs.append(done)
             if done == killed_after:
                 raise KilledError
