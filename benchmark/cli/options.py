@@ -195,6 +195,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="worker processes; auto (default): one a core, or what suits a GPU",
     )
     how.add_argument(
+        "--executor",
+        metavar="NAME",
+        help="where jobs are done: local (default), or ray, on the nodes of a Ray cluster (docs/clusters.md)",
+    )
+    how.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="of the head of the Ray cluster (default: the cluster of this machine, or a new one)",
+    )
+    how.add_argument(
         "--job-timeout",
         metavar="SECONDS",
         help="a training or attack that takes longer fails",

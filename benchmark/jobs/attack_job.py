@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import Field
@@ -61,6 +61,13 @@ class AttackJob(AttackRun):
         if self.source is not None and self.source.id != self.model.id:
             needed[self.source.id] = f"training of {self.source.key.defense}, the source of this attack,"
         return needed
+
+    @property
+    def reads(self) -> Collection[str]:
+        """The attacked model, the source, their clean pools, and the cells that decide the attack."""
+        source = [] if self.source is None else [self.source.id]
+        kept = [pool for pool in (self.clean_pool, self.source_clean_pool) if pool]
+        return dict.fromkeys([self.model.id, *source, *kept, *self.after, self.id])
 
     @property
     def pictured(self) -> str | None:
@@ -150,7 +157,7 @@ class AttackJob(AttackRun):
 
     @property
     def after(self) -> tuple[str, ...]:
-        """Ids of the cells whose outcomes the attack reads: those that it follows or is left out by."""
+        """Ids of the cells whose outcomes decide the attack: those that it follows or is left out by."""
         return (*self.follows, *(() if self.at_chance is None else self.at_chance.cells))
 
     def waiting_for(self, labels: Mapping[str, tuple[str, str]]) -> AttackJob:

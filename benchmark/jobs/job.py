@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -61,6 +61,10 @@ class Job(Protocol):
     @property
     def needs(self) -> Mapping[str, str]:
         """Ids of the trainings and attacks that must be done first, each with its name in messages."""
+
+    @property
+    def reads(self) -> Collection[str]:
+        """Ids of the models and cells whose files the job reads, where it or another has written them."""
 
     @property
     def resumable(self) -> bool:

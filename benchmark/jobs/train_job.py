@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from benchmark.data import Folders
@@ -52,6 +52,11 @@ class TrainJob(TrainingRun):
         for teacher in self.teachers.values():
             found |= {one.id: one for one in (*teacher.all_teachers(), teacher)}
         return list(found.values())
+
+    @property
+    def reads(self) -> Collection[str]:
+        """The models that the defense needs, with those that they need, and its own saved state."""
+        return [*(teacher.id for teacher in self.all_teachers()), self.id]
 
     @property
     def resumable(self) -> bool:

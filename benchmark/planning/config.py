@@ -82,6 +82,8 @@ class Configuration(_Section):
         log: specs of the loggers that finished trainings and cells are written with.
         device: "auto", "cpu", "cuda" (all visible GPUs) or one GPU, as "cuda:1".
         workers: worker processes; when not given, or "auto", one for each core, and on GPUs as many as fit.
+        executor: where jobs are done: "local" or "ray", whose parameters stand in brackets.
+        ray_address: HOST:PORT of the head of a Ray cluster.
         save_every: seconds between two saves of a training or an attack, from which a killed run resumes.
         retry_failed: whether what failed in an earlier run is tried again.
         job_timeout: seconds that a training or an attack may take; what takes longer fails. None for any.
@@ -110,6 +112,8 @@ class Configuration(_Section):
     log: list[str] = []
     device: str = "auto"
     workers: PositiveInt | None = None
+    executor: str = "local"
+    ray_address: str | None = None
     save_every: NonNegativeFloat = 120.0
     retry_failed: bool = False
     job_timeout: PositiveFloat | None = None

@@ -73,6 +73,13 @@ class Store:
         """The path of a running training's or attack's saved state (safetensors)."""
         return self.root / "unfinished" / f"{job_id}.safetensors"
 
+    def files_of(self, record_id: str) -> list[Path]:
+        """Lists the files that jobs read of a model, a cell or a clean pool, relative to `root`."""
+        folders = ("arrays", "cells", "embeddings", "models", "unfinished")
+        names = [f"{folder}/{record_id}" for folder in folders]
+        paths = [Path(f"{name}{suffix}") for name in names for suffix in (".safetensors", ".json")]
+        return [path for path in paths if (self.root / path).is_file()]
+
     def has_checkpoint(self, model_id: str) -> bool:
         """Whether the weights of a model exist and are those that were written; reads all of them.
 

@@ -1,4 +1,4 @@
-"""Runs jobs on worker processes; when a worker dies, only its job fails."""
+"""Runs jobs on a pool of workers; when a worker dies, only its job fails."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmark.core.errors import Stopped
-from benchmark.core.hardware import devices_of
 from benchmark.core.output import warn
 from benchmark.jobs import Job, RunContext
 from benchmark.jobs.progress import Progress
-from benchmark.runner.device_dealer import DeviceDealer
 from benchmark.runner.job_queue import Finished, JobQueue
 from benchmark.runner.leases import Leases
+from benchmark.runner.pool import LocalPool, Pool
 from benchmark.runner.serve import Said
 from benchmark.runner.sharing import SharedQueue
 from benchmark.runner.stop_signals import StopSignals
-from benchmark.runner.supervisor import Ended, Supervisor
-from benchmark.runner.workers import threads_of_worker
+from benchmark.runner.supervisor import Ended
 
 _PATIENCE = 1.0
 """Seconds between two refreshes of the display, and between two looks at the jobs of other runs, at most."""
@@ -53,28 +51,29 @@ def run_jobs(
         BenchmarkError: when worker after worker ends before it begins a job.
         Stopped: after SIGINT or SIGTERM, when running jobs have saved their state; after a second at once.
     """
+    run_on_pool(LocalPool(workers, context), jobs, costs, context, on_start, on_finish, on_wait, on_progress)
+
+
+def run_on_pool(
+    pool: Pool,
+    jobs: Sequence[Job],
+    costs: Mapping[str, float],
+    context: RunContext,
+    on_start: Callable[[Job], None],
+    on_finish: Finished,
+    on_wait: Callable[[], None] = lambda: None,
+    on_progress: Callable[[Job, Progress], None] = lambda job, progress: None,
+) -> None:
+    """Runs all jobs on a pool; other arguments and errors are those of `run_jobs`."""
     queue = JobQueue(jobs, costs)
     with Leases(context.store.root / "leases", context.lease_patience) as leases:
         stop_file = leases.folder / f"{leases.run}.stop"
         context = context.model_copy(update={"stop_file": stop_file})
         shared = SharedQueue(jobs, queue, leases, context.store)
         try:
-            with (
-                StopSignals() as signals,
-                Supervisor(workers, threads_of_worker(context.device, context.workers)) as supervisor,
-            ):
-                dealer = DeviceDealer(devices_of(context.device), workers)
+            with StopSignals() as signals, pool:
                 _Execution(
-                    queue,
-                    shared,
-                    supervisor,
-                    dealer,
-                    signals,
-                    context,
-                    on_start,
-                    on_finish,
-                    on_wait,
-                    on_progress,
+                    queue, shared, pool, signals, context, on_start, on_finish, on_wait, on_progress
                 ).run()
                 if signals.signum is not None:
                     raise Stopped(signals.signum)
@@ -83,14 +82,13 @@ def run_jobs(
 
 
 class _Execution:
-    """The state of a call of `run_jobs`, which describes the arguments."""
+    """The state of a call of `run_on_pool`, which describes the arguments."""
 
     def __init__(
         self,
         queue: JobQueue,
         shared: SharedQueue,
-        supervisor: Supervisor,
-        dealer: DeviceDealer,
+        pool: Pool,
         signals: StopSignals,
         context: RunContext,
         on_start: Callable[[Job], None],
@@ -100,9 +98,7 @@ class _Execution:
     ) -> None:
         self._queue = queue
         self._shared = shared
-        self._supervisor = supervisor
-        self._dealer = dealer
-        self._devices: dict[str, str] = {}
+        self._pool = pool
         self._signals = signals
         self._context = context
         self._on_start = on_start
@@ -114,14 +110,14 @@ class _Execution:
 
     def run(self) -> None:
         refreshed = time.monotonic()
-        while self._supervisor.busy or (self._queue.ready and not self._stopping):
+        while self._pool.busy or (self._queue.ready and not self._stopping):
             if self._signals.signum is not None and not self._stopping:
                 self._stop()
                 continue
             if not self._stopping:
                 self._send()
-            all_ended = self._supervisor.wait(_PATIENCE, None if self._stopping else self._signals.wakeup)
-            for job, progress in self._supervisor.new_progress():
+            all_ended = self._pool.wait(_PATIENCE, None if self._stopping else self._signals.wakeup)
+            for job, progress in self._pool.new_progress():
                 self._on_progress(job, progress)
             for ended in all_ended:
                 self._end(ended)
@@ -132,18 +128,16 @@ class _Execution:
 
     def _send(self) -> None:
         """Hands jobs to all free workers."""
-        while self._supervisor.free > 0 and (job := self._shared.take()) is not None:
+        while self._pool.free > 0 and (job := self._shared.take()) is not None:
             outcome = self._shared.new_outcome(job)
             if outcome is not None:  # another run has done it
                 self._finish(job, outcome.reason)
                 continue
-            device = self._devices[job.id] = self._dealer.take()
-            self._supervisor.send(job, self._dealer.context_on(device, self._context))
+            self._pool.send(job, self._context)
             self._on_start(job)
 
     def _end(self, ended: Ended) -> None:
         job, reason = ended.job, ended.reason
-        self._dealer.give_back(self._devices.pop(job.id))
         if ended.said is None:
             self._shared.give_back(job)
         elif ended.said is Said.INTERRUPTED:
@@ -168,11 +162,11 @@ class _Execution:
         stop_file = self._context.stop_file
         assert stop_file is not None
         stop_file.touch()
-        self._abandon(lambda job: not job.resumable)
-        for job in self._supervisor.running:
+        self._abandon(lambda job: not self._pool.saves(job))
+        for job in self._pool.running:
             if job.grace is not None:
                 self._deadlines[job.id] = time.monotonic() + job.grace
-        saving = len(self._supervisor.running)
+        saving = len(self._pool.running)
         wait = (
             f" {saving} running jobs save their state, trainings at the end of their epoch; "
             "a second signal stops at once."
@@ -181,6 +175,6 @@ class _Execution:
 
     def _abandon(self, which: Callable[[Job], bool]) -> None:
         """Ends some of the running jobs, of which nothing is recorded."""
-        for job in filter(which, self._supervisor.running):
-            self._supervisor.abandon(job)
+        for job in list(filter(which, self._pool.running)):
+            self._pool.abandon(job)
             self._shared.release(job)

@@ -6,7 +6,7 @@ import faulthandler
 import pickle
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum
 from multiprocessing.connection import Connection
@@ -89,20 +89,35 @@ def serve(connection: Connection) -> None:
             return
         connection.send(Answer(Said.BEGUN))
         reporter = Reporter(connection)
-        answer = _answer(task, reporter)._replace(progress=reporter.unsent)
+        given = answer(task, report=reporter)._replace(progress=reporter.unsent)
         try:
-            connection.send(answer)
+            connection.send(given)
         except Exception as error:  # what cannot be pickled
             connection.send(Answer(Said.BROKEN, f"The job's result cannot be sent: {_line(error)}"))
 
 
-def _answer(task: bytes, reporter: Reporter) -> Answer:
+def answer(
+    task: bytes,
+    changed: Callable[[RunContext], RunContext] = lambda context: context,
+    traced: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Answer:
+    """Runs a job, and says how it ended.
+
+    Args:
+        task: the pickled pair of the job and the context.
+        changed: returns the context that the job gets.
+        traced: whether a job that takes longer than it may writes into its log where it is.
+        report: called with the progress of the job.
+    """
     try:
         job: Job
         context: RunContext
         job, context = pickle.loads(task)
-        with _log_of_crash(log_file(job.id, context.store)):
-            return Answer(Said.ENDED, run_job(job, context, reporter))
+        context = changed(context)
+        limit = context.job_timeout if traced else None
+        with _log_of_crash(log_file(job.id, context.store), limit):
+            return Answer(Said.ENDED, run_job(job, context, report))
     except InterruptedJobError:
         return Answer(Said.INTERRUPTED)
     except StopRunError as error:
@@ -116,8 +131,8 @@ def _line(error: Exception) -> str:
 
 
 @contextmanager
-def _log_of_crash(path: Path) -> Iterator[None]:
-    """Lets a crash of the process, and the signal `DUMP`, write a traceback to a file within the block."""
+def _log_of_crash(path: Path, limit: float | None) -> Iterator[None]:
+    """Lets a crash, the signal `DUMP` and a time limit write a traceback to a file within the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("w") as file, ExitStack() as stack:
@@ -126,6 +141,9 @@ def _log_of_crash(path: Path) -> Iterator[None]:
             if DUMP is not None:
                 faulthandler.register(DUMP, file)
                 stack.callback(faulthandler.unregister, DUMP)
+            if limit is not None:
+                faulthandler.dump_traceback_later(limit, file=file)
+                stack.callback(faulthandler.cancel_dump_traceback_later)
             yield
     finally:
         if not path.stat().st_size:  # it may hold another traceback now

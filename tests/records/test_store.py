@@ -214,3 +214,16 @@ def test_an_empty_grid_is_a_usage_error(tmp_path):
     Store(tmp_path).save_manifest(manifest)
     with pytest.raises(UsageError, match=rf"{path}, cannot be used \(it lists no models and no cells\)"):
         Store(tmp_path).manifest()
+
+
+def test_the_files_of_a_cell_and_of_a_model_are_found_by_their_id(tmp_path):
+    store = Store(tmp_path)
+    store.save_cell(record(), {"success": np.zeros(3, np.float32)})
+    store.save_cell(record(id="xx"))
+    store.save_images("x", {"images": np.zeros(3, np.float32)})
+    assert [str(path) for path in store.files_of("x")] == ["arrays/x.safetensors", "cells/x.json"]
+    for path in (store.checkpoint("m"), store.unfinished("m")):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert [str(path) for path in store.files_of("m")] == ["models/m.safetensors", "unfinished/m.safetensors"]
+    assert store.files_of("other") == []

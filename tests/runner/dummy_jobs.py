@@ -16,6 +16,7 @@ from benchmark.jobs import Epochs, Outcome, RunContext
 from benchmark.jobs.progress import Progress
 from benchmark.records import ModelKey
 from benchmark.runner.executor import run_jobs
+from benchmark.runner.executors import EXECUTORS
 
 KEY = ModelKey(dataset="digits", backbone="smallconv", loss="proxy_anchor", defense="vanilla", seed=0)
 
@@ -44,6 +45,10 @@ class DummyJob:
     @property
     def label(self):
         return self.id
+
+    @property
+    def reads(self):
+        return tuple(self.needs)
 
     def cost(self, folders):
         return 1.0
@@ -126,12 +131,12 @@ ACTS = {
 }
 
 
-def run(output, jobs, workers=1, on_start=lambda job: None, **given):
+def run(output, jobs, workers=1, on_start=lambda job: None, execute=run_jobs, **given):
     """Runs jobs, and returns the reasons by name."""
     context = RunContext(output=output, cache=output, data=output, device="cpu", commit="", **given)
     reasons = {}
     costs = {job.id: 1.0 for job in jobs}
-    run_jobs(jobs, costs, context, workers, on_start, lambda job, reason: reasons.setdefault(job.id, reason))
+    execute(jobs, costs, context, workers, on_start, lambda job, reason: reasons.setdefault(job.id, reason))
     return reasons
 
 
@@ -140,13 +145,23 @@ def executed(output):
     return path.read_text().split() if path.exists() else []
 
 
-if __name__ == "__main__":
+def main():
     folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
     dummies = [DummyJob(f"j{number}", **options.get("job", {})) for number in range(options.get("jobs", 1))]
+    executor = EXECUTORS.build(options.get("executor", "local"))
+    patience = options.get("patience", 60.0)
     try:
-        done = run(folder, dummies, options.get("workers", 1), lease_patience=options.get("patience", 60.0))
+        done = run(
+            folder, dummies, options.get("workers", 1), execute=executor.run_jobs, lease_patience=patience
+        )
     except Stopped as stopped:
         sys.exit(stopped.exit_status)
     except KeyboardInterrupt:
         sys.exit(1)
     sys.stdout.write(json.dumps(done))
+
+
+if __name__ == "__main__":
+    from tests.runner import dummy_jobs  # under the name by which nodes of a cluster find its classes
+
+    dummy_jobs.main()
