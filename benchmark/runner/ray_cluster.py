@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,6 +33,9 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray prints a notice about it
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # messages of nodes, which would go to this process's stdout
 }
+_WITH_TOKEN = {"RAY_AUTH_MODE": "token"}
+"""Lets Ray send the user's token, which a cluster wants where its head was started beside one."""
+
 _FINEST = 10_000
 """Ray's resources are multiples of 1 / 10,000."""
 
@@ -88,20 +92,27 @@ class JobResources:
         return fitting
 
 
-def load_ray() -> ModuleType:
-    """Imports Ray, without reports of its usage.
+def check_installed() -> None:
+    """Checks that Ray can be imported, without importing it.
 
     Raises:
         UsageError: when it is not installed.
     """
-    os.environ.update(_SETTINGS)
-    try:
-        return importlib.import_module("ray")
-    except ImportError as error:
+    if find_spec("ray") is None:
         raise UsageError(
-            f"--executor ray needs Ray, which cannot be imported ({error}). Install it: "
-            "python -m pip install 'ray>=2.40'."
-        ) from None
+            "--executor ray needs Ray, which is not installed: python -m pip install 'ray>=2.52'."
+        )
+
+
+def load_ray() -> ModuleType:
+    """Imports Ray, without reports of its usage; settings in the environment count at this time.
+
+    Raises:
+        UsageError: when it is not installed.
+    """
+    check_installed()
+    os.environ.update(_SETTINGS)
+    return importlib.import_module("ray")
 
 
 def connect(address: str | None) -> None:
@@ -114,19 +125,21 @@ def connect(address: str | None) -> None:
     Raises:
         UsageError: when Ray is not installed, or nothing answers at the address.
     """
-    ray = load_ray()
-    if ray.is_initialized():
+    if "ray" in sys.modules and load_ray().is_initialized():
         return
-    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    check_installed()
     asked = address or os.environ.get("RAY_ADDRESS")
     found = asked or _running_here()
+    if asked is not None:
+        _check_address(asked)
     if found is not None:
-        if asked is not None:
-            _check_address(asked)
-        with _handlers_kept():
-            _join(ray, found, **quiet)
-        return
+        _check_cluster(found)
+    ray = load_ray()
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     with _handlers_kept():
+        if found is not None:
+            _join(ray, found, **quiet)
+            return
         ray.init(
             address="local",
             num_cpus=cores(),
@@ -180,21 +193,32 @@ def _check_address(address: str) -> None:
         raise _unreachable(address, error.strerror or str(error)) from None
 
 
-def _join(ray: ModuleType, address: str, **arguments: Any) -> None:
-    """Connects to a cluster, once another process has found that it answers within the time.
+def _check_cluster(address: str) -> None:
+    """Checks in another process, within the time, that a cluster answers, and notes whether it wants a token.
 
     Raises:
-        UsageError: when it does not.
+        UsageError: when none does.
     """
     ask = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
-    try:
-        answer = subprocess.run(ask, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise _unreachable(address, f"no answer within {_SECONDS:.0f} s") from None
-    if answer.returncode:
-        raise _unreachable(
-            address, (answer.stderr.strip().splitlines() or ["an error without a message"])[-1]
-        )
+    lines: list[str] = []
+    for mode in ({}, _WITH_TOKEN):
+        environment = {**os.environ, **_SETTINGS, **mode}
+        try:
+            answer = subprocess.run(
+                ask, capture_output=True, text=True, timeout=_SECONDS, check=False, env=environment
+            )
+        except subprocess.TimeoutExpired:
+            raise _unreachable(address, f"no answer within {_SECONDS:.0f} s") from None
+        if answer.returncode == 0:
+            os.environ.update(mode)
+            return
+        lines = answer.stderr.strip().splitlines() or ["an error without a message"]
+        if "Authentication" not in lines[-1] or _WITH_TOKEN.keys() & os.environ.keys():
+            break
+    raise _unreachable(address, lines[-1])
+
+
+def _join(ray: ModuleType, address: str, **arguments: Any) -> None:
     try:
         ray.init(address=address, **arguments)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:

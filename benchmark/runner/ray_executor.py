@@ -14,7 +14,7 @@ from benchmark.jobs import Job, RunContext, TrainJob
 from benchmark.jobs.memory import pool_bytes
 from benchmark.jobs.models import load_data
 from benchmark.planning.worker_count import count_workers
-from benchmark.runner.ray_cluster import JobResources, Node, connect, load_ray, nodes
+from benchmark.runner.ray_cluster import JobResources, Node, check_installed, connect, load_ray, nodes
 from benchmark.runner.ray_pool import RayPool
 
 _PROCESS = 700_000_000
@@ -34,7 +34,7 @@ def choose_device(asked: str, address: str | None, dry: bool) -> str:
         UsageError: when one GPU is asked for by its index, or GPUs of a cluster that has none, or the cluster
             cannot be reached.
     """
-    load_ray()
+    check_installed()
     if asked.startswith("cuda:"):
         raise UsageError(f"--device {asked}: Ray chooses the GPU of each job; use --device cuda.")
     if dry:
