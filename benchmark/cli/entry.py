@@ -140,7 +140,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Imports and plans make many objects that stay; to look for garbage among them takes long.
         gc.set_threshold(100_000)
     with protected_streams(whole_process=arguments is None):
-        return _main(given, arguments is None)
+        try:
+            return _main(given, arguments is None)
+        finally:
+            if arguments is None:
+                _ignore_signals()
+
+
+def _ignore_signals() -> None:
+    """Lets no signal end in a traceback while the process ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _main(given: Sequence[str], whole_process: bool) -> int:
@@ -173,8 +183,7 @@ def _main(given: Sequence[str], whole_process: bool) -> int:
         warn(f"error: {error.filename or 'a file'}: {error.strerror or error}. What was done is kept.")
         return 1
     except KeyboardInterrupt as error:
-        if whole_process:  # a second signal must not end in a traceback
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if whole_process:
+            _ignore_signals()
         warn(f"Stopped. {RESUMES}")
         return error.exit_status if isinstance(error, Stopped) else 130
