@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.geometry import Ball, check_norm
-from attacks.precision import PRECISIONS, WHOLE, check_precision
+from attacks.precision import PRECISIONS, WHOLE, check_precision, pixel_readers
 from attacks.save_point import SavePoint
 from benchmark.core.embedder import Embedder
 
@@ -92,6 +92,7 @@ class Problem:
         precision: name of the precision of the search's passes, one of `PRECISIONS`. Everything else is in
             float32: the clean pool's embeddings, scores, and the values that results are chosen by.
         counters: count the passes of the model and of the sources.
+        embedded: embeddings of the clean pool that are known already, by model, as `clean` returns them.
         save_point: where the attack's state is saved on the way; None where it is not.
 
     Raises:
@@ -112,6 +113,7 @@ class Problem:
     sources: Mapping[str, Embedder] = field(default_factory=dict)
     precision: str = WHOLE
     counters: Sequence[PassMeter] = ()
+    embedded: Mapping[Embedder, Tensor] = field(default_factory=dict)
     save_point: SavePoint | None = None
 
     def __post_init__(self) -> None:
@@ -236,9 +238,10 @@ class Problem:
         """Whether values within the search are rounded, so that what it found must be scored again."""
         return self.precision != WHOLE
 
-    def forward_precision(self) -> AbstractContextManager[None]:
-        """Returns the context of a forward pass within the search."""
-        return PRECISIONS[self.precision].forward(self.device)
+    def forward_precision(self, embedder: Embedder) -> AbstractContextManager[None]:
+        """Returns the context of a forward pass of the model, or of its stand-in, within the search."""
+        readers = pixel_readers(embedder, self.shape[1]) if self.search_is_rounded else ()
+        return PRECISIONS[self.precision].forward(self.device, readers)
 
     def backward_precision(self) -> AbstractContextManager[None]:
         """Returns the context of a backward pass within the search."""
@@ -256,6 +259,8 @@ class Problem:
     @cached_property
     def clean(self) -> Tensor:
         """Embeddings of the clean pool, shape (n, d); for a randomized model the direction of the mean."""
+        if self.embedder in self.embedded:
+            return self.embedded[self.embedder]
         parts = []
         with torch.no_grad():
             for batch in self.batches(self.all_indices):

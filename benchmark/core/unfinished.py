@@ -23,7 +23,12 @@ _STALE = 86_400
 
 def unfinished_prefix() -> str:
     """Return the prefix of this process's temporary names: the machine, the process and when it started."""
-    pid = os.getpid()
+    return _prefix_of(os.getpid())
+
+
+@cache
+def _prefix_of(pid: int) -> str:
+    """The prefix of this process, by its id: a forked process has another."""
     return f"{UNFINISHED}{_machine()}-{pid}-{_started(pid) or 0}-"
 
 

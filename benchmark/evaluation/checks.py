@@ -31,9 +31,23 @@ NEIGHBOUR = "neighbour"
 """Spec of the objective that is R@1's own margin: what raises it lowers R@1."""
 
 
-def run_checks(measured: CheckInput) -> list[CheckResult]:
-    """Runs every registered check, in the order of registration."""
-    return [CHECKS.build(name).run(measured) for name in CHECKS.names()]
+def run_checks(measured: CheckInput, kept: dict[str, CheckResult] | None = None) -> list[CheckResult]:
+    """Runs every registered check, in the order of registration.
+
+    Args:
+        measured: the measurements.
+        kept: results at other budgets of the same attacks; those that are the same at every budget are taken
+            from there, or put there.
+    """
+    results = []
+    for name in CHECKS.names():
+        check = CHECKS.build(name)
+        result = None if kept is None or not check.at_every_budget else kept.get(name)
+        result = check.run(measured) if result is None else result
+        if kept is not None:
+            kept[name] = result
+        results.append(result)
+    return results
 
 
 def _r1(scored: ScoredAttack) -> str:
@@ -205,6 +219,7 @@ class NotMonotone(MaskingCheck):
     """A larger eps gives a higher R@1 under the same attack of many steps on `neighbour`."""
 
     needs = "a white-box attack of many steps on `neighbour` at two budgets"
+    at_every_budget = True
 
     def compare(self, measured: CheckInput) -> list[Comparison]:
         """Compares R@1 at neighboring budgets; single steps are left out, because they may overshoot."""
@@ -264,6 +279,7 @@ class Rescored(MaskingCheck):
     """Attacked images embedded again, with gradients on, do not give the recorded R@1."""
 
     needs = "attacked images that were embedded again"
+    at_every_budget = True
 
     def compare(self, measured: CheckInput) -> list[Comparison]:
         """Compares both values of R@1 for each attack, with the tolerance for as many repeats."""

@@ -55,9 +55,12 @@ class MaskingCheck(Parameters):
 
     Attributes:
         needs: the measurements that the check requires, in words that follow "needs".
+        at_every_budget: whether its result is the same at every budget of a model, because it does not look
+            at that of the table; it is then run once.
     """
 
     needs: ClassVar[str] = ""
+    at_every_budget: ClassVar[bool] = False
 
     def compare(self, measured: CheckInput) -> list[Comparison]:
         """Makes every comparison that the measurements allow; none when a measurement is missing."""

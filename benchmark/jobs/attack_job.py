@@ -104,7 +104,7 @@ class AttackJob(AttackRun):
         attacking = attack_cost(
             attack, target, source, self.eot, self.attacked_fraction, self.precision != WHOLE
         )
-        return len(pool) * attacking + scoring_cost(attack, target, self.repeats, pool)
+        return len(pool) * attacking + scoring_cost(attack, target, self.eot, self.repeats, pool)
 
     def execute(self, context: RunContext) -> str | None:
         """Attacks the model and writes a cell for each scenario; returns the first failure, or None."""
@@ -148,14 +148,15 @@ class AttackJob(AttackRun):
             context.store.save_cell(self._record(scenario, context, status, reason, log=log))
         return reason
 
-    def waiting_for(self, jobs: Mapping[str, AttackJob]) -> AttackJob:
+    def waiting_for(self, labels: Mapping[str, tuple[str, str]]) -> AttackJob:
         """Returns the job with those of the run that it must wait for.
 
         Args:
-            jobs: the jobs of the run, by the ids of their cells.
+            labels: id and label of the run's job that computes a followed cell, by the cell's id.
         """
-        needed = [jobs[cell] for cell in self.follows if cell in jobs]
-        names = {job.id: f"{job.label}, which this attack follows," for job in needed}
+        deciding = self.at_chance.cells if self.at_chance is not None else ()
+        needed = dict(labels[cell] for cell in (*self.follows, *deciding) if cell in labels)
+        names = {job_id: f"{label}, which this attack follows," for job_id, label in needed.items()}
         return self.model_copy(update={"waits_for": names}) if names else self
 
     def outcome(self, store: Store) -> Outcome | None:
@@ -181,9 +182,14 @@ class AttackJob(AttackRun):
             status=status,
             reason=reason,
             precision=self.precision,
-            follows=list(self.follows),
+            follows=list(self._followed(measured.get("attacked_queries"))),
             plugin_files=list(self.plugin_files),
             identity=dict(self.identities.get(self.cells[scenario], {})),
             provenance=context.provenance(),
             **measured,
         )
+
+    def _followed(self, attacked_queries: int | None) -> tuple[str, ...]:
+        """Ids of the cells that its scores follow; those that it was left out for count."""
+        left_out = self.at_chance is not None and attacked_queries == 0
+        return self.at_chance.queries if self.at_chance is not None and left_out else self.follows

@@ -21,6 +21,7 @@ class Todo:
         cells: number of all cells.
         cached: number of those that are done.
         failed: number of those that failed in an earlier run, and are not tried again.
+        finished: ids of the cells that are done, and whose records and arrays were found sound.
     """
 
     trainings: list[TrainJob]
@@ -29,6 +30,7 @@ class Todo:
     cells: int
     cached: int
     failed: int = 0
+    finished: frozenset[str] = frozenset()
 
     @property
     def failures(self) -> str:
@@ -43,7 +45,7 @@ class Todo:
     @property
     def is_bound(self) -> bool:
         """Whether the costs are upper bounds, because some attacks run only on queries that still stand."""
-        return any(job.follows for job in self.attacks)
+        return any(job.follows or job.at_chance for job in self.attacks)
 
     def costs(self, folders: Folders) -> dict[str, float]:
         """Estimates the cost units of each job, by its id; see `is_bound`."""
@@ -53,13 +55,16 @@ class Todo:
 def find_todo(grid: Grid, store: Store, retry_failed: bool = False) -> Todo:
     """Finds the cells that are not done yet, and the trainings that they need.
 
-    What failed in an earlier run is not tried again unless `retry_failed` is set. An exception: attacks on a
-    model that was trained and has lost its checkpoint, since they may have failed for that.
+    What failed in an earlier run is not tried again unless `retry_failed` is set. Exceptions, since they
+    may have failed for that: attacks on a model that was trained and has lost its checkpoint, and those that
+    follow attacks which are made first.
     """
     attacks, refused = [], []
     cached = failed = 0
     keeps = _Kept(store, retry_failed)
     seen: set[str] = set()  # a model may have a row in both compute modes
+    finished: set[str] = set()
+    waiting: set[str] = set()
     for planned in grid.attacks:
         todo = {}
         pictures = grid.save_images and planned.role == "suite" and planned.job.pictured
@@ -69,12 +74,15 @@ def find_todo(grid: Grid, store: Store, retry_failed: bool = False) -> Todo:
                 continue
             seen.add(cell_id)
             recorded = planned.refusal and store.cell(cell_id) is not None
-            if recorded or (store.finished(cell_id) and (drawn or cell_id != pictures)):
+            if not recorded and store.finished(cell_id) and (drawn or cell_id != pictures):
+                finished.add(cell_id)
+            if recorded or cell_id in finished:
                 cached += 1
-            elif not planned.refusal and keeps.cell(planned.job, cell_id):
+            elif not planned.refusal and keeps.cell(planned.job, cell_id, waiting):
                 failed += 1
             else:
                 todo[scenario] = cell_id
+                waiting.add(cell_id)
         if not todo:
             continue
         job = planned.job.model_copy(update={"cells": todo})
@@ -82,12 +90,21 @@ def find_todo(grid: Grid, store: Store, retry_failed: bool = False) -> Todo:
             refused.append(replace(planned, job=job))
         else:
             attacks.append(job)
-    by_cell = {cell: job for job in attacks for cell in job.cells.values()}
-    attacks = [job.waiting_for(by_cell) for job in attacks]
+    attacks = _in_order(attacks)
     needed = {model_id for job in attacks for model_id in job.needs}
     trainings = _trainings(grid, store, needed, keeps)
     trainings += missing_teachers(trainings, store)
-    return Todo(trainings, attacks, refused, len(seen), cached, failed)
+    return Todo(trainings, attacks, refused, len(seen), cached, failed, frozenset(finished))
+
+
+def _in_order(attacks: list[AttackJob]) -> list[AttackJob]:
+    """Lets attacks wait for those that they follow."""
+    followed = {cell for job in attacks for cell in job.follows}
+    labels = {}
+    for job in attacks:
+        if cells := followed.intersection(job.cells.values()):
+            labels.update(dict.fromkeys(cells, (job.id, job.label)))
+    return [job.waiting_for(labels) for job in attacks]
 
 
 class _Kept:
@@ -98,9 +115,9 @@ class _Kept:
         self._retry = retry_failed
         self._lost: dict[str, bool] = {}
 
-    def cell(self, job: AttackJob, cell_id: str) -> bool:
-        """Whether a cell failed and is not tried again."""
-        if self._retry:
+    def cell(self, job: AttackJob, cell_id: str, waiting: set[str]) -> bool:
+        """Whether a cell failed and is not tried again; `waiting` are the cells that are made first."""
+        if self._retry or not waiting.isdisjoint(job.follows):  # it may have failed for want of these
             return False
         record = self._store.cell(cell_id)
         return record is not None and record.status == "failed" and not self._has_lost(job)

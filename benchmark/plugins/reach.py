@@ -50,6 +50,7 @@ _PLUMBING = (
     "benchmark.plugins",
     "benchmark.records.cell",
     "benchmark.records.check",
+    "benchmark.records.embeddings",
     "benchmark.records.figures",
     "benchmark.records.keys",
     "benchmark.records.metric_ranges",

@@ -25,7 +25,7 @@ from benchmark.records.run import RunManifest
 
 R = TypeVar("R", bound=Record)
 
-_FOLDERS = ("models", "cells", "arrays", "checks", "images", "logs", "unfinished")
+_FOLDERS = ("models", "cells", "arrays", "embeddings", "checks", "images", "logs", "unfinished")
 
 
 class Store:
@@ -60,7 +60,7 @@ class Store:
             for state in (self.root / "unfinished").glob("*.safetensors"):
                 record = self.model(state.stem) or self.cell(state.stem)
                 if record is not None and record.status == "done":  # another run was faster
-                    state.unlink(missing_ok=True)
+                    self._drop_unfinished(state)
         except OSError as error:
             reason = error.strerror or str(error)
             raise UsageError(f"The output folder '{self.output}' cannot be written: {reason}.") from None
@@ -172,7 +172,7 @@ class Store:
         """
         write_record(self._record("models", record.id), record)
         if record.status == "done":
-            self.unfinished(record.id).unlink(missing_ok=True)
+            self._drop_unfinished(self.unfinished(record.id))
 
     def save_cell(self, record: CellRecord, arrays: dict[str, np.ndarray] | None = None) -> None:
         """Writes a cell: its arrays first, so that a record never stands without them."""
@@ -180,6 +180,12 @@ class Store:
             self._write_tensors(self._arrays(record.id), arrays, record.key)
         record = record.model_copy(update={"arrays": sorted(arrays or {})})
         write_record(self._record("cells", record.id), record)
+
+    @staticmethod
+    def _drop_unfinished(state: Path) -> None:
+        if state.is_dir():
+            set_aside(state, "a folder is in its place")
+        state.unlink(missing_ok=True)
 
     @staticmethod
     def _write_tensors(path: Path, arrays: dict[str, np.ndarray], key: ModelKey | None) -> None:

@@ -19,7 +19,7 @@ from types import TracebackType
 
 from pydantic import ValidationError
 
-from benchmark.core.files import write_atomically
+from benchmark.core.files import set_aside, write_atomically
 from benchmark.core.unfinished import remove_unfinished, unfinished_prefix
 from benchmark.records.record import Record
 
@@ -128,7 +128,7 @@ class Leases:
                 self.release(job_id)
                 return rival
         for other in others.values():
-            other.unlink(missing_ok=True)
+            _remove(other)
         return None
 
     def release(self, job_id: str) -> None:
@@ -162,16 +162,19 @@ class Leases:
         for path in self.folder.glob("*.json"):
             lease = _read(path)
             job_id = _job_of(path)
+            alive = lease is not None and self._lives(lease)  # a damaged one is no lease
             # A lease is taken, then released: another run may be taking it over.
-            if job_id and lease is not None and not self._lives(lease) and self.take(job_id) is None:
+            if job_id and not alive and self.take(job_id) is None:
                 self.release(job_id)
         for path in self.folder.glob("*.run"):
             heartbeat = _read_heartbeat(path)
-            if heartbeat is None or heartbeat.run == self.run:
+            if path.stem == self.run:
                 continue
+            if heartbeat is None or heartbeat.run != path.stem:  # damaged: nothing is known of its process
+                heartbeat = Heartbeat(run=path.stem, host="", pid=0)
             lease = Lease(**heartbeat.model_dump(exclude={"beat"}), since=0.0)
             if not self._lives(lease):
-                path.unlink(missing_ok=True)
+                _remove(path)
                 path.with_suffix(".stop").unlink(missing_ok=True)
 
     def _heartbeat_path(self, run: str) -> Path:
@@ -207,6 +210,14 @@ def _create(path: Path, lease: Lease) -> bool:
     finally:
         temporary.unlink(missing_ok=True)
     return True
+
+
+def _remove(path: Path) -> None:
+    """Removes a file; a folder in its place is set aside."""
+    if path.is_dir():
+        set_aside(path, "a folder is in its place")
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Lease | None:

@@ -168,7 +168,8 @@ class ProgressReport:
     ) -> None:
         self._store = store
         self._costs = dict(costs)
-        self._total = max(1.0, sum(costs.values()))
+        self._rest = sum(costs.values())
+        self._total = max(1.0, self._rest)
         self._started = time.perf_counter()
         self._display: Display
         if not shown:
@@ -186,8 +187,8 @@ class ProgressReport:
 
     def finish(self, job: Job, reason: str | None) -> None:
         """Shows a finished job and the remaining time."""
-        self._costs.pop(job.id, None)
-        rest = sum(self._costs.values())
+        self._rest -= self._costs.pop(job.id, 0.0)
+        rest = max(0.0, self._rest)
         done = self._total - rest
         elapsed = time.perf_counter() - self._started
         left = f"; about {duration(elapsed * rest / done)} left" if done > 0 and self._costs else ""

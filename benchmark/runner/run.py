@@ -70,8 +70,11 @@ def run(
     check_models(store, manifest)
     if stopped is not None:
         raise stopped
-    records = [store.cell(cell_id) for cell_id in {cell.id for cell in manifest.cells}]
-    return Counter(record.status if record else "failed" for record in records)
+    counts = Counter({"done": len(todo.finished)})
+    for cell_id in {cell.id for cell in manifest.cells} - todo.finished:
+        record = store.cell(cell_id)
+        counts[record.status if record else "failed"] += 1
+    return counts
 
 
 def fetch_weights(keys: Iterable[ModelKey]) -> None:

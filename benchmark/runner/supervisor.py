@@ -155,6 +155,7 @@ class Supervisor:
                 if answer.said is not Said.BEGUN:
                     return self._take(worker, answer)
                 worker.begun = time.monotonic()
+                self._deaths = 0
         except (EOFError, OSError):
             return self._bury(worker)
         except StopRunError:

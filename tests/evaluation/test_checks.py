@@ -332,3 +332,19 @@ def test_a_check_that_does_not_work_is_not_run_and_says_why():
     assert made(bare).explanation == "returned Comparison, not a list of Comparison"
     assert made([bare, 3]).explanation == "returned a list that holds int, not a list of Comparison"
     assert made(needs="").explanation == "needs what was not measured"
+
+
+def test_what_is_the_same_at_every_budget_is_run_once():
+    attacks = [
+        scored(MANY, r1, eps=eps, diagnostics={"rescored_r1": r1 + 0.1}, in_suite=True)
+        for eps, r1 in ((EPS, 0.5), (2 * EPS, 0.55), (4 * EPS, 0.3))
+    ]
+    kept = {}
+    for eps in (EPS, 2 * EPS, 4 * EPS):
+        measured = CheckInput(eps, 1.0, MODEL, None, tuple(attacks))
+        assert run_checks(measured, kept) == run_checks(measured)
+    everywhere = {name for name, check in CHECKS.items() if check.at_every_budget}
+    assert everywhere == {"not_monotone", "rescored"}
+    assert {name for name in everywhere if kept[name].status == "fail"} == everywhere
+    kept["rescored"] = kept["rescored"].model_copy(update={"explanation": "of another budget"})
+    assert "of another budget" in [result.explanation for result in run_checks(measured, kept)]

@@ -1,5 +1,6 @@
 """Which jobs a run does again: what failed only when that is asked for."""
 
+import numpy as np
 import pytest
 
 from benchmark.data import Folders
@@ -81,7 +82,42 @@ def test_an_outcome_is_what_all_records_of_a_job_say(grid, context):
     assert model.outcome(store).reason == "no"
     assert (job.outcome(store) is None) == bool(others)
     for scenario in others:
-        context.store.save_cell(job._record(scenario, context, "done", ""))
+        context.store.save_cell(job._record(scenario, context, "done", ""), {"success": np.zeros(2)})
     assert job.outcome(store).reason == "never"
     train(grid, context)
     assert model.outcome(store) is None  # without its checkpoint nobody can use it
+
+
+def test_an_attack_that_failed_is_tried_again_with_what_it_follows(tmp_path, context):
+    given = {"datasets": "digits", "defenses": "vanilla", "attacks": "cascade", "checks": False}
+    grid, store = build_grid(resolve(given), Folders(tmp_path, tmp_path)), context.store
+    # The source of transferred attacks has no checkpoint here, so they are always tried again.
+    untrained = [one.job for one in grid.attacks if not one.job.model.trained and one.job.source is None]
+    train(grid, context)
+    for job in untrained:
+        job.fail("what it follows is damaged", context)
+
+    def to_do():
+        todo = find_todo(grid, store).attacks
+        return [job for job in todo if not job.model.trained and job.source is None]
+
+    assert to_do() == []
+    clean = next(job for job in untrained if not job.follows and job.attack == "none")
+    cell = clean.cells["retrieval-query"]
+    (store.root / "cells" / f"{cell}.json").unlink()
+    again = to_do()
+    assert [job.attack for job in again if not job.follows] == ["none"]
+    assert {job.attack for job in again if job.follows} == {
+        job.attack for job in untrained if cell in job.follows
+    }
+    assert all(clean.cells["retrieval-query"] in job.waits_for for job in again if job.follows)
+
+
+def test_cells_that_are_done_are_listed(grid, context):
+    job = grid.attacks[0].job
+    for scenario, cell_id in job.cells.items():
+        context.store.save_cell(job._record(scenario, context, "done", ""), {"success": np.zeros(2)})
+        assert cell_id in find_todo(grid, context.store).finished
+    todo = find_todo(grid, context.store)
+    assert todo.finished == frozenset(job.cells.values())
+    assert todo.cached == len(job.cells)

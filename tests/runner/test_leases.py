@@ -112,6 +112,30 @@ def test_a_damaged_lease_is_no_lease(make, tmp_path):
     assert not files(tmp_path)
 
 
+def test_a_folder_in_the_place_of_a_lease_is_set_aside(make, tmp_path, capsys):
+    (tmp_path / "job.0.json").mkdir()
+    with make("one") as one:
+        assert one.take("job") is None
+    assert files(tmp_path) == ["job.0.json.damaged"]
+    assert "job.0.json is damaged (a folder is in its place): renamed to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_text("{"), lambda path: path.mkdir()])
+def test_a_damaged_heartbeat_counts_as_dead_when_it_does_not_change(make, tmp_path, damage):
+    damage(tmp_path / "other.run")
+    with make("one"):
+        assert "other.run" in files(tmp_path)  # it may be alive
+        time.sleep(2 * PATIENCE)
+    assert not [name for name in files(tmp_path) if name.endswith(".run")]
+
+
+def test_damaged_leases_of_jobs_that_nobody_takes_are_removed(make, tmp_path):
+    (tmp_path / "done.0.json").write_text("{")
+    with make("one"):
+        pass
+    assert not files(tmp_path)
+
+
 def test_without_links_a_lease_is_created_all_the_same(make, tmp_path, monkeypatch):
     def link(source, target):
         raise PermissionError("no links here")

@@ -1,0 +1,367 @@
+"""Runs tiny grids, kills them at random moments, damages their files, and compares what comes out.
+
+    python -m tests.runner.chaos --kills 200 --seed 0
+
+Each round starts one run or two on one folder, and kills their workers, the process that these are forked
+from, and the runs themselves; files are damaged between and within rounds. At the end one run heals what is
+left, and its `cells.csv`, its checkpoints and its training curves are compared with those of a run that
+nothing disturbed. The last line is JSON. The seed decides what is done; when depends on the
+machine.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safetensors.numpy import load_file
+
+from benchmark.core.source import ROOT
+
+from .damage import damage, files, remove_many
+
+LONG = 120.0
+"""Seconds that a run may take, on a machine with much else to do."""
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "tests.runner.tiny_run", *map(str, arguments)]
+
+
+@dataclass
+class Process:
+    """A process as /proc shows it."""
+
+    pid: int
+    parent: int
+    session: int
+    text: str
+
+    @classmethod
+    def every(cls) -> list["Process"]:
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                state, parent, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+                text = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:  # it has just ended
+                continue
+            if state not in "ZX":
+                found.append(cls(int(folder.name), int(parent), int(session), text))
+        return found
+
+
+class Session:
+    """A run of a grid, in a session of processes of its own.
+
+    Args:
+        folder: that of the plan.
+        output: the output folder.
+        log: takes what the run writes.
+        options: of the command line.
+    """
+
+    def __init__(self, folder: Path, output: Path, log: Path, *options: str) -> None:
+        self.log = log
+        self.killed = ""
+        self.hurt = 0
+        self.lived = False
+        arguments = ("run", folder, "--output", output, "--workers", 2, *options)
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                command(*arguments), cwd=ROOT, stdout=file, stderr=file, start_new_session=True
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def forked(self) -> tuple[list[int], list[int]]:
+        """The processes that workers are forked from, and the workers."""
+        mine = [one for one in Process.every() if one.session == self.pid and "forkserver" in one.text]
+        servers = [one.pid for one in mine if one.parent == self.pid]
+        workers = [one.pid for one in mine if one.parent != self.pid]
+        self.lived |= bool(workers)
+        return servers, workers
+
+    def wait_for_workers(self) -> None:
+        deadline = time.monotonic() + LONG
+        while self.alive and not self.forked()[1] and time.monotonic() < deadline:
+            time.sleep(0.03)
+
+    def left(self) -> list[Process]:
+        return [one for one in Process.every() if one.session == self.pid]
+
+
+def send(pids: list[int], *signals: int, pause: float = 0.0) -> bool:
+    """Sends signals to processes; returns whether one of them was there."""
+    sent = [_send(pid, number) for number in signals[:1] for pid in pids]
+    for number in signals[1:]:
+        time.sleep(pause)
+        sent += [_send(pid, number) for pid in pids]
+    return any(sent)
+
+
+def _send(pid: int, number: int) -> bool:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def one_of(pids: list[int], dice: random.Random) -> list[int]:
+    return [dice.choice(pids)] if pids else []
+
+
+def send_to_all(session: Session, number: int) -> bool:
+    try:
+        os.killpg(session.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+Kill = Callable[[Session, random.Random], bool]
+"""Kills something of a run; returns whether it was there."""
+
+SURVIVED: dict[str, Kill] = {
+    "SIGKILL of one worker": lambda run, dice: send(one_of(run.forked()[1], dice), signal.SIGKILL),
+    "SIGKILL of all workers": lambda run, dice: send(run.forked()[1], signal.SIGKILL),
+    "SIGKILL of the fork server": lambda run, dice: send(run.forked()[0], signal.SIGKILL),
+    "SIGSEGV of a worker": lambda run, dice: send(run.forked()[1][:1], signal.SIGSEGV),
+}  # fmt: skip
+"""What a run survives."""
+
+FATAL: dict[str, Kill] = {
+    "SIGKILL of the run": lambda run, dice: send([run.pid], signal.SIGKILL),
+    "SIGKILL of the run and its workers": lambda run, dice: send_to_all(run, signal.SIGKILL),
+    "SIGINT": lambda run, dice: send([run.pid], signal.SIGINT),
+    "SIGTERM": lambda run, dice: send([run.pid], signal.SIGTERM),
+    "SIGTERM of the run and its workers": lambda run, dice: send_to_all(run, signal.SIGTERM),
+    "SIGINT, twice": lambda run, dice: send([run.pid], *2 * [signal.SIGINT], pause=dice.uniform(0.0, 0.3)),
+}  # fmt: skip
+"""What ends a run."""
+
+
+def suspend(run: Session, dice: random.Random) -> bool:
+    """Stops a run for longer than others take it for alive, while its workers go on, and lets it go on."""
+    return send([run.pid], signal.SIGSTOP, signal.SIGCONT, pause=dice.uniform(0.5, 4.0))
+
+
+@dataclass
+class Tally:
+    """What was done, and what came of it."""
+
+    seed: int
+    kills: Counter[str] = field(default_factory=Counter)
+    damages: Counter[str] = field(default_factory=Counter)
+    removed: int = 0
+    rounds: int = 0
+    runs: int = 0
+    two_at_once: int = 0
+    suspended: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    set_aside: Counter[str] = field(default_factory=Counter)
+    cells: int = 0
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """All of it as JSON."""
+        return json.dumps(vars(self), sort_keys=True)
+
+
+class Chaos:
+    """Kills and damages runs on one folder.
+
+    Args:
+        folder: an empty folder.
+        seed: of all that is drawn.
+        seconds: time of each epoch and of each attack of the grid.
+    """
+
+    def __init__(self, folder: Path, seed: int, seconds: float = 0.02) -> None:
+        self._folder = folder
+        self._dice = random.Random(seed)
+        self.output = folder / "out"
+        self._whole = folder / "whole"
+        self.tally = Tally(seed)
+        subprocess.run(command("plan", folder, seconds), cwd=ROOT, check=True, timeout=LONG)
+
+    def run(self, kills: int, suspensions: bool = False) -> Tally:
+        """Disturbs runs until something was killed as often as given; then heals, and compares."""
+        began = time.monotonic()
+        self._finish(self._start(self._whole))
+        while sum(self.tally.kills.values()) < kills and len(self.tally.problems) < 5:
+            self._round(suspensions)
+        self._heal()
+        self.compare()
+        self.tally.seconds = round(time.monotonic() - began, 1)
+        return self.tally
+
+    def _start(self, output: Path, *options: str) -> Session:
+        self.tally.runs += 1
+        log = self._folder / f"run-{self.tally.runs:04}.log"
+        return Session(self._folder, output, log, *options)
+
+    def _round(self, suspensions: bool) -> None:
+        dice, tally = self._dice, self.tally
+        tally.rounds += 1
+        self._damage()
+        options = ["--retry-failed"] if dice.random() < 0.7 else []
+        count = 2 if dice.random() < 0.5 else 1
+        tally.two_at_once += count == 2
+        runs = [self._start(self.output, *options) for _ in range(count)]
+        if dice.random() < 0.85:
+            runs[-1].wait_for_workers()
+        else:  # while it starts
+            time.sleep(dice.uniform(0.0, 3.0))
+        for _ in range(dice.randint(1, 8)):
+            time.sleep(dice.uniform(0.0, 0.3))
+            self._kill(dice.choice(runs), SURVIVED)
+        if suspensions and dice.random() < 0.1:
+            tally.suspended += suspend(runs[0], dice)
+        for run in runs:
+            time.sleep(dice.uniform(0.0, 0.5))
+            if dice.random() < 0.3:
+                self._damage()
+            self._kill(run, FATAL)
+        for run in runs:
+            self._finish(run)
+
+    def _damage(self) -> None:
+        store = self.output / "store"
+        for _ in range(self._dice.choice([0, 1, 2, 4, 8])):
+            if kind := damage(self._dice, store):
+                self.tally.damages[kind] += 1
+        if self._dice.random() < 0.5:
+            self.tally.removed += remove_many(self._dice, store)
+
+    def _kill(self, run: Session, kinds: dict[str, Kill]) -> None:
+        # A fork server takes seconds to start again, in which there is nothing else to kill.
+        name = self._dice.choice([name for name in sorted(kinds) for _ in range(1 if "fork" in name else 3)])
+        run.forked()
+        if run.alive and kinds[name](run, self._dice):
+            self.tally.kills[name] += 1
+            run.killed = name if kinds is FATAL else run.killed
+            run.hurt += 1
+
+    def _finish(self, run: Session) -> int:
+        """Waits for the end of a run and of all its processes; notes what should not be."""
+        problems = self.tally.problems
+        try:
+            status = run.process.wait(LONG)
+        except subprocess.TimeoutExpired:
+            send_to_all(run, signal.SIGKILL)
+            status = run.process.wait()
+            problems.append(f"{run.log.name}: it did not end after {run.killed or 'its work'}")
+        deadline = time.monotonic() + 30.0
+        while (left := run.left()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if left:
+            problems.append(f"{run.log.name}: {len(left)} of its processes outlive it: {left[0].text}")
+            send([one.pid for one in left], signal.SIGKILL)
+        self.tally.statuses[f"{status} after {run.killed or 'no kill'}"] += 1
+        expected = {0, 1} | ({130, 143, -9, -15, -2} if run.killed else set())
+        said = run.log.read_text(errors="replace")
+        if status not in expected:
+            problems.append(f"{run.log.name}: status {status} after {run.killed or 'no kill'}: {said[-300:]}")
+        if "Traceback" in said and run.lived:
+            problems.append(f"{run.log.name}: a traceback: {said[-600:]}")
+        # A run whose workers were all killed again and again before they began a job gives up.
+        gives_up = run.hurt >= 3 and "workers in a row ended before they began a job" in said
+        if not run.killed and "error:" in said and not gives_up:
+            problems.append(f"{run.log.name}: {said[-300:]}")
+        return status
+
+    def _heal(self) -> None:
+        """One run must make everything again, and one more must find nothing to do."""
+        problems = self.tally.problems
+        if self._finish(self._start(self.output, "--retry-failed")):
+            problems.append("the run at the end left cells that are not done")
+        before = self._written()
+        if self._finish(self._start(self.output)) or self._written() != before:
+            problems.append("a second run at the end did something again")
+
+    def _written(self) -> dict[str, int]:
+        kinds = ("cells", "models", "arrays")
+        every = [path for path in files(self.output / "store") if path.parent.name in kinds]
+        return {str(path): path.stat().st_mtime_ns for path in every}
+
+    def compare(self) -> None:
+        """Notes where the two folders differ, and what is left that should be gone."""
+        problems = self.tally.problems
+        for output in (self._whole, self.output):
+            subprocess.run(command("table", output), cwd=ROOT, check=True, timeout=LONG)
+        sound, found = ((output / "cells.csv").read_text() for output in (self._whole, self.output))
+        rows = list(zip(sound.splitlines(), found.splitlines(), strict=False))
+        self.tally.cells = len(files_in(self._whole, "cells"))
+        problems += [f"{one} != {other}" for one, other in rows if one != other]
+        if sound != found and not problems:
+            problems.append("cells.csv has other rows")
+        if ",failed," in sound:
+            problems.append("the undisturbed run has failed cells")
+        for path in files_in(self._whole, "models"):
+            other = self.output / "store" / "models" / path.name
+            if not other.is_file():
+                problems.append(f"{path.name} is missing")
+            elif path.suffix == ".json":
+                curves = [json.loads(one.read_text())["curve"] for one in (path, other)]
+                problems += [] if curves[0] == curves[1] else [f"the curves of {path.name} differ"]
+            else:
+                weights = [{n: v.tobytes() for n, v in load_file(one).items()} for one in (path, other)]
+                problems += [] if weights[0] == weights[1] else [f"the weights of {path.name} differ"]
+        store = self.output / "store"
+        for path in files_in(self._whole, "identities"):
+            other = store / "identities" / path.name
+            if not other.is_file() or other.read_bytes() != path.read_bytes():
+                problems.append(f"identities/{path.name} is damaged for ever")
+        for folder in ("leases", "unfinished"):
+            problems += [f"{folder}/{path.name} is left" for path in files_in(self.output, folder)]
+        for path in store.rglob("*.damaged*"):
+            if path.parent.name in ("models", "cells", "arrays", "unfinished", "checks", "store"):
+                self.tally.set_aside[path.parent.name] += 1
+
+
+def files_in(output: Path, folder: str) -> list[Path]:
+    found = (output / "store" / folder).glob("*")
+    left = (".bak", ".damaged", ".writing-")  # what `damage` leaves, and what was set aside
+    return sorted(path for path in found if not any(part in path.name for part in left))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--seconds", type=float, default=0.02, help="time of each epoch and of each attack")
+    parser.add_argument("--keep", type=Path, help="an empty folder, which is kept")
+    given = parser.parse_args()
+    print(f"seed {given.seed}", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        tally = Chaos(folder, given.seed, given.seconds).run(given.kills, suspensions=True)
+    for problem in tally.problems:
+        print(problem)
+    print(tally.text())
+    return 1 if tally.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
