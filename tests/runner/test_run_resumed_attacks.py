@@ -23,8 +23,8 @@ LONG = 240
 COUNTED = '''
 """An objective that counts its calls in a file, and takes its time."""
 
-import os
 import time
+from pathlib import Path
 
 from attacks import OBJECTIVES
 from attacks.objectives.own import Own
@@ -33,7 +33,7 @@ from attacks.objectives.recluster import Recluster
 
 def counted(score):
     def call(embeddings, index):
-        with open(os.environ["CALLS"], "ab") as file:
+        with Path(__file__).with_name("calls").open("ab") as file:
             file.write(b".")
         time.sleep(0.01)
         return score(embeddings, index)
@@ -70,14 +70,10 @@ class CountedJointly(Recluster):
 
 
 @pytest.fixture(scope="module")
-def counting(tmp_path_factory):
-    """The plugin, and the file in which it counts."""
-    folder = tmp_path_factory.mktemp("counting")
-    plugin, calls = folder / "counted_plugin.py", folder / "calls"
-    plugin.write_text(COUNTED)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CALLS", str(calls))
-        yield plugin, calls
+def plugin(tmp_path_factory):
+    path = tmp_path_factory.mktemp("plugin") / "counted_plugin.py"
+    path.write_text(COUNTED)
+    return path
 
 
 def written(output):
@@ -118,8 +114,8 @@ def kill(process):
 
 
 @pytest.mark.parametrize("objective", ["counted", "counted_jointly"])
-def test_an_attack_resumes_after_a_kill_and_after_a_signal(tiny, tmp_path, counting, objective):
-    plugin, calls = counting
+def test_an_attack_resumes_after_a_kill_and_after_a_signal(tiny, tmp_path, plugin, objective):
+    calls = plugin.with_name("calls")
     changes = {"save_every": 0.3, "attacks": ["noise"]}
     tiny.write_text(yaml.safe_dump({**yaml.safe_load(tiny.read_text()), **changes}))
     trained, out, whole = (tmp_path / name for name in ("trained", "out", "whole"))
