@@ -15,7 +15,7 @@ from benchmark.jobs.attack_cost import attack_cost, scoring_cost, similarity_cos
 from benchmark.jobs.attack_run import AttackRun
 from benchmark.jobs.attacked_images import attacked_images
 from benchmark.jobs.context import RunContext
-from benchmark.jobs.job import Epochs, Outcome
+from benchmark.jobs.job import Outcome
 from benchmark.jobs.models import load_data, short_name
 from benchmark.jobs.probe import costs_of
 from benchmark.records import CLEAN, CellKey, CellRecord, ModelKey, Status, Store
@@ -178,10 +178,6 @@ class AttackJob(AttackRun):
             return None
         reasons = [record.reason for record in found if record.status != "done"]
         return Outcome(reasons[0] if reasons else None, tuple(record.provenance.created for record in found))
-
-    def progress(self, store: Store) -> Epochs:
-        """Unknown progress."""
-        return Epochs()
 
     def _record(
         self, scenario: str, context: RunContext, status: Status, reason: str, **measured: Any

@@ -21,16 +21,6 @@ from benchmark.plugins.proof import check_plugins
 from benchmark.records import ModelKey, Status, Store
 
 
-class Epochs(NamedTuple):
-    """The progress of a training: epochs done, and all epochs; 0 of 0 where unknown."""
-
-    done: int = 0
-    total: int = 0
-
-    def __str__(self) -> str:
-        return f" (epoch {self.done} of {self.total})" if self.total else ""
-
-
 class Outcome(NamedTuple):
     """What the records of a job say.
 
@@ -96,9 +86,6 @@ class Job(Protocol):
 
     def outcome(self, store: Store) -> Outcome | None:
         """Reads what the job's records say; None while one is missing."""
-
-    def progress(self, store: Store) -> Epochs:
-        """Reads the progress of the running job from the store."""
 
 
 def run_job(job: Job, context: RunContext, report: Report = ignore) -> str | None:

@@ -7,12 +7,12 @@ from typing import Any
 
 from benchmark.data import Folders
 from benchmark.jobs.context import RunContext
-from benchmark.jobs.job import Epochs, Outcome
+from benchmark.jobs.job import Outcome
 from benchmark.jobs.models import short_name
 from benchmark.jobs.probe import costs_of
 from benchmark.jobs.training_run import TrainingRun
 from benchmark.records import ModelRecord, Status, Store, TrainingRecord
-from benchmark.training import Recipe, SavePoint
+from benchmark.training import Recipe
 from defenses import DEFENSES
 
 
@@ -99,11 +99,6 @@ class TrainJob(TrainingRun):
             return Outcome(record.reason, (record.provenance.created,))
         usable = not self.trained or store.has_checkpoint(self.id)
         return Outcome(None, (record.provenance.created,)) if usable else None
-
-    def progress(self, store: Store) -> Epochs:
-        """Reads the epochs done from the last save; 0 of 0 before the first."""
-        notes = SavePoint(store.unfinished(self.id)).notes()
-        return Epochs(notes.get("epoch", 0), notes.get("epochs", 0)) if notes else Epochs()
 
     def _record(
         self,

@@ -50,7 +50,7 @@ class CellRecord(Record):
         arrays: names of the arrays that are stored beside the record.
         identity: the parts that the id is the hash of, with the modules that its code starts from, as "code";
             empty in records of older versions.
-        usage: what the job used of the machine, the same in all cells of one attack; None where no job ran.
+        usage: what the job used of the machine until the record was written; None where no job ran.
     """
 
     id: str

@@ -67,7 +67,7 @@ class ModelRecord(TrainingRecord):
         weights: fingerprint of an own model's weights and files; empty for what was trained.
         plugin_files: names of the plugins' own files that the model's identity was made from.
         identity: the parts that the id is the hash of, as in `CellRecord`.
-        usage: what the job used of the machine; None where no job ran.
+        usage: what the job used of the machine until the record was written; None where no job ran.
     """
 
     id: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 
@@ -33,7 +32,7 @@ def run_serially(
         workers: not used; there is no other process.
         on_start: called when a job starts.
         on_finish: called with each finished job, and the reason when it failed.
-        on_wait: called after each job.
+        on_wait: called after each job, and when one reports progress.
         on_progress: called with the running job and how far it is.
     """
     queue = JobQueue(jobs, costs)
@@ -41,7 +40,12 @@ def run_serially(
         while queue.ready:
             job = queue.ready.pop(0)
             on_start(job)
-            reason = run_job(job, context, partial(on_progress, job))
+
+            def report(progress: Progress, job: Job = job) -> None:
+                on_progress(job, progress)
+                on_wait()
+
+            reason = run_job(job, context, report)
             queue.finish(job, reason, context, on_finish)
             on_wait()
 

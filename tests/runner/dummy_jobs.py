@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmark.core.errors import InterruptedJobError, Stopped
 from benchmark.core.files import write_atomically
-from benchmark.jobs import Epochs, Outcome, RunContext
+from benchmark.jobs import Outcome, RunContext
 from benchmark.jobs.progress import Progress
 from benchmark.records import ModelKey
 from benchmark.runner.executor import run_jobs
@@ -77,9 +77,6 @@ class DummyJob:
     def outcome(self, store):
         record = record_of(self.id, store.output)
         return record and Outcome(record["reason"], (record["written"],))
-
-    def progress(self, store):
-        return Epochs()
 
     def _write(self, context, reason, log=""):
         record = {"value": value_of(self.id), "reason": reason, "log": log, "written": uuid.uuid4().hex}
