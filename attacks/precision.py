@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
-from torch import Tensor, nn
 
 from benchmark.core.errors import AttackError, UsageError, unknown_name
 from benchmark.core.tensor_float import tensor_float
@@ -18,23 +17,14 @@ _AMPERE = (8, 0)
 """The first compute capability of NVIDIA GPUs with TF32 and bfloat16."""
 
 
-Readers = Sequence[nn.Conv2d]
-"""The convolutions of a model that read pixels."""
-
-
 class SearchPrecision:
     """The precision of the forward and backward passes of a search."""
 
     def check(self, device: torch.device) -> None:
         """Raises UsageError when passes on the device cannot have this precision."""
 
-    def forward(self, device: torch.device, readers: Readers = ()) -> AbstractContextManager[None]:
-        """Returns the context of a forward pass.
-
-        Args:
-            device: where it is made.
-            readers: those convolutions of the model that read pixels.
-        """
+    def forward(self, device: torch.device) -> AbstractContextManager[None]:
+        """Returns the context of a forward pass."""
         return nullcontext()
 
     def backward(self) -> AbstractContextManager[None]:
@@ -57,7 +47,7 @@ class TensorFloat(SearchPrecision):
                 f"{torch.cuda.get_device_name(device)} has no TF32; take the attack precision float32."
             )
 
-    def forward(self, device: torch.device, readers: Readers = ()) -> AbstractContextManager[None]:
+    def forward(self, device: torch.device) -> AbstractContextManager[None]:
         """Switches TF32 on."""
         return tensor_float(True)
 
@@ -67,52 +57,22 @@ class TensorFloat(SearchPrecision):
 
 
 class BFloat16(SearchPrecision):
-    """Torch's autocast to bfloat16, which rounds to 7 bits; the backward pass follows the forward one.
+    """Torch's autocast to bfloat16, which rounds to 7 bits; the backward pass follows the forward one."""
 
-    Convolutions that read pixels stay in float32: rounding would move a bright pixel by half of 1/255, which
-    may be the whole budget of an attack on photographs.
-    """
-
-    def forward(self, device: torch.device, readers: Readers = ()) -> AbstractContextManager[None]:
-        """Switches autocast on, but for the convolutions that read pixels."""
-        return _autocast(device, readers)
-
-
-def pixel_readers(model: nn.Module, channels: int) -> list[nn.Conv2d]:
-    """Finds the convolutions within a model that read pixels, by their number of input channels."""
-    return [part for part in model.modules() if isinstance(part, nn.Conv2d) and part.in_channels == channels]
+    def forward(self, device: torch.device) -> AbstractContextManager[None]:
+        """Switches autocast on."""
+        return _autocast(device)
 
 
 @contextmanager
-def _whole(readers: Readers, device: torch.device) -> Iterator[None]:
-    """Switches autocast off within calls of some convolutions."""
-    off = torch.autocast(device.type, enabled=False)
-
-    def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        off.__enter__()
-        return tuple(given.float() for given in inputs)
-
-    def after(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        off.__exit__(None, None, None)
-
-    handles = [reader.register_forward_pre_hook(before) for reader in readers]
-    handles += [reader.register_forward_hook(after) for reader in readers]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _autocast(device: torch.device, readers: Readers) -> Iterator[None]:
-    """Casts to bfloat16 within the block, but for some convolutions.
+def _autocast(device: torch.device) -> Iterator[None]:
+    """Casts to bfloat16 within the block.
 
     Raises:
         AttackError: for an error of a model that cannot compute in it.
     """
     try:
-        with torch.autocast(device.type, dtype=torch.bfloat16), _whole(readers, device):
+        with torch.autocast(device.type, dtype=torch.bfloat16):
             yield
     except torch.OutOfMemoryError:
         raise

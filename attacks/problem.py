@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.geometry import Ball, check_norm
-from attacks.precision import PRECISIONS, WHOLE, check_precision, pixel_readers
+from attacks.precision import PRECISIONS, WHOLE, check_precision
 from attacks.save_point import SavePoint
 from benchmark.core.embedder import Embedder
 
@@ -259,10 +259,9 @@ class Problem:
         """Whether values within the search are rounded, so that what it found must be scored again."""
         return self.precision != WHOLE
 
-    def forward_precision(self, embedder: Embedder) -> AbstractContextManager[None]:
-        """Returns the context of a forward pass of the model, or of its stand-in, within the search."""
-        readers = pixel_readers(embedder, self.shape[1]) if self.search_is_rounded else ()
-        return PRECISIONS[self.precision].forward(self.device, readers)
+    def forward_precision(self) -> AbstractContextManager[None]:
+        """Returns the context of a forward pass within the search."""
+        return PRECISIONS[self.precision].forward(self.device)
 
     def backward_precision(self) -> AbstractContextManager[None]:
         """Returns the context of a backward pass within the search."""

@@ -54,7 +54,7 @@ def score_and_gradient(
 
 def _embed(problem: Problem, embedder: Embedder, images: Tensor) -> Tensor:
     """Embeds images in the precision of the search; rounded embeddings are unit vectors in float32."""
-    with problem.forward_precision(embedder):
+    with problem.forward_precision():
         embeddings = embedder(images)
     if problem.search_is_rounded and embeddings.dtype.itemsize < torch.float32.itemsize:
         return F.normalize(embeddings.float(), dim=1)

@@ -215,32 +215,3 @@ def test_a_model_with_half_weights(pool, dtype):
     score = ATTACKS.build("pgd[objective=own]").parts()[1].bind(clean)
     start, _ = evaluate(clean, score, clean.images, clean.all_indices)
     assert float((result.objective - start).mean()) > 0.1
-
-
-class Dtypes(Embedder):
-    """A network of two convolutions that notes what each computes in."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3)
-        self.seen = []
-
-    def forward(self, images):
-        for layer in (self.first, self.second):
-            images = layer(images)
-            self.seen.append(images.dtype)
-        return F.normalize(images.flatten(1).float())
-
-
-def test_the_convolution_that_reads_pixels_is_not_rounded():
-    model = Dtypes().eval().requires_grad_(False)
-    images, labels = torch.rand(6, 3, 8, 8), torch.arange(6) % 2
-    problem = Problem(model, images, labels, torch.arange(6), "linf", 0.1, precision="bfloat16")
-    ATTACKS.build("pgd[objective=own,steps=2]").run(problem)
-    whole, rounded = [torch.float32] * 2, [torch.float32, torch.bfloat16]
-    assert model.seen[:2] == whole and model.seen[2:6] == rounded * 2 and model.seen[6:] == whole * 2
-    assert not model.first._forward_hooks and not model.first._forward_pre_hooks
-    with problem.forward_precision(model):  # pixels that an earlier layer has rounded
-        model.seen.clear()
-        model(images.bfloat16())
-    assert model.seen == rounded

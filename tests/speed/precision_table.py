@@ -20,7 +20,6 @@ import platform
 import subprocess
 import sys
 from collections import defaultdict
-from math import isnan
 from pathlib import Path
 from statistics import mean
 
@@ -68,7 +67,7 @@ def compare(boards: dict[str, pd.DataFrame]) -> list[dict[str, object]]:
     for name, board in boards.items():
         for key, row in board.iterrows():
             for metric in METRICS:
-                worst, spread = f"worst_{metric}", float(whole.loc[key, f"worst_{metric}_std"])
+                worst, spread = f"worst_{metric}", pd.to_numeric(whole.loc[key, f"worst_{metric}_std"])
                 rows.append(
                     {
                         **dict(zip(KEY, key, strict=True)),
@@ -76,7 +75,7 @@ def compare(boards: dict[str, pd.DataFrame]) -> list[dict[str, object]]:
                         "metric": metric,
                         "worst": round(100 * row[worst], 2),
                         "higher_by": round(100 * (row[worst] - whole.loc[key, worst]), 2),
-                        "spread": None if isnan(spread) else round(100 * spread, 2),
+                        "spread": None if pd.isna(spread) else round(100 * spread, 2),
                     }
                 )
     return rows

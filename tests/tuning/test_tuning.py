@@ -58,7 +58,7 @@ def trained(monkeypatch):
     """The specs that were trained, round by round; a training that takes no time."""
     rounds: list[list[str]] = []
 
-    def fake(trainings, costs, context, workers, on_start, on_finish, on_wait):
+    def fake(trainings, costs, context, workers, on_start, on_finish, on_wait, on_progress):
         assert set(costs) == {job.id for job in trainings}
         rounds.append([job.key.defense for job in trainings])
         for job in reversed(trainings):  # workers finish in any order
