@@ -184,7 +184,8 @@ def test_tuning_is_handed_the_configuration_and_the_trials(tmp_path, monkeypatch
         str(tmp_path),
     ]
     assert main([*options, "--tune", "7"]) == 0
-    ((config, place, trials, shown),) = asked
+    ((config, place, trials, shown, execute),) = asked
+    assert callable(execute)
     assert (config.compute, config.budget, trials, shown) == (["equal-passes"], 9.0, 7, True)
     assert place.output == tmp_path
     assert "tuned.yaml" in capsys.readouterr().out

@@ -226,4 +226,5 @@ def test_a_job_names_what_it_reads(make):
     assert any(attack.follows for attack in attacks)
     for attack in attacks:
         source = {attack.source.id} if attack.source else set()
-        assert set(attack.reads) == {attack.model.id, attack.id, *attack.follows} | source
+        pools = {attack.clean_pool, attack.source_clean_pool} - {""}
+        assert set(attack.reads) == {attack.model.id, attack.id, *attack.after} | source | pools
