@@ -171,8 +171,9 @@ def test_a_job_whose_nodes_are_lost_again_and_again_fails(run_on_ray, tmp_path, 
 def real_run(tmp_path, tiny, name, *arguments):
     """Runs a tiny grid with attacks that follow others, and returns its values."""
     output = tmp_path / name
-    given = ["--attacks", "cascade", "--defenses", "vanilla", "--output", str(output), "--no-progress"]
-    assert main(["--config", str(tiny), *given, *arguments]) == 0
+    # Three trainings, so that each of three nodes gets one.
+    given = ["--attacks", "cascade", "--defenses", "vanilla", "--seeds", "0", "1", "2", "--no-progress"]
+    assert main(["--config", str(tiny), *given, "--output", str(output), *arguments]) == 0
     cells = pd.read_csv(output / "cells.csv").drop(columns=["seconds", "commit"])
     return cells.sort_values(list(cells.columns[:11])).reset_index(drop=True)
 
