@@ -171,8 +171,9 @@ def test_a_job_whose_nodes_are_lost_again_and_again_fails(run_on_ray, tmp_path, 
 def real_run(tmp_path, tiny, name, *arguments):
     """Runs a tiny grid with attacks that follow others, and returns its values."""
     output = tmp_path / name
-    given = ["--attacks", "cascade", "--defenses", "vanilla", "--output", str(output), "--no-progress"]
-    assert main(["--config", str(tiny), *given, *arguments]) == 0
+    # Three trainings, so that each of three nodes gets one.
+    given = ["--attacks", "cascade", "--defenses", "vanilla", "--seeds", "0", "1", "2", "--no-progress"]
+    assert main(["--config", str(tiny), *given, "--output", str(output), *arguments]) == 0
     cells = pd.read_csv(output / "cells.csv").drop(columns=["seconds", "commit"])
     return cells.sort_values(list(cells.columns[:11])).reset_index(drop=True)
 
@@ -219,9 +220,8 @@ def test_the_first_signal_lets_running_trainings_save(cluster, tmp_path, signum)
     os.killpg(process.pid, signum)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + signum
-    assert said == (
-        "Stopping. 1 running trainings save at the end of their epoch; a second signal stops at once.\n"
-    )
+    assert said.startswith("Stopping. 1 running ")
+    assert said.count("\n") == 1
     assert (tmp_path / "j0.saved").exists()
     assert not record_of("j0", tmp_path)
     assert not files(tmp_path / "store")
