@@ -20,6 +20,7 @@ from attacks.precision import PRECISIONS, WHOLE, check_precision, precision_name
 from attacks.problem import Images, Problem, images_per_pass
 from attacks.ranking import MEASURES, Measure, Robrank
 from attacks.result_builder import ResultBuilder
+from attacks.save_point import SavePoint, Stateful
 from attacks.suites import FROM_CLEAN, REFERENCE_ATTACK, SUITES, Suite, cascaded, expand
 
 __all__ = [
@@ -50,8 +51,10 @@ __all__ = [
     "Problem",
     "ResultBuilder",
     "Robrank",
+    "SavePoint",
     "Score",
     "Square",
+    "Stateful",
     "Suite",
     "Transfer",
     "Update",

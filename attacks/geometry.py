@@ -51,10 +51,10 @@ def project(attacked: Tensor, clean: Tensor, norm: str, eps: float) -> Tensor:
         norm: "linf" or "l2".
         eps: radius.
     """
-    return _project(attacked.clone(), clean, norm, eps)
+    return project_(attacked.clone(), clean, norm, eps)
 
 
-def _project(attacked: Tensor, clean: Tensor, norm: str, eps: float) -> Tensor:
+def project_(attacked: Tensor, clean: Tensor, norm: str, eps: float) -> Tensor:
     """Projects images as `project` does, in place."""
     delta = attacked.sub_(clean)
     if norm == "linf":
@@ -93,7 +93,7 @@ def random_start(clean: Tensor, ids: Tensor, norm: str, eps: float, *seed: objec
         uniform = noise_per_image((1,), ids, "radius", *seed).add(1).div(2).squeeze(1)
         radius = eps * uniform ** (1.0 / shape.numel())
         delta = direction * per_image(radius, direction) / _l2(direction).clamp_min(1e-12)
-    return _project(clean + delta, clean, norm, eps)  # in the layout of the clean images
+    return project_(clean + delta, clean, norm, eps)  # in the layout of the clean images
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Ball:
             moved.mul_(size * self.eps).add_(images)
         else:
             torch.add(images, moved, alpha=size * self.eps, out=moved)
-        return _project(moved, self.clean, self.norm, self.eps)
+        return project_(moved, self.clean, self.norm, self.eps)
 
     def random_start(self, ids: Tensor, *seed: object) -> Tensor:
         """Draws a point uniformly in each ball, as `random_start` does."""

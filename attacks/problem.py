@@ -14,6 +14,7 @@ from torch import Tensor
 
 from attacks.geometry import Ball, check_norm
 from attacks.precision import PRECISIONS, WHOLE, check_precision
+from attacks.save_point import SavePoint
 from benchmark.core.embedder import Embedder
 
 
@@ -39,6 +40,25 @@ class PassMeter(Protocol):
 
     forward: float
     backward: float
+
+
+class Watch(Protocol):
+    """Follows how far an attack is; it never waits for the device."""
+
+    def step(self, of: int, values: Tensor | None = None) -> None:
+        """Notes a step of a batch.
+
+        Args:
+            of: number of steps of all batches together.
+            values: objective values of the batch, shape (b,), on the device.
+        """
+
+
+class Unwatched:
+    """Follows nothing."""
+
+    def step(self, of: int, values: Tensor | None = None) -> None:
+        """Does nothing."""
 
 
 MAX_IMAGES = 256
@@ -91,6 +111,9 @@ class Problem:
         precision: name of the precision of the search's passes, one of `PRECISIONS`. Everything else is in
             float32: the clean pool's embeddings, scores, and the values that results are chosen by.
         counters: count the passes of the model and of the sources.
+        embedded: embeddings of the clean pool that are known already, by model, as `clean` returns them.
+        save_point: where the attack's state is saved on the way; None where it is not.
+        watch: follows how far the attack is; nothing depends on it.
 
     Raises:
         UsageError: for an unknown norm, or a precision that is unknown or that the device does not have.
@@ -110,6 +133,9 @@ class Problem:
     sources: Mapping[str, Embedder] = field(default_factory=dict)
     precision: str = WHOLE
     counters: Sequence[PassMeter] = ()
+    embedded: Mapping[Embedder, Tensor] = field(default_factory=dict)
+    save_point: SavePoint | None = None
+    watch: Watch = field(default_factory=Unwatched)
 
     def __post_init__(self) -> None:
         check_norm(self.norm)
@@ -253,6 +279,8 @@ class Problem:
     @cached_property
     def clean(self) -> Tensor:
         """Embeddings of the clean pool, shape (n, d); for a randomized model the direction of the mean."""
+        if self.embedder in self.embedded:
+            return self.embedded[self.embedder]
         parts = []
         with torch.no_grad():
             for batch in self.batches(self.all_indices):

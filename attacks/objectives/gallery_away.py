@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -63,6 +63,14 @@ class GalleryScore:
         """Records the current embeddings of the images at `index`."""
         self.bank[index] = F.normalize(embeddings.detach())
         self._top = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what the scores depend on and `observe` changes."""
+        return {"bank": self.bank}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Replaces it."""
+        self.bank, self._top = state["bank"], None
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
         """Computes a smoothed number of failing queries, up to a constant per image that it cannot change."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from attacks.objectives.base import OBJECTIVES, Objective, with_gradient
 from attacks.objectives.pool import PoolScore
 from attacks.problem import Problem
+from attacks.save_point import Stateful
 
 FLOOR = 1e-3
 """Images added to each entry of the contingency table, so that its logarithm is finite."""
@@ -19,7 +20,7 @@ CHUNK = 4096
 """Images compared with all centroids at a time."""
 
 
-class InformationScore:
+class InformationScore(Stateful):
     """The score against k-means' clusters of the attacked pool, refitted once all images have moved.
 
     Args:
@@ -30,6 +31,8 @@ class InformationScore:
         pool: the score that pulls towards other classes.
         pull: its weight, divided by the same standard deviation.
     """
+
+    constant: ClassVar[tuple[str, ...]] = ("labels", "sizes")
 
     def __init__(self, problem: Problem, scale: float, refits: int, pool: PoolScore, pull: float) -> None:
         self.pool = pool

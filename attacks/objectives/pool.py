@@ -12,10 +12,13 @@ from torch import Tensor
 from attacks.objectives.base import OBJECTIVES, Objective
 from attacks.objectives.own_class import OwnClasses
 from attacks.problem import Problem
+from attacks.save_point import Stateful
 
 
-class PoolScore:
+class PoolScore(Stateful):
     """The score against a bank of the latest attacked embedding of each image."""
+
+    constant: ClassVar[tuple[str, ...]] = ("labels", "_own_classes", "_others")
 
     def __init__(self, problem: Problem, neighbours: int) -> None:
         self.bank = problem.clean.clone()

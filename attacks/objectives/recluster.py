@@ -10,10 +10,13 @@ from torch import Tensor
 
 from attacks.objectives.base import OBJECTIVES, Objective
 from attacks.problem import Problem
+from attacks.save_point import Stateful
 
 
-class ReclusterScore:
+class ReclusterScore(Stateful):
     """The score against the classes' attacked centroids, recomputed once all images have moved."""
+
+    constant: ClassVar[tuple[str, ...]] = ("labels",)
 
     def __init__(self, problem: Problem, scale: float) -> None:
         self.labels = problem.labels

@@ -10,10 +10,10 @@ from attacks.geometry import Ball
 from attacks.objectives.base import OBJECTIVES, Objective, PooledScore, Score
 from attacks.optimisers.captured_step import Steps
 from attacks.optimisers.evaluation import evaluate, evaluate_jointly
-from attacks.optimisers.gradient_check import GradientCheck
+from attacks.optimisers.iterate import Iterate
 from attacks.optimisers.updates import MakeUpdate
 from attacks.problem import Problem
-from attacks.result_builder import Best, ResultBuilder
+from attacks.result_builder import ResultBuilder
 
 
 class GradientAscent:
@@ -50,21 +50,18 @@ class GradientAscent:
         self.restarts = restarts
         self.random = start == "random" or self.objective.flat_at_clean
         self._builder = ResultBuilder(problem)
+        self._all_steps = steps * restarts * len(self._builder.batches)
 
     def run(self) -> AttackResult:
         """Runs all restarts and returns the best attacked images with their scores."""
         if self.objective.pooled:
-            for restart in range(self.restarts):
+            for restart in self._builder.remaining(range(self.restarts)):
                 score = self.objective.bind_pooled(self.problem)
                 compute = self._steps_of(score, 1)
                 self._ascend_jointly(score, compute, restart)
         else:
-            compute = self._steps_of(self.objective.bind(self.problem), self.restarts)
-            for restart in range(self.restarts):
-                self._ascend_per_image(compute, restart)
-        result = self._builder.result()
-        result.execution = compute.execution
-        return result
+            self._ascend_per_image(self._steps_of(self.objective.bind(self.problem), self.restarts))
+        return self._builder.result()
 
     def _steps_of(self, score: Score, restarts: int) -> Steps:
         """Returns what computes all steps of some restarts."""
@@ -77,34 +74,34 @@ class GradientAscent:
             return ball.clean.clone()
         return ball.random_start(self.problem.ids_of(index), self.problem.seed, restart)
 
-    def _ascend_per_image(self, compute: Steps, restart: int) -> None:
-        """Runs one restart batch by batch, and keeps the better result of each image."""
-        for batch, index in enumerate(self._builder.batches):
-            self._builder.write_better(batch, *self._ascend_batch(compute, index, restart))
+    def _ascend_per_image(self, compute: Steps) -> None:
+        """Runs each restart batch by batch, and keeps the best result of each image."""
+        batches = self._builder.batches
+        rounds = [(restart, batch) for restart in range(self.restarts) for batch in range(len(batches))]
+        for restart, batch in self._builder.remaining(rounds):
+            self._builder.write_better(batch, *self._ascend_batch(compute, batches[batch], restart))
 
     def _ascend_batch(self, compute: Steps, index: Tensor, restart: int) -> tuple[Tensor, Tensor]:
         """Returns the best iterate of each image of a batch, and its score."""
         score = compute.score
         ball = self.problem.ball_for_gradients(index)
-        update, check = self.make_update(), GradientCheck()
-        current = self._start(ball, index, restart)
-        best: Best | None = None
-        for step in range(self.steps):
-            values, gradient, embeddings = compute(current, index)
-            check.add(gradient, embeddings)
+        current = Iterate(self._start(ball, index, restart), self.make_update())
+        for step in self._builder.steps(self.steps, [current]):
+            values, gradient, embeddings = compute(current.images, index)
+            self._builder.execution = compute.execution
+            current.check.add(gradient, embeddings)
             if step == 0:
                 self._builder.count_zero_gradients(gradient)
-            if best is None:
-                best = Best(current, values)
-            else:
-                best.add(current, values)
-            current = update.move(current, values, gradient, ball)
-        check.look(lambda: score, index)
-        values, _ = evaluate(self.problem, score, current, index)
+            current.keep_best(values)
+            current.images = current.update.move(current.images, values, gradient, ball)
+            self.problem.watch.step(self._all_steps, values)
+        current.check.look(lambda: score, index)
+        values, _ = evaluate(self.problem, score, current.images, index)
+        best = current.best
         assert best is not None
         if self.problem.search_is_rounded:  # so is the choice of this iterate, which now meets the last one
             best.values, _ = evaluate(self.problem, score, best.images, index)
-        best.add(current, values)
+        best.add(current.images, values)
         if self.problem.eot_samples > 1:  # the maximum of noisy scores is biased upwards: score it again
             best.values, _ = evaluate(self.problem, score, best.images, index)
         return best.images, best.values
@@ -122,30 +119,31 @@ class GradientAscent:
     def _last_iterates(self, score: PooledScore, compute: Steps, restart: int) -> list[Tensor]:
         """Returns the images of each batch after the last step, offloaded if the pool is."""
         problem, batches = self.problem, self._builder.batches
-        updates, checks = [self.make_update() for _ in batches], [GradientCheck() for _ in batches]
         # Together the balls are as large as a pool: kept if it is on the device, else made at each step.
         balls = None if problem.is_offloaded else [problem.ball_for_gradients(index) for index in batches]
         current = []
         for batch, index in enumerate(batches):
             ball = balls[batch] if balls else problem.ball_for_gradients(index)
-            current.append(problem.offload(self._start(ball, index, restart)))
-        for step in range(self.steps):
+            current.append(Iterate(problem.offload(self._start(ball, index, restart)), self.make_update()))
+        for step in self._builder.steps(self.steps, [*current, score]):
             embedded = []
             for batch, index in enumerate(batches):
-                ball, update = balls[batch] if balls else problem.ball_for_gradients(index), updates[batch]
-                images = current[batch].to(problem.device)
+                ball = balls[batch] if balls else problem.ball_for_gradients(index)
+                update, images = current[batch].update, current[batch].images.to(problem.device)
                 values, gradient, embeddings = compute(images, index)
-                checks[batch].add(gradient, embeddings)
+                self._builder.execution = compute.execution
+                current[batch].check.add(gradient, embeddings)
                 if step == 0:
                     self._builder.count_zero_gradients(gradient)
                 if problem.is_offloaded:
                     update.to(problem.device)
-                current[batch] = problem.offload(update.move(images, values, gradient, ball))
+                current[batch].images = problem.offload(update.move(images, values, gradient, ball))
                 if problem.is_offloaded:
                     update.to(torch.device("cpu"))
                 embedded.append(embeddings)
+                problem.watch.step(self._all_steps, values)
             for index, embeddings in zip(batches, embedded, strict=True):
                 score.observe(index, embeddings)  # after the step: the order of batches must not matter
-        for index, check in zip(batches, checks, strict=True):
-            check.look(lambda: self.objective.bind_pooled(problem), index)
-        return current
+        for index, iterate in zip(batches, current, strict=True):
+            iterate.check.look(lambda: self.objective.bind_pooled(problem), index)
+        return [iterate.images for iterate in current]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -16,6 +17,7 @@ from attacks.optimisers.gradient_check import GradientCheck
 from attacks.optimisers.pgd import GradientAttack
 from attacks.problem import Problem
 from attacks.result_builder import ResultBuilder
+from attacks.save_point import Stateful
 from benchmark.core.parameters import Number
 
 MARGIN = 0.03
@@ -70,11 +72,15 @@ class CW(GradientAttack):
         """Cost of a gradient at the start and after each step but the last, and of the forward passes."""
         return 2.0 + self.searches * (2.0 * self.steps - 1.0) + 1.0
 
+    def _all_steps(self, problem: Problem) -> int:
+        """Number of steps of all batches."""
+        return self.searches * self.steps * len(problem.batches(problem.perturbed))
+
     def perturb(self, problem: Problem) -> AttackResult:
         """Attacks batch by batch."""
         score = OBJECTIVES.build(self.objective).bind(problem)
         builder = ResultBuilder(problem)
-        for batch, index in enumerate(builder.batches):
+        for batch, index in builder.unfinished():
             iterates = self._attack_batch(problem, score, index, builder)
             builder.write(batch, iterates.best, iterates.best_values)
         return builder.result()
@@ -93,9 +99,8 @@ class CW(GradientAttack):
         builder.count_zero_gradients(gradient)
         iterates = _Iterates(ball)
         iterates.add(first, values, inside=True)
-        weights = _Weights(ball.clean, self.c / problem.cosine_std)
-        for _ in range(self.searches):
-            start = (first, values, gradient)
+        weights, start = _Weights(ball.clean, self.c / problem.cosine_std), _Start(first, values, gradient)
+        for _ in builder.steps(self.searches, [start, iterates, weights, check]):
             weights.update(self._minimize(problem, score, index, start, weights.current, iterates, check))
         check.look(lambda: score, index)
         if problem.search_is_rounded:  # so is the choice of the best iterate
@@ -111,7 +116,7 @@ class CW(GradientAttack):
         problem: Problem,
         score: Score,
         index: Tensor,
-        start: tuple[Tensor, Tensor, Tensor],
+        start: _Start,
         weight: Tensor,
         iterates: _Iterates,
         check: GradientCheck,
@@ -122,12 +127,12 @@ class CW(GradientAttack):
             problem: the attack's task.
             score: the bound objective.
             index: indices of the images in the pool, shape (b,).
-            start: the first images, their scores and their gradients.
+            start: where each search starts.
             weight: of each image, shape (b,).
             iterates: receives every iterate.
             check: receives every gradient.
         """
-        images, values, gradient = start
+        images, values, gradient = start.images, start.values, start.gradient
         squashed = (2 * images - 1) / (1 + 2 * MARGIN)
         variable = torch.atanh(squashed)
         adam = torch.optim.Adam([variable], lr=self.lr)
@@ -145,11 +150,21 @@ class CW(GradientAttack):
             else:
                 values, _ = evaluate(problem, score, images, index)
             iterates.add(images, values)
+            problem.watch.step(self._all_steps(problem), values)
             adversarial = adversarial | (values > 0)
         return adversarial
 
 
-class _Weights:
+@dataclass
+class _Start(Stateful):
+    """The first images of a batch, shape (b, C, H, W), their scores, shape (b,), and the gradients."""
+
+    images: Tensor
+    values: Tensor
+    gradient: Tensor
+
+
+class _Weights(Stateful):
     """Binary search, for each image, for the smallest weight that makes it adversarial.
 
     Args:
@@ -170,7 +185,7 @@ class _Weights:
         self.current = torch.where(self._high.isinf(), self.current * GROWTH, bisected)
 
 
-class _Iterates:
+class _Iterates(Stateful):
     """The iterates of a batch that are worth keeping.
 
     Args:
@@ -180,6 +195,8 @@ class _Iterates:
         best: the best-scoring iterates within the ball; the clean images before there is one.
         best_values: their scores, -inf before there is one.
     """
+
+    constant: ClassVar[tuple[str, ...]] = ("ball",)
 
     def __init__(self, ball: Ball) -> None:
         self.ball = ball

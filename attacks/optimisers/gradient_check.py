@@ -9,9 +9,10 @@ from torch import Tensor
 
 from attacks.objectives.base import Score
 from attacks.optimisers.evaluation import raise_not_finite
+from attacks.save_point import Stateful
 
 
-class GradientCheck:
+class GradientCheck(Stateful):
     """Notes, on the device, whether a gradient of a batch was not finite; looks once, after the steps.
 
     A look at each step would make the CPU wait for the device, which then waits for the next step.

@@ -22,7 +22,7 @@ class Noise(Attack):
     def perturb(self, problem: Problem) -> AttackResult:
         """Draws one point per image."""
         builder = ResultBuilder(problem)
-        for batch, index in enumerate(builder.batches):
+        for batch, index in builder.unfinished():
             ids = problem.ids_of(index)
             builder.write(batch, problem.ball(index).random_start(ids, problem.seed, "noise"))
         return builder.result()

@@ -18,6 +18,7 @@ from attacks.optimisers.pgd import GradientAttack
 from attacks.optimisers.windows import WINDOWS, Windows
 from attacks.problem import Problem
 from attacks.result_builder import ResultBuilder
+from attacks.save_point import Stateful
 from benchmark.core.errors import AttackError
 from benchmark.core.parameters import Number
 from benchmark.core.seeding import noise_per_image
@@ -75,7 +76,7 @@ class Square(GradientAttack):
 
 
 @dataclass
-class _BatchState:
+class _BatchState(Stateful):
     """The search state of one batch.
 
     Attributes:
@@ -94,8 +95,10 @@ class _BatchState:
     embeddings: Tensor
     windows: Windows | None
 
+    constant: ClassVar[tuple[str, ...]] = ("index", "draws", "windows")
 
-class _Search:
+
+class _Search(Stateful):
     """Random search over the perturbed images of a problem.
 
     A pooled objective is searched in all batches at once, query by query. The pool's embeddings change, and
@@ -103,6 +106,16 @@ class _Search:
     worse candidates. So the embeddings of the current images are kept, and scored against the latest pool
     before each comparison, which takes no forward pass.
     """
+
+    constant: ClassVar[tuple[str, ...]] = (
+        "problem",
+        "attack",
+        "pooled",
+        "score",
+        "noisy",
+        "_builder",
+        "_all_queries",
+    )
 
     def __init__(self, problem: Problem, attack: Square) -> None:
         self.problem = problem
@@ -113,12 +126,14 @@ class _Search:
         self.noisy = problem.eot_samples > 1
         # On the device, looked at once, after the queries: a look at each query would wait for the device.
         self._finite = torch.ones((), dtype=torch.bool, device=problem.device)
+        self._builder = ResultBuilder(problem)
+        self._all_queries = (attack.queries - 1) * len(problem.batches(problem.perturbed))
 
     def run(self) -> AttackResult:
         """Searches, and returns the attacked images with their scores."""
-        builder = ResultBuilder(self.problem)
+        builder = self._builder
         batches = list(range(len(builder.batches)))
-        for group in [batches] if self.pooled else [[batch] for batch in batches]:
+        for group in builder.remaining([batches] if self.pooled else [[batch] for batch in batches]):
             states = self._search([builder.batches[batch] for batch in group])
             for batch in group:
                 state = states.pop(0)
@@ -128,9 +143,10 @@ class _Search:
     def _search(self, batches: list[Tensor]) -> list[_BatchState]:
         states = [self._start(index) for index in batches]
         self._observe(states)
-        for query in range(1, self.attack.queries):
+        parts = [self, *states, *([self.pooled] if self.pooled else [])]
+        for query in self._builder.steps(self.attack.queries - 1, parts):
             for state in states:
-                self._query(state, query)
+                self._query(state, query + 1)
             self._observe(states)
         for state in states:
             if self.noisy or self.problem.search_is_rounded:  # the maximum of noisy scores is biased upwards
@@ -185,6 +201,7 @@ class _Search:
         state.images = self._offload(where_per_image(better, images, current))
         state.values = torch.where(better, values, state.values)
         state.embeddings = where_per_image(better, embeddings, state.embeddings)
+        self.problem.watch.step(self._all_queries, state.values)
 
     def _rescore(self, state: _BatchState, search: bool = True) -> None:
         images = state.images.to(self.problem.device)

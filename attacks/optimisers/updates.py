@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from attacks.geometry import Ball, per_image, where_per_image
+from attacks.save_point import Stateful
 
 
-class Update:
+class Update(Stateful):
     """The update rule of one batch, with its state.
 
     Attributes:
@@ -55,11 +56,13 @@ class FixedSteps(Update):
     """
 
     def __init__(self, sizes: Sequence[float]) -> None:
-        self._sizes = iter(sizes)
+        self._sizes = list(sizes)
+        self._step = 0
 
     def move(self, images: Tensor, values: Tensor, gradient: Tensor, ball: Ball) -> Tensor:
         """Takes one step of the next size."""
-        return ball.step(images, gradient, next(self._sizes))
+        self._step += 1
+        return ball.step(images, gradient, self._sizes[self._step - 1])
 
 
 class MomentumUpdate(Update):
@@ -107,7 +110,7 @@ class AutoPGDUpdate(Update):
     """Weight of the new direction relative to the previous one."""
 
     def __init__(self, steps: int) -> None:
-        self._checkpoints = checkpoints(steps)
+        self._checkpoints = sorted(checkpoints(steps))
         self._step = 0
         self._since_checkpoint = 0
         self._previous: tuple[Tensor, Tensor] | None = None

@@ -8,7 +8,8 @@ from pydantic import Field, PositiveInt
 
 from attacks.base import ATTACKS, Attack, AttackResult
 from attacks.optimisers.evaluation import evaluate, score_and_gradient
-from attacks.optimisers.gradient_check import GradientCheck
+from attacks.optimisers.iterate import Iterate
+from attacks.optimisers.updates import FixedSteps
 from attacks.problem import Problem
 from attacks.ranking.base import MEASURES, Measure, MeasureSpec
 from attacks.result_builder import ResultBuilder
@@ -55,17 +56,18 @@ class Robrank(Attack):
             raise BenchmarkError(f"{self.spec} needs a pool in which each image queries all others.")
         score = MEASURES.build(self.measure).bind(problem)
         builder = ResultBuilder(problem)
-        for batch, index in enumerate(builder.batches):
+        for batch, index in builder.unfinished():
             ball = problem.ball(index)
-            images, check = ball.clean, GradientCheck()
-            for step in range(self.steps):
-                _, gradient, embeddings = score_and_gradient(problem, score, images, index)
-                check.add(gradient, embeddings)
+            current = Iterate(ball.clean, FixedSteps([self.step] * self.steps))
+            for step in builder.steps(self.steps, [current]):
+                values, gradient, embeddings = score_and_gradient(problem, score, current.images, index)
+                current.check.add(gradient, embeddings)
                 if step == 0:
                     builder.count_zero_gradients(gradient)
-                images = ball.step(images, gradient, self.step)
-            check.look(lambda: score, index)
-            builder.write(batch, images, evaluate(problem, score, images, index)[0])
+                current.images = current.update.move(current.images, values, gradient, ball)
+                problem.watch.step(self.steps * len(builder.batches), values)
+            current.check.look(lambda: score, index)
+            builder.write(batch, current.images, evaluate(problem, score, current.images, index)[0])
         return builder.result()
 
 

@@ -49,19 +49,23 @@ def _run(options: dict[str, Any], command: str) -> int:
     trials = _trials(options.pop("tune", None))
     file = options.pop("config", None)
     from attacks import check_precision
-    from benchmark.core.hardware import one_thread, resolve_device
+    from benchmark.core.cpu import cores
+    from benchmark.core.hardware import one_thread
     from benchmark.data.places import folders_for
     from benchmark.jobs import RunContext
     from benchmark.planning.grid import build_grid
     from benchmark.planning.resolve import resolve
-    from benchmark.planning.worker_count import count_workers
     from benchmark.plugins.proof import plugins_digest
     from benchmark.records.provenance import commit
+    from benchmark.runner.executors import make_executor
+    from benchmark.runner.record_logs import check_loggers
 
     config = resolve(options, file)
     load(config.plugin)
+    check_loggers(config.log)
     folders = folders_for(config.data_root, blank=dry)
-    device = resolve_device(config.device)
+    executor = make_executor(config)
+    device = executor.device(config.device, dry)
     check_precision(config.attack_precision, device)
     plugins = tuple(path.resolve() for path in config.plugin)
     context = RunContext(
@@ -82,6 +86,8 @@ def _run(options: dict[str, Any], command: str) -> int:
         download(config.datasets, folders)
     if trials and dry:
         raise UsageError("--tune draws each trial from what the last ones gave: it has no dry run.")
+    if trials and config.log:
+        raise UsageError("--log is of runs; --tune writes its trials to tuning.csv.")
     if trials and config.models:
         raise UsageError("--tune chooses parameters of trainings: it takes --defenses, and no --model.")
     if dry:
@@ -90,22 +96,22 @@ def _run(options: dict[str, Any], command: str) -> int:
     with one_thread():
         grid = build_grid(config, folders)
     if not config.workers:
-        workers = count_workers([model.job for model in grid.models], device, folders)
+        workers = executor.count_workers([model.job for model in grid.models], device, folders)
         context = context.model_copy(update={"workers": workers})
     if trials:
         from benchmark.tuning.tuning import tune
 
-        say(f"The parameters chosen: {tune(config, context, trials, shown)}")
+        say(f"The parameters chosen: {tune(config, context, trials, shown, executor.run_jobs)}")
         return 0
     from benchmark.runner.run import run
 
     context.store.check_writable()
     try:
-        counts = run(grid, config, context, command, shown)
+        counts = run(grid, config, context, command, shown, executor.run_jobs)
     except Stopped as stopped:
-        warn(f"Stopped. The board so far: {report(config.output, context.workers)}. {RESUMES}")
+        warn(f"Stopped. The board so far: {report(config.output, min(context.workers, cores()))}. {RESUMES}")
         return stopped.exit_status
-    written = report(config.output, context.workers)
+    written = report(config.output, min(context.workers, cores()))
     show_verdicts(config.output)
     summary = ", ".join(
         f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]

@@ -195,12 +195,28 @@ def build_parser() -> argparse.ArgumentParser:
         help="worker processes; auto (default): one a core, or what suits a GPU",
     )
     how.add_argument(
+        "--executor",
+        metavar="NAME",
+        help="where jobs are done: local (default), or ray, on the nodes of a Ray cluster (docs/clusters.md)",
+    )
+    how.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="of the head of the Ray cluster (default: the cluster of this machine, or a new one)",
+    )
+    how.add_argument(
         "--job-timeout",
         metavar="SECONDS",
         help="a training or attack that takes longer fails",
     )
     how.add_argument(
         "--retry-failed", action="store_true", help="try again what failed in an earlier run of this command"
+    )
+    how.add_argument(
+        "--log",
+        nargs="+",
+        metavar="NAME",
+        help="also write training curves and scores with tensorboard or wandb, in the output folder",
     )
     how.add_argument("--no-progress", action="store_true", help="show no progress")
     instead = parser.add_argument_group("instead of running")

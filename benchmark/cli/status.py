@@ -10,6 +10,7 @@ from math import ceil
 from pathlib import Path
 from statistics import fmean
 
+from benchmark.cli.usage_lines import UsageLines
 from benchmark.core.cpu import cores
 from benchmark.core.display_names import sentence_without_folders
 from benchmark.core.output import say
@@ -34,6 +35,7 @@ class _State:
         running: a line for each running job.
         failed: the labels of failed cells and trainings, by their reason.
         waiting: number of waiting cells by row.
+        used: what jobs used of the machine.
         seconds: the estimated time that what is not done takes on one worker; None where nothing is known.
     """
 
@@ -42,6 +44,7 @@ class _State:
     running: list[str] = field(default_factory=list)
     failed: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     waiting: Counter[str] = field(default_factory=Counter)
+    used: UsageLines = field(default_factory=UsageLines)
     seconds: float | None = None
 
 
@@ -74,6 +77,8 @@ def _state(store: Store, manifest: RunManifest, leases: dict[str, Running]) -> _
         what: str = record.status if record and done else "running" if model_id in leases else "waiting"
         state.trainings[what] += 1
         times.add_training(key, record)
+        if record is not None:
+            state.used.add(record.usage, record.seconds)
         if record is not None and what not in ("done", "running"):
             stopped[model_id] = record.status
         if what == "running":
@@ -92,6 +97,8 @@ def _state(store: Store, manifest: RunManifest, leases: dict[str, Running]) -> _
         if attacked in claimed and what != "done":
             what = "running"
         state.cells[what] += 1
+        if found is not None:
+            state.used.add(found.usage, found.seconds)
         if found is not None or what in ("running", "waiting"):
             times.add_cell(attacked, ref.key, found)
         if found is not None and what == "failed":
@@ -186,6 +193,7 @@ def _lines(output: Path, manifest: RunManifest, state: _State) -> Iterable[str]:
             yield "Time left: unknown, since no job is done yet."
         else:
             yield f"Time left: about {_span(state.seconds / int(workers))} on {workers} workers."
+    yield from state.used.lines()
     yield from _list("Running", state.running)
     failures = [
         f"{', '.join(labels[:3])}{f' and {len(labels) - 3} more' if len(labels) > 3 else ''}: {reason}"

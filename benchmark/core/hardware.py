@@ -17,7 +17,8 @@ from benchmark.core.errors import UsageError
 
 @cache
 def _chip(device: str) -> str:
-    if device.startswith("cuda"):
+    # A process that sends jobs to the GPUs of other machines may have none itself.
+    if device.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name(device)
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -36,6 +36,7 @@ class PoolEmbeddings:
             where each image is both.
         ks: the K of Recall@K.
         device: where the model is; by default where the attacked pool is.
+        clean_embeddings: what `clean` returns of each repeat, where it is known already; shape (n, d) each.
 
     Attributes:
         query_indices, gallery_indices: indices of the queries and of the gallery in the pool, int64, shapes
@@ -62,6 +63,7 @@ class PoolEmbeddings:
         queries: Tensor | None = None,
         ks: Sequence[int] = RECALL_KS,
         device: torch.device | str | None = None,
+        clean_embeddings: Sequence[Tensor] = (),
     ) -> None:
         self.attack = attack
         self.objective = None if objective is None else objective.cpu()
@@ -83,7 +85,7 @@ class PoolEmbeddings:
         shape = clean.shape[1:] if isinstance(clean, Tensor) else clean.image_shape
         self._batch_size = batch_size or 2 * images_per_pass(shape)
         self._seed = seed
-        self._embedded: dict[tuple[str, int], Tensor] = {}
+        self._embedded = {("clean", repeat): known for repeat, known in enumerate(clean_embeddings)}
 
     def clean(self, repeat: int = 0) -> Tensor:
         """Embeddings of the clean pool, shape (n, d), on the CPU; `repeat` counts modulo `repeats`."""

@@ -7,6 +7,9 @@ from benchmark.data import ImageSet
 from benchmark.jobs.probe import Costs
 from benchmark.metrics import KMEANS_ITERATIONS, KMEANS_SEEDS
 
+_EMBEDDED = 2
+"""How often scoring embeds the attacked pool: once, and once more for the checks."""
+
 
 def attack_cost(
     attack: Attack | None,
@@ -31,23 +34,37 @@ def attack_cost(
         return 0.0
 
     def on(costs: Costs, units: float) -> float:
-        """Cost units per image on one model: the attack, and one embedding of the clean pool."""
+        """Cost units per image on one model; the clean pool's embeddings are kept from its own job."""
         rescored = 1.0 if costs.randomised and units > 1 else 0.0  # the best noisy score is repeated
         rescored += 1.0 if rounded and units > 1 else 0.0
         samples = eot if costs.randomised else 1
-        return costs.embed * samples * ((units + rescored) * attacked_fraction + 1.0)
+        return costs.embed * samples * (units + rescored) * attacked_fraction
 
     if source is None:
         return on(target, units)
     return on(source, units - 1.0) + on(target, 1.0)  # all but the scoring of the result is the source's
 
 
-def scoring_cost(attack: Attack | None, costs: Costs, repeats: int, pool: ImageSet) -> float:
+def scoring_cost(attack: Attack | None, costs: Costs, eot: int, repeats: int, pool: ImageSet) -> float:
     """Computes the cost units of scoring in every scenario; an upper bound for clustering alone."""
     whole = (repeats if costs.randomised else 1) * len(pool)
-    if attack is None:  # one pool, and two forward passes over its first batch
-        return costs.embed * (whole + 2 * min(len(pool), 2 * images_per_pass(pool.image_shape)))
-    return costs.embed * 3 * whole  # the clean pool, the attacked one, and that once more for the checks
+    if attack is None:  # the pool for scores and for attacks, and two forward passes over its first batch
+        searched = eot * len(pool) if costs.randomised else 0
+        twice = 2 * min(len(pool), 2 * images_per_pass(pool.image_shape))
+        return costs.embed * (whole + searched + twice)
+    return costs.embed * _EMBEDDED * whole
+
+
+def attack_weight(attack: Attack, eot: int, repeats: int) -> float:
+    """Computes the fraction of an attack and its scoring that is the attack itself, by passes, in [0, 1].
+
+    Args:
+        attack: the attack.
+        eot: EOT samples of each gradient.
+        repeats: how often the pool is embedded for a score.
+    """
+    attacking = eot * attack.cost_per_image()
+    return attacking / (attacking + _EMBEDDED * repeats)
 
 
 def similarity_cost(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import Field
@@ -15,7 +15,7 @@ from benchmark.jobs.attack_cost import attack_cost, scoring_cost, similarity_cos
 from benchmark.jobs.attack_run import AttackRun
 from benchmark.jobs.attacked_images import attacked_images
 from benchmark.jobs.context import RunContext
-from benchmark.jobs.job import Epochs, Outcome
+from benchmark.jobs.job import Outcome
 from benchmark.jobs.models import load_data, short_name
 from benchmark.jobs.probe import costs_of
 from benchmark.records import CLEAN, CellKey, CellRecord, ModelKey, Status, Store
@@ -63,6 +63,13 @@ class AttackJob(AttackRun):
         return needed
 
     @property
+    def reads(self) -> Collection[str]:
+        """The attacked model, the source, their clean pools, and the cells that decide the attack."""
+        source = [] if self.source is None else [self.source.id]
+        kept = [pool for pool in (self.clean_pool, self.source_clean_pool) if pool]
+        return dict.fromkeys([self.model.id, *source, *kept, *self.after, self.id])
+
+    @property
     def pictured(self) -> str | None:
         """The cell whose attacked queries are worth looking at; None where no query is attacked."""
         whole = self.attack != CLEAN and self.attacked_fraction == 1 and not self.follows
@@ -76,8 +83,13 @@ class AttackJob(AttackRun):
 
     @property
     def resumable(self) -> bool:
-        """False: attacks save nothing on the way."""
-        return False
+        """Whether there is an attack, which is saved between batches or steps."""
+        return self.attack != CLEAN
+
+    @property
+    def grace(self) -> float | None:
+        """A minute: what is not saved by then computes scores, or is an attack without batches."""
+        return 60.0
 
     def cost(self, folders: Folders) -> float:
         """Cost units of attacking and scoring, with similarities; at most, where it follows others."""
@@ -99,11 +111,12 @@ class AttackJob(AttackRun):
         attacking = attack_cost(
             attack, target, source, self.eot, self.attacked_fraction, self.precision != WHOLE
         )
-        return len(pool) * attacking + scoring_cost(attack, target, self.repeats, pool)
+        return len(pool) * attacking + scoring_cost(attack, target, self.eot, self.repeats, pool)
 
     def execute(self, context: RunContext) -> str | None:
         """Attacks the model and writes a cell for each scenario; returns the first failure, or None."""
-        run = self.attack_and_score(self.cells, context)
+        state = context.store.unfinished(self.id)
+        run = self.attack_and_score(self.cells, context, state)
         if context.save_images and self.pictured is not None and run.embeddings is not None:
             kept = attacked_images(run.embeddings, context.save_images)
             images = {name: value.numpy() for name, value in kept.items()}
@@ -133,6 +146,7 @@ class AttackJob(AttackRun):
             )
             context.store.save_cell(record, score.arrays)
             reasons += [reason] if reason else []
+        state.unlink(missing_ok=True)
         return reasons[0] if reasons else None
 
     def fail(self, reason: str, context: RunContext, status: Status = "failed", log: str = "") -> str:
@@ -141,13 +155,18 @@ class AttackJob(AttackRun):
             context.store.save_cell(self._record(scenario, context, status, reason, log=log))
         return reason
 
+    @property
+    def after(self) -> tuple[str, ...]:
+        """Ids of the cells whose outcomes decide the attack: those that it follows or is left out by."""
+        return (*self.follows, *(() if self.at_chance is None else self.at_chance.cells))
+
     def waiting_for(self, labels: Mapping[str, tuple[str, str]]) -> AttackJob:
         """Returns the job with those of the run that it must wait for.
 
         Args:
             labels: id and label of the run's job that computes a followed cell, by the cell's id.
         """
-        needed = dict(labels[cell] for cell in self.follows if cell in labels)
+        needed = dict(labels[cell] for cell in self.after if cell in labels)
         names = {job_id: f"{label}, which this attack follows," for job_id, label in needed.items()}
         return self.model_copy(update={"waits_for": names}) if names else self
 
@@ -160,10 +179,6 @@ class AttackJob(AttackRun):
         reasons = [record.reason for record in found if record.status != "done"]
         return Outcome(reasons[0] if reasons else None, tuple(record.provenance.created for record in found))
 
-    def progress(self, store: Store) -> Epochs:
-        """Unknown progress: attacks save nothing on the way."""
-        return Epochs()
-
     def _record(
         self, scenario: str, context: RunContext, status: Status, reason: str, **measured: Any
     ) -> CellRecord:
@@ -174,9 +189,15 @@ class AttackJob(AttackRun):
             status=status,
             reason=reason,
             precision=self.precision,
-            follows=list(self.follows),
+            follows=list(self._followed(measured.get("attacked_queries"))),
             plugin_files=list(self.plugin_files),
             identity=dict(self.identities.get(self.cells[scenario], {})),
+            usage=context.usage(),
             provenance=context.provenance(),
             **measured,
         )
+
+    def _followed(self, attacked_queries: int | None) -> tuple[str, ...]:
+        """Ids of the cells that its scores follow; those that it was left out for count."""
+        left_out = self.at_chance is not None and attacked_queries == 0
+        return self.at_chance.queries if self.at_chance is not None and left_out else self.follows

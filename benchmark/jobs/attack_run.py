@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from torch import Tensor
 
@@ -15,10 +16,15 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, ImageSet
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings, ScenarioScore, attacked_indices, diagnose
+from benchmark.jobs.at_chance import AtChance
+from benchmark.jobs.attack_cost import attack_weight
+from benchmark.jobs.attack_save_point import AttackSavePoint
 from benchmark.jobs.batches import first_batch_size, run_in_batches
+from benchmark.jobs.clean_pool import CleanEmbeddings, CleanPool
 from benchmark.jobs.context import RunContext
-from benchmark.jobs.memory import fits_on_device, memory_of_device, memory_of_host, pool_bytes
+from benchmark.jobs.memory import place_images, pool_bytes
 from benchmark.jobs.models import few_images, load_data, portable
+from benchmark.jobs.progress import AttackProgress, Progress
 from benchmark.jobs.standing import Standing
 from benchmark.jobs.training_run import TrainingRun
 from benchmark.models import PassCounter, check_embedder, whole_float32
@@ -83,27 +89,6 @@ class _Attacked:
         return (1 + self.attack.pools_in_memory()) * pool_bytes(self.pool)
 
 
-def place_images(pool: ImageSet, attack: Attack | None, context: RunContext) -> Tensor | Images:
-    """Moves the whole pool to the device where memory allows that; else returns the pool unchanged.
-
-    Workers share the memory: each may take an equal part.
-
-    Raises:
-        BenchmarkError: when the attacked pool would not even fit into the CPU's memory.
-    """
-    held = 0 if attack is None else attack.pools_in_memory()
-    parts = [
-        None if memory is None else memory.part(sharing)
-        for memory, sharing in (
-            (memory_of_device(context.device), context.sharing_device),
-            (memory_of_host(), context.workers),
-        )
-    ]
-    if fits_on_device(pool_bytes(pool), held, *parts):
-        return pool.batch(slice(None), context.device)
-    return pool
-
-
 class AttackRun(Record):
     """An attack on one model.
 
@@ -119,6 +104,11 @@ class AttackRun(Record):
         follows: ids of the cells that the attack follows; it attacks only the queries that stand after them.
             Empty for an attack on the whole pool, or on a fraction of it.
         until_chance: whether an attack that follows others is left out where R@1 is at or below chance.
+        at_chance: when an attack on the whole pool is left out, because others were strong enough; None for
+            never.
+        clean_pool: id of the stored embeddings of the clean pool under the model; they are computed anew
+            where it is empty.
+        source_clean_pool: the same of the source.
     """
 
     model: TrainingRun
@@ -132,10 +122,20 @@ class AttackRun(Record):
     precision: str = WHOLE
     follows: tuple[str, ...] = ()
     until_chance: bool = True
+    at_chance: AtChance | None = None
+    clean_pool: str = ""
+    source_clean_pool: str = ""
 
     @whole_float32()
-    def attack_and_score(self, scenarios: Iterable[str], context: RunContext) -> ScoredRun:
+    def attack_and_score(
+        self, scenarios: Iterable[str], context: RunContext, state: Path | None = None
+    ) -> ScoredRun:
         """Attacks the model and scores it in each scenario, or says why a scenario cannot be scored.
+
+        Args:
+            scenarios: specs of the scenarios.
+            context: the context of the run.
+            state: the file that the attack is saved to on the way; None where it is not saved.
 
         Raises:
             BenchmarkError: when the model breaks a promise that scores rely on (see `check_embedder`), or a
@@ -146,7 +146,12 @@ class AttackRun(Record):
             unattacked: dict[str, ScenarioScore | str] = {
                 scenario: standing.unattacked() for scenario in scenarios
             }
+            context.report(Progress(share=1.0, part=0.0))
             return ScoredRun(unattacked, None, {}, attacked_queries=0, notes=[reason])
+        if self.at_chance is not None and (reason := self.at_chance.reason(context.store)):
+            left_out = self.at_chance.unattacked(context.store, scenarios)
+            context.report(Progress(share=1.0, part=0.0))
+            return ScoredRun(left_out, None, {}, attacked_queries=0, notes=[reason])
         key = self.model.key
         pool = load_data(key.dataset, context.folders).test
         model, unit = self.model.load(context)
@@ -167,7 +172,7 @@ class AttackRun(Record):
         )
         scenarios = list(scenarios)
         run, batch_size, notes = run_in_batches(
-            size, lambda images: self._attack_and_score(attacked, scenarios, images, standing, context)
+            size, lambda images: self._attack_and_score(attacked, scenarios, images, standing, context, state)
         )
         return replace(run, batch_size=batch_size, notes=notes)
 
@@ -178,10 +183,12 @@ class AttackRun(Record):
         batch_size: int,
         standing: Standing | None,
         context: RunContext,
+        state: Path | None,
     ) -> ScoredRun:
         """Attacks and scores in batches of a size; the same each time that it is called."""
         key, attack, pool = self.model.key, attacked.attack, attacked.pool
         spec = CLEAN if attack is None else attack.portable
+        clean = self._clean(attacked, batch_size, context)
         seed_everything("attack", portable(key).model_dump(), spec, self.norm, self.eps)
         changed = self._changed(pool, standing)
         started = time.perf_counter()
@@ -190,10 +197,14 @@ class AttackRun(Record):
                 stack.enter_context(PassCounter(embedder, pool.image_shape, attacked.unit))
                 for embedder in (attacked.model, *attacked.sources.values())
             ]
-            result = None
+            result, before = None, 0.0
             if attack is not None:
-                result = attack.run(self._problem(attacked, batch_size, changed, counters, context))
-        seconds = time.perf_counter() - started
+                problem = self._problem(attacked, batch_size, changed, counters, clean, context)
+                if state is not None:
+                    problem.save_point = save_point = AttackSavePoint(state, problem, context)
+                result = attack.run(problem)
+                before = save_point.seconds_before if state is not None else 0.0
+        seconds = before + time.perf_counter() - started
         embeddings = PoolEmbeddings(
             attacked.model,
             attacked.images,
@@ -209,6 +220,7 @@ class AttackRun(Record):
             queries=pool.queries,
             ks=DATASETS.build(key.dataset).recall_ks,
             device=context.device,
+            clean_embeddings=clean[attacked.model].scored.unbind() if attacked.model in clean else (),
         )
         values = None if result is None else result.objective
         part = 1.0 if standing is None else len(standing.images) / len(pool)
@@ -236,6 +248,7 @@ class AttackRun(Record):
         batch_size: int,
         changed: Tensor | None,
         counters: list[PassCounter],
+        clean: dict[Embedder, CleanEmbeddings],
         context: RunContext,
     ) -> Problem:
         pool = attacked.pool
@@ -254,7 +267,36 @@ class AttackRun(Record):
             sources=attacked.sources,
             precision=self.precision,
             counters=counters,
+            embedded={model: known.searched.to(context.device) for model, known in clean.items()},
+            watch=self._watch(attacked, changed, context),
         )
+
+    def _clean(
+        self, attacked: _Attacked, batch_size: int, context: RunContext
+    ) -> dict[Embedder, CleanEmbeddings]:
+        """Embeddings of the clean pool by model, where they are kept; no attack's passes, so not counted."""
+        named = [(attacked.model, self.model, self.clean_pool)]
+        if self.source is not None:
+            named += [(model, self.source, self.source_clean_pool) for model in attacked.sources.values()]
+        pool, images = attacked.pool, attacked.images
+        return {
+            model: CleanPool(
+                stored_as, training.key, pool, images, context.device, self.eot, self.repeats
+            ).embeddings(model, batch_size, context.store)
+            for model, training, stored_as in named
+            if stored_as
+        }
+
+    def _watch(self, attacked: _Attacked, changed: Tensor | None, context: RunContext) -> AttackProgress:
+        """Returns what reports how far the attack is."""
+        assert attacked.attack is not None
+        samples = (self.eot, self.repeats) if attacked.model.randomised else (1, 1)
+        weight = attack_weight(attacked.attack, *samples)
+        if self.follows and changed is not None:  # fewer images than were planned with
+            attacking = weight * len(changed) / len(attacked.pool)
+            part = attacking + 1 - weight
+            return AttackProgress(context.report, attacking / part, part)
+        return AttackProgress(context.report, weight)
 
     def _diagnostics(
         self, embeddings: PoolEmbeddings, result: AttackResult | None, part: float

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import PrivateAttr
+
 from benchmark.core.hardware import hardware
 from benchmark.core.source import SOURCE_DIGEST
 from benchmark.data import Folders
+from benchmark.jobs.progress import Progress, Report
+from benchmark.jobs.usage_meter import UsageMeter
 from benchmark.records import Provenance, Record, Store
 from benchmark.records.provenance import provenance
+from benchmark.records.usage import Usage
 
 
 class RunContext(Record):
@@ -25,7 +30,7 @@ class RunContext(Record):
         plugin_source: the same of the plugins' files; empty to take any.
         workers: how many jobs run side by side, and share the memory.
         workers_of_device: how many of them run on the same GPU; all of them when not given.
-        save_every: seconds between two saves of a running training.
+        save_every: seconds between two saves of a running training or attack.
         save_images: attacked images that are kept of each attack.
         job_timeout: seconds that a job may take; None for any.
         lease_patience: seconds without a heartbeat after which another run in this folder counts as dead.
@@ -49,6 +54,29 @@ class RunContext(Record):
     lease_patience: float = 60.0
     stop_file: Path | None = None
     blank: bool = False
+    _report: Report | None = PrivateAttr(default=None)
+    _meter: UsageMeter | None = PrivateAttr(default=None)
+
+    def in_job(self, report: Report) -> RunContext:
+        """Returns the context for a job that begins in this process, which is never sent to another.
+
+        Args:
+            report: takes the progress of the job.
+        """
+        context = self.model_copy()
+        context._report, context._meter = report, UsageMeter(self.device)
+        return context
+
+    def report(self, progress: Progress) -> None:
+        """Reports how far the running job is, to whoever watches."""
+        if self._meter is not None:
+            self._meter.look()
+        if self._report is not None:
+            self._report(progress)
+
+    def usage(self) -> Usage | None:
+        """What the running job has used of the machine so far; None outside of a job."""
+        return None if self._meter is None else self._meter.usage()
 
     @property
     def folders(self) -> Folders:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -15,19 +15,10 @@ from benchmark.core.own_line import explain
 from benchmark.core.source import check_source
 from benchmark.data import Folders
 from benchmark.jobs.context import RunContext
+from benchmark.jobs.progress import Report, ignore
 from benchmark.plugins.load import installed_modules, load_plugins
 from benchmark.plugins.proof import check_plugins
 from benchmark.records import ModelKey, Status, Store
-
-
-class Epochs(NamedTuple):
-    """The progress of a training: epochs done, and all epochs; 0 of 0 where unknown."""
-
-    done: int = 0
-    total: int = 0
-
-    def __str__(self) -> str:
-        return f" (epoch {self.done} of {self.total})" if self.total else ""
 
 
 class Outcome(NamedTuple):
@@ -62,8 +53,16 @@ class Job(Protocol):
         """Ids of the trainings and attacks that must be done first, each with its name in messages."""
 
     @property
+    def reads(self) -> Collection[str]:
+        """Ids of the models and cells whose files the job reads, where it or another has written them."""
+
+    @property
     def resumable(self) -> bool:
         """Whether the job saves its state, from which it resumes, when the run is being stopped."""
+
+    @property
+    def grace(self) -> float | None:
+        """Seconds that a resumable job may take to save its state then; None for any."""
 
     def cost(self, folders: Folders) -> float:
         """Estimates the cost in units: forward passes of one image through the plain backbone."""
@@ -88,12 +87,14 @@ class Job(Protocol):
     def outcome(self, store: Store) -> Outcome | None:
         """Reads what the job's records say; None while one is missing."""
 
-    def progress(self, store: Store) -> Epochs:
-        """Reads the progress of the running job from the store."""
 
-
-def run_job(job: Job, context: RunContext) -> str | None:
+def run_job(job: Job, context: RunContext, report: Report = ignore) -> str | None:
     """Runs a job in a worker; an error is recorded as the job's failure, and the run continues.
+
+    Args:
+        job: the job.
+        context: the context of the run.
+        report: takes the progress of the job.
 
     Returns:
         None when all went well, else the reason why not, in one line.
@@ -110,6 +111,7 @@ def run_job(job: Job, context: RunContext) -> str | None:
     check_plugins(context.plugins, context.plugin_source)
     try:
         with current_device(context.device):
+            context = context.in_job(report)
             return job.execute(context)
     except StopRunError:
         raise

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from attacks import Images
+from attacks import Attack, Images
 from benchmark.core.errors import BenchmarkError
+from benchmark.data import ImageSet
+from benchmark.jobs.context import RunContext
 
 USABLE = 0.8
 """Fraction of a worker's memory that pools may fill; activations (see `images_per_pass`) need the rest."""
@@ -83,6 +86,27 @@ def fits_on_device(pool: int, held: int, device: int | None, host: int | None) -
             "classes, smaller images, fewer workers, or a machine with more memory."
         )
     return False
+
+
+def place_images(pool: ImageSet, attack: Attack | None, context: RunContext) -> Tensor | Images:
+    """Moves the whole pool to the device where memory allows that; else returns the pool unchanged.
+
+    Workers share the memory: each may take an equal part.
+
+    Raises:
+        BenchmarkError: when the attacked pool would not even fit into the CPU's memory.
+    """
+    held = 0 if attack is None else attack.pools_in_memory()
+    parts = [
+        None if memory is None else memory.part(sharing)
+        for memory, sharing in (
+            (memory_of_device(context.device), context.sharing_device),
+            (memory_of_host(), context.workers),
+        )
+    ]
+    if fits_on_device(pool_bytes(pool), held, *parts):
+        return pool.batch(slice(None), context.device)
+    return pool
 
 
 def pool_bytes(images: Images) -> int:

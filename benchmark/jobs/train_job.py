@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from benchmark.data import Folders
 from benchmark.jobs.context import RunContext
-from benchmark.jobs.job import Epochs, Outcome
+from benchmark.jobs.job import Outcome
 from benchmark.jobs.models import short_name
 from benchmark.jobs.probe import costs_of
 from benchmark.jobs.training_run import TrainingRun
 from benchmark.records import ModelRecord, Status, Store, TrainingRecord
-from benchmark.training import Recipe, SavePoint
+from benchmark.training import Recipe
 from defenses import DEFENSES
 
 
@@ -54,9 +54,19 @@ class TrainJob(TrainingRun):
         return list(found.values())
 
     @property
+    def reads(self) -> Collection[str]:
+        """The models that the defense needs, with those that they need, and its own saved state."""
+        return [*(teacher.id for teacher in self.all_teachers()), self.id]
+
+    @property
     def resumable(self) -> bool:
         """Whether there is anything to train, which is saved between epochs."""
         return self.trained
+
+    @property
+    def grace(self) -> float | None:
+        """No limit: an epoch may take long, and what it has computed is worth the wait."""
+        return None
 
     def cost(self, folders: Folders) -> float:
         """Cost units of the training; a guess of one plain training where a plugin cannot be probed."""
@@ -90,11 +100,6 @@ class TrainJob(TrainingRun):
         usable = not self.trained or store.has_checkpoint(self.id)
         return Outcome(None, (record.provenance.created,)) if usable else None
 
-    def progress(self, store: Store) -> Epochs:
-        """Reads the epochs done from the last save; 0 of 0 before the first."""
-        notes = SavePoint(store.unfinished(self.id)).notes()
-        return Epochs(notes.get("epoch", 0), notes.get("epochs", 0)) if notes else Epochs()
-
     def _record(
         self,
         context: RunContext,
@@ -115,6 +120,7 @@ class TrainJob(TrainingRun):
             weights=self.weights,
             plugin_files=list(self.plugin_files),
             identity=dict(self.identity),
+            usage=context.usage(),
             provenance=context.provenance(),
         )
 

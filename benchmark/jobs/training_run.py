@@ -18,6 +18,7 @@ from benchmark.jobs.models import (
     load_data,
     training_images,
 )
+from benchmark.jobs.progress import TrainingProgress
 from benchmark.models import (
     PassCounter,
     check_embedder,
@@ -84,6 +85,7 @@ class TrainingRun(Record):
         trained = {text: self.teachers[text].load_unfolded(context)[0] for text in defense.needs}
         model, unit = build_model(self.key, images, trained=trained)
         store = context.store
+        progress = TrainingProgress(context.report, self.epochs)
         training = train(
             defense,
             model,
@@ -92,6 +94,8 @@ class TrainingRun(Record):
             self.eps,
             unit,
             context.device,
+            progress.epoch,
+            on_step=progress.step,
             epochs=self.epochs,
             budget=self.budget,
             teacher_cost=sum(self._teacher_costs(context).values()),

@@ -30,7 +30,7 @@ def fold_batch_norm(model: nn.Module) -> None:
         model: a model in evaluation mode with frozen parameters.
     """
     for part in [module for module in model.modules() if isinstance(module, BackboneEmbedder)]:
-        for convolution, norm in _pairs(part.network):
+        for convolution, norm in conv_norm_pairs(part.network):
             first = cast("nn.Conv2d", part.network.get_submodule(convolution))
             second = cast("nn.BatchNorm2d", part.network.get_submodule(norm))
             part.network.set_submodule(convolution, fuse_conv_bn_eval(first, second).requires_grad_(False))
@@ -38,8 +38,11 @@ def fold_batch_norm(model: nn.Module) -> None:
             part.network.set_submodule(norm, nn.Sequential(*rest) if rest else nn.Identity())
 
 
-def _pairs(network: nn.Module) -> list[tuple[str, str]]:
-    """Return the names of convolutions, each with the batch norm that alone uses its output."""
+def conv_norm_pairs(network: nn.Module) -> list[tuple[str, str]]:
+    """Return the names of convolutions, each with the batch norm that alone uses its output.
+
+    Empty for a network that cannot be traced.
+    """
     try:
         graph = _Tracer().trace(network)
     except Exception:  # arbitrary code in a forward pass may not be traceable

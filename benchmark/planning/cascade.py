@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from attacks import ATTACKS, Objective, cascaded, expand
 from benchmark.evaluation import Scenario
+from benchmark.evaluation.check_input import SAME
 from benchmark.planning.planned_attack import CLEAN_POOL, AttackAt, PlannedAttack
 
 
@@ -66,6 +67,26 @@ class Cascade:
                 yield replace(one, scenarios=per_query, follows=tuple(before))
                 if attack.access == "white":
                     before.append(one.at)
+
+    def unless_at_chance(
+        self, one: PlannedAttack, suite: Iterable[str], budgets: Iterable[float]
+    ) -> PlannedAttack:
+        """Leaves out an attack of the plot over budgets where the suite has brought its metric to chance.
+
+        Args:
+            one: the attack.
+            suite: specs of the attacks of the suite.
+            budgets: those of the suite in the norm of the attack; the largest that is not above that of the
+                attack counts.
+        """
+        below = [eps for eps in budgets if eps <= one.eps + SAME]
+        members = [text for text in suite if self.is_whole(text) and ATTACKS.build(text).access == "white"]
+        if not below or (one.attack in members and one.eps in below):  # the suite has it
+            return one
+        before = (
+            AttackAt(text, one.norm, max(below)) for text in members if ATTACKS.build(text).knows(one.norm)
+        )
+        return replace(one, unless=(CLEAN_POOL, *before))
 
     def after_first(self, one: PlannedAttack) -> PlannedAttack:
         """Lets an attack of the checks follow the first attack; single gradient steps stay whole.

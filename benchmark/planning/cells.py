@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from attacks import ATTACKS, FROM_CLEAN, REFERENCE_ATTACK, WHOLE, Attack, expand
+from attacks import ATTACKS, FROM_CLEAN, REFERENCE_ATTACK, WHOLE, Attack, Objective, expand
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import Dataset, Folders
-from benchmark.evaluation import SCENARIOS, Scenario
+from benchmark.evaluation import SCENARIOS, Clustering, Scenario
 from benchmark.jobs import AttackJob, AttackRun, TrainJob
+from benchmark.jobs.at_chance import AtChance
 from benchmark.planning.budgets import headline, multiple, whole_range
 from benchmark.planning.cascade import Cascade
 from benchmark.planning.config import Configuration
@@ -54,10 +55,12 @@ class _Run(NamedTuple):
     Attributes:
         fraction: the attacked fraction of the pool.
         follows: ids of the cells that the attack follows.
+        at_chance: when it is left out; None for never.
     """
 
     fraction: float
     follows: tuple[str, ...]
+    at_chance: AtChance | None
 
 
 class _Scored(NamedTuple):
@@ -120,8 +123,9 @@ class CellPlanner:
                     continue  # the suite has it, on the whole pool or on what still stands
                 scored = self._scored_as(planned.attack, attack, scenario)
                 follows = [by_attack.get((before, scenario.spec)) for before in planned.follows]
-                run = _Run(scenario.attacked_fraction, tuple(cell for cell in follows if cell))
-                identity = self._identity(training, planned, attack, scored, source, run.follows)
+                at_chance = self._at_chance(planned, attack, by_attack)
+                run = _Run(scenario.attacked_fraction, tuple(cell for cell in follows if cell), at_chance)
+                identity = self._identity(training, planned, attack, scored, source, run)
                 cell = digest(identity)
                 by_attack[planned.at, scenario.spec] = cell
                 if cell not in seen:
@@ -143,6 +147,9 @@ class CellPlanner:
                     precision=self._precision(attack),
                     follows=run.follows,
                     until_chance=planned.until_chance,
+                    at_chance=run.at_chance,
+                    clean_pool=self._clean_pool(training),
+                    source_clean_pool="" if source is None else self._clean_pool(source),
                     plugin_files=tuple(sorted(files[run])),
                     identities={cell: identities[cell] for cell in cells.values()},
                 )
@@ -185,7 +192,8 @@ class CellPlanner:
             unit = dataset.headline_eps.get(norm, budgets[0])
             planned = [*budgets, unit]
             for factor in config.curve.factors:
-                yield from self._all(curve, norm, multiple(unit, factor, planned), "curve")
+                for one in self._all(curve, norm, multiple(unit, factor, planned), "curve"):
+                    yield one if cascade is None else cascade.unless_at_chance(one, suite, budgets)
             attacked = [self._scored_in(ATTACKS.build(text)) for text in suite]
             usual = any(not scenario.exclusive for scenarios in attacked for scenario in scenarios)
             # The checks decide what ranks first; a reference has no rank.
@@ -234,6 +242,35 @@ class CellPlanner:
         own = [SCENARIOS.build(name) for name in made_for if SCENARIOS.get(name).exclusive]
         return (*usual, *own)
 
+    @staticmethod
+    def _at_chance(
+        planned: PlannedAttack, attack: Attack | None, by_attack: Mapping[tuple[AttackAt, str], str]
+    ) -> AtChance | None:
+        """When an attack is left out, as far as the cells that decide it are planned."""
+
+        def cells(scenario: str) -> tuple[str, ...]:
+            spec = SCENARIOS.build(scenario).spec
+            return tuple(by_attack[at, spec] for at in planned.unless if (at, spec) in by_attack)
+
+        if attack is None or not planned.unless:
+            return None
+        queries, clusters = cells(CHECKED_IN), cells(Clustering.name)[1:]  # without the clean pool's
+        pooled = any(isinstance(part, Objective) and part.pooled for part in attack.parts())
+        if pooled:
+            return AtChance(queries=queries, clusters=clusters) if clusters else None
+        return AtChance(queries=queries) if len(queries) > 1 else None
+
+    def _clean_pool(self, training: TrainJob) -> str:
+        """The id of the stored embeddings of the clean pool under a model."""
+        return digest(
+            {
+                "model": training.id,
+                "evaluation": self.config.evaluation.model_dump(),
+                "source": source_digest([AttackRun]),
+                "protocol": PROTOCOL_VERSION,
+            }
+        )
+
     def _precision(self, attack: Attack | None) -> str:
         """The precision of an attack's search; cells without a search are the same in all."""
         return WHOLE if attack is None or attack.access == "none" else self.config.attack_precision
@@ -257,10 +294,14 @@ class CellPlanner:
         attack: Attack | None,
         scored: _Scored,
         source: TrainJob | None,
-        follows: tuple[str, ...],
+        run: _Run,
     ) -> dict[str, Any]:
         """Describes a cell; the hash of the description is its identity."""
-        after = {"follows": sorted(follows), "until_chance": planned.until_chance} if follows else {}
+        after: dict[str, Any] = {}
+        if run.follows:
+            after |= {"follows": sorted(run.follows), "until_chance": planned.until_chance}
+        if run.at_chance is not None:
+            after["at_chance"] = run.at_chance.model_dump()
         return {
             "model": training.id,
             "from": source.id if source else None,

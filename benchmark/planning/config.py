@@ -79,9 +79,12 @@ class Configuration(_Section):
         attack_precision: of the forward and backward passes that attacks search with, one of `PRECISIONS`;
             what they find is chosen and scored in float32.
         save_images: attacked images that are kept of each row, to look at.
+        log: specs of the loggers that finished trainings and cells are written with.
         device: "auto", "cpu", "cuda" (all visible GPUs) or one GPU, as "cuda:1".
         workers: worker processes; when not given, or "auto", one for each core, and on GPUs as many as fit.
-        save_every: seconds between two saves of a running training, from which a run that was killed resumes.
+        executor: where jobs are done: "local" or "ray", whose parameters stand in brackets.
+        ray_address: HOST:PORT of the head of a Ray cluster.
+        save_every: seconds between two saves of a training or an attack, from which a killed run resumes.
         retry_failed: whether what failed in an earlier run is tried again.
         job_timeout: seconds that a training or an attack may take; what takes longer fails. None for any.
         data_root: folder of the data sets as they were downloaded.
@@ -106,8 +109,11 @@ class Configuration(_Section):
     preset: str = "default"
     save_images: NonNegativeInt = 0
     output: UserPath = Path("results")
+    log: list[str] = []
     device: str = "auto"
     workers: PositiveInt | None = None
+    executor: str = "local"
+    ray_address: str | None = None
     save_every: NonNegativeFloat = 120.0
     retry_failed: bool = False
     job_timeout: PositiveFloat | None = None
@@ -120,6 +126,11 @@ class Configuration(_Section):
     training_for: dict[str, dict[str, Any]] = {}
     evaluation: Evaluation = Evaluation()
     curve: Curve = Curve()
+
+    @field_validator("log", mode="before")
+    @classmethod
+    def _split_loggers(cls, value: Any) -> Any:
+        return split_list(value) if isinstance(value, str | list) else value
 
     @field_validator("defenses", "attacks", "datasets", "backbones", "losses", "scenarios", mode="before")
     @classmethod

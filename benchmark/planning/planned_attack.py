@@ -38,6 +38,7 @@ class PlannedAttack:
         follows: the attacks that it follows: it attacks only the queries that stand after them. Empty for
             attacks on the whole pool.
         until_chance: whether it is left out where R@1 after those is at or below chance.
+        unless: attacks on the whole pool that it is left out after where they bring its metric to chance.
     """
 
     attack: str
@@ -47,6 +48,7 @@ class PlannedAttack:
     scenarios: tuple[Scenario, ...]
     follows: tuple[AttackAt, ...] = ()
     until_chance: bool = True
+    unless: tuple[AttackAt, ...] = ()
 
     @property
     def at(self) -> AttackAt:

@@ -22,6 +22,7 @@ class Todo:
         cached: number of those that are done.
         failed: number of those that failed in an earlier run, and are not tried again.
         finished: ids of the cells that are done, and whose records and arrays were found sound.
+        kept_failures: ids of the cells and trainings that failed in an earlier run, and are not tried again.
     """
 
     trainings: list[TrainJob]
@@ -31,6 +32,7 @@ class Todo:
     cached: int
     failed: int = 0
     finished: frozenset[str] = frozenset()
+    kept_failures: frozenset[str] = frozenset()
 
     @property
     def failures(self) -> str:
@@ -45,7 +47,7 @@ class Todo:
     @property
     def is_bound(self) -> bool:
         """Whether the costs are upper bounds, because some attacks run only on queries that still stand."""
-        return any(job.follows for job in self.attacks)
+        return any(job.follows or job.at_chance for job in self.attacks)
 
     def costs(self, folders: Folders) -> dict[str, float]:
         """Estimates the cost units of each job, by its id; see `is_bound`."""
@@ -60,7 +62,8 @@ def find_todo(grid: Grid, store: Store, retry_failed: bool = False) -> Todo:
     follow attacks which are made first.
     """
     attacks, refused = [], []
-    cached = failed = 0
+    cached = 0
+    failed: set[str] = set()
     keeps = _Kept(store, retry_failed)
     seen: set[str] = set()  # a model may have a row in both compute modes
     finished: set[str] = set()
@@ -79,7 +82,7 @@ def find_todo(grid: Grid, store: Store, retry_failed: bool = False) -> Todo:
             if recorded or cell_id in finished:
                 cached += 1
             elif not planned.refusal and keeps.cell(planned.job, cell_id, waiting):
-                failed += 1
+                failed.add(cell_id)
             else:
                 todo[scenario] = cell_id
                 waiting.add(cell_id)
@@ -92,14 +95,17 @@ def find_todo(grid: Grid, store: Store, retry_failed: bool = False) -> Todo:
             attacks.append(job)
     attacks = _in_order(attacks)
     needed = {model_id for job in attacks for model_id in job.needs}
-    trainings = _trainings(grid, store, needed, keeps)
+    trainings, kept = _trainings(grid, store, needed, keeps)
     trainings += missing_teachers(trainings, store)
-    return Todo(trainings, attacks, refused, len(seen), cached, failed, frozenset(finished))
+    kept_failures = frozenset(failed | kept)
+    return Todo(
+        trainings, attacks, refused, len(seen), cached, len(failed), frozenset(finished), kept_failures
+    )
 
 
 def _in_order(attacks: list[AttackJob]) -> list[AttackJob]:
     """Lets attacks wait for those that they follow."""
-    followed = {cell for job in attacks for cell in job.follows}
+    followed = {cell for job in attacks for cell in job.after}
     labels = {}
     for job in attacks:
         if cells := followed.intersection(job.cells.values()):
@@ -117,7 +123,7 @@ class _Kept:
 
     def cell(self, job: AttackJob, cell_id: str, waiting: set[str]) -> bool:
         """Whether a cell failed and is not tried again; `waiting` are the cells that are made first."""
-        if self._retry or not waiting.isdisjoint(job.follows):  # it may have failed for want of these
+        if self._retry or not waiting.isdisjoint(job.after):  # it may have failed for want of these
             return False
         record = self._store.cell(cell_id)
         return record is not None and record.status == "failed" and not self._has_lost(job)
@@ -162,14 +168,18 @@ def _is_usable(job: TrainJob, store: Store) -> bool:
     return _is_done(job, store) and (not job.trained or store.has_checkpoint(job.id))
 
 
-def _trainings(grid: Grid, store: Store, needed: set[str], keeps: _Kept) -> list[TrainJob]:
-    """Finds the trainings that an attack or a row needs and that are not done yet."""
+def _trainings(grid: Grid, store: Store, needed: set[str], keeps: _Kept) -> tuple[list[TrainJob], set[str]]:
+    """Finds the trainings that an attack or a row needs and that are not done yet; and those that failed."""
     asked = {model.job.id for model in grid.models if model.has_row and not model.refusal}
     trainings = []
+    kept = set()
     # Those that have a row come first, then the sources of transferred attacks.
     for model in {m.job.id: m for m in sorted(grid.models, key=lambda m: not m.has_row)}.values():
         lacks_checkpoint = model.job.id in needed and not _is_usable(model.job, store)
-        is_missing = not _is_done(model.job, store) and not keeps.training(model.job)
+        failed = keeps.training(model.job)
+        is_missing = not _is_done(model.job, store) and not failed
         if lacks_checkpoint or (model.job.id in asked and is_missing):
             trainings.append(model.job)
-    return trainings
+        elif failed:
+            kept.add(model.job.id)
+    return trainings, kept

@@ -9,6 +9,7 @@ from attacks import ATTACKS, MEASURES, OBJECTIVES, SUITES
 from benchmark.core.registry import Registry
 from benchmark.data import DATASETS
 from benchmark.evaluation import CHECKS, SCENARIOS
+from benchmark.loggers import LOGGERS
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
 from defenses import DEFENSES
@@ -26,4 +27,5 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "losses": LOSSES,
     "scenarios": SCENARIOS,
     "checks for gradient masking": CHECKS,
+    "loggers": LOGGERS,
 }

@@ -10,6 +10,7 @@ from benchmark.records.keys import CellKey
 from benchmark.records.metric_ranges import wrong_metric
 from benchmark.records.provenance import Provenance
 from benchmark.records.record import Record, Status
+from benchmark.records.usage import Usage
 
 
 class CellRecord(Record):
@@ -49,6 +50,7 @@ class CellRecord(Record):
         arrays: names of the arrays that are stored beside the record.
         identity: the parts that the id is the hash of, with the modules that its code starts from, as "code";
             empty in records of older versions.
+        usage: what the job used of the machine until the record was written; None where no job ran.
     """
 
     id: str
@@ -72,6 +74,7 @@ class CellRecord(Record):
     plugin_files: list[str] = Field(default_factory=list)
     arrays: list[str] = Field(default_factory=list)
     identity: dict[str, Any] = Field(default_factory=dict)
+    usage: Usage | None = None
     provenance: Provenance
 
     def impossible(self) -> str:

@@ -10,6 +10,7 @@ from benchmark.records.keys import ModelKey
 from benchmark.records.metric_ranges import wrong_metric
 from benchmark.records.provenance import Provenance
 from benchmark.records.record import Record, Status
+from benchmark.records.usage import Usage
 from benchmark.records.validation import ValidationResult
 
 
@@ -66,6 +67,7 @@ class ModelRecord(TrainingRecord):
         weights: fingerprint of an own model's weights and files; empty for what was trained.
         plugin_files: names of the plugins' own files that the model's identity was made from.
         identity: the parts that the id is the hash of, as in `CellRecord`.
+        usage: what the job used of the machine until the record was written; None where no job ran.
     """
 
     id: str
@@ -78,6 +80,7 @@ class ModelRecord(TrainingRecord):
     weights: str = ""
     plugin_files: list[str] = Field(default_factory=list)
     identity: dict[str, Any] = Field(default_factory=dict)
+    usage: Usage | None = None
     provenance: Provenance
 
     def impossible(self) -> str:

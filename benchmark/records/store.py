@@ -25,7 +25,7 @@ from benchmark.records.run import RunManifest
 
 R = TypeVar("R", bound=Record)
 
-_FOLDERS = ("models", "cells", "arrays", "checks", "images", "logs", "unfinished")
+_FOLDERS = ("models", "cells", "arrays", "embeddings", "checks", "images", "logs", "unfinished")
 
 
 class Store:
@@ -58,7 +58,7 @@ class Store:
                 remove_unfinished(folder)
             remove_unfinished(self.output)
             for state in (self.root / "unfinished").glob("*.safetensors"):
-                record = self.model(state.stem)
+                record = self.model(state.stem) or self.cell(state.stem)
                 if record is not None and record.status == "done":  # another run was faster
                     self._drop_unfinished(state)
         except OSError as error:
@@ -69,9 +69,16 @@ class Store:
         """The path of a model's weights (safetensors)."""
         return self.root / "models" / f"{model_id}.safetensors"
 
-    def unfinished(self, model_id: str) -> Path:
-        """The path of a running training's saved state (safetensors)."""
-        return self.root / "unfinished" / f"{model_id}.safetensors"
+    def unfinished(self, job_id: str) -> Path:
+        """The path of a running training's or attack's saved state (safetensors)."""
+        return self.root / "unfinished" / f"{job_id}.safetensors"
+
+    def files_of(self, record_id: str) -> list[Path]:
+        """Lists the files that jobs read of a model, a cell or a clean pool, relative to `root`."""
+        folders = ("arrays", "cells", "embeddings", "models", "unfinished")
+        names = [f"{folder}/{record_id}" for folder in folders]
+        paths = [Path(f"{name}{suffix}") for name in names for suffix in (".safetensors", ".json")]
+        return [path for path in paths if (self.root / path).is_file()]
 
     def has_checkpoint(self, model_id: str) -> bool:
         """Whether the weights of a model exist and are those that were written; reads all of them.

@@ -65,7 +65,7 @@ def eps_curves(run: Run, table: Table, styles: dict[str, LineStyle]) -> Figure |
         frameon=False,
         fontsize=9,
     )
-    headline(figure, _title(table, panels), _note(table, panels))
+    headline(figure, _title(table, panels), _note(table, panels) + _ends(table))
     return figure
 
 
@@ -146,6 +146,21 @@ def _rises(curve: Curve) -> bool:
     """Whether the metric is clearly higher at some budget than at a smaller one."""
     means = [mean(values) for _, values in sorted(curve.items())]
     return any(later > sooner + 0.03 for i, sooner in enumerate(means) for later in means[i + 1 :])
+
+
+def _ends(table: Table) -> str:
+    """Says why curves end, where attacks were left out."""
+    left_out = any(
+        cell.done and cell.ref.role == "curve" and cell.record and cell.record.attacked_queries == 0
+        for row in table.rows
+        for cell in row.cells
+    )
+    if not left_out:
+        return ""
+    return (
+        " A curve ends where the suite, at the leaderboard's budget, left R@1 (for attacks on the pool: AMI) "
+        "at or below chance."
+    )
 
 
 def _note(table: Table, panels: dict[tuple[str, str], dict[str, Curve]]) -> str:

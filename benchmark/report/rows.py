@@ -144,5 +144,12 @@ def at_eps(cell: CellResult, eps: float) -> bool:
 
 
 def counts(cell: CellResult, scenario: str) -> bool:
-    """Whether an attacked cell counts towards a scenario's worst case: any for clustering, or the suite's."""
-    return cell.key.scenario == scenario and (scenario == CLUSTERING or cell.ref.role == "suite")
+    """Whether an attacked cell counts towards a scenario's worst case: the suite's, for clustering any.
+
+    A cell of clusters whose attack was left out has no metrics, and does not count.
+    """
+    if cell.key.scenario != scenario:
+        return False
+    if scenario == CLUSTERING:
+        return cell.record is None or bool(cell.record.metrics)
+    return cell.ref.role == "suite"

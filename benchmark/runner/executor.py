@@ -1,28 +1,25 @@
-"""Runs jobs on worker processes; when a worker dies, only its job fails."""
+"""Runs jobs on a pool of workers; when a worker dies, only its job fails."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmark.core.errors import Stopped
-from benchmark.core.hardware import devices_of
 from benchmark.core.output import warn
 from benchmark.jobs import Job, RunContext
-from benchmark.runner.device_dealer import DeviceDealer
+from benchmark.jobs.progress import Progress
 from benchmark.runner.job_queue import Finished, JobQueue
 from benchmark.runner.leases import Leases
+from benchmark.runner.pool import LocalPool, Pool
 from benchmark.runner.serve import Said
 from benchmark.runner.sharing import SharedQueue
 from benchmark.runner.stop_signals import StopSignals
-from benchmark.runner.supervisor import Ended, Supervisor
-from benchmark.runner.workers import threads_of_worker
+from benchmark.runner.supervisor import Ended
 
-_PATIENCE = 5.0
-"""Seconds between two refreshes of the display while jobs run."""
-
-_POLL = 1.0
-"""Seconds to wait, at most, while other runs have jobs that this one could do."""
+_PATIENCE = 1.0
+"""Seconds between two refreshes of the display, and between two looks at the jobs of other runs, at most."""
 
 
 def run_jobs(
@@ -33,6 +30,7 @@ def run_jobs(
     on_start: Callable[[Job], None],
     on_finish: Finished,
     on_wait: Callable[[], None] = lambda: None,
+    on_progress: Callable[[Job, Progress], None] = lambda job, progress: None,
 ) -> None:
     """Runs all jobs, each after the jobs that it needs, and costly ones first.
 
@@ -45,26 +43,37 @@ def run_jobs(
         workers: number of processes.
         on_start: called when a job is handed to a worker.
         on_finish: called with each finished job, and the reason when it failed.
-        on_wait: called every few seconds.
+        on_wait: called about every second.
+        on_progress: called with a running job and how far it is, about every second.
 
     Raises:
         StopRunError: when a worker has other code than this process, or the run cannot continue.
         BenchmarkError: when worker after worker ends before it begins a job.
-        Stopped: after SIGINT or SIGTERM, when running trainings have saved; after a second at once.
+        Stopped: after SIGINT or SIGTERM, when running jobs have saved their state; after a second at once.
     """
+    run_on_pool(LocalPool(workers, context), jobs, costs, context, on_start, on_finish, on_wait, on_progress)
+
+
+def run_on_pool(
+    pool: Pool,
+    jobs: Sequence[Job],
+    costs: Mapping[str, float],
+    context: RunContext,
+    on_start: Callable[[Job], None],
+    on_finish: Finished,
+    on_wait: Callable[[], None] = lambda: None,
+    on_progress: Callable[[Job, Progress], None] = lambda job, progress: None,
+) -> None:
+    """Runs all jobs on a pool; other arguments and errors are those of `run_jobs`."""
     queue = JobQueue(jobs, costs)
     with Leases(context.store.root / "leases", context.lease_patience) as leases:
         stop_file = leases.folder / f"{leases.run}.stop"
         context = context.model_copy(update={"stop_file": stop_file})
         shared = SharedQueue(jobs, queue, leases, context.store)
         try:
-            with (
-                StopSignals() as signals,
-                Supervisor(workers, threads_of_worker(context.device, context.workers)) as supervisor,
-            ):
-                dealer = DeviceDealer(devices_of(context.device), workers)
+            with StopSignals() as signals, pool:
                 _Execution(
-                    queue, shared, supervisor, dealer, signals, context, on_start, on_finish, on_wait
+                    queue, shared, pool, signals, context, on_start, on_finish, on_wait, on_progress
                 ).run()
                 if signals.signum is not None:
                     raise Stopped(signals.signum)
@@ -73,61 +82,62 @@ def run_jobs(
 
 
 class _Execution:
-    """The state of a call of `run_jobs`, which describes the arguments."""
+    """The state of a call of `run_on_pool`, which describes the arguments."""
 
     def __init__(
         self,
         queue: JobQueue,
         shared: SharedQueue,
-        supervisor: Supervisor,
-        dealer: DeviceDealer,
+        pool: Pool,
         signals: StopSignals,
         context: RunContext,
         on_start: Callable[[Job], None],
         on_finish: Finished,
         on_wait: Callable[[], None],
+        on_progress: Callable[[Job, Progress], None],
     ) -> None:
         self._queue = queue
         self._shared = shared
-        self._supervisor = supervisor
-        self._dealer = dealer
-        self._devices: dict[str, str] = {}
+        self._pool = pool
         self._signals = signals
         self._context = context
         self._on_start = on_start
         self._on_finish = on_finish
         self._on_wait = on_wait
+        self._on_progress = on_progress
         self._stopping = False
+        self._deadlines: dict[str, float] = {}
 
     def run(self) -> None:
         refreshed = time.monotonic()
-        while self._supervisor.busy or (self._queue.ready and not self._stopping):
+        while self._pool.busy or (self._queue.ready and not self._stopping):
             if self._signals.signum is not None and not self._stopping:
                 self._stop()
                 continue
             if not self._stopping:
                 self._send()
-            timeout = _PATIENCE if self._supervisor.free == 0 or not self._queue.ready else _POLL
-            for ended in self._supervisor.wait(timeout, None if self._stopping else self._signals.wakeup):
+            all_ended = self._pool.wait(_PATIENCE, None if self._stopping else self._signals.wakeup)
+            for job, progress in self._pool.new_progress():
+                self._on_progress(job, progress)
+            for ended in all_ended:
                 self._end(ended)
+            self._abandon(lambda job: time.monotonic() >= self._deadlines.get(job.id, math.inf))
             if time.monotonic() - refreshed >= _PATIENCE:
                 self._on_wait()
                 refreshed = time.monotonic()
 
     def _send(self) -> None:
         """Hands jobs to all free workers."""
-        while self._supervisor.free > 0 and (job := self._shared.take()) is not None:
+        while self._pool.free > 0 and (job := self._shared.take()) is not None:
             outcome = self._shared.new_outcome(job)
             if outcome is not None:  # another run has done it
                 self._finish(job, outcome.reason)
                 continue
-            device = self._devices[job.id] = self._dealer.take()
-            self._supervisor.send(job, self._dealer.context_on(device, self._context))
+            self._pool.send(job, self._context)
             self._on_start(job)
 
     def _end(self, ended: Ended) -> None:
         job, reason = ended.job, ended.reason
-        self._dealer.give_back(self._devices.pop(job.id))
         if ended.said is None:
             self._shared.give_back(job)
         elif ended.said is Said.INTERRUPTED:
@@ -152,10 +162,19 @@ class _Execution:
         stop_file = self._context.stop_file
         assert stop_file is not None
         stop_file.touch()
-        for job in self._supervisor.running:
-            if not job.resumable:
-                self._supervisor.abandon(job)
-                self._shared.release(job)
-        saving = len(self._supervisor.running)
-        wait = f" {saving} running trainings save at the end of their epoch; a second signal stops at once."
+        self._abandon(lambda job: not self._pool.saves(job))
+        for job in self._pool.running:
+            if job.grace is not None:
+                self._deadlines[job.id] = time.monotonic() + job.grace
+        saving = len(self._pool.running)
+        wait = (
+            f" {saving} running jobs save their state, trainings at the end of their epoch; "
+            "a second signal stops at once."
+        )
         warn(f"Stopping.{wait if saving else ''}")
+
+    def _abandon(self, which: Callable[[Job], bool]) -> None:
+        """Ends some of the running jobs, of which nothing is recorded."""
+        for job in list(filter(which, self._pool.running)):
+            self._pool.abandon(job)
+            self._shared.release(job)

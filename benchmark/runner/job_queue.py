@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from benchmark.jobs import Job, RunContext
+from benchmark.jobs.progress import Progress
 
 Finished = Callable[[Job, str | None], None]
 """Called with each finished job, and the reason when it failed."""
@@ -25,6 +26,7 @@ class Executor(Protocol):
         on_start: Callable[[Job], None],
         on_finish: Finished,
         on_wait: Callable[[], None],
+        on_progress: Callable[[Job, Progress], None],
     ) -> None:
         """Runs all jobs.
 
@@ -36,6 +38,7 @@ class Executor(Protocol):
             on_start: called when a job starts.
             on_finish: called with each finished job, and the reason when it failed.
             on_wait: called from time to time while jobs run.
+            on_progress: called with a running job and how far it is.
         """
 
 

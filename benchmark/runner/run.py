@@ -23,6 +23,8 @@ from benchmark.runner.check_models import check_models
 from benchmark.runner.executor import run_jobs
 from benchmark.runner.job_queue import Executor
 from benchmark.runner.progress import ProgressReport
+from benchmark.runner.record_logs import RecordLogs
+from benchmark.runner.view.layout import board_of, costs_of
 
 
 def run(
@@ -48,11 +50,13 @@ def run(
 
     Raises:
         BenchmarkError: when pretrained weights cannot be fetched; nothing has been run or written then.
+        UsageError: when a log cannot be opened; nothing has been run then.
         Stopped: when a signal has stopped the run; what was done is ready for a report then.
     """
     store = Store(context.output, heal=True)
     todo = find_todo(grid, store, config.retry_failed)
     fetch_weights(training.key for training in todo.trainings)
+    logs = RecordLogs(config.log if todo.jobs else (), todo, store, config.model_dump(mode="json"))
     manifest = make_manifest(grid, config, command, context.folders, context.provenance())
     store.save_manifest(manifest)
     save_sources(store.root, sources(identities(grid)))
@@ -61,7 +65,8 @@ def run(
     stopped: Stopped | None = None
     if todo.jobs:
         try:
-            _compute(todo, SettingNames(model.job.key for model in grid.models), context, shown, execute)
+            with logs:
+                _compute(grid, todo, context, shown, execute, logs)
         except Stopped as error:
             stopped = error
     # Written again, because another run may have started in the same folder meanwhile.
@@ -89,24 +94,35 @@ def fetch_weights(keys: Iterable[ModelKey]) -> None:
         BACKBONES.build(backbone).fetch(natural)
 
 
-def _compute(todo: Todo, names: SettingNames, context: RunContext, shown: bool, execute: Executor) -> None:
+def _compute(
+    grid: Grid, todo: Todo, context: RunContext, shown: bool, execute: Executor, logs: RecordLogs
+) -> None:
+    names = SettingNames(model.job.key for model in grid.models)
     costs = todo.costs(context.folders)
+    workers = min(context.workers, len(todo.jobs))
     if shown:
         say(*names.legend(), _cost_line(todo, costs))
 
     def label(job: Job) -> str:
         return f"{names.prefix(job.key)}{job.label}"
 
-    progress = ProgressReport(costs, shown, context.store, label)
+    board = board_of(grid, todo, names)
+    progress = ProgressReport(costs_of(todo, costs), board, workers, shown, label)
+
+    def finish(job: Job, reason: str | None) -> None:
+        progress.finish(job, reason)
+        logs.finish(job, reason)
+
     try:
         execute(
             todo.jobs,
             costs,
             context,
-            min(context.workers, len(todo.jobs)),
+            workers,
             progress.start,
-            progress.finish,
+            finish,
             progress.wait,
+            progress.report,
         )
     finally:
         progress.close()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from benchmark.jobs import Job, RunContext, run_job
+from benchmark.jobs.progress import Progress
 from benchmark.runner.job_queue import Finished, JobQueue
 from benchmark.runner.workers import threads_of_worker
 
@@ -20,6 +21,7 @@ def run_serially(
     on_start: Callable[[Job], None],
     on_finish: Finished,
     on_wait: Callable[[], None] = lambda: None,
+    on_progress: Callable[[Job, Progress], None] = lambda job, progress: None,
 ) -> None:
     """Runs all jobs in this process, with the threads of a worker, so that the scores are a worker's.
 
@@ -30,14 +32,21 @@ def run_serially(
         workers: not used; there is no other process.
         on_start: called when a job starts.
         on_finish: called with each finished job, and the reason when it failed.
-        on_wait: called after each job.
+        on_wait: called after each job, and when one reports progress.
+        on_progress: called with the running job and how far it is.
     """
     queue = JobQueue(jobs, costs)
     with _threads(threads_of_worker(context.device, 1)):
         while queue.ready:
             job = queue.ready.pop(0)
             on_start(job)
-            queue.finish(job, run_job(job, context), context, on_finish)
+
+            def report(progress: Progress, job: Job = job) -> None:
+                on_progress(job, progress)
+                on_wait()
+
+            reason = run_job(job, context, report)
+            queue.finish(job, reason, context, on_finish)
             on_wait()
 
 

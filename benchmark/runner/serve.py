@@ -5,8 +5,9 @@ from __future__ import annotations
 import faulthandler
 import pickle
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from benchmark.core.errors import InterruptedJobError, StopRunError
 from benchmark.jobs import Job, RunContext, run_job
 from benchmark.jobs.job import log_file
+from benchmark.jobs.progress import INTERVAL, Progress
 
 DUMP = getattr(signal, "SIGUSR1", None)
 """The signal at which a worker writes into its job's log where it is; None where there is none."""
@@ -24,6 +26,7 @@ class Said(Enum):
     """The kinds of answers of a worker."""
 
     BEGUN = "the job has begun"
+    PROGRESS = "how far the job is"
     ENDED = "the job has ended, and has written its records"
     BROKEN = "the job has ended, and could not write its records"
     INTERRUPTED = "the job has saved its state, because the run is being stopped"
@@ -37,19 +40,47 @@ class Answer(NamedTuple):
         said: its kind.
         reason: why the job failed, in one line; None where it did not.
         error: the error that ends the run.
+        progress: how far the job is; None where nothing new is known.
     """
 
     said: Said
     reason: str | None = None
     error: BaseException | None = None
+    progress: Progress | None = None
+
+
+class Reporter:
+    """Sends the progress of a job, at most once an interval; what happens to it never stops the job.
+
+    Args:
+        connection: takes answers.
+
+    Attributes:
+        unsent: the latest progress, where it was not sent.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._sent = 0.0
+        self.unsent: Progress | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Sends the progress, unless the last was sent a moment ago."""
+        self.unsent = progress
+        now = time.monotonic()
+        if now - self._sent >= INTERVAL:
+            self._sent = now
+            with suppress(OSError):  # the run has ended, and this process will
+                self._connection.send(Answer(Said.PROGRESS, progress=progress))
+                self.unsent = None
 
 
 def serve(connection: Connection) -> None:
     """Runs the jobs that come through a connection, until it is closed.
 
     Args:
-        connection: takes pickled pairs of a job and a context; gives an `Answer` when a job begins, and
-            one when it has ended.
+        connection: takes pickled pairs of a job and a context; gives an `Answer` when a job begins,
+            some on the way, and one when it has ended.
     """
     while True:
         try:
@@ -57,20 +88,36 @@ def serve(connection: Connection) -> None:
         except (EOFError, OSError):
             return
         connection.send(Answer(Said.BEGUN))
-        answer = _answer(task)
+        reporter = Reporter(connection)
+        given = answer(task, report=reporter)._replace(progress=reporter.unsent)
         try:
-            connection.send(answer)
+            connection.send(given)
         except Exception as error:  # what cannot be pickled
             connection.send(Answer(Said.BROKEN, f"The job's result cannot be sent: {_line(error)}"))
 
 
-def _answer(task: bytes) -> Answer:
+def answer(
+    task: bytes,
+    changed: Callable[[RunContext], RunContext] = lambda context: context,
+    traced: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Answer:
+    """Runs a job, and says how it ended.
+
+    Args:
+        task: the pickled pair of the job and the context.
+        changed: returns the context that the job gets.
+        traced: whether a job that takes longer than it may writes into its log where it is.
+        report: called with the progress of the job.
+    """
     try:
         job: Job
         context: RunContext
         job, context = pickle.loads(task)
-        with _log_of_crash(log_file(job.id, context.store)):
-            return Answer(Said.ENDED, run_job(job, context))
+        context = changed(context)
+        limit = context.job_timeout if traced else None
+        with _log_of_crash(log_file(job.id, context.store), limit):
+            return Answer(Said.ENDED, run_job(job, context, report))
     except InterruptedJobError:
         return Answer(Said.INTERRUPTED)
     except StopRunError as error:
@@ -84,8 +131,8 @@ def _line(error: Exception) -> str:
 
 
 @contextmanager
-def _log_of_crash(path: Path) -> Iterator[None]:
-    """Lets a crash of the process, and the signal `DUMP`, write a traceback to a file within the block."""
+def _log_of_crash(path: Path, limit: float | None) -> Iterator[None]:
+    """Lets a crash, the signal `DUMP` and a time limit write a traceback to a file within the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("w") as file, ExitStack() as stack:
@@ -94,6 +141,9 @@ def _log_of_crash(path: Path) -> Iterator[None]:
             if DUMP is not None:
                 faulthandler.register(DUMP, file)
                 stack.callback(faulthandler.unregister, DUMP)
+            if limit is not None:
+                faulthandler.dump_traceback_later(limit, file=file)
+                stack.callback(faulthandler.cancel_dump_traceback_later)
             yield
     finally:
         if not path.stat().st_size:  # it may hold another traceback now

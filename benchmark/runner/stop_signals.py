@@ -1,4 +1,4 @@
-"""Signals that stop a run: the first lets running trainings save, the second stops at once."""
+"""Signals that stop a run: the first lets running jobs save their state, the second stops at once."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from benchmark.core.errors import BenchmarkError, StopRunError
 from benchmark.jobs import Job, RunContext
+from benchmark.jobs.progress import Progress
 from benchmark.runner.serve import Answer, Said
 from benchmark.runner.worker import Worker
 from benchmark.runner.workers import start_worker, worker_environment
@@ -57,6 +58,7 @@ class Supervisor:
         self._start = start
         self._workers: list[Worker] = []
         self._lost: list[Ended] = []
+        self._progress: dict[str, tuple[Job, Progress]] = {}
         self._deaths = 0
         self._stack = ExitStack()
 
@@ -75,6 +77,11 @@ class Supervisor:
     def running(self) -> list[Job]:
         """The jobs that have been sent and have not ended."""
         return [worker.job for worker in self._workers if worker.job is not None]
+
+    def new_progress(self) -> list[tuple[Job, Progress]]:
+        """Returns how far jobs are that have said so since the last call, each once."""
+        latest, self._progress = list(self._progress.values()), {}
+        return latest
 
     @property
     def busy(self) -> bool:
@@ -118,7 +125,7 @@ class Supervisor:
             self._lost.append(Ended(job, None))
 
     def wait(self, timeout: float, also: int | None = None) -> list[Ended]:
-        """Waits until a job ends or `also` can be read from.
+        """Waits until a job ends, a worker reports progress, or `also` can be read from.
 
         Args:
             timeout: seconds to wait, at most.
@@ -152,10 +159,13 @@ class Supervisor:
                 answer: Answer = worker.connection.recv()
                 if answer.error is not None:
                     raise answer.error
-                if answer.said is not Said.BEGUN:
+                if answer.progress is not None and worker.job is not None:
+                    self._progress[worker.job.id] = worker.job, answer.progress
+                if answer.said is Said.BEGUN:
+                    worker.begun = time.monotonic()
+                    self._deaths = 0
+                elif answer.said is not Said.PROGRESS:
                     return self._take(worker, answer)
-                worker.begun = time.monotonic()
-                self._deaths = 0
         except (EOFError, OSError):
             return self._bury(worker)
         except StopRunError:

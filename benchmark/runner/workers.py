@@ -23,7 +23,7 @@ from benchmark.core.source import ROOT
 from benchmark.core.unfinished import process_folder
 from benchmark.runner.serve import serve
 
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _LONGEST_FOLDER = 70
 """Characters of a folder's path that leave room for the name of a socket, whose path may have 103."""
 _PRELOADED = "benchmark.runner.preload"
@@ -44,7 +44,7 @@ def threads_of_worker(device: str, workers: int) -> int:
 @contextmanager
 def worker_environment(threads: int) -> Iterator[None]:
     """Sets what workers that are started within the block read when they import their libraries."""
-    with _environment(dict.fromkeys(_THREADS, str(threads))):
+    with _environment(dict.fromkeys(THREADS, str(threads))):
         yield
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from attacks.geometry import project
+from attacks.geometry import project, project_
 from benchmark.core.errors import unknown_name
 from benchmark.models import frozen
+from benchmark.models.folded import FoldedBatchNorm
 
 
 class TrainingAttack:
@@ -31,6 +33,7 @@ class TrainingAttack:
         self.step = step
         self.batch_statistics = batch_statistics
         self.scale = 1.0
+        self._folded: dict[nn.Module, FoldedBatchNorm] = {}
 
     def __call__(
         self,
@@ -57,10 +60,23 @@ class TrainingAttack:
         else:
             raise unknown_name("start", start, ("uniform", "gaussian", "clean"))
         adversarial = project(images + noise, images, "linf", eps)
-        with frozen(model, self.batch_statistics):
+        with self._evaluated(model):
             for _ in range(self.steps):
                 adversarial.requires_grad_(True)
                 (gradient,) = torch.autograd.grad(objective(adversarial).sum(), adversarial)
-                ascended = adversarial.detach() + self.step * eps * gradient.sign()
-                adversarial = project(ascended, images, "linf", eps)
+                # In place: a new tensor for each operation would take longer than the operation.
+                ascended = torch.add(adversarial.detach(), gradient.sign_(), alpha=self.step * eps)
+                adversarial = project_(ascended, images, "linf", eps)
         return adversarial.detach()
+
+    @contextmanager
+    def _evaluated(self, model: nn.Module) -> Iterator[None]:
+        """Freezes the model within the block, and folds its batch norm, which then is a constant scaling."""
+        with frozen(model, self.batch_statistics):
+            if self.batch_statistics:
+                yield
+                return
+            if model not in self._folded:
+                self._folded[model] = FoldedBatchNorm(model)
+            with self._folded[model].block():
+                yield

@@ -74,8 +74,9 @@ def train(
     eps: float,
     unit_flops: int,
     device: torch.device | str = "cpu",
-    on_epoch: Callable[[int, int], None] | None = None,
+    on_epoch: Callable[[int, int, float], None] | None = None,
     *,
+    on_step: Callable[[float], None] | None = None,
     epochs: int | None = None,
     budget: float | None = None,
     teacher_cost: float = 0.0,
@@ -93,8 +94,9 @@ def train(
         eps: radius of the training attack's L_inf ball.
         unit_flops: FLOPs of a forward pass of one image through the plain backbone: one cost unit.
         device: where to train.
-        on_epoch: called after each epoch with the number of epochs done and the total; with a budget, the
-            total is an estimate.
+        on_epoch: called after each epoch with the epochs done, their total, and the mean loss of the epoch;
+            with a budget, the total is an estimate.
+        on_step: called at the start and after each step with the fraction of the training that is done.
         epochs: number of epochs; when not given, the recipe's times the defense's `epochs_scale`.
         budget: cost units to spend for each image of an epoch, in place of a number of epochs; `epochs` is
             then the number that is expected. The training ends with the step that comes nearest to it.
@@ -158,6 +160,8 @@ def train(
         left = _left_of(budget * per_epoch * size, teacher_cost, defense)
         pace = BudgetPace(left, counter, epochs * per_epoch)
     done, built = resumed, shapes_of(model)
+    if on_step:
+        on_step(pace.progress)
     while not pace.over:
         started_at, parts, steps = pace.progress, pace.parts(recipe.validations), 0
         model.train()
@@ -190,6 +194,8 @@ def train(
                 total += loss.detach()
                 steps += 1
                 timing.end("optimizer")
+                if on_step:
+                    on_step(pace.progress)
                 if pace.over:
                     break
         done += 1
@@ -212,7 +218,7 @@ def train(
             if pace.progress >= defense.keep_from:
                 best.offer(validations[-1], model)
         if on_epoch:
-            on_epoch(done, pace.epochs(done))
+            on_epoch(done, pace.epochs(done), mean)
         if save_point is not None and not pace.over:
             notes = {
                 "epoch": done,

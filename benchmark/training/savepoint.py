@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import random
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from benchmark.core.errors import DamagedFileError, InterruptedJobError
-from benchmark.core.files import set_aside
-from benchmark.core.output import warn
-from benchmark.core.sealed import check_tensors, write_tensors
+from benchmark.core.generators import generator_states, set_generators
+from benchmark.core.state_file import StateFile
 
 _MODEL, _BEST, _OPTIMIZER, _GENERATOR = "model.", "best.", "optimizer.", "generator."
 
@@ -46,10 +38,8 @@ class SavePoint:
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.path = path
-        self._every = every
-        self._stopping = stopping
+        self._file = StateFile(path, "training", every, stopping)
         self._packages = dict(packages or {"torch": str(torch.__version__)})
-        self._last = time.monotonic()
 
     def save(
         self,
@@ -76,8 +66,7 @@ class SavePoint:
             StorageFullError: when the disk is full.
             InterruptedJobError: when the run is being stopped; the state is saved then.
         """
-        stopping = self._stopping()
-        if not stopping and time.monotonic() - self._last < self._every:
+        if not self._file.due():
             return
         state = optimizer.state_dict()
         tensors = {
@@ -88,25 +77,16 @@ class SavePoint:
                 for index, values in state["state"].items()
                 for name, value in values.items()
             },
-            **{_GENERATOR + name: value for name, value in _generators(model).items()},
+            **{_GENERATOR + name: value for name, value in generator_states(_device(model)).items()},
         }
         description = {
             "notes": dict(notes),
             "groups": state["param_groups"],
             "schedule": schedule.state_dict(),
-            "python": random.getstate(),
-            "environment": self._environment(model),
         }
         # Copies, since safetensors rejects tensors that share memory, as shared proxies do.
         copies = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
-        about = {"about": json.dumps(description)}
-        try:
-            write_tensors(self.path, lambda path, metadata: save_file(copies, path, {**about, **metadata}))
-        except (OSError, SafetensorError) as error:
-            warn(f"warning: the running training cannot be saved to {self.path}: {error}")
-        self._last = time.monotonic()
-        if stopping:
-            raise InterruptedJobError("The run is being stopped; the training is saved.")
+        self._file.write(description, copies, self._environment(model))
 
     def restore(
         self,
@@ -131,23 +111,12 @@ class SavePoint:
         Raises:
             UnreadableFileError: when the file cannot be read.
         """
-        try:
-            check_tensors(self.path)
-        except FileNotFoundError:
+        found = self._file.read(self._environment(model))
+        if found is None:
             return None
-        except DamagedFileError as error:
-            set_aside(self.path, error.reason)
-            return None
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                description = json.loads((file.metadata() or {})["about"])
-                if description["environment"] != self._environment(model):
-                    return None
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        except (OSError, SafetensorError, KeyError, ValueError):
-            return None
+        description, tensors = found
         if missing := [name for name in needed if name not in description["notes"]]:
-            set_aside(self.path, f"it has no {missing[0]}")
+            self._file.set_aside(f"it has no {missing[0]}")
             return None
         weights = _with_prefix(_MODEL, tensors)
         if not _fits(weights, model) or _group_sizes(description["groups"]) != _group_sizes(
@@ -165,8 +134,8 @@ class SavePoint:
                 if value.shape == parameter.shape:  # in the parameter's memory format, or steps are slow
                     values[name] = torch.empty_like(parameter).copy_(value)
         schedule.load_state_dict(description["schedule"])
-        _set_generators(_with_prefix(_GENERATOR, tensors), description["python"])
-        device = next(model.parameters()).device
+        device = _device(model)
+        set_generators(_with_prefix(_GENERATOR, tensors), device)
         return description["notes"], {
             name: value.to(device) for name, value in _with_prefix(_BEST, tensors).items()
         }
@@ -177,12 +146,8 @@ class SavePoint:
 
     def notes(self) -> dict[str, Any] | None:
         """Reads the notes of the last write; None where there is no sound file."""
-        try:
-            with safe_open(self.path, framework="numpy") as file:
-                notes: dict[str, Any] = json.loads((file.metadata() or {})["about"])["notes"]
-                return notes
-        except (OSError, SafetensorError, KeyError, ValueError):
-            return None
+        description = self._file.description()
+        return None if description is None else description.get("notes")
 
 
 def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -207,28 +172,3 @@ def _group_sizes(groups: list[dict[str, Any]]) -> list[int]:
 
 def _device(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-
-
-def _generators(model: nn.Module) -> dict[str, Tensor]:
-    """The states of torch's and NumPy's global generators, as tensors."""
-    _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
-    states = {
-        "torch": torch.get_rng_state(),
-        "numpy": torch.tensor([*map(int, keys), position, has_gauss], dtype=torch.int64),
-        "gauss": torch.tensor(gauss, dtype=torch.float64),
-    }
-    if _device(model).type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def _set_generators(states: Mapping[str, Tensor], python: list[Any]) -> None:
-    version, internal, gauss = python
-    random.setstate((version, tuple(internal), gauss))
-    *keys, position, has_gauss = states["numpy"].tolist()
-    np.random.set_state(
-        ("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, float(states["gauss"]))
-    )
-    torch.set_rng_state(states["torch"])
-    if "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"])

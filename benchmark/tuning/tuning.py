@@ -28,6 +28,7 @@ from benchmark.planning.todo import missing_teachers
 from benchmark.planning.trainings import plan_training
 from benchmark.records import ModelKey, ModelRecord, Store
 from benchmark.runner.executor import run_jobs
+from benchmark.runner.job_queue import Executor
 from benchmark.runner.run import fetch_weights
 from benchmark.tuning.search import Search
 from benchmark.tuning.tuning_output import TuningTrial, write_chosen, write_trials
@@ -129,7 +130,7 @@ def _trial(tuned: TunedDefense, spec: str, record: ModelRecord | None) -> Tuning
     return trial
 
 
-def _train(jobs: list[tuple[TunedDefense, TrainJob]], context: RunContext) -> None:
+def _train(jobs: list[tuple[TunedDefense, TrainJob]], context: RunContext, execute: Executor | None) -> None:
     """Runs the trainings that are not done yet."""
     store = Store(context.output, heal=True)
     todo: dict[str, tuple[TunedDefense, TrainJob]] = {}
@@ -149,10 +150,22 @@ def _train(jobs: list[tuple[TunedDefense, TrainJob]], context: RunContext) -> No
     def ignore(job: Job, reason: str | None = None) -> None:
         """Does nothing: trials are reported after the round, in a fixed order."""
 
-    run_jobs(missing, costs, context, min(context.workers, len(missing)), ignore, ignore)
+    execute = execute or run_jobs
+    execute(
+        missing,
+        costs,
+        context,
+        min(context.workers, len(missing)),
+        ignore,
+        ignore,
+        lambda: None,
+        lambda job, progress: None,
+    )
 
 
-def tune(config: Configuration, context: RunContext, trials: int, shown: bool) -> Path:
+def tune(
+    config: Configuration, context: RunContext, trials: int, shown: bool, execute: Executor | None = None
+) -> Path:
     """Searches the parameters of each defense, scored on classes held out of the training classes.
 
     In each round, each defense in each setting (data set, backbone, loss) is trained once, side by side
@@ -166,6 +179,7 @@ def tune(config: Configuration, context: RunContext, trials: int, shown: bool) -
         context: the context of the run; `tuning.csv` and the chosen values go to its output folder.
         trials: number of trials for each defense; the first is its default.
         shown: whether a line is written for each trial.
+        execute: runs the trainings; on worker processes when not given.
 
     Returns:
         The path of `tuned.yaml`, a file for `--config`.
@@ -201,7 +215,7 @@ def tune(config: Configuration, context: RunContext, trials: int, shown: bool) -
                 tuned.wanted = len(tuned.trials)
                 continue
             proposed.append((tuned, _job(tuned, spec, config, context)))
-        _train(proposed, context)
+        _train(proposed, context, execute)
         for tuned, job in proposed:
             trial = _trial(tuned, job.key.defense, store.model(job.id))
             tuned.search.report(trial.spec, trial.score)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from attacks import ATTACKS, OBJECTIVES, Problem
 from benchmark.core.embedder import Embedder
+from benchmark.core.nested_tensors import pack, unpack
 
 from ..simulated_device import OTHER, TwoDevices, inner
 
@@ -58,11 +59,12 @@ def attacked(pool, monkeypatch):
     )
     weight = torch.randn(64, 6)
 
-    def run(attack, device, wrap, **masks):
+    def run(attack, device, wrap, save_point=None, **masks):
         model = Product(weight.to(device))
         problem = Problem(
             model, wrap(pool.images.clone()), pool.labels.to(device), pool.ids, attack.norms[-1], 0.1,
-            batch_size=7, sources={"vanilla": model}, **{key: mask.to(device) for key, mask in masks.items()},
+            batch_size=7, sources={"vanilla": model}, save_point=save_point,
+            **{key: mask.to(device) for key, mask in masks.items()},
         )  # fmt: skip
         return attack.run(problem)
 
@@ -83,6 +85,46 @@ def test_no_device_is_mixed_and_the_result_is_the_same(pool, attacked, spec):
             assert torch.equal(inner(found.images), expected.images)
             assert (found.images.device == OTHER) == (wrap is on_device)
             assert found.objective is None or torch.equal(found.objective.inner, expected.objective)
+
+
+class Kept:
+    """Keeps the second state of an attack, as a file would, for another attack that begins with it."""
+
+    def __init__(self):
+        self.saves, self.kept, self.rewound = 0, None, False
+
+    def read(self):
+        if self.kept is None:
+            return None
+        described, tensors, images = self.kept
+        return unpack(described, tensors, OTHER), images
+
+    def rewind(self):
+        self.rewound = True
+
+    def due(self):
+        return True
+
+    def save(self, state, images):
+        self.saves += 1
+        if self.saves == 2 and not self.rewound:
+            self.kept = (*pack(state), None if images is None else images.cpu().clone())
+            assert all(type(tensor) is torch.Tensor for tensor in self.kept[1].values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_state_returns_to_the_devices_that_it_came_from(attacked, spec):
+    attack = ATTACKS.build(spec)
+    for wrap in (on_device, Store):
+        point = Kept()
+        with TwoDevices():
+            expected = attacked(attack, OTHER, wrap, save_point=point)
+            assert point.kept is not None
+            found = attacked(attack, OTHER, wrap, save_point=point)
+        assert point.rewound
+        assert torch.equal(inner(found.images), inner(expected.images))
+        assert found.objective is None or torch.equal(found.objective.inner, expected.objective.inner)
 
 
 def test_operations_on_two_devices_raise():

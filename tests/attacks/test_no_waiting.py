@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from attacks import ATTACKS, OBJECTIVES
-from attacks.optimisers import ascent, captured_step, square
+from attacks.optimisers import captured_step, iterate, square
 from attacks.ranking import robrank
 
 LOOKS = ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "cpu", "numpy", "nonzero")
@@ -87,12 +87,12 @@ def test_no_replay_looks_at_a_value(trained, make_problem, between_gradients, re
 
 
 def test_a_look_is_found(trained, make_problem, between_gradients, monkeypatch):
-    move = ascent.GradientCheck.add
+    move = iterate.GradientCheck.add
 
     def add(self, gradient, embeddings):
         assert torch.isfinite(gradient).all()
         move(self, gradient, embeddings)
 
-    monkeypatch.setattr(ascent.GradientCheck, "add", add)
+    monkeypatch.setattr(iterate.GradientCheck, "add", add)
     ATTACKS.build("pgd_decay[objective=own,steps=4]").run(make_problem(trained))
     assert between_gradients() == ["__bool__"] * 3  # after each step but the last

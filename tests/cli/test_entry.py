@@ -29,6 +29,9 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--tune", "0"], "number of trials"),
         (["--job-timeout", "0"], "job_timeout='0'"),
         (["--check-plugin", "/not/there.py"], "no plugin file"),
+        (["--log", "tensorbord"], "Did you mean 'tensorboard'"),
+        (["--log", "tensorboard[size=1]"], "size"),
+        (["--log", "tensorboard", "--tune", "2"], "--log is of runs"),
         (["--device", "cuda"], "CUDA"),
         (["--device", "cpu", "--attack-precision", "tf32"], "tf32 is one of GPUs"),
         (["--attack-precision", "half"], "Unknown attack precision 'half'"),
@@ -45,6 +48,15 @@ def test_a_wrong_command_gets_one_line_status_2_and_writes_nothing(tmp_path, cap
     assert message in streams.err
     assert streams.err.count("\n") == 1
     assert not output.exists()
+
+
+def test_a_logger_whose_package_is_missing_stops_the_run_before_it_begins(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert main(["--output", str(tmp_path / "out"), "--log", "wandb", "--defenses", "vanilla"]) == 2
+    message = capsys.readouterr().err
+    assert 'python -m pip install "dml-robustness-benchmark[wandb]"' in message
+    assert message.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_output_that_cannot_be_written_is_a_usage_error(tmp_path, capsys):
@@ -172,7 +184,8 @@ def test_tuning_is_handed_the_configuration_and_the_trials(tmp_path, monkeypatch
         str(tmp_path),
     ]
     assert main([*options, "--tune", "7"]) == 0
-    ((config, place, trials, shown),) = asked
+    ((config, place, trials, shown, execute),) = asked
+    assert callable(execute)
     assert (config.compute, config.budget, trials, shown) == (["equal-passes"], 9.0, 7, True)
     assert place.output == tmp_path
     assert "tuned.yaml" in capsys.readouterr().out

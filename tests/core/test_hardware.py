@@ -17,6 +17,7 @@ from benchmark.core.hardware import (
 def test_hardware_names_the_threads(monkeypatch):
     assert hardware("cpu").endswith(", one thread a worker")
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"a GPU at {device}")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for threads, words in ((16, "16 threads"), (1, "one thread")):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         assert hardware("cuda").endswith(f", {words} a worker")
@@ -86,3 +87,8 @@ def test_threads_are_restored_after_a_block_of_one_thread(monkeypatch):
     with one_thread():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+def test_a_process_without_a_gpu_names_its_processor(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert hardware("cuda:7").split(", ")[0] == hardware("cpu").split(", ")[0]

@@ -8,7 +8,7 @@ import torch
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import DATASETS, Folders, Split
-from benchmark.jobs import RunContext, attack_run
+from benchmark.jobs import RunContext, attack_run, memory
 from benchmark.jobs.memory import Memory, fits_on_device, memory_of_device, memory_of_host, pool_bytes
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
@@ -104,11 +104,11 @@ def test_a_worker_s_part_does_not_depend_on_what_the_others_hold():
 def test_each_worker_takes_its_part(make_images, tmp_path, monkeypatch, device):
     pool = make_images(classes=3, per_class=2)
     taken = []
-    monkeypatch.setattr(attack_run, "memory_of_host", lambda: Memory(30, 80))
-    monkeypatch.setattr(attack_run, "memory_of_device", lambda _: Memory(9, 12) if device == "cuda" else None)
-    monkeypatch.setattr(attack_run, "fits_on_device", lambda *sizes: taken.append(sizes[2:]))
+    monkeypatch.setattr(memory, "memory_of_host", lambda: Memory(30, 80))
+    monkeypatch.setattr(memory, "memory_of_device", lambda _: Memory(9, 12) if device == "cuda" else None)
+    monkeypatch.setattr(memory, "fits_on_device", lambda *sizes: taken.append(sizes[2:]))
     context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device=device, commit="", workers=4)
-    assert attack_run.place_images(pool, None, context) is pool
+    assert memory.place_images(pool, None, context) is pool
     assert taken == [(3 if device == "cuda" else None, 20)]
 
 
@@ -126,7 +126,7 @@ def test_a_cell_does_not_depend_on_where_its_pool_was(tiny, tmp_path, monkeypatc
     for job in jobs_of(grid):
         here = job.attack_and_score(job.cells, context)
         with monkeypatch.context() as patch:
-            patch.setattr(attack_run, "fits_on_device", lambda *_: False)
+            patch.setattr(memory, "fits_on_device", lambda *_: False)
             there = job.attack_and_score(job.cells, context)
         assert (here.objective, here.diagnostics) == (there.objective, there.diagnostics)
         assert (here.forward_passes, here.backward_passes) == (there.forward_passes, there.backward_passes)
@@ -168,7 +168,7 @@ def test_a_pool_that_fits_nowhere_is_reported_before_the_attack(tiny, tmp_path, 
     context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
     for training in {job.model.id: job.model for job in jobs_of(grid)}.values():
         training.train(context)
-    monkeypatch.setattr(attack_run, "memory_of_host", lambda: Memory(1000, 1000))
+    monkeypatch.setattr(memory, "memory_of_host", lambda: Memory(1000, 1000))
     for job in jobs_of(grid):
         if job.attack == "none":
             assert job.attack_and_score(job.cells, context).scores

@@ -215,3 +215,16 @@ def test_a_budget_that_the_needed_model_exhausts_is_one_line(make):
     assert str(caught.value) == (
         "distilled: training vanilla, which it needs, takes 3 cost units of the budget of 3; raise --budget."
     )
+
+
+def test_a_job_names_what_it_reads(make):
+    grid, context = make(defenses="cosines", attacks="cascade")
+    job = job_of(grid, "cosines")
+    assert set(job.reads) == {job.id, *(teacher.id for teacher in job.all_teachers())}
+    assert len(job.reads) == 3
+    attacks = find_todo(grid, context.store).attacks
+    assert any(attack.follows for attack in attacks)
+    for attack in attacks:
+        source = {attack.source.id} if attack.source else set()
+        pools = {attack.clean_pool, attack.source_clean_pool} - {""}
+        assert set(attack.reads) == {attack.model.id, attack.id, *attack.after} | source | pools

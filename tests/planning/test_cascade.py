@@ -79,6 +79,50 @@ def test_attacks_of_the_plot_over_budgets_run_on_the_whole_pool(tmp_path):
     assert not jobs(made)[CENTROID].follows
 
 
+def test_attacks_of_the_plot_are_left_out_where_the_suite_brings_their_metric_to_chance(tmp_path):
+    pooled = "pgd_decay[objective=information]"
+    curve = {"attacks": [REFERENCE, pooled], "factors": [0.5, 1.0, 2.0]}
+    made = cascade(tmp_path, curve=curve)
+    found = {(p.job.attack, p.job.eps): p.job for p in made.attacks if p.job.key.defense == "pgd_at"}
+    (eps,) = {eps for attack, eps in found if attack == INFORMATION}
+    queries = tuple(found[at].cells[QUERY] for at in ((CLEAN, 0.0), (REFERENCE, eps), (INFORMATION, eps)))
+    clusters = tuple(found[attack, eps].cells["clustering"] for attack in (REFERENCE, INFORMATION))
+    for at in ((REFERENCE, eps / 2), (REFERENCE, eps), (pooled, eps / 2), (INFORMATION, eps)):
+        assert found[at].at_chance is None
+    for at in ((pooled, eps), (pooled, 2 * eps)):
+        assert (found[at].at_chance.queries, found[at].at_chance.clusters) == (queries, clusters)
+    rule = found[REFERENCE, 2 * eps].at_chance
+    assert (rule.queries, rule.clusters) == (queries, ())
+    todo = {
+        (job.attack, job.eps): job
+        for job in find_todo(made, Store(tmp_path)).attacks
+        if job.key.defense == "pgd_at"
+    }
+    assert set(todo[pooled, eps].waits_for) == {
+        found[at].id for at in ((CLEAN, 0.0), (REFERENCE, eps), (INFORMATION, eps))
+    }
+    whole = plan(tmp_path, defenses="pgd_at", attacks="standard", curve=curve)
+    assert not any(planned.job.at_chance for planned in whole.attacks)
+    assert found[pooled, eps / 2].id in {planned.job.id for planned in whole.attacks}
+    assert found[pooled, eps].id not in {planned.job.id for planned in whole.attacks}
+
+
+def test_the_embeddings_of_the_clean_pool_are_those_of_a_model_and_of_its_evaluation(tmp_path):
+    found = [planned.job for planned in cascade(tmp_path).attacks]
+    by_model = {}
+    for job in found:
+        by_model.setdefault(job.key.defense, set()).add(job.clean_pool)
+    assert all(len(ids) == 1 for ids in by_model.values()) and "" not in by_model["pgd_at"]
+    transfer = next(job for job in found if job.source is not None)
+    assert transfer.source_clean_pool and transfer.source_clean_pool not in by_model["pgd_at"]
+    (other,) = {
+        planned.job.clean_pool
+        for planned in cascade(tmp_path, evaluation={"repeats": 3}).attacks
+        if planned.job.key.defense == "pgd_at"
+    }
+    assert {other} != by_model["pgd_at"]
+
+
 def test_another_scenario_has_the_whole_attacks_and_those_made_for_it(tmp_path):
     found = jobs(cascade(tmp_path, scenarios="retrieval-gallery"))
     made_for = "pgd_decay[objective=gallery_away]"

@@ -95,6 +95,17 @@ def test_the_state_of_a_training_goes_when_it_is_done(tmp_path):
     assert [store.unfinished(name).exists() for name in ("one", "two", "three")] == [False, True, True]
 
 
+def test_the_state_of_an_attack_that_another_run_has_done_goes(tmp_path):
+    store = Store(tmp_path)
+    store.check_writable()
+    done, failed = record(id="done"), record(id="failed", status="failed")
+    for one in (done, failed):
+        store.save_cell(one)
+        store.unfinished(one.id).write_text("state")
+    store.check_writable()
+    assert [store.unfinished(one.id).exists() for one in (done, failed)] == [False, True]
+
+
 def later(store, **changes):
     """Saves a cell of a version of the protocol that writes checksums."""
     saved = record(**changes)
@@ -203,3 +214,16 @@ def test_an_empty_grid_is_a_usage_error(tmp_path):
     Store(tmp_path).save_manifest(manifest)
     with pytest.raises(UsageError, match=rf"{path}, cannot be used \(it lists no models and no cells\)"):
         Store(tmp_path).manifest()
+
+
+def test_the_files_of_a_cell_and_of_a_model_are_found_by_their_id(tmp_path):
+    store = Store(tmp_path)
+    store.save_cell(record(), {"success": np.zeros(3, np.float32)})
+    store.save_cell(record(id="xx"))
+    store.save_images("x", {"images": np.zeros(3, np.float32)})
+    assert [str(path) for path in store.files_of("x")] == ["arrays/x.safetensors", "cells/x.json"]
+    for path in (store.checkpoint("m"), store.unfinished("m")):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert [str(path) for path in store.files_of("m")] == ["models/m.safetensors", "unfinished/m.safetensors"]
+    assert store.files_of("other") == []

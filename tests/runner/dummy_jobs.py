@@ -12,9 +12,11 @@ from pathlib import Path
 
 from benchmark.core.errors import InterruptedJobError, Stopped
 from benchmark.core.files import write_atomically
-from benchmark.jobs import Epochs, Outcome, RunContext
+from benchmark.jobs import Outcome, RunContext
+from benchmark.jobs.progress import Progress
 from benchmark.records import ModelKey
 from benchmark.runner.executor import run_jobs
+from benchmark.runner.executors import EXECUTORS
 
 KEY = ModelKey(dataset="digits", backbone="smallconv", loss="proxy_anchor", defense="vanilla", seed=0)
 
@@ -28,6 +30,7 @@ class DummyJob:
         seconds: how long it takes.
         resumable: whether it saves its state when the run is being stopped.
         deaf: whether it does so only when it has ended, as a training with a long epoch.
+        grace: seconds that it may take to do so.
     """
 
     id: str
@@ -36,11 +39,16 @@ class DummyJob:
     needs: dict = field(default_factory=dict)
     resumable: bool = False
     deaf: bool = False
+    grace: float | None = None
     key: ModelKey = KEY
 
     @property
     def label(self):
         return self.id
+
+    @property
+    def reads(self):
+        return tuple(self.needs)
 
     def cost(self, folders):
         return 1.0
@@ -70,9 +78,6 @@ class DummyJob:
         record = record_of(self.id, store.output)
         return record and Outcome(record["reason"], (record["written"],))
 
-    def progress(self, store):
-        return Epochs()
-
     def _write(self, context, reason, log=""):
         record = {"value": value_of(self.id), "reason": reason, "log": log, "written": uuid.uuid4().hex}
         path = context.output / "records" / f"{self.id}.json"
@@ -99,6 +104,12 @@ def _kill_server(job, context):
     os.kill(os.getppid(), signal.SIGKILL)
 
 
+def _report(job, context):
+    for done in range(50):
+        context.report(Progress(done / 50, unit="step", done=done, total=50))
+        time.sleep(0.05)
+
+
 def _raise(job, context):
     raise ValueError("a bug")
 
@@ -106,6 +117,7 @@ def _raise(job, context):
 ACTS = {
     "nothing": lambda job, context: None,
     "raises": _raise,
+    "reports": _report,
     "is_killed": lambda job, context: os.kill(os.getpid(), signal.SIGKILL),
     "exits_with_0": lambda job, context: os._exit(0),
     "segfaults": _segfault,
@@ -116,12 +128,12 @@ ACTS = {
 }
 
 
-def run(output, jobs, workers=1, on_start=lambda job: None, **given):
+def run(output, jobs, workers=1, on_start=lambda job: None, execute=run_jobs, **given):
     """Runs jobs, and returns the reasons by name."""
     context = RunContext(output=output, cache=output, data=output, device="cpu", commit="", **given)
     reasons = {}
     costs = {job.id: 1.0 for job in jobs}
-    run_jobs(jobs, costs, context, workers, on_start, lambda job, reason: reasons.setdefault(job.id, reason))
+    execute(jobs, costs, context, workers, on_start, lambda job, reason: reasons.setdefault(job.id, reason))
     return reasons
 
 
@@ -130,13 +142,23 @@ def executed(output):
     return path.read_text().split() if path.exists() else []
 
 
-if __name__ == "__main__":
+def main():
     folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
     dummies = [DummyJob(f"j{number}", **options.get("job", {})) for number in range(options.get("jobs", 1))]
+    executor = EXECUTORS.build(options.get("executor", "local"))
+    patience = options.get("patience", 60.0)
     try:
-        done = run(folder, dummies, options.get("workers", 1), lease_patience=options.get("patience", 60.0))
+        done = run(
+            folder, dummies, options.get("workers", 1), execute=executor.run_jobs, lease_patience=patience
+        )
     except Stopped as stopped:
         sys.exit(stopped.exit_status)
     except KeyboardInterrupt:
         sys.exit(1)
     sys.stdout.write(json.dumps(done))
+
+
+if __name__ == "__main__":
+    from tests.runner import dummy_jobs  # under the name by which nodes of a cluster find its classes
+
+    dummy_jobs.main()

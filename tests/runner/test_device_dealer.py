@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.jobs import RunContext
-from benchmark.runner import executor
+from benchmark.runner import executor, pool
 from benchmark.runner.device_dealer import DeviceDealer
 from benchmark.runner.serve import Said
 from benchmark.runner.supervisor import Ended
@@ -48,7 +48,7 @@ def test_a_jobs_context_names_its_gpu_and_who_shares_it():
 class FakeJob:
     """A job that needs nothing."""
 
-    key, needs, resumable = None, {}, False
+    key, needs, resumable, grace = None, {}, False, None
 
     def __init__(self, name):
         self.id = self.label = name
@@ -81,6 +81,9 @@ class FakeSupervisor:
         self.running.append(job)
         self.sent.append((job.id, given.device, given.sharing_device))
 
+    def new_progress(self):
+        return []
+
     def wait(self, timeout, also):
         return [Ended(self.running.pop(), Said.ENDED)]
 
@@ -92,8 +95,8 @@ def test_the_executor_deals_jobs_out_to_the_workers_of_each_gpu(monkeypatch, tmp
         made.append(FakeSupervisor(size, threads))
         return made[-1]
 
-    monkeypatch.setattr(executor, "Supervisor", supervisor)
-    monkeypatch.setattr(executor, "devices_of", lambda device: ["cuda:0", "cuda:1"])
+    monkeypatch.setattr(pool, "Supervisor", supervisor)
+    monkeypatch.setattr(pool, "devices_of", lambda device: ["cuda:0", "cuda:1"])
     executor.run_jobs(
         [FakeJob(str(number)) for number in range(6)],
         dict.fromkeys("012345", 1.0),

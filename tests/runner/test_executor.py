@@ -12,7 +12,9 @@ import pytest
 
 from benchmark.core.errors import BenchmarkError, SourceError
 from benchmark.core.source import ROOT
+from benchmark.jobs import RunContext
 from benchmark.runner import supervisor
+from benchmark.runner.executor import run_jobs
 from benchmark.runner.workers import start_worker
 
 from .dummy_jobs import DummyJob, executed, record_of, run, value_of
@@ -155,7 +157,7 @@ def test_the_first_signal_lets_running_trainings_save(tmp_path, signum, status):
     process.send_signal(signum)
     _, said = process.communicate(timeout=LONG)
     assert process.returncode == status
-    assert said.startswith("Stopping. 1 running trainings save")
+    assert said.startswith("Stopping. 1 running jobs save their state, trainings at the end of their epoch")
     assert executed(tmp_path) == ["j0"]
     assert (tmp_path / "j0.saved").exists()
     assert not record_of("j0", tmp_path)
@@ -169,6 +171,19 @@ def test_the_first_signal_abandons_what_cannot_save(tmp_path):
     _, said = process.communicate(timeout=LONG)
     assert process.returncode == 130
     assert said == "Stopping.\n"
+    assert not (tmp_path / "records").exists()
+    assert not files(tmp_path / "store")
+
+
+def test_what_has_not_saved_within_its_grace_is_abandoned(tmp_path):
+    job = {"resumable": True, "seconds": 2 * LONG, "deaf": True, "grace": 0.5}
+    process = start(tmp_path, jobs=3, job=job)
+    wait_for(lambda: executed(tmp_path))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=LONG)
+    assert process.returncode == 130
+    assert said.startswith("Stopping. 1 running jobs save their state")
+    assert executed(tmp_path) == ["j0"]
     assert not (tmp_path / "records").exists()
     assert not files(tmp_path / "store")
 
@@ -215,3 +230,26 @@ def test_a_run_outside_the_main_thread_leaves_signals_alone(tmp_path):
     thread.join()
     assert reasons == {"a": None}
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_progress_comes_from_the_worker_about_every_second_and_at_the_end(tmp_path):
+    told = []
+    context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
+    jobs = [DummyJob("a", "reports"), DummyJob("b")]
+    started = time.monotonic()
+    run_jobs(
+        jobs,
+        {"a": 1.0, "b": 1.0},
+        context,
+        1,
+        lambda job: None,
+        lambda job, reason: told.append((job.id, reason)),
+        on_progress=lambda job, progress: told.append((job.id, progress.done)),
+    )
+    seconds = time.monotonic() - started
+    of_a = [what for name, what in told if name == "a"]
+    assert of_a[-1] is None  # it ended after all that it said
+    assert of_a[-2] == 49
+    assert of_a[:-1] == sorted(of_a[:-1])
+    assert 2 <= len(of_a[:-1]) <= seconds + 2
+    assert [what for name, what in told if name == "b"] == [None]

@@ -101,8 +101,7 @@ def test_the_worst_case_of_each_query_is_that_of_the_suite_at_a_lower_cost(compu
         assert record.attacked_queries == np.count_nonzero(arrays["before"])
         assert record.metrics["r1"] == pytest.approx(arrays["success"].mean())
         assert 0.1 < part < 0.95
-        whole = before[attack].forward_passes - len(one)  # the clean pool is embedded in both
-        assert record.forward_passes - len(one) == pytest.approx(part * whole, rel=0.01)
+        assert record.forward_passes == pytest.approx(part * before[attack].forward_passes, rel=0.01)
         # What it does to a query does not depend on which others are attacked.
         own = store_success(standard, before[attack])
         attacked = arrays["before"] > 0
@@ -154,7 +153,7 @@ def test_a_failed_member_fails_those_that_follow_it_and_a_resumed_run_computes_t
         assert found[attack].reason == (
             "vanilla, seed 0: fgsm[objective=own] linf 0.04, which this attack follows, failed: out of order"
         )
-    store, counts = compute("cascaded")
+    store, counts = compute("cascaded", retry_failed=True)
     assert set(counts) == {"done"}
     assert np.array_equal(worst(store), worst(compute("cascaded", "other")[0]))
 

@@ -221,7 +221,7 @@ def test_a_model_without_parameters_is_not_trained(run):
 
 def test_progress_is_reported_after_each_epoch(run):
     reported = []
-    run("vanilla[epochs_scale=2]", on_epoch=lambda done, total: reported.append((done, total)))
+    run("vanilla[epochs_scale=2]", on_epoch=lambda done, total, loss: reported.append((done, total)))
     assert reported == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 

@@ -129,7 +129,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(run, images, tmp_p
     options = {"recipe": recipe, "held_out": images}
     whole, expected = run(kind(), 72.0, **options)
 
-    def stop(done, total):
+    def stop(done, total, loss):
         assert done <= total
         if done == 5:
             raise KeyboardInterrupt
@@ -149,7 +149,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(run, images, tmp_p
 def test_validations_follow_what_is_spent(run, images):
     seen = []
 
-    def on_epoch(done, total):
+    def on_epoch(done, total, loss):
         seen.append((done, Expensive.seen[-1]))
 
     _, trained = run(Expensive(), 72.0, held_out=images, on_epoch=on_epoch)

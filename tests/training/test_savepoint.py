@@ -8,9 +8,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from benchmark.core import state_file
 from benchmark.core.errors import InterruptedJobError, StorageFullError
 from benchmark.models import count_flops
-from benchmark.training import Recipe, savepoint, train
+from benchmark.training import Recipe, train
 from benchmark.training.savepoint import SavePoint
 from defenses import DEFENSES
 
@@ -24,7 +25,7 @@ class KilledError(Exception):
 @pytest.fixture
 def go(make_member, images):
     def run(spec="vanilla", recipe=RECIPE, path=None, killed_after=None, seed=0):
-        def on_epoch(done, total):
+        def on_epoch(done, total, loss):
             epochs.append(done)
             if done == killed_after:
                 raise KilledError
@@ -263,7 +264,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(saved, monkeypatch):
     def full(*_, **__):
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(savepoint, "save_file", full)
+    monkeypatch.setattr(state_file, "save_file", full)
     with pytest.raises(StorageFullError, match=f"{point.path} cannot be written: the disk is full"):
         point.save(*parts, {}, {"epoch": 2})
     assert point.path.read_bytes() == sound and list(point.path.parent.iterdir()) == [point.path]

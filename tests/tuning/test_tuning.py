@@ -58,7 +58,7 @@ def trained(monkeypatch):
     """The specs that were trained, round by round; a training that takes no time."""
     rounds: list[list[str]] = []
 
-    def fake(trainings, costs, context, workers, on_start, on_finish):
+    def fake(trainings, costs, context, workers, on_start, on_finish, on_wait, on_progress):
         assert set(costs) == {job.id for job in trainings}
         rounds.append([job.key.defense for job in trainings])
         for job in reversed(trainings):  # workers finish in any order
@@ -296,7 +296,7 @@ def test_every_default_is_among_what_is_tuned(name):
 def test_a_real_tuning(run, capsys, monkeypatch):
     """Two trainings, in this process, since starting workers takes longer than they do."""
 
-    def here(trainings, costs, context, workers, on_start, on_finish):
+    def here(trainings, costs, context, workers, on_start, on_finish, on_wait, on_progress):
         for job in trainings:
             on_finish(job, run_job(job, context))
 
