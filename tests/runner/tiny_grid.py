@@ -118,7 +118,9 @@ class TinyAttack(AttackJob):
     def cost(self, folders: Folders) -> float:
         return 1.0
 
-    def attack_and_score(self, scenarios: Iterable[str], context: RunContext) -> ScoredRun:
+    def attack_and_score(
+        self, scenarios: Iterable[str], context: RunContext, state: Path | None = None
+    ) -> ScoredRun:
         standing = Standing.read(context.store, self.follows) if self.follows else None
         if standing is not None and (reason := standing.reason_to_stop(self.until_chance)):
             unattacked = {scenario: standing.unattacked() for scenario in scenarios}

@@ -80,7 +80,7 @@ class Watch:
         workers: int,
         on_start: Callable[[Job], None],
         on_finish: Callable[[Job, str | None], None],
-        on_wait: Callable[[], None],
+        *shown: Callable[..., None],
     ) -> None:
         def finish(job: Job, reason: str | None) -> None:
             self._done += 1
@@ -89,7 +89,7 @@ class Watch:
                 self.memory[percent] = megabytes()
             on_finish(job, reason)
 
-        self.took = timed(lambda: run_jobs(jobs, costs, context, workers, on_start, finish, on_wait))
+        self.took = timed(lambda: run_jobs(jobs, costs, context, workers, on_start, finish, *shown))
 
 
 def dispatch(grid: Grid, config: Configuration, output: Path, workers: int) -> dict[str, Any]:
