@@ -1,6 +1,7 @@
 """Attacks on embedders: objectives, optimizers that maximize them, and suites of both."""
 
 from attacks.base import ATTACKS, Attack, AttackResult
+from attacks.images import Images, images_per_pass
 from attacks.objectives import OBJECTIVES, Objective, ObjectiveSpec, PooledScore, Score
 from attacks.optimisers import (
     APGD,
@@ -17,7 +18,7 @@ from attacks.optimisers import (
     Update,
 )
 from attacks.precision import PRECISIONS, WHOLE, check_precision, precision_name
-from attacks.problem import Images, Problem, images_per_pass
+from attacks.problem import Problem
 from attacks.ranking import MEASURES, Measure, Robrank
 from attacks.result_builder import ResultBuilder
 from attacks.save_point import SavePoint, Stateful

@@ -6,81 +6,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.geometry import Ball, check_norm
+from attacks.images import Images, images_per_pass
 from attacks.precision import PRECISIONS, WHOLE, check_precision
 from attacks.save_point import SavePoint
+from attacks.watch import PassMeter, Unwatched, Watch
 from benchmark.core.embedder import Embedder
-
-
-class Images(Protocol):
-    """A pool of images that is not in memory as a whole, such as a data set's."""
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, indices: Tensor | slice, device: torch.device | str) -> Tensor:
-        """Returns the images at `indices` (on the CPU), as float32 in [0, 1] on the device."""
-
-
-class PassMeter(Protocol):
-    """Counts cost units of a model's passes, by hooks on it.
-
-    Attributes:
-        forward, backward: units so far.
-    """
-
-    forward: float
-    backward: float
-
-
-class Watch(Protocol):
-    """Follows how far an attack is; it never waits for the device."""
-
-    def step(self, of: int, values: Tensor | None = None) -> None:
-        """Notes a step of a batch.
-
-        Args:
-            of: number of steps of all batches together.
-            values: objective values of the batch, shape (b,), on the device.
-        """
-
-
-class Unwatched:
-    """Follows nothing."""
-
-    def step(self, of: int, values: Tensor | None = None) -> None:
-        """Does nothing."""
-
-
-MAX_IMAGES = 256
-"""Images in one forward pass, at most."""
-
-MAX_PIXELS = MAX_IMAGES * 96 * 96
-"""Pixels in one forward pass, at most, so that its activations do not grow with the image size.
-
-With a graph to the input, mobilenetv2_100 keeps 1,030 bytes per pixel, resnet50 830, bn_inception 580 and
-smallconv 40, whatever the image size: 2.4, 2.0, 1.4 and 0.1 GB per forward pass and ensemble member. 256
-images of 224 pixels would take 13.2 GB with the first.
-"""
-
-
-def images_per_pass(image_shape: Sequence[int]) -> int:
-    """Number of images in one forward pass with a graph; depends on the image shape (C, H, W) only.
-
-    It is the same on every machine: sums in another order differ in the last bits, so that scores would
-    otherwise depend on the available memory.
-    """
-    _, height, width = image_shape
-    return max(1, min(MAX_IMAGES, MAX_PIXELS // (height * width)))
 
 
 @dataclass

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from attacks.objectives.base import Objective, Score
 from attacks.optimisers.evaluation import score_and_gradient
-from attacks.problem import PassMeter, Problem
+from attacks.problem import Problem
+from attacks.watch import PassMeter
 from benchmark.models import count_flops
 
 DEVICES = ("cuda",)

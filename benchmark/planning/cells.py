@@ -19,34 +19,14 @@ from benchmark.planning.config import Configuration
 from benchmark.planning.identity import digest, plugin_files, recorded_parts, source_digest
 from benchmark.planning.planned_attack import CLEAN_POOL, AttackAt, PlannedAttack
 from benchmark.planning.selection import named
+from benchmark.planning.target import Target
 from benchmark.records import CLEAN, Role
-from defenses import Defense
 
 CHECKED_IN = "retrieval-query"
 """The scenario that the checks are decided in."""
 
 CHECK_FACTORS = (0.5, 2.0)
 """Other budgets for the check that scores fall as the budget grows, in units of the suite's."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A model that is to be attacked.
-
-    Attributes:
-        training: the job that makes or loads it.
-        dataset: its data set.
-        defense: its defense, which may declare attacks of its own.
-        sources: the models that transferred attacks start from, by the spec that attacks ask for; attacks
-            that ask for others are left out.
-        gradients: whether white-box attacks can be run on it.
-    """
-
-    training: TrainJob
-    dataset: Dataset
-    defense: Defense
-    sources: Mapping[str, TrainJob]
-    gradients: bool = True
 
 
 class _Run(NamedTuple):

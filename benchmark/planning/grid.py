@@ -15,7 +15,7 @@ from benchmark.jobs.models import UNUSED
 from benchmark.losses import LOSSES, Loss
 from benchmark.models import Backbone
 from benchmark.planning.asked_attacks import attack_sources, check_attacks, suite_name
-from benchmark.planning.cells import CellPlanner, Target
+from benchmark.planning.cells import CellPlanner
 from benchmark.planning.config import Configuration
 from benchmark.planning.own_models import as_pools, from_own_model, looked_at, select_models
 from benchmark.planning.selection import (
@@ -28,6 +28,7 @@ from benchmark.planning.selection import (
     select_datasets,
     select_defenses,
 )
+from benchmark.planning.target import Target
 from benchmark.planning.trainings import plan_training
 from benchmark.records import CLEAN, CellRef, ModelKey, ModelRef, Role
 from defenses import DEFENSES, Defense, GivenModel

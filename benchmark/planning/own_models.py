@@ -11,8 +11,8 @@ from benchmark.data import Dataset, Folders
 from benchmark.jobs import TrainJob
 from benchmark.jobs.models import build_model, check_weights, load_data
 from benchmark.models.own import OwnEmbedder, own_model
-from benchmark.planning.cells import Target
 from benchmark.planning.changed_code import forget_changed
+from benchmark.planning.target import Target
 from defenses import DEFENSES, GivenModel
 
 WITHOUT_GRADIENTS = "attacked without its gradients, which white-box attacks would need"

@@ -12,6 +12,7 @@ from benchmark.plugins.imports import Import, imports_in, module_file, nodes_of,
 from benchmark.plugins.users_files import UsersFile, users_files
 
 _PLUMBING = (
+    "attacks.watch",
     "benchmark.api",
     "benchmark.core.code",
     "benchmark.core.cpu",
@@ -45,6 +46,7 @@ _PLUMBING = (
     "benchmark.jobs.memory",
     "benchmark.jobs.probe",
     "benchmark.jobs.progress",
+    "benchmark.jobs.scored_run",
     "benchmark.jobs.train_job",
     "benchmark.jobs.usage_meter",
     "benchmark.loggers",

@@ -23,8 +23,8 @@ from benchmark.data import Folders, ImageSet, Split
 from benchmark.data.digits import Digits
 from benchmark.evaluation import SCENARIOS, ScenarioScore
 from benchmark.jobs import AttackJob, TrainJob
-from benchmark.jobs.attack_run import ScoredRun
 from benchmark.jobs.context import RunContext
+from benchmark.jobs.scored_run import ScoredRun
 from benchmark.jobs.standing import Standing
 from benchmark.models import load_checkpoint, save_checkpoint
 from benchmark.planning.config import Configuration
