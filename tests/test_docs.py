@@ -48,6 +48,8 @@ WITHOUT_GRID = {
     "--help",
     "--list",
     "--list-data",
+    "--status",
+    "--explain",
     "--plugin",
     "--new-defense",
     "--check-plugin",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from benchmark.core.errors import DamagedFileError, UnreadableFileError
-from benchmark.core.files import replacing
+from benchmark.core.files import replacing, set_aside
 
 SCHEMA = 2
 """Version of the layout of stored files; those of the first say neither it nor a checksum."""
@@ -87,7 +87,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_tensors(
     path: Path, save: Callable[[Path, dict[str, str]], object], key: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a file of tensors atomically, with its checksum.
+    """Write a file of tensors atomically, with its checksum; a folder in its place is set aside.
 
     Args:
         path: the file.
@@ -99,6 +99,8 @@ def write_tensors(
         OSError: when it cannot be written.
     """
     seal = {"schema": SCHEMA, "stored_as": _name(path), "key": dict(key or {}), "checksum": _BLANK}
+    if path.is_dir():
+        set_aside(path, "a folder is in its place")
     with replacing(path) as temporary:
         save(temporary, {_SEAL: _canonical(seal)})
         with temporary.open("r+b") as file:

@@ -29,8 +29,6 @@ def save_embeddings(store: Store, pool_id: str, embeddings: dict[str, np.ndarray
         key: the key of the model.
     """
     path = embeddings_path(store, pool_id)
-    if path.is_dir():
-        set_aside(path, "a folder is in its place")
     whole = {name: np.ascontiguousarray(array) for name, array in embeddings.items()}
     write_tensors(
         path, lambda temporary, metadata: save_file(whole, temporary, metadata), key.model_dump(mode="json")

@@ -197,8 +197,6 @@ class Store:
     @staticmethod
     def _write_tensors(path: Path, arrays: dict[str, np.ndarray], key: ModelKey | None) -> None:
         whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        if path.is_dir():
-            set_aside(path, "a folder is in its place")
         write_tensors(
             path,
             lambda temporary, metadata: save_file(whole, temporary, metadata),

@@ -14,6 +14,7 @@ from benchmark.core.files import write_atomically
 from benchmark.core.sealed import write_tensors
 from benchmark.evaluation import SCENARIOS
 from benchmark.records import reading
+from benchmark.runner.executors import LocalExecutor
 from benchmark.runner.serial import run_serially
 
 from ..conftest import TINY
@@ -221,7 +222,7 @@ def test_a_full_disk_stops_the_run_with_one_line_and_a_rerun_resumes(whole, tmp_
         write_atomically(path, write)
 
     monkeypatch.setattr(reading, "write_atomically", full)
-    monkeypatch.setattr("benchmark.runner.run.run.__defaults__", (run_serially,))
+    monkeypatch.setattr(LocalExecutor, "run_jobs", lambda self, *given: run_serially(*given))
     assert run(tiny, output) == 1
     (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error")]
     assert re.search(r"cells/\w+\.json cannot be written: the disk is full", line)
@@ -243,7 +244,7 @@ def test_a_metric_outside_its_range_is_a_failed_cell(whole, tmp_path, monkeypatc
         return found
 
     monkeypatch.setattr(kind, "score", wrong)
-    monkeypatch.setattr("benchmark.runner.run.run.__defaults__", (run_serially,))
+    monkeypatch.setattr(LocalExecutor, "run_jobs", lambda self, *given: run_serially(*given))
     assert run(tiny, tmp_path / "out") == 1
     table = (tmp_path / "out" / "cells.csv").read_text()
     assert "the metric nmi is 1.5, outside its range [0, 1]" in table

@@ -105,7 +105,7 @@ def interrupt(send, output, *arguments):
 def cells(output):
     """The records of cells by their ids, without when and how fast they were computed."""
     found = [json.loads(path.read_text()) for path in (output / "store" / "cells").glob("*.json")]
-    ignored = ("provenance", "seconds", "checksum")
+    ignored = ("provenance", "seconds", "usage", "checksum")
     return {cell["id"]: {k: v for k, v in cell.items() if k not in ignored} for cell in found}
 
 

@@ -2,10 +2,10 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib import image
-from safetensors.torch import save_model
 
 from benchmark.data import DATASETS, Folders
 from benchmark.jobs.models import build_model, training_images
+from benchmark.models import save_checkpoint
 from benchmark.records import Store
 from benchmark.studies import eat
 from benchmark.studies.diversity import DIVERSITY_COLUMNS, MATRIX_COLUMNS
@@ -44,7 +44,7 @@ def test_every_file_of_two_runs(fake_ablation, tmp_path, monkeypatch, capsys):
     for ref in manifest.models:
         if ref.key.defense != "pixels":
             model, _ = build_model(ref.key, training_images(Recipe(), data)[0])
-            save_model(model, str(store.checkpoint(ref.id)))
+            save_checkpoint(model, store.checkpoint(ref.id), ref.key.model_dump())
     monkeypatch.setattr(eat, "first_classes", lambda pool: torch.arange(20))
     to = tmp_path / "to"
     assert eat.main([str(tmp_path / "one"), str(tmp_path / "two"), "--to", str(to)]) == 0
