@@ -188,7 +188,7 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
     bare()
     epochs: list[float] = []
 
-    def take_turn(done: int, total: int) -> None:
+    def take_turn(done: int, total: int, loss: float) -> None:
         # Called after each epoch of one training: what a training does once is not part of an epoch.
         if device == "cuda":
             torch.cuda.synchronize()
