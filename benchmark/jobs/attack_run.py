@@ -38,7 +38,8 @@ class _Attacked:
 
     Attributes:
         model: the model.
-        unit: what one cost unit is, in FLOPs.
+        units: what one cost unit of the model and of each source is, in FLOPs; a row without a network has
+            another than the source that attacks it.
         attack: the attack; None for the clean pool.
         sources: models that a transferred attack starts from.
         pool: the data set's pool.
@@ -46,7 +47,7 @@ class _Attacked:
     """
 
     model: Embedder
-    unit: int
+    units: tuple[int, ...]
     attack: Attack | None
     sources: dict[str, Embedder]
     pool: ImageSet
@@ -129,9 +130,11 @@ class AttackRun(Record):
         check_embedder(model, few)
         attack = None if self.attack == CLEAN else ATTACKS.build(self.attack)
         sources: dict[str, Embedder] = {}
+        units: tuple[int, ...] = (unit,)
         if self.source is not None and attack is not None and attack.needs is not None:
-            sources[attack.needs] = self.source.load(context)[0]
-        attacked = _Attacked(model, unit, attack, sources, pool, place_images(pool, attack, context))
+            sources[attack.needs], source_unit = self.source.load(context)
+            units = (unit, source_unit)
+        attacked = _Attacked(model, units, attack, sources, pool, place_images(pool, attack, context))
         size = first_batch_size(
             (len(pool), *pool.image_shape),
             (model, *sources.values()),
@@ -164,8 +167,10 @@ class AttackRun(Record):
         started = time.perf_counter()
         with ExitStack() as stack:
             counters = [
-                stack.enter_context(PassCounter(embedder, pool.image_shape, attacked.unit))
-                for embedder in (attacked.model, *attacked.sources.values())
+                stack.enter_context(PassCounter(embedder, pool.image_shape, unit))
+                for embedder, unit in zip(
+                    (attacked.model, *attacked.sources.values()), attacked.units, strict=True
+                )
             ]
             result, before = None, 0.0
             if attack is not None:
