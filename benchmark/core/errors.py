@@ -23,7 +23,7 @@ class UsageError(BenchmarkError):
 
 
 class StopRunError(BenchmarkError):
-    """The run itself cannot continue; it ends with one line, and the job in hand is not recorded."""
+    """The run itself cannot continue; it ends with one line, and no record of a running job is written."""
 
 
 class SourceError(StopRunError):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from benchmark.core.errors import Stopped
 from benchmark.core.output import warn
 from benchmark.jobs import Job, RunContext
-from benchmark.jobs.progress import Progress
-from benchmark.runner.job_queue import Finished, JobQueue
+from benchmark.runner.job_queue import JobQueue
+from benchmark.runner.job_watcher import JobWatcher
 from benchmark.runner.leases import Leases
 from benchmark.runner.pool import LocalPool, Pool
 from benchmark.runner.serve import Said
@@ -27,10 +27,7 @@ def run_jobs(
     costs: Mapping[str, float],
     context: RunContext,
     workers: int,
-    on_start: Callable[[Job], None],
-    on_finish: Finished,
-    on_wait: Callable[[], None] = lambda: None,
-    on_progress: Callable[[Job, Progress], None] = lambda job, progress: None,
+    watcher: JobWatcher,
 ) -> None:
     """Runs all jobs, each after the jobs that it needs, and costly ones first.
 
@@ -41,17 +38,14 @@ def run_jobs(
         costs: cost units of each job, by its id.
         context: the context of the run.
         workers: number of processes.
-        on_start: called when a job is handed to a worker.
-        on_finish: called with each finished job, and the reason when it failed.
-        on_wait: called about every second.
-        on_progress: called with a running job and how far it is, about every second.
+        watcher: follows the jobs.
 
     Raises:
         StopRunError: when a worker has other code than this process, or the run cannot continue.
         BenchmarkError: when worker after worker ends before it begins a job.
         Stopped: after SIGINT or SIGTERM, when running jobs have saved their state; after a second at once.
     """
-    run_on_pool(LocalPool(workers, context), jobs, costs, context, on_start, on_finish, on_wait, on_progress)
+    run_on_pool(LocalPool(workers, context), jobs, costs, context, watcher)
 
 
 def run_on_pool(
@@ -59,10 +53,7 @@ def run_on_pool(
     jobs: Sequence[Job],
     costs: Mapping[str, float],
     context: RunContext,
-    on_start: Callable[[Job], None],
-    on_finish: Finished,
-    on_wait: Callable[[], None] = lambda: None,
-    on_progress: Callable[[Job, Progress], None] = lambda job, progress: None,
+    watcher: JobWatcher,
 ) -> None:
     """Runs all jobs on a pool; other arguments and errors are those of `run_jobs`."""
     queue = JobQueue(jobs, costs)
@@ -72,9 +63,7 @@ def run_on_pool(
         shared = SharedQueue(jobs, queue, leases, context.store)
         try:
             with StopSignals() as signals, pool:
-                _Execution(
-                    queue, shared, pool, signals, context, on_start, on_finish, on_wait, on_progress
-                ).run()
+                _Execution(queue, shared, pool, signals, context, watcher).run()
                 if signals.signum is not None:
                     raise Stopped(signals.signum)
         finally:
@@ -91,20 +80,14 @@ class _Execution:
         pool: Pool,
         signals: StopSignals,
         context: RunContext,
-        on_start: Callable[[Job], None],
-        on_finish: Finished,
-        on_wait: Callable[[], None],
-        on_progress: Callable[[Job, Progress], None],
+        watcher: JobWatcher,
     ) -> None:
         self._queue = queue
         self._shared = shared
         self._pool = pool
         self._signals = signals
         self._context = context
-        self._on_start = on_start
-        self._on_finish = on_finish
-        self._on_wait = on_wait
-        self._on_progress = on_progress
+        self._watcher = watcher
         self._stopping = False
         self._deadlines: dict[str, float] = {}
 
@@ -118,12 +101,12 @@ class _Execution:
                 self._send()
             all_ended = self._pool.wait(_PATIENCE, None if self._stopping else self._signals.wakeup)
             for job, progress in self._pool.new_progress():
-                self._on_progress(job, progress)
+                self._watcher.report(job, progress)
             for ended in all_ended:
                 self._end(ended)
             self._abandon(lambda job: time.monotonic() >= self._deadlines.get(job.id, math.inf))
             if time.monotonic() - refreshed >= _PATIENCE:
-                self._on_wait()
+                self._watcher.wait()
                 refreshed = time.monotonic()
 
     def _send(self) -> None:
@@ -134,7 +117,7 @@ class _Execution:
                 self._finish(job, outcome.reason)
                 continue
             self._pool.send(job, self._context)
-            self._on_start(job)
+            self._watcher.start(job)
 
     def _end(self, ended: Ended) -> None:
         job, reason = ended.job, ended.reason
@@ -153,7 +136,7 @@ class _Execution:
         return outcome is not None and outcome.reason is None
 
     def _finish(self, job: Job, reason: str | None) -> None:
-        self._queue.finish(job, reason, self._context, self._on_finish)
+        self._queue.finish(job, reason, self._context, self._watcher)
         self._shared.release(job)
 
     def _stop(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -13,11 +13,10 @@ from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
 from benchmark.data import Folders
 from benchmark.jobs import Job, RunContext, TrainJob
-from benchmark.jobs.progress import Progress
 from benchmark.planning.config import Configuration
 from benchmark.planning.worker_count import count_workers
 from benchmark.runner.executor import run_jobs, run_on_pool
-from benchmark.runner.job_queue import Finished
+from benchmark.runner.job_watcher import JobWatcher
 
 
 class JobExecutor(Parameters):
@@ -55,10 +54,7 @@ class JobExecutor(Parameters):
         costs: Mapping[str, float],
         context: RunContext,
         workers: int,
-        on_start: Callable[[Job], None],
-        on_finish: Finished,
-        on_wait: Callable[[], None] = lambda: None,
-        on_progress: Callable[[Job, Progress], None] = lambda job, progress: None,
+        watcher: JobWatcher,
     ) -> None:
         """Runs all jobs, as `executor.run_jobs` does."""
         raise NotImplementedError
@@ -85,13 +81,10 @@ class LocalExecutor(JobExecutor):
         costs: Mapping[str, float],
         context: RunContext,
         workers: int,
-        on_start: Callable[[Job], None],
-        on_finish: Finished,
-        on_wait: Callable[[], None] = lambda: None,
-        on_progress: Callable[[Job, Progress], None] = lambda job, progress: None,
+        watcher: JobWatcher,
     ) -> None:
         """Runs all jobs on worker processes."""
-        run_jobs(jobs, costs, context, workers, on_start, on_finish, on_wait, on_progress)
+        run_jobs(jobs, costs, context, workers, watcher)
 
 
 @EXECUTORS.register("ray")
@@ -128,16 +121,13 @@ class RayExecutor(JobExecutor):
         costs: Mapping[str, float],
         context: RunContext,
         workers: int,
-        on_start: Callable[[Job], None],
-        on_finish: Finished,
-        on_wait: Callable[[], None] = lambda: None,
-        on_progress: Callable[[Job, Progress], None] = lambda job, progress: None,
+        watcher: JobWatcher,
     ) -> None:
         """Runs all jobs as tasks of the cluster."""
         from benchmark.runner import ray_executor
 
         pool = ray_executor.make_pool(jobs, context, workers, self.address, self.memory)
-        run_on_pool(pool, jobs, costs, context, on_start, on_finish, on_wait, on_progress)
+        run_on_pool(pool, jobs, costs, context, watcher)
 
 
 def make_executor(config: Configuration) -> JobExecutor:

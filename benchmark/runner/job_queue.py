@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from bisect import insort_left, insort_right
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from benchmark.jobs import Job, RunContext
-from benchmark.jobs.progress import Progress
-
-Finished = Callable[[Job, str | None], None]
-"""Called with each finished job, and the reason when it failed."""
+from benchmark.runner.job_watcher import JobWatcher
 
 
 class Executor(Protocol):
@@ -23,10 +20,7 @@ class Executor(Protocol):
         costs: Mapping[str, float],
         context: RunContext,
         workers: int,
-        on_start: Callable[[Job], None],
-        on_finish: Finished,
-        on_wait: Callable[[], None],
-        on_progress: Callable[[Job, Progress], None],
+        watcher: JobWatcher,
     ) -> None:
         """Runs all jobs.
 
@@ -35,10 +29,7 @@ class Executor(Protocol):
             costs: cost units of each job, by its id.
             context: the context of the run.
             workers: number of processes, at most.
-            on_start: called when a job starts.
-            on_finish: called with each finished job, and the reason when it failed.
-            on_wait: called from time to time while jobs run.
-            on_progress: called with a running job and how far it is.
+            watcher: follows the jobs.
         """
 
 
@@ -72,16 +63,16 @@ class JobQueue:
         """Puts a job that was taken from `ready`, and did not start, back into its place."""
         insort_left(self.ready, job, key=self._rank)
 
-    def finish(self, job: Job, reason: str | None, context: RunContext, on_finish: Finished) -> None:
+    def finish(self, job: Job, reason: str | None, context: RunContext, watcher: JobWatcher) -> None:
         """Notes that a job has ended; jobs that waited for it become ready, or fail with it.
 
         Args:
             job: the job.
             reason: why it failed; None when it is done.
             context: the context of the run, where the failures of waiting jobs are recorded.
-            on_finish: called with this job, and with each that fails with it, directly or through others.
+            watcher: is told of this job, and of each that fails with it, directly or through others.
         """
-        on_finish(job, reason)
+        watcher.finish(job, reason)
         for other in self._followers.pop(job.id, []):
             missing = self._missing.get(other.id)
             if missing is None:  # it has failed with another
@@ -92,4 +83,4 @@ class JobQueue:
             elif reason is not None:
                 del self._missing[other.id]
                 why = other.fail(f"{other.needs[job.id]} failed: {reason}", context)
-                self.finish(other, why, context, on_finish)  # others may need it in turn
+                self.finish(other, why, context, watcher)  # others may need it in turn

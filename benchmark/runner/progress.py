@@ -10,6 +10,7 @@ from operator import attrgetter
 from benchmark.core.output import warn
 from benchmark.jobs import Job
 from benchmark.jobs.progress import Progress
+from benchmark.runner.job_watcher import JobWatcher
 from benchmark.runner.view.board import Board, State
 from benchmark.runner.view.display import Display, Label, Overview, Silent
 from benchmark.runner.view.lines import Lines
@@ -17,7 +18,7 @@ from benchmark.runner.view.live import LiveView, can_be_live, terminal
 from benchmark.runner.view.time_left import JobCost, TimeLeft
 
 
-class ProgressReport:
+class ProgressReport(JobWatcher):
     """Follows the jobs of a run; a display that fails is replaced by plain lines, and never stops the run.
 
     Args:

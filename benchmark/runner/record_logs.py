@@ -12,9 +12,10 @@ from benchmark.jobs import Job
 from benchmark.loggers import LOGGERS, LogWriter, log_cell, log_training
 from benchmark.planning.todo import Todo
 from benchmark.records import Store
+from benchmark.runner.job_watcher import JobWatcher
 
 
-class RecordLogs:
+class RecordLogs(JobWatcher):
     """The logs of a run; one that fails is given up with a line on stderr, and the run goes on.
 
     Args:

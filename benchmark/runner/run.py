@@ -22,6 +22,7 @@ from benchmark.records.sources import save_sources
 from benchmark.runner.check_models import check_models
 from benchmark.runner.executor import run_jobs
 from benchmark.runner.job_queue import Executor
+from benchmark.runner.job_watcher import Watchers
 from benchmark.runner.progress import ProgressReport
 from benchmark.runner.record_logs import RecordLogs
 from benchmark.runner.view.layout import board_of, costs_of
@@ -108,22 +109,8 @@ def _compute(
 
     board = board_of(grid, todo, names)
     progress = ProgressReport(costs_of(todo, costs), board, workers, shown, label)
-
-    def finish(job: Job, reason: str | None) -> None:
-        progress.finish(job, reason)
-        logs.finish(job, reason)
-
     try:
-        execute(
-            todo.jobs,
-            costs,
-            context,
-            workers,
-            progress.start,
-            finish,
-            progress.wait,
-            progress.report,
-        )
+        execute(todo.jobs, costs, context, workers, Watchers(progress, logs))
     finally:
         progress.close()
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 
 from benchmark.jobs import Job, RunContext, run_job
 from benchmark.jobs.progress import Progress
-from benchmark.runner.job_queue import Finished, JobQueue
+from benchmark.runner.job_queue import JobQueue
+from benchmark.runner.job_watcher import JobWatcher
 from benchmark.runner.workers import threads_of_worker
 
 
@@ -18,10 +19,7 @@ def run_serially(
     costs: Mapping[str, float],
     context: RunContext,
     workers: int,
-    on_start: Callable[[Job], None],
-    on_finish: Finished,
-    on_wait: Callable[[], None] = lambda: None,
-    on_progress: Callable[[Job, Progress], None] = lambda job, progress: None,
+    watcher: JobWatcher,
 ) -> None:
     """Runs all jobs in this process, with the threads of a worker, so that the scores are a worker's.
 
@@ -30,24 +28,21 @@ def run_serially(
         costs: cost units of each job, by its id.
         context: the context of the run.
         workers: not used; there is no other process.
-        on_start: called when a job starts.
-        on_finish: called with each finished job, and the reason when it failed.
-        on_wait: called after each job, and when one reports progress.
-        on_progress: called with the running job and how far it is.
+        watcher: follows the jobs; its `wait` is called after each job, and when one reports progress.
     """
     queue = JobQueue(jobs, costs)
     with _threads(threads_of_worker(context.device, 1)):
         while queue.ready:
             job = queue.ready.pop(0)
-            on_start(job)
+            watcher.start(job)
 
             def report(progress: Progress, job: Job = job) -> None:
-                on_progress(job, progress)
-                on_wait()
+                watcher.report(job, progress)
+                watcher.wait()
 
             reason = run_job(job, context, report)
-            queue.finish(job, reason, context, on_finish)
-            on_wait()
+            queue.finish(job, reason, context, watcher)
+            watcher.wait()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from benchmark.core.errors import UsageError
 from benchmark.core.output import say
 from benchmark.core.spec import parse_spec
 from benchmark.data import Folders
-from benchmark.jobs import Job, RunContext, TrainJob
+from benchmark.jobs import RunContext, TrainJob
 from benchmark.jobs.models import FEWEST_TO_HOLD_OUT, load_data
 from benchmark.losses import LOSSES
 from benchmark.planning.config import Configuration
@@ -29,6 +29,7 @@ from benchmark.planning.trainings import plan_training
 from benchmark.records import ModelKey, ModelRecord, Store
 from benchmark.runner.executor import run_jobs
 from benchmark.runner.job_queue import Executor
+from benchmark.runner.job_watcher import JobWatcher
 from benchmark.runner.run import fetch_weights
 from benchmark.tuning.search import Search
 from benchmark.tuning.tuning_output import TuningTrial, write_chosen, write_trials
@@ -147,20 +148,9 @@ def _train(jobs: list[tuple[TunedDefense, TrainJob]], context: RunContext, execu
     missing += teachers
     fetch_weights(job.key for job in missing)
 
-    def ignore(job: Job, reason: str | None = None) -> None:
-        """Does nothing: trials are reported after the round, in a fixed order."""
-
     execute = execute or run_jobs
-    execute(
-        missing,
-        costs,
-        context,
-        min(context.workers, len(missing)),
-        ignore,
-        ignore,
-        lambda: None,
-        lambda job, progress: None,
-    )
+    # Trials are reported after the round, in a fixed order.
+    execute(missing, costs, context, min(context.workers, len(missing)), JobWatcher())
 
 
 def tune(

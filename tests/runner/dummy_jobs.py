@@ -17,6 +17,7 @@ from benchmark.jobs.progress import Progress
 from benchmark.records import ModelKey
 from benchmark.runner.executor import run_jobs
 from benchmark.runner.executors import EXECUTORS
+from benchmark.runner.job_watcher import JobWatcher
 
 KEY = ModelKey(dataset="digits", backbone="smallconv", loss="proxy_anchor", defense="vanilla", seed=0)
 
@@ -128,13 +129,23 @@ ACTS = {
 }
 
 
+class _Reasons(JobWatcher):
+    """Notes the reason of each job that ended, and calls `on_start` with each that starts."""
+
+    def __init__(self, on_start):
+        self.by_name = {}
+        self.start = on_start
+
+    def finish(self, job, reason):
+        self.by_name.setdefault(job.id, reason)
+
+
 def run(output, jobs, workers=1, on_start=lambda job: None, execute=run_jobs, **given):
     """Runs jobs, and returns the reasons by name."""
     context = RunContext(output=output, cache=output, data=output, device="cpu", commit="", **given)
-    reasons = {}
-    costs = {job.id: 1.0 for job in jobs}
-    execute(jobs, costs, context, workers, on_start, lambda job, reason: reasons.setdefault(job.id, reason))
-    return reasons
+    watcher = _Reasons(on_start)
+    execute(jobs, {job.id: 1.0 for job in jobs}, context, workers, watcher)
+    return watcher.by_name
 
 
 def executed(output):

@@ -10,6 +10,8 @@ from benchmark.runner.device_dealer import DeviceDealer
 from benchmark.runner.serve import Said
 from benchmark.runner.supervisor import Ended
 
+from .noting import Noting
+
 
 def context(device):
     here = Path()
@@ -89,7 +91,7 @@ class FakeSupervisor:
 
 
 def test_the_executor_deals_jobs_out_to_the_workers_of_each_gpu(monkeypatch, tmp_path):
-    made, finished = [], []
+    made, watcher = [], Noting()
 
     def supervisor(size, threads):
         made.append(FakeSupervisor(size, threads))
@@ -102,12 +104,11 @@ def test_the_executor_deals_jobs_out_to_the_workers_of_each_gpu(monkeypatch, tmp
         dict.fromkeys("012345", 1.0),
         context("cuda").model_copy(update={"output": tmp_path}),
         3,
-        lambda job: None,
-        lambda job, reason: finished.append((job.id, reason)),
+        watcher,
     )
     (supervisor_of_run,) = made
     assert supervisor_of_run.size == 3
-    assert sorted(finished) == [(name, None) for name in "012345"]
+    assert sorted(watcher.ended) == [(name, None) for name in "012345"]
     sent = supervisor_of_run.sent
     assert sorted(name for name, _, _ in sent) == list("012345")
     assert [(device, sharing) for _, device, sharing in sent[:3]] == [

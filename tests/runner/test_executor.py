@@ -15,6 +15,7 @@ from benchmark.core.source import ROOT
 from benchmark.jobs import RunContext
 from benchmark.runner import supervisor
 from benchmark.runner.executor import run_jobs
+from benchmark.runner.job_watcher import JobWatcher
 from benchmark.runner.workers import start_worker
 
 from .dummy_jobs import DummyJob, executed, record_of, run, value_of
@@ -237,15 +238,15 @@ def test_progress_comes_from_the_worker_about_every_second_and_at_the_end(tmp_pa
     context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
     jobs = [DummyJob("a", "reports"), DummyJob("b")]
     started = time.monotonic()
-    run_jobs(
-        jobs,
-        {"a": 1.0, "b": 1.0},
-        context,
-        1,
-        lambda job: None,
-        lambda job, reason: told.append((job.id, reason)),
-        on_progress=lambda job, progress: told.append((job.id, progress.done)),
-    )
+
+    class Told(JobWatcher):
+        def finish(self, job, reason):
+            told.append((job.id, reason))
+
+        def report(self, job, progress):
+            told.append((job.id, progress.done))
+
+    run_jobs(jobs, {"a": 1.0, "b": 1.0}, context, 1, Told())
     seconds = time.monotonic() - started
     of_a = [what for name, what in told if name == "a"]
     assert of_a[-1] is None  # it ended after all that it said

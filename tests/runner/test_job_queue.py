@@ -1,6 +1,7 @@
 from benchmark.runner.job_queue import JobQueue
 
 from .dummy_jobs import DummyJob
+from .noting import Noting
 
 
 def test_ready_jobs_come_by_need_then_cost_and_a_job_put_back_comes_first_among_its_equals():
@@ -8,7 +9,7 @@ def test_ready_jobs_come_by_need_then_cost_and_a_job_put_back_comes_first_among_
     queue = JobQueue(jobs, {"a": 9.0, "s": 1.0, "t": 2.0, "u": 1.0})
     assert [job.id for job in queue.ready] == ["t", "s", "u"]
     first = queue.ready.pop(0)
-    queue.finish(first, None, None, lambda job, reason: None)
+    queue.finish(first, None, None, Noting())
     assert [job.id for job in queue.ready] == ["s", "u", "a"]
     queue.put_back(queue.ready.pop(0))
     assert [job.id for job in queue.ready] == ["s", "u", "a"]
@@ -21,17 +22,17 @@ def test_a_job_that_needs_two_fails_once(tmp_path):
 
     jobs = [Fails("t"), Fails("u", needs={"t": "training of t"})]
     jobs.append(Fails("a", needs={"t": "training of t", "u": "training of u"}))
-    ended = []
+    watcher = Noting()
     queue = JobQueue(jobs, dict.fromkeys("tua", 1.0))
-    queue.finish(queue.ready.pop(), "no", None, lambda job, reason: ended.append((job.id, reason)))
-    assert [name for name, _ in ended] == ["t", "u", "a"]
+    queue.finish(queue.ready.pop(), "no", None, watcher)
+    assert [name for name, _ in watcher.ended] == ["t", "u", "a"]
     assert not queue.ready
 
 
 def test_ten_thousand_jobs_are_ordered_and_ended_in_little_time():
     jobs = [DummyJob("t"), *(DummyJob(str(number), needs={"t": "training"}) for number in range(10_000))]
     queue = JobQueue(jobs, {job.id: 1.0 for job in jobs})
-    ended = []
+    watcher = Noting()
     while queue.ready:
-        queue.finish(queue.ready.pop(0), None, None, lambda job, reason: ended.append(job.id))
-    assert ended == [job.id for job in jobs]
+        queue.finish(queue.ready.pop(0), None, None, watcher)
+    assert watcher.ended == [(job.id, None) for job in jobs]

@@ -54,9 +54,9 @@ def unshared(monkeypatch):
     monkeypatch.setattr(ray_pool, "mark_of", lambda context: "/nowhere/mark")
 
 
-def on_ray(cluster, jobs, costs, context, workers, on_start, on_finish):
+def on_ray(cluster, jobs, costs, context, workers, watcher):
     pool = ray_executor.make_pool(jobs, context, workers, cluster.address, 0.1)
-    run_on_pool(pool, jobs, costs, context, on_start, on_finish)
+    run_on_pool(pool, jobs, costs, context, watcher)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from benchmark.jobs import RunContext
 from benchmark.records import ModelKey
 from benchmark.runner.serial import run_serially
 
+from .noting import Noting
+
 KEY = ModelKey(dataset="digits", backbone="smallconv", loss="proxy_anchor", defense="vanilla", seed=0)
 
 
@@ -35,16 +37,15 @@ class FakeJob:
 def run(tmp_path):
     def run(*jobs):
         context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
-        log = []
+        watcher = Noting()
         run_serially(
             jobs,
             {job.id: float(job.id[1:]) for job in jobs},
             context,
             4,
-            lambda job: log.append(job.id),
-            lambda job, reason: log.append((job.id, reason)),
+            watcher,
         )
-        return log
+        return watcher.log
 
     return run
 

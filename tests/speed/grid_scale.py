@@ -30,6 +30,7 @@ from benchmark.planning.grid import Grid, build_grid
 from benchmark.planning.resolve import resolve
 from benchmark.planning.todo import find_todo
 from benchmark.runner.executor import run_jobs
+from benchmark.runner.job_watcher import JobWatcher, Watchers
 from benchmark.runner.run import run
 from tests.runner.tiny_grid import TINY, made_tiny
 
@@ -63,7 +64,7 @@ def timed(call: Callable[[], Any]) -> Took:
     return Took(found, time.perf_counter() - started, sum(os.times()[:4]) - before)
 
 
-class Watch:
+class Measured(JobWatcher):
     """Runs jobs as a run does, and notes how many ended when, and the memory then."""
 
     def __init__(self, jobs: int) -> None:
@@ -78,18 +79,16 @@ class Watch:
         costs: dict[str, float],
         context: RunContext,
         workers: int,
-        on_start: Callable[[Job], None],
-        on_finish: Callable[[Job, str | None], None],
-        *shown: Callable[..., None],
+        watcher: JobWatcher,
     ) -> None:
-        def finish(job: Job, reason: str | None) -> None:
-            self._done += 1
-            percent = 100 * self._done // self._jobs
-            if percent % 20 == 0 and percent not in self.memory:
-                self.memory[percent] = megabytes()
-            on_finish(job, reason)
+        self.took = timed(lambda: run_jobs(jobs, costs, context, workers, Watchers(self, watcher)))
 
-        self.took = timed(lambda: run_jobs(jobs, costs, context, workers, on_start, finish, *shown))
+    def finish(self, job: Job, reason: str | None) -> None:
+        """Notes the memory at each fifth of the jobs."""
+        self._done += 1
+        percent = 100 * self._done // self._jobs
+        if percent % 20 == 0 and percent not in self.memory:
+            self.memory[percent] = megabytes()
 
 
 def dispatch(grid: Grid, config: Configuration, output: Path, workers: int) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def dispatch(grid: Grid, config: Configuration, output: Path, workers: int) -> d
     )
     context.store.check_writable()
     todo = find_todo(tiny, context.store)
-    watch = Watch(len(todo.jobs))
+    watch = Measured(len(todo.jobs))
     counts, whole, _ = timed(lambda: run(tiny, config, context, "grid_scale", False, watch))
     seconds = watch.took.seconds
     return {

@@ -58,13 +58,13 @@ def trained(monkeypatch):
     """The specs that were trained, round by round; a training that takes no time."""
     rounds: list[list[str]] = []
 
-    def fake(trainings, costs, context, workers, on_start, on_finish, on_wait, on_progress):
+    def fake(trainings, costs, context, workers, watcher):
         assert set(costs) == {job.id for job in trainings}
         rounds.append([job.key.defense for job in trainings])
         for job in reversed(trainings):  # workers finish in any order
             defense = DEFENSES.build(job.key.defense)
             if getattr(defense, "weight", 0.0) > 5:
-                on_finish(job, job.fail("the loss is nan", context))
+                watcher.finish(job, job.fail("the loss is nan", context))
                 continue
             clean, attacked = scores(defense)
             validations = [
@@ -75,7 +75,7 @@ def trained(monkeypatch):
             made = context.provenance()
             saved = ModelRecord(**record, validations=validations, best_epoch=2, provenance=made)
             context.store.save_model(saved)
-            on_finish(job, None)
+            watcher.finish(job, None)
 
     monkeypatch.setattr(tuning, "run_jobs", fake)
     monkeypatch.setattr(tuning, "FEWEST_TO_HOLD_OUT", 2)  # digits has few classes
@@ -296,9 +296,9 @@ def test_every_default_is_among_what_is_tuned(name):
 def test_a_real_tuning(run, capsys, monkeypatch):
     """Two trainings, in this process, since starting workers takes longer than they do."""
 
-    def here(trainings, costs, context, workers, on_start, on_finish, on_wait, on_progress):
+    def here(trainings, costs, context, workers, watcher):
         for job in trainings:
-            on_finish(job, run_job(job, context))
+            watcher.finish(job, run_job(job, context))
 
     monkeypatch.setattr(tuning, "run_jobs", here)
     training = {"epochs": 1, "batch_size": 128, "inner_steps": 1, "validation": 0.4, "validations": 1}
