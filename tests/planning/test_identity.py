@@ -170,7 +170,7 @@ def test_the_data_are_part_of_every_identity(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("attacks/problem.py", "MAX_IMAGES = 256", "MAX_IMAGES = 255"),
+        ("attacks/images.py", "MAX_IMAGES = 256", "MAX_IMAGES = 255"),
         ("benchmark/core/seeding.py", ">> 1", ">> 2"),
         ("benchmark/jobs/models.py", "FEWEST_TO_HOLD_OUT = 10", "FEWEST_TO_HOLD_OUT = 11"),
         ("benchmark/jobs/models.py", "MOST_HELD_OUT = 1000", "MOST_HELD_OUT = 999"),
