@@ -1,4 +1,4 @@
-"""What only a GPU can show of attacks: real captures, the same noise, no waiting. Skipped where there is none."""
+"""What only a GPU can show of attacks: real captures, the same noise, no waiting."""
 
 import copy
 import warnings
