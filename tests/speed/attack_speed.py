@@ -8,7 +8,8 @@ centroids as logits. The floor is what our attack cannot do without: in each bat
 pass for each step, and a forward pass for the last iterate, which the others do not score. A ratio to the
 floor is the median, over turns, of a run's time over the mean of the floor's just before and after it. Rows
 whose library ends with "-scored" add that forward pass, so that they do the passes that ours does. On a GPU
-"floor" is eager; ours is replayed from a CUDA graph where that pays.
+"floor" is eager and in float32; ours is replayed from a CUDA graph where that pays, and "ours-tf32" and
+"ours-bfloat16" search in that precision.
 
 Random weights, batch norm folded and channels last, as the benchmark loads its models. The last line is JSON.
 """
@@ -22,14 +23,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import torch
 from peak_memory import peak_memory
 from peer_speed import list_peers
+from precision_table import offered
 
-from attacks import ATTACKS, Problem
+from attacks import ATTACKS, WHOLE, Problem
 from benchmark.core.cpu import keep_freed_memory
 from benchmark.models import BACKBONES, fold_batch_norm
 
@@ -68,16 +70,28 @@ LARGE = (
     ("tf_efficientnet_lite0", 224),
 )
 
+QUICK_ON_GPU = LARGE[:2]
+
 
 def settings(device: str, quick: bool) -> list[Setting]:
-    """Returns what is measured: more images on a GPU, and only two networks in a quick run on a CPU."""
+    """Returns what is measured: more images on a GPU, and fewer networks in a quick run.
+
+    On a GPU a network is attacked in small batches, which are bound by launches, and in batches that fill it.
+    """
     if device == "cuda":
-        large = [Setting(name, side, 94, 5 if quick else 20, 47) for name, side in LARGE]
-        return [Setting("smallconv", 28, 4096, 20, 256), *large]
+        networks = QUICK_ON_GPU if quick else LARGE
+        large = [Setting(name, side, 94, 20, 47) for name, side in networks]
+        full = [Setting(name, side, 512, 10, 256) for name, side in networks]
+        return [Setting("smallconv", 28, 4096, 20, 256), *large, *full]
     small = Setting("smallconv", 28, 1360, 20, 256)
     if quick:
         return [small, Setting("mobilenetv2_100", 224, 8, 5, 8)]
     return [small, *(Setting(name, side, 16, 10, 16) for name, side in LARGE)]
+
+
+def low_precisions(device: str) -> list[str]:
+    """Lists the precisions below float32 in which a search is faster on a device."""
+    return [name for name in offered(device) if name != WHOLE] if device == "cuda" else []
 
 
 def build_problem(setting: Setting, device: str) -> Problem:
@@ -116,6 +130,10 @@ def list_attacks(problem: Problem, steps: int) -> Iterator[tuple[str, str, Calla
     for objective in OBJECTIVES:
         attack = ATTACKS.build(f"pgd[objective={objective},steps={steps}]")
         yield "ours", objective, lambda attack=attack: attack.run(problem)
+        for name in low_precisions(problem.device.type) if objective == OBJECTIVES[0] else ():
+            rounded = replace(problem, precision=name)
+            _ = rounded.clean
+            yield f"ours-{name}", objective, lambda attack=attack, rounded=rounded: attack.run(rounded)
     for library, attack_pool in list_peers(problem, steps):
         yield library, "centroid_ce", attack_pool
 
@@ -177,6 +195,9 @@ def row(
         "device": device,
         "library": library,
         "objective": objective,
+        "images": setting.images,
+        "steps": setting.steps,
+        "batch": setting.batch,
         "images_per_second": round(setting.images / statistics.median(times), 2),
         "ratio_to_floor": round(statistics.median(ratios), 3),
         "ratio_low": round(min(ratios), 3),
@@ -184,7 +205,8 @@ def row(
         "peak_memory_mb": round(peak, 1),
     }
     sys.stdout.write(
-        f"{setting.name:<26} {library:<19} {objective:<12} {found['images_per_second']:>10} images/s  "
+        f"{setting.name:<26} {setting.batch:>4} {library:<19} {objective:<12} "
+        f"{found['images_per_second']:>10} images/s  "
         f"{found['ratio_to_floor']:.3f} of the floor "
         f"({found['ratio_low']:.3f} to {found['ratio_high']:.3f})  "
         f"{found['peak_memory_mb']:>8} MB\n"

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import signal
 import sys
@@ -35,7 +36,8 @@ def list_parts(device: str, folder: Path) -> list[Part]:
         device: "cuda" or "cpu".
         folder: of the report; the runs of the preset are kept beside it.
     """
-    path = {"PYTHONPATH": str(ROOT)}
+    before = os.environ.get("PYTHONPATH")
+    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), *([before] if before else [])])}
     small = device == "cpu"
 
     def script(name: str, *arguments: str) -> list[str]:
@@ -45,13 +47,13 @@ def list_parts(device: str, folder: Path) -> list[Part]:
     runs = folder.with_name(f"{folder.name}-runs")
     asked = ["--preset", "smoke", "--defenses", "vanilla,pgd_at", "--seeds", "0", "1"]
     precision = ["--output", str(runs / "precision"), *asked]
-    cells = ["--output", str(runs), *(["--defenses", "vanilla"] if small else [])]
+    cells = ["--output", str(runs), "--defenses", "vanilla" if small else "vanilla,pgd_at"]
     return [
-        Part("attacks", script("attack_speed.py", *attacks), 120, path),
-        Part("profile", script("photograph_profile.py", "--quick"), 60, path),
-        Part("trainings", script("training_speed.py", "--quick"), 60, path),
-        Part("cells", script("device_cells.py", *cells), 120 if small else 60, path),
-        Part("precision", script("precision_table.py", *precision), 60, path),
+        Part("attacks", script("attack_speed.py", *attacks), 90, path),
+        Part("profile", script("photograph_profile.py", "--quick"), 45, path),
+        Part("trainings", script("training_speed.py", "--quick"), 75, path),
+        Part("cells", script("device_cells.py", *cells), 65, path),
+        Part("precision", script("precision_table.py", *precision), 85, path),
     ]
 
 

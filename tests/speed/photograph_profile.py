@@ -68,7 +68,7 @@ def main() -> int:
         return 2
     small = options.device == "cpu"
     side = 64 if small else 128
-    count, batch = (48, 24) if small else (480 if options.quick else 1920, 96)
+    count, batch = (48, 24) if small else (288 if options.quick else 1920, 96)
     backbone = BACKBONES.build(options.backbone or ("smallconv" if small else "tf_efficientnet_lite0"))
     shape = (3, side, side)
     found: dict[str, object] = {"device": options.device, "backbone": backbone.spec, "side": side}
