@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,24 +16,43 @@ _LARGEST = 70.0
 """Exponent up to which sums of exponentials stay far from the largest float32 number."""
 
 
-def proxy_anchor(loss: nn.Module, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Computes eq. 4, a scalar, without looking at a value on the device.
+class _Proxies(nn.Module):
+    """The loss with its proxies, which start as those of pytorch-metric-learning do.
+
+    That library's own loss looks at values on the device several times in each call, and takes half a second
+    to import.
 
     Args:
-        loss: has `proxies`, shape (classes, d), `alpha` and `margin`.
-        embeddings: shape (n, d).
-        labels: shape (n,).
+        num_classes: number of training classes.
+        dim: dimension d of the embeddings.
+        alpha, margin: as in the equation.
+
+    Attributes:
+        proxies: shape (classes, d).
     """
-    alpha, margin = cast("float", loss.alpha), cast("float", loss.margin)
-    if alpha * (1 + abs(margin)) <= _LARGEST:
-        value: Tensor = _ProxyAnchor.apply(embeddings, loss.proxies, labels, alpha, margin)
-        return value
-    cosines = cosines_to_rows(loss, embeddings)
-    own = _own(labels, cosines)
-    pull = (alpha * (margin - cosines)).masked_fill(~own, -torch.inf).logsumexp(0)
-    push = (alpha * (margin + cosines)).masked_fill(own, -torch.inf).logsumexp(0)
-    # log(1 + sum of exp) is the softplus of the logsumexp; both are 0 for a class without a term.
-    return F.softplus(pull).sum() / own.any(0).sum() + F.softplus(push).mean()
+
+    def __init__(self, num_classes: int, dim: int, alpha: float, margin: float) -> None:
+        super().__init__()
+        self.proxies = nn.Parameter(torch.empty(num_classes, dim))
+        nn.init.kaiming_normal_(self.proxies, mode="fan_out")
+        self.alpha = alpha
+        self.margin = margin
+
+    def forward(self, embeddings: Tensor, labels: Tensor, mined: object = None) -> Tensor:
+        """Computes eq. 4, a scalar, of embeddings, shape (n, d), and labels, shape (n,).
+
+        Looks at no value on the device. There is nothing to mine: every proxy counts.
+        """
+        alpha, margin = self.alpha, self.margin
+        if alpha * (1 + abs(margin)) <= _LARGEST:
+            value: Tensor = _ProxyAnchor.apply(embeddings, self.proxies, labels, alpha, margin)
+            return value
+        cosines = cosines_to_rows(self, embeddings)
+        own = _own(labels, cosines)
+        pull = (alpha * (margin - cosines)).masked_fill(~own, -torch.inf).logsumexp(0)
+        push = (alpha * (margin + cosines)).masked_fill(own, -torch.inf).logsumexp(0)
+        # log(1 + sum of exp) is the softplus of the logsumexp; both are 0 for a class without a term.
+        return F.softplus(pull).sum() / own.any(0).sum() + F.softplus(push).mean()
 
 
 def _own(labels: Tensor, cosines: Tensor) -> Tensor:
@@ -94,7 +113,4 @@ class ProxyAnchor(Loss):
 
     def build(self, num_classes: int, dim: int) -> Criterion:
         """Builds a criterion with randomly initialized proxies, one for each class."""
-        from pytorch_metric_learning.losses import ProxyAnchorLoss
-
-        loss = ProxyAnchorLoss(num_classes, dim, margin=self.delta, alpha=self.alpha)
-        return Criterion(loss, cosines_to_rows, value=proxy_anchor)
+        return Criterion(_Proxies(num_classes, dim, self.alpha, self.delta), cosines_to_rows)

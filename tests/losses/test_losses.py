@@ -208,3 +208,14 @@ def test_values_and_gradients_are_those_of_pytorch_metric_learning(name):
         ):
             assert other.abs().max() > 0
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_proxies_of_proxy_anchor_start_as_the_librarys():
+    from pytorch_metric_learning.losses import ProxyAnchorLoss
+
+    torch.manual_seed(3)
+    own = LOSSES.build("proxy_anchor").build(CLASSES, DIM).loss.state_dict()
+    torch.manual_seed(3)
+    librarys = ProxyAnchorLoss(CLASSES, DIM).state_dict()
+    assert own.keys() == librarys.keys()
+    assert torch.equal(own["proxies"], librarys["proxies"])
