@@ -45,7 +45,8 @@ class RecordedGraph:
         return (0, 1)
 
     def replay(self):
-        with torch.no_grad():
+        # Casts were recorded; within autocast, operations in float32 would be cast too.
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
             for func, args, kwargs, outputs in self.operations:
                 _repeat(func, args, kwargs, outputs)
 

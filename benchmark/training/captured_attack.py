@@ -29,6 +29,9 @@ EAGER_CALLS = 2
 MOST_GRAPHS = 32
 """Graphs of one training; all of them share the memory of what they compute on the way."""
 
+MOST_KINDS = 64
+"""Kinds of attacks that are remembered: an objective that never equals another makes one in each step."""
+
 TOLERANCE = 0.05
 """Largest mean difference of a replay from an eager attack, relative to the mean change of a pixel: where a
 gradient is almost 0, rounding decides on its sign, and so on a whole step."""
@@ -128,6 +131,8 @@ class CapturedAttacks:
         """Finds the kind of an attack; None where no graph is possible, or would pay."""
         if not isinstance(model, Embedder) or model.randomised:
             return None
+        if getattr(objective, "__closure__", None):  # a function made for this step, which holds its tensors
+            return None
         mixed = torch.is_autocast_enabled(images.device.type)
         key = (model, objective, mixed, *[(tensor.shape, tensor.dtype) for tensor in (images, *given)])
         try:
@@ -138,7 +143,17 @@ class CapturedAttacks:
             return known
         if len(images) * self._flops_of(model, images) > MAX_FLOPS:
             return None
+        if len(self._kinds) >= MOST_KINDS and not self._forget_one():
+            return None
         return self._kinds.setdefault(key, _Kind())
+
+    def _forget_one(self) -> bool:
+        """Forgets the oldest kind that may still be captured; False where there is none."""
+        for key, kind in self._kinds.items():
+            if kind.replay is None and not kind.closed:
+                del self._kinds[key]
+                return True
+        return False
 
     def _flops_of(self, model: Embedder, images: Tensor) -> int:
         """FLOPs of a forward pass of one image."""

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from attacks import ATTACKS, OBJECTIVES, Objective
-from attacks.captured_call import WARM_UP, uncounted
+from attacks.captured_call import WARM_UP
 from attacks.optimisers import ascent, captured_step
 from attacks.optimisers.captured_step import Steps, capture_pays
 from benchmark.core.embedder import Embedder
@@ -155,15 +155,6 @@ def test_nothing_is_captured_on_a_cpu(trained, make_problem, monkeypatch):
 
 def test_own_objectives_are_captured_only_if_declared():
     assert Objective.capturable is False
-
-
-def test_counters_are_set_back_even_after_an_error(trained):
-    counter = PassCounter(trained, (1, 8, 8), 1)
-    counter.forward = 3.0
-    with pytest.raises(ValueError, match="stop"), uncounted([counter]) as before:
-        counter.forward, counter.backward = 9.0, 9.0
-        raise ValueError("stop")
-    assert (counter.forward, counter.backward) == before[0] == (3.0, 0.0)
 
 
 def test_a_transferred_attack_says_how_its_steps_were_computed(trained, make_problem, recorded_cuda):
