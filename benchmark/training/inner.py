@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from attacks.geometry import project, project_
+from attacks.geometry import project_
 from benchmark.core.errors import unknown_name
 from benchmark.models import frozen
 from benchmark.models.folded import FoldedBatchNorm
@@ -72,7 +72,7 @@ class TrainingAttack:
             noise = torch.zeros_like(images)
         else:
             raise unknown_name("start", start, ("uniform", "gaussian", "clean"))
-        begun = project(images + noise, images, "linf", eps)
+        begun = project_(images + noise, images, "linf", eps)
         sizes = eps, self.step * eps
         ascend = partial(self._ascend, objective, model)
         if self._captured is not None and given is not None and eps > 0:
