@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -42,23 +43,24 @@ def check_norm(norm: str) -> None:
         raise UsageError(f"Unknown norm '{norm}'. Valid: {', '.join(NORMS)}.")
 
 
-def project(attacked: Tensor, clean: Tensor, norm: str, eps: float) -> Tensor:
+def project(attacked: Tensor, clean: Tensor, norm: str, eps: float | Tensor) -> Tensor:
     """Projects images onto the ball around `clean`, then clips them to [0, 1], which stays in the ball.
 
     Args:
         attacked: images, shape (n, C, H, W).
         clean: the centers of the balls, in [0, 1], same shape.
         norm: "linf" or "l2".
-        eps: radius.
+        eps: radius, a number or a tensor of shape ().
     """
     return project_(attacked.clone(), clean, norm, eps)
 
 
-def project_(attacked: Tensor, clean: Tensor, norm: str, eps: float) -> Tensor:
+def project_(attacked: Tensor, clean: Tensor, norm: str, eps: float | Tensor) -> Tensor:
     """Projects images as `project` does, in place."""
     delta = attacked.sub_(clean)
     if norm == "linf":
-        delta.clamp_(-eps, eps)
+        bound = cast("float", eps)  # torch's types know no union, its methods do
+        delta.clamp_(-bound, bound)
     else:
         delta *= (eps / _l2(delta).clamp_min(1e-12)).clamp(max=1.0)
     return delta.add_(clean).clamp_(0.0, 1.0)

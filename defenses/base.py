@@ -14,7 +14,7 @@ To embed images within `loss` without changing batch norm's running statistics, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, cast
 
@@ -67,24 +67,33 @@ class InnerMaximiser(Protocol):
 
     def __call__(
         self,
-        objective: Callable[[Tensor], Tensor],
+        objective: Callable[..., Tensor],
         images: Tensor,
         model: Embedder,
         *,
         start: str = "uniform",
+        given: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Computes adversarial images.
 
         During the attack batch norm is in evaluation mode, unless the recipe's `inner_batch_norm` is "batch";
         the parameters' gradients are left as they are.
 
+        On a GPU the attack may be captured as a CUDA graph and replayed in later steps, if `given` is used
+        and an equal objective comes again: the method of the same object, a function of a module, or an
+        object that compares equal, but not a function that is made in each step. Its Python code then no
+        longer runs, so all that changes from step to step must be in `given`, or in parameters and buffers of
+        the model that are changed in place.
+
         Args:
-            objective: maps candidate images, shape (n, C, H, W), to the scalar to maximize, or to one value
-                per image, which are summed.
+            objective: maps candidate images, shape (n, C, H, W), and what is given, to the scalar to
+                maximize, or to one value per image, which are summed.
             images: the clean images in [0, 1], shape (n, C, H, W).
             model: a module that contains every parameter that the objective depends on.
             start: "uniform" in the ball, "gaussian" (clean + 0.001 N(0, I), as in TRADES), or "clean": at the
                 images themselves, where a distance to their own embeddings has no gradient.
+            given: tensors that the objective receives after the images, such as labels; None for none, and no
+                capture.
 
         Returns:
             Adversarial images in [0, 1], shape (n, C, H, W), detached.

@@ -50,6 +50,10 @@ class SplitEnsemble(Ensemble):
         super().__init__(members)
         self.register_buffer("part", part)
 
+    def joint_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Computes the sum of all members' losses, a scalar, of images with labels, shape (n,)."""
+        return torch.stack([member.loss_of_images(images, labels) for member in self.members]).sum()
+
 
 @DEFENSES.register("eat")
 class EAT(Defense):
@@ -163,13 +167,8 @@ class EAT(Defense):
         self, ensemble: SplitEnsemble, batch: Batch, rows: list[Tensor], attack: InnerMaximiser
     ) -> list[Tensor]:
         """Computes the adversarial images that each member trains on, in the order of its rows."""
-
-        def joint_loss(images: Tensor) -> Tensor:
-            losses = [member.loss(member(images), batch.labels) for member in ensemble.members]
-            return torch.stack(losses).sum()
-
         if self.transfer == "ensemble":
-            shared = attack(joint_loss, batch.images, ensemble)
+            shared = attack(ensemble.joint_loss, batch.images, ensemble, given=[batch.labels])
             return [shared[row] for row in rows]
         if self.transfer == "self":
             return [
@@ -186,4 +185,4 @@ class EAT(Defense):
     def _attack_member(member: Member, images: Tensor, labels: Tensor, attack: InnerMaximiser) -> Tensor:
         if not len(images):
             return images
-        return attack(lambda candidates: member.loss(member(candidates), labels), images, member)
+        return attack(member.loss_of_images, images, member, given=[labels])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 from torch import Tensor
@@ -10,6 +11,16 @@ from benchmark.core.embedder import Embedder
 from benchmark.models import Member
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser
 from defenses.triplets import distances, embed
+
+
+@dataclass(frozen=True)
+class _Shift:
+    """Computes the distances of images' embeddings, shape (n,), from given ones, shape (n, d)."""
+
+    member: Member
+
+    def __call__(self, images: Tensor, clean: Tensor) -> Tensor:
+        return distances(self.member(images), clean)
 
 
 @DEFENSES.register("est")
@@ -27,5 +38,5 @@ class EST(Defense):
         """Computes the loss on images whose embeddings the attack has shifted as far as it can."""
         member = cast("Member", model)
         clean = embed(member, batch.images)
-        adversarial = attack(lambda images: distances(member(images), clean), batch.images, member)
+        adversarial = attack(_Shift(member), batch.images, member, given=[clean])
         return member.loss(member(adversarial), batch.labels)

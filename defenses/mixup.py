@@ -75,7 +75,7 @@ class Mixup(Defense):
 
         if not self.adversarial:
             return mixed_loss(batch.images)
-        adversarial = attack(lambda images: member.loss(member(images), batch.labels), batch.images, member)
+        adversarial = attack(member.loss_of_images, batch.images, member, given=[batch.labels])
         return (mixed_loss(batch.images) + mixed_loss(adversarial)) / 2
 
     def mixed_loss(self, member: Member, images: Tensor, labels: Tensor) -> Tensor:

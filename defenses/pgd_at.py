@@ -23,5 +23,5 @@ class PGDAT(Defense):
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
         """Computes the loss on adversarial images of the batch."""
         member = cast("Member", model)
-        adversarial = attack(lambda images: member.loss(member(images), batch.labels), batch.images, member)
+        adversarial = attack(member.loss_of_images, batch.images, member, given=[batch.labels])
         return member.loss(member(adversarial), batch.labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, cast
 
 import torch.nn.functional as F
@@ -12,6 +13,31 @@ from torch import Tensor
 from benchmark.core.embedder import Embedder
 from benchmark.models import Member, frozen
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, Range
+
+
+@dataclass(frozen=True)
+class _Distance:
+    """D between images and the representation of clean ones, a scalar.
+
+    Attributes:
+        member: the model.
+        temperature: that of "kl"; None for "embedding".
+    """
+
+    member: Member
+    temperature: float | None
+
+    def representation(self, embeddings: Tensor) -> Tensor:
+        """Computes what D compares: log-probabilities, shape (n, classes), or embeddings, shape (n, d)."""
+        if self.temperature is None:
+            return embeddings
+        return F.log_softmax(self.member.class_cosines(embeddings) / self.temperature, dim=1)
+
+    def __call__(self, images: Tensor, clean: Tensor) -> Tensor:
+        adversarial = self.representation(self.member(images))
+        if self.temperature is None:  # of unit vectors
+            return (1 - (clean * adversarial).sum(1)).mean()
+        return F.kl_div(adversarial, clean, log_target=True, reduction="batchmean")
 
 
 @DEFENSES.register("trades")
@@ -50,21 +76,10 @@ class TRADES(Defense):
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
         """Computes the clean loss plus beta times D between clean and adversarial images."""
         member = cast("Member", model)
-
-        def representation(embeddings: Tensor) -> Tensor:
-            if self.distance == "embedding":
-                return embeddings
-            return F.log_softmax(member.class_cosines(embeddings) / self.temperature, dim=1)
-
-        def distance(clean: Tensor, images: Tensor) -> Tensor:
-            adversarial = representation(member(images))
-            if self.distance == "embedding":  # of unit vectors
-                return (1 - (clean * adversarial).sum(1)).mean()
-            return F.kl_div(adversarial, clean, log_target=True, reduction="batchmean")
-
+        distance = _Distance(member, self.temperature if self.distance == "kl" else None)
         with frozen(member):  # as the attack sees the model
-            fixed = representation(member(batch.images)).detach()
-        adversarial = attack(lambda images: distance(fixed, images), batch.images, member, start="gaussian")
+            fixed = distance.representation(member(batch.images)).detach()
+        adversarial = attack(distance, batch.images, member, start="gaussian", given=[fixed])
         embeddings = member(batch.images)
-        robust = distance(representation(embeddings), adversarial)
+        robust = distance(adversarial, distance.representation(embeddings))
         return member.loss(embeddings, batch.labels) + self.beta * robust

@@ -26,14 +26,27 @@ class Recorder(TorchDispatchMode):
         return outputs
 
 
+class NoLooks(TorchDispatchMode):
+    """Refuses operations that the CPU waits for, as torch does in the mode that finds them."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket.__name__ in LOOKS:
+            raise RuntimeError("called a synchronizing CUDA operation\nmore lines")
+        return func(*args, **(kwargs or {}))
+
+
 class RecordedGraph:
     """Stands in for `torch.cuda.CUDAGraph`: Python code runs at the capture only, as with a real one."""
 
     def __init__(self):
         self.operations = []
 
+    def pool(self):
+        return (0, 1)
+
     def replay(self):
-        with torch.no_grad():
+        # Casts were recorded; within autocast, operations in float32 would be cast too.
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
             for func, args, kwargs, outputs in self.operations:
                 _repeat(func, args, kwargs, outputs)
 
@@ -63,18 +76,30 @@ def stand_in(monkeypatch):
     calls = []
 
     @contextmanager
-    def graph(recorded: RecordedGraph) -> Iterator[None]:
+    def graph(recorded: RecordedGraph, pool, capture_error_mode: str) -> Iterator[None]:
+        assert pool in (None, (0, 1)) and capture_error_mode == "thread_local"
         with Recorder() as recorder:
             yield
         recorded.operations = recorder.operations
 
     def counted(name, function):
-        def call(*arguments):
+        def call(*arguments, **options):
             calls.append(name)
-            return function(*arguments)
+            return function(*arguments, **options)
 
         monkeypatch.setattr(torch.cuda, name, call)
 
+    refusing = []
+
+    def set_sync_debug_mode(mode):
+        if mode == "error":
+            refusing.append(NoLooks())
+            refusing[-1].__enter__()
+        else:
+            refusing.pop().__exit__(None, None, None)
+
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", set_sync_debug_mode)
     counted("Stream", _Stream)
     counted("current_stream", _Stream)
     counted("stream", lambda stream: nullcontext())

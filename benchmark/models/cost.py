@@ -77,6 +77,7 @@ class PassCounter:
         self._weights = {
             member: count_flops(member, image_shape) / unit_flops for member in _counted(embedder)
         }
+        self._parameters: dict[nn.Module, list[nn.Parameter]] = {}
         self._handles: list[Any] = []
 
     @property
@@ -96,6 +97,8 @@ class PassCounter:
         return units
 
     def __enter__(self) -> PassCounter:
+        # Listed once: a look through all modules in each pass takes as long as a small layer.
+        self._parameters = {member: list(member.parameters()) for member in self._weights}
         self._handles = [member.register_forward_hook(self._count) for member in self._weights]
         return self
 
@@ -109,7 +112,7 @@ class PassCounter:
         units = len(inputs[0]) * self._weights[member]
         self.forward += units
         if output.requires_grad:
-            trained = any(parameter.requires_grad for parameter in member.parameters())
+            trained = any(parameter.requires_grad for parameter in self._parameters[member])
 
             def count_backward(gradient: Tensor) -> None:
                 self.backward += 2 * units if trained else units

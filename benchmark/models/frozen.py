@@ -41,10 +41,13 @@ def frozen(model: nn.Module, batch_statistics: bool = False) -> Iterator[None]:
         batch_statistics: keep the modules in their current mode, so that batch norm in training mode still
             normalizes by the statistics of the batch (which makes adversarial examples weaker).
     """
-    training = [] if batch_statistics else [module for module in model.modules() if module.training]
-    norms = batch_norms(model)
+    modules = list(model.modules())  # one walk: it takes as long as a small layer
+    training = [] if batch_statistics else [module for module in modules if module.training]
+    # In evaluation mode batch norm changes nothing.
+    norms = [module for module in modules if isinstance(module, _BatchNorm)] if batch_statistics else []
     momenta = [norm.momentum for norm in norms]
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    own = (parameter for module in modules for parameter in module._parameters.values())
+    trainable = [parameter for parameter in own if parameter is not None and parameter.requires_grad]
     for module in training:
         module.training = False
     for norm in norms:

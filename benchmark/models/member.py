@@ -41,6 +41,10 @@ class Member(Embedder):
             loss: Tensor = self.criterion(embeddings.float(), labels)
         return loss
 
+    def loss_of_images(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Compute the training loss, a scalar, of images, shape (n, C, H, W), with labels, shape (n,)."""
+        return self.loss(self(images), labels)
+
     def class_cosines(self, embeddings: Tensor) -> Tensor:
         """Compute the cosine similarity to each class's proxy, shape (n, training classes).
 

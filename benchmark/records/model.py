@@ -24,6 +24,8 @@ class TrainingRecord(Record):
             all else ("other"), since the training was last resumed.
         gpu_utilization: mean utilization of the GPU in percent; None on a CPU, and where it is not known.
         waited_for: what a GPU that was busy less than 90 % of the time waited for, a clause; else empty.
+        execution: how its attacks were computed: "eager", "CUDA graph", or "eager: " and why a capture was
+            given up; several where it was not the same for all.
         cost: units of the training, validation not included (one unit is one forward pass of one image
             through one plain backbone), with those of the models that it was trained with.
         relative_cost: `cost` as a multiple of what vanilla training costs under the same recipe.
@@ -44,6 +46,7 @@ class TrainingRecord(Record):
     shares: dict[str, float] = Field(default_factory=dict)
     gpu_utilization: float | None = None
     waited_for: str = ""
+    execution: str = ""
     cost: float = 0.0
     relative_cost: float = 0.0
     embed_cost: float = 0.0

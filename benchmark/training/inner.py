@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from attacks.geometry import project, project_
+from attacks.geometry import project_
 from benchmark.core.errors import unknown_name
 from benchmark.models import frozen
 from benchmark.models.folded import FoldedBatchNorm
+from benchmark.training.captured_attack import CapturedAttacks
 
 
 class TrainingAttack:
@@ -22,26 +24,37 @@ class TrainingAttack:
         steps: number of steps.
         step: size of a step, in units of the radius.
         batch_statistics: whether batch norm normalizes by the batch during the attack; see `frozen`.
+        captured: replays attacks where it can; without it, all are eager. With `batch_statistics`, modules
+            keep modes that may change from step to step, so those attacks are eager too.
 
     Attributes:
         scale: factor on eps in [0, 1], which the training loop raises over the ramp.
     """
 
-    def __init__(self, eps: float, steps: int, step: float, batch_statistics: bool = False) -> None:
+    def __init__(
+        self,
+        eps: float,
+        steps: int,
+        step: float,
+        batch_statistics: bool = False,
+        captured: CapturedAttacks | None = None,
+    ) -> None:
         self.eps = eps
         self.steps = steps
         self.step = step
         self.batch_statistics = batch_statistics
         self.scale = 1.0
+        self._captured = None if batch_statistics else captured
         self._folded: dict[nn.Module, FoldedBatchNorm] = {}
 
     def __call__(
         self,
-        objective: Callable[[Tensor], Tensor],
+        objective: Callable[..., Tensor],
         images: Tensor,
         model: nn.Module,
         *,
         start: str = "uniform",
+        given: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Computes adversarial images, detached; see `defenses.base.InnerMaximiser`.
 
@@ -59,14 +72,38 @@ class TrainingAttack:
             noise = torch.zeros_like(images)
         else:
             raise unknown_name("start", start, ("uniform", "gaussian", "clean"))
-        adversarial = project(images + noise, images, "linf", eps)
+        begun = project_(images + noise, images, "linf", eps)
+        sizes = eps, self.step * eps
+        ascend = partial(self._ascend, objective, model)
+        if self._captured is not None and given is not None and eps > 0:
+            found = self._captured.replay(ascend, objective, model, begun, images, sizes, given)
+            if found is not None:
+                return found
+        return ascend(begun, images, *sizes, *(given or ()))
+
+    def _ascend(
+        self,
+        objective: Callable[..., Tensor],
+        model: nn.Module,
+        begun: Tensor,
+        images: Tensor,
+        radius: float | Tensor,
+        size: float | Tensor,
+        *given: Tensor,
+    ) -> Tensor:
+        """Takes all steps from where the attack begins; this is what a graph repeats."""
+        adversarial = begun
         with self._evaluated(model):
             for _ in range(self.steps):
                 adversarial.requires_grad_(True)
-                (gradient,) = torch.autograd.grad(objective(adversarial).sum(), adversarial)
+                (gradient,) = torch.autograd.grad(objective(adversarial, *given).sum(), adversarial)
                 # In place: a new tensor for each operation would take longer than the operation.
-                ascended = torch.add(adversarial.detach(), gradient.sign_(), alpha=self.step * eps)
-                adversarial = project_(ascended, images, "linf", eps)
+                direction, adversarial = gradient.sign_(), adversarial.detach()
+                if isinstance(size, Tensor):
+                    ascended = direction.mul_(size).add_(adversarial)
+                else:
+                    ascended = torch.add(adversarial, direction, alpha=size)
+                adversarial = project_(ascended, images, "linf", radius)
         return adversarial.detach()
 
     @contextmanager

@@ -25,6 +25,7 @@ from benchmark.models import (
 )
 from benchmark.records import TrainingRecord, ValidationResult
 from benchmark.training.batches import Batches
+from benchmark.training.captured_attack import CapturedAttacks
 from benchmark.training.inner import TrainingAttack
 from benchmark.training.pace import BudgetPace, Pace, StepPace
 from benchmark.training.recipe import Recipe
@@ -133,7 +134,9 @@ def train(
     warm_up = WarmUp(model, min(recipe.warm_up, epochs - 1))
     per_class = recipe.images_per_class if on_tuples(model) else None
     batches = Batches(data, recipe, device, image_memory)
-    attack = TrainingAttack(eps, recipe.inner_steps, recipe.inner_step, recipe.inner_batch_norm == "batch")
+    captured = CapturedAttacks(epochs * per_epoch, [counter])
+    by_batch = recipe.inner_batch_norm == "batch"
+    attack = TrainingAttack(eps, recipe.inner_steps, recipe.inner_step, by_batch, captured)
     autocast = torch.autocast(
         torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
     )
@@ -238,6 +241,7 @@ def train(
     return TrainingRecord(
         seconds=seconds,
         waited=batches.waited,
+        execution=captured.execution,
         shares=timing.shares(seconds - before),
         gpu_utilization=timing.utilization,
         waited_for=waiting(timing.utilization, batches.waited, seconds),

@@ -41,6 +41,8 @@ class Timing:
 
     def start_epoch(self) -> None:
         """Starts the first part of the first step."""
+        # A look tells of the moments before it, which were not the training's at its start.
+        self._looked = self._looked or time.perf_counter()
         self._mark("")
 
     def end(self, part: str) -> None:

@@ -15,8 +15,8 @@ class Recorder:
     def __init__(self):
         self.calls = []
 
-    def __call__(self, objective, images, model, *, start="uniform"):
-        self.calls.append((objective, images.clone(), model, start))
+    def __call__(self, objective, images, model, *, start="uniform", given=()):
+        self.calls.append((lambda candidates: objective(candidates, *given), images.clone(), model, start))
         return self.changed(images)
 
     @staticmethod

@@ -131,9 +131,7 @@ def test_each_subset_of_peers_keeps_its_position(build, batch):
     seen = []
     for member in model.members:
         member.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    defense.loss(
-        model, batch, lambda objective, images, model, start="uniform": images + 10 * (1 + order[model])
-    )
+    defense.loss(model, batch, lambda objective, images, model, **options: images + 10 * (1 + order[model]))
     for inputs in seen:
         marks = (inputs / 10).floor().flatten(1)[:, 0]
         assert marks.tolist() == [1 + i % 3 for i in range(len(inputs))]

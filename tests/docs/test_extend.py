@@ -12,6 +12,7 @@ from matplotlib import image
 from benchmark.cli import main
 from benchmark.core.transfer import to_device
 from benchmark.models import Ensemble, frozen
+from benchmark.training import TrainingAttack
 
 from ..report.fake_run import FakeRun
 from .guide import GUIDES, Guide
@@ -84,7 +85,7 @@ def _calls(function, workplace):
 
 
 def test_the_fragments_of_the_guide_to_defenses(make_member, images):
-    builds_ensemble, builds_centers, divides, embeds = Guide("defense").fragments
+    gives, builds_ensemble, builds_centers, divides, embeds = Guide("defense").fragments
     names = {"torch": torch, "Ensemble": Ensemble, "frozen": frozen, "to_device": to_device}
     exec(builds_ensemble, names)
     assert len(names["build"](None, make_member, images.labels).members) == 3
@@ -98,6 +99,15 @@ def test_the_fragments_of_the_guide_to_defenses(make_member, images):
     assert not names["clean"].requires_grad
     assert all(torch.equal(value, statistics[name]) for name, value in member.named_buffers())
     assert member.training
+    _gives_tensors(gives, make_member(), images)
+
+
+def _gives_tensors(gives, member, images):
+    batch = SimpleNamespace(images=images.images[:6], labels=images.labels[:6])
+    names = {"attack": TrainingAttack(0.1, 2, 0.5), "member": member, "batch": batch}
+    exec(gives, names)
+    assert names["adversarial"].shape == batch.images.shape
+    assert not torch.equal(names["adversarial"], batch.images)
 
 
 def _trains_on_parts(divides, names, make_member, images):
@@ -127,5 +137,5 @@ def test_every_guide_has_its_parts(guide):
         assert len(text.splitlines()) <= 45, file
         assert guide.runs_of(file), f"no command runs {file}"
     # The tests above run exactly these.
-    assert len(guide.fragments) == {"defense": 4, "figure": 1}.get(guide.name, 0)
+    assert len(guide.fragments) == {"defense": 5, "figure": 1}.get(guide.name, 0)
     assert guide.files

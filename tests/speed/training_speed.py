@@ -6,8 +6,9 @@ The bare passes of a defense are recorded: which network is run on how many imag
 parameters or to the images. They are then made again with nothing around them: no loss, no optimizer, no
 attack step, no data. Epochs and bare passes take turns; shown is the median of the ratios of neighboring
 turns, with the lowest and the highest, and what an epoch's time goes into: data, optimizer, the bare passes,
-and "Python", which is all else, losses and attack steps included. On a GPU, the last column is the mean
-utilization that NVML reports. The last line is JSON.
+and "Python", which is all else, losses and attack steps included. On a GPU, the last columns are the mean
+utilization that NVML reports over epochs without bare passes between them, and how attacks were computed:
+eagerly or by replays of a CUDA graph, as in trainings that are long enough. The last line is JSON.
 
 On a CPU use one thread, as workers do: OMP_NUM_THREADS=1.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -28,11 +30,19 @@ from benchmark.core.cpu import keep_freed_memory
 from benchmark.data.base import ImageSet
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES, Backbone, Member, count_flops, frozen
-from benchmark.training import Recipe, train
+from benchmark.training import Recipe, captured_attack, train
+from benchmark.training.timing import gpu_utilization
 from defenses import DEFENSES, Defense
 
 EPS = 8 / 255
 PER_CLASS = 20
+SECONDS_ALONE = 2.0
+"""Seconds at the rate of bare passes of the epochs over which the utilization of a GPU is measured."""
+
+LOOKS_FROM, LOOKS_EVERY = 0.6, 0.1
+"""Seconds from their start to the first look at the utilization, which tells of the moments before, and
+between looks."""
+
 DEFENSE_NAMES = ("vanilla", "pgd_at", "trades", "eat")
 
 
@@ -60,8 +70,8 @@ def settings(device: str, quick: bool) -> list[Setting]:
     if device == "cuda":
         photographs = Recipe(batch_size=96, precision="bfloat16", **crops)
         return [
-            Setting("smallconv", 28, 1360, Recipe()),
-            Setting("tf_efficientnet_lite0", 128, 96 * 8, photographs),
+            Setting("smallconv", 28, 64 * (10 if quick else 21), Recipe()),
+            Setting("tf_efficientnet_lite0", 128, 96 * (5 if quick else 8), photographs),
             *([] if quick else [Setting("mobilenetv2_100", 224, 96 * 8, photographs)]),
         ]
     small = Setting("smallconv", 28, 1360, Recipe())
@@ -186,10 +196,15 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
     images = images.contiguous(memory_format=torch.channels_last)
     bare = bare_epoch(passes, steps, images, setting.recipe.precision)
     bare()
+    alone = math.ceil(SECONDS_ALONE / timed(bare, device)) if device == "cuda" else 0
     epochs: list[float] = []
+    floors: list[float] = []
+    looks: list[float] = []
 
     def take_turn(done: int, total: int, loss: float) -> None:
         # Called after each epoch of one training: what a training does once is not part of an epoch.
+        if done > turns + 1:
+            return
         if device == "cuda":
             torch.cuda.synchronize()
         epochs.append(time.perf_counter() - started[0])
@@ -197,7 +212,14 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
         model.train()
         started[0] = time.perf_counter()
 
-    floors: list[float] = []
+    def look(progress: float) -> None:
+        # Called after each step.
+        seconds = time.perf_counter() - started[0]
+        if len(floors) <= turns or seconds < LOOKS_FROM + LOOKS_EVERY * len(looks):
+            return
+        if (percent := gpu_utilization(torch.device(device))) is not None:
+            looks.append(percent)
+
     # As much as a single worker has for its images.
     image_memory = torch.cuda.mem_get_info()[1] // 4 if device == "cuda" else 0
     started = [time.perf_counter()]
@@ -210,7 +232,8 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
         unit,
         device,
         take_turn,
-        epochs=turns + 1,
+        on_step=look,
+        epochs=turns + 1 + alone,
         image_memory=image_memory,
     )
     ratios = [epoch / floor for epoch, floor in zip(epochs[1:], floors[1:], strict=True)]
@@ -225,7 +248,8 @@ def measure(name: str, setting: Setting, device: str, turns: int) -> dict[str, A
         "lowest": min(ratios),
         "highest": max(ratios),
         "shares": shares_of_epoch(record.shares, statistics.median(ratios)),
-        "gpu_utilization": record.gpu_utilization,
+        "gpu_utilization": statistics.mean(looks) if looks else None,
+        "execution": record.execution,
     }
 
 
@@ -240,6 +264,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, help="epochs of each (default: 3 if quick, else 9)")
     options = parser.parse_args()
     keep_freed_memory()  # as in workers
+    captured_attack.FEWEST_REPLAYS = 1  # as in a long training
     rows = []
     for setting in settings(options.device, options.quick):
         for name in options.defenses:
@@ -249,9 +274,10 @@ def main() -> None:
             parts = ", ".join(f"{part} {100 * share:.0f} %" for part, share in row["shares"].items())
             speed = f"{row['images_per_second']:8.0f} images/s"
             busy = "" if row["gpu_utilization"] is None else f"  GPU {row['gpu_utilization']:.0f} %"
+            how = f"  {row['execution']}" if options.device == "cuda" else ""
             print(
                 f"{setting.backbone:<22} {setting.side:>4} {name:<18} {row['ratio_to_floor']:5.3f} "
-                f"({row['lowest']:.3f}-{row['highest']:.3f}) {speed}  {parts}{busy}",
+                f"({row['lowest']:.3f}-{row['highest']:.3f}) {speed}  {parts}{busy}{how}",
                 flush=True,
             )
     print(json.dumps({"rows": rows}))

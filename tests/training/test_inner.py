@@ -148,3 +148,16 @@ def test_a_clean_start_is_the_images_themselves(task):
     state = torch.get_rng_state()
     assert torch.equal(TrainingAttack(EPS, 3, 0.5)(flat, images, member, start="clean"), images)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_objective_receives_what_is_given(task):
+    member, images, _ = task
+    labels = torch.arange(len(images)) // 2
+    found = []
+    for function, given in (
+        (lambda x: member.loss(member(x), labels), None),
+        (member.loss_of_images, [labels]),
+    ):
+        torch.manual_seed(3)
+        found.append(TrainingAttack(EPS, 2, 0.5)(function, images, member, given=given))
+    assert torch.equal(*found)

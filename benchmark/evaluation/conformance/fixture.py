@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,11 +45,12 @@ class OneStep:
 
     def __call__(
         self,
-        objective: Callable[[Tensor], Tensor],
+        objective: Callable[..., Tensor],
         images: Tensor,
         model: nn.Module,
         *,
         start: str = "uniform",
+        given: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Returns adversarial images, detached; see `defenses.base.InnerMaximiser`."""
         if start not in _STARTS:
@@ -59,7 +60,7 @@ class OneStep:
         with frozen(model):
             self.inside = True
             try:
-                (gradient,) = torch.autograd.grad(objective(adversarial).sum(), adversarial)
+                (gradient,) = torch.autograd.grad(objective(adversarial, *(given or ())).sum(), adversarial)
             finally:
                 self.inside = False
         return project(adversarial.detach() + EPS / 2 * gradient.sign(), images, "linf", EPS).detach()

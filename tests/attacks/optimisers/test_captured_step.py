@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from attacks import ATTACKS, OBJECTIVES, Objective
+from attacks.captured_call import WARM_UP
 from attacks.optimisers import ascent, captured_step
-from attacks.optimisers.captured_step import WARM_UP, Steps, capture_pays, uncounted
+from attacks.optimisers.captured_step import Steps, capture_pays
 from benchmark.core.embedder import Embedder
 from benchmark.models import PassCounter, count_flops
 
@@ -103,10 +104,9 @@ def test_the_model_runs_from_python_only_for_the_capture_and_the_last_batch(
 
 def test_what_cannot_be_captured_runs_eagerly_and_says_so(both, trained, recorded_cuda):
     eager, found = both("pgd[objective=own,steps=4]", Looking(trained))
-    assert found[0].execution.startswith("eager: the capture failed: CUDA error: aten._local_scalar_dense")
-    assert "\n" not in found[0].execution
+    assert found[0].execution == "eager: the capture failed: called a synchronizing CUDA operation"
     assert_same(eager, found)
-    assert recorded_cuda == CAPTURE  # not tried again
+    assert recorded_cuda == CAPTURE[:4]  # nothing was captured, nor tried again
 
 
 def test_a_replay_that_differs_is_not_used(trained, make_problem, recorded_cuda):
@@ -155,15 +155,6 @@ def test_nothing_is_captured_on_a_cpu(trained, make_problem, monkeypatch):
 
 def test_own_objectives_are_captured_only_if_declared():
     assert Objective.capturable is False
-
-
-def test_counters_are_set_back_even_after_an_error(trained):
-    counter = PassCounter(trained, (1, 8, 8), 1)
-    counter.forward = 3.0
-    with pytest.raises(ValueError, match="stop"), uncounted([counter]) as before:
-        counter.forward, counter.backward = 9.0, 9.0
-        raise ValueError("stop")
-    assert (counter.forward, counter.backward) == before[0] == (3.0, 0.0)
 
 
 def test_a_transferred_attack_says_how_its_steps_were_computed(trained, make_problem, recorded_cuda):
