@@ -70,7 +70,7 @@ LARGE = (
     ("tf_efficientnet_lite0", 224),
 )
 
-QUICK_ON_GPU = LARGE[:2]
+QUICK_ON_GPU = LARGE[:1]
 
 
 def settings(device: str, quick: bool) -> list[Setting]:
@@ -81,8 +81,10 @@ def settings(device: str, quick: bool) -> list[Setting]:
     if device == "cuda":
         networks = QUICK_ON_GPU if quick else LARGE
         large = [Setting(name, side, 94, 20, 47) for name, side in networks]
-        full = [Setting(name, side, 512, 10, 256) for name, side in networks]
-        return [Setting("smallconv", 28, 4096, 20, 256), *large, *full]
+        full = [
+            Setting(name, side, 256 if quick else 512, 5 if quick else 10, 256) for name, side in networks
+        ]
+        return [Setting("smallconv", 28, 2048 if quick else 4096, 20, 256), *large, *full]
     small = Setting("smallconv", 28, 1360, 20, 256)
     if quick:
         return [small, Setting("mobilenetv2_100", 224, 8, 5, 8)]
