@@ -58,7 +58,7 @@ def test_steps_are_captured_and_replays_give_what_eager_steps_give(make_there, m
 def test_attacks_find_what_they_find_on_a_cpu(make_there, spec):
     attack = ATTACKS.build(spec)
     there, here = (attack.run(make_there(device)) for device in ("cuda", "cpu"))
-    assert there.objective.mean() == pytest.approx(here.objective.mean().item(), rel=0.02, abs=0.01)
+    assert there.objective.mean().item() == pytest.approx(here.objective.mean().item(), rel=0.02, abs=0.01)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES.names())
