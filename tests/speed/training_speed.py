@@ -36,10 +36,10 @@ from defenses import DEFENSES, Defense
 
 EPS = 8 / 255
 PER_CLASS = 20
-SECONDS_ALONE = 2.0
+SECONDS_ALONE = 1.6
 """Seconds at the rate of bare passes of the epochs over which the utilization of a GPU is measured."""
 
-LOOKS_FROM, LOOKS_EVERY = 0.6, 0.1
+LOOKS_FROM, LOOKS_EVERY = 0.5, 0.1
 """Seconds from their start to the first look at the utilization, which tells of the moments before, and
 between looks."""
 

@@ -217,3 +217,31 @@ def test_randomised_models_and_empty_balls_stay_eager(recorded, attack_on):
         sizes, execution = attack_on(6, **options)
         assert (len(sizes), execution) == (12, "eager")
     assert not recorded
+
+
+class Forgetful(Embedder):
+    """A model whose weight is a number of Python, which changes in each call."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+        self.sign = 1.0
+
+    def forward(self, images):
+        return self.inner(images)
+
+    def score(self, images, labels):
+        self.sign = -self.sign
+        return self.sign * self.inner.loss_of_images(images, labels)
+
+
+def test_a_replay_that_differs_is_not_used(recorded, make_member, images):
+    model = Forgetful(make_member())
+    captured = CapturedAttacks(100)
+    attack = TrainingAttack(0.1, 1, 0.5, captured=captured)
+    for _ in range(EAGER_CALLS + 2):
+        attack(model.score, images.images[:8], model, given=[images.labels[:8]])
+    assert captured.execution == (
+        "eager: a replay differed from the model, which keeps state outside of tensors"
+    )
+    assert recorded.count("graph") == 1

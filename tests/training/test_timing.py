@@ -62,6 +62,14 @@ def test_a_gpu_is_waited_for_only_after_the_epoch(gpu):
     assert clock.utilization == 40
 
 
+def test_the_first_look_does_not_tell_of_the_moments_before_the_training(gpu, monkeypatch):
+    monkeypatch.setattr(timing, "_SECONDS_BETWEEN_LOOKS", 60.0)
+    clock = Timing("cuda")
+    clock.start_epoch()
+    clock.end("data")
+    assert clock.utilization is None
+
+
 class NVMLError(Exception):
     __module__ = "pynvml"
 
