@@ -19,8 +19,10 @@ def defense(request):
 @pytest.fixture
 def build(make_member, images):
     def make(defense, seed=0, loss="proxy_anchor"):
+        # The models that it needs would be trained; here they are those of the first weights.
+        trained = {text: make(DEFENSES.build(text), seed, loss) for text in defense.needs}
         seed_everything("model", seed)
-        return defense.build(lambda: make_member(loss), images.labels)
+        return defense.build_from(lambda: make_member(loss), images.labels, trained)
 
     return make
 
