@@ -8,6 +8,13 @@ from benchmark.training import TrainingAttack
 from defenses import ALL, DEFENSES, GROUPS
 
 TRAINED = [name for name, cls in DEFENSES.items() if not cls.reference]
+VARIANTS = (
+    "metric_preserving[attacked=current]",
+    "mixup[mixes=2]",
+    "random_transforms[transform=quilting]",
+)
+"""Variants whose models are of another kind than the default's."""
+
 ATTACK = TrainingAttack(eps=0.1, steps=2, step=0.5)
 
 
@@ -36,7 +43,10 @@ def embed(model, images):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("defense", "check"),
-    [pytest.param(defense, check, id=f"{defense.name}-{check.name}") for defense, check in defense_checks()],
+    [
+        pytest.param(defense, check, id=f"{defense.spec}-{check.name}")
+        for defense, check in (*defense_checks(), *defense_checks(VARIANTS))
+    ],
 )
 def test_keeps_the_contract(defense, check):
     check(defense)
