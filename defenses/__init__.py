@@ -3,10 +3,14 @@
 from defenses.act import ACT
 from defenses.adp import ADP
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range, wrong_strata
+from defenses.ca_tride import CATRIDE
+from defenses.center_at import CenterAT
 from defenses.eat import EAT
 from defenses.ensembles import EnsembleAT, PlainEnsemble
 from defenses.est import EST
+from defenses.fare import FARE
 from defenses.hm import HM
+from defenses.metric_preserving import MetricPreserving
 from defenses.mixup import Mixup
 from defenses.own_model import GivenModel
 from defenses.panum import Panum
@@ -22,7 +26,7 @@ ALL = ("vanilla", "pgd_at", "trades", "adp", "mixup", "random_transforms", "eat"
 GROUPS: dict[str, tuple[str, ...]] = {
     "all": ALL,
     "controls": ("ensemble", "ensemble_at"),
-    "dml": ("est", "act", "hm", "panum"),
+    "dml": ("est", "act", "hm", "panum", "ca_tride", "center_at", "metric_preserving", "fare"),
 }
 """Names that select several defenses on the command line."""
 
@@ -30,19 +34,23 @@ __all__ = [
     "ACT",
     "ADP",
     "ALL",
+    "CATRIDE",
     "DEFENSES",
     "EAT",
     "EST",
+    "FARE",
     "GROUPS",
     "HM",
     "PGDAT",
     "TRADES",
     "Batch",
+    "CenterAT",
     "Defense",
     "EnsembleAT",
     "GivenModel",
     "InnerMaximiser",
     "MemberFactory",
+    "MetricPreserving",
     "Mixup",
     "Panum",
     "Pixels",

@@ -14,6 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from benchmark.core.embedder import Embedder
 from benchmark.models import Member, frozen
+from defenses.stored import Stored
 
 Mix = Callable[[Tensor], Tensor]
 """Mixes the rows of a batch, shape (n, ...), with each other."""
@@ -64,7 +65,7 @@ def mixed_at(layer: nn.Module, mix: Mix) -> Iterator[None]:
         handle.remove()
 
 
-class MixedWithStored(Embedder):
+class MixedWithStored(Stored, Embedder):
     """Averages the embeddings of mixes of an image with stored images, drawn again in each forward pass.
 
     The mean of the unit vectors is scaled to unit length. Partners are drawn separately for each image. As
@@ -82,27 +83,17 @@ class MixedWithStored(Embedder):
 
     randomised = True
 
-    stored: Tensor
-
     def __init__(self, member: Member, mixes: int, weight: float, capacity: int) -> None:
         super().__init__()
         self.member = member
         self.mixes = mixes
         self.weight = weight
         self.capacity = capacity
-        self.register_buffer("stored", torch.zeros(0))  # the images' shape is not known yet
 
     @property
     def members(self) -> Sequence[Embedder]:
         """The one member that embeds the mixes."""
         return [self.member]
-
-    def store(self, images: Tensor) -> None:
-        """Stores images, shape (n, C, H, W), from the first on, until the capacity is reached."""
-        new = images[: self.capacity - len(self.stored)].detach()
-        if len(new):
-            kept = torch.cat([self.stored, new]) if len(self.stored) else new
-            self.stored = kept.clone(memory_format=torch.contiguous_format)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
@@ -116,9 +107,3 @@ class MixedWithStored(Embedder):
         if not len(self.stored):
             return torch.rand(images.shape).to(images.device)
         return self.stored[torch.randint(len(self.stored), (len(images),)).to(self.stored.device)]
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        stored = state_dict.get(prefix + "stored")
-        if stored is not None and stored.shape != self.stored.shape:
-            self.stored = self.stored.new_zeros(stored.shape)
-        super()._load_from_state_dict(state_dict, prefix, *rest)

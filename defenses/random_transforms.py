@@ -11,7 +11,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.parameters import Parameters
 from benchmark.models import Member
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
-from defenses.transforms import TRANSFORMS, Transform, TransformSpec
+from defenses.transforms import TRANSFORMS, Applied, TransformSpec, with_identity_gradient
 
 
 class Transformed(Embedder):
@@ -19,15 +19,15 @@ class Transformed(Embedder):
 
     Args:
         member: embeds the transformed images.
-        transform: the transform.
-        straight_through: whether a transform that is not differentiable gets the identity's gradient (BPDA).
+        applied: applies the transform, and holds what it keeps of the training images.
+        straight_through: whether to give the transform the identity's gradient (BPDA).
     """
 
-    def __init__(self, member: Member, transform: Transform, straight_through: bool = False) -> None:
+    def __init__(self, member: Member, applied: Applied, straight_through: bool = False) -> None:
         super().__init__()
         self.member = member
-        self.transform = transform
-        self.randomised = transform.randomised
+        self.applied = applied
+        self.randomised = applied.transform.randomised
         self._straight_through = straight_through
 
     @property
@@ -37,14 +37,17 @@ class Transformed(Embedder):
 
     def differentiable(self) -> Embedder:
         """Returns itself, or a copy with the identity's gradient if the transform is not differentiable."""
-        if self.transform.differentiable or self._straight_through:
+        if self.applied.transform.differentiable or self._straight_through:
             return self
-        return Transformed(self.member, self.transform, straight_through=True)
+        return Transformed(self.member, self.applied, straight_through=True)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
-        transform = self.transform.straight_through if self._straight_through else self.transform.apply
-        embeddings: Tensor = self.member(transform(images))
+        if self._straight_through:
+            changed = with_identity_gradient(self.applied, images)
+        else:
+            changed = self.applied(images)
+        embeddings: Tensor = self.member(changed)
         return embeddings
 
 
@@ -71,6 +74,7 @@ class RandomTransforms(Defense):
             "jpeg",
             "bit_depth",
             "total_variation",
+            "quilting",
             "barrage",
         ),
         "train": ("clean", "transformed"),
@@ -85,11 +89,12 @@ class RandomTransforms(Defense):
 
     def build(self, make_member: MemberFactory, labels: Tensor) -> Transformed:
         """Builds one plain member, wrapped to embed transformed images."""
-        return Transformed(make_member(), TRANSFORMS.build(self.transform))
+        return Transformed(make_member(), TRANSFORMS.build(self.transform).applied())
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
         """Computes the loss on the clean or the transformed batch."""
         transformed = cast("Transformed", model)
         member = transformed.member
+        transformed.applied.learn(batch.images)
         embeddings = (transformed if self.train == "transformed" else member)(batch.images)
         return member.loss(embeddings, batch.labels)

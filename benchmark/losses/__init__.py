@@ -1,6 +1,7 @@
 """Training losses of pytorch-metric-learning, in a registry."""
 
 from benchmark.losses import (  # noqa: F401 (importing them registers them)
+    angular,
     arcface,
     contrastive,
     multi_similarity,

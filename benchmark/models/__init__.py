@@ -7,6 +7,7 @@ from benchmark.models.checkpoint import (
     check_saveable,
     check_shapes,
     load_checkpoint,
+    resizable,
     save_checkpoint,
     shapes_of,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "frozen_embedders",
     "in_float32",
     "load_checkpoint",
+    "resizable",
     "save_checkpoint",
     "shapes_of",
     "whole_float32",

@@ -110,6 +110,16 @@ def shapes_of(model: nn.Module) -> dict[str, torch.Size]:
     return {name: value.shape for name, value in model.state_dict().items()}
 
 
+def resizable(model: nn.Module) -> set[str]:
+    """Return the names of the state that loads in any shape: of modules with their own way of reading it."""
+    readers = {
+        name
+        for name, module in model.named_modules()
+        if type(module)._load_from_state_dict is not nn.Module._load_from_state_dict
+    }
+    return {name for name in model.state_dict() if name.rpartition(".")[0] in readers}
+
+
 def check_shapes(model: nn.Module, built: Mapping[str, torch.Size]) -> None:
     """Check that a model in training can be loaded into one as `build` makes it.
 
@@ -123,14 +133,8 @@ def check_shapes(model: nn.Module, built: Mapping[str, torch.Size]) -> None:
         CheckpointError: when parameters or buffers were added, removed or resized.
     """
     now = shapes_of(model)
-    readers = {
-        name
-        for name, module in model.named_modules()
-        if type(module)._load_from_state_dict is not nn.Module._load_from_state_dict
-    }
-    for name in built.keys() & now.keys():
-        if name.rpartition(".")[0] in readers:
-            now[name] = built[name]
+    for name in built.keys() & resizable(model):
+        now[name] = built[name]
     if reason := _difference(built, now):
         raise _misfit("trained model", reason)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, ClassVar
 
 import torch
 from pydantic import AfterValidator
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
@@ -31,17 +32,51 @@ class Transform(Parameters):
         """Transforms images in [0, 1], shape (n, C, H, W), to images of the same shape and range."""
         raise NotImplementedError
 
+    def applied(self) -> Applied:
+        """Builds the part of a model that applies the transform; it holds what the transform keeps."""
+        return Applied(self)
+
     def straight_through(self, images: Tensor) -> Tensor:
         """Applies the transform, with the identity's gradient if it is not differentiable.
 
         Args:
             images: shape (n, C, H, W) in [0, 1].
         """
-        if self.differentiable:
-            return self.apply(images)
-        with torch.no_grad():
-            transformed = self.apply(images)
-        return transformed + (images - images.detach())
+        return self.apply(images) if self.differentiable else with_identity_gradient(self.apply, images)
+
+
+class Applied(nn.Module):
+    """A transform as part of a model. One that uses training images keeps them here, in buffers.
+
+    Args:
+        transform: the transform.
+    """
+
+    def __init__(self, transform: Transform) -> None:
+        super().__init__()
+        self.transform = transform
+
+    def learn(self, images: Tensor) -> None:
+        """Takes from a batch of clean training images, shape (n, C, H, W), what is kept; nothing by default.
+
+        Called once in each training step, before the batch is transformed.
+        """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Transforms images in [0, 1], shape (n, C, H, W), to images of the same shape and range."""
+        return self.transform.apply(images)
+
+
+def with_identity_gradient(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Applies a function to images, with the identity's gradient.
+
+    Args:
+        function: maps images to images of the same shape.
+        images: shape (n, C, H, W).
+    """
+    with torch.no_grad():
+        transformed = function(images)
+    return transformed + (images - images.detach())
 
 
 TRANSFORMS: Registry[Transform] = Registry("transform", Transform)

@@ -120,7 +120,8 @@ def test_the_table_of_training_attacks_holds_what_attacks(name, make_member, bat
     assert not more
     for text in {name, spec}:
         defense = DEFENSES.build(text)
-        member = defense.build(make_member, torch.arange(12).repeat_interleave(8))
+        trained = {needed: make_member() for needed in defense.needs}
+        member = defense.build_from(make_member, torch.arange(12).repeat_interleave(8), trained)
         recorder.calls.clear()
         defense.loss(member, batch, recorder)
         assert bool(recorder.calls) == (f"`{text}`" in listed), text

@@ -8,6 +8,13 @@ from benchmark.training import TrainingAttack
 from defenses import ALL, DEFENSES, GROUPS
 
 TRAINED = [name for name, cls in DEFENSES.items() if not cls.reference]
+VARIANTS = (
+    "metric_preserving[attacked=current]",
+    "mixup[mixes=2]",
+    "random_transforms[transform=quilting]",
+)
+"""Variants whose models are of another kind than the default's."""
+
 ATTACK = TrainingAttack(eps=0.1, steps=2, step=0.5)
 
 
@@ -19,8 +26,10 @@ def defense(request):
 @pytest.fixture
 def build(make_member, images):
     def make(defense, seed=0, loss="proxy_anchor"):
+        # The models that it needs would be trained; here they are those of the first weights.
+        trained = {text: make(DEFENSES.build(text), seed, loss) for text in defense.needs}
         seed_everything("model", seed)
-        return defense.build(lambda: make_member(loss), images.labels)
+        return defense.build_from(lambda: make_member(loss), images.labels, trained)
 
     return make
 
@@ -34,7 +43,10 @@ def embed(model, images):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("defense", "check"),
-    [pytest.param(defense, check, id=f"{defense.name}-{check.name}") for defense, check in defense_checks()],
+    [
+        pytest.param(defense, check, id=f"{defense.spec}-{check.name}")
+        for defense, check in (*defense_checks(), *defense_checks(VARIANTS))
+    ],
 )
 def test_keeps_the_contract(defense, check):
     check(defense)

@@ -48,11 +48,36 @@ def test_attacks_go_through_the_identity_where_there_is_no_gradient(make_member,
     torch.testing.assert_close(embeddings, true)
     target = torch.randn_like(embeddings)
     (gradient,) = torch.autograd.grad((embeddings * target).sum(), inputs)
-    changed = model.transform.apply(inputs.detach()).requires_grad_(True)
+    changed = model.applied(inputs.detach()).requires_grad_(True)
     (expected,) = torch.autograd.grad((model.member(changed) * target).sum(), changed)
     torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
     assert stand_in.differentiable() is stand_in
     assert stand_in.member is model.member and stand_in.members == model.members
+    assert stand_in.applied is model.applied
+
+
+@pytest.mark.parametrize("train", ["clean", "transformed"])
+def test_patches_of_the_training_images_are_kept_with_the_model(make_member, batch, images, recorder, train):
+    defense = DEFENSES.build(
+        f"random_transforms[train={train},transform=quilting[patch=3,overlap=1,stored=500]]"
+    )
+    model = defense.build(make_member, images.labels)
+    plain = model.member.criterion(model.member(batch.images), batch.labels)
+    defense.loss(model, batch, recorder)
+    first = model.applied.stored.clone()
+    assert first.shape == (24 * 16, 9)
+    loss = defense.loss(model, batch, recorder)
+    assert model.applied.stored.shape == (500, 9) and torch.equal(model.applied.stored[:384], first)
+    assert torch.equal(loss, plain) == (train == "clean")
+    other = defense.build(make_member, images.labels)
+    other.load_state_dict(model.state_dict())
+    found = []
+    for one in (model.eval(), other.eval(), other.differentiable()):
+        torch.manual_seed(1)
+        found.append(one(batch.images))
+    assert torch.equal(found[0], found[1])
+    torch.testing.assert_close(found[0], found[2])
+    assert model.randomised and model.differentiable().randomised
 
 
 @pytest.mark.parametrize("transform", ["resize_pad", "total_variation", "barrage"])
@@ -64,7 +89,13 @@ def test_a_differentiable_model_is_its_own_stand_in(make_member, images, transfo
 def test_the_spec_is_canonical_and_errors_name_the_transform():
     text = "random_transforms[transform=jpeg[quality=75]]"
     assert DEFENSES.build(text).spec == "random_transforms[transform=jpeg]"
-    for text, word in (("jpg", "jpeg"), ("jpeg[quality=0]", "quality"), ("barrage[least=3,most=2]", "least")):
+    for text, word in (
+        ("jpg", "jpeg"),
+        ("jpeg[quality=0]", "quality"),
+        ("barrage[least=3,most=2]", "least"),
+        ("quilting[overlap=3]", "at most 2"),
+        ("quilting[stored=9]", "at least neighbours=10"),
+    ):
         with pytest.raises(UsageError, match=word):
             DEFENSES.build(f"random_transforms[transform={text}]")
 

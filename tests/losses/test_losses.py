@@ -66,6 +66,21 @@ def test_multi_similarity_is_equation_15(embeddings):
     assert criterion(embeddings, LABELS).item() == pytest.approx(total / len(LABELS), rel=1e-5)
 
 
+@pytest.mark.parametrize("alpha", [40, 55.5])
+def test_angular_is_equation_8_of_every_positive_pair(embeddings, alpha):
+    criterion = LOSSES.build(f"angular[alpha={alpha}]").build(CLASSES, DIM)
+    tangent, values = math.tan(math.radians(alpha)) ** 2, []
+    for a, p in ((a, p) for a in range(9) for p in range(9)):
+        if a != p and LABELS[a] == LABELS[p]:
+            both = (embeddings[a] + embeddings[p]).tolist()
+            to_positive = 2 * (1 + tangent) * cosine(embeddings[a], embeddings[p])
+            negatives = [embeddings[n].tolist() for n in range(9) if LABELS[n] != LABELS[a]]
+            dots = [sum(x * y for x, y in zip(both, n, strict=True)) for n in negatives]
+            values.append(math.log(1 + sum(math.exp(4 * tangent * dot - to_positive) for dot in dots)))
+    assert len(values) == 10
+    assert criterion(embeddings, LABELS).item() == pytest.approx(sum(values) / len(values), rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ONE_VECTOR)
 def test_class_cosines_by_hand(name, embeddings):
     criterion = LOSSES.build(name).build(CLASSES, DIM)
@@ -128,7 +143,8 @@ def test_class_cosines_follow_the_proxies_of_a_copy_and_of_a_cast(name, embeddin
 
 
 @pytest.mark.parametrize(
-    "text", ["proxy_anchor[alpha=0]", "normalized_softmax[temperature=-1]", "proxy_anchr"]
+    "text",
+    ["proxy_anchor[alpha=0]", "normalized_softmax[temperature=-1]", "angular[alpha=90]", "proxy_anchr"],
 )
 def test_bad_parameters(text):
     with pytest.raises(UsageError):
@@ -182,7 +198,7 @@ def test_semihard_triplets_are_those_within_the_margin(embeddings):
 
 
 @pytest.mark.parametrize(
-    "name", ["triplet", "triplet[mining=distance_weighted]", "contrastive", "multi_similarity"]
+    "name", ["angular", "triplet", "triplet[mining=distance_weighted]", "contrastive", "multi_similarity"]
 )
 @pytest.mark.parametrize("labels", [torch.arange(6), torch.zeros(6, dtype=torch.int64)])
 def test_a_batch_without_tuples_has_a_finite_loss_with_a_gradient(name, labels):

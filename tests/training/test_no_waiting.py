@@ -64,7 +64,10 @@ def waits(make_member, images, monkeypatch):
 
         marked = Marked.model_construct(**dict(defense))
         with Watched() as watched:
-            model = marked.build(lambda: make_member(loss), images.labels)
+            trained = {
+                text: make_member(loss).eval().requires_grad_(False).to(OTHER) for text in defense.needs
+            }
+            model = marked.build_from(lambda: make_member(loss), images.labels, trained)
             data = ImageSet(images.images, images.labels, images.ids)
             recipe = Recipe(epochs=1, batch_size=24, shift=1, inner_steps=2)
             train(marked, model, data, recipe, 0.1, unit(make_member, images), OTHER)
@@ -78,11 +81,14 @@ def unit(make_member, images):
 
 
 MINED = {"to the CPU"}
-WAITING_DEFENSES = dict.fromkeys(("act", "hm", "panum"), MINED)
-"""Those that mine triplets: on the CPU, so that a run on a GPU gets the same."""
+WAITING_DEFENSES = {
+    **dict.fromkeys(("act", "hm", "panum"), MINED),
+    "ca_tride": MINED | {"_local_scalar_dense", "is_nonzero"},
+}
+"""Those that mine triplets: on the CPU, so that a run on a GPU gets the same; one then looks at its turn."""
 
 TUPLES = {"nonzero", "_local_scalar_dense", "index by a mask"}
-WAITING_LOSSES = dict.fromkeys(("contrastive", "multi_similarity", "triplet"), TUPLES)
+WAITING_LOSSES = dict.fromkeys(("angular", "contrastive", "multi_similarity", "triplet"), TUPLES)
 """Those on the tuples of a batch: pytorch-metric-learning lists them, as many as the labels make."""
 
 TRAINED = [name for name, cls in DEFENSES.items() if not cls.reference]
@@ -94,6 +100,8 @@ VARIANTS = (
     "mixup[adversarial=true]",
     "trades[distance=embedding]",
     "random_transforms[train=transformed]",
+    "random_transforms[train=transformed,transform=quilting]",
+    "metric_preserving[attacked=current]",
 )
 
 

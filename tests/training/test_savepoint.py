@@ -64,6 +64,7 @@ def go(make_member, images):
         ("vanilla", "one_cycle"),
         ("pgd_at", "step"),
         ("random_transforms", "constant"),
+        ("random_transforms[transform=quilting]", "one_cycle"),
         ("mixup[mixes=2]", "one_cycle"),
         ("hm", "one_cycle"),
         ("eat[members=2,proxies=shared]", "step"),

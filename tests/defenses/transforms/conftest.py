@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from defenses.transforms import TRANSFORMS
+
 
 @pytest.fixture
 def draw():
@@ -16,11 +18,24 @@ def draw():
 
 
 @pytest.fixture
+def applied(draw):
+    """Builds the part of a model that holds a transform, and shows it training images."""
+
+    def build(spec, channels=1):
+        module = TRANSFORMS.build(spec).applied()
+        torch.manual_seed(4)
+        module.learn(draw(channels, count=40))
+        return module
+
+    return build
+
+
+@pytest.fixture
 def seeded():
-    """Applies a transform under a seed."""
+    """Applies a transform, or the part of a model that holds it, under a seed."""
 
     def apply(transform, images, seed=0):
         torch.manual_seed(seed)
-        return transform.apply(images)
+        return (transform if callable(transform) else transform.apply)(images)
 
     return apply

@@ -1,26 +1,31 @@
 import pytest
 import torch
 
-from defenses.transforms import TRANSFORMS
+from defenses.transforms import TRANSFORMS, with_identity_gradient
 
 NAMES = TRANSFORMS.names()
 
 
+def straight_through(module, images):
+    """Applies a transform as an attack does."""
+    return module(images) if module.transform.differentiable else with_identity_gradient(module, images)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", NAMES)
-def test_shape_range_gradient_and_declared_randomness(seeded, draw, name, channels):
-    transform, images = TRANSFORMS.build(name), draw(channels)
+def test_shape_range_gradient_and_declared_randomness(applied, seeded, draw, name, channels):
+    module, images = applied(name, channels), draw(channels)
     given = images.clone()
-    found = seeded(transform, images)
+    found = seeded(module, images)
     assert found.shape == images.shape and found.dtype == images.dtype
     assert found.min() >= 0 and found.max() <= 1 + 1e-6
     assert torch.equal(images, given)
-    assert torch.equal(found, seeded(transform, images))
-    assert torch.equal(found, seeded(transform, images, seed=1)) != transform.randomised
+    assert torch.equal(found, seeded(module, images))
+    assert torch.equal(found, seeded(module, images, seed=1)) != module.transform.randomised
 
     inputs = images.clone().requires_grad_(True)
     torch.manual_seed(0)
-    passed = transform.straight_through(inputs)
+    passed = straight_through(module, inputs)
     torch.testing.assert_close(passed.detach(), found)
     (gradient,) = torch.autograd.grad(passed.square().sum(), inputs)
     assert torch.isfinite(gradient).all()
@@ -28,19 +33,19 @@ def test_shape_range_gradient_and_declared_randomness(seeded, draw, name, channe
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_images_with_black_and_white_have_a_finite_gradient(draw, name):
+def test_images_with_black_and_white_have_a_finite_gradient(applied, draw, name):
     images = draw().round().requires_grad_(True)
     torch.manual_seed(0)
-    (gradient,) = torch.autograd.grad(TRANSFORMS.build(name).straight_through(images).sum(), images)
+    (gradient,) = torch.autograd.grad(straight_through(applied(name), images).sum(), images)
     assert torch.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_image_of_a_batch_has_draws_of_its_own(seeded, draw, name):
-    transform, image = TRANSFORMS.build(name), draw(count=1)
-    found = seeded(transform, image.repeat(8, 1, 1, 1))
+def test_each_image_of_a_batch_has_draws_of_its_own(applied, seeded, draw, name):
+    module, image = applied(name), draw(count=1)
+    found = seeded(module, image.repeat(8, 1, 1, 1))
     different = {tuple(single.flatten().tolist()) for single in found}
-    assert len(different) == (8 if transform.randomised else 1)
+    assert len(different) == (8 if module.transform.randomised else 1)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not TRANSFORMS.get(name).randomised])

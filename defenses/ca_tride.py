@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, ClassVar
 
 import torch
 from pydantic import NonNegativeFloat
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from benchmark.core.embedder import Embedder
 from benchmark.models import Member
-from defenses import DEFENSES, Batch, InnerMaximiser, MemberFactory
+from defenses.base import DEFENSES, Batch, InnerMaximiser, MemberFactory, Range
 from defenses.triplets import TripletDefense, Triplets, distances, embed, hardness
 
 UNCOLLAPSED = math.sqrt(2)
@@ -21,7 +22,8 @@ def collapseness(positive: Tensor, negative: Tensor) -> Tensor:
     """Computes the mean of max(0, 1 - d(p, n) / sqrt(2)), in [0, 1]: 1 when all embeddings are one point.
 
     Args:
-        positive, negative: unit vectors of the candidates, shape (t, d).
+        positive: unit vectors of the positives, shape (t, d).
+        negative: unit vectors of the negatives, shape (t, d).
     """
     return (1 - distances(positive, negative) / UNCOLLAPSED).clamp(min=0).mean()
 
@@ -42,13 +44,16 @@ class CATRIDE(TripletDefense):
     Both minimize max(0, H + margin) on the perturbed triplets. As C rises, the adversary raises the hardness
     less, and holds positives and negatives apart more.
 
-    Reconstructed from the paper's idea, not its code or its equations: the formula of C, the way it enters
-    the objective (a convex combination), and the alternation step by step. Adapted as the other triplet
-    defenses here: the training loss is added, triplets are drawn at random, the attack is the benchmark's.
+    A reconstruction from the paper's idea, not its code or its equations. Chosen here are the formula of C,
+    the way it enters the objective (a convex combination), and the alternation step by step. From the paper:
+    the margin of 0.2. Adapted as the other triplet defenses here (see `TripletDefense`): the training loss is
+    added, triplets are drawn at random, the attack is the benchmark's.
 
     Attributes:
-        strength: weight of the distance between the perturbed candidates; 0 with C = 0 fixed would be TRIDE.
+        strength: weight of the distance between the perturbed candidates; 0 only lets the hardness rise less.
     """
+
+    tunable: ClassVar[Any] = {**TripletDefense.tunable, "strength": Range(0.1, 10.0, log=True)}
 
     strength: NonNegativeFloat = 1.0
 
@@ -68,6 +73,7 @@ class CATRIDE(TripletDefense):
         """Computes triplets with perturbed anchors in even steps, perturbed candidates in odd ones."""
         images = rows.select(batch.images)
         clean = rows.select(embed(member, batch.images))
+        # A look at the device; mining has just waited for it.
         if member.get_buffer("steps_done") % 2 == 0:
 
             def away(anchors: Tensor) -> Tensor:

@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, cast
 
-import torch
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
-from benchmark.models import Member, frozen
-from defenses import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory
-
-
-class FineTuned(Embedder):
-    """A student that is trained and embeds, and the frozen teacher that it started from.
-
-    Args:
-        student: the member that is trained.
-        teacher: the trained model; it stays as it is.
-    """
-
-    def __init__(self, student: Member, teacher: Embedder) -> None:
-        super().__init__()
-        self.student = student
-        self.teacher = teacher
-
-    @property
-    def members(self) -> Sequence[Member]:
-        """The student, which alone embeds."""
-        return [self.student]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
-        embeddings: Tensor = self.student(images)
-        return embeddings
-
-    def targets(self, images: Tensor) -> Tensor:
-        """Embeds clean images as the teacher does, shape (n, d), detached."""
-        with frozen(self.teacher), torch.no_grad():
-            embeddings: Tensor = self.teacher(images)
-        return embeddings
+from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory
+from defenses.teacher import WithTeacher
 
 
 @DEFENSES.register("fare")
@@ -65,11 +34,11 @@ class FARE(Defense):
         """Builds a student with the teacher's weights beside the teacher."""
         student, teacher = make_member(), trained["vanilla"]
         student.load_state_dict(teacher.state_dict())
-        return FineTuned(student, teacher)
+        return WithTeacher(student, teacher)
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
         """Computes the mean squared distance of adversarial images from the teacher's clean embeddings."""
-        assert isinstance(model, FineTuned)
+        model = cast("WithTeacher", model)
         targets = model.targets(batch.images)
 
         def distance(images: Tensor) -> Tensor:

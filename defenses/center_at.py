@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from benchmark.core.embedder import Embedder
-from defenses import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
+from benchmark.models import Member
+from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
 
 
 @DEFENSES.register("center_at")
@@ -24,11 +25,12 @@ class CenterAT(Defense):
         loss:    L(f(x), y) + weight [CE(f(x)) + CE(f(x'))]
                  CE(z) = -log softmax_k(cos(z, b_k) / temperature) at k = y
 
-    From the paper: an attack away from the center code of the image's class, a code that is computed from
-    positives and negatives, and the pull of clean and adversarial images to it beside the original loss.
-    Adapted from hashing: codes are unit vectors, not binary, and cosines replace Hamming distances; the
-    center is that of a class, where the paper weights the images of each query; the push from other centers
-    is that of the softmax; there is no quantization loss.
+    A reconstruction from a description of the method. From the paper: an attack away from the center code of
+    the image's class, a code that is computed from positives and negatives, and the pull of clean and
+    adversarial images to it beside the original loss. Adapted from hashing: codes are unit vectors, not
+    binary, and cosines replace Hamming distances; the center is that of a class, where the paper weights the
+    images of each query; the push from other centers is that of the softmax; there is no quantization loss.
+    The constants are plain choices.
 
     Attributes:
         weight: weight of the center terms.
@@ -61,7 +63,7 @@ class CenterAT(Defense):
 
     def loss(self, model: Embedder, batch: Batch, attack: InnerMaximiser) -> Tensor:
         """Computes the training loss of clean images, and the center terms of clean and adversarial ones."""
-        member: Any = model
+        member = cast("Member", model)
         clean = member(batch.images)
         centers = member.get_buffer("centers")
         self.update(centers, clean.detach(), batch.labels)
