@@ -1,9 +1,10 @@
-"""Robrank's ranking attacks and the ten measures of its empirical robustness score."""
+"""Robrank's ranking attacks, the ten measures of its empirical robustness score, and the order attack."""
 
 from attacks.ranking.base import MEASURES, PUBLISHED, Measure
 from attacks.ranking.candidate import CAMinus, CAPlus
 from attacks.ranking.embedding import ES, TMA
 from attacks.ranking.misrank import GTM, LTM
+from attacks.ranking.order import Order
 from attacks.ranking.query import GTT, QAMinus, QAPlus
 from attacks.ranking.robrank import Robrank, measure_of
 
@@ -18,6 +19,7 @@ __all__ = [
     "CAMinus",
     "CAPlus",
     "Measure",
+    "Order",
     "QAMinus",
     "QAPlus",
     "Robrank",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -85,6 +86,53 @@ def rank_counts(
         tied.append(level.sum(1))
     competitors = torch.full((len(queries),), len(gallery) - excluded.shape[1], dtype=torch.int64)
     return RankCounts(torch.cat(nearer), torch.cat(tied), competitors)
+
+
+@torch.no_grad()
+def short_range_correlation(
+    queries: Tensor,
+    gallery: Tensor,
+    order: Tensor,
+    visible: int | None = None,
+    ties: Literal["concordant", "random"] = "concordant",
+) -> Tensor:
+    """Computes the short-range rank correlation of a wanted order and each query's (arXiv 2103.05248, eq. 5).
+
+    The mean over the pairs of items: 1 where the pair is in the wanted order, -1 where it is not or where one
+    of the two is not among the first `visible` of the query's ranking. If all are, it is Kendall's tau.
+
+    Args:
+        queries: embeddings, shape (n, d), floating point; normalized to unit length here. Query i is gallery
+            image i, and never in its own ranking.
+        gallery: embeddings of the same images, shape (n, d), in the same order.
+        order: distinct gallery indices for each query, at least two, none its own; the first is to be the
+            most similar. int64, shape (n, k).
+        visible: length of the ranking that is seen; all of it when not given.
+        ties: "concordant" counts a tied pair as in the wanted order, and competitors tied with an item as
+            behind it; "random" is about the mean over the orders of ties: 0 for a pair, and half the
+            competitors ahead.
+
+    Returns:
+        In [-1, 1], float64, shape (n,).
+
+    Raises:
+        BenchmarkError: when an embedding is not finite.
+    """
+    similarity = torch.stack([pair_similarity(queries, gallery[items]) for items in order.unbind(1)], dim=1)
+    gaps = similarity.unsqueeze(2) - similarity.unsqueeze(1)
+    tied = 1.0 if ties == "concordant" else 0.0
+    values = torch.where(gaps.abs() <= TIE_TOLERANCE, tied, gaps.sign())
+    if visible is not None:
+        share = 0.0 if ties == "concordant" else 0.5
+        own = torch.arange(len(queries))
+        seen = []
+        for place, items in enumerate(order.unbind(1)):
+            counts = rank_counts(queries, gallery, similarity[:, place], torch.stack([own, items], dim=1))
+            seen.append(counts.nearer + share * counts.tied < visible)
+        both = torch.stack(seen, dim=1)
+        values = torch.where(both.unsqueeze(2) & both.unsqueeze(1), values, -1.0)
+    first, second = torch.triu_indices(order.shape[1], order.shape[1], 1)
+    return values[:, first, second].mean(1)
 
 
 @torch.no_grad()

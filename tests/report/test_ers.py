@@ -24,7 +24,7 @@ def test_the_score_of_published_tables():
 
 
 def test_the_published_scores_follow_from_their_measures():
-    """Every row of docs/ranking.md that has ten measures; published ones are rounded to a tenth of a percent."""
+    """Every row of docs/ranking.md with ten measures, which are rounded to a tenth of a percent."""
     text = (Path(__file__).parents[2] / "docs" / "ranking.md").read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
     rows = [row for row in rows if len(row) == 17 and row[0].startswith(("CUB", "Cars", "SOP"))]
