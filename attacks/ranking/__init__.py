@@ -1,8 +1,9 @@
-"""Robrank's ranking attacks, the ten measures of its empirical robustness score, and the order attack."""
+"""Robrank's ranking attacks: the ten measures of its empirical robustness score, and two beside it."""
 
 from attacks.ranking.base import MEASURES, PUBLISHED, Measure
 from attacks.ranking.candidate import CAMinus, CAPlus
 from attacks.ranking.embedding import ES, TMA
+from attacks.ranking.hub import HubMeasure
 from attacks.ranking.misrank import GTM, LTM
 from attacks.ranking.order import Order
 from attacks.ranking.query import GTT, QAMinus, QAPlus
@@ -18,6 +19,7 @@ __all__ = [
     "TMA",
     "CAMinus",
     "CAPlus",
+    "HubMeasure",
     "Measure",
     "Order",
     "QAMinus",

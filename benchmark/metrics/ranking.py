@@ -174,6 +174,43 @@ def top1_is_positive(
     return found
 
 
+@torch.no_grad()
+def first_result_share(
+    clean: Tensor, attacked: Tensor, labels: Tensor, tie_weight: float, chunk: int = 256
+) -> Tensor:
+    """Computes, for each image, the share of the other classes' queries that retrieve it first.
+
+    Each image is attacked on its own: in the gallery of its queries all other images are clean.
+
+    Args:
+        clean: embeddings of the clean pool, whose images query each other, shape (n, d), floating point.
+        attacked: embeddings of the attacked images, shape (n, d).
+        labels: classes, shape (n,).
+        tie_weight: the weight of a query that it is tied with the best other image for.
+        chunk: queries compared at a time; the result does not depend on it.
+
+    Returns:
+        In [0, 1], float64, shape (n,); 0 where there are no other classes.
+
+    Raises:
+        BenchmarkError: when an embedding is not finite, or the pool has fewer than three images.
+    """
+    if len(clean) < 3:
+        raise BenchmarkError(f"Ranking: hubs need a pool of three images, not {len(clean)}.")
+    reference, hubs = _unit(clean), _unit(attacked)
+    pool = torch.arange(len(labels))
+    first = torch.zeros(len(labels), dtype=torch.float64)
+    for index in pool.split(chunk):
+        others = (reference[index] @ reference.T).masked_fill(index.unsqueeze(1) == pool, -torch.inf)
+        best, where = others.topk(2, dim=1)
+        rival = torch.where(where[:, :1] == pool, best[:, 1:], best[:, :1])
+        above, level = _compare(reference[index] @ hubs.T, rival)
+        foreign = labels[index].unsqueeze(1) != labels
+        first += ((above + tie_weight * level.double()) * foreign).sum(0)
+    count = (labels.unsqueeze(1) != labels).sum(0)
+    return first / count.clamp_min(1)
+
+
 def _compare(similarity: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
     """Computes where similarities are above an item's and where they are tied with it."""
     above = similarity > item + TIE_TOLERANCE

@@ -32,7 +32,7 @@ HEADS = {
     "tma": "TMA \u2193", "es_d": "ES:D \u2193", "es_r1": "ES:R@1 \u2191", "ltm_r1": "LTM \u2191",
     "gtm_r1": "GTM \u2191", "gtt": "GTT \u2191",
 }  # fmt: skip
-BESIDE = {"order_src": "OA:SRC \u2193"}
+BESIDE = {"order_src": "OA:SRC \u2193", "hub_top1": "hub@1 \u2193"}
 """Measures that are not in the score, shown where they were asked for."""
 
 PLAIN = {"tma": "cosine", "es_d": "distance", "order_src": "correlation"}
@@ -43,7 +43,7 @@ LEGEND = (
     "Ranks, recalls and ERS in percent, TMA a cosine, ES:D a distance; arrows point to the robust side. "
     "Ties count against the model; in brackets the ERS with ties as in robrank's code, where that differs."
 )
-LEGEND_BESIDE = "OA:SRC is a rank correlation in [-1, 1], not in the ERS."
+LEGEND_BESIDE = "OA:SRC, a rank correlation in [-1, 1], and hub@1, in percent, are not in the ERS."
 
 
 @dataclass(frozen=True, order=True)

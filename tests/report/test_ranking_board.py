@@ -191,7 +191,7 @@ def test_the_order_attack_stands_beside_the_score_where_it_was_asked_for(records
     assert head.endswith("| ERS \u2191 | OA:SRC \u2193 |") and head.count("|") == rule.count("|")
     assert strong.endswith(f"| **{100 * empirical_robustness_score(STRONG):.1f}** | \u2013 |")
     assert alone.endswith("| \u2013 | 0.625 |") and constant.endswith("| 1.000 |")
-    assert lines[-1].endswith("not in the ERS.")
+    assert lines[-1].endswith("are not in the ERS.")
     frame = ranking_frame(run).set_index("defense")
     assert list(frame.columns)[-1] == "order_src" and frame.loc["vanilla", "order_src"] == 0.625
     assert frame.loc["pgd_at", "ers"] == pytest.approx(empirical_robustness_score(STRONG))

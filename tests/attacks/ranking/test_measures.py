@@ -51,6 +51,8 @@ def loss_by_hand(name, x, i, z, t):
         away = [d(z, x[j]) for j in t]
         chain = sum(max(0.0, away[a] - away[b]) for b in range(5) for a in range(b)) / 25
         return chain + 10 * sum(max(0.0, near - d(z, x[j])) for near in away for j in gallery(i)) / (5 * N)
+    if name == "hub":
+        return -sum(float(z @ x[j]) for j in t) / len(t)
     if name == "tma":
         return -float(z @ x[t])
     if name == "es":
@@ -138,6 +140,23 @@ def test_gtt_is_the_fraction_of_queries_that_keep_their_first(clean, moved):
     assert 0 < found["gtt"] < 1
 
 
+def test_hubs_are_the_first_result_of_queries_of_other_classes(clean, moved):
+    measure = MEASURES.build("hub[queries=3]")
+    targets = measure.targets(clean, LABELS, IDS)
+    assert targets.shape == (N, 3) and (LABELS[targets] != LABELS.unsqueeze(1)).all()
+    assert all(len(set(row)) == 3 for row in targets.tolist())
+    shares = []
+    for i in range(N):
+        foreign = [q for q in range(N) if LABELS[q] != LABELS[i]]
+        first = [
+            q for q in foreign if all(d(clean[q], moved[i]) < d(clean[q], clean[j]) for j in gallery(i, q))
+        ]
+        shares.append(len(first) / len(foreign))
+    found = measure.scores(clean, moved, LABELS, targets)
+    mean = sum(shares) / N
+    assert found == pytest.approx({"hub_top1": mean, "hub_top1_published": mean}) and mean > 0
+
+
 @pytest.mark.parametrize(("count", "visible"), [(5, None), (5, 6), (3, 4)])
 def test_the_correlation_of_orders_agrees_with_loops(clean, moved, count, visible):
     measure = MEASURES.get("order")(candidates=count, visible=visible)
@@ -206,7 +225,7 @@ def test_a_constant_embedding_under_both_treatments_of_ties():
     against = {name: value for name, value in found.items() if not name.endswith(PUBLISHED)}
     assert against == pytest.approx(
         {"ca_plus": 0, "ca_minus": 1, "qa_plus": 0, "qa_minus": 1, "tma": 1, "es_d": 0}
-        | {"es_r1": 0, "ltm_r1": 0, "gtm_r1": 0, "gtt": 0, "order_src": 1}
+        | {"es_r1": 0, "ltm_r1": 0, "gtm_r1": 0, "gtt": 0, "order_src": 1, "hub_top1": 1}
     )
     sizes = torch.bincount(LABELS)
     chance = [float((sizes[y] - 1) / (N - 1)) for y in LABELS.tolist() if sizes[y] > 1]
@@ -214,5 +233,12 @@ def test_a_constant_embedding_under_both_treatments_of_ties():
     published = {name.removesuffix(PUBLISHED): found[name] for name in found if name not in against}
     assert published == pytest.approx(
         {"ca_plus": 0, "ca_minus": 0, "qa_plus": 0.5, "qa_minus": 0.5}
-        | {"es_r1": recall, "ltm_r1": recall, "gtm_r1": recall, "gtt": 4 / (N - 1), "order_src": 0}
+        | {
+            "es_r1": recall,
+            "ltm_r1": recall,
+            "gtm_r1": recall,
+            "gtt": 4 / (N - 1),
+            "order_src": 0,
+            "hub_top1": 0.5,
+        }
     )
