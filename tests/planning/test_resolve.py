@@ -51,6 +51,8 @@ def test_every_preset_is_valid():
         ({"seeds": ["one"]}, "seeds"),
         ({"seeds": ["-1"]}, "seeds"),
         ({"norm": "l1"}, "norm"),
+        ({"norm": "l0", "eps": ["20", "2.5"]}, "counts changed pixels: write whole numbers from 1 on, as 20"),
+        ({"norm": "l0", "eps": ["8/255"]}, "counts changed pixels"),
         ({"workers": "0"}, "workers"),
         ({"device": "tpu"}, "device"),
         ({"attack_precision": "float16"}, "Unknown attack precision 'float16'. Did you mean 'bfloat16'?"),
