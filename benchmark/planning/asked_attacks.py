@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attacks import ATTACKS, REFERENCE_ATTACK, expand
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
@@ -26,7 +28,7 @@ def all_attacks(config: Configuration, defenses: list[Defense]) -> list[str]:
     return expand([*asked, *(["checks"] if checks else [])])
 
 
-def checked_norms(norms: list[str]) -> list[str]:
+def checked_norms(norms: Sequence[str]) -> list[str]:
     """Lists the norms that the checks can be decided in: those of the attack that they compare."""
     return [norm for norm in norms if ATTACKS.build(REFERENCE_ATTACK).knows(norm)]
 
@@ -37,7 +39,7 @@ def attack_sources(config: Configuration, defenses: list[Defense]) -> list[str]:
     return list(dict.fromkeys(text for text in needed if text))
 
 
-def _able(norms: list[str]) -> str:
+def _able(norms: Sequence[str]) -> str:
     """Names the attacks that search in one of the norms."""
     attacks = [(name, ATTACKS.build(name)) for name in ATTACKS.names()]
     return ", ".join(

@@ -105,7 +105,7 @@ def test_an_attack_that_does_not_know_a_norm_is_left_out_there_and_said_so(tmp_p
     made = plan(tmp_path, norm="linf,l2", attacks="noise,cw")
     assert {c.key.norm for c in made.cell_refs() if c.key.attack.startswith("cw")} == {"l2"}
     assert any("cw" in reason and "linf" in reason for reason in made.skipped)
-    with pytest.raises(UsageError, match="cannot attack in the norm linf; fgsm, .*robrank can; see --norm"):
+    with pytest.raises(UsageError, match=r"cannot attack in the norm linf; fgsm, .*robrank can; see --norm"):
         plan(tmp_path, attacks="noise,cw")
     with pytest.raises(UsageError, match="cannot attack in the norm l0; jsma can; see --norm"):
         plan(tmp_path, attacks="noise,cw", norm="l0", eps="20")
