@@ -9,7 +9,7 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor
 
-from attacks.geometry import NORMS
+from attacks.geometry import CONVEX, sizes
 from attacks.problem import Problem
 from benchmark.core.errors import AttackError, ObjectiveError, UsageError
 from benchmark.core.parameters import Parameters
@@ -51,13 +51,13 @@ class Attack(Parameters):
 
     Attributes:
         access: what it uses of the model it attacks.
-        norms: the norms whose balls it supports.
+        norms: the norms whose balls it supports: those with gradient steps, unless it says otherwise.
         scenarios: names of the scenarios that it is made for, the only ones that its images are scored in;
             empty for all the usual ones.
     """
 
     access: ClassVar[Access] = "white"
-    norms: ClassVar[tuple[str, ...]] = NORMS
+    norms: ClassVar[tuple[str, ...]] = CONVEX
     scenarios: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -121,13 +121,12 @@ class Attack(Parameters):
         for start in range(0, len(problem), CHUNK):
             part = slice(start, start + CHUNK)
             images = problem.get_batch(part, attacked)
-            delta = (images - problem.get_batch(part)).flatten(1)
-            size = delta.abs().amax(1) if problem.norm == "linf" else delta.norm(dim=1)
+            size = sizes(images - problem.get_batch(part), problem.norm)
             finite = finite and bool(torch.isfinite(images).all())
             largest = max(largest, float(size.max()))
             low, high = min(low, float(images.min())), max(high, float(images.max()))
-        # An L2 norm sums rounding errors over the pixels, hence the factor.
-        slack = TOLERANCE * (1.0 if problem.norm == "linf" else 1.0 + problem.eps)
+        # An L2 norm sums rounding errors over the pixels, hence the factor; a count has none.
+        slack = {"linf": TOLERANCE, "l2": TOLERANCE * (1.0 + problem.eps), "l0": 0.0}[problem.norm]
         if not finite:
             raise AttackError(f"{self.spec} produced pixels that are not numbers.")
         if largest > problem.eps + slack:

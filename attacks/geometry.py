@@ -1,4 +1,4 @@
-"""L_inf and L2 balls: random points, projections and steepest steps."""
+"""Balls in L_inf, L2 and L0: random points, projections and steepest steps."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from benchmark.core.errors import UsageError
+from benchmark.core.errors import AttackError, UsageError
 from benchmark.core.seeding import noise_per_image
 
-NORMS = ("linf", "l2")
+CONVEX = ("linf", "l2")
+"""The norms whose balls are convex, in which a small step along a gradient leads to a better point."""
+
+NORMS = (*CONVEX, "l0")
+"""All norms; the L0 "norm" of a perturbation is the number of pixels that it changes, in any channel."""
 
 
 def per_image(values: Tensor, like: Tensor) -> Tensor:
@@ -43,14 +47,36 @@ def check_norm(norm: str) -> None:
         raise UsageError(f"Unknown norm '{norm}'. Valid: {', '.join(NORMS)}.")
 
 
+def check_pixels(norm: str, eps: float) -> None:
+    """Raises UsageError for a budget in L0 that is not a number of pixels: a whole number from 0 on."""
+    if norm == "l0" and not (eps >= 0 and float(eps).is_integer()):
+        raise UsageError(f"eps is {eps:g} in the norm l0: it counts changed pixels, so give a whole number.")
+
+
+def sizes(delta: Tensor, norm: str) -> Tensor:
+    """Computes the norm of each perturbation, shape (n, C, H, W) to (n,)."""
+    if norm == "linf":
+        return delta.flatten(1).abs().amax(1)
+    if norm == "l0":
+        return (delta != 0).any(1).flatten(1).sum(1)
+    return delta.flatten(1).norm(dim=1)
+
+
+def _pixels(shape: torch.Size, eps: float) -> int:
+    """Number of pixels of an image, (..., H, W), that a budget in L0 lets change."""
+    return min(int(eps), shape[-2] * shape[-1])
+
+
 def project(attacked: Tensor, clean: Tensor, norm: str, eps: float | Tensor) -> Tensor:
     """Projects images onto the ball around `clean`, then clips them to [0, 1], which stays in the ball.
+
+    In L0 the pixels that are changed most keep their change.
 
     Args:
         attacked: images, shape (n, C, H, W).
         clean: the centers of the balls, in [0, 1], same shape.
-        norm: "linf" or "l2".
-        eps: radius, a number or a tensor of shape ().
+        norm: one of NORMS.
+        eps: radius, a number or a tensor of shape (); in L0 a number of pixels, and no tensor.
     """
     return project_(attacked.clone(), clean, norm, eps)
 
@@ -61,13 +87,23 @@ def project_(attacked: Tensor, clean: Tensor, norm: str, eps: float | Tensor) ->
     if norm == "linf":
         bound = cast("float", eps)  # torch's types know no union, its methods do
         delta.clamp_(-bound, bound)
+    elif norm == "l0":
+        change = delta.square().sum(1).flatten(1)
+        most = change.topk(_pixels(delta.shape, cast("float", eps)), dim=1).indices
+        delta *= torch.zeros_like(change).scatter_(1, most, 1.0).view(len(delta), 1, *delta.shape[2:])
     else:
         delta *= (eps / _l2(delta).clamp_min(1e-12)).clamp(max=1.0)
     return delta.add_(clean).clamp_(0.0, 1.0)
 
 
 def steepest(gradient: Tensor, norm: str) -> Tensor:
-    """Returns the steepest direction of unit norm: the gradient's sign in L_inf, scaled to length 1 in L2."""
+    """Returns the steepest direction of unit norm: the gradient's sign in L_inf, scaled to length 1 in L2.
+
+    Raises:
+        AttackError: in L0, whose ball has no such direction.
+    """
+    if norm not in CONVEX:
+        raise AttackError(f"A step along a gradient is not defined in the norm {norm}; declare other norms.")
     if norm == "linf":
         return gradient.sign()
     largest = gradient.abs().amax(tuple(range(1, gradient.dim())), keepdim=True)
@@ -79,14 +115,22 @@ def steepest(gradient: Tensor, norm: str) -> Tensor:
 def random_start(clean: Tensor, ids: Tensor, norm: str, eps: float, *seed: object) -> Tensor:
     """Draws a point uniformly in each ball and clips it to [0, 1]; the draw depends on id and seed only.
 
+    In L0 the pixels are drawn, and their values uniformly in [0, 1].
+
     Args:
         clean: the centers of the balls, shape (n, C, H, W).
         ids: ids of the images, shape (n,), on the device of the images.
-        norm: "linf" or "l2".
-        eps: radius.
+        norm: one of NORMS.
+        eps: radius; in L0 a number of pixels.
         seed: whatever else the draw depends on.
     """
     shape = clean.shape[1:]
+    if norm == "l0":
+        drawn = noise_per_image((1, *shape[1:]), ids, "pixels", *seed).flatten(1)
+        chosen = drawn.topk(_pixels(shape, eps), dim=1).indices
+        mask = torch.zeros_like(drawn, dtype=torch.bool).scatter_(1, chosen, True)
+        mask = mask.view(len(clean), 1, *shape[1:])
+        return torch.where(mask, noise_per_image(shape, ids, *seed).add_(1).div_(2).to(clean), clean)
     if norm == "linf":
         delta = noise_per_image(shape, ids, *seed).mul_(eps)
     else:
@@ -104,13 +148,18 @@ class Ball:
 
     Attributes:
         clean: the centers, in [0, 1], shape (b, C, H, W).
-        norm: "linf" or "l2".
-        eps: radius.
+        norm: one of NORMS.
+        eps: radius; in L0 a number of pixels.
     """
 
     clean: Tensor
     norm: str
     eps: float
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels that a budget in L0 lets change, at most all of an image."""
+        return _pixels(self.clean.shape, self.eps)
 
     def project(self, images: Tensor) -> Tensor:
         """Projects images, shape (b, C, H, W), onto the ball and the range."""

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.geometry import Ball, check_norm
+from attacks.geometry import Ball, check_norm, check_pixels
 from attacks.images import Images, images_per_pass
 from attacks.precision import PRECISIONS, WHOLE, check_precision
 from attacks.save_point import SavePoint
@@ -34,8 +34,8 @@ class Problem:
             or an object that returns images batch by batch.
         labels: classes, contiguous from 0, shape (n,), on the model's device.
         ids: ids of the images, shape (n,), on the CPU.
-        norm: "linf" or "l2".
-        eps: radius of the ball in pixel space.
+        norm: "linf", "l2" or "l0".
+        eps: radius of the ball in pixel space; in l0 the number of pixels that may change.
         seed: seed of random starts.
         eot: EOT samples that each gradient of a randomized model is averaged over; other models need one.
         batch_size: images (times `eot`) in one forward pass; `images_per_pass` when not given.
@@ -52,7 +52,8 @@ class Problem:
         watch: follows how far the attack is; nothing depends on it.
 
     Raises:
-        UsageError: for an unknown norm, or a precision that is unknown or that the device does not have.
+        UsageError: for an unknown norm, a budget in l0 that is no number of pixels, or a precision that is
+            unknown or that the device does not have.
     """
 
     embedder: Embedder
@@ -75,6 +76,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         check_norm(self.norm)
+        check_pixels(self.norm, self.eps)
         check_precision(self.precision, self.device)
         self.batch_size = self.batch_size or images_per_pass(self.shape[1:])
 

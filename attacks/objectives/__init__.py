@@ -5,6 +5,7 @@ from attacks.objectives.centroid import Centroid
 from attacks.objectives.centroid_ce import CentroidCE
 from attacks.objectives.collapse import Collapse
 from attacks.objectives.gallery_away import GalleryAway
+from attacks.objectives.hub import Hub
 from attacks.objectives.information import Information
 from attacks.objectives.neighbour import Neighbour
 from attacks.objectives.own import Own
@@ -20,6 +21,7 @@ __all__ = [
     "CentroidCE",
     "Collapse",
     "GalleryAway",
+    "Hub",
     "Information",
     "Neighbour",
     "Objective",

@@ -1,6 +1,7 @@
 """Optimizers of attacks: noise, one step, many steps, queries, another model's gradients."""
 
 from attacks.optimisers.cw import CW
+from attacks.optimisers.jsma import JSMA
 from attacks.optimisers.noise import Noise
 from attacks.optimisers.pgd import APGD, BIM, FGSM, MIFGSM, PGD, IterativeAttack, PGDDecay
 from attacks.optimisers.square import Square
@@ -12,6 +13,7 @@ __all__ = [
     "BIM",
     "CW",
     "FGSM",
+    "JSMA",
     "MIFGSM",
     "PGD",
     "IterativeAttack",

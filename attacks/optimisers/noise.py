@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from attacks.base import ATTACKS, Access, Attack, AttackResult
+from attacks.geometry import NORMS
 from attacks.problem import Problem
 from attacks.result_builder import ResultBuilder
 
@@ -14,6 +15,7 @@ class Noise(Attack):
     """A point drawn uniformly in the ball; the control that every attack must beat."""
 
     access: ClassVar[Access] = "none"
+    norms: ClassVar[tuple[str, ...]] = NORMS
 
     def cost_per_image(self) -> float:
         """Zero: the model is not used."""

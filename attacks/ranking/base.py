@@ -15,7 +15,7 @@ PUBLISHED = "_published"
 
 
 class Measure(Objective):
-    """One of the measures of the empirical robustness score (Zhou et al. 2021, arXiv 2106.03614).
+    """One of robrank's measures: those of the empirical robustness score (arXiv 2106.03614), and beside it.
 
     The gallery is the clean pool; image i is itself query i and gallery item i, and never its own candidate.
     A measure is an objective, but not a registered one: its scores mean nothing outside the scenario
@@ -30,6 +30,8 @@ class Measure(Objective):
 
     def targets(self, clean: Tensor, labels: Tensor, ids: Tensor) -> Tensor:
         """Returns the index of the gallery image that each image's attack is about, shape (n,).
+
+        For a measure about several images, their indices, shape (n, k).
 
         Args:
             clean: embeddings of the clean pool, unit vectors, shape (n, d).
@@ -47,7 +49,7 @@ class Measure(Objective):
             clean: embeddings of the clean pool, on the CPU, shape (n, d).
             attacked: embeddings of the attacked pool, shape (n, d).
             labels: classes, shape (n,).
-            targets: as `targets` returns them, shape (n,).
+            targets: as `targets` returns them.
 
         Raises:
             BenchmarkError: when the embeddings cannot be scored.

@@ -43,6 +43,36 @@ def draw(clean: Tensor, ids: Tensor, *parts: object, nearest: int | None = None)
     return torch.cat(drawn)
 
 
+DIRECTIONS = 16
+"""Dimensions of the random vectors whose products decide a drawn order."""
+
+
+def nearest_in_drawn_order(clean: Tensor, ids: Tensor, count: int, *parts: object) -> Tensor:
+    """Draws an order of each image's most similar other images.
+
+    Each image gets a random vector as an item and one as a query; a query's items are sorted by their
+    products with its own. So the order of two images depends on ids and `parts` only, as in `draw`.
+
+    Args:
+        clean: embeddings of the clean pool, unit vectors, shape (n, d), n > count.
+        ids: ids of the images, shape (n,), on the CPU.
+        count: number of most similar other images.
+        parts: what else the draw depends on.
+
+    Returns:
+        Indices in the pool, shape (n, count), on the embeddings' device.
+    """
+    drawn = noise_per_image((2, DIRECTIONS), ids, "robrank", *parts, normal=True).to(clean.device)
+    items, queries = drawn.unbind(1)
+    pool, orders = torch.arange(len(clean), device=clean.device), []
+    for index in pool.split(CHUNK):
+        itself = index.unsqueeze(1) == pool
+        near = (clean[index] @ clean.t()).masked_fill(itself, -torch.inf).topk(count, dim=1).indices
+        places = (items[near] * queries[index].unsqueeze(1)).sum(2).argsort(1)
+        orders.append(near.gather(1, places))
+    return torch.cat(orders)
+
+
 def one_percent(count: int) -> int:
     """Returns 1 % of a pool's size, rounded down, at least one image."""
     return max(1, count // 100)

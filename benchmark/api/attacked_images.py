@@ -56,7 +56,7 @@ def attack(
         labels: classes, any integers, shape (n,); at least two classes.
         attack: spec of one attack, as in `python run_benchmark.py --list`.
         eps: radius of the ball, in units of pixels in [0, 1]; also as "8/255".
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l0"; in the last, eps is the number of pixels that may change.
         seed: of random starts; a training loop gives another one at each step.
         ids: of the images, integers, shape (n,): an image's random start depends on its id and the seed, not
             on its batch. By default its position.

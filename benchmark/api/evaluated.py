@@ -48,7 +48,7 @@ def evaluate(
     attacks: str | Sequence[str] = "standard",
     scenarios: str | Sequence[str] = ("clustering", "retrieval-query"),
     eps: float | str | Sequence[float | str] | None = None,
-    norm: Literal["linf", "l2"] = "linf",
+    norm: Literal["linf", "l2", "l0"] = "linf",
     *,
     device: str = "auto",
     progress: bool = True,
@@ -76,7 +76,7 @@ def evaluate(
         scenarios: what is scored.
         eps: one or several radii, in units of pixels in [0, 1], also as "8/255"; the data set's own when not
             given, which tensors and folders without `linf=` have not.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l0"; in the last, budgets are numbers of pixels.
         device: "cpu", "cuda", one GPU as "cuda:1", or "auto": the device of the model, or else a GPU where
             there is one.
         progress: whether progress is written to stdout.

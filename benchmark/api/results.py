@@ -34,7 +34,7 @@ class Setting(TypedDict, total=False):
 
     Attributes:
         dataset, backbone, loss: what its models are trained with.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l0".
         eps: radius of the ball, in units of pixels in [0, 1]; also as "8/255".
         compute: the compute mode.
     """

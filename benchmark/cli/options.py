@@ -131,7 +131,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="clustering[fraction=...], retrieval-query, retrieval-gallery, verification",
     )
     what.add_argument("--seeds", nargs="+", metavar="N", help="training seeds, each a repetition")
-    what.add_argument("--norm", nargs="+", metavar="NORM", help="linf, l2 or both")
+    what.add_argument(
+        "--norm",
+        nargs="+",
+        metavar="NORM",
+        help="linf, l2 or both; or l0, with --eps in changed pixels",
+    )
     what.add_argument(
         "--eps", nargs="+", metavar="EPS", help="budgets, as 0.1 or 8/255 (default: the data set's)"
     )

@@ -74,7 +74,7 @@ class Dataset(Parameters):
     trained on any of them. Data sets with official queries and gallery (`inshop`) keep these as their pool.
 
     Attributes:
-        headline_eps: for each norm ("linf", "l2") the budget that the leaderboard is ranked at.
+        headline_eps: for each norm ("linf", "l2", "l0") the budget that the leaderboard is ranked at.
         natural: whether the images are RGB photographs, for which backbones start from ImageNet weights.
         recall_ks: the values of K in Recall@K that the field reports for it.
         about: how to obtain it; None for what needs no download.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -88,6 +89,53 @@ def rank_counts(
 
 
 @torch.no_grad()
+def short_range_correlation(
+    queries: Tensor,
+    gallery: Tensor,
+    order: Tensor,
+    visible: int | None = None,
+    ties: Literal["concordant", "random"] = "concordant",
+) -> Tensor:
+    """Computes the short-range rank correlation of a wanted order and each query's (arXiv 2103.05248, eq. 5).
+
+    The mean over the pairs of items: 1 where the pair is in the wanted order, -1 where it is not or where one
+    of the two is not among the first `visible` of the query's ranking. If all are, it is Kendall's tau.
+
+    Args:
+        queries: embeddings, shape (n, d), floating point; normalized to unit length here. Query i is gallery
+            image i, and never in its own ranking.
+        gallery: embeddings of the same images, shape (n, d), in the same order.
+        order: distinct gallery indices for each query, at least two, none its own; the first is to be the
+            most similar. int64, shape (n, k).
+        visible: length of the ranking that is seen; all of it when not given.
+        ties: "concordant" counts a tied pair as in the wanted order, and competitors tied with an item as
+            behind it; "random" is about the mean over the orders of ties: 0 for a pair, and half the
+            competitors ahead.
+
+    Returns:
+        In [-1, 1], float64, shape (n,).
+
+    Raises:
+        BenchmarkError: when an embedding is not finite.
+    """
+    similarity = torch.stack([pair_similarity(queries, gallery[items]) for items in order.unbind(1)], dim=1)
+    gaps = similarity.unsqueeze(2) - similarity.unsqueeze(1)
+    tied = 1.0 if ties == "concordant" else 0.0
+    values = torch.where(gaps.abs() <= TIE_TOLERANCE, tied, gaps.sign())
+    if visible is not None:
+        share = 0.0 if ties == "concordant" else 0.5
+        own = torch.arange(len(queries))
+        seen = []
+        for place, items in enumerate(order.unbind(1)):
+            counts = rank_counts(queries, gallery, similarity[:, place], torch.stack([own, items], dim=1))
+            seen.append(counts.nearer + share * counts.tied < visible)
+        both = torch.stack(seen, dim=1)
+        values = torch.where(both.unsqueeze(2) & both.unsqueeze(1), values, -1.0)
+    first, second = torch.triu_indices(order.shape[1], order.shape[1], 1)
+    return values[:, first, second].mean(1)
+
+
+@torch.no_grad()
 def top1_is_positive(
     queries: Tensor, gallery: Tensor, labels: Tensor, random_ties: bool, chunk: int = 256
 ) -> Tensor:
@@ -124,6 +172,43 @@ def top1_is_positive(
     if not len(found):
         raise BenchmarkError(f"Ranking: none of the {len(queries)} queries has a positive in the gallery.")
     return found
+
+
+@torch.no_grad()
+def first_result_share(
+    clean: Tensor, attacked: Tensor, labels: Tensor, tie_weight: float, chunk: int = 256
+) -> Tensor:
+    """Computes, for each image, the share of the other classes' queries that retrieve it first.
+
+    Each image is attacked on its own: in the gallery of its queries all other images are clean.
+
+    Args:
+        clean: embeddings of the clean pool, whose images query each other, shape (n, d), floating point.
+        attacked: embeddings of the attacked images, shape (n, d).
+        labels: classes, shape (n,).
+        tie_weight: the weight of a query that it is tied with the best other image for.
+        chunk: queries compared at a time; the result does not depend on it.
+
+    Returns:
+        In [0, 1], float64, shape (n,); 0 where there are no other classes.
+
+    Raises:
+        BenchmarkError: when an embedding is not finite, or the pool has fewer than three images.
+    """
+    if len(clean) < 3:
+        raise BenchmarkError(f"Ranking: hubs need a pool of three images, not {len(clean)}.")
+    reference, hubs = _unit(clean), _unit(attacked)
+    pool = torch.arange(len(labels))
+    first = torch.zeros(len(labels), dtype=torch.float64)
+    for index in pool.split(chunk):
+        others = (reference[index] @ reference.T).masked_fill(index.unsqueeze(1) == pool, -torch.inf)
+        best, where = others.topk(2, dim=1)
+        rival = torch.where(where[:, :1] == pool, best[:, 1:], best[:, :1])
+        above, level = _compare(reference[index] @ hubs.T, rival)
+        foreign = labels[index].unsqueeze(1) != labels
+        first += ((above + tie_weight * level.double()) * foreign).sum(0)
+    count = (labels.unsqueeze(1) != labels).sum(0)
+    return first / count.clamp_min(1)
 
 
 def _compare(similarity: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:

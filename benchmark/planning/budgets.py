@@ -10,15 +10,33 @@ from benchmark.evaluation.check_input import SAME
 from benchmark.planning.config import Configuration
 
 
-def multiple(eps: float, factor: float, planned: list[float]) -> float:
+def multiple(eps: float, factor: float, planned: list[float], norm: str = "linf") -> float:
     """Multiplies a budget without floating-point noise; reuses an equal budget of the plan.
 
-    Three times 0.1 is 0.3; twice 8/255 has more decimals than ten, and stays 16/255.
+    Three times 0.1 is 0.3; twice 8/255 has more decimals than ten, and stays 16/255. In l0, budgets are whole
+    numbers of pixels, at least one.
     """
     product = eps * factor
+    if norm == "l0":
+        return float(max(1, round(product)))
     tidy = round(product, 10)
     own = tidy if math.isclose(tidy, product, rel_tol=1e-12) else product
     return next((other for other in planned if abs(other - product) < SAME), own)
+
+
+WANTED = {
+    "linf": "above 0 and at most 1, as 8/255: pixels are in [0, 1]",
+    "l2": "above 0",
+    "l0": "a whole number of pixels from 1 on",
+}
+"""What a budget must be, for each norm."""
+
+
+def is_budget(norm: str, eps: float) -> bool:
+    """Whether an attack can have that budget."""
+    if norm == "l0":
+        return eps >= 1 and float(eps).is_integer()
+    return 0 < eps <= (1 if norm == "linf" else math.inf)
 
 
 def headline(dataset: Dataset, norm: str, option: str) -> float:
@@ -26,7 +44,7 @@ def headline(dataset: Dataset, norm: str, option: str) -> float:
 
     Args:
         dataset: the data set.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l0".
         option: what else gives a budget, in words.
 
     Raises:
@@ -34,13 +52,12 @@ def headline(dataset: Dataset, norm: str, option: str) -> float:
     """
     if norm not in dataset.headline_eps:
         own = f", or {norm}=EPS in its spec, as in [{norm}=8/255]" if norm in dataset.attributes() else ""
+        option += ", a number of pixels" if norm == "l0" else ""
         raise UsageError(f"The data set '{dataset.spec}' has no headline eps for {norm}; give {option}{own}.")
     eps = dataset.headline_eps[norm]
-    if not 0 < eps <= (1 if norm == "linf" else math.inf):
-        most = "above 0 and at most 1, as 8/255: pixels are in [0, 1]" if norm == "linf" else "above 0"
-        raise UsageError(
-            f"The data set '{dataset.spec}' has the headline eps {eps:g} for {norm}; it must be {most}."
-        )
+    if not is_budget(norm, eps):
+        found = f"has the headline eps {eps:g} for {norm}; it must be {WANTED[norm]}."
+        raise UsageError(f"The data set '{dataset.spec}' {found}")
     return eps
 
 
@@ -61,4 +78,6 @@ def whole_range(dataset: Dataset, norm: str, folders: Folders) -> float:
     """Computes the largest distance of two images in [0, 1], at which any image can become any other."""
     if norm == "linf":
         return 1.0
-    return math.sqrt(math.prod(dataset.seen_shape(folders)))
+    channels, *sides = dataset.seen_shape(folders)
+    pixels = math.prod(sides)
+    return float(pixels) if norm == "l0" else math.sqrt(channels * pixels)

@@ -13,6 +13,7 @@ from benchmark.data import Dataset, Folders
 from benchmark.evaluation import SCENARIOS, Clustering, Scenario
 from benchmark.jobs import AttackJob, AttackRun, TrainJob
 from benchmark.jobs.at_chance import AtChance
+from benchmark.planning.asked_attacks import checked_norms
 from benchmark.planning.budgets import headline, multiple, whole_range
 from benchmark.planning.cascade import Cascade
 from benchmark.planning.config import Configuration
@@ -172,12 +173,13 @@ class CellPlanner:
             unit = dataset.headline_eps.get(norm, budgets[0])
             planned = [*budgets, unit]
             for factor in config.curve.factors:
-                for one in self._all(curve, norm, multiple(unit, factor, planned), "curve"):
+                for one in self._all(curve, norm, multiple(unit, factor, planned, norm), "curve"):
                     yield one if cascade is None else cascade.unless_at_chance(one, suite, budgets)
             attacked = [self._scored_in(ATTACKS.build(text)) for text in suite]
             usual = any(not scenario.exclusive for scenarios in attacked for scenario in scenarios)
             # The checks decide what ranks first; a reference has no rank.
-            if config.checks and usual and not target.defense.reference:
+            checked = config.checks and norm in checked_norms(config.norm)
+            if checked and usual and not target.defense.reference:
                 yield from self._checks(dataset, norm, budgets, planned, cascade)
 
     def _checks(

@@ -101,7 +101,7 @@ class Configuration(_Section):
     losses: list[str]
     scenarios: list[str]
     seeds: list[Annotated[NonNegativeInt, Field(lt=2**63)]] = Field(min_length=1)
-    norm: list[Literal["linf", "l2"]] = Field(default=["linf"], min_length=1)
+    norm: list[Literal["linf", "l2", "l0"]] = Field(default=["linf"], min_length=1)
     eps: list[Number] | None = None
     compute: list[Literal["equal-epochs", "equal-passes"]] = Field(default=["equal-epochs"], min_length=1)
     budget: PositiveFloat = 27.0
@@ -185,6 +185,8 @@ class Configuration(_Section):
             raise ValueError("eps with two norms: a number means another thing in each; give one norm")
         if self.norm == ["linf"] and max(self.eps or [0.0]) > 1:
             raise ValueError("eps > 1 in the norm linf: pixels are in [0, 1], so write 8/255, not 8")
+        if self.norm == ["l0"] and any(not (eps >= 1 and eps.is_integer()) for eps in self.eps or []):
+            raise ValueError("eps in the norm l0 counts changed pixels: write whole numbers from 1 on, as 20")
         return self
 
     @model_validator(mode="after")

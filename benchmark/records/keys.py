@@ -21,7 +21,7 @@ class CellKey(ModelKey):
     Attributes:
         scenario: canonical spec of the scenario.
         attack: canonical spec of the attack, "none" for clean cells.
-        norm: "linf" or "l2", "none" for clean cells.
+        norm: "linf", "l2" or "l0", "none" for clean cells.
         eps: radius of the ball, in the units of pixels in [0, 1]; 0 for clean cells.
     """
 

@@ -16,6 +16,7 @@ from benchmark.report.clean_vs_worst import PANELS
 from benchmark.report.style import (
     METRICS,
     NORMS,
+    UNITS,
     LineStyle,
     format_eps,
     headline,
@@ -52,7 +53,8 @@ def eps_curves(run: Run, table: Table, styles: dict[str, LineStyle]) -> Figure |
         axes.set_title(wrapped(table.names.short(attack), 40), fontsize=9.5, loc="left")
         axes.set_ylabel(METRICS[metric])
     for axes in grid[-1]:
-        axes.set_xlabel(f"{NORMS.get(table.key.norm, table.key.norm)} budget eps", fontsize=9)
+        norm = table.key.norm
+        axes.set_xlabel(f"{NORMS.get(norm, norm)} budget eps{UNITS.get(norm, '')}", fontsize=9)
     named: dict[str, Artist] = {}
     for axes in grid.flat:
         handles, labels = axes.get_legend_handles_labels()

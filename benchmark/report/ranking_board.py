@@ -1,4 +1,4 @@
-"""The board of the scenario `ranking`: robrank's ten measures and the empirical robustness score."""
+"""The board of the scenario `ranking`: robrank's ten measures, the score of these, and measures beside it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ HEADS = {
     "tma": "TMA \u2193", "es_d": "ES:D \u2193", "es_r1": "ES:R@1 \u2191", "ltm_r1": "LTM \u2191",
     "gtm_r1": "GTM \u2191", "gtt": "GTT \u2191",
 }  # fmt: skip
-PLAIN = {"tma": "cosine", "es_d": "distance"}
+BESIDE = {"order_src": "OA:SRC \u2193", "hub_top1": "hub@1 \u2193"}
+"""Measures that are not in the score, shown where they were asked for."""
+
+PLAIN = {"tma": "cosine", "es_d": "distance", "order_src": "correlation"}
 """Measures that are not percentages."""
 
 
@@ -40,6 +43,7 @@ LEGEND = (
     "Ranks, recalls and ERS in percent, TMA a cosine, ES:D a distance; arrows point to the robust side. "
     "Ties count against the model; in brackets the ERS with ties as in robrank's code, where that differs."
 )
+LEGEND_BESIDE = "OA:SRC, a rank correlation in [-1, 1], and hub@1, in percent, are not in the ERS."
 
 
 @dataclass(frozen=True, order=True)
@@ -64,6 +68,7 @@ class RankingRow:
         n_seeds: seeds with at least one measure; None for the constant embedding.
         clean_r1: clean Recall@1, nan where the grid has none.
         measures: the ten, by name; nan where there is none.
+        beside: those beside the score, by name; nan where there is none.
         ers: the score as a fraction, ties counted against the model; mean over the seeds with all ten.
         ers_published: the same with ties treated as in robrank's code.
         ers_seeds: seeds that the scores are of; None for the constant embedding.
@@ -73,6 +78,7 @@ class RankingRow:
     n_seeds: int | None
     clean_r1: float
     measures: dict[str, float]
+    beside: dict[str, float]
     ers: float
     ers_published: float
     ers_seeds: int | None
@@ -92,6 +98,8 @@ def ranking_boards(run: Run) -> dict[Group, list[RankingRow]]:
 
 def ranking_frame(run: Run) -> pd.DataFrame:
     """Builds `ranking.csv`: one row for each defense of each board, as fractions, cosines and distances."""
+    boards = ranking_boards(run)
+    beside = _asked_beside(row for board in boards.values() for row in board)
     rows = [
         {
             **vars(group),
@@ -99,10 +107,10 @@ def ranking_frame(run: Run) -> pd.DataFrame:
             "attack": run.names.sentence(group.attack),
             **_csv(run, row),
         }
-        for group, board in ranking_boards(run).items()
+        for group, board in boards.items()
         for row in board
     ]
-    frame = pd.DataFrame(rows, columns=RANKING_COLUMNS)
+    frame = pd.DataFrame(rows, columns=[*RANKING_COLUMNS, *beside])
     for name in ("n_seeds", "ers_seeds"):
         frame[name] = frame[name].astype("Int64")
     return frame
@@ -119,7 +127,18 @@ def ranking_lines(run: Run) -> list[str]:
         names += [*run.names.setting(group.loss), run.names.sentence(group.attack)]
         lines += [f"{', '.join(map(code, names))}, {budget(group.norm, group.eps)}:", ""]
         lines += [*_table(run, rows), ""]
-    return [*lines, LEGEND] if lines else []
+    legend = (
+        f"{LEGEND} {LEGEND_BESIDE}"
+        if any(BESIDE[name] in line for line in lines for name in BESIDE)
+        else LEGEND
+    )
+    return [*lines, legend] if lines else []
+
+
+def _asked_beside(rows: Iterable[RankingRow]) -> list[str]:
+    """The measures beside the score that some row has."""
+    found = {name for row in rows for name, value in row.beside.items() if not isnan(value)}
+    return [name for name in BESIDE if name in found]
 
 
 def _group(cell: CellResult) -> Group:
@@ -147,6 +166,7 @@ def _row(
     defense: str, cells: list[CellResult], seeds: int | None, clean_r1: float, prefix: str = ""
 ) -> RankingRow:
     measures = {name: _mean(cells, prefix + name) for name in NORMALIZED}
+    beside = {name: _mean(cells, prefix + name) for name in BESIDE}
     models: dict[tuple[str, int], list[CellResult]] = defaultdict(list)
     for cell in cells:
         models[cell.key.defense, cell.key.seed].append(cell)
@@ -154,7 +174,7 @@ def _row(
     scores = [pair for pair in (_scores(own, prefix) for own in models.values()) if not isnan(pair[0])]
     ers, published = (mean(pair[i] for pair in scores) for i in (0, 1))
     complete = None if seeds is None else len(scores)
-    return RankingRow(defense, seeds, clean_r1, measures, ers, published, complete)
+    return RankingRow(defense, seeds, clean_r1, measures, beside, ers, published, complete)
 
 
 def _scores(cells: list[CellResult], prefix: str) -> tuple[float, float]:
@@ -162,7 +182,7 @@ def _scores(cells: list[CellResult], prefix: str) -> tuple[float, float]:
     measures = {name: _mean(cells, prefix + name) for name in NORMALIZED}
     published = {name: _mean(cells, prefix + name + PUBLISHED) for name in NORMALIZED}
     # Cosines and distances have no ties, so they have no second value.
-    published |= {name: measures[name] for name in PLAIN}
+    published |= {name: measures[name] for name in PLAIN if name in NORMALIZED}
     return empirical_robustness_score(measures), empirical_robustness_score(published)
 
 
@@ -184,7 +204,8 @@ def _clean_r1(run: Run, group: Group, defense: str) -> float:
 
 def _csv(run: Run, row: RankingRow) -> dict[str, Any]:
     numbers = {
-        "clean_r1": row.clean_r1, **row.measures, "ers": row.ers, "ers_published_ties": row.ers_published
+        "clean_r1": row.clean_r1, **row.measures, "ers": row.ers, "ers_published_ties": row.ers_published,
+        **row.beside,
     }  # fmt: skip
     rounded = {name: round(value, DECIMALS) for name, value in numbers.items()}
     return {
@@ -197,12 +218,17 @@ def _csv(run: Run, row: RankingRow) -> dict[str, Any]:
 
 def _table(run: Run, rows: list[RankingRow]) -> list[str]:
     own = any(row.defense in run.manifest.own_models for row in rows)
-    heads = ["model" if own else "defense", "clean R@1", *HEADS.values(), "ERS \u2191"]
+    beside = _asked_beside(rows)
+    scored = not beside or any(not isnan(value) for row in rows for value in row.measures.values())
+    heads = ["model" if own else "defense", "clean R@1"]
+    heads += [*HEADS.values(), "ERS \u2191"] if scored else []
+    heads += [BESIDE[name] for name in beside]
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     for row in rows:
         name = f"*{row.defense}*" if row.n_seeds is None else _named(run, row.defense)
-        shown = [_shown(name, row.measures[name]) for name in HEADS]
-        lines.append([name, percent(row.clean_r1), *shown, _score(row)])
+        shown = [*[_shown(name, row.measures[name]) for name in HEADS], _score(row)] if scored else []
+        shown += [_shown(name, row.beside[name]) for name in beside]
+        lines.append([name, percent(row.clean_r1), *shown])
     return [f"| {' | '.join(line)} |" for line in lines]
 
 

@@ -23,7 +23,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "osD^vP*X"
 LINES = ("-", "--", "-.", ":")
 GREY = "#7F7F7F"
-NORMS = {"linf": "L∞", "l2": "L2"}
+NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
+UNITS = {"l0": " pixels"}
 METRICS = {"ami": "AMI", "nmi": "NMI", "f1": "F1", "r1": "R@1"}
 DPI = 130
 TITLE_LETTERS, NOTE_LETTERS = 8.6, 15.0  # that fit into an inch
@@ -72,8 +73,8 @@ def format_eps(eps: float) -> str:
 
 
 def budget(norm: str, eps: float) -> str:
-    """Formats a budget, as in "L∞ 8/255"."""
-    return f"{NORMS.get(norm, norm)} {format_eps(eps)}"
+    """Formats a budget, as in "L∞ 8/255" or "L0 20 pixels"."""
+    return f"{NORMS.get(norm, norm)} {format_eps(eps)}{UNITS.get(norm, '')}"
 
 
 def wrapped(spec: str, width: int = 24) -> str:

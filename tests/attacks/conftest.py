@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from attacks import ATTACKS, OBJECTIVES, PooledScore, Problem
-from attacks.geometry import NORMS
+from attacks.geometry import CONVEX
 from attacks.optimisers import captured_step
 from attacks.optimisers.evaluation import evaluate
 from benchmark.core.embedder import Embedder
@@ -16,6 +16,7 @@ from benchmark.training import Recipe, train
 from defenses import DEFENSES
 
 from ..recorded_graph import stand_in
+from .budgets import in_norm
 
 WITH_OBJECTIVE = [name for name, cls in ATTACKS.items() if "objective" in cls.model_fields]
 WHITE_BOX = [name for name in WITH_OBJECTIVE if ATTACKS.get(name).access == "white"]
@@ -91,9 +92,9 @@ def per_image_objective(request):
     return request.param
 
 
-@pytest.fixture(params=NORMS)
+@pytest.fixture(params=CONVEX)
 def norm(request):
-    """Name of a norm."""
+    """Name of a norm in which every attack but sparse ones attacks."""
     return request.param
 
 
@@ -158,6 +159,7 @@ def pool(make_images):
 @pytest.fixture(scope="session")
 def make_problem(pool):
     def make(embedder, data=pool, norm="linf", eps=0.05, **options):
+        eps = in_norm(eps, norm)
         options.setdefault("sources", {"vanilla": embedder})
         return Problem(embedder, data.images.clone(), data.labels, data.ids, norm, eps, **options)
 

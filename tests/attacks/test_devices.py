@@ -9,6 +9,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.nested_tensors import pack, unpack
 
 from ..simulated_device import OTHER, TwoDevices, inner
+from .budgets import in_norm
 
 SPECS = [
     *(f"pgd_decay[objective={name},steps=2]" for name in OBJECTIVES.names()),
@@ -62,8 +63,8 @@ def attacked(pool, monkeypatch):
     def run(attack, device, wrap, save_point=None, **masks):
         model = Product(weight.to(device))
         problem = Problem(
-            model, wrap(pool.images.clone()), pool.labels.to(device), pool.ids, attack.norms[-1], 0.1,
-            batch_size=7, sources={"vanilla": model}, save_point=save_point,
+            model, wrap(pool.images.clone()), pool.labels.to(device), pool.ids, attack.norms[-1],
+            in_norm(0.1, attack.norms[-1]), batch_size=7, sources={"vanilla": model}, save_point=save_point,
             **{key: mask.to(device) for key, mask in masks.items()},
         )  # fmt: skip
         return attack.run(problem)

@@ -4,9 +4,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attacks import Problem
+from attacks.geometry import sizes
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import AttackError
 from benchmark.models import PassCounter, count_flops
+
+from .budgets import in_norm
 
 
 @pytest.mark.slow
@@ -16,6 +19,7 @@ from benchmark.models import PassCounter, count_flops
 )
 def test_every_attack_keeps_the_ball_and_the_range(trained, pool, attack_on, case, eps, seed, step):
     name, objective, norm = case
+    eps = in_norm(eps, norm)
     # Many pixels at the ends of the range, images that are equal, a class of one image.
     images = (2 * pool.images - 0.5).clamp(0, 1)
     images[1] = images[0]
@@ -24,11 +28,10 @@ def test_every_attack_keeps_the_ball_and_the_range(trained, pool, attack_on, cas
     sources = {"vanilla": trained}
     problem = Problem(trained, images, labels, pool.ids, norm, eps, seed, sources=sources)
     result = attack_on(name, objective, step=step, restarts=2).run(problem)
-    delta = (result.images - images).double().flatten(1)
-    size = delta.abs().amax(1) if norm == "linf" else delta.norm(dim=1)
+    size = sizes((result.images - images).double(), norm)
     assert result.images.shape == images.shape
     assert result.images.dtype == torch.float32
-    assert float(size.max()) <= eps + 1e-6 * (1 if norm == "linf" else 1 + eps)
+    assert float(size.max()) <= eps + {"linf": 1e-6, "l2": 1e-6 * (1 + eps), "l0": 0}[norm]
     assert float(result.images.min()) >= 0 and float(result.images.max()) <= 1
     assert torch.isfinite(result.images).all()
     assert result.objective is None or torch.isfinite(result.objective).all()
@@ -82,7 +85,7 @@ def test_an_image_is_attacked_the_same_in_any_order(linear, pool, attack_on, nam
     norm = attack.norms[0]
     if per_image_objective == "scatter":  # assigns targets in the order of the pool
         order = torch.argsort(torch.rand(6)[pool.labels], stable=True)
-    straight = attack.run(Problem(linear, pool.images, pool.labels, pool.ids, norm, 0.1))
+    straight = attack.run(Problem(linear, pool.images, pool.labels, pool.ids, norm, in_norm(0.1, norm)))
     mixed = attack.run(Problem(linear, pool.images[order], pool.labels[order], pool.ids[order], norm, 0.1))
     expected = straight.images[order], straight.objective[order]
     assert_same_result(name, mixed.images, mixed.objective, *expected)

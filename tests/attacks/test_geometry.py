@@ -5,10 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.geometry import NORMS, check_norm, project, random_start, steepest
+from attacks.geometry import CONVEX, NORMS, Ball, check_norm, project, random_start, sizes, steepest
 from attacks.problem import Problem
 from benchmark.core.embedder import Embedder
-from benchmark.core.errors import UsageError
+from benchmark.core.errors import AttackError, UsageError
 
 EPS = st.sampled_from([0.0, 1e-4, 8 / 255, 0.3, 1.0, 5.0])
 SEEDS = st.integers(0, 1000)
@@ -25,7 +25,7 @@ def clean_images(seed, count=4):
     return (3 * torch.rand(count, 2, 3, 3, generator=generator) - 1).clamp(0, 1)
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", CONVEX)
 @given(eps=EPS, seed=SEEDS, far=st.floats(0, 10))
 def test_projection_keeps_ball_and_range_and_is_idempotent(norm, eps, seed, far):
     clean = clean_images(seed)
@@ -35,7 +35,7 @@ def test_projection_keeps_ball_and_range_and_is_idempotent(norm, eps, seed, far)
     torch.testing.assert_close(project(found, clean, norm, eps), found, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", CONVEX)
 @given(seed=SEEDS)
 def test_a_point_of_the_ball_stays_where_it_is(norm, seed):
     clean = clean_images(seed) * 0.5 + 0.25
@@ -44,7 +44,7 @@ def test_a_point_of_the_ball_stays_where_it_is(norm, seed):
     torch.testing.assert_close(project(inside, clean, norm, 0.2), inside)
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", CONVEX)
 @given(seed=SEEDS)
 def test_no_point_of_the_ball_is_nearer(norm, seed):
     torch.manual_seed(seed)
@@ -69,7 +69,7 @@ def test_projection_by_hand():
     torch.testing.assert_close(found.flatten(), torch.tensor([0.56, 0.58]))
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", CONVEX)
 @pytest.mark.parametrize("scale", [1e-30, 1e-15, 1.0, 1e15])
 def test_the_steepest_step(norm, scale):
     gradient = torch.randn(3, 1, 4, 4)
@@ -83,12 +83,12 @@ def test_the_steepest_step(norm, scale):
     torch.testing.assert_close(rise, dual)
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", CONVEX)
 def test_no_gradient_no_step(norm):
     assert torch.equal(steepest(torch.zeros(2, 1, 3, 3), norm), torch.zeros(2, 1, 3, 3))
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", CONVEX)
 @given(eps=EPS, seed=SEEDS)
 def test_random_starts_lie_in_the_ball_and_do_not_depend_on_the_batch(norm, eps, seed):
     clean, ids = clean_images(seed), torch.tensor([3, 1, 4, 159])
@@ -104,7 +104,7 @@ def test_random_starts_lie_in_the_ball_and_do_not_depend_on_the_batch(norm, eps,
         assert not torch.equal(random_start(clean, ids, norm, eps, seed, 1), start)
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", CONVEX)
 def test_random_starts_fill_the_ball_uniformly(norm):
     clean = torch.full((4000, 1, 1, 3), 0.5)
     delta = (random_start(clean, torch.arange(4000), norm, 0.4, 0) - clean).flatten(1)
@@ -118,8 +118,65 @@ def test_random_starts_fill_the_ball_uniformly(norm):
 
 def test_unknown_norm():
     check_norm("l2")
-    with pytest.raises(UsageError, match=r"Unknown norm 'l1'\. Valid: linf, l2"):
+    with pytest.raises(UsageError, match=r"Unknown norm 'l1'\. Valid: linf, l2, l0"):
         check_norm("l1")
+
+
+PIXELS = st.sampled_from([0, 1, 2, 5, 9, 100])
+
+
+def test_sizes_of_a_perturbation():
+    delta = torch.tensor([[[0.3, 0.0], [-0.4, 0.0]], [[0.0, 0.0], [0.0, 0.0]]]).view(1, 2, 2, 2)
+    delta[0, 1, 1, 0] = 1e-7
+    for norm, expected in (("linf", 0.4), ("l2", 0.5), ("l0", 2)):
+        assert float(sizes(delta, norm)) == pytest.approx(expected), norm
+    assert set(NORMS) == {*CONVEX, "l0"}
+
+
+@given(eps=PIXELS, seed=SEEDS)
+def test_a_projection_in_l0_keeps_the_largest_changes_as_they_are(eps, seed):
+    clean = clean_images(seed)
+    attacked = torch.rand(clean.shape, generator=torch.Generator().manual_seed(seed + 1))
+    found = project(attacked, clean, "l0", eps)
+    changed = (found != clean).any(1).flatten(1)
+    assert (changed.sum(1) <= eps).all() and (eps < 9 or torch.allclose(found, attacked))
+    torch.testing.assert_close(project(found, clean, "l0", eps), found)
+    change = (attacked - clean).square().sum(1).flatten(1)
+    for row, kept in zip(change, changed, strict=True):
+        assert sorted(row[kept].tolist()) == sorted(row.tolist())[len(row) - int(kept.sum()) :]
+    assert found.min() >= 0 and found.max() <= 1
+
+
+@given(eps=PIXELS, seed=SEEDS)
+def test_random_starts_in_l0_change_drawn_pixels(eps, seed):
+    clean, ids = clean_images(seed), torch.tensor([3, 1, 4, 159])
+    start = random_start(clean, ids, "l0", eps, seed, 0)
+    assert sizes(start - clean, "l0").tolist() == [min(eps, 9)] * 4
+    assert start.min() >= 0 and start.max() <= 1 and start.dtype == torch.float32
+    kept = torch.tensor([2, 0])
+    assert torch.equal(random_start(clean[kept], ids[kept], "l0", eps, seed, 0), start[kept])
+    if eps:
+        assert not torch.equal(random_start(clean, ids, "l0", eps, seed, 1), start)
+
+
+def test_random_starts_in_l0_draw_pixels_and_values_uniformly():
+    clean = torch.full((4000, 1, 2, 2), 0.5)
+    start = random_start(clean, torch.arange(4000), "l0", 1, 0)
+    changed = (start != clean).flatten(1)
+    assert (changed.double().mean(0) - 0.25).abs().max() < 0.03
+    values = start.flatten(1)[changed]
+    assert float(values.mean()) == pytest.approx(0.5, abs=0.02)
+    assert float(values.std()) == pytest.approx(math.sqrt(1 / 12), rel=0.05)
+
+
+def test_l0_has_no_steepest_step_and_counts_whole_pixels(pool):
+    ball = Ball(pool.images[:2], "l0", 3.0)
+    assert ball.pixels == 3 and Ball(pool.images[:2], "l0", 1e4).pixels == 64
+    with pytest.raises(AttackError, match="not defined in the norm l0"):
+        ball.step(ball.clean, ball.clean, 0.5)
+    for eps in (0.5, -1.0, float("inf")):
+        with pytest.raises(UsageError, match=f"eps is {eps:g} in the norm l0: it counts changed pixels"):
+            Problem(Embedder(), pool.images, pool.labels, pool.ids, "l0", eps)
 
 
 def test_a_problem_in_an_unknown_norm_is_rejected(pool):

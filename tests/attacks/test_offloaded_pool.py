@@ -11,6 +11,8 @@ from attacks.optimisers.updates import AutoPGDUpdate, MomentumUpdate
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import AttackError
 
+from .budgets import in_norm
+
 BATCH = 7
 
 
@@ -56,8 +58,9 @@ def results(attack, embedder, pool, **options):
     found = []
     for images in (pool.images.clone(), Store(pool.images)):
         torch.manual_seed(0)
+        eps = in_norm(0.1, options["norm"])
         problem = Problem(
-            embedder, images, pool.labels, pool.ids, eps=0.1, batch_size=BATCH,
+            embedder, images, pool.labels, pool.ids, eps=eps, batch_size=BATCH,
             sources={"vanilla": embedder}, **options,
         )  # fmt: skip
         found.append(attack.run(problem))

@@ -106,7 +106,7 @@ def go(tmp_path):
         unit = count_flops(model, (3, 8, 8))
         model.calls = 0
         with PassCounter(model, (3, 8, 8), unit) as own, PassCounter(source, (3, 8, 8), unit) as other:
-            options = {"batch_size": BATCH, "eot": 2, "eps": 0.1, **options}
+            options = {"batch_size": BATCH, "eot": 2, "eps": 5.0 if norm == "l0" else 0.1, **options}
             sources = dict.fromkeys(("vanilla", attack.needs or "vanilla"), source)
             problem = Problem(
                 model,

@@ -4,7 +4,13 @@ import torch.nn.functional as F
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.metrics import retrieve
-from benchmark.metrics.ranking import pair_similarity, rank_counts, top1_is_positive
+from benchmark.metrics.ranking import (
+    first_result_share,
+    pair_similarity,
+    rank_counts,
+    short_range_correlation,
+    top1_is_positive,
+)
 
 LINE = torch.tensor([0.0, 10.0, 20.0, 30.0, 40.0])
 
@@ -117,3 +123,46 @@ def test_what_cannot_be_scored_is_an_error():
         top1_is_positive(broken, points, torch.zeros(5, dtype=torch.int64), random_ties=False)
     with pytest.raises(BenchmarkError, match="NaN"):
         pair_similarity(points, broken)
+
+
+def test_orders_of_tied_items_under_both_rules():
+    """Query 0 at 0 degrees; items 1 and 2 lie at the same place, 3 is nearer and 4 farther."""
+    gallery = at([0, 20, 20, 10, 40])
+    order = torch.tensor([[1, 2, 4], [2, 0, 3], [1, 0, 3], [0, 1, 2], [0, 1, 2]])
+    against, random = (
+        short_range_correlation(gallery, gallery, order, ties=ties)[0] for ties in ("concordant", "random")
+    )
+    assert (float(against), float(random)) == pytest.approx((1.0, 2 / 3))
+    # Of the three items, 1 and 2 are at places 2 and 3 in any order, and 4 is the fourth.
+    seen = {
+        visible: float(short_range_correlation(gallery, gallery, order, visible, "concordant")[0])
+        for visible in (1, 2, 3, 4)
+    }
+    assert seen == pytest.approx({1: -1.0, 2: (1 - 2) / 3, 3: (1 - 2) / 3, 4: 1.0})
+
+
+def test_hubs_by_hand():
+    """Classes at 0 and 10, at 60 and 70, and a single image at 30 degrees that is attacked to 64."""
+    clean, labels = at([0, 10, 60, 70, 30]), torch.tensor([0, 0, 1, 1, 2])
+    attacked = clean.clone()
+    attacked[4] = at([64])[0]
+    share = first_result_share(clean, attacked, labels, 1.0)
+    assert share.tolist() == pytest.approx([0.0, 1 / 3, 0.0, 0.0, 2 / 4])  # 10 is the first result of 30
+    tied = first_result_share(clean, clean[[1, 1, 1, 1, 1]], labels, 0.5)
+    # A copy of the image at 10 is tied with it for the query at 0, and the first result of that at 10.
+    assert float(tied[4]) == pytest.approx((0.5 + 1 + 0 + 0) / 4)
+
+
+def test_hubs_need_three_images():
+    with pytest.raises(BenchmarkError, match="hubs need a pool of three images, not 2"):
+        first_result_share(at([0, 1]), at([0, 1]), torch.tensor([0, 1]), 1.0)
+
+
+@pytest.mark.parametrize("compute", [short_range_correlation, first_result_share])
+def test_embeddings_that_are_not_finite_raise(compute):
+    broken = at([0, 10, 20])
+    broken[1, 0] = torch.nan
+    third = torch.tensor([[1, 2], [0, 2], [0, 1]]) if compute is short_range_correlation else torch.arange(3)
+    rest = () if compute is short_range_correlation else (1.0,)
+    with pytest.raises(BenchmarkError, match="NaN or infinity"):
+        compute(broken, broken, third, *rest)

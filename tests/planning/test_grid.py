@@ -92,12 +92,23 @@ def test_each_norm_has_its_headline(tmp_path):
     assert budgets == {("linf", 0.1), ("l2", 0.5)}
 
 
+def test_l0_has_a_table_of_its_own_without_checks(tmp_path):
+    made = plan(tmp_path, norm="l0", eps="5 20", attacks="jsma,noise", checks=True, defenses="vanilla")
+    attacked = [cell for cell in made.cell_refs() if cell.key.attack != "none"]
+    assert {(cell.key.norm, cell.key.eps) for cell in attacked} == {("l0", 5.0), ("l0", 20.0)}
+    assert {cell.role for cell in attacked} == {"suite"}
+    assert "the checks in the norm l0, which their attacks do not know" in made.skipped
+    assert not any("square" in reason or "transfer" in reason for reason in made.skipped)
+
+
 def test_an_attack_that_does_not_know_a_norm_is_left_out_there_and_said_so(tmp_path):
     made = plan(tmp_path, norm="linf,l2", attacks="noise,cw")
     assert {c.key.norm for c in made.cell_refs() if c.key.attack.startswith("cw")} == {"l2"}
     assert any("cw" in reason and "linf" in reason for reason in made.skipped)
-    with pytest.raises(UsageError, match="cannot attack in the norm linf"):
+    with pytest.raises(UsageError, match=r"cannot attack in the norm linf; fgsm, .*robrank can; see --norm"):
         plan(tmp_path, attacks="noise,cw")
+    with pytest.raises(UsageError, match="cannot attack in the norm l0; jsma can; see --norm"):
+        plan(tmp_path, attacks="noise,cw", norm="l0", eps="20")
     every = plan(tmp_path, attacks="all")
     assert any(reason.startswith("cw") for reason in every.skipped)
     assert {"noise", "square"} <= {cell.key.attack.split("[")[0] for cell in every.cell_refs()}

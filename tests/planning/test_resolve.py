@@ -51,6 +51,8 @@ def test_every_preset_is_valid():
         ({"seeds": ["one"]}, "seeds"),
         ({"seeds": ["-1"]}, "seeds"),
         ({"norm": "l1"}, "norm"),
+        ({"norm": "l0", "eps": ["20", "2.5"]}, "counts changed pixels: write whole numbers from 1 on, as 20"),
+        ({"norm": "l0", "eps": ["8/255"]}, "counts changed pixels"),
         ({"workers": "0"}, "workers"),
         ({"device": "tpu"}, "device"),
         ({"attack_precision": "float16"}, "Unknown attack precision 'float16'. Did you mean 'bfloat16'?"),
@@ -112,6 +114,16 @@ def test_a_data_set_may_have_a_recipe_of_its_own(tmp_path):
         Folders(tmp_path, tmp_path),
     )
     assert {model.job.recipe.shift for model in made.models if model.job.trained} == {0}
+
+
+def test_the_papers_data_sets_and_a_fourth_by_name_have_the_constants_of_their_own():
+    config = resolve({"preset": "paper"})
+    assert config.datasets == ["cub200", "cars196", "inshop"]
+    recipes = {name: config.recipe(name) for name in (*config.datasets, "sop")}
+    found = {name: (recipe.lr, recipe.decay_every, recipe.decay) for name, recipe in recipes.items()}
+    large = (6e-4, 20, 0.25)
+    assert found == {"cub200": (1e-4, 10, 0.5), "cars196": (1e-4, 20, 0.5), "inshop": large, "sop": large}
+    assert resolve({"preset": "paper", "datasets": "cub200,sop"}).recipe("sop") == recipes["sop"]
 
 
 def test_what_the_user_says_of_training_is_over_the_presets_recipes(tmp_path):

@@ -1,9 +1,10 @@
 from math import isnan, nan
+from pathlib import Path
 
 import pytest
 
 from benchmark.report.ers import NORMALIZED, empirical_robustness_score
-from benchmark.report.ranking_board import HEADS
+from benchmark.report.ranking_board import HEADS, PLAIN
 
 STRONG = dict.fromkeys(NORMALIZED, 0.3) | {"es_d": 0.5}
 
@@ -20,3 +21,15 @@ def test_the_score_of_published_tables():
     assert isnan(empirical_robustness_score({**STRONG, "gtt": nan}))
     assert isnan(empirical_robustness_score({name: STRONG[name] for name in list(STRONG)[1:]}))
     assert len(NORMALIZED) == 10 and set(HEADS) == set(NORMALIZED)
+
+
+def test_the_published_scores_follow_from_their_measures():
+    """Every row of docs/ranking.md with ten measures, which are rounded to a tenth of a percent."""
+    text = (Path(__file__).parents[2] / "docs" / "ranking.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    rows = [row for row in rows if len(row) == 17 and row[0].startswith(("CUB", "Cars", "SOP"))]
+    assert len(rows) == 31
+    for row in rows:
+        values = dict(zip(NORMALIZED, map(float, row[6:16]), strict=True))
+        scaled = {name: value / (1 if name in PLAIN else 100) for name, value in values.items()}
+        assert 100 * empirical_robustness_score(scaled) == pytest.approx(float(row[16]), abs=0.1), row[:3]

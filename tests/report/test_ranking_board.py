@@ -177,6 +177,41 @@ def test_the_page_and_the_file(records, tmp_path):
     assert (tmp_path / "ranking.csv").read_text().splitlines()[0] == ",".join(RANKING_COLUMNS)
 
 
+def test_the_order_attack_stands_beside_the_score_where_it_was_asked_for(records):
+    records.measures("pgd_at", STRONG)
+    without = "\n".join(ranking_lines(records.run()))
+    assert "OA:SRC" not in without
+    records.add(
+        defense="vanilla", scenario="ranking", attack="robrank[measure=order]",
+        metrics={"order_src": 0.625, "constant_order_src": 1.0, "constant_order_src_published": 0.0},
+    )  # fmt: skip
+    run = records.run()
+    lines = ranking_lines(run)
+    head, rule, strong, alone, constant = lines[2:7]
+    assert head.endswith("| ERS \u2191 | OA:SRC \u2193 |") and head.count("|") == rule.count("|")
+    assert strong.endswith(f"| **{100 * empirical_robustness_score(STRONG):.1f}** | \u2013 |")
+    assert alone.endswith("| \u2013 | 0.625 |") and constant.endswith("| 1.000 |")
+    assert lines[-1].endswith("are not in the ERS.")
+    frame = ranking_frame(run).set_index("defense")
+    assert list(frame.columns)[-1] == "order_src" and frame.loc["vanilla", "order_src"] == 0.625
+    assert frame.loc["pgd_at", "ers"] == pytest.approx(empirical_robustness_score(STRONG))
+    assert isnan(frame.loc["vanilla", "ers"])
+
+
+def test_a_board_of_the_order_attack_alone_has_no_column_of_the_score(records):
+    metrics = {"order_src": 0.25, "constant_order_src": 1.0}
+    records.add(
+        defense="vanilla", scenario="ranking", attack="robrank[measure=order,step=1/8]", metrics=metrics
+    )
+    lines = ranking_lines(records.run())
+    assert lines[2:6] == [
+        "| defense | clean R@1 | OA:SRC \u2193 |",
+        "| --- | ---: | ---: |",
+        "| `vanilla` | \u2013 | 0.250 |",
+        "| *constant embedding* | \u2013 | 1.000 |",
+    ]
+
+
 def test_nothing_without_cells(records):
     records.add(defense="vanilla", scenario="clustering", attack="noise", metrics={"ami": 0.5})
     run = records.run()

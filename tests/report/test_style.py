@@ -1,6 +1,6 @@
 import pytest
 
-from benchmark.report.style import format_eps, line_styles, slug, wrapped
+from benchmark.report.style import budget, format_eps, line_styles, slug, wrapped
 
 
 @pytest.mark.parametrize("eps", [0.05, 0.1, 0.2, 1.0, 3.0, 2 / 255, 8 / 255, 1 / 3, 1e-7, 0.0313725])
@@ -8,6 +8,11 @@ def test_a_budget_reads_back_as_the_same_number(eps):
     text = format_eps(eps)
     above, _, below = text.partition("/")
     assert float(above) / float(below or 1) == eps
+
+
+def test_a_budget_names_its_norm_and_its_unit():
+    assert budget("linf", 8 / 255) == "L\u221e 8/255"
+    assert [budget("l2", 1.5), budget("l0", 20.0)] == ["L2 1.5", "L0 20 pixels"]
 
 
 def test_line_styles_differ_even_for_many_defenses():

@@ -23,7 +23,7 @@ from benchmark.evaluation.conformance.contract_check import Contract, ContractEr
 CHUNK = 512
 """Images compared at a time."""
 
-_LARGEST_EPS = {"linf": 1.0, "l2": math.inf}
+_LARGEST_EPS = {"linf": 1.0, "l2": math.inf, "l0": math.inf}
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ def spec(fixture: DatasetFixture) -> None:
 
 @DATASET.check(
     "`headline_eps` gives the budget that the leaderboard is ranked at.",
-    "Write headline_eps = {'linf': 0.1}, with norms linf or l2 and budgets above 0, in linf at most 1.",
+    "Write headline_eps = {'linf': 0.1}, with norms linf, l2 or l0 and budgets above 0, in linf at most 1, "
+    "in l0 whole numbers.",
 )
 def headline_eps(fixture: DatasetFixture) -> None:
     """Checks the declaration; without it every run must be given a budget."""
@@ -74,6 +75,8 @@ def headline_eps(fixture: DatasetFixture) -> None:
         raise NotApplicableError("headline_eps is empty, so every run of it needs --eps and a training's eps")
     for norm, eps in budgets.items():
         if norm not in NORMS or not isinstance(eps, int | float) or not 0 < eps <= _LARGEST_EPS[norm]:
+            raise ContractError(f"headline_eps has {norm!r}: {eps!r}")
+        if norm == "l0" and not float(eps).is_integer():
             raise ContractError(f"headline_eps has {norm!r}: {eps!r}")
 
 

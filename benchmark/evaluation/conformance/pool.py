@@ -19,7 +19,7 @@ CLASSES = 6
 PER_CLASS = 4
 GRAY = (1, 8, 8)
 COLOR = (3, 10, 12)
-EPS = {"linf": 0.1, "l2": 0.5}
+EPS = {"linf": 0.1, "l2": 0.5, "l0": 5.0}
 DIM = 8
 
 
@@ -105,7 +105,7 @@ class Pool:
         """Builds the task of attacking the pool.
 
         Args:
-            norm: "linf" or "l2".
+            norm: "linf", "l2" or "l0".
             model: the model that is attacked; that of seed 0 when not given.
             others: further fields of the problem.
         """

@@ -34,7 +34,7 @@ def test_each_attack_worsens_its_scores(name, trained, pool, make_problem):
         attacked = trained(result.images)
     before = measure.scores(problem.clean, problem.clean, pool.labels, targets)
     after = measure.scores(problem.clean, attacked, pool.labels, targets)
-    grows = {"ca_minus", "qa_minus", "tma", "es_d"}
+    grows = {"ca_minus", "qa_minus", "tma", "es_d", "order_src", "hub_top1"}
     for key, value in before.items():
         assert (after[key] > value) == (key.removesuffix("_published") in grows), key
 
@@ -75,5 +75,6 @@ def test_specs():
         ATTACKS.build("robrank[measure=qaplus]")
 
 
-def test_the_suite_has_every_measure_once():
-    assert sorted(expand(["ranking"])) == sorted(f"robrank[measure={name}]" for name in MEASURES.names())
+def test_the_suite_has_every_measure_of_the_score_once():
+    names = [name for name in MEASURES.names() if name not in ("order", "hub")]
+    assert sorted(expand(["ranking"])) == sorted(f"robrank[measure={name}]" for name in names)

@@ -32,7 +32,7 @@ class NoSuchAccess(Step):
 
 
 class NoSuchNorm(Step):
-    norms: ClassVar = ("linf", "l0")
+    norms: ClassVar = ("linf", "l1")
 
 
 class NoSuchScenario(Step):
@@ -137,7 +137,7 @@ BROKEN = [
     (DrawsGlobally, "own_draws", "give different images. Draw with ball.random_start"),
     (OtherSpec, "spec", "gives another step"),
     (NoSuchAccess, "declarations", "access is 'grey'"),
-    (NoSuchNorm, "declarations", "norms is ('linf', 'l0')"),
+    (NoSuchNorm, "declarations", "norms is ('linf', 'l1')"),
     (NoSuchScenario, "declarations", "no scenario 'retrieval'"),
     (LeavesBall, "perturbs", "left its ball: 0.3"),
     (InDoubles, "perturbs", "torch.float64"),

@@ -49,6 +49,10 @@ class GreyLevels(Sound):
     headline_eps: ClassVar = {"l2": 2.0, "linf": 8}
 
 
+class HalfAPixel(Sound):
+    headline_eps: ClassVar = {"l0": 2.5}
+
+
 class Damaged(Sound):
     def read(self, folders):
         raise BenchmarkError("The archive is damaged.")
@@ -94,6 +98,7 @@ BROKEN = [
     (WrongNorm, "headline_eps", "headline_eps has 'l1': 0.1"),
     (NoBudget, "headline_eps", "headline_eps has 'linf': 0"),
     (GreyLevels, "headline_eps", "headline_eps has 'linf': 8"),
+    (HalfAPixel, "headline_eps", "headline_eps has 'l0': 2.5"),
     (Damaged, "loads", "The archive is damaged"),
     (FromFive, "loads", "test labels: 5 classes with labels from 5 to 9"),
     (TwiceTheIds, "loads", "2 images have the id 0"),

@@ -18,7 +18,7 @@ ATTACKS = (
     ("noise", ""),
 )
 PAPER = [
-    f"{data} / {net}" for data in ("cub200", "cars196", "sop") for net in ("mobilenetv2", "bn_inception")
+    f"{data} / {net}" for data in ("cub200", "cars196", "inshop") for net in ("mobilenetv2", "bn_inception")
 ]
 BUDGETS = ("linf 2/255", "linf 4/255", "linf 8/255")
 
