@@ -45,6 +45,8 @@ class PoolEmbeddings:
         repeats: how often each pool is embedded, 1 unless the model is randomised.
         randomised: whether the model declares itself randomised.
         device: where the model is.
+        model: the embedder.
+        clean_images: the clean pool, as it was given.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class PoolEmbeddings:
         clean_embeddings: Sequence[Tensor] = (),
     ) -> None:
         self.attack = attack
+        self.model, self.clean_images = model, clean
         self.objective = None if objective is None else objective.cpu()
         self.randomised = model.randomised
         self.labels = labels
@@ -86,6 +89,11 @@ class PoolEmbeddings:
         self._batch_size = batch_size or 2 * images_per_pass(shape)
         self._seed = seed
         self._embedded = {("clean", repeat): known for repeat, known in enumerate(clean_embeddings)}
+
+    @property
+    def batch_size(self) -> int:
+        """Images in one forward pass."""
+        return self._batch_size
 
     def clean(self, repeat: int = 0) -> Tensor:
         """Embeddings of the clean pool, shape (n, d), on the CPU; `repeat` counts modulo `repeats`."""
