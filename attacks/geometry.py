@@ -74,6 +74,17 @@ def steepest(gradient: Tensor, norm: str) -> Tensor:
     return scaled / _l2(scaled).clamp_min(1e-12)
 
 
+def largest_change(gradient: Tensor, norm: str, eps: float) -> Tensor:
+    """Returns how far a gradient promises that its objective rises within a ball of radius eps, shape (n,).
+
+    Args:
+        gradient: shape (n, C, H, W).
+        norm: "linf" or "l2".
+        eps: radius.
+    """
+    return eps * torch.linalg.vector_norm(gradient.flatten(1), ord=1 if norm == "linf" else 2, dim=1)
+
+
 def random_start(clean: Tensor, ids: Tensor, norm: str, eps: float, *seed: object) -> Tensor:
     """Draws a point uniformly in each ball and clips it to [0, 1]; the draw depends on id and seed only.
 

@@ -29,7 +29,7 @@ class PoolEmbeddings:
         batch_size: images in one forward pass; by default twice as many as attacks use.
         seed: seed of a randomised model's draws.
         attack: the attack that made the attacked pool; None where nothing is attacked.
-        objective: the attack's objective at each attacked image, shape (n,), where every image was attacked.
+        objective: the attack's objective at each attacked image, in the order of `changed`, shape (t,).
         changed: indices of the attacked images, the only ones that are embedded of the attacked pool; the
             others have their clean embeddings. Shape (t,); all images when not given.
         queries: which images are queries, all others being the gallery, bool, shape (n,), on the CPU; None
@@ -69,7 +69,7 @@ class PoolEmbeddings:
     ) -> None:
         self.attack = attack
         self.model, self.clean_images = model, clean
-        self.objective = None if objective is None else objective.cpu()
+        self._objective = None if objective is None else objective.cpu()
         self.randomised = model.randomised
         self.labels = labels
         self.ids = ids
@@ -89,6 +89,19 @@ class PoolEmbeddings:
         self._batch_size = batch_size or 2 * images_per_pass(shape)
         self._seed = seed
         self._embedded = {("clean", repeat): known for repeat, known in enumerate(clean_embeddings)}
+
+    @property
+    def objective(self) -> Tensor | None:
+        """The attack's objective at each image, shape (n,), on the CPU, where every image was attacked."""
+        return self._objective if self._changed is None else None
+
+    @property
+    def objective_of_each(self) -> Tensor | None:
+        """The same, also where not every image was attacked; nan at those that were not."""
+        values = self._objective
+        if values is None or self._changed is None:
+            return values
+        return values.new_full((len(self.labels),), torch.nan).index_copy(0, self._changed, values)
 
     @property
     def batch_size(self) -> int:

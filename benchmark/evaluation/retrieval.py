@@ -6,8 +6,10 @@ from math import sqrt
 from typing import ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from benchmark.evaluation.agreement import disagreement
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
 from benchmark.metrics import RetrievalOutcomes, retrieve
@@ -56,7 +58,8 @@ class RetrievalQuery(Retrieval):
         """Scores the pool as `Retrieval.score` does, and adds what the checks for gradient masking need.
 
         These are the array "objective", the attack's objective at each query of "queries", and the
-        diagnostics "rescored_r1", "rescored_error" and "rescored_passes" of attacked images embedded again.
+        diagnostics "rescored_r1", "rescored_error" and "rescored_passes" of attacked images embedded again,
+        and "disagreement" and "compared_queries" of outcomes and the attack's objective.
         """
         outcomes = self.retrieve_each(embeddings)
         score = _mean_score(embeddings, outcomes)
@@ -64,6 +67,7 @@ class RetrievalQuery(Retrieval):
             score.arrays["objective"] = embeddings.objective[score.arrays["queries"]].float().numpy()
         if embeddings.attack is not None:
             score.diagnostics.update(_rescore(embeddings, outcomes))
+            score.diagnostics.update(_disagreement(embeddings, score))
         return score
 
 
@@ -106,6 +110,11 @@ def _mean_score(embeddings: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -
     queries = embeddings.query_indices[outcomes[0].kept].numpy()
     arrays = {"success": success.astype(np.float32), "queries": queries.astype(np.int32)}
     return ScenarioScore(metrics, arrays)
+
+
+def _disagreement(embeddings: PoolEmbeddings, score: ScenarioScore) -> dict[str, float]:
+    queries, success = (torch.from_numpy(score.arrays[name]) for name in ("queries", "success"))
+    return disagreement(embeddings, queries.long(), success)
 
 
 def _rescore(embeddings: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -> dict[str, float]:

@@ -23,10 +23,10 @@ DIRECTIONS = 4
 """Random directions in which slopes are measured at each image."""
 
 STEP = 0.05
-"""Half of the distance of two images whose embeddings are compared, in L_2: 0.0018 of the range at 28 x 28."""
+"""Half of the distance of two compared images, in L_2: 0.0018 of the range in each of 28 x 28 pixels."""
 
 STEP_OF_STAND_IN = 0.06
-"""The same of a model with a stand-in (BPDA), in L_inf: smaller steps do not cross the steps of what it rounds."""
+"""The same in L_inf where gradients are a stand-in's (BPDA): what is rounded has steps as large."""
 
 RADIUS = 0.1
 """Largest distance of an image from the clean one, in L_inf: attacks take gradients at such images too."""
@@ -108,7 +108,7 @@ def _is_rounded(model: Embedder) -> bool:
 
 
 def _slopes(embeddings: PoolEmbeddings) -> Iterator[tuple[Tensor, Tensor] | None]:
-    """Yields the promised and the measured slopes of each batch, (b, DIRECTIONS); None without equal draws."""
+    """Yields promised and measured slopes of each batch, (b, DIRECTIONS); None without equal draws."""
     queries, model, labels = embeddings.query_indices, embeddings.model, embeddings.labels
     chosen = queries[torch.linspace(0, len(queries) - 1, min(IMAGES, len(queries))).round().long()]
     clean = embeddings.clean().to(embeddings.device)

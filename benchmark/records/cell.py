@@ -25,7 +25,8 @@ class CellRecord(Record):
         diagnostics: measurements for the checks. Clean cells: "repeat_difference", the largest absolute
             difference of two forward passes over one batch; "randomised", 1 or 0 as declared; "eot", the EOT
             samples of each gradient; "chance", R@1 of a random embedding.
-            Attack cells: "zero_gradient", the fraction of images whose first gradient was exactly zero
+            Attack cells: "zero_gradient", the fraction of images whose first gradient was zero, or
+            promised less than 1e-4 of the objective's standard deviation within the ball
             (absent for attacks without gradients); for retrieval also "rescored_r1", R@1 of the attacked
             images embedded once more as attacks see the model, with the input requiring a gradient; of a
             randomised model a mean over as many repeats as the recorded one, with "rescored_error", the
