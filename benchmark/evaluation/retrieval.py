@@ -32,7 +32,8 @@ class Retrieval(Scenario):
         Returns:
             The metrics, and the arrays "success", the fraction of repeats in which each query is right at 1,
             float32, and "queries", the query's index in the pool, int32; shape (k,), for the k queries that
-            have a positive.
+            have a positive. Of a randomised model with two repeats or more also "halves", the success in
+            either half of the repeats, float32, shape (2, k).
         """
         return _mean_score(embeddings, self.retrieve_each(embeddings))
 
@@ -106,9 +107,12 @@ def _mean_score(embeddings: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -
     """Averages metrics and successes over repeats."""
     means = [outcome.means() for outcome in outcomes]
     metrics = {name: float(np.mean([mean[name] for mean in means])) for name in means[0]}
-    success = np.mean([outcome.recall[1].numpy() for outcome in outcomes], axis=0)
+    right = np.stack([outcome.recall[1].numpy() for outcome in outcomes])
     queries = embeddings.query_indices[outcomes[0].kept].numpy()
-    arrays = {"success": success.astype(np.float32), "queries": queries.astype(np.int32)}
+    arrays = {"success": right.mean(axis=0).astype(np.float32), "queries": queries.astype(np.int32)}
+    if len(outcomes) > 1:
+        halves = [right[first::2].mean(axis=0) for first in (0, 1)]
+        arrays["halves"] = np.stack(halves).astype(np.float32)
     return ScenarioScore(metrics, arrays)
 
 

@@ -53,7 +53,7 @@ def scoring_cost(attack: Attack | None, costs: Costs, eot: int, repeats: int, po
     if attack is None:
         searched = eot * len(pool) if costs.randomised else 0
         twice = 2 * min(len(pool), 2 * images_per_pass(pool.image_shape))
-        return costs.embed * (whole + searched + twice + slope_cost(len(pool)))
+        return costs.embed * (whole + searched + twice + slope_cost(len(pool), costs.randomised))
     return costs.embed * _EMBEDDED * whole
 
 

@@ -38,6 +38,7 @@ class CellRecord(Record):
             0 in all of them. Its "r1" is then the mean of the lowest success of each query over them and
             itself; the arrays have that as "success", that over them alone as "before", and its own as "own",
             for queries that it did not attack that of the clean image. Empty for attacks on the whole pool.
+            Of a randomised model "halves" is its own success in either half of the repeats.
         attacked_queries: how many queries it attacked; None for attacks on the whole pool.
         seconds: wall-clock time of the attack.
         forward_passes, backward_passes: its cost, in units. One attack may serve several scenarios; each of
