@@ -24,13 +24,17 @@ class CellRecord(Record):
             attacks without one.
         diagnostics: measurements for the checks. Clean cells: "repeat_difference", the largest absolute
             difference of two forward passes over one batch; "randomised", 1 or 0 as declared; "eot", the EOT
-            samples of each gradient; "chance", R@1 of a random embedding.
+            samples of each gradient; "chance", R@1 of a random embedding; "slope_correlation" and
+            "slope_ratio" of the slopes that gradients promise and those measured; "stand_in", 1 where the
+            gradient is a declared stand-in's (BPDA).
             Attack cells: "zero_gradient", the fraction of images whose first gradient was zero, or
             promised less than 1e-4 of the objective's standard deviation within the ball
             (absent for attacks without gradients); for retrieval also "rescored_r1", R@1 of the attacked
             images embedded once more as attacks see the model, with the input requiring a gradient; of a
             randomised model a mean over as many repeats as the recorded one, with "rescored_error", the
-            standard error of the difference of the two, and "rescored_passes", the number of repeats.
+            standard error of the difference of the two, and "rescored_passes", the number of repeats; and
+            "disagreement", the fraction of "compared_queries" whose outcome is not the one that the attack's
+            margin tells.
             Where an attack follows others, "zero_gradient" is still a fraction of the whole pool, and
             "mixed_r1" is the R@1 that "rescored_r1" is compared with: queries that it did not attack are
             clean.
