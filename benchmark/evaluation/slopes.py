@@ -15,6 +15,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import noise_per_image, seed_everything, unchanged_generators
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
+from benchmark.models.precision import InFloat32
 
 IMAGES = 256
 """Images at which slopes are measured, evenly spread over the queries; all where there are fewer."""
@@ -107,7 +108,8 @@ def compare_slopes(promised: Tensor, measured: Tensor) -> dict[str, float]:
 
 def _is_rounded(model: Embedder) -> bool:
     """Whether a model computes in 16 bits, as far as its parameters or its wrapper tell."""
-    types = {parameter.dtype for parameter in model.parameters()} | {getattr(model, "precision", None)}
+    types = {parameter.dtype for parameter in model.parameters()}
+    types |= {model.precision} if isinstance(model, InFloat32) else set()
     return bool(types & {torch.float16, torch.bfloat16})
 
 
