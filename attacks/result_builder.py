@@ -172,7 +172,7 @@ class ResultBuilder:
         if state["embedded"]:
             _ = self._problem.clean  # now, since its cost and its random numbers came before the save
         self._done, self._running = state["done"], state["running"]
-        self._values, self._gradients = state["values"], state["gradients"]
+        self._values = state["values"]
         self._first_steps = state["first_steps"]
         self._written, self.execution = state["written"], state["execution"]
         if images is not None:

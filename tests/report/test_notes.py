@@ -85,7 +85,7 @@ def test_why_a_row_has_no_rank_is_told(tables_of):
 
 
 def test_a_stand_in_for_a_gradient_is_told(tables_of):
-    run, (table,) = tables_of(FakeRun(weakness={"a": 0.5, "b": 0.5}, references=()))
+    _, (table,) = tables_of(FakeRun(weakness={"a": 0.5, "b": 0.5}, references=()))
     assert row_notes(table, 27.0) == []
     (cell, *_) = (cell for cell in table.rows[0].cells if cell.ref.role == "clean")
     cell.record.diagnostics["stand_in"] = 1.0
