@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks import ATTACKS, Problem
+from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings
 from benchmark.models import check_embedder, count_flops
@@ -36,6 +37,17 @@ class Long(Broken):
         return 30 * self.inner(images)
 
 
+class OfUnitLength(Embedder):
+    """What retrieval makes of a model."""
+
+    def __init__(self, inner: Embedder) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.normalize(self.inner(images))
+
+
 @pytest.fixture(scope="module")
 def pool(make_images):
     return make_images(classes=24, per_class=5)
@@ -60,7 +72,7 @@ def test_attacks_find_as_much_at_any_scale(honest, fake, pool, objective):
     def right(model):
         attack = ATTACKS.build(f"pgd_decay[objective={objective}]")
         result = attack.run(Problem(model, pool.images, pool.labels, pool.ids, "linf", EPS))
-        views = PoolEmbeddings(model, pool.images, result.images, pool.labels, pool.ids, 1)
+        views = PoolEmbeddings(OfUnitLength(model), pool.images, result.images, pool.labels, pool.ids, 1)
         return SCENARIOS.build("retrieval-query").score(views).metrics["r1"]
 
     assert 0 < right(honest) < 0.5
