@@ -35,7 +35,8 @@ class AttackResult:
             images or else on the CPU; images outside `problem.perturbed` are the clean ones.
         objective: value of the maximized objective at the attacked images, shape (t,); None for attacks
             without an objective.
-        zero_gradient: fraction of the perturbed images whose first gradient was exactly zero; None for
+        zero_gradient: fraction of the perturbed images whose first gradient was zero, or so small that the
+            objective would rise by less than 1e-4 of its standard deviation within the ball; None for
             attacks that take none.
         execution: how the steps were computed: "eager", "CUDA graph", or "eager: " and why a capture failed.
     """

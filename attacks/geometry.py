@@ -112,6 +112,20 @@ def steepest(gradient: Tensor, norm: str) -> Tensor:
     return scaled / _l2(scaled).clamp_min(1e-12)
 
 
+def largest_change(gradient: Tensor, norm: str, eps: float) -> Tensor:
+    """Returns how far a gradient promises that its objective rises within a ball of radius eps, shape (n,).
+
+    Args:
+        gradient: shape (n, C, H, W).
+        norm: one of NORMS.
+        eps: radius; in L0 a number of pixels, whose values change by at most 1.
+    """
+    if norm == "l0":
+        by_pixel = gradient.abs().sum(1).flatten(1)
+        return by_pixel.topk(_pixels(gradient.shape, eps), dim=1).values.sum(1)
+    return eps * torch.linalg.vector_norm(gradient.flatten(1), ord=1 if norm == "linf" else 2, dim=1)
+
+
 def random_start(clean: Tensor, ids: Tensor, norm: str, eps: float, *seed: object) -> Tensor:
     """Draws a point uniformly in each ball and clips it to [0, 1]; the draw depends on id and seed only.
 

@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from attacks.base import AttackResult
-from attacks.geometry import per_image
+from attacks.geometry import largest_change, per_image
 from attacks.problem import Problem
 from attacks.save_point import HasState, Stateful
 from benchmark.core.nested_tensors import can_be_packed
 
 _T = TypeVar("_T")
+
+ZERO = 1e-4
+"""A gradient is zero in effect where it promises less of the objective's spread than this, over the ball."""
 
 
 class ResultBuilder:
@@ -43,8 +46,7 @@ class ResultBuilder:
         self._running: dict[str, Any] | None = None
         self._images: Tensor | None = None
         self._values: list[Tensor | None] = [None] * len(self.batches)
-        self._gradients = 0
-        self._zero_gradients: list[Tensor] = []
+        self._first_steps: list[Tensor] = []
 
     @property
     def values(self) -> Tensor | None:
@@ -76,17 +78,24 @@ class ResultBuilder:
             images, values = best.images, best.values
         self.write(batch, images, values)
 
-    def count_zero_gradients(self, gradient: Tensor) -> None:
-        """Counts the images of a batch whose first gradient, shape (b, C, H, W), is exactly zero."""
-        self._gradients += len(gradient)
-        self._zero_gradients.append((gradient.flatten(1).abs().amax(1) == 0).sum())
+    def add_first_step(self, gradient: Tensor, values: Tensor) -> None:
+        """Keeps what the first gradient of each image of a batch promises, to count those that are zero.
+
+        Args:
+            gradient: shape (b, C, H, W).
+            values: the objective's values there, shape (b,).
+        """
+        promised = largest_change(gradient.detach(), self._problem.norm, self._problem.eps)
+        self._first_steps.append(torch.stack([promised.float(), values.detach().float()]))
 
     def result(self) -> AttackResult:
         """Returns the result; every batch must have been written."""
         assert self._images is not None
         zero_gradient = None
-        if self._gradients:  # looked at only now: a look at each batch would wait for the device
-            zero_gradient = int(torch.stack(self._zero_gradients).sum()) / self._gradients
+        if self._first_steps:  # looked at only now: a look at each batch would wait for the device
+            promised, values = torch.cat(self._first_steps, dim=1).cpu().double().unbind()
+            smallest = ZERO * values.std(correction=0)
+            zero_gradient = float((promised <= smallest).double().mean())
         return AttackResult(self._images, self.values, zero_gradient, self.execution)
 
     def unfinished(self) -> Iterator[tuple[int, Tensor]]:
@@ -138,8 +147,7 @@ class ResultBuilder:
             "running": running and {"step": running[0], "parts": [part.state_dict() for part in running[1]]},
             "written": self._written,
             "values": self._values,
-            "gradients": self._gradients,
-            "zero_gradients": torch.stack(self._zero_gradients) if self._zero_gradients else None,
+            "first_steps": self._first_steps,
             "execution": self.execution,
             "embedded": "clean" in vars(self._problem),
         }
@@ -164,8 +172,8 @@ class ResultBuilder:
         if state["embedded"]:
             _ = self._problem.clean  # now, since its cost and its random numbers came before the save
         self._done, self._running = state["done"], state["running"]
-        self._values, self._gradients = state["values"], state["gradients"]
-        self._zero_gradients = [] if state["zero_gradients"] is None else list(state["zero_gradients"])
+        self._values = state["values"]
+        self._first_steps = state["first_steps"]
         self._written, self.execution = state["written"], state["execution"]
         if images is not None:
             self._images = self._problem.empty_pool()

@@ -41,6 +41,11 @@ class Transformed(Embedder):
             return self
         return Transformed(self.member, self.applied, straight_through=True)
 
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether the transform has one."""
+        return self.transform.has_stand_in or self.member.has_stand_in
+
     def forward(self, images: Tensor) -> Tensor:
         """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
         if self._straight_through:

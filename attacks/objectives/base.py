@@ -71,12 +71,14 @@ class Objective(Parameters):
         capturable: whether a CUDA graph of a call of its score gives the right values when it is replayed
             for other embeddings and indices, because all that differs between calls is in tensors that
             `observe` changes in place.
+        is_margin: whether its value is above 0 exactly where Recall@1 of the query fails.
     """
 
     flat_at_clean: ClassVar[bool] = False
     scenarios: ClassVar[tuple[str, ...]] = ()
     pooled: ClassVar[bool] = False
     capturable: ClassVar[bool] = False
+    is_margin: ClassVar[bool] = False
 
     def bind(self, problem: Problem) -> Score:
         """Returns the score for one problem; anything constant during the attack is computed here, once."""

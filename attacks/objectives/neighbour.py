@@ -27,6 +27,7 @@ class Neighbour(Objective):
     """
 
     capturable: ClassVar[bool] = True
+    is_margin: ClassVar[bool] = True
 
     sharpness: PositiveFloat = 15.0
 

@@ -91,7 +91,7 @@ class GradientAscent:
             self._builder.execution = compute.execution
             current.check.add(gradient, embeddings)
             if step == 0:
-                self._builder.count_zero_gradients(gradient)
+                self._builder.add_first_step(gradient, values)
             current.keep_best(values)
             current.images = current.update.move(current.images, values, gradient, ball)
             self.problem.watch.step(self._all_steps, values)
@@ -134,7 +134,7 @@ class GradientAscent:
                 self._builder.execution = compute.execution
                 current[batch].check.add(gradient, embeddings)
                 if step == 0:
-                    self._builder.count_zero_gradients(gradient)
+                    self._builder.add_first_step(gradient, values)
                 if problem.is_offloaded:
                     update.to(problem.device)
                 current[batch].images = problem.offload(update.move(images, values, gradient, ball))

@@ -96,7 +96,7 @@ class CW(GradientAttack):
         check = GradientCheck()
         values, gradient, embeddings = score_and_gradient(problem, score, first, index)
         check.add(gradient, embeddings)
-        builder.count_zero_gradients(gradient)
+        builder.add_first_step(gradient, values)
         iterates = _Iterates(ball)
         iterates.add(first, values, inside=True)
         weights, start = _Weights(ball.clean, self.c / problem.cosine_std), _Start(first, values, gradient)

@@ -63,7 +63,7 @@ class Robrank(Attack):
                 values, gradient, embeddings = score_and_gradient(problem, score, current.images, index)
                 current.check.add(gradient, embeddings)
                 if step == 0:
-                    builder.count_zero_gradients(gradient)
+                    builder.add_first_step(gradient, values)
                 current.images = current.update.move(current.images, values, gradient, ball)
                 problem.watch.step(self.steps * len(builder.batches), values)
             current.check.look(lambda: score, index)

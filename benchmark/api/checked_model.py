@@ -71,3 +71,8 @@ class CheckedEmbedder(Embedder):
             if stand_in is not model:
                 return CheckedEmbedder(stand_in, self.randomised)
         return self
+
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether the model declares one, as an attribute."""
+        return bool(getattr(self._given[0], "has_stand_in", False))

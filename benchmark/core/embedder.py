@@ -31,6 +31,14 @@ class Embedder(nn.Module):
         """Return the model that gradients are taken through (BPDA); by default the model itself."""
         return self
 
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether gradients are a stand-in's (BPDA), not the slopes of `forward`.
+
+        Override it where `forward` itself holds one, as a rounding with the identity's gradient.
+        """
+        return self.differentiable() is not self
+
     def settle(self, images: Tensor) -> list[str]:
         """Check the model on a first batch of images, where that is needed before it can be evaluated.
 

@@ -4,6 +4,7 @@ from benchmark.evaluation.attacked_fraction import attacked_indices
 from benchmark.evaluation.check_input import CheckInput, ScoredAttack, ScoredClean
 from benchmark.evaluation.checks import run_checks
 from benchmark.evaluation.clustering import Clustering
+from benchmark.evaluation.consistency_checks import ObjectiveDisagrees, WrongGradient
 from benchmark.evaluation.diagnose import diagnose
 from benchmark.evaluation.masking_check import CHECKS, Comparison, MaskingCheck
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
@@ -19,6 +20,7 @@ __all__ = [
     "Clustering",
     "Comparison",
     "MaskingCheck",
+    "ObjectiveDisagrees",
     "PoolEmbeddings",
     "Ranking",
     "RetrievalGallery",
@@ -28,6 +30,7 @@ __all__ = [
     "ScoredAttack",
     "ScoredClean",
     "Verification",
+    "WrongGradient",
     "attacked_indices",
     "diagnose",
     "run_checks",

@@ -60,11 +60,12 @@ class ScoredAttack:
         doubled_steps: spec of the same attack with twice the steps; empty where there is none.
         in_suite: whether the row's worst case includes the attack; others are used only by the checks.
         diagnostics: those that were measured of "zero_gradient", the fraction of images whose first gradient
-            was exactly zero; "rescored_r1", R@1 of the attacked images embedded again with gradients on, a
+            was zero in effect; "rescored_r1", R@1 of the attacked images embedded again with gradients on, a
             mean over as many repeats as `r1` (or as "mixed_r1", which is there for an attack that follows
             others: R@1 where queries that it did not attack are clean); for a randomised model
             "rescored_error", the standard error of the difference between the two, and "rescored_passes", the
-            number of repeats.
+            number of repeats; "disagreement", the fraction of "compared_queries" whose outcome is not the one
+            that the attack's margin tells.
     """
 
     attack: str
@@ -114,7 +115,8 @@ class CheckInput:
         whole_range: the smallest budget whose ball holds every image; None when unknown.
         model: those that were measured of the model's own diagnostics: "repeat_difference", the largest
             absolute difference between entries of two forward passes over one batch; "eot", the EOT samples
-            of each gradient; "chance", R@1 of a random embedding.
+            of each gradient; "randomised", 1 where it declares that; "chance", R@1 of a random embedding;
+            "slope_correlation", "slope_ratio" and "stand_in", as `measure_slopes` returns them.
         clean: scores on clean images; None when they were not run.
         attacks: the attacks that have finished, at every budget.
         is_source: whether transfer attacks take their gradients from this model.

@@ -83,7 +83,7 @@ class Randomised(MaskingCheck):
 
 @CHECKS.register("zero_gradient")
 class ZeroGradient(MaskingCheck):
-    """The gradient of `neighbour` is exactly zero at more than 1 % of the images.
+    """The gradient of `neighbour` is zero, or as good as that, at more than 1 % of the images.
 
     Attributes:
         limit: the fraction of images that may have a zero gradient.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
+from benchmark.evaluation.slopes import measure_slopes
 
 
 def diagnose(embeddings: PoolEmbeddings, eot_samples: int) -> dict[str, float]:
@@ -18,7 +19,8 @@ def diagnose(embeddings: PoolEmbeddings, eot_samples: int) -> dict[str, float]:
         "repeat_difference", the largest absolute difference between entries of two forward passes over one
         batch; "randomised", 1 when the model declares itself randomised, else 0; "eot", the EOT samples of
         each gradient; "chance", R@1 of a random embedding: the probability that another image of the gallery
-        is of the query's class.
+        is of the query's class; "slope_correlation", "slope_ratio" and "stand_in", where `measure_slopes`
+        returns them.
     """
     first, second = embeddings.embed_batch_twice()
     classes = int(embeddings.labels.max()) + 1
@@ -34,4 +36,5 @@ def diagnose(embeddings: PoolEmbeddings, eot_samples: int) -> dict[str, float]:
         "randomised": float(embeddings.randomised),
         "eot": float(eot_samples if embeddings.randomised else 1),
         "chance": float(chance),
+        **measure_slopes(embeddings),
     }

@@ -29,7 +29,7 @@ class PoolEmbeddings:
         batch_size: images in one forward pass; by default twice as many as attacks use.
         seed: seed of a randomised model's draws.
         attack: the attack that made the attacked pool; None where nothing is attacked.
-        objective: the attack's objective at each attacked image, shape (n,), where every image was attacked.
+        objective: the attack's objective at each attacked image, in the order of `changed`, shape (t,).
         changed: indices of the attacked images, the only ones that are embedded of the attacked pool; the
             others have their clean embeddings. Shape (t,); all images when not given.
         queries: which images are queries, all others being the gallery, bool, shape (n,), on the CPU; None
@@ -45,6 +45,8 @@ class PoolEmbeddings:
         repeats: how often each pool is embedded, 1 unless the model is randomised.
         randomised: whether the model declares itself randomised.
         device: where the model is.
+        model: the embedder.
+        clean_images: the clean pool, as it was given.
     """
 
     def __init__(
@@ -66,7 +68,8 @@ class PoolEmbeddings:
         clean_embeddings: Sequence[Tensor] = (),
     ) -> None:
         self.attack = attack
-        self.objective = None if objective is None else objective.cpu()
+        self.model, self.clean_images = model, clean
+        self._objective = None if objective is None else objective.cpu()
         self.randomised = model.randomised
         self.labels = labels
         self.ids = ids
@@ -86,6 +89,24 @@ class PoolEmbeddings:
         self._batch_size = batch_size or 2 * images_per_pass(shape)
         self._seed = seed
         self._embedded = {("clean", repeat): known for repeat, known in enumerate(clean_embeddings)}
+
+    @property
+    def objective(self) -> Tensor | None:
+        """The attack's objective at each image, shape (n,), on the CPU, where every image was attacked."""
+        return self._objective if self._changed is None else None
+
+    @property
+    def objective_of_each(self) -> Tensor | None:
+        """The same, also where not every image was attacked; nan at those that were not."""
+        values = self._objective
+        if values is None or self._changed is None:
+            return values
+        return values.new_full((len(self.labels),), torch.nan).index_copy(0, self._changed, values)
+
+    @property
+    def batch_size(self) -> int:
+        """Images in one forward pass."""
+        return self._batch_size
 
     def clean(self, repeat: int = 0) -> Tensor:
         """Embeddings of the clean pool, shape (n, d), on the CPU; `repeat` counts modulo `repeats`."""

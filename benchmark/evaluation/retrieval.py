@@ -6,8 +6,10 @@ from math import sqrt
 from typing import ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from benchmark.evaluation.agreement import disagreement
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 from benchmark.evaluation.scenario import SCENARIOS, Scenario, ScenarioScore
 from benchmark.metrics import RetrievalOutcomes, retrieve
@@ -30,7 +32,8 @@ class Retrieval(Scenario):
         Returns:
             The metrics, and the arrays "success", the fraction of repeats in which each query is right at 1,
             float32, and "queries", the query's index in the pool, int32; shape (k,), for the k queries that
-            have a positive.
+            have a positive. Of a randomised model with two repeats or more also "halves", the success in
+            either half of the repeats, float32, shape (2, k).
         """
         return _mean_score(embeddings, self.retrieve_each(embeddings))
 
@@ -56,7 +59,8 @@ class RetrievalQuery(Retrieval):
         """Scores the pool as `Retrieval.score` does, and adds what the checks for gradient masking need.
 
         These are the array "objective", the attack's objective at each query of "queries", and the
-        diagnostics "rescored_r1", "rescored_error" and "rescored_passes" of attacked images embedded again.
+        diagnostics "rescored_r1", "rescored_error" and "rescored_passes" of attacked images embedded again,
+        and "disagreement" and "compared_queries" of outcomes and the attack's objective.
         """
         outcomes = self.retrieve_each(embeddings)
         score = _mean_score(embeddings, outcomes)
@@ -64,6 +68,7 @@ class RetrievalQuery(Retrieval):
             score.arrays["objective"] = embeddings.objective[score.arrays["queries"]].float().numpy()
         if embeddings.attack is not None:
             score.diagnostics.update(_rescore(embeddings, outcomes))
+            score.diagnostics.update(_disagreement(embeddings, score))
         return score
 
 
@@ -102,10 +107,18 @@ def _mean_score(embeddings: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -
     """Averages metrics and successes over repeats."""
     means = [outcome.means() for outcome in outcomes]
     metrics = {name: float(np.mean([mean[name] for mean in means])) for name in means[0]}
-    success = np.mean([outcome.recall[1].numpy() for outcome in outcomes], axis=0)
+    right = np.stack([outcome.recall[1].numpy() for outcome in outcomes])
     queries = embeddings.query_indices[outcomes[0].kept].numpy()
-    arrays = {"success": success.astype(np.float32), "queries": queries.astype(np.int32)}
+    arrays = {"success": right.mean(axis=0).astype(np.float32), "queries": queries.astype(np.int32)}
+    if len(outcomes) > 1:
+        halves = [right[first::2].mean(axis=0) for first in (0, 1)]
+        arrays["halves"] = np.stack(halves).astype(np.float32)
     return ScenarioScore(metrics, arrays)
+
+
+def _disagreement(embeddings: PoolEmbeddings, score: ScenarioScore) -> dict[str, float]:
+    queries, success = (torch.from_numpy(score.arrays[name]) for name in ("queries", "success"))
+    return disagreement(embeddings, queries.long(), success)
 
 
 def _rescore(embeddings: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attacks import Attack, images_per_pass
 from benchmark.data import ImageSet
+from benchmark.evaluation.slopes import slope_cost
 from benchmark.jobs.probe import Costs
 from benchmark.metrics import KMEANS_ITERATIONS, KMEANS_SEEDS
 
@@ -48,10 +49,11 @@ def attack_cost(
 def scoring_cost(attack: Attack | None, costs: Costs, eot: int, repeats: int, pool: ImageSet) -> float:
     """Computes the cost units of scoring in every scenario; an upper bound for clustering alone."""
     whole = (repeats if costs.randomised else 1) * len(pool)
-    if attack is None:  # the pool for scores and for attacks, and two forward passes over its first batch
+    # The pool for scores and for attacks, two forward passes over its first batch, and slopes.
+    if attack is None:
         searched = eot * len(pool) if costs.randomised else 0
         twice = 2 * min(len(pool), 2 * images_per_pass(pool.image_shape))
-        return costs.embed * (whole + searched + twice)
+        return costs.embed * (whole + searched + twice + slope_cost(len(pool), costs.randomised))
     return costs.embed * _EMBEDDED * whole
 
 

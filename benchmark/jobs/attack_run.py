@@ -180,6 +180,7 @@ class AttackRun(Record):
                 result = attack.run(problem)
                 before = save_point.seconds_before if state is not None else 0.0
         seconds = before + time.perf_counter() - started
+        partly = changed is not None and standing is None  # of scenarios that score no query alone
         embeddings = PoolEmbeddings(
             attacked.model,
             attacked.images,
@@ -190,7 +191,7 @@ class AttackRun(Record):
             batch_size=2 * batch_size,  # passes without gradients
             seed=key.seed,
             attack=attack,
-            objective=None if result is None or changed is not None else result.objective,
+            objective=None if result is None or partly else result.objective,
             changed=changed if standing is not None else None,
             queries=pool.queries,
             ks=DATASETS.build(key.dataset).recall_ks,

@@ -90,15 +90,18 @@ class Standing:
 
         Returns:
             "r1", the mean of the array "success", the lowest success of each query over the earlier attacks
-            and this one; the arrays "before" and "own" of both, and "queries". The diagnostics are those of
-            `own`, with its R@1 as "mixed_r1".
+            and this one; the arrays "before" and "own" of both, "queries", and "halves" of `own` where it has
+            them. The diagnostics are those of `own`, with its R@1 as "mixed_r1".
 
         Raises:
             BenchmarkError: when it is about other queries.
         """
         if not np.array_equal(own.arrays["queries"], self.queries):
             raise BenchmarkError("The attack was scored on other queries than those that it follows.")
-        return self._score(own.arrays["success"], {**own.diagnostics, "mixed_r1": own.metrics["r1"]})
+        score = self._score(own.arrays["success"], {**own.diagnostics, "mixed_r1": own.metrics["r1"]})
+        if "halves" in own.arrays:
+            score.arrays["halves"] = own.arrays["halves"]
+        return score
 
     def _score(self, own: np.ndarray, diagnostics: dict[str, float]) -> ScenarioScore:
         success = np.minimum(self.before, own)

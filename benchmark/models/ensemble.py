@@ -36,6 +36,11 @@ class Ensemble(Embedder):
         return Ensemble(cast("Sequence[Member]", models))
 
     @property
+    def has_stand_in(self) -> bool:
+        """Whether a member has one."""
+        return any(member.has_stand_in for member in self.members)
+
+    @property
     def members(self) -> Sequence[Member]:
         """The members, in order."""
         return cast("Sequence[Member]", list(self.models))

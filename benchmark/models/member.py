@@ -34,6 +34,11 @@ class Member(Embedder):
         embeddings: Tensor = self.embedder(images)
         return embeddings
 
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether the embedder holds one."""
+        return super().has_stand_in or self.embedder.has_stand_in
+
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Compute the training loss, a scalar, of embeddings, shape (n, d), with labels, shape (n,)."""
         # Similarities times a scale of 32 need more than half precision.

@@ -46,6 +46,11 @@ class InFloat32(Embedder):
         stand_in = self.model.differentiable()
         return self if stand_in is self.model else InFloat32(stand_in, self.precision)
 
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether the model has one."""
+        return self.model.has_stand_in
+
     def forward(self, images: Tensor) -> Tensor:
         """Embed images, shape (n, C, H, W) in [0, 1], as float32 unit vectors, shape (n, d)."""
         embeddings: Tensor = self.model(images).float()

@@ -24,12 +24,17 @@ class CellRecord(Record):
             attacks without one.
         diagnostics: measurements for the checks. Clean cells: "repeat_difference", the largest absolute
             difference of two forward passes over one batch; "randomised", 1 or 0 as declared; "eot", the EOT
-            samples of each gradient; "chance", R@1 of a random embedding.
-            Attack cells: "zero_gradient", the fraction of images whose first gradient was exactly zero
+            samples of each gradient; "chance", R@1 of a random embedding; "slope_correlation" and
+            "slope_ratio" of the slopes that gradients promise and those measured; "stand_in", 1 where the
+            gradient is a declared stand-in's (BPDA).
+            Attack cells: "zero_gradient", the fraction of images whose first gradient was zero, or
+            promised less than 1e-4 of the objective's standard deviation within the ball
             (absent for attacks without gradients); for retrieval also "rescored_r1", R@1 of the attacked
             images embedded once more as attacks see the model, with the input requiring a gradient; of a
             randomised model a mean over as many repeats as the recorded one, with "rescored_error", the
-            standard error of the difference of the two, and "rescored_passes", the number of repeats.
+            standard error of the difference of the two, and "rescored_passes", the number of repeats; and
+            "disagreement", the fraction of "compared_queries" whose outcome is not the one that the attack's
+            margin tells.
             Where an attack follows others, "zero_gradient" is still a fraction of the whole pool, and
             "mixed_r1" is the R@1 that "rescored_r1" is compared with: queries that it did not attack are
             clean.
@@ -37,6 +42,7 @@ class CellRecord(Record):
             0 in all of them. Its "r1" is then the mean of the lowest success of each query over them and
             itself; the arrays have that as "success", that over them alone as "before", and its own as "own",
             for queries that it did not attack that of the clean image. Empty for attacks on the whole pool.
+            Of a randomised model "halves" is its own success in either half of the repeats.
         attacked_queries: how many queries it attacked; None for attacks on the whole pool.
         seconds: wall-clock time of the attack.
         forward_passes, backward_passes: its cost, in units. One attack may serve several scenarios; each of

@@ -30,6 +30,7 @@ def row_notes(table: Table, budget: float) -> list[str]:
         notes += _each(table, lambda row: _spread(row, budget))
     notes += _each(table, _teacher)
     notes += _each(table, _unattacked)
+    notes += _each(table, _stand_in)
     said: dict[str, list[str]] = {}
     for row in table.rows:
         for clause in dict.fromkeys(note for model in row.models for note in model.notes):
@@ -92,6 +93,17 @@ def _unattacked(row: Row) -> str:
         return ""
     attacks = len({attack for found in reasons.values() for attack in found})
     return f"{code(row.name)}, {attacks} of its attacks: {'; '.join(map(_clause, reasons))}."
+
+
+def _stand_in(row: Row) -> str:
+    """Says that a row declares a stand-in for its gradient, which is checked less closely."""
+    clean = [cell.record for cell in row.cells if cell.ref.role == "clean" and cell.record]
+    if not any(record.diagnostics.get("stand_in") for record in clean):
+        return ""
+    return (
+        f"{code(row.name)} declares a stand-in for its gradient (BPDA), which the check "
+        f"{code('wrong_gradient')} compares less closely."
+    )
 
 
 def _teacher(row: Row) -> str:

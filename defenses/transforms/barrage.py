@@ -53,6 +53,11 @@ class Barrage(Transform):
             )
         return self
 
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether one of the transforms that it draws from has one."""
+        return any(transform.has_stand_in for transform in self._transforms())
+
     def parts(self) -> list[Parameters]:
         """The barrage and the transforms that it draws from."""
         return [self, *(part for transform in self._transforms() for part in transform.parts())]

@@ -28,6 +28,11 @@ class Transform(Parameters):
     randomised: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
 
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether attacks' gradients are not those of `apply`; override it where `apply` holds a stand-in."""
+        return not self.differentiable
+
     def apply(self, images: Tensor) -> Tensor:
         """Transforms images in [0, 1], shape (n, C, H, W), to images of the same shape and range."""
         raise NotImplementedError

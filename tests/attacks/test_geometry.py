@@ -5,7 +5,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.geometry import CONVEX, NORMS, Ball, check_norm, project, random_start, sizes, steepest
+from attacks.geometry import (
+    CONVEX,
+    NORMS,
+    Ball,
+    check_norm,
+    largest_change,
+    project,
+    random_start,
+    sizes,
+    steepest,
+)
 from attacks.problem import Problem
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import AttackError, UsageError
@@ -114,6 +124,19 @@ def test_random_starts_fill_the_ball_uniformly(norm):
     assert delta.mean(0).abs().max() < 0.015
     variance = 0.4**2 / 3 if norm == "linf" else 0.4**2 / 5
     assert delta.std(0).tolist() == pytest.approx([math.sqrt(variance)] * 3, rel=0.05)
+
+
+@pytest.mark.parametrize("norm", CONVEX)
+def test_a_gradient_promises_what_the_steepest_step_reaches(norm):
+    gradient = torch.randn(5, 2, 3, 3)
+    reached = (0.3 * steepest(gradient, norm) * gradient).flatten(1).sum(1)
+    torch.testing.assert_close(largest_change(gradient, norm, 0.3), reached)
+
+
+def test_a_gradient_promises_in_l0_what_its_largest_pixels_can_give():
+    gradient = torch.tensor([[[[0.5, -2.0], [0.1, 0.0]], [[0.0, 1.0], [-0.7, 0.2]]]])  # 0.5, 3, 0.8, 0.2
+    assert largest_change(gradient, "l0", 2).item() == pytest.approx(3.8)
+    assert largest_change(gradient, "l0", 9).item() == pytest.approx(4.5)
 
 
 def test_unknown_norm():

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -36,11 +38,24 @@ def test_the_better_image_is_kept_and_the_first_one_of_equals(problem):
     assert result.objective.tolist() == [2, 9, 3, 0]
 
 
-def test_zero_gradients_are_a_fraction_of_those_counted(problem):
+def zero_gradient(problem, entry, spread):
     builder = ResultBuilder(problem)
     for batch, images in enumerate(blank(builder, 0.5)):
         gradient = torch.zeros_like(images)
-        gradient[0, 0, 0, 0] = 1e-30
-        builder.count_zero_gradients(gradient)
+        gradient[0, 0, 0, 0] = entry
+        builder.add_first_step(gradient, spread * torch.arange(len(images)).float())
         builder.write(batch, images)
-    assert builder.result().zero_gradient == 2 / 4
+    return builder.result().zero_gradient
+
+
+@pytest.mark.parametrize("spread", [1e-20, 1.0, 1e10])
+def test_zero_gradients_are_a_fraction_of_those_counted(problem, spread):
+    limit = 1e-4 * spread * math.sqrt(11) / 4 / problem.eps  # the deviation of 0, 1, 2, 0
+    assert zero_gradient(problem, 1.1 * limit, spread) == 2 / 4
+    assert zero_gradient(problem, 0.9 * limit, spread) == 1
+    assert zero_gradient(problem, 0.0, spread) == 1
+
+
+def test_where_the_objective_is_constant_a_gradient_is_zero_only_if_it_is_exactly(problem):
+    assert zero_gradient(problem, 1e-30, 0.0) == 2 / 4
+    assert zero_gradient(problem, 0.0, 0.0) == 1

@@ -17,7 +17,14 @@ from benchmark.evaluation.check_input import paired_difference, repeat_tolerance
 
 N = 1000
 EPS = 0.1
-MODEL = {"repeat_difference": 0.0, "eot": 1.0, "chance": 0.05}
+MODEL = {
+    "repeat_difference": 0.0,
+    "eot": 1.0,
+    "chance": 0.05,
+    "slope_correlation": 0.99,
+    "slope_ratio": 1.0,
+    "stand_in": 0.0,
+}
 ONE, MANY, TWICE = (f"{name}[objective=neighbour]" for name in ("fgsm", "pgd", "pgd_twice"))
 
 
@@ -53,7 +60,7 @@ def test_without_measurements_no_check_is_run():
 
 
 def test_a_healthy_model_passes_every_check():
-    found = {"zero_gradient": 0.0, "rescored_r1": 0.5}
+    found = {"zero_gradient": 0.0, "rescored_r1": 0.5, "disagreement": 0.0, "compared_queries": 100.0}
     attacks = [
         scored(MANY, 0.5, doubled_steps=TWICE, diagnostics=found, in_suite=True),
         scored(TWICE, 0.49, steps=40),
@@ -334,17 +341,21 @@ def test_a_check_that_does_not_work_is_not_run_and_says_why():
     assert made(needs="").explanation == "needs what was not measured"
 
 
+def measured_at(r1):
+    return {"rescored_r1": r1 + 0.1, "disagreement": 0.1, "compared_queries": 9.0}
+
+
 def test_what_is_the_same_at_every_budget_is_run_once():
     attacks = [
-        scored(MANY, r1, eps=eps, diagnostics={"rescored_r1": r1 + 0.1}, in_suite=True)
+        scored(MANY, r1, eps=eps, diagnostics=measured_at(r1), in_suite=True)
         for eps, r1 in ((EPS, 0.5), (2 * EPS, 0.55), (4 * EPS, 0.3))
     ]
     kept = {}
     for eps in (EPS, 2 * EPS, 4 * EPS):
-        measured = CheckInput(eps, 1.0, MODEL, None, tuple(attacks))
+        measured = CheckInput(eps, 1.0, {**MODEL, "slope_ratio": 2.0}, None, tuple(attacks))
         assert run_checks(measured, kept) == run_checks(measured)
     everywhere = {name for name, check in CHECKS.items() if check.at_every_budget}
-    assert everywhere == {"not_monotone", "rescored"}
+    assert everywhere == {"not_monotone", "rescored", "wrong_gradient", "objective_disagrees"}
     assert {name for name in everywhere if kept[name].status == "fail"} == everywhere
     kept["rescored"] = kept["rescored"].model_copy(update={"explanation": "of another budget"})
     assert "of another budget" in [result.explanation for result in run_checks(measured, kept)]

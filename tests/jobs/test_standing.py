@@ -56,6 +56,15 @@ def test_the_score_is_the_running_minimum_and_the_own_one_is_kept(save):
     assert score.diagnostics == {"rescored_r1": 0.7, "mixed_r1": 0.75}
 
 
+def test_the_halves_of_an_attack_are_its_own(save):
+    standing = Standing.read(save("first", [0.5, 0, 0, 1]), ["first"])
+    score = own([1, 1, 1, 0])
+    score.arrays["halves"] = np.array([[1, 1, 1, 0], [1, 1, 1, 0]])
+    assert np.array_equal(standing.after(score).arrays["halves"], score.arrays["halves"])
+    assert "halves" not in standing.after(own([1, 1, 1, 0])).arrays
+    assert "halves" not in standing.unattacked().arrays
+
+
 def test_at_or_below_chance_nothing_more_is_attacked_unless_it_must(save):
     save("clean", [1, 1, 1, 1], diagnostics={"chance": 0.25})
     standing = Standing.read(save("first", [1, 0, 0, 0]), ["clean", "first"])

@@ -1,8 +1,13 @@
 import pytest
 import torch
 
+from benchmark.api.checked_model import CheckedEmbedder
+from benchmark.core.embedder import Embedder
 from benchmark.core.errors import UsageError
-from benchmark.models import Ensemble
+from benchmark.models import Ensemble, in_float32
+from benchmark.models.own import OwnEmbedder
+from defenses.random_transforms import Transformed
+from defenses.transforms import TRANSFORMS
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -35,3 +40,50 @@ def test_a_member_embeds_and_scores(make_member):
     assert list(member.members) == [member]
     with pytest.raises(UsageError, match="no proxies"):
         make_member("multi_similarity").class_cosines(embeddings)
+
+
+def test_a_stand_in_of_a_part_is_one_of_the_whole(make_member):
+    plain, declared = make_member(), make_member()
+    declared.embedder = WithStandIn(declared.embedder)
+    whole = Ensemble([plain, declared])
+    assert [model.has_stand_in for model in (plain, declared, Ensemble([plain]), whole)] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+    half = in_float32(Half(declared), torch.rand(2, 1, 8, 8))
+    assert half.has_stand_in and not in_float32(Half(plain), torch.rand(2, 1, 8, 8)).has_stand_in
+    wrapped = Transformed(declared, TRANSFORMS.build("translate"))
+    assert wrapped.has_stand_in and not Transformed(plain, TRANSFORMS.build("translate")).has_stand_in
+    assert CheckedEmbedder(declared, False).has_stand_in and not CheckedEmbedder(plain, False).has_stand_in
+    owned = [OwnEmbedder(model, lambda images: images, "a model") for model in (declared, plain)]
+    assert [model.has_stand_in for model in owned] == [True, False]
+
+
+class WithStandIn(Embedder):
+    """Declares a stand-in, as a model does whose forward pass holds one."""
+
+    has_stand_in = True
+
+    def __init__(self, embedder):
+        super().__init__()
+        self.embedder = embedder
+
+    def forward(self, images):
+        return self.embedder(images)
+
+
+class Half(Embedder):
+    """A model whose embeddings are of 16 bits."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    @property
+    def has_stand_in(self):
+        return self.model.has_stand_in
+
+    def forward(self, images):
+        return self.model(images).half()

@@ -82,3 +82,12 @@ def test_notes_of_records_are_shown_once_for_all_rows_that_share_them(tables_of)
 def test_why_a_row_has_no_rank_is_told(tables_of):
     _, (table,) = tables_of(models_alone())
     assert "`net.onnx` has no rank: net.onnx was attacked without gradients." in row_notes(table, 27.0)
+
+
+def test_a_stand_in_for_a_gradient_is_told(tables_of):
+    _, (table,) = tables_of(FakeRun(weakness={"a": 0.5, "b": 0.5}, references=()))
+    assert row_notes(table, 27.0) == []
+    (cell, *_) = (cell for cell in table.rows[0].cells if cell.ref.role == "clean")
+    cell.record.diagnostics["stand_in"] = 1.0
+    (note,) = row_notes(table, 27.0)
+    assert note.startswith(f"`{table.rows[0].name}` declares a stand-in for its gradient (BPDA)")

@@ -44,8 +44,14 @@ def _scored(
         from_clean=steps == 1,
         objective_values=-success if objective else None,
         in_suite=steps == 20,
-        diagnostics={"zero_gradient": 0.0, "rescored_r1": float(success.mean())} if objective else {},
+        diagnostics=_diagnostics(success) if objective else {},
     )
+
+
+def _diagnostics(success: np.ndarray) -> dict[str, float]:
+    """What is measured of an attack on `neighbour`."""
+    same = {"zero_gradient": 0.0, "disagreement": 0.0, "compared_queries": float(len(success))}
+    return {**same, "rescored_r1": float(success.mean())}
 
 
 EMPTY = CheckInput(EPS)
@@ -54,7 +60,14 @@ EMPTY = CheckInput(EPS)
 FILLED = CheckInput(
     EPS,
     whole_range=1.0,
-    model={"repeat_difference": 0.0, "eot": 1.0, "chance": 0.1},
+    model={
+        "repeat_difference": 0.0,
+        "eot": 1.0,
+        "chance": 0.1,
+        "slope_correlation": 0.99,
+        "slope_ratio": 1.0,
+        "stand_in": 0.0,
+    },
     clean=ScoredClean(0.9, _success(36)),
     attacks=(
         _scored("pgd_decay", "white", 10, 20, objective="neighbour"),

@@ -58,6 +58,11 @@ class OwnEmbedder(Embedder):
             return self
         return OwnEmbedder(stand_in, self.prepare, self.title)
 
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether the network declares one."""
+        return bool(getattr(self.network, "has_stand_in", False))
+
     def train(self, mode: bool = True) -> OwnEmbedder:
         """Set the mode of all modules but an exported program, which keeps that of its export."""
         try:

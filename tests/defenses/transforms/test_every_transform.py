@@ -68,3 +68,8 @@ def test_what_is_called_differentiable_agrees_with_finite_differences(seeded, dr
     above, below = (seeded(transform, images + sign * step * direction) for sign in (1, -1))
     slope = ((above - below) * target).sum() / (2 * step)
     torch.testing.assert_close((gradient * direction).sum(), slope, rtol=1e-4, atol=1e-5)
+
+
+def test_those_with_a_stand_in_declare_it():
+    declared = {name for name in NAMES if TRANSFORMS.build(name).has_stand_in}
+    assert declared == {"bit_depth", "jpeg", "barrage"}

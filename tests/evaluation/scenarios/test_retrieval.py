@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from attacks import ATTACKS
+from attacks import ATTACKS, Problem
 from benchmark.metrics import retrieve
 
 
@@ -64,6 +64,36 @@ def test_scores_of_a_randomised_model_are_means_over_repeats(make_embeddings, po
     np.testing.assert_allclose(result.arrays["success"], expected, atol=1e-6)
     assert len(set(result.arrays["success"].tolist())) > 2
     assert len({one.means()["map_r"] for one in each}) == 6
+
+
+def test_a_randomised_model_has_the_success_of_both_halves_of_its_repeats(
+    make_embeddings, pool, randomised_model, fixed_model, score
+):
+    embeddings = make_embeddings(randomised_model, repeats=5)
+    arrays = score("retrieval-query", embeddings).arrays
+    each = [retrieve_in(pool, embeddings.attacked(repeat), embeddings.clean(repeat)) for repeat in range(5)]
+    right = np.stack([one.recall[1].numpy() for one in each])
+    np.testing.assert_allclose(arrays["halves"], [right[[0, 2, 4]].mean(0), right[[1, 3]].mean(0)], atol=1e-6)
+    assert "halves" not in score("retrieval-query", make_embeddings(randomised_model, repeats=1)).arrays
+    assert "halves" not in score("retrieval-query", make_embeddings(fixed_model)).arrays
+
+
+@pytest.mark.parametrize("changed", [None, [1, 4, 30]])
+def test_outcomes_are_compared_with_the_attacks_margins(
+    make_embeddings, pool, attacked, fixed_model, score, changed
+):
+    attack = ATTACKS.build("pgd[objective=neighbour,steps=3]")
+    changed = None if changed is None else torch.tensor(changed)
+    problem = Problem(fixed_model, pool.images, pool.labels, pool.ids, "linf", 0.1, attacked=changed)
+    result = attack.run(problem)
+    for sign, expected in ((1, 0.0), (-1, 1.0)):
+        embeddings = make_embeddings(
+            fixed_model, result.images, attack=attack, objective=sign * result.objective, changed=changed
+        )
+        found = score("retrieval-query", embeddings)
+        assert found.diagnostics["disagreement"] == expected
+        assert found.diagnostics["compared_queries"] == (len(pool) if changed is None else 3)
+        assert ("objective" in found.arrays) == (changed is None)
 
 
 def r1_of_each_repeat(pool, embeddings, embed):

@@ -24,10 +24,12 @@ class Setting:
     Attributes:
         images: the clean test pool, in [0, 1], shape (n, C, H, W).
         eps: the L_inf radius of the attacks that it expects.
+        batch_size: images in one step of an attack.
     """
 
     images: Tensor
     eps: float
+    batch_size: int = 0
 
 
 class Broken(Embedder):
