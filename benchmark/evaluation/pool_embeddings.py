@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from attacks import Attack, Images, images_per_pass
 from benchmark.core.embedder import Embedder
-from benchmark.core.seeding import seed_everything
+from benchmark.core.seeding import derive_seed, seed_everything
 from benchmark.metrics import RECALL_KS
+from benchmark.models import allowed_difference, check_unit_vectors
 
 
 class PoolEmbeddings:
     """Embeddings of a clean and an attacked pool under one model, each computed once, on first use.
+
+    A model sees in a score what it sees in a step of an attack: as many images, in shuffled order, that
+    require a gradient. Pools are sorted by class, which an embedding must not depend on.
 
     A randomised model embeds each pool `repeats` times, each time with new draws, and its scores are means
     over the repeats. The draws depend on the seed, the pool and the repeat, not on the order of scenarios.
@@ -26,7 +31,7 @@ class PoolEmbeddings:
         labels: classes, shape (n,), on the CPU.
         ids: ids of the images, shape (n,), on the CPU.
         repeats: how often a randomised model embeds each pool; other models embed it once.
-        batch_size: images in one forward pass; by default twice as many as attacks use.
+        batch_size: images in one forward pass, as many as attacks use.
         seed: seed of a randomised model's draws.
         attack: the attack that made the attacked pool; None where nothing is attacked.
         objective: the attack's objective at each attacked image, shape (n,), where every image was attacked.
@@ -45,6 +50,7 @@ class PoolEmbeddings:
         repeats: how often each pool is embedded, 1 unless the model is randomised.
         randomised: whether the model declares itself randomised.
         device: where the model is.
+        allowed_difference: how far two embeddings of an image may be apart in an entry by rounding.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class PoolEmbeddings:
         self.attack = attack
         self.objective = None if objective is None else objective.cpu()
         self.randomised = model.randomised
+        self.allowed_difference = allowed_difference(model)
         self.labels = labels
         self.ids = ids
         self.ks = tuple(ks)
@@ -83,7 +90,7 @@ class PoolEmbeddings:
         pool_device = attacked.device if isinstance(attacked, Tensor) else torch.device("cpu")
         self.device = pool_device if device is None else torch.device(device)
         shape = clean.shape[1:] if isinstance(clean, Tensor) else clean.image_shape
-        self._batch_size = batch_size or 2 * images_per_pass(shape)
+        self._batch_size = batch_size or images_per_pass(shape)
         self._seed = seed
         self._embedded = {("clean", repeat): known for repeat, known in enumerate(clean_embeddings)}
 
@@ -102,27 +109,37 @@ class PoolEmbeddings:
             return images[indices.to(images.device)].cpu()
         return images.batch(indices, "cpu")
 
-    def reembed_attacked(self, repeat: int = 0) -> Tensor:
-        """Embeds the attacked pool again with inputs that require a gradient, as attacks see the model.
+    def reembed(self, pool: str = "attacked", repeat: int = 0) -> Tensor:
+        """Embeds a pool again: in another order and in other batches, with inputs that require no gradient.
 
-        The result differs from `attacked` for a model that treats attackers differently from users, or that
-        changes between calls. A randomised model gets new draws for each repeat, not those of `attacked`.
+        The result differs from that of `clean` or `attacked` for a model that treats attackers differently
+        from users, that uses other images of a batch, or that changes between calls. A randomised model gets
+        new draws for each repeat, not those of `attacked`.
+
+        Args:
+            pool: "clean" or "attacked".
+            repeat: the repeat whose clean embeddings the images have that were not attacked.
 
         Returns:
-            Embeddings, shape (n, d), on the CPU, detached; computed again by each call.
+            Embeddings, shape (n, d), on the CPU; computed again by each call.
+
+        Raises:
+            BenchmarkError: when one is not finite, or not of unit length.
         """
+        parts = ("again", repeat) if pool == "attacked" else ("again", pool, repeat)
         if self._model.randomised:
-            seed_everything("views", self._seed, "again", repeat)
-        # The graph takes memory, so batches are as small as those of attacks.
-        batches = self._batches("attacked", max(1, self._batch_size // 2))
-        embedded = [self._model(batch.clone().requires_grad_(True)).detach().cpu() for batch in batches]
-        return self._with_clean_rest(torch.cat(embedded), repeat)
+            seed_everything("views", self._seed, self._pool_digest, *parts)
+        # Never the whole pool at once: then any other order would be the same batch.
+        size = max(1, min(self._batch_size, len(self._indices(pool))) // 2)
+        with torch.no_grad():
+            embedded = self._embed_shuffled(pool, size, self._model, *parts)
+        return self._with_clean_rest(embedded, repeat) if pool == "attacked" else embedded
 
     def embed_batch_twice(self) -> tuple[Tensor, Tensor]:
-        """Embeds the first batch of the clean pool in two forward passes with separate draws, (b, d) each."""
+        """Embeds a batch of the clean pool in two forward passes with separate draws, shape (b, d) each."""
         if self._model.randomised:
-            seed_everything("views", self._seed, "twice")
-        batch = self._batch("clean", slice(self._batch_size))
+            seed_everything("views", self._seed, self._pool_digest, "twice")
+        batch = self._batch("clean", self._shuffled(len(self.labels), "twice")[: self._batch_size])
         with torch.no_grad():
             return self._model(batch).cpu(), self._model(batch).cpu()
 
@@ -130,12 +147,18 @@ class PoolEmbeddings:
         key = ("clean" if self._nothing_attacked else pool, repeat % self.repeats)
         if key not in self._embedded:
             if self._model.randomised:
-                seed_everything("views", self._seed, *key)
-            with torch.no_grad():
-                parts = [self._model(batch) for batch in self._batches(pool, self._batch_size)]
-            embedded = torch.cat(parts).cpu()
+                seed_everything("views", self._seed, self._pool_digest, *key)
+            embedded = self._embed_shuffled(pool, self._batch_size, self._as_in_attacks, *key)
             self._embedded[key] = embedded if key[0] == "clean" else self._with_clean_rest(embedded, repeat)
         return self._embedded[key]
+
+    def _as_in_attacks(self, images: Tensor) -> Tensor:
+        """Embeds a batch as a step of an attack does, shape (b, d), detached."""
+        images.requires_grad_(True)
+        if self._model.randomised:
+            images = images.repeat(1, 1, 1, 1)  # once for each EOT sample: no leaf of the graph
+        with torch.set_grad_enabled(self._model.differentiable() is self._model):
+            return self._model(images).detach()
 
     def _with_clean_rest(self, embedded: Tensor, repeat: int) -> Tensor:
         """Adds the clean embeddings of the images that were not attacked."""
@@ -143,16 +166,35 @@ class PoolEmbeddings:
             return embedded
         return self.clean(repeat).index_copy(0, self._changed, embedded)
 
-    def _batches(self, pool: str, size: int) -> Iterator[Tensor]:
-        if pool == "attacked" and self._changed is not None:
-            yield from (self._batch(pool, part) for part in self._changed.split(size))
-            return
-        for start in range(0, len(self.labels), size):
-            yield self._batch(pool, slice(start, start + size))
+    @cached_property
+    def _pool_digest(self) -> int:
+        """A hash of labels and ids, which a model does not get: a seed that it guesses would mark a score."""
+        return derive_seed(*self.labels.tolist(), *self.ids.tolist())
 
-    def _batch(self, pool: str, part: slice | Tensor) -> Tensor:
+    def _shuffled(self, count: int, *parts: object) -> Tensor:
+        """Numbers from 0 to `count` in an order that depends on the parts, shape (count,)."""
+        seed = derive_seed("order", self._seed, self._pool_digest, *parts)
+        return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+    def _indices(self, pool: str) -> Tensor:
+        """Indices of the images of a pool that are embedded, shape (t,)."""
+        whole = pool == "clean" or self._changed is None
+        return torch.arange(len(self.labels)) if whole or self._changed is None else self._changed
+
+    def _embed_shuffled(
+        self, pool: str, size: int, embed: Callable[[Tensor], Tensor], *parts: object
+    ) -> Tensor:
+        """Embeds a pool in batches of a size and in an order of the parts; returned in order, on the CPU."""
+        indices = self._indices(pool)
+        order = self._shuffled(len(indices), *parts)
+        batches = [embed(self._batch(pool, batch)) for batch in indices[order].split(size)]
+        embedded = torch.cat(batches).cpu()
+        check_unit_vectors(self._model, embedded)
+        return torch.empty_like(embedded).index_copy_(0, order, embedded)
+
+    def _batch(self, pool: str, indices: Tensor) -> Tensor:
+        """Reads a copy of some images of a pool, shape (b, C, H, W), to the model's device."""
         images = self._pools[pool]
         if isinstance(images, Tensor):
-            index = part if isinstance(part, slice) else part.to(images.device)
-            return images[index].to(self.device)
-        return images.batch(part, self.device)
+            return images[indices.to(images.device)].to(self.device)
+        return images.batch(indices, self.device)

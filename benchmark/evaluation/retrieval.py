@@ -56,7 +56,8 @@ class RetrievalQuery(Retrieval):
         """Scores the pool as `Retrieval.score` does, and adds what the checks for gradient masking need.
 
         These are the array "objective", the attack's objective at each query of "queries", and the
-        diagnostics "rescored_r1", "rescored_error" and "rescored_passes" of attacked images embedded again.
+        diagnostics of attacked images embedded again: "rescored_r1", with "rescored_error" and
+        "rescored_passes" of a randomised model, "rescored_difference" and "rescored_allowed" of others.
         """
         outcomes = self.retrieve_each(embeddings)
         score = _mean_score(embeddings, outcomes)
@@ -111,16 +112,22 @@ def _mean_score(embeddings: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -
 def _rescore(embeddings: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -> dict[str, float]:
     """R@1 of the attacked images embedded again, over as many repeats as the recorded R@1.
 
-    Each repeat uses the clean gallery of the recorded repeat that it is compared with. Empty for a randomised
-    model with a single repeat, because the standard error is then unknown.
+    Each repeat uses the clean gallery of the recorded repeat that it is compared with. Of a model that is not
+    randomised the embeddings themselves are compared as well. Empty for a randomised model with a single
+    repeat, because the standard error is then unknown.
     """
     if embeddings.randomised and embeddings.repeats == 1:
         return {}
-    rescored = [
-        _retrieve(embeddings, embeddings.reembed_attacked(repeat), embeddings.clean(repeat)).means()["r1"]
-        for repeat in range(embeddings.repeats)
-    ]
-    diagnostics = {"rescored_r1": float(np.mean(rescored))}
+    again = embeddings.reembed("attacked")
+    diagnostics = {}
+    if not embeddings.randomised:
+        difference = float((again - embeddings.attacked()).abs().max())
+        diagnostics = {"rescored_difference": difference, "rescored_allowed": embeddings.allowed_difference}
+    rescored = []
+    for repeat in range(embeddings.repeats):
+        again = embeddings.reembed("attacked", repeat) if repeat else again
+        rescored.append(_retrieve(embeddings, again, embeddings.clean(repeat)).means()["r1"])
+    diagnostics["rescored_r1"] = float(np.mean(rescored))
     if embeddings.randomised:
         differences = np.subtract(rescored, [outcome.means()["r1"] for outcome in outcomes])
         diagnostics["rescored_error"] = float(np.std(differences, ddof=1)) / sqrt(embeddings.repeats)

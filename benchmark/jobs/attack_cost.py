@@ -48,9 +48,9 @@ def attack_cost(
 def scoring_cost(attack: Attack | None, costs: Costs, eot: int, repeats: int, pool: ImageSet) -> float:
     """Computes the cost units of scoring in every scenario; an upper bound for clustering alone."""
     whole = (repeats if costs.randomised else 1) * len(pool)
-    if attack is None:  # the pool for scores and for attacks, and two forward passes over its first batch
-        searched = eot * len(pool) if costs.randomised else 0
-        twice = 2 * min(len(pool), 2 * images_per_pass(pool.image_shape))
+    if attack is None:  # the pool for scores and for attacks or for a check, and one batch of it twice
+        searched = eot * len(pool) if costs.randomised else len(pool)
+        twice = 2 * min(len(pool), images_per_pass(pool.image_shape))
         return costs.embed * (whole + searched + twice)
     return costs.embed * _EMBEDDED * whole
 

@@ -187,7 +187,7 @@ class AttackRun(Record):
             pool.labels,
             pool.ids,
             self.repeats,
-            batch_size=2 * batch_size,  # passes without gradients
+            batch_size=batch_size,
             seed=key.seed,
             attack=attack,
             objective=None if result is None or changed is not None else result.objective,

@@ -1,0 +1,54 @@
+"""The check that a model embeds images again as they were scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmark.evaluation.check_input import SAME, CheckInput, ScoredAttack, repeat_tolerance
+from benchmark.evaluation.masking_check import CHECKS, Comparison, MaskingCheck
+
+
+@CHECKS.register("rescored")
+class Rescored(MaskingCheck):
+    """Images embedded again, in other batches and without gradients, get other embeddings or another R@1.
+
+    The embeddings are compared where the model is not randomised, R@1 everywhere.
+    """
+
+    needs = "attacked images that were embedded again"
+    at_every_budget = True
+
+    def compare(self, measured: CheckInput) -> list[Comparison]:
+        """Compares embeddings, also of clean images, and R@1, with the tolerance for as many repeats."""
+        rescored = [scored for scored in measured.attacks if "rescored_r1" in scored.diagnostics]
+        apart = [_apart(scored.diagnostics, _place(scored)) for scored in rescored]
+        clean = _apart(measured.model, "clean images") if rescored else []
+        return [
+            *(self._r1(scored) for scored in rescored),
+            *clean,
+            *(found for one in apart for found in one),
+        ]
+
+    def _r1(self, scored: ScoredAttack) -> Comparison:
+        r1 = scored.diagnostics["rescored_r1"]
+        return Comparison.above(
+            abs(r1 - scored.diagnostics.get("mixed_r1", scored.r1)),
+            repeat_tolerance(
+                scored.diagnostics.get("rescored_error", 0.0),
+                scored.diagnostics.get("rescored_passes", 0.0),
+            ),
+            f"R@1 {100 * scored.r1:.1f} of {_place(scored)}, {100 * r1:.1f} embedded again",
+        )
+
+
+def _place(scored: ScoredAttack) -> str:
+    return f"images under {scored.attack} at eps {scored.eps:.4g}"
+
+
+def _apart(diagnostics: Mapping[str, float], images: str) -> list[Comparison]:
+    """Compares two embeddings of each image with what rounding allows; empty where they were not measured."""
+    if "rescored_difference" not in diagnostics:
+        return []
+    apart = diagnostics["rescored_difference"]
+    explanation = f"two embeddings of {images} in other batches differ by up to {apart:.2g}"
+    return [Comparison.above(apart, diagnostics.get("rescored_allowed", SAME), explanation)]
