@@ -14,6 +14,9 @@ from benchmark.core.seeding import derive_seed, seed_everything
 from benchmark.metrics import RECALL_KS
 from benchmark.models import allowed_difference, check_unit_vectors
 
+ISOLATED_IMAGES = 256
+"""Attacked images that a process of its own embeds, at most: of 256, one in 50 that differs is found."""
+
 
 class PoolEmbeddings:
     """Embeddings of a clean and an attacked pool under one model, each computed once, on first use.
@@ -42,6 +45,8 @@ class PoolEmbeddings:
         ks: the K of Recall@K.
         device: where the model is; by default where the attacked pool is.
         clean_embeddings: what `clean` returns of each repeat, where it is known already; shape (n, d) each.
+        isolated: embeds images, shape (k, C, H, W) on the CPU, in a process that has nothing else, once for
+            each seed of a list: shape (repeats, k, d). None for models that are not checked this way.
 
     Attributes:
         query_indices, gallery_indices: indices of the queries and of the gallery in the pool, int64, shapes
@@ -70,6 +75,7 @@ class PoolEmbeddings:
         ks: Sequence[int] = RECALL_KS,
         device: torch.device | str | None = None,
         clean_embeddings: Sequence[Tensor] = (),
+        isolated: Callable[[Tensor, Sequence[int]], Tensor] | None = None,
     ) -> None:
         self.attack = attack
         self.objective = None if objective is None else objective.cpu()
@@ -92,6 +98,7 @@ class PoolEmbeddings:
         shape = clean.shape[1:] if isinstance(clean, Tensor) else clean.image_shape
         self._batch_size = batch_size or images_per_pass(shape)
         self._seed = seed
+        self._isolated = isolated
         self._embedded = {("clean", repeat): known for repeat, known in enumerate(clean_embeddings)}
 
     def clean(self, repeat: int = 0) -> Tensor:
@@ -134,6 +141,25 @@ class PoolEmbeddings:
         with torch.no_grad():
             embedded = self._embed_shuffled(pool, size, self._model, *parts)
         return self._with_clean_rest(embedded, repeat) if pool == "attacked" else embedded
+
+    def embed_isolated(self) -> tuple[Tensor, Tensor] | None:
+        """Embeds some attacked queries in a process that has nothing but them, in shuffled order.
+
+        Returns:
+            Their indices, shape (k,), and embeddings of each repeat, shape (repeats, k, d); None for models
+            that are not checked this way.
+
+        Raises:
+            BenchmarkError: when the process fails.
+        """
+        if self._isolated is None:
+            return None
+        queries = self.query_indices
+        chosen = queries[self._shuffled(len(queries), "isolated")[:ISOLATED_IMAGES]]
+        seeds = [
+            derive_seed("isolated", self._seed, self._pool_digest, repeat) for repeat in range(self.repeats)
+        ]
+        return chosen, self._isolated(self.images("attacked", chosen), seeds)
 
     def embed_batch_twice(self) -> tuple[Tensor, Tensor]:
         """Embeds a batch of the clean pool in two forward passes with separate draws, shape (b, d) each."""

@@ -12,7 +12,8 @@ from benchmark.evaluation.masking_check import CHECKS, Comparison, MaskingCheck
 class Rescored(MaskingCheck):
     """Images embedded again, in other batches and without gradients, get other embeddings or another R@1.
 
-    The embeddings are compared where the model is not randomised, R@1 everywhere.
+    The embeddings are compared where the model is not randomised, R@1 everywhere. Some attacked images of
+    other people's models are embedded in a process that has nothing else, too.
     """
 
     needs = "attacked images that were embedded again"
@@ -52,3 +53,15 @@ def _apart(diagnostics: Mapping[str, float], images: str) -> list[Comparison]:
     apart = diagnostics["rescored_difference"]
     explanation = f"two embeddings of {images} in other batches differ by up to {apart:.2g}"
     return [Comparison.above(apart, diagnostics.get("rescored_allowed", SAME), explanation)]
+
+
+def _isolated(scored: ScoredAttack) -> list[Comparison]:
+    """Compares with what a process found that had the attacked images alone; empty where none was started."""
+    found, alone = scored.diagnostics, f"{_place(scored)} embedded by a process that has nothing else"
+    if (apart := found.get("isolated_difference")) is not None:
+        explanation = f"{alone} differ by up to {apart:.2g}"
+        return [Comparison.above(apart, found.get("rescored_allowed", SAME), explanation)]
+    if (apart := found.get("isolated_r1")) is not None:
+        allowed = repeat_tolerance(found.get("isolated_error", 0.0), found.get("rescored_passes", 0.0))
+        return [Comparison.above(abs(apart), allowed, f"R@1 of {alone} differs by {100 * apart:.1f}")]
+    return []

@@ -6,6 +6,7 @@ from math import sqrt
 from typing import ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
@@ -57,14 +58,16 @@ class RetrievalQuery(Retrieval):
 
         These are the array "objective", the attack's objective at each query of "queries", and the
         diagnostics of attacked images embedded again: "rescored_r1", with "rescored_error" and
-        "rescored_passes" of a randomised model, "rescored_difference" and "rescored_allowed" of others.
+        "rescored_passes" of a randomised model, "rescored_difference" and "rescored_allowed" of others; and
+        of some embedded by a process that has nothing else: "isolated_difference", or "isolated_r1" and
+        "isolated_error", the mean difference of R@1 over repeats and its standard error.
         """
         outcomes = self.retrieve_each(embeddings)
         score = _mean_score(embeddings, outcomes)
         if embeddings.objective is not None:
             score.arrays["objective"] = embeddings.objective[score.arrays["queries"]].float().numpy()
         if embeddings.attack is not None:
-            score.diagnostics.update(_rescore(embeddings, outcomes))
+            score.diagnostics.update(_rescore(embeddings, outcomes) | _isolate(embeddings, outcomes))
         return score
 
 
@@ -133,3 +136,20 @@ def _rescore(embeddings: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -> d
         diagnostics["rescored_error"] = float(np.std(differences, ddof=1)) / sqrt(embeddings.repeats)
         diagnostics["rescored_passes"] = float(embeddings.repeats)
     return diagnostics
+
+
+def _isolate(embeddings: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -> dict[str, float]:
+    """Compares some attacked images with the same embedded in a process that has nothing else."""
+    if (found := embeddings.embed_isolated()) is None or (embeddings.randomised and embeddings.repeats == 1):
+        return {}
+    chosen, again = found
+    if not embeddings.randomised:
+        return {"isolated_difference": float((again[0] - embeddings.attacked()[chosen]).abs().max())}
+    differences = []
+    for repeat, scored in enumerate(outcomes):
+        mixed = embeddings.attacked(repeat).index_copy(0, chosen, again[repeat])
+        other = _retrieve(embeddings, mixed, embeddings.clean(repeat))
+        kept = torch.isin(embeddings.query_indices[scored.kept], chosen)
+        differences.append(float((other.recall[1].double() - scored.recall[1].double())[kept].mean()))
+    error = float(np.std(differences, ddof=1)) / sqrt(embeddings.repeats)
+    return {"isolated_r1": float(np.mean(differences)), "isolated_error": error}

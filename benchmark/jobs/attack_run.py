@@ -196,6 +196,7 @@ class AttackRun(Record):
             ks=DATASETS.build(key.dataset).recall_ks,
             device=context.device,
             clean_embeddings=clean[attacked.model].scored.unbind() if attacked.model in clean else (),
+            isolated=None if attack is None or standing is not None else self.model.isolated(context),
         )
         values = None if result is None else result.objective
         part = 1.0 if standing is None else len(standing.images) / len(pool)
