@@ -22,13 +22,10 @@ class Rescored(MaskingCheck):
     def compare(self, measured: CheckInput) -> list[Comparison]:
         """Compares embeddings, also of clean images, and R@1, with the tolerance for as many repeats."""
         rescored = [scored for scored in measured.attacks if "rescored_r1" in scored.diagnostics]
-        apart = [_apart(scored.diagnostics, _place(scored)) for scored in rescored]
-        clean = _apart(measured.model, "clean images") if rescored else []
-        return [
-            *(self._r1(scored) for scored in rescored),
-            *clean,
-            *(found for one in apart for found in one),
-        ]
+        found = _apart(measured.model, "clean images") if rescored else []
+        for scored in rescored:
+            found += [self._r1(scored), *_apart(scored.diagnostics, _place(scored)), *_isolated(scored)]
+        return found
 
     def _r1(self, scored: ScoredAttack) -> Comparison:
         r1 = scored.diagnostics["rescored_r1"]

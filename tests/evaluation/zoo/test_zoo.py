@@ -23,6 +23,8 @@ from benchmark.runner.check_models import check_models
 from benchmark.training import Recipe, train
 from defenses import DEFENSES
 
+from .one_path import alone
+
 EPS = 0.06
 PGD_DECAY = "pgd_decay[objective=neighbour]"
 TRANSFER = f"transfer[attack={PGD_DECAY},source=vanilla]"
@@ -112,6 +114,7 @@ def check_model(pool, trained, tmp_path, request):
             model, images, result.images if result else images, pool.labels, pool.ids, 1,
             attack=attack, objective=result.objective if result and standing is None else None,
             changed=None if standing is None else standing.images,
+            isolated=alone(model) if attack and standing is None else None,
         )  # fmt: skip
         found = SCENARIOS.build(key.scenario).score(embeddings)
         if standing is not None:
