@@ -274,3 +274,4 @@ class Collapsed(MaskingCheck):
 
 
 from benchmark.evaluation import rescored as rescored  # noqa: E402 (registered after all others)
+from benchmark.evaluation import shifted as shifted  # noqa: E402

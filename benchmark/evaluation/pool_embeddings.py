@@ -98,6 +98,7 @@ class PoolEmbeddings:
         shape = clean.shape[1:] if isinstance(clean, Tensor) else clean.image_shape
         self._batch_size = batch_size or images_per_pass(shape)
         self._seed = seed
+        self._queries = queries
         self._isolated = isolated
         self._embedded = {("clean", repeat): known for repeat, known in enumerate(clean_embeddings)}
 
@@ -141,6 +142,29 @@ class PoolEmbeddings:
         with torch.no_grad():
             embedded = self._embed_shuffled(pool, size, self._model, *parts)
         return self._with_clean_rest(embedded, repeat) if pool == "attacked" else embedded
+
+    def of_others(self, attacked: Tensor, changed: Tensor) -> PoolEmbeddings:
+        """Returns the embeddings with another attacked pool, and a single repeat.
+
+        Args:
+            attacked: shape (n, C, H, W).
+            changed: indices of its images that are embedded, shape (t,); the others are clean.
+        """
+        return PoolEmbeddings(
+            self._model,
+            self._pools["clean"],
+            attacked,
+            self.labels,
+            self.ids,
+            1,
+            self._batch_size,
+            self._seed,
+            changed=changed,
+            queries=self._queries,
+            ks=self.ks,
+            device=self.device,
+            clean_embeddings=[self.clean()],
+        )
 
     def embed_isolated(self) -> tuple[Tensor, Tensor] | None:
         """Embeds some attacked queries in a process that has nothing but them, in shuffled order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks import Attack, Problem
+from attacks import ATTACKS, REFERENCE_ATTACK, Attack, Problem
 from attacks.watch import Unwatched
 from benchmark.core.seeding import derive_seed
 from benchmark.evaluation.check_input import CheckInput, paired_difference
@@ -51,6 +52,18 @@ def shift(images: Tensor) -> Tensor:
     return F.pad(images, (1, 0, 0, 0), mode="replicate")[..., :-1]
 
 
+def add_shifted(
+    problem: Problem,
+    attack: Attack,
+    embeddings: PoolEmbeddings,
+    scores: Mapping[str, ScenarioScore | str],
+) -> None:
+    """Adds what `compare_shifted` finds to the score in `retrieval-query`, for the reference attack alone."""
+    score = scores.get(RetrievalQuery.name)
+    if attack.spec == ATTACKS.build(REFERENCE_ATTACK).spec and isinstance(score, ScenarioScore):
+        score.diagnostics.update(compare_shifted(problem, attack, embeddings, score))
+
+
 def compare_shifted(
     problem: Problem, attack: Attack, embeddings: PoolEmbeddings, score: ScenarioScore
 ) -> dict[str, float]:
@@ -65,16 +78,15 @@ def compare_shifted(
         score: its score in `retrieval-query`.
 
     Returns:
-        "shifted_drop", how much higher R@1 of the queries is, and "shifted_tolerance"; empty where the pool is
-        not on the device, or too large to be copied.
+        "shifted_drop", how much higher R@1 of the queries is, and "shifted_tolerance"; empty where the pool
+        is not on the device, or too large to be copied.
     """
     pool = problem.images
     if not isinstance(pool, Tensor) or problem.is_offloaded or pool.nbytes > MOST_BYTES:
         return {}
     queries, success = torch.from_numpy(score.arrays["queries"]).long(), score.arrays["success"]
     generator = torch.Generator().manual_seed(derive_seed("shifted", len(queries)))
-    rows = torch.randperm(len(queries), generator=generator)[:QUERIES].sort().values
-    chosen = queries[rows].sort().values
+    chosen = queries[torch.randperm(len(queries), generator=generator)[:QUERIES]].sort().values
     images, index = pool.clone(), chosen.to(pool.device)
     images[index] = shift(pool[index])
     shifted = replace(
@@ -86,7 +98,7 @@ def compare_shifted(
         save_point=None,
         watch=Unwatched(),
     )
-    found = RetrievalQuery().score(embeddings.of_shifted(attack.run(shifted).images, chosen))
+    found = RetrievalQuery().score(embeddings.of_others(attack.run(shifted).images, chosen))
     copies = found.arrays["success"][np.isin(found.arrays["queries"], chosen.numpy())]
     drop, allowed = paired_difference(success[np.isin(score.arrays["queries"], chosen.numpy())], copies)
     return {"shifted_drop": drop, "shifted_tolerance": allowed}

@@ -127,7 +127,8 @@ class PassCounter:
         self._running.append(0)
 
     def _count(self, member: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | None) -> None:
-        found, planned = self._running.pop(), len(inputs[0]) * self._flops[member]
+        found = self._running.pop() if self._running else 0  # nothing began where a hook before this raised
+        planned = len(inputs[0]) * self._flops[member]
         units = len(inputs[0]) * (self._flops[member] / self._unit_flops)
         if output is not None:  # else an error was raised
             trained = any(parameter.requires_grad for parameter in member.parameters())

@@ -105,6 +105,7 @@ def test_facts_about_attacks_come_from_their_specs(checked):
         "not_converged": "pass",
         "collapsed": "pass",
         "rescored": "pass",
+        "shifted": "not run",
     }
     assert results["one_step_beats_many"].value == pytest.approx(-0.2, abs=1e-6)
 

@@ -19,7 +19,7 @@ class Noting(Embedder):
 
     def forward(self, images):
         self.passes.append((len(images), images.requires_grad, images.is_leaf, torch.is_grad_enabled()))
-        self.first.append(images[:, 0, 0, 0].tolist())
+        self.first += images[:, 0, 0, 0].tolist()
         return self.length * F.normalize(images.flatten(1)[:, :8] + 1)
 
 
@@ -54,11 +54,11 @@ def test_images_are_embedded_again_in_another_order_in_smaller_batches_without_g
     images, labels, ids = pool_of()
     model = Noting()
     embeddings = embeddings_of(model, images, labels, ids)
-    scored, order = embeddings.attacked(), sum(model.first, [])
+    scored, order = embeddings.attacked(), list(model.first)
     model.first.clear(), model.passes.clear()
     again = embeddings.reembed()
     assert model.passes == [(8, False, True, False)] * 5
-    assert sum(model.first, []) != order != images.flip(0)[:, 0, 0, 0].tolist()
+    assert list(model.first) != order != images.flip(0)[:, 0, 0, 0].tolist()
     assert torch.allclose(scored, again, atol=1e-6)
     few = PoolEmbeddings(model, images[:6], images[:6].clone(), labels[:6], ids[:6], 1)
     model.passes.clear()
@@ -79,7 +79,7 @@ def test_no_batch_of_a_score_or_of_an_attack_holds_the_classes_in_their_order():
 @pytest.mark.parametrize("length", [30.0, float("nan")])
 def test_embeddings_of_another_length_are_no_score(length):
     embeddings = embeddings_of(Noting(length=length), *pool_of())
-    with pytest.raises(BenchmarkError, match="have length 30, not 1|are not finite"):
+    with pytest.raises(BenchmarkError, match=r"have length 30, not 1|are not finite"):
         embeddings.attacked()
-    with pytest.raises(BenchmarkError, match="have length 30, not 1|are not finite"):
+    with pytest.raises(BenchmarkError, match=r"have length 30, not 1|are not finite"):
         embeddings.reembed()
