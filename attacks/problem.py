@@ -17,6 +17,7 @@ from attacks.precision import PRECISIONS, WHOLE, check_precision
 from attacks.save_point import SavePoint
 from attacks.watch import PassMeter, Unwatched, Watch
 from benchmark.core.embedder import Embedder
+from benchmark.core.seeding import derive_seed
 
 
 @dataclass
@@ -211,8 +212,22 @@ class Problem:
         return int(self.labels.max()) + 1
 
     def batches(self, indices: Tensor) -> list[Tensor]:
-        """Splits indices into batches that fit the batch size with all their EOT samples."""
-        return list(indices.split(max(1, self.batch_size // self.eot_samples)))
+        """Splits indices, shuffled, into batches that fit the batch size with all their EOT samples.
+
+        Pools are sorted by class; a batch of one class would let a model use the others of the batch.
+        """
+        shuffled = indices[self._shuffled(len(indices)).to(indices.device)]
+        return list(shuffled.split(max(1, self.batch_size // self.eot_samples)))
+
+    def in_order(self, parts: Sequence[Tensor]) -> Tensor:
+        """Concatenates what was computed of each batch of `batches(indices)`, in the order of the indices."""
+        found = torch.cat(list(parts))
+        return torch.empty_like(found).index_copy_(0, self._shuffled(len(found)).to(found.device), found)
+
+    def _shuffled(self, count: int) -> Tensor:
+        """Numbers from 0 to `count` in an order that depends on their count alone, shape (count,)."""
+        seed = derive_seed("batches", count)
+        return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
     @cached_property
     def clean(self) -> Tensor:
@@ -226,7 +241,7 @@ class Problem:
                     self.eot_samples, len(batch), -1
                 )
                 parts.append(embedded[0] if self.eot_samples == 1 else F.normalize(embedded.mean(0)))
-        return torch.cat(parts)
+        return self.in_order(parts)
 
     @cached_property
     def cosine_std(self) -> float:

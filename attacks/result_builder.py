@@ -50,9 +50,9 @@ class ResultBuilder:
 
     @property
     def values(self) -> Tensor | None:
-        """Objective values of all perturbed images, shape (t,); None before any was written."""
+        """Objective values of the perturbed images, shape (t,); None before all were written."""
         written = [values for values in self._values if values is not None]
-        return torch.cat(written) if written else None
+        return self._problem.in_order(written) if len(written) == len(self.batches) else None
 
     def write(self, batch: int, images: Tensor, values: Tensor | None = None) -> None:
         """Writes the attacked images of one batch, replacing what was written before.
@@ -155,13 +155,11 @@ class ResultBuilder:
             save_point.save(state, self._images_so_far())
 
     def _images_so_far(self) -> Tensor | None:
-        """Returns the attacked images of the batches written so far, in that order."""
-        if self._images is None:
-            return None
+        """Returns the attacked images of the batches written so far, in that order, or the whole pool."""
+        if self._images is None or self._problem.attacked is None:
+            return self._images  # a copy may be as large as the pool
         index = torch.cat([self.batches[batch] for batch in self._written])
-        in_order = self._problem.attacked is None and self._written == list(range(len(self._written)))
-        # A copy may be as large as the pool.
-        return self._images[: len(index)] if in_order else self._images[index.to(self._images.device)]
+        return self._images[index.to(self._images.device)]
 
     def _resume(self) -> None:
         """Restores what was written before the attack was interrupted."""
@@ -177,9 +175,12 @@ class ResultBuilder:
         self._written, self.execution = state["written"], state["execution"]
         if images is not None:
             self._images = self._problem.empty_pool()
-            parts = images.split([len(self.batches[batch]) for batch in self._written])
-            for batch, part in zip(self._written, parts, strict=True):
-                self._problem.write_batch(self._images, self.batches[batch], part)
+            if self._problem.attacked is None:
+                self._images.copy_(images)
+            else:
+                parts = images.split([len(self.batches[batch]) for batch in self._written])
+                for batch, part in zip(self._written, parts, strict=True):
+                    self._problem.write_batch(self._images, self.batches[batch], part)
         if self._running is None:
             self._rewind()
 

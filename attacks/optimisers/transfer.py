@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import torch
 from pydantic import model_validator
 from torch import Tensor
 
@@ -97,4 +96,4 @@ class Transfer(Attack):
         else:
             score = objective.bind(problem)
             values = [evaluate(problem, score, fetch(batch), index)[0] for batch, index in enumerate(batches)]
-        return AttackResult(images, torch.cat(values), execution=made.execution)
+        return AttackResult(images, problem.in_order(values), execution=made.execution)

@@ -60,12 +60,13 @@ class ScoredAttack:
         doubled_steps: spec of the same attack with twice the steps; empty where there is none.
         in_suite: whether the row's worst case includes the attack; others are used only by the checks.
         diagnostics: those that were measured of "zero_gradient", the fraction of images whose first gradient
-            was zero in effect; "rescored_r1", R@1 of the attacked images embedded again with gradients on, a
+            was zero in effect; "rescored_r1", R@1 of the attacked images embedded again in other batches, a
             mean over as many repeats as `r1` (or as "mixed_r1", which is there for an attack that follows
             others: R@1 where queries that it did not attack are clean); for a randomised model
             "rescored_error", the standard error of the difference between the two, and "rescored_passes", the
-            number of repeats; "disagreement", the fraction of "compared_queries" whose outcome is not the one
-            that the attack's margin tells.
+            number of repeats; for others "rescored_difference", the largest difference of an embedding's
+            entry, and "rescored_allowed", how large rounding may make it; "disagreement", the fraction of
+            "compared_queries" whose outcome is not the one that the attack's margin tells.
     """
 
     attack: str

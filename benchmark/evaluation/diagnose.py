@@ -20,7 +20,9 @@ def diagnose(embeddings: PoolEmbeddings, eot_samples: int) -> dict[str, float]:
         batch; "randomised", 1 when the model declares itself randomised, else 0; "eot", the EOT samples of
         each gradient; "chance", R@1 of a random embedding: the probability that another image of the gallery
         is of the query's class; "slope_correlation", "slope_ratio" and "stand_in", where `measure_slopes`
-        returns them.
+        returns them; of a model that is not randomised "rescored_difference", the largest absolute difference
+        between entries of the pool's embeddings and of those in other batches, and "rescored_allowed", how
+        large rounding may make it.
     """
     first, second = embeddings.embed_batch_twice()
     classes = int(embeddings.labels.max()) + 1
@@ -31,7 +33,11 @@ def diagnose(embeddings: PoolEmbeddings, eot_samples: int) -> dict[str, float]:
     own = 0 if embeddings.has_query_split else 1  # the query itself is in the gallery and is excluded
     candidates = max(1, len(embeddings.gallery_indices) - own)
     chance = (queries * (gallery - own)).sum() / (len(embeddings.query_indices) * candidates)
-    return {
+    again = {}
+    if not embeddings.randomised:
+        apart = (embeddings.reembed("clean") - embeddings.clean()).abs().max()
+        again = {"rescored_difference": float(apart), "rescored_allowed": embeddings.allowed_difference}
+    return again | {
         "repeat_difference": float((first - second).abs().max()),
         "randomised": float(embeddings.randomised),
         "eot": float(eot_samples if embeddings.randomised else 1),

@@ -59,15 +59,18 @@ class RetrievalQuery(Retrieval):
         """Scores the pool as `Retrieval.score` does, and adds what the checks for gradient masking need.
 
         These are the array "objective", the attack's objective at each query of "queries", and the
-        diagnostics "rescored_r1", "rescored_error" and "rescored_passes" of attacked images embedded again,
-        and "disagreement" and "compared_queries" of outcomes and the attack's objective.
+        diagnostics of attacked images embedded again: "rescored_r1", with "rescored_error" and
+        "rescored_passes" of a randomised model, "rescored_difference" and "rescored_allowed" of others; of
+        some embedded by a process that has nothing else: "isolated_difference", or "isolated_r1" and
+        "isolated_error", the mean difference of R@1 over repeats and its standard error; and "disagreement"
+        and "compared_queries" of outcomes and the attack's objective.
         """
         outcomes = self.retrieve_each(embeddings)
         score = _mean_score(embeddings, outcomes)
         if embeddings.objective is not None:
             score.arrays["objective"] = embeddings.objective[score.arrays["queries"]].float().numpy()
         if embeddings.attack is not None:
-            score.diagnostics.update(_rescore(embeddings, outcomes))
+            score.diagnostics.update(_rescore(embeddings, outcomes) | _isolate(embeddings, outcomes))
             score.diagnostics.update(_disagreement(embeddings, score))
         return score
 
@@ -124,18 +127,41 @@ def _disagreement(embeddings: PoolEmbeddings, score: ScenarioScore) -> dict[str,
 def _rescore(embeddings: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -> dict[str, float]:
     """R@1 of the attacked images embedded again, over as many repeats as the recorded R@1.
 
-    Each repeat uses the clean gallery of the recorded repeat that it is compared with. Empty for a randomised
-    model with a single repeat, because the standard error is then unknown.
+    Each repeat uses the clean gallery of the recorded repeat that it is compared with. Of a model that is not
+    randomised the embeddings themselves are compared as well. Empty for a randomised model with a single
+    repeat, because the standard error is then unknown.
     """
     if embeddings.randomised and embeddings.repeats == 1:
         return {}
-    rescored = [
-        _retrieve(embeddings, embeddings.reembed_attacked(repeat), embeddings.clean(repeat)).means()["r1"]
-        for repeat in range(embeddings.repeats)
-    ]
-    diagnostics = {"rescored_r1": float(np.mean(rescored))}
+    again = embeddings.reembed("attacked")
+    diagnostics = {}
+    if not embeddings.randomised:
+        difference = float((again - embeddings.attacked()).abs().max())
+        diagnostics = {"rescored_difference": difference, "rescored_allowed": embeddings.allowed_difference}
+    rescored = []
+    for repeat in range(embeddings.repeats):
+        again = embeddings.reembed("attacked", repeat) if repeat else again
+        rescored.append(_retrieve(embeddings, again, embeddings.clean(repeat)).means()["r1"])
+    diagnostics["rescored_r1"] = float(np.mean(rescored))
     if embeddings.randomised:
         differences = np.subtract(rescored, [outcome.means()["r1"] for outcome in outcomes])
         diagnostics["rescored_error"] = float(np.std(differences, ddof=1)) / sqrt(embeddings.repeats)
         diagnostics["rescored_passes"] = float(embeddings.repeats)
     return diagnostics
+
+
+def _isolate(embeddings: PoolEmbeddings, outcomes: list[RetrievalOutcomes]) -> dict[str, float]:
+    """Compares some attacked images with the same embedded in a process that has nothing else."""
+    if (found := embeddings.embed_isolated()) is None or (embeddings.randomised and embeddings.repeats == 1):
+        return {}
+    chosen, again = found
+    if not embeddings.randomised:
+        return {"isolated_difference": float((again[0] - embeddings.attacked()[chosen]).abs().max())}
+    differences = []
+    for repeat, scored in enumerate(outcomes):
+        mixed = embeddings.attacked(repeat).index_copy(0, chosen, again[repeat])
+        other = _retrieve(embeddings, mixed, embeddings.clean(repeat))
+        kept = torch.isin(embeddings.query_indices[scored.kept], chosen)
+        differences.append(float((other.recall[1].double() - scored.recall[1].double())[kept].mean()))
+    error = float(np.std(differences, ddof=1)) / sqrt(embeddings.repeats)
+    return {"isolated_r1": float(np.mean(differences)), "isolated_error": error}

@@ -49,10 +49,10 @@ def attack_cost(
 def scoring_cost(attack: Attack | None, costs: Costs, eot: int, repeats: int, pool: ImageSet) -> float:
     """Computes the cost units of scoring in every scenario; an upper bound for clustering alone."""
     whole = (repeats if costs.randomised else 1) * len(pool)
-    # The pool for scores and for attacks, two forward passes over its first batch, and slopes.
+    # The pool for scores and for attacks or for a check, two forward passes over one batch, and slopes.
     if attack is None:
-        searched = eot * len(pool) if costs.randomised else 0
-        twice = 2 * min(len(pool), 2 * images_per_pass(pool.image_shape))
+        searched = eot * len(pool) if costs.randomised else len(pool)
+        twice = 2 * min(len(pool), images_per_pass(pool.image_shape))
         return costs.embed * (whole + searched + twice + slope_cost(len(pool), costs.randomised))
     return costs.embed * _EMBEDDED * whole
 

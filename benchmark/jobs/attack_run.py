@@ -16,6 +16,8 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, ImageSet
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings, ScenarioScore, attacked_indices, diagnose
+from benchmark.evaluation.check_input import SAME
+from benchmark.evaluation.shifted import add_shifted
 from benchmark.jobs.at_chance import AtChance
 from benchmark.jobs.attack_cost import attack_weight
 from benchmark.jobs.attack_save_point import AttackSavePoint
@@ -188,7 +190,7 @@ class AttackRun(Record):
             pool.labels,
             pool.ids,
             self.repeats,
-            batch_size=2 * batch_size,  # passes without gradients
+            batch_size=batch_size,
             seed=key.seed,
             attack=attack,
             objective=None if result is None or partly else result.objective,
@@ -197,12 +199,17 @@ class AttackRun(Record):
             ks=DATASETS.build(key.dataset).recall_ks,
             device=context.device,
             clean_embeddings=clean[attacked.model].scored.unbind() if attacked.model in clean else (),
+            isolated=None if attack is None or standing is not None else self.model.isolated(context),
         )
+        scores = {scenario: _score(scenario, embeddings, standing) for scenario in scenarios}
+        headline = DATASETS.build(key.dataset).headline_eps.get(self.norm, self.eps)
+        if attack is not None and changed is None and abs(self.eps - headline) < SAME:
+            add_shifted(problem, attack, embeddings, scores)
         values = None if result is None else result.objective
         part = 1.0 if standing is None else len(standing.images) / len(pool)
         return ScoredRun(
             diagnostics=self._diagnostics(embeddings, result, part),
-            scores={scenario: _score(scenario, embeddings, standing) for scenario in scenarios},
+            scores=scores,
             objective=None if values is None else float(values.mean()),
             embeddings=embeddings,
             seconds=seconds,

@@ -90,7 +90,7 @@ class CleanPool:
             pool.labels,
             pool.ids,
             self.repeats,
-            batch_size=2 * batch_size,
+            batch_size=batch_size,
             seed=seed,
             device=self.device,
         )

@@ -109,7 +109,7 @@ def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> _Probed:
     model.train()
     for part in held:
         part.eval()
-    with PassCounter(model, shape, unit) as counter:
+    with PassCounter(model, shape, unit, everywhere=True) as counter:
         for number, index in enumerate(islice(draws, _BATCHES if trained else 0)):
             seen = images.batch(index) if shape == images.image_shape else torch.rand(size, *shape)
             labels = _renumbered(images.labels[index], images.num_classes)

@@ -17,7 +17,15 @@ from benchmark.models.folding import fold_batch_norm
 from benchmark.models.frozen import frozen, frozen_embedders
 from benchmark.models.member import Member
 from benchmark.models.precision import in_float32, whole_float32
-from benchmark.models.promises import CHECKED_IMAGES, check_embedder, check_form, check_same, check_trainable
+from benchmark.models.promises import (
+    CHECKED_IMAGES,
+    allowed_difference,
+    check_embedder,
+    check_form,
+    check_same,
+    check_trainable,
+    check_unit_vectors,
+)
 from benchmark.models.smallconv import SmallConv
 
 __all__ = [
@@ -30,12 +38,14 @@ __all__ = [
     "Member",
     "PassCounter",
     "SmallConv",
+    "allowed_difference",
     "check_embedder",
     "check_form",
     "check_same",
     "check_saveable",
     "check_shapes",
     "check_trainable",
+    "check_unit_vectors",
     "count_flops",
     "fold_batch_norm",
     "frozen",

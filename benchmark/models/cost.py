@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from benchmark.core.embedder import Embedder
 from benchmark.models.frozen import frozen
 from benchmark.models.layer_flops import layer_flops
+from benchmark.models.layer_watch import LayerWatch
 from benchmark.models.member import Member
 
 
@@ -58,26 +59,36 @@ def _other_networks(module: nn.Module) -> list[nn.Module]:
 class PassCounter:
     """Counts the cost units of forward and backward passes through an embedder's members in a `with` block.
 
-    Models that it holds beside them, such as a teacher, are counted too.
+    Models that it holds beside them, such as a teacher, are counted too. With `everywhere`, so is all else
+    that runs in the block, by its FLOPs: a part of a member called directly, a network that the embedder
+    does not hold, and what a member runs beyond what it ran when it was looked at.
 
-    A backward pass is counted when a gradient reaches a member's output: two units while its parameters are
-    trained, one while they are frozen, as they are in attacks.
+    A backward pass is counted when a gradient reaches an output: two units while its parameters are trained,
+    one while they are frozen, as they are in attacks.
 
     Args:
         embedder: the model whose members are counted.
         image_shape: (C, H, W).
         unit_flops: FLOPs of one forward pass through the plain backbone.
+        everywhere: count layers outside of the members; no other such counter may be in a block of its own.
     """
 
-    def __init__(self, embedder: Embedder, image_shape: tuple[int, int, int], unit_flops: int) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        image_shape: tuple[int, int, int],
+        unit_flops: int,
+        everywhere: bool = False,
+    ) -> None:
         self._embedder = embedder
         self._image_shape = image_shape
+        self._unit_flops = unit_flops
         self.forward = 0.0
         self.backward = 0.0
-        self._weights = {
-            member: count_flops(member, image_shape) / unit_flops for member in _counted(embedder)
-        }
+        self._flops = {member: count_flops(member, image_shape) for member in _counted(embedder)}
         self._parameters: dict[nn.Module, list[nn.Parameter]] = {}
+        self._watch = LayerWatch(self._count_layer) if everywhere else None
+        self._running: list[int] = []  # FLOPs so far of the members that are running, the innermost last
         self._handles: list[Any] = []
 
     @property
@@ -97,22 +108,45 @@ class PassCounter:
         return units
 
     def __enter__(self) -> PassCounter:
+        self._running = []
         # Listed once: a look through all modules in each pass takes as long as a small layer.
-        self._parameters = {member: list(member.parameters()) for member in self._weights}
-        self._handles = [member.register_forward_hook(self._count) for member in self._weights]
+        self._parameters = {member: list(member.parameters()) for member in self._flops}
+        for member in self._flops:
+            self._handles.append(member.register_forward_pre_hook(self._begin))
+            self._handles.append(member.register_forward_hook(self._count, always_call=True))
+        if self._watch is not None:
+            self._watch.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for handle in self._handles:
-            handle.remove()
+        if self._watch is not None:
+            self._watch.__exit__(kind, error, trace)
+        while self._handles:
+            self._handles.pop().remove()
 
-    def _count(self, member: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        units = len(inputs[0]) * self._weights[member]
+    def _begin(self, member: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._running.append(0)
+
+    def _count(self, member: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | None) -> None:
+        found = self._running.pop() if self._running else 0  # nothing began where a hook before this raised
+        planned = len(inputs[0]) * self._flops[member]
+        units = len(inputs[0]) * (self._flops[member] / self._unit_flops)
+        if output is not None:  # else an error was raised
+            trained = any(parameter.requires_grad for parameter in self._parameters[member])
+            self._add(found / self._unit_flops if found > planned else units, output, trained)
+
+    def _count_layer(self, flops: int, weight: Tensor, output: Tensor) -> None:
+        if self._running:
+            self._running[-1] += flops
+        else:
+            self._add(flops / self._unit_flops, output, weight.requires_grad)
+
+    def _add(self, units: float, output: Tensor, trained: bool) -> None:
+        """Counts a forward pass, and its backward pass when a gradient reaches its output."""
         self.forward += units
         if output.requires_grad:
-            trained = any(parameter.requires_grad for parameter in self._parameters[member])
 
             def count_backward(gradient: Tensor) -> None:
                 self.backward += 2 * units if trained else units

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,14 @@ def _parts(module: nn.Module) -> Iterator[nn.Module | None]:
 
 
 def _count(counted: list[int], layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-    # For each value of the output, a product with each weight of its channel.
-    products = layer.weight[0].numel() if isinstance(layer, nn.Conv2d) else inputs[0].shape[-1]
-    counted.append(2 * output.numel() * products)
+    counted.append(products(output, cast("Tensor", layer.weight)))
+
+
+def products(values: Tensor, weight: Tensor) -> int:
+    """Returns the FLOPs of a layer: for each value, two for each weight of its channel.
+
+    Args:
+        values: the output; of a transposed convolution, the input.
+        weight: of the layer, its first dimension the channels of the values.
+    """
+    return 2 * values.numel() * (weight.numel() // len(weight))

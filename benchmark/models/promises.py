@@ -59,6 +59,26 @@ def check_embedder(model: Embedder, images: Tensor) -> None:
             )
 
 
+def check_unit_vectors(model: Embedder, embeddings: Tensor) -> None:
+    """Check that all embeddings of a pool are finite and of unit length; the zero vector passes.
+
+    Args:
+        model: the model, whose types decide how much rounding is allowed.
+        embeddings: shape (n, d).
+
+    Raises:
+        BenchmarkError: when one is not, with the value found and what to do.
+    """
+    _check_form(embeddings, len(embeddings))
+    _check_finite(embeddings)
+    _check_lengths(embeddings.float(), _tolerance(model))
+
+
+def allowed_difference(model: Embedder) -> float:
+    """Return how far two embeddings of an image may be apart in an entry by rounding, whatever its batch."""
+    return _TOLERANCE_OF_HALF if _tolerance(model) == _TOLERANCE_OF_HALF else _REPEATED
+
+
 def check_form(model: Embedder, images: Tensor) -> None:
     """Check that a model embeds each image as one dense floating-point vector; all else may come by training.
 

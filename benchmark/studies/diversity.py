@@ -149,7 +149,7 @@ def _gradients(problem: Problem) -> Tensor:
         score_and_gradient(problem, score, problem.get_batch(index), index)[1]
         for index in problem.batches(problem.perturbed)
     ]
-    gradients = torch.cat(parts).flatten(1).double()
+    gradients = problem.in_order(parts).flatten(1).double()
     return gradients / gradients.norm(dim=1, keepdim=True)
 
 
@@ -162,5 +162,7 @@ def _r1(problem: Problem, images: Tensor) -> float:
     with torch.no_grad():
         parts = [problem.embedder(images[index]) for index in problem.batches(problem.perturbed)]
     chosen, labels, ids = problem.perturbed.cpu(), problem.labels.cpu(), problem.ids
-    found = retrieve(torch.cat(parts), problem.clean, labels[chosen], labels, ids[chosen], ids, ks=(1,))
+    found = retrieve(
+        problem.in_order(parts), problem.clean, labels[chosen], labels, ids[chosen], ids, ks=(1,)
+    )
     return float(found.recall[1].double().mean())

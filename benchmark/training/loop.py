@@ -120,7 +120,7 @@ def train(
     """
     started = time.perf_counter()
     model.to(device)
-    counter = PassCounter(model, data.image_shape, unit_flops)
+    counter = PassCounter(model, data.image_shape, unit_flops, everywhere=True)
     if not any(True for _ in model.parameters()):
         model.eval()
         return TrainingRecord(embed_cost=counter.per_image)

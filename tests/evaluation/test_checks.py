@@ -60,7 +60,14 @@ def test_without_measurements_no_check_is_run():
 
 
 def test_a_healthy_model_passes_every_check():
-    found = {"zero_gradient": 0.0, "rescored_r1": 0.5, "disagreement": 0.0, "compared_queries": 100.0}
+    found = {
+        "zero_gradient": 0.0,
+        "rescored_r1": 0.5,
+        "disagreement": 0.0,
+        "compared_queries": 100.0,
+        "shifted_drop": 0.02,
+        "shifted_tolerance": 0.09,
+    }
     attacks = [
         scored(MANY, 0.5, doubled_steps=TWICE, diagnostics=found, in_suite=True),
         scored(TWICE, 0.49, steps=40),
@@ -346,8 +353,9 @@ def measured_at(r1):
 
 
 def test_what_is_the_same_at_every_budget_is_run_once():
+    shifted = {"shifted_drop": 0.2, "shifted_tolerance": 0.09}
     attacks = [
-        scored(MANY, r1, eps=eps, diagnostics=measured_at(r1), in_suite=True)
+        scored(MANY, r1, eps=eps, diagnostics={**measured_at(r1), **shifted}, in_suite=True)
         for eps, r1 in ((EPS, 0.5), (2 * EPS, 0.55), (4 * EPS, 0.3))
     ]
     kept = {}
@@ -355,7 +363,7 @@ def test_what_is_the_same_at_every_budget_is_run_once():
         measured = CheckInput(eps, 1.0, {**MODEL, "slope_ratio": 2.0}, None, tuple(attacks))
         assert run_checks(measured, kept) == run_checks(measured)
     everywhere = {name for name, check in CHECKS.items() if check.at_every_budget}
-    assert everywhere == {"not_monotone", "rescored", "wrong_gradient", "objective_disagrees"}
+    assert everywhere == {"not_monotone", "rescored", "wrong_gradient", "objective_disagrees", "shifted"}
     assert {name for name in everywhere if kept[name].status == "fail"} == everywhere
     kept["rescored"] = kept["rescored"].model_copy(update={"explanation": "of another budget"})
     assert "of another budget" in [result.explanation for result in run_checks(measured, kept)]

@@ -147,3 +147,73 @@ def test_a_network_that_is_held_beside_the_members_counts_at_its_flops(make_memb
     with counter_of(Holding(member, make_member()), member) as counter, torch.no_grad():
         member(IMAGES)
     assert counter.total == 5
+
+
+def everywhere(member):
+    return PassCounter(member, SHAPE, count_flops(member, SHAPE), everywhere=True)
+
+
+def test_a_part_of_a_member_that_is_called_directly_counts_as_the_member(make_member):
+    member = make_member()
+    with everywhere(member) as counter:
+        member.embedder(IMAGES).sum().backward()
+    assert counter.total == pytest.approx(15)
+    with everywhere(member) as counter, frozen(member):
+        images = IMAGES.clone().requires_grad_(True)
+        torch.autograd.grad(member.embedder.network.forward(images).sum(), images)
+    assert counter.total == pytest.approx(10)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected"),
+    [
+        (nn.Conv2d(6, 4, (3, 5), groups=2), (2, 6, 9, 9), 2 * (2 * 4 * 7 * 5) * 3 * 15),
+        (nn.ConvTranspose2d(6, 4, 3, groups=2), (2, 6, 5, 5), 2 * (2 * 6 * 25) * 2 * 9),
+        (nn.Conv1d(3, 5, 1), (2, 3, 8), 2 * (2 * 5 * 8) * 3),
+        (nn.Linear(7, 2), (3, 7), 2 * (3 * 2) * 7),
+    ],
+)
+def test_layers_outside_of_members_count_by_their_flops(make_member, layer, shape, expected):
+    with PassCounter(make_member(), SHAPE, 1, everywhere=True) as counter:
+        layer(torch.rand(shape)).sum().backward()
+    assert (counter.forward, counter.backward) == (expected, 2 * expected)
+
+
+def test_torch_is_left_as_it_was(make_member):
+    before = torch.nn.functional.conv2d, nn.Linear.forward
+    with pytest.raises(RuntimeError, match="stop"), everywhere(make_member()):
+        assert torch.nn.functional.conv2d is not before[0]
+        raise RuntimeError("stop")
+    assert before == (torch.nn.functional.conv2d, nn.Linear.forward)
+
+
+def test_a_hidden_network_is_counted_only_where_that_is_asked_for(make_member):
+    member, hidden = make_member(), make_member()
+    weight = count_flops(hidden, SHAPE) / count_flops(member, SHAPE)
+    unit = count_flops(member, SHAPE)
+    with PassCounter(member, SHAPE, unit, everywhere=True) as counter, torch.no_grad():
+        hidden(IMAGES)
+        member(IMAGES)
+    assert counter.total == pytest.approx(5 + 5 * weight)
+    with PassCounter(member, SHAPE, unit) as counter, torch.no_grad():
+        hidden(IMAGES)
+    assert counter.total == 0
+
+
+def test_a_member_that_runs_more_than_at_first_counts_as_more(make_member):
+    member, hidden = make_member(), make_member()
+    with everywhere(member) as counter, torch.no_grad():
+        honest = member.embedder.forward
+        member.embedder.forward = lambda images: honest(images) + hidden(images)
+        member(IMAGES)
+    assert counter.forward == pytest.approx(10)
+
+
+def test_a_pass_that_raises_is_not_counted_and_hides_nothing_later(make_member):
+    member = make_member()
+    with everywhere(member) as counter:
+        with pytest.raises(RuntimeError):
+            member(torch.zeros(2, 3, 8, 8))
+        with torch.no_grad():
+            member.embedder(IMAGES)
+    assert counter.total == pytest.approx(5)

@@ -196,7 +196,7 @@ def test_what_decides_a_value_is_part_of_every_identity(tmp_path, copied, forget
             "attacked_indices(pool.ids, self",
             "attacked_indices(pool.ids, 0.5 * self",
         ),
-        ("benchmark/evaluation/pool_embeddings.py", "2 * images_per_pass", "3 * images_per_pass"),
+        ("benchmark/evaluation/pool_embeddings.py", "or images_per_pass", "or 3 * images_per_pass"),
     ],
 )
 def test_what_decides_a_score_is_part_of_every_cell(tmp_path, copied, forget, file, old, new):

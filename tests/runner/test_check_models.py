@@ -107,6 +107,7 @@ def test_facts_about_attacks_come_from_their_specs(checked):
         "rescored": "pass",
         "wrong_gradient": "not run",
         "objective_disagrees": "not run",
+        "shifted": "not run",
     }
     assert results["one_step_beats_many"].value == pytest.approx(-0.2, abs=1e-6)
 

@@ -62,7 +62,7 @@ def test_the_batch_size_of_attacks_and_scores(side, largest):
     embeddings = PoolEmbeddings(model, images, Blank(count, side), labels, ids, 1)
     model.batch_sizes.clear()
     embeddings.clean()
-    assert model.batch_sizes == [2 * largest, count - 2 * largest]
-    model.batch_sizes.clear()
-    embeddings.reembed_attacked()
     assert model.batch_sizes == [largest, largest, count - 2 * largest]
+    model.batch_sizes.clear()
+    embeddings.reembed()
+    assert model.batch_sizes == [largest // 2] * (count // (largest // 2)) + [count % (largest // 2)]

@@ -69,15 +69,15 @@ def test_images_embedded_again_have_draws_of_their_own(make_embeddings, pool, ra
     attacked = pool.images.clone()
     first, same, other = (make_embeddings(randomised_model, attacked, seed=seed) for seed in (1, 1, 2))
     each = [
-        first.reembed_attacked(0),
-        first.reembed_attacked(1),
+        first.reembed("attacked", 0),
+        first.reembed("attacked", 1),
         first.attacked(0),
         first.attacked(1),
-        other.reembed_attacked(0),
+        other.reembed("attacked", 0),
     ]
     for i, one in enumerate(each):
         assert not any(torch.equal(one, another) for another in each[:i])
-    assert torch.equal(same.reembed_attacked(1), each[1])
+    assert torch.equal(same.reembed("attacked", 1), each[1])
 
 
 @pytest.mark.parametrize("size", [7, 512])
@@ -99,7 +99,7 @@ def test_only_changed_images_are_embedded_and_the_others_are_clean(
         for repeat in range(embeddings.repeats):
             clean = embeddings.clean(repeat)
             model.embedded = 0
-            for found in (embeddings.attacked(repeat), embeddings.reembed_attacked(repeat)):
+            for found in (embeddings.attacked(repeat), embeddings.reembed("attacked", repeat)):
                 assert torch.equal(found[rest], clean[rest])
                 assert not torch.isclose(found[changed], clean[changed]).all(dim=1).any()
             assert model.embedded == 2 * len(changed)

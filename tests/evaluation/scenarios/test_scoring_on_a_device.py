@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from attacks import ATTACKS
 from benchmark.core.embedder import Embedder
@@ -13,7 +14,7 @@ from ...simulated_device import OTHER, TwoDevices
 
 class Pixels(Embedder):
     def forward(self, images):
-        return images.flatten(1)
+        return F.normalize(images.flatten(1))
 
 
 @pytest.mark.parametrize("split", [False, True])

@@ -1,0 +1,70 @@
+"""Copies of queries, shifted by one pixel, must be as robust as the queries."""
+
+import torch
+import torch.nn.functional as F
+
+from attacks import ATTACKS, REFERENCE_ATTACK, Problem
+from benchmark.core.embedder import Embedder
+from benchmark.evaluation import SCENARIOS, PoolEmbeddings
+from benchmark.evaluation.shifted import add_shifted, compare_shifted, shift
+
+EPS = 0.1
+
+
+class Pixels(Embedder):
+    """Embeds mean colors, which a shift hardly changes; what is near an image of `held` as that image."""
+
+    def __init__(self, held=None):
+        super().__init__()
+        self.held = held
+
+    def forward(self, images):
+        if self.held is not None:
+            apart = torch.cdist(images.detach().flatten(1), self.held.flatten(1), p=float("inf"))
+            near, index = apart.min(1)
+            known = (near <= 1.01 * EPS).view(-1, 1, 1, 1)
+            images = torch.where(known, images + (self.held[index] - images).detach(), images)
+        return F.normalize(images.mean((2, 3)) - 0.5)
+
+
+def measured(model, pool, **given):
+    images = pool.images
+    problem = Problem(model, images, pool.labels, pool.ids, "linf", EPS, **given)
+    attack = ATTACKS.build("pgd_decay[objective=neighbour,steps=5]")
+    embeddings = PoolEmbeddings(model, images, attack.run(problem).images, pool.labels, pool.ids, 1)
+    score = SCENARIOS.build("retrieval-query").score(embeddings)
+    return problem, attack, embeddings, score
+
+
+def colors(make_images):
+    """Images of 3 channels, whose classes differ in their colors."""
+    pool = make_images(classes=12, per_class=5, noise=0.3, seed=1)
+    generator = torch.Generator().manual_seed(0)
+    color = 0.15 + 0.7 * torch.rand(12, 3, 1, 1, generator=generator)[pool.labels]
+    noise = 0.3 * torch.rand(len(pool), 3, 8, 8, generator=generator) - 0.15
+    return type(pool)((color + noise).clamp(0, 1), pool.labels, pool.ids)
+
+
+def test_a_shift_moves_the_columns_by_one():
+    images = torch.arange(6.0).view(1, 1, 2, 3)
+    assert shift(images).tolist() == [[[[0, 0, 1], [3, 3, 4]]]]
+
+
+def test_an_honest_model_is_as_robust_on_copies_and_one_that_holds_the_pool_is_not(make_images):
+    pool = colors(make_images)
+    honest = compare_shifted(*measured(Pixels(), pool))
+    assert honest["shifted_drop"] <= honest["shifted_tolerance"]
+    before = pool.images.clone()
+    holding = compare_shifted(*measured(Pixels(before), pool))
+    assert holding["shifted_drop"] > holding["shifted_tolerance"]
+    assert torch.equal(pool.images, before)
+
+
+def test_only_the_reference_attack_on_a_pool_in_memory_is_compared(make_images):
+    pool = colors(make_images)
+    problem, attack, embeddings, score = measured(Pixels(), pool)
+    add_shifted(problem, attack, embeddings, {"retrieval-query": score})
+    add_shifted(problem, ATTACKS.build(REFERENCE_ATTACK), embeddings, {"retrieval-query": "failed"})
+    assert "shifted_drop" not in score.diagnostics
+    problem.images = pool  # batches of a data set
+    assert compare_shifted(problem, attack, embeddings, score) == {}

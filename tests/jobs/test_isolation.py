@@ -1,0 +1,88 @@
+"""Attacked images of other people's models are embedded in a process that has nothing else."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.jobs import RunContext
+from benchmark.planning.grid import build_grid
+from benchmark.planning.resolve import resolve
+from benchmark.plugins.load import load_plugin, module_name
+from defenses import DEFENSES
+
+PLUGIN = Path(__file__).with_name("isolated_plugin.py")
+ATTACK = "pgd_decay[objective=neighbour,steps=3]"
+ASKED = {
+    "datasets": "glyphs[classes=24,per_class=6]",
+    "backbones": "smallconv[dim=8,width=0.25]",
+    "attacks": ATTACK,
+    "scenarios": "retrieval-query",
+    "checks": False,
+    "curve": {"attacks": [], "factors": []},
+    "training": {"epochs": 2, "batch_size": 16, "validation": 0},
+}
+
+
+@pytest.fixture
+def plan(tmp_path_factory, tmp_path, monkeypatch):
+    """Trains a model, and returns its attack, with the context of both."""
+    monkeypatch.setattr(DEFENSES, "_entries", dict(DEFENSES._entries))
+    monkeypatch.delitem(sys.modules, module_name(PLUGIN), raising=False)
+    load_plugin(PLUGIN)
+    cache = tmp_path_factory.getbasetemp() / "cache"
+
+    def plan(defense, plugins=(PLUGIN,)):
+        context = RunContext(
+            output=tmp_path, cache=cache, data=cache, device="cpu", commit="", plugins=plugins, save_every=0
+        )
+        grid = build_grid(resolve({**ASKED, "defenses": defense}), context.folders)
+        training = next(m.job for m in grid.models if m.job.key.defense == defense)
+        attack = next(p.job for p in grid.attacks if p.job.key.defense == defense and p.job.attack != "none")
+        assert training.execute(context) is None
+        return attack, context
+
+    return plan
+
+
+def diagnostics_of(attack, context):
+    assert attack.execute(context) is None
+    (cell,) = attack.cells.values()
+    return context.store.cell(cell).diagnostics
+
+
+@pytest.mark.slow
+def test_an_honest_model_embeds_alone_as_it_was_scored(plan):
+    found = diagnostics_of(*plan("honest_plugin"))
+    assert found["isolated_difference"] < 1e-4
+    assert found["rescored_difference"] < 1e-4
+
+
+@pytest.mark.slow
+def test_a_model_that_reads_the_pool_of_its_scorer_embeds_otherwise_alone(plan):
+    found = diagnostics_of(*plan("reads_frames"))
+    assert found["rescored_difference"] < 1e-4  # in the same process it is consistent
+    assert found["isolated_difference"] > 1e-2
+
+
+@pytest.mark.slow
+def test_r1_of_a_randomised_model_is_compared(plan):
+    found = diagnostics_of(*plan("drawing_plugin"))
+    assert found["isolated_error"] > 0
+    assert abs(found["isolated_r1"]) < 0.02 + 7 * found["isolated_error"]
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_loaded_alone_fails_its_cell(plan, monkeypatch):
+    monkeypatch.setenv("FAILS_ALONE", "")
+    monkeypatch.delenv("FAILS_ALONE")
+    attack, context = plan("fails_alone")
+    reason = attack.execute(context)
+    assert "RuntimeError: no such thing here. Load what the model needs in `build`" in reason
+    assert len(reason.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_no_process_is_started_for_code_of_the_project_or_of_this_process_alone(plan):
+    assert "isolated_difference" not in diagnostics_of(*plan("vanilla"))
+    assert "isolated_difference" not in diagnostics_of(*plan("honest_plugin", plugins=()))
