@@ -44,7 +44,7 @@ class Transformed(Embedder):
     @property
     def has_stand_in(self) -> bool:
         """Whether the transform has one."""
-        return self.transform.has_stand_in or self.member.has_stand_in
+        return self.applied.transform.has_stand_in or self.member.has_stand_in
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""

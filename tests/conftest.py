@@ -3,12 +3,17 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hypothesis import settings
 
 from benchmark.data import ImageSet
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES, Member
 
 torch.set_num_threads(1)
+
+# A deadline for each example would fail tests on a machine that is busy.
+settings.register_profile("default without deadline", deadline=None)
+settings.load_profile("default without deadline")
 
 SHAPE = (1, 8, 8)
 

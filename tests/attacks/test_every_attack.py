@@ -13,7 +13,7 @@ from .budgets import in_norm
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     eps=st.sampled_from([1e-4, 8 / 255, 0.3, 3.0]), seed=st.integers(0, 99), step=st.sampled_from([None, 4.0])
 )

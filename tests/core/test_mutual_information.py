@@ -34,7 +34,7 @@ def reference(labels, assignments):
 
 
 @given(partitions())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_agrees_with_scikit_learn(pair):
     ami = adjusted_mutual_information(*pair)
     assert type(ami) is float
@@ -45,7 +45,7 @@ def test_agrees_with_scikit_learn(pair):
 
 
 @given(st.integers(2, 300), st.integers(0, 3), st.integers(0, 3), st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_agrees_with_scikit_learn_where_nearly_all_points_are_alone(n, joined, merged, random):
     labels, assignments = np.arange(n), np.arange(n)
     for partition, times in ((labels, joined), (assignments, merged)):

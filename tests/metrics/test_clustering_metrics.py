@@ -29,7 +29,7 @@ def naive_f1(labels, assignments):
 
 
 @given(pairings)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_agrees_with_naive_loops_and_scikit_learn(pairing):
     labels, assignments = pairing
     scores = clustering_metrics(labels, assignments)
@@ -47,7 +47,7 @@ def test_agrees_with_naive_loops_and_scikit_learn(pairing):
 
 
 @given(pairings, st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_neither_names_nor_order_matter(pairing, random):
     labels, assignments = pairing
     expected = clustering_metrics(labels, assignments)
@@ -59,7 +59,7 @@ def test_neither_names_nor_order_matter(pairing, random):
 
 
 @given(pairings)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_metrics_are_symmetric_in_classes_and_clusters(pairing):
     labels, assignments = pairing
     swapped = clustering_metrics(assignments, labels)

@@ -125,7 +125,7 @@ def test_equal_points_share_a_cluster(k, monkeypatch, large_from):
         assert len(np.unique(assigned)) == 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 40), st.booleans(), st.data())
 def test_any_repeated_points_get_a_valid_assignment(n, large, data):
     k = data.draw(st.integers(1, n))

@@ -122,7 +122,7 @@ def check_against_naive(case, ks=(1, 2, 4, 8)):
 
 
 @given(cases())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_agrees_with_naive_loops_with_ties(case):
     check_against_naive(case)
 
@@ -174,7 +174,6 @@ def test_agrees_with_pytorch_metric_learning(shift, classes):
 
 
 @given(cases(), st.integers(1, 30))
-@settings(deadline=None)
 def test_chunk_size_does_not_matter(case, chunk):
     assert same_outcomes(case.retrieve(chunk=chunk), case.retrieve())
 
@@ -205,7 +204,6 @@ def test_chunk_size_does_not_matter_on_real_numbers(chunk):
 
 
 @given(cases(), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_order_of_the_gallery_and_names_of_labels_and_ids_do_not_matter(case, random):
     order = random.sample(range(len(case.gallery)), len(case.gallery))
     labels, ids = torch.tensor(random.sample(range(99), 4)), torch.tensor(random.sample(range(99), 21))
@@ -221,7 +219,6 @@ def test_order_of_the_gallery_and_names_of_labels_and_ids_do_not_matter(case, ra
 
 
 @given(cases(), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_queries_are_independent_of_each_other(case, random):
     order = torch.tensor(random.sample(range(len(case.queries)), len(case.queries)))
     moved = dataclasses.replace(
@@ -239,7 +236,7 @@ def test_queries_are_independent_of_each_other(case, random):
 
 
 @given(st.integers(0, 10_000), st.integers(1, 200))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_constant_embeddings_score_zero(seed, d):
     direction = torch.randn(1, d, generator=torch.Generator().manual_seed(seed))
     embeddings = F.normalize(direction).expand(60, d)

@@ -80,13 +80,13 @@ def values(queries, gallery):
 
 @pytest.mark.slow
 @given(pools(), st.integers(0, 10_000))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_errors_of_similarities_change_no_value(pool, seed):
     assert values(pool.shaken(seed), pool.shaken(seed + 1)) == values(pool, pool)
 
 
 @given(pools(), st.permutations(range(3)), st.integers(0, 10_000))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_order_of_coordinates_and_the_lengths_of_vectors_change_no_value(pool, order, seed):
     lengths = torch.randint(1, 9, (len(pool.labels), 1), generator=torch.Generator().manual_seed(seed))
     other = dataclasses.replace(pool, vectors=pool.vectors[:, order] * lengths)
@@ -94,7 +94,7 @@ def test_the_order_of_coordinates_and_the_lengths_of_vectors_change_no_value(poo
 
 
 @given(pools())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_retrieval_is_that_of_exact_arithmetic(pool):
     vectors, labels = pool.vectors.int().tolist(), pool.labels.tolist()
     found = retrieval(pool, pool)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
@@ -47,7 +47,6 @@ def test_agrees_with_naive_loops(positives, negatives, levels):
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
-@settings(deadline=None)
 def test_agrees_with_naive_loops_where_nearly_all_are_ties(rows):
     similarity, same = torch.tensor([float(s) for s, _ in rows]), torch.tensor([y for _, y in rows])
     if same.any() and not same.all():

@@ -73,7 +73,7 @@ def test_rows_that_do_not_fit_are_counted_together():
     assert shown[-1].startswith("4 more") or shown[-1].startswith("5 more")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.integers(1, 250),
     st.integers(0, 60),

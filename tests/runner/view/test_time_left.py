@@ -16,7 +16,7 @@ def run_of(costs, **given):
     return SimulatedRun({str(index): JobCost(cost) for index, cost in enumerate(costs)}, **given)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(COSTS, st.integers(1, 4), st.booleans())
 def test_it_is_within_a_factor_of_2_after_a_fifth_of_a_run(costs, workers, reporting):
     seen, end = run_of(costs, workers=workers, reporting=reporting).estimates()
@@ -27,7 +27,7 @@ def test_it_is_within_a_factor_of_2_after_a_fifth_of_a_run(costs, workers, repor
             assert (end - now) / 2.01 <= estimate.seconds <= 2.01 * (end - now), (now, end)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(COSTS, st.integers(1, 4), st.floats(0.01, 100))
 def test_with_progress_and_equal_pace_it_never_rises(costs, workers, pace):
     seen, _ = run_of(costs, workers=workers, seconds_per_unit={(): pace}).estimates(step=pace)
@@ -36,7 +36,7 @@ def test_with_progress_and_equal_pace_it_never_rises(costs, workers, pace):
     assert all(later <= earlier * 1.01 + 2 * pace for earlier, later in pairwise(known))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(COSTS, st.integers(1, 4))
 def test_what_jobs_need_is_waited_for(costs, workers):
     half = len(costs) // 2
