@@ -96,7 +96,7 @@ def short_range_correlation(
     visible: int | None = None,
     ties: Literal["concordant", "random"] = "concordant",
 ) -> Tensor:
-    """Computes the short-range rank correlation of a wanted order and each query's (arXiv 2103.05248, eq. 5).
+    """Computes the short-range rank correlation of a wanted order and each query's (arXiv 2103.05248).
 
     The mean over the pairs of items: 1 where the pair is in the wanted order, -1 where it is not or where one
     of the two is not among the first `visible` of the query's ranking. If all are, it is Kendall's tau.
