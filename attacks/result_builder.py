@@ -32,11 +32,13 @@ class ResultBuilder:
     Attributes:
         batches: indices in the pool of each batch's images; together they are `problem.perturbed`.
         execution: how the steps were computed, as in `AttackResult`.
+        rating: how good what is written is as a whole, where an attack compares pools; None before.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.batches = problem.batches(problem.perturbed)
         self.execution = "eager"
+        self.rating: float | None = None
         self._problem = problem
         self._written: list[int] = []
         self._done = 0
@@ -141,6 +143,7 @@ class ResultBuilder:
             "gradients": self._gradients,
             "zero_gradients": torch.stack(self._zero_gradients) if self._zero_gradients else None,
             "execution": self.execution,
+            "rating": self.rating,
             "embedded": "clean" in vars(self._problem),
         }
         if can_be_packed(state):
@@ -167,6 +170,7 @@ class ResultBuilder:
         self._values, self._gradients = state["values"], state["gradients"]
         self._zero_gradients = [] if state["zero_gradients"] is None else list(state["zero_gradients"])
         self._written, self.execution = state["written"], state["execution"]
+        self.rating = state["rating"]
         if images is not None:
             self._images = self._problem.empty_pool()
             parts = images.split([len(self.batches[batch]) for batch in self._written])

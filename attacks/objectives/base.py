@@ -29,6 +29,18 @@ class PooledScore(Protocol):
         """Records the current embeddings, shape (b, d), of the images at `index`, shape (b,)."""
 
 
+@runtime_checkable
+class RatedPool(Protocol):
+    """A pooled score that can say how good the attacked pool is as a whole.
+
+    Scores of single images at different steps are not comparable, since each is measured against the pool at
+    that step; these values are.
+    """
+
+    def pool_value(self) -> float:
+        """Returns a number that is higher the better the observed pool is for the attack."""
+
+
 def with_gradient(values: Tensor, embeddings: Tensor, gradient: Tensor) -> Tensor:
     """Returns the values, whose gradient with respect to the embeddings is the given one.
 

@@ -13,7 +13,7 @@ from attacks.objectives.clusterings import CHUNK, Clusterings
 from attacks.objectives.pool import PoolScore
 from attacks.problem import Problem
 from attacks.save_point import Stateful
-from benchmark.metrics import KMEANS_ITERATIONS
+from benchmark.metrics import KMEANS_ITERATIONS, cluster, mean_clustering_metrics
 
 FLOOR = 1e-3
 """Images added to each entry of the contingency table, so that its logarithm is finite."""
@@ -54,6 +54,11 @@ class InformationScore(Stateful):
         if self._observed >= self._perturbed:
             self._observed = 0
             self._fit()
+
+    def pool_value(self) -> float:
+        """Returns the negative AMI of the observed pool, as it will be scored."""
+        assignments = cluster(self.pool.bank, len(self._expected))
+        return -mean_clustering_metrics(self.labels, assignments)["ami"]
 
     def _fit(self) -> None:
         """Runs k-means, from new starts when these are due, and fills the contingency table.
