@@ -125,15 +125,7 @@ class PGDDecay(PGD):
     Attributes:
         step: size of the first step in units of eps; 1 when not given, because images hardly leave their
             random start with smaller first steps.
-        momentum: decay of the sum of gradients that steps go along, as in `mi_fgsm`; 0 for the gradient alone.
     """
-
-    momentum: Annotated[float, Field(ge=0)] = 0.0
-
-    def make_update(self) -> Update:
-        """Makes steps of these sizes, along the gradient or its decaying sum."""
-        sizes = self.step_sizes()
-        return MomentumUpdate(sizes, self.momentum) if self.momentum else FixedSteps(sizes)
 
     def step_sizes(self) -> list[float]:
         """Returns the size of each step in units of eps."""
@@ -157,8 +149,7 @@ class MIFGSM(IterativeAttack):
 
     def make_update(self) -> Update:
         """Makes steps along the sum of gradients."""
-        size = 1 / self.steps if self.step is None else self.step
-        return MomentumUpdate([size] * self.steps, self.decay)
+        return MomentumUpdate(1 / self.steps if self.step is None else self.step, self.decay)
 
 
 @ATTACKS.register("apgd")

@@ -69,26 +69,24 @@ class MomentumUpdate(Update):
     """Steps along a decaying sum of gradients, each scaled to unit L1 norm (Dong et al. 2018, eq. 6 and 7).
 
     Args:
-        sizes: of each step, in units of eps.
+        size: of each step, in units of eps.
         decay: of the sum.
     """
 
     state_pools: ClassVar[int] = 1
 
-    def __init__(self, sizes: Sequence[float], decay: float) -> None:
-        self._sizes = list(sizes)
-        self._step = 0
+    def __init__(self, size: float, decay: float) -> None:
+        self._size = size
         self._decay = decay
         self._sum: Tensor | None = None
 
     def move(self, images: Tensor, values: Tensor, gradient: Tensor, ball: Ball) -> Tensor:
-        """Adds the gradient to the sum, and takes a step of the next size along the sum."""
+        """Adds the gradient to the sum, and takes a step along the sum."""
         if self._sum is None:
             self._sum = torch.zeros_like(images)
         length = gradient.flatten(1).abs().sum(1).clamp_min(torch.finfo(gradient.dtype).tiny)
         self._sum = self._decay * self._sum + gradient / per_image(length, gradient)
-        self._step += 1
-        return ball.step(images, self._sum, self._sizes[self._step - 1])
+        return ball.step(images, self._sum, self._size)
 
 
 class AutoPGDUpdate(Update):
