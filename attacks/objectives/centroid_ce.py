@@ -28,7 +28,7 @@ class CentroidCE(Objective):
     def bind(self, problem: Problem) -> Score:
         """Returns the score against the clean centroids."""
         labels = problem.labels
-        weights = problem.centroids.t() * (self.scale / problem.cosine_std)
+        weights = problem.centroids.t() * (self.scale / problem.cosine_gap)
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
             return F.cross_entropy(embeddings @ weights, labels[index], reduction="none")

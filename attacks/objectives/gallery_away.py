@@ -50,7 +50,7 @@ class GalleryScore:
         self.queries = problem.clean if whole else problem.clean[self.query_indices]
         self.gallery_indices = problem.gallery
         self.bank = problem.clean.clone()
-        self.temperature = temperature * problem.cosine_std
+        self.temperature = temperature * problem.cosine_gap
         in_gallery = torch.zeros_like(problem.labels, dtype=torch.bool)
         in_gallery[self.gallery_indices] = True
         # Images that are queries only change nothing.

@@ -32,8 +32,8 @@ class InformationScore(Stateful):
     def __init__(self, problem: Problem, parameters: Information) -> None:
         self._parameters = parameters
         self.labels = problem.labels
-        self.scale = parameters.scale / problem.cosine_std
-        self.pull = parameters.pull / problem.cosine_std
+        self.scale = parameters.scale / problem.cosine_gap
+        self.pull = parameters.pull / problem.cosine_gap
         self.pool = PoolScore(problem, parameters.neighbours)
         self._perturbed = len(problem.perturbed)
         self._observed = 0

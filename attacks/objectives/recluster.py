@@ -20,7 +20,7 @@ class ReclusterScore(Stateful):
 
     def __init__(self, problem: Problem, scale: float) -> None:
         self.labels = problem.labels
-        self.scale = scale / problem.cosine_std
+        self.scale = scale / problem.cosine_gap
         self._bank = problem.clean.clone()
         self._perturbed = len(problem.perturbed)
         self._observed = 0

@@ -33,6 +33,7 @@ class GradientAscent:
         steps: number of steps.
         restarts: independent starts; the best is kept.
         start: "random" or "clean".
+        name: of the attack; random starts depend on it, so that two attacks search from two points.
     """
 
     def __init__(
@@ -43,12 +44,14 @@ class GradientAscent:
         steps: int,
         restarts: int = 1,
         start: str = "random",
+        name: str = "",
     ) -> None:
         self.problem = problem
         self.objective: Objective = OBJECTIVES.build(objective)
         self.make_update = make_update
         self.steps = steps
         self.restarts = restarts
+        self.name = name
         self.random = start == "random" or self.objective.flat_at_clean
         self._builder = ResultBuilder(problem)
         self._all_steps = steps * restarts * len(self._builder.batches)
@@ -73,7 +76,7 @@ class GradientAscent:
     def _start(self, ball: Ball, index: Tensor, restart: int) -> Tensor:
         if not (self.random or restart):
             return ball.clean.clone()
-        return ball.random_start(self.problem.ids_of(index), self.problem.seed, restart)
+        return ball.random_start(self.problem.ids_of(index), self.problem.seed, restart, self.name)
 
     def _ascend_per_image(self, compute: Steps) -> None:
         """Runs each restart batch by batch, and keeps the best result of each image."""

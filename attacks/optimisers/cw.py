@@ -99,7 +99,7 @@ class CW(GradientAttack):
         builder.count_zero_gradients(gradient)
         iterates = _Iterates(ball)
         iterates.add(first, values, inside=True)
-        weights, start = _Weights(ball.clean, self.c / problem.cosine_std), _Start(first, values, gradient)
+        weights, start = _Weights(ball.clean, self.c / problem.cosine_gap), _Start(first, values, gradient)
         for _ in builder.steps(self.searches, [start, iterates, weights, check]):
             weights.update(self._minimize(problem, score, index, start, weights.current, iterates, check))
         check.look(lambda: score, index)

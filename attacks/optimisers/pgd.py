@@ -48,7 +48,9 @@ class FGSM(GradientAttack):
 
     def perturb(self, problem: Problem) -> AttackResult:
         """Takes one step of size eps."""
-        return GradientAscent(problem, self.objective, lambda: FixedSteps([1.0]), 1, start="clean").run()
+        return GradientAscent(
+            problem, self.objective, lambda: FixedSteps([1.0]), 1, start="clean", name=self.portable
+        ).run()
 
 
 class IterativeAttack(GradientAttack):
@@ -80,7 +82,13 @@ class IterativeAttack(GradientAttack):
     def perturb(self, problem: Problem) -> AttackResult:
         """Runs gradient ascent."""
         return GradientAscent(
-            problem, self.objective, self.make_update, self.steps, self.restarts, self.start
+            problem,
+            self.objective,
+            self.make_update,
+            self.steps,
+            self.restarts,
+            self.start,
+            self.portable,
         ).run()
 
 
