@@ -226,17 +226,15 @@ class Problem:
 
     @cached_property
     def clean(self) -> Tensor:
-        """Embeddings of the clean pool, shape (n, d); for a randomized model the direction of the mean."""
+        """Embeddings of the clean pool, of length 1, (n, d); for a randomized model the mean's direction."""
         if self.embedder in self.embedded:
-            return self.embedded[self.embedder]
+            return F.normalize(self.embedded[self.embedder])
         parts = []
         with torch.no_grad():
             for batch in self.batches(self.all_indices):
-                embedded = self.embedder(self.repeat(self.get_batch(batch))).view(
-                    self.eot_samples, len(batch), -1
-                )
-                parts.append(embedded[0] if self.eot_samples == 1 else F.normalize(embedded.mean(0)))
-        return torch.cat(parts)
+                embedded = F.normalize(self.embedder(self.repeat(self.get_batch(batch))))
+                parts.append(embedded.view(self.eot_samples, len(batch), -1).mean(0))
+        return F.normalize(torch.cat(parts))
 
     @cached_property
     def cosine_gaps(self) -> Tensor:
@@ -249,7 +247,7 @@ class Problem:
         cone has the same ranking on a smaller scale, and must face the same attack; and what a model does far
         away, as with a rare group at the opposite pole, must not flatten the attack on other images.
         """
-        pool = F.normalize(self.clean)
+        pool = self.clean
         gaps = []
         for index in self.all_indices.split(CHUNK):
             cosines = pool[index] @ pool.t()

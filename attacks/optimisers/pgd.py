@@ -34,6 +34,11 @@ class GradientAttack(Attack):
         """The attack and its objective."""
         return [self, OBJECTIVES.build(self.objective)]
 
+    @property
+    def start_name(self) -> str:
+        """What random starts depend on: attacks that search in other ways start from other points."""
+        return self.portable
+
 
 @ATTACKS.register("fgsm")
 class FGSM(GradientAttack):
@@ -49,7 +54,7 @@ class FGSM(GradientAttack):
     def perturb(self, problem: Problem) -> AttackResult:
         """Takes one step of size eps."""
         return GradientAscent(
-            problem, self.objective, lambda: FixedSteps([1.0]), 1, start="clean", name=self.portable
+            problem, self.objective, lambda: FixedSteps([1.0]), 1, start="clean", name=self.start_name
         ).run()
 
 
@@ -65,6 +70,13 @@ class IterativeAttack(GradientAttack):
 
     steps: PositiveInt = 20
     restarts: PositiveInt = 1
+
+    @property
+    def start_name(self) -> str:
+        """The spec without steps and restarts: more of either continue from the same points."""
+        defaults = self.defaults()
+        same = {"steps": defaults["steps"], "restarts": defaults["restarts"]}
+        return self.model_copy(update=same).portable
 
     def make_update(self) -> Update:
         """Makes the update of one batch."""
@@ -88,7 +100,7 @@ class IterativeAttack(GradientAttack):
             self.steps,
             self.restarts,
             self.start,
-            self.portable,
+            self.start_name,
         ).run()
 
 
