@@ -80,6 +80,7 @@ class Objective(Parameters):
             random start.
         scenarios: names of the only scenarios that the objective suits; empty when it suits all.
         pooled: whether its score is a `PooledScore`; the optimizer then moves all images jointly.
+        rates_pools: whether its score is a `RatedPool`; the best of an attack's last pools is then kept.
         capturable: whether a CUDA graph of a call of its score gives the right values when it is replayed
             for other embeddings and indices, because all that differs between calls is in tensors that
             `observe` changes in place.
@@ -88,6 +89,7 @@ class Objective(Parameters):
     flat_at_clean: ClassVar[bool] = False
     scenarios: ClassVar[tuple[str, ...]] = ()
     pooled: ClassVar[bool] = False
+    rates_pools: ClassVar[bool] = False
     capturable: ClassVar[bool] = False
 
     def bind(self, problem: Problem) -> Score:

@@ -17,8 +17,8 @@ class CentroidCE(Objective):
     """Cross-entropy of the softmax over scaled cosines to all centroids of the clean pool.
 
     Attributes:
-        scale: factor on the cosines before the softmax, divided by the standard deviation of the pool's
-            cosines.
+        scale: factor on the cosines before the softmax, divided by the pool's typical gap of
+            cosines (`Problem.cosine_gap`).
     """
 
     capturable: ClassVar[bool] = True

@@ -114,23 +114,28 @@ class InformationScore(Stateful):
 
 @OBJECTIVES.register("information")
 class Information(Objective):
-    """-(information of the *attacked* image's k-means cluster about its class) + pull * `pool`.
+    """-(information of the *attacked* image's k-means clusters about its class) + pull * `pool`.
 
-    k-means is fitted on the attacked pool as it moves. With p_k the image's soft assignment to cluster k
-    (softmax over scaled distances to the centroids) and T the contingency table of classes and clusters of
-    all other images, the image moves to lower sum_k p_k log(T[y, k] n / (T[y, .] T[., k])), its part in the
-    mutual information of classes and clusters, which AMI measures. `pool` leads images out of clusters whose
-    soft assignment is saturated.
+    k-means is fitted on the attacked pool as it moves, several times, from starts as those of the metric
+    (`Clusterings`): against one clustering alone, images move to where only that one is misled. With p_k the
+    image's soft assignment to cluster k (softmax over scaled distances to the centroids) and T the
+    contingency table of classes and clusters of all other images, the image moves to lower
+    sum_k p_k log(T[y, k] n / (T[y, .] T[., k])), its part in the mutual information of classes and clusters,
+    which AMI measures; the mean over the clusterings. `pool` leads images out of clusters whose soft
+    assignment is saturated.
 
     Attributes:
-        scale: factor on half the squared distances before the softmax, divided by the standard deviation of
-            the pool's cosines.
+        scale: factor on half the squared distances before the softmax, divided by the pool's typical gap of
+            cosines (`Problem.cosine_gap`).
         refits: iterations of k-means each time that all images have moved.
-        pull: weight of `pool`, divided by the same standard deviation.
+        clusterings: number of clusterings.
+        redraw: all images have moved this often when the clusterings start anew.
+        pull: weight of `pool`, divided by the same gap.
         neighbours: as in `pool`.
     """
 
     pooled: ClassVar[bool] = True
+    rates_pools: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
 
     scale: PositiveFloat = 4.5
@@ -141,5 +146,5 @@ class Information(Objective):
     neighbours: PositiveInt = 5
 
     def bind(self, problem: Problem) -> InformationScore:
-        """Returns the score, with clusters that start at the classes' clean centroids."""
+        """Returns the score, with clusters of the clean pool."""
         return InformationScore(problem, self)

@@ -22,8 +22,8 @@ class Neighbour(Objective):
     alone changes direction whenever another image becomes the nearest.
 
     Attributes:
-        sharpness: factor on the cosines in the soft maximum, divided by the standard deviation of the pool's
-            cosines; larger values approach the hard maximum.
+        sharpness: factor on the cosines in the soft maximum, divided by the pool's typical gap of
+            cosines (`Problem.cosine_gap`); larger values approach the hard maximum.
     """
 
     capturable: ClassVar[bool] = True

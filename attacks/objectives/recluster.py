@@ -46,8 +46,8 @@ class Recluster(Objective):
     """`centroid_ce` with centroids of the attacked pool, recomputed once all images have moved.
 
     Attributes:
-        scale: factor on the cosines before the softmax, divided by the standard deviation of the pool's
-            cosines.
+        scale: factor on the cosines before the softmax, divided by the pool's typical gap of
+            cosines (`Problem.cosine_gap`).
     """
 
     pooled: ClassVar[bool] = True

@@ -10,7 +10,7 @@ from attacks.geometry import Ball
 from attacks.objectives.base import OBJECTIVES, Objective, PooledScore, Score
 from attacks.optimisers.best_pool import BestPool
 from attacks.optimisers.captured_step import Steps
-from attacks.optimisers.evaluation import evaluate, evaluate_jointly
+from attacks.optimisers.evaluation import evaluate, evaluate_jointly, score_jointly
 from attacks.optimisers.iterate import Iterate
 from attacks.optimisers.updates import MakeUpdate
 from attacks.problem import Problem
@@ -124,11 +124,14 @@ class GradientAscent:
 
         values = evaluated()
         best.add(self.steps, images)
-        if best.images is not None and best.images[0] is not images[0]:
+        if best.images is not None and best.embeddings is not None:  # an earlier iterate
             images = best.images
-            values = evaluated()
+            if problem.embedder.randomised or problem.search_is_rounded:
+                values = evaluated()
+            else:
+                values = score_jointly(score, batches, best.embeddings)
         rating = float(torch.cat(values).mean()) if best.images is None else best.value
-        best.images = None
+        best.images = best.embeddings = None
         if self._builder.rating is None or rating > self._builder.rating:
             self._builder.rating = rating
             for batch in range(len(batches)):
@@ -167,7 +170,7 @@ class GradientAscent:
                 problem.watch.step(self._all_steps, values)
             for index, embeddings in zip(batches, embedded, strict=True):
                 score.observe(index, embeddings)  # after the step: the order of batches must not matter
-            best.add(step, before)
+            best.add(step, before, embedded)
         for index, iterate in zip(batches, current, strict=True):
             iterate.check.look(lambda: self.objective.bind_pooled(problem), index)
         return [iterate.images for iterate in current]

@@ -25,6 +25,7 @@ class BestPool(Stateful):
 
     Attributes:
         images: the images of the best pool, a tensor for each batch; None where none was kept.
+        embeddings: their embeddings, as the score has observed them; those of the final iterate are not kept.
         value: its value.
     """
 
@@ -34,17 +35,19 @@ class BestPool(Stateful):
         self._rated = score if isinstance(score, RatedPool) else None
         self._first = steps - CANDIDATES
         self.images: list[Tensor] | None = None
+        self.embeddings: list[Tensor] | None = None
         self.value = float("-inf")
 
-    def add(self, step: int, images: list[Tensor]) -> None:
+    def add(self, step: int, images: list[Tensor], embeddings: list[Tensor] | None = None) -> None:
         """Keeps the images if their pool is the best so far and the step is one of the last.
 
         Args:
             step: number of steps before these images, from 0 on.
-            images: those of each batch, as the score has observed them; they are not copied.
+            images: those of each batch; they are not copied.
+            embeddings: what the score has observed of them; None for the final iterate.
         """
         if self._rated is None or step < self._first:
             return
         value = self._rated.pool_value()
         if value > self.value:
-            self.images, self.value = list(images), value
+            self.images, self.embeddings, self.value = list(images), embeddings, value

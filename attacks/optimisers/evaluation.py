@@ -143,9 +143,24 @@ def evaluate_jointly(
         Scores (b,) of each batch.
     """
     final = [evaluate(problem, None, fetch(batch), index)[1] for batch, index in enumerate(batches)]
-    for index, embeddings in zip(batches, final, strict=True):
-        score.observe(index, embeddings)
+    scores = score_jointly(score, batches, final)
     if problem.embedder.randomised:  # fresh draws: the score of an embedding that was observed is biased
         return [evaluate(problem, score, fetch(batch), index)[0] for batch, index in enumerate(batches)]
+    return scores
+
+
+def score_jointly(score: PooledScore, batches: Sequence[Tensor], final: Sequence[Tensor]) -> list[Tensor]:
+    """Computes the scores of all perturbed images from the final embeddings of all of them.
+
+    Args:
+        score: the bound objective; it observes all embeddings.
+        batches: indices in the pool of each batch's images.
+        final: embeddings (b, d) of each batch.
+
+    Returns:
+        Scores (b,) of each batch.
+    """
+    for index, embeddings in zip(batches, final, strict=True):
+        score.observe(index, embeddings)
     with torch.no_grad():
         return [score(embeddings, index) for index, embeddings in zip(batches, final, strict=True)]

@@ -87,9 +87,13 @@ class IterativeAttack(GradientAttack):
         return (2.0 * self.steps + 1.0) * self.restarts
 
     def pools_in_memory(self) -> int:
-        """One for the result; for pooled objectives also the state of all updates, and the best restart."""
-        pooled = OBJECTIVES.build(self.objective).pooled
-        return 1 + (self.make_update().state_pools + (self.restarts > 1) if pooled else 0)
+        """One for the result; for pooled objectives also the state of all updates, the best of the last
+        iterates where pools are rated, and the best restart.
+        """
+        objective = OBJECTIVES.build(self.objective)
+        if not objective.pooled:
+            return 1
+        return 1 + self.make_update().state_pools + objective.rates_pools + (self.restarts > 1)
 
     def perturb(self, problem: Problem) -> AttackResult:
         """Runs gradient ascent."""
