@@ -28,7 +28,7 @@ CHUNK = 1024
 """Images compared with the pool at a time."""
 
 TINY = 1e-6
-"""Smallest unit of cosines: that of a constant embedding."""
+"""Smallest gap of cosines: that of a constant embedding."""
 
 
 @dataclass
@@ -237,33 +237,25 @@ class Problem:
         return F.normalize(torch.cat(parts))
 
     @cached_property
-    def cosine_gaps(self) -> Tensor:
-        """How far each clean image's near neighbors reach, in cosines, shape (n,).
+    def cosine_gap(self) -> float:
+        """How far the near neighborhoods of the clean images reach, in cosines.
 
-        The cosine to its nearest image, less that to its fifth nearest of another class (`NEAR`); at least a
-        quarter of the pool's median.
+        The median over images of the cosine to the nearest other image, less that to the fifth nearest of
+        another class (`NEAR`; to the farthest where there are fewer).
 
         Scales and temperatures of objectives are in units of it. A model whose embeddings all lie in a narrow
         cone has the same ranking on a smaller scale, and must face the same attack; and what a model does far
         away, as with a rare group at the opposite pole, must not flatten the attack on other images.
         """
-        pool = self.clean
         gaps = []
         for index in self.all_indices.split(CHUNK):
-            cosines = pool[index] @ pool.t()
+            cosines = self.clean[index] @ self.clean.t()
             cosines.scatter_(1, index.unsqueeze(1), -torch.inf)
-            nearest = cosines.amax(1)
+            nearest = cosines.amax(1, keepdim=True)
             cosines.masked_fill_(self.labels[index].unsqueeze(1) == self.labels, -torch.inf)
-            far = cosines.topk(min(NEAR, len(pool) - 1), dim=1).values
-            far = torch.where(far.isfinite(), far, nearest.unsqueeze(1)).amin(1)  # fewer than five others
-            gaps.append(nearest - far)
-        found = torch.cat(gaps)
-        return found.clamp_min_(found.median() / 4).clamp_min_(TINY)
-
-    @cached_property
-    def cosine_gap(self) -> float:
-        """The median of `cosine_gaps`: one unit for all images."""
-        return float(self.cosine_gaps.median())
+            others = cosines.topk(min(NEAR, len(self)), dim=1).values
+            gaps.append(nearest - torch.where(others.isfinite(), others, torch.inf).amin(1, keepdim=True))
+        return max(float(torch.cat(gaps).median()), TINY)
 
     @cached_property
     def centroids(self) -> Tensor:

@@ -63,7 +63,9 @@ class Clusterings(Stateful):
         chosen, closest = [first], _distances(points, lengths, first).squeeze(1)
         for step in range(1, k):
             mass = closest.cumsum(1)
-            candidates = torch.searchsorted(mass, uniform[:, step] * mass[:, -1:], right=True).clamp_max_(last)
+            candidates = torch.searchsorted(mass, uniform[:, step] * mass[:, -1:], right=True).clamp_max_(
+                last
+            )
             left = torch.minimum(_distances(points, lengths, candidates), closest.unsqueeze(1))
             best = left.sum(2).argmin(1, keepdim=True)  # (c, 1)
             closest = left.take_along_dim(best.unsqueeze(2), 1).squeeze(1)

@@ -142,8 +142,8 @@ class GalleryAway(Objective):
     weight. On robust models this lowers Recall@1 by several points more than the mean similarities do.
 
     Attributes:
-        temperature: of the sigmoid and of the smooth maximum, in units of the standard deviation of the
-            pool's cosines.
+        temperature: of the sigmoid and of the smooth maximum, in units of the pool's typical gap of
+            cosines (`Problem.cosine_gap`).
     """
 
     pooled: ClassVar[bool] = True

@@ -45,8 +45,8 @@ class CW(GradientAttack):
         searches: weights that are tried for each image.
         steps: of Adam, for each weight.
         lr: Adam's learning rate, in tanh space.
-        c: the first weight, divided by the standard deviation of the pool's cosines, which is the scale of
-            the scores.
+        c: the first weight, divided by the pool's typical gap of cosines (`Problem.cosine_gap`), which is the
+            scale of the scores.
         kappa: score above which a higher one is not rewarded.
     """
 

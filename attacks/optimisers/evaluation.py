@@ -121,7 +121,9 @@ def evaluate(
     """
     with torch.no_grad():
         repeated = problem.repeat(images)
-        embeddings = _embed(problem, problem.embedder, repeated) if search else _unit(problem.embedder(repeated))
+        embeddings = (
+            _embed(problem, problem.embedder, repeated) if search else _unit(problem.embedder(repeated))
+        )
         values = embeddings.new_zeros(len(index))
         if score is not None:
             values = _mean(problem, score(embeddings, problem.repeat(index)))
