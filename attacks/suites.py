@@ -31,7 +31,7 @@ REFERENCE_ATTACK = "pgd_decay[objective=neighbour,steps=40]"
 """Attack whose R@1 the checks compare across budgets and numbers of steps; it maximizes the margin of R@1."""
 
 
-QUERY_ATTACK = "square[objective=neighbour,queries=100,p_init=0.1,start=pgd_decay[objective=neighbour]]"
+QUERY_ATTACK = "square[objective=neighbour,queries=100,p_init=0.3,start=pgd_decay[objective=neighbour]]"
 """What queries alone find beyond gradients: it starts at the images of a white-box attack."""
 
 TRANSFERRED = "pgd_decay[objective=neighbour]"
@@ -51,7 +51,7 @@ class Standard(Suite):
         "pgd_decay[objective=gallery_away]",
         "pgd_decay[objective=pair]",
         QUERY_ATTACK,
-        "square[objective=information,queries=50,p_init=0.1,start=pgd_decay[objective=information,steps=10]]",
+        "square[objective=information,queries=60,p_init=0.3,start=pgd_decay[objective=information,steps=5]]",
         f"transfer[source=vanilla,attack={TRANSFERRED}]",
         f"transfer[source=pgd_at,attack={TRANSFERRED}]",
         "noise",

@@ -23,8 +23,8 @@ class GradientAscent:
     An objective of each image alone is maximized batch by batch, and the best iterate of each image is kept
     over steps and restarts. An objective of the whole attacked pool moves all images jointly, step by step;
     its scores depend on the pool at that step, so scores of different steps are not comparable. The last
-    iterate is kept or, where the objective can rate pools, the best of the last ones. If the pool is not on the device, each batch is moved there for its step, and then
-    offloaded with the state of its update.
+    iterate is kept or, where the objective can rate pools, the best of the last ones. If the pool is not on
+    the device, each batch is moved there for its step, and then offloaded with the state of its update.
 
     Args:
         problem: the attack's task.

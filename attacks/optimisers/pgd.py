@@ -87,8 +87,9 @@ class IterativeAttack(GradientAttack):
         return (2.0 * self.steps + 1.0) * self.restarts
 
     def pools_in_memory(self) -> int:
-        """One for the result; for pooled objectives also the state of all updates, the best of the last
-        iterates where pools are rated, and the best restart.
+        """One for the result; for pooled objectives also the state of all updates, and the best pools.
+
+        These are the best of the last iterates where pools are rated, and the best restart.
         """
         objective = OBJECTIVES.build(self.objective)
         if not objective.pooled:
