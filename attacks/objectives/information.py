@@ -138,7 +138,7 @@ class Information(Objective):
     rates_pools: ClassVar[bool] = True
     capturable: ClassVar[bool] = True
 
-    scale: PositiveFloat = 4.5
+    scale: PositiveFloat = 6.0
     refits: PositiveInt = 3
     clusterings: PositiveInt = 5
     redraw: PositiveInt = 10
