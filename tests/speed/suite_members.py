@@ -4,8 +4,8 @@
     python tests/speed/suite_members.py --results trained --dataset "glyphs[classes=272]" --classes 68
 
 The test classes of 272 letters are neither the training classes nor the test classes of the default data
-set, so attacks can be chosen on them. The members run in the order of a cascade: those on the whole pool, then
-those on the queries that still stand, each after all before it. Costs are counted, per image of the pool.
+set, so attacks can be chosen on them. The members run in the order of a cascade: those on the whole pool,
+then those on the queries that still stand, each after all before it. Costs are counted for each image.
 """
 
 from __future__ import annotations
