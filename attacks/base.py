@@ -70,6 +70,10 @@ class Attack(Parameters):
         """Returns this attack with another source, given by its spec; itself when it needs none."""
         return self
 
+    def without_gradients(self) -> Attack | None:
+        """Returns what is left of the attack on a model without gradients; None for a white-box attack."""
+        return None if self.access == "white" else self
+
     def made_for(self) -> tuple[str, ...]:
         """Names of the only scenarios that its images are scored in; empty for all the usual ones."""
         return self.scenarios

@@ -35,11 +35,13 @@ class ResultBuilder:
     Attributes:
         batches: indices in the pool of each batch's images; together they are `problem.perturbed`.
         execution: how the steps were computed, as in `AttackResult`.
+        rating: how good what is written is as a whole, where an attack compares pools; None before.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.batches = problem.batches(problem.perturbed)
         self.execution = "eager"
+        self.rating: float | None = None
         self._problem = problem
         self._written: list[int] = []
         self._done = 0
@@ -149,6 +151,7 @@ class ResultBuilder:
             "values": self._values,
             "first_steps": self._first_steps,
             "execution": self.execution,
+            "rating": self.rating,
             "embedded": "clean" in vars(self._problem),
         }
         if can_be_packed(state):
@@ -173,6 +176,7 @@ class ResultBuilder:
         self._values = state["values"]
         self._first_steps = state["first_steps"]
         self._written, self.execution = state["written"], state["execution"]
+        self.rating = state["rating"]
         if images is not None:
             self._images = self._problem.empty_pool()
             if self._problem.attacked is None:

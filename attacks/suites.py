@@ -31,6 +31,13 @@ REFERENCE_ATTACK = "pgd_decay[objective=neighbour,steps=40]"
 """Attack whose R@1 the checks compare across budgets and numbers of steps; it maximizes the margin of R@1."""
 
 
+QUERY_ATTACK = "square[objective=neighbour,queries=100,p_init=0.3,start=pgd_decay[objective=neighbour]]"
+"""What queries alone find beyond gradients: it starts at the images of a white-box attack."""
+
+TRANSFERRED = "pgd_decay[objective=neighbour]"
+"""Attack whose images are made on other models."""
+
+
 @SUITES.register("standard")
 class Standard(Suite):
     """The default: white-box, black-box and transferred attacks, chosen on validation classes."""
@@ -38,12 +45,15 @@ class Standard(Suite):
     attacks: ClassVar[tuple[str, ...]] = (
         REFERENCE_ATTACK,
         "pgd_decay[objective=information,steps=60]",
-        "pgd_decay[objective=centroid_ce]",
+        "pgd_decay[objective=neighbour[sharpness=60],step=2]",
+        "pgd_decay[objective=neighbour[sharpness=100]]",
+        "pgd_decay[objective=target[rank=2,sharpness=40]]",
         "pgd_decay[objective=gallery_away]",
         "pgd_decay[objective=pair]",
-        "square[objective=neighbour,queries=300]",
-        f"transfer[source=vanilla,attack={REFERENCE_ATTACK}]",
-        "fgsm[objective=own]",
+        QUERY_ATTACK,
+        "square[objective=information,queries=60,p_init=0.3,start=pgd_decay[objective=information,steps=5]]",
+        f"transfer[source=vanilla,attack={TRANSFERRED}]",
+        f"transfer[source=pgd_at,attack={TRANSFERRED}]",
         "noise",
     )
 
@@ -82,8 +92,8 @@ class Checks(Suite):
         "fgsm[objective=neighbour]",
         REFERENCE_ATTACK,
         "pgd_decay[objective=neighbour,steps=80]",
-        "square[objective=neighbour,queries=300]",
-        f"transfer[source=vanilla,attack={REFERENCE_ATTACK}]",
+        QUERY_ATTACK,
+        f"transfer[source=vanilla,attack={TRANSFERRED}]",
     )
 
 

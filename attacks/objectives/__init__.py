@@ -1,6 +1,6 @@
 """Objectives that attacks maximize: one scalar per image."""
 
-from attacks.objectives.base import OBJECTIVES, Objective, ObjectiveSpec, PooledScore, Score
+from attacks.objectives.base import OBJECTIVES, Objective, ObjectiveSpec, PooledScore, RatedPool, Score
 from attacks.objectives.centroid import Centroid
 from attacks.objectives.centroid_ce import CentroidCE
 from attacks.objectives.collapse import Collapse
@@ -14,6 +14,7 @@ from attacks.objectives.pool import Pool
 from attacks.objectives.recluster import Recluster
 from attacks.objectives.scatter import Scatter
 from attacks.objectives.shift import Shift
+from attacks.objectives.target import Target
 
 __all__ = [
     "OBJECTIVES",
@@ -30,8 +31,10 @@ __all__ = [
     "Pair",
     "Pool",
     "PooledScore",
+    "RatedPool",
     "Recluster",
     "Scatter",
     "Score",
     "Shift",
+    "Target",
 ]

@@ -29,6 +29,18 @@ class PooledScore(Protocol):
         """Records the current embeddings, shape (b, d), of the images at `index`, shape (b,)."""
 
 
+@runtime_checkable
+class RatedPool(Protocol):
+    """A pooled score that can say how good the attacked pool is as a whole.
+
+    Scores of single images at different steps are not comparable, since each is measured against the pool at
+    that step; these values are.
+    """
+
+    def pool_value(self) -> float:
+        """Returns a number that is higher the better the observed pool is for the attack."""
+
+
 def with_gradient(values: Tensor, embeddings: Tensor, gradient: Tensor) -> Tensor:
     """Returns the values, whose gradient with respect to the embeddings is the given one.
 
@@ -68,6 +80,7 @@ class Objective(Parameters):
             random start.
         scenarios: names of the only scenarios that the objective suits; empty when it suits all.
         pooled: whether its score is a `PooledScore`; the optimizer then moves all images jointly.
+        rates_pools: whether its score is a `RatedPool`; the best of an attack's last pools is then kept.
         capturable: whether a CUDA graph of a call of its score gives the right values when it is replayed
             for other embeddings and indices, because all that differs between calls is in tensors that
             `observe` changes in place.
@@ -77,6 +90,7 @@ class Objective(Parameters):
     flat_at_clean: ClassVar[bool] = False
     scenarios: ClassVar[tuple[str, ...]] = ()
     pooled: ClassVar[bool] = False
+    rates_pools: ClassVar[bool] = False
     capturable: ClassVar[bool] = False
     is_margin: ClassVar[bool] = False
 

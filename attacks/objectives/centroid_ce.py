@@ -17,8 +17,8 @@ class CentroidCE(Objective):
     """Cross-entropy of the softmax over scaled cosines to all centroids of the clean pool.
 
     Attributes:
-        scale: factor on the cosines before the softmax, divided by the standard deviation of the pool's
-            cosines.
+        scale: factor on the cosines before the softmax, divided by the pool's typical gap of
+            cosines (`Problem.cosine_gap`).
     """
 
     capturable: ClassVar[bool] = True
@@ -28,7 +28,7 @@ class CentroidCE(Objective):
     def bind(self, problem: Problem) -> Score:
         """Returns the score against the clean centroids."""
         labels = problem.labels
-        weights = problem.centroids.t() * (self.scale / problem.cosine_std)
+        weights = problem.centroids.t() * (self.scale / problem.cosine_gap)
 
         def score(embeddings: Tensor, index: Tensor) -> Tensor:
             return F.cross_entropy(embeddings @ weights, labels[index], reduction="none")

@@ -50,7 +50,7 @@ class GalleryScore:
         self.queries = problem.clean if whole else problem.clean[self.query_indices]
         self.gallery_indices = problem.gallery
         self.bank = problem.clean.clone()
-        self.temperature = temperature * problem.cosine_std
+        self.temperature = temperature * problem.cosine_gap
         in_gallery = torch.zeros_like(problem.labels, dtype=torch.bool)
         in_gallery[self.gallery_indices] = True
         # Images that are queries only change nothing.
@@ -142,8 +142,8 @@ class GalleryAway(Objective):
     weight. On robust models this lowers Recall@1 by several points more than the mean similarities do.
 
     Attributes:
-        temperature: of the sigmoid and of the smooth maximum, in units of the standard deviation of the
-            pool's cosines.
+        temperature: of the sigmoid and of the smooth maximum, in units of the pool's typical gap of
+            cosines (`Problem.cosine_gap`).
     """
 
     pooled: ClassVar[bool] = True

@@ -20,7 +20,7 @@ class ReclusterScore(Stateful):
 
     def __init__(self, problem: Problem, scale: float) -> None:
         self.labels = problem.labels
-        self.scale = scale / problem.cosine_std
+        self.scale = scale / problem.cosine_gap
         self._bank = problem.clean.clone()
         self._perturbed = len(problem.perturbed)
         self._observed = 0
@@ -46,8 +46,8 @@ class Recluster(Objective):
     """`centroid_ce` with centroids of the attacked pool, recomputed once all images have moved.
 
     Attributes:
-        scale: factor on the cosines before the softmax, divided by the standard deviation of the pool's
-            cosines.
+        scale: factor on the cosines before the softmax, divided by the pool's typical gap of
+            cosines (`Problem.cosine_gap`).
     """
 
     pooled: ClassVar[bool] = True

@@ -8,8 +8,9 @@ from torch import Tensor
 from attacks.base import AttackResult
 from attacks.geometry import Ball
 from attacks.objectives.base import OBJECTIVES, Objective, PooledScore, Score
+from attacks.optimisers.best_pool import BestPool
 from attacks.optimisers.captured_step import Steps
-from attacks.optimisers.evaluation import evaluate, evaluate_jointly
+from attacks.optimisers.evaluation import evaluate, evaluate_jointly, score_jointly
 from attacks.optimisers.iterate import Iterate
 from attacks.optimisers.updates import MakeUpdate
 from attacks.problem import Problem
@@ -21,9 +22,9 @@ class GradientAscent:
 
     An objective of each image alone is maximized batch by batch, and the best iterate of each image is kept
     over steps and restarts. An objective of the whole attacked pool moves all images jointly, step by step;
-    its scores depend on the pool at that step, so scores of different steps are not comparable and the last
-    iterate is kept. If the pool is not on the device, each batch is moved there for its step, and then
-    offloaded with the state of its update.
+    its scores depend on the pool at that step, so scores of different steps are not comparable. The last
+    iterate is kept or, where the objective can rate pools, the best of the last ones. If the pool is not on
+    the device, each batch is moved there for its step, and then offloaded with the state of its update.
 
     Args:
         problem: the attack's task.
@@ -32,6 +33,7 @@ class GradientAscent:
         steps: number of steps.
         restarts: independent starts; the best is kept.
         start: "random" or "clean".
+        name: of the attack; random starts depend on it, so that two attacks search from two points.
     """
 
     def __init__(
@@ -42,12 +44,14 @@ class GradientAscent:
         steps: int,
         restarts: int = 1,
         start: str = "random",
+        name: str = "",
     ) -> None:
         self.problem = problem
         self.objective: Objective = OBJECTIVES.build(objective)
         self.make_update = make_update
         self.steps = steps
         self.restarts = restarts
+        self.name = name
         self.random = start == "random" or self.objective.flat_at_clean
         self._builder = ResultBuilder(problem)
         self._all_steps = steps * restarts * len(self._builder.batches)
@@ -72,7 +76,7 @@ class GradientAscent:
     def _start(self, ball: Ball, index: Tensor, restart: int) -> Tensor:
         if not (self.random or restart):
             return ball.clean.clone()
-        return ball.random_start(self.problem.ids_of(index), self.problem.seed, restart)
+        return ball.random_start(self.problem.ids_of(index), self.problem.seed, restart, self.name)
 
     def _ascend_per_image(self, compute: Steps) -> None:
         """Runs each restart batch by batch, and keeps the best result of each image."""
@@ -107,17 +111,39 @@ class GradientAscent:
         return best.images, best.values
 
     def _ascend_jointly(self, score: PooledScore, compute: Steps, restart: int) -> None:
-        """Runs one restart step by step, and keeps the pool of the higher mean score."""
+        """Runs one restart step by step, and keeps the pool that is better than that of earlier restarts.
+
+        Pools are compared by their value where the objective can rate them, else by their mean score.
+        """
         problem, batches = self.problem, self._builder.batches
-        images = self._last_iterates(score, compute, restart)
-        values = evaluate_jointly(problem, score, batches, lambda batch: images[batch].to(problem.device))
-        best = self._builder.values
-        if best is None or torch.cat(values).mean() > best.mean():
+        best = BestPool(score, self.steps)
+        images = self._last_iterates(score, compute, restart, best)
+
+        def evaluated() -> list[Tensor]:
+            return evaluate_jointly(problem, score, batches, lambda batch: images[batch].to(problem.device))
+
+        values = evaluated()
+        best.add(self.steps, images)
+        if best.images is not None and best.embeddings is not None:  # an earlier iterate
+            images = best.images
+            if problem.embedder.randomised or problem.search_is_rounded:
+                values = evaluated()
+            else:
+                values = score_jointly(score, batches, best.embeddings)
+        rating = float(torch.cat(values).mean()) if best.images is None else best.value
+        best.images = best.embeddings = None
+        if self._builder.rating is None or rating > self._builder.rating:
+            self._builder.rating = rating
             for batch in range(len(batches)):
                 self._builder.write(batch, images.pop(0), values[batch])
 
-    def _last_iterates(self, score: PooledScore, compute: Steps, restart: int) -> list[Tensor]:
-        """Returns the images of each batch after the last step, offloaded if the pool is."""
+    def _last_iterates(
+        self, score: PooledScore, compute: Steps, restart: int, best: BestPool
+    ) -> list[Tensor]:
+        """Returns the images of each batch after the last step, offloaded if the pool is.
+
+        Iterates before are added to the best pool.
+        """
         problem, batches = self.problem, self._builder.batches
         # Together the balls are as large as a pool: kept if it is on the device, else made at each step.
         balls = None if problem.is_offloaded else [problem.ball_for_gradients(index) for index in batches]
@@ -125,8 +151,8 @@ class GradientAscent:
         for batch, index in enumerate(batches):
             ball = balls[batch] if balls else problem.ball_for_gradients(index)
             current.append(Iterate(problem.offload(self._start(ball, index, restart)), self.make_update()))
-        for step in self._builder.steps(self.steps, [*current, score]):
-            embedded = []
+        for step in self._builder.steps(self.steps, [*current, score, best]):
+            embedded, before = [], [iterate.images for iterate in current]
             for batch, index in enumerate(batches):
                 ball = balls[batch] if balls else problem.ball_for_gradients(index)
                 update, images = current[batch].update, current[batch].images.to(problem.device)
@@ -144,6 +170,7 @@ class GradientAscent:
                 problem.watch.step(self._all_steps, values)
             for index, embeddings in zip(batches, embedded, strict=True):
                 score.observe(index, embeddings)  # after the step: the order of batches must not matter
+            best.add(step, before, embedded)
         for index, iterate in zip(batches, current, strict=True):
             iterate.check.look(lambda: self.objective.bind_pooled(problem), index)
         return [iterate.images for iterate in current]

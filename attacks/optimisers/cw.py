@@ -45,8 +45,8 @@ class CW(GradientAttack):
         searches: weights that are tried for each image.
         steps: of Adam, for each weight.
         lr: Adam's learning rate, in tanh space.
-        c: the first weight, divided by the standard deviation of the pool's cosines, which is the scale of
-            the scores.
+        c: the first weight, divided by the pool's typical gap of cosines (`Problem.cosine_gap`), which is the
+            scale of the scores.
         kappa: score above which a higher one is not rewarded.
     """
 
@@ -99,7 +99,7 @@ class CW(GradientAttack):
         builder.add_first_step(gradient, values)
         iterates = _Iterates(ball)
         iterates.add(first, values, inside=True)
-        weights, start = _Weights(ball.clean, self.c / problem.cosine_std), _Start(first, values, gradient)
+        weights, start = _Weights(ball.clean, self.c / problem.cosine_gap), _Start(first, values, gradient)
         for _ in builder.steps(self.searches, [start, iterates, weights, check]):
             weights.update(self._minimize(problem, score, index, start, weights.current, iterates, check))
         check.look(lambda: score, index)

@@ -53,12 +53,17 @@ def score_and_gradient(
 
 
 def _embed(problem: Problem, embedder: Embedder, images: Tensor) -> Tensor:
-    """Embeds images in the precision of the search; rounded embeddings are unit vectors in float32."""
+    """Embeds images in the precision of the search, as unit vectors in float32 or more."""
     with problem.forward_precision():
         embeddings = embedder(images)
-    if problem.search_is_rounded and embeddings.dtype.itemsize < torch.float32.itemsize:
-        return F.normalize(embeddings.float(), dim=1)
-    return embeddings
+    return _unit(embeddings)
+
+
+def _unit(embeddings: Tensor) -> Tensor:
+    """Scales embeddings to length 1, as retrieval does: another length must not change any objective."""
+    if embeddings.dtype.itemsize < torch.float32.itemsize:
+        embeddings = embeddings.float()
+    return F.normalize(embeddings, dim=1)
 
 
 def _mean(problem: Problem, values: Tensor) -> Tensor:
@@ -116,7 +121,9 @@ def evaluate(
     """
     with torch.no_grad():
         repeated = problem.repeat(images)
-        embeddings = _embed(problem, problem.embedder, repeated) if search else problem.embedder(repeated)
+        embeddings = (
+            _embed(problem, problem.embedder, repeated) if search else _unit(problem.embedder(repeated))
+        )
         values = embeddings.new_zeros(len(index))
         if score is not None:
             values = _mean(problem, score(embeddings, problem.repeat(index)))
@@ -138,9 +145,24 @@ def evaluate_jointly(
         Scores (b,) of each batch.
     """
     final = [evaluate(problem, None, fetch(batch), index)[1] for batch, index in enumerate(batches)]
-    for index, embeddings in zip(batches, final, strict=True):
-        score.observe(index, embeddings)
+    scores = score_jointly(score, batches, final)
     if problem.embedder.randomised:  # fresh draws: the score of an embedding that was observed is biased
         return [evaluate(problem, score, fetch(batch), index)[0] for batch, index in enumerate(batches)]
+    return scores
+
+
+def score_jointly(score: PooledScore, batches: Sequence[Tensor], final: Sequence[Tensor]) -> list[Tensor]:
+    """Computes the scores of all perturbed images from the final embeddings of all of them.
+
+    Args:
+        score: the bound objective; it observes all embeddings.
+        batches: indices in the pool of each batch's images.
+        final: embeddings (b, d) of each batch.
+
+    Returns:
+        Scores (b,) of each batch.
+    """
+    for index, embeddings in zip(batches, final, strict=True):
+        score.observe(index, embeddings)
     with torch.no_grad():
         return [score(embeddings, index) for index, embeddings in zip(batches, final, strict=True)]

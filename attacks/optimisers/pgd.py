@@ -34,6 +34,11 @@ class GradientAttack(Attack):
         """The attack and its objective."""
         return [self, OBJECTIVES.build(self.objective)]
 
+    @property
+    def start_name(self) -> str:
+        """What random starts depend on: attacks that search in other ways start from other points."""
+        return self.portable
+
 
 @ATTACKS.register("fgsm")
 class FGSM(GradientAttack):
@@ -48,7 +53,9 @@ class FGSM(GradientAttack):
 
     def perturb(self, problem: Problem) -> AttackResult:
         """Takes one step of size eps."""
-        return GradientAscent(problem, self.objective, lambda: FixedSteps([1.0]), 1, start="clean").run()
+        return GradientAscent(
+            problem, self.objective, lambda: FixedSteps([1.0]), 1, start="clean", name=self.start_name
+        ).run()
 
 
 class IterativeAttack(GradientAttack):
@@ -64,6 +71,13 @@ class IterativeAttack(GradientAttack):
     steps: PositiveInt = 20
     restarts: PositiveInt = 1
 
+    @property
+    def start_name(self) -> str:
+        """The spec without steps and restarts: more of either continue from the same points."""
+        defaults = self.defaults()
+        same = {"steps": defaults["steps"], "restarts": defaults["restarts"]}
+        return self.model_copy(update=same).portable
+
     def make_update(self) -> Update:
         """Makes the update of one batch."""
         raise NotImplementedError
@@ -73,14 +87,25 @@ class IterativeAttack(GradientAttack):
         return (2.0 * self.steps + 1.0) * self.restarts
 
     def pools_in_memory(self) -> int:
-        """One for the result; for pooled objectives also the state of all updates, and the best restart."""
-        pooled = OBJECTIVES.build(self.objective).pooled
-        return 1 + (self.make_update().state_pools + (self.restarts > 1) if pooled else 0)
+        """One for the result; for pooled objectives also the state of all updates, and the best pools.
+
+        These are the best of the last iterates where pools are rated, and the best restart.
+        """
+        objective = OBJECTIVES.build(self.objective)
+        if not objective.pooled:
+            return 1
+        return 1 + self.make_update().state_pools + objective.rates_pools + (self.restarts > 1)
 
     def perturb(self, problem: Problem) -> AttackResult:
         """Runs gradient ascent."""
         return GradientAscent(
-            problem, self.objective, self.make_update, self.steps, self.restarts, self.start
+            problem,
+            self.objective,
+            self.make_update,
+            self.steps,
+            self.restarts,
+            self.start,
+            self.start_name,
         ).run()
 
 

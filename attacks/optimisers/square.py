@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 
-from attacks.base import ATTACKS, Access, AttackResult
+from attacks.base import ATTACKS, Access, Attack, AttackResult, AttackSpec
 from attacks.geometry import where_per_image
 from attacks.objectives.base import OBJECTIVES, PooledScore, Score
 from attacks.optimisers.evaluation import evaluate
@@ -20,7 +20,7 @@ from attacks.problem import Problem
 from attacks.result_builder import ResultBuilder
 from attacks.save_point import Stateful
 from benchmark.core.errors import AttackError
-from benchmark.core.parameters import Number
+from benchmark.core.parameters import Number, Parameters
 from benchmark.core.seeding import noise_per_image
 
 HALVINGS = (10, 50, 200, 1000, 2000, 4000, 6000, 8000)
@@ -40,25 +40,59 @@ class Square(GradientAttack):
     It uses embeddings only, so gradient masking does not stop it. A change is kept, image by image, where the
     objective rises.
 
+    The search may start from the images of a white-box attack: what it then gains is what gradients have
+    missed, and it spends no queries on what they find. On a model without gradients it starts as usual.
+
     Attributes:
         queries: number of times an image is embedded, the start included.
         p_init: fraction of the pixels that the first windows cover. The paper has 0.05 in L_inf and 0.1 in L2
             for undefended models of ImageNet, 0.3 and 0.8 for defended ones of small images; AutoAttack has
-            0.8 throughout.
+            0.8 throughout. After another attack smaller windows keep most of what that has found.
+        start: spec of the attack whose images the search starts from; the paper's start when not given.
     """
 
     access: ClassVar[Access] = "black"
 
     queries: PositiveInt = 500
     p_init: Annotated[Number, Field(gt=0, le=1)] = 0.8
+    start: AttackSpec | None = None
+
+    @model_validator(mode="after")
+    def _reject_other_models(self) -> Any:
+        if self.first is not None and self.first.needs is not None:
+            raise ValueError(f"start={self.start} needs another model; give an attack on the model itself")
+        return self
+
+    @property
+    def first(self) -> Attack | None:
+        """The attack whose images the search starts from."""
+        return None if self.start is None else ATTACKS.build(self.start)
+
+    def without_gradients(self) -> Square:
+        """Returns the search from the usual start where the attack before it needs gradients."""
+        first = self.first
+        needs_gradients = first is not None and first.without_gradients() != first
+        return self.model_copy(update={"start": None}) if needs_gradients else self
+
+    def knows(self, norm: str) -> bool:
+        """Whether the attack and the one that it starts from support that norm's ball."""
+        return super().knows(norm) and (self.first is None or self.first.knows(norm))
+
+    def parts(self) -> list[Parameters]:
+        """The attack, its objective, and the attack that it starts from."""
+        return [*super().parts(), *([] if self.first is None else self.first.parts())]
 
     def cost_per_image(self) -> float:
-        """Cost of one forward pass per query."""
-        return float(self.queries)
+        """Cost of one forward pass per query, after the attack that it starts from."""
+        return self.queries + (0.0 if self.first is None else self.first.cost_per_image())
 
     def pools_in_memory(self) -> int:
-        """One for the result; for pooled objectives also the clean images and bounds of all batches."""
-        return 4 if OBJECTIVES.build(self.objective).pooled else 1
+        """One for the result; for pooled objectives also the clean images and bounds of all batches.
+
+        One more for the images that it starts from.
+        """
+        own = 4 if OBJECTIVES.build(self.objective).pooled else 1
+        return own if self.first is None else max(own + 1, self.first.pools_in_memory())
 
     def perturb(self, problem: Problem) -> AttackResult:
         """Runs the search.
@@ -66,8 +100,9 @@ class Square(GradientAttack):
         Raises:
             AttackError: when a score is not finite.
         """
+        first = None if self.first is None else self.first.run(problem).images
         with torch.no_grad():
-            return _Search(problem, self).run()
+            return _Search(problem, self, first).run()
 
     def window_fraction(self, query: int) -> float:
         """Returns the fraction of the pixels that a query's window covers; query 0 is the start."""
@@ -99,7 +134,7 @@ class _BatchState(Stateful):
 
 
 class _Search(Stateful):
-    """Random search over the perturbed images of a problem.
+    """Random search over the perturbed images of a problem, from given images or the paper's start.
 
     A pooled objective is searched in all batches at once, query by query. The pool's embeddings change, and
     nearly always so that the score of an unchanged image rises; a score of many queries ago would thus accept
@@ -110,6 +145,7 @@ class _Search(Stateful):
     constant: ClassVar[tuple[str, ...]] = (
         "problem",
         "attack",
+        "first",
         "pooled",
         "score",
         "noisy",
@@ -117,9 +153,10 @@ class _Search(Stateful):
         "_all_queries",
     )
 
-    def __init__(self, problem: Problem, attack: Square) -> None:
+    def __init__(self, problem: Problem, attack: Square, first: Tensor | None = None) -> None:
         self.problem = problem
         self.attack = attack
+        self.first = first
         objective = OBJECTIVES.build(attack.objective)
         self.pooled: PooledScore | None = objective.bind_pooled(problem) if objective.pooled else None
         self.score: Score = objective.bind(problem) if self.pooled is None else self.pooled
@@ -177,7 +214,10 @@ class _Search(Stateful):
         clean = windows.ball.clean
         count = windows.start_draws + (self.attack.queries - 1) * windows.draws
         draws = noise_per_image((count,), problem.ids_of(index), problem.seed, "square").to(clean.dtype)
-        images = windows.start(draws[:, : windows.start_draws])
+        if self.first is None:
+            images = windows.start(draws[:, : windows.start_draws])
+        else:
+            images = problem.get_batch(index, self.first)
         query_draws = draws[:, windows.start_draws :].view(len(index), -1, windows.draws)
         values, embeddings = self._evaluate(images, index)
         # Windows take the memory of three pools if they are kept for all batches.

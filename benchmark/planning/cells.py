@@ -142,8 +142,11 @@ class CellPlanner:
             if attack is not None:
                 if attack.needs is not None and attack.needs not in target.sources:
                     continue
-                if attack.access == "white" and not target.gradients:
-                    continue
+                if not target.gradients:
+                    left = attack.without_gradients()
+                    if left is None:
+                        continue
+                    planned, attack = replace(planned, attack=left.spec), left
             yield planned, attack
 
     def _plan_of(self, target: Target) -> list[tuple[PlannedAttack, Attack | None]]:

@@ -172,7 +172,7 @@ class Classifier(nn.Module):
     def __init__(self, problem):
         super().__init__()
         self.embedder, self.centroids = problem.embedder, problem.centroids
-        self.scale = OBJECTIVES.get("centroid_ce")().scale / problem.cosine_std
+        self.scale = OBJECTIVES.get("centroid_ce")().scale / problem.cosine_gap
 
     def forward(self, images):
         return self.scale * self.embedder(images) @ self.centroids.t()

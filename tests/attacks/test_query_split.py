@@ -64,7 +64,7 @@ def test_the_gradient_of_neighbour_does_not_see_other_queries():
     gradients = []
     for embeddings in (clean, clean.index_copy(0, QUERY_INDICES, directions(len(QUERY_INDICES)))):
         problem = problem_of(embeddings)
-        problem.cosine_std = 0.3
+        problem.cosine_gap = 0.3
         z = moved.clone().requires_grad_(True)
         gradients.append(
             torch.autograd.grad(OBJECTIVES.build("neighbour").bind(problem)(z, EVERY).sum(), z)[0]
@@ -101,7 +101,7 @@ def test_other_objectives_ignore_the_query_split(name):
         if isinstance(score, PooledScore):
             score.observe(EVERY, attacked)
         found.append(score(moved, EVERY))
-    assert torch.equal(*found) == (name not in ("neighbour", "gallery_away", "hub"))
+    assert torch.equal(*found) == (name not in ("neighbour", "target", "gallery_away", "hub"))
 
 
 def test_robrank_rejects_a_query_split(linear, pool):

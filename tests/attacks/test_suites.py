@@ -12,10 +12,16 @@ def test_a_suite_expands_to_the_canonical_specs_of_its_members(name):
     assert expand(specs) == specs
 
 
-def test_the_standard_suite_keeps_one_step_and_the_control():
-    specs = expand(["standard"])
-    assert "noise" in specs
-    assert any(spec.startswith("fgsm") for spec in specs)
+def test_the_standard_suite_keeps_the_control_and_something_of_every_access():
+    attacks = [ATTACKS.build(spec) for spec in expand(["standard"])]
+    assert {attack.access for attack in attacks} == {"white", "black", "transfer", "none"}
+    assert {attack.needs for attack in attacks} == {None, "vanilla", "pgd_at"}
+
+
+def test_the_standard_suite_costs_no_more_than_it_did():
+    usual = [attack for attack in map(ATTACKS.build, expand(["standard"])) if not attack.made_for()]
+    # Each result is embedded once to be scored, and so is the clean pool.
+    assert sum(attack.cost_per_image() + 1 for attack in usual) + 1 <= 636
 
 
 def test_each_attack_once_and_in_order():

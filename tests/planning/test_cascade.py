@@ -7,11 +7,14 @@ from benchmark.jobs import AttackJob
 from benchmark.planning.plan_text import describe_plan
 from benchmark.planning.todo import find_todo
 from benchmark.records import CLEAN, Store
+from defenses import DEFENSES
 
 from .plans import plan
 
-REFERENCE, INFORMATION, CENTROID = expand(["standard"])[:3]
-SQUARE, TRANSFER, OWN, NOISE = expand(["standard"])[5:]
+REFERENCE, INFORMATION, *WHITE = expand(["standard"])[:5]
+SQUARE, CLUSTER_SQUARE, TRANSFER, ROBUST, NOISE = expand(["standard"])[7:]
+SHARP = WHITE[0]
+WHOLE = (REFERENCE, INFORMATION, CLUSTER_SQUARE)
 QUERY = "retrieval-query"
 
 
@@ -38,45 +41,46 @@ def followed(found: dict[str, AttackJob], attack: str) -> set[str]:
 
 def test_the_first_and_pooled_attacks_are_whole_and_the_rest_follow_the_white_box(tmp_path):
     found = jobs(cascade(tmp_path))
-    assert set(found) == {CLEAN, REFERENCE, INFORMATION, CENTROID, SQUARE, TRANSFER, OWN, NOISE}
-    for attack in (REFERENCE, INFORMATION):
+    # Not ROBUST: its source is this row.
+    assert set(found) == {CLEAN, *WHOLE, *WHITE, SQUARE, TRANSFER, NOISE}
+    for attack in WHOLE:
         assert set(found[attack].cells) == {"clustering", QUERY} and not found[attack].follows
-    for attack in (CENTROID, SQUARE, TRANSFER, OWN, NOISE):
+    for attack in (*WHITE, SQUARE, TRANSFER, NOISE):
         assert set(found[attack].cells) == {QUERY}
-    assert followed(found, CENTROID) == {CLEAN, REFERENCE, INFORMATION}
-    assert followed(found, OWN) == {CLEAN, REFERENCE, INFORMATION, CENTROID}
+    for number, attack in enumerate(WHITE):
+        assert followed(found, attack) == {CLEAN, REFERENCE, INFORMATION, *WHITE[:number]}
     for attack in (SQUARE, TRANSFER, NOISE):
-        assert followed(found, attack) == {CLEAN, REFERENCE, INFORMATION, CENTROID, OWN}
+        assert followed(found, attack) == {CLEAN, REFERENCE, INFORMATION, *WHITE}
 
 
 def test_whole_cells_are_those_of_the_standard_suite_and_the_others_are_not(tmp_path):
     standard, made = jobs(plan(tmp_path, defenses="pgd_at", attacks="standard")), jobs(cascade(tmp_path))
-    assert all(made[attack].cells == standard[attack].cells for attack in (CLEAN, REFERENCE, INFORMATION))
+    assert all(made[attack].cells == standard[attack].cells for attack in (CLEAN, *WHOLE))
     assert made[SQUARE].cells[QUERY] != standard[SQUARE].cells[QUERY]
     assert not any(job.follows for job in standard.values())
 
 
 def test_what_a_cell_follows_is_part_of_its_identity(tmp_path):
     adaptive = jobs(cascade(tmp_path, defenses="adp"), "adp")
-    (extra,) = set(adaptive) - set(jobs(cascade(tmp_path)))
-    assert followed(adaptive, extra) >= {REFERENCE, INFORMATION, CENTROID}
+    (extra,) = (name for name in adaptive if name in expand(DEFENSES.build("adp").adaptive))
+    assert followed(adaptive, extra) >= {REFERENCE, INFORMATION, SHARP}
     assert extra in followed(adaptive, SQUARE)  # the white box first
     alone, beside = jobs(cascade(tmp_path)), jobs(cascade(tmp_path, attacks="cascade,mi_fgsm"))
-    assert alone[CENTROID].cells != beside[CENTROID].cells  # one follows mi_fgsm too
+    assert alone[SHARP].cells != beside[SHARP].cells  # one follows mi_fgsm too
     assert alone[REFERENCE].cells == beside[REFERENCE].cells
 
 
 def test_what_is_asked_for_beside_it_runs_on_the_whole_pool(tmp_path):
-    found = jobs(cascade(tmp_path, attacks=f"cascade,{CENTROID}"))
-    assert set(found[CENTROID].cells) == {"clustering", QUERY} and not found[CENTROID].follows
-    assert CENTROID in followed(found, SQUARE)
+    found = jobs(cascade(tmp_path, attacks=f"cascade,{SHARP}"))
+    assert set(found[SHARP].cells) == {"clustering", QUERY} and not found[SHARP].follows
+    assert SHARP in followed(found, SQUARE)
     assert not any(job.follows for job in jobs(cascade(tmp_path, attacks="cascade,standard")).values())
 
 
 def test_attacks_of_the_plot_over_budgets_run_on_the_whole_pool(tmp_path):
-    curve = {"attacks": [CENTROID], "factors": [1.0]}
+    curve = {"attacks": [SHARP], "factors": [1.0]}
     made = cascade(tmp_path, curve=curve)
-    assert not jobs(made)[CENTROID].follows
+    assert not jobs(made)[SHARP].follows
 
 
 def test_attacks_of_the_plot_are_left_out_where_the_suite_brings_their_metric_to_chance(tmp_path):
@@ -126,7 +130,7 @@ def test_the_embeddings_of_the_clean_pool_are_those_of_a_model_and_of_its_evalua
 def test_another_scenario_has_the_whole_attacks_and_those_made_for_it(tmp_path):
     found = jobs(cascade(tmp_path, scenarios="retrieval-gallery"))
     made_for = "pgd_decay[objective=gallery_away]"
-    assert set(found) == {CLEAN, REFERENCE, INFORMATION, ATTACKS.build(made_for).spec}
+    assert set(found) == {CLEAN, *WHOLE, ATTACKS.build(made_for).spec}
     assert not any(job.follows for job in found.values())
     both = cascade(tmp_path, scenarios=f"retrieval-gallery,{QUERY}")
     assert jobs(both)[ATTACKS.build(made_for).spec].cells.keys() == {"retrieval-gallery"}
@@ -134,9 +138,9 @@ def test_another_scenario_has_the_whole_attacks_and_those_made_for_it(tmp_path):
 
 def test_what_it_leaves_out_is_said(tmp_path):
     made = cascade(tmp_path, scenarios="clustering")
-    assert set(jobs(made)) == {CLEAN, REFERENCE, INFORMATION}
+    assert set(jobs(made)) == {CLEAN, *WHOLE}
     said = [line for line in made.left_out() if line.endswith("on single queries that still stand")]
-    assert {line.split(", which")[0] for line in said} == {CENTROID, SQUARE, TRANSFER, OWN, NOISE}
+    assert {line.split(", which")[0] for line in said} == {*WHITE, SQUARE, TRANSFER, ROBUST, NOISE}
     assert not any("still stand" in line for line in cascade(tmp_path).left_out())
 
 
@@ -173,8 +177,8 @@ def test_the_checks_of_another_suite_are_whole(tmp_path, scenarios):
 def test_a_job_waits_for_those_that_compute_what_it_follows(tmp_path):
     made, store = cascade(tmp_path), Store(tmp_path)
     todo = {job.attack: job for job in find_todo(made, store).attacks if job.key.defense == "pgd_at"}
-    assert set(todo[CENTROID].waits_for) == {todo[attack].id for attack in (CLEAN, REFERENCE, INFORMATION)}
-    name = todo[CENTROID].needs[todo[REFERENCE].id]
+    assert set(todo[SHARP].waits_for) == {todo[attack].id for attack in (CLEAN, REFERENCE, INFORMATION)}
+    name = todo[SHARP].needs[todo[REFERENCE].id]
     assert name == f"{todo[REFERENCE].label}, which this attack follows,"
     assert todo[REFERENCE].waits_for == {}
 
@@ -183,11 +187,11 @@ def test_a_job_does_not_wait_for_cells_that_it_does_not_follow(tmp_path, monkeyp
     made, store = cascade(tmp_path), Store(tmp_path)
     found = jobs(made)
     # All is done but the clustering of the reference attack, whose job has another id then.
-    left = {found[REFERENCE].cells["clustering"], *found[CENTROID].cells.values()}
+    left = {found[REFERENCE].cells["clustering"], *found[SHARP].cells.values()}
     monkeypatch.setattr(Store, "finished", lambda self, cell: cell not in left)
     todo = {job.attack: job for job in find_todo(made, store).attacks if job.key.defense == "pgd_at"}
-    assert set(todo) == {REFERENCE, CENTROID}
-    assert todo[CENTROID].waits_for == {}
+    assert set(todo) == {REFERENCE, SHARP}
+    assert todo[SHARP].waits_for == {}
 
 
 def test_costs_are_said_to_be_bounds(tmp_path):

@@ -39,7 +39,7 @@ def test_gallery_away_counts_the_queries_that_fail(problem, moved):
 @pytest.mark.parametrize("temperature", [0.02, 0.5])
 def test_gallery_away_by_hand(problem, moved, temperature):
     score = OBJECTIVES.build(f"gallery_away[temperature={temperature}]").bind(problem)
-    temperature *= problem.cosine_std
+    temperature *= problem.cosine_gap
     score.observe(problem.all_indices[:6], moved[:6])
     bank = torch.cat([moved[:6], problem.clean[6:]])
     z = F.normalize(torch.randn(len(problem.labels), 5, dtype=torch.float64))

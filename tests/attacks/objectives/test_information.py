@@ -14,34 +14,37 @@ def problem(linear, pool):
     return Problem(linear, pool.images, pool.labels, pool.ids, "linf", 0.1)
 
 
-def assignment(score, embedding):
-    """Soft assignment of one embedding to the clusters, by loops."""
+def assignment(score, embedding, clustering):
+    """Soft assignment of one embedding to the clusters of one clustering, by loops."""
     weights = [
         math.exp(-score.scale * 0.5 * float((embedding - centroid).square().sum()))
-        for centroid in score.centroids
+        for centroid in score.clusterings.centroids.view(score.clusterings.count, -1, len(embedding))[
+            clustering
+        ]
     ]
     return [weight / sum(weights) for weight in weights]
 
 
 def test_each_image_lowers_its_own_part_of_the_mutual_information(problem):
-    objective = OBJECTIVES.build("information[scale=8,pull=0]")
+    objective = OBJECTIVES.build("information[scale=8,pull=0,clusterings=3]")
     score = objective.bind(problem)
-    classes, n = problem.num_classes, len(problem)
+    n = len(problem)
     moved = F.normalize(problem.clean + 0.3 * torch.randn_like(problem.clean))
     score.observe(torch.arange(n), moved)
     embeddings = F.normalize(moved + 0.1 * torch.randn_like(moved))
     found = score(embeddings, torch.arange(n))
-    each = [assignment(score, row) for row in moved]
+    each = [[assignment(score, row, c) for row in moved] for c in range(3)]
     for i in (0, 7, n - 1):
         y = int(problem.labels[i])
         information = 0.0
-        for k, weight in enumerate(assignment(score, embeddings[i])):
-            own = sum(each[j][k] for j in range(n) if j != i and int(problem.labels[j]) == y)
-            cluster_size = sum(each[j][k] for j in range(n))
-            size = int((problem.labels == y).sum())
-            information += weight * math.log((own + FLOOR) / (cluster_size * size / n + FLOOR))
+        for c in range(3):
+            for k, weight in enumerate(assignment(score, embeddings[i], c)):
+                own = sum(each[c][j][k] for j in range(n) if j != i and int(problem.labels[j]) == y)
+                cluster_size = sum(each[c][j][k] for j in range(n))
+                size = int((problem.labels == y).sum())
+                information += weight * math.log((own + FLOOR) / (cluster_size * size / n + FLOOR)) / 3
         assert float(found[i]) == pytest.approx(-information, abs=1e-5)
-    assert classes == len(score.centroids)
+    assert len(score.clusterings.centroids) == 3 * problem.num_classes
 
 
 def test_the_pull_is_that_of_pool(problem):
@@ -52,7 +55,7 @@ def test_the_pull_is_that_of_pool(problem):
         for pull in (0, 3)
     )
     pool = OBJECTIVES.build("pool[neighbours=5]").bind(problem)(embeddings, index)
-    torch.testing.assert_close(pulled - without_pull, 3 / problem.cosine_std * pool)
+    torch.testing.assert_close(pulled - without_pull, 3 / problem.cosine_gap * pool)
 
 
 def test_the_gradient_is_that_of_the_values(problem):
@@ -70,20 +73,41 @@ def test_the_gradient_is_that_of_the_values(problem):
 
 
 def test_clusters_are_refitted_once_all_images_have_moved(problem):
-    score = OBJECTIVES.build("information").bind(problem)
-    before = score.centroids.clone()
+    score = OBJECTIVES.build("information[clusterings=2,redraw=100]").bind(problem)
+    before = score.clusterings.centroids.clone()
     order = torch.randperm(len(problem))
     moved = F.normalize(torch.randn_like(problem.clean))
     score.observe(order[:-1], moved[order[:-1]])
-    assert torch.equal(score.centroids, before)
+    assert torch.equal(score.clusterings.centroids, before)
     score.observe(order[-1:], moved[order[-1:]])
-    assert not torch.equal(score.centroids, before)
+    assert not torch.equal(score.clusterings.centroids, before)
     # A few iterations of k-means have brought each centroid to the mean of the images nearest to it.
     for _ in range(20):
         score.observe(order, moved[order])
-    nearest = torch.cdist(moved, score.centroids).argmin(1)
-    for k in nearest.unique():
-        torch.testing.assert_close(score.centroids[k], moved[nearest == k].mean(0))
+    for centroids in score.clusterings.centroids.chunk(2):
+        nearest = torch.cdist(moved, centroids).argmin(1)
+        for k in nearest.unique():
+            torch.testing.assert_close(centroids[k], moved[nearest == k].mean(0))
+
+
+def test_clusters_start_anew_at_intervals(problem):
+    score = OBJECTIVES.build("information[redraw=3]").bind(problem)
+    index = torch.arange(len(problem))
+    drawn = []
+    draw = score.clusterings.draw
+    score.clusterings.draw = lambda points, *parts: (drawn.append(parts), draw(points, *parts))
+    for _ in range(7):
+        score.observe(index, problem.clean)
+    assert drawn == [(3,), (6,)]  # the first was drawn when the score was bound
+
+
+def test_a_pool_is_worth_its_ami_as_it_will_be_scored(problem):
+    score = OBJECTIVES.build("information").bind(problem)
+    moved = F.normalize(torch.randn_like(problem.clean))
+    clean = score.pool_value()
+    score.observe(torch.arange(len(problem)), moved)
+    scored = mean_clustering_metrics(problem.labels, cluster(moved, problem.num_classes, KMEANS_SEEDS))
+    assert score.pool_value() == pytest.approx(-scored["ami"]) and score.pool_value() > clean
 
 
 @pytest.mark.parametrize("name", ["information", "recluster"])
@@ -91,9 +115,10 @@ def test_clusters_follow_when_only_some_images_are_attacked(linear, pool, name):
     attacked = torch.arange(0, len(pool), 3)
     problem = Problem(linear, pool.images, pool.labels, pool.ids, "linf", 0.1, attacked=attacked)
     score = OBJECTIVES.build(name).bind(problem)
-    before = score.centroids.clone()
+    clusters = getattr(score, "clusterings", score)
+    before = clusters.centroids.clone()
     score.observe(attacked, F.normalize(torch.randn(len(attacked), 6).double()))
-    assert not torch.equal(score.centroids, before)
+    assert not torch.equal(clusters.centroids, before)
     result = ATTACKS.build(f"pgd_decay[objective={name},steps=3]").run(problem)
     changed = (result.images != pool.images).flatten(1).any(1)
     assert changed.nonzero().squeeze(1).tolist() == attacked.tolist()
@@ -110,7 +135,7 @@ def test_recluster_is_cross_entropy_over_the_attacked_classes_centroids(problem)
     score.observe(index, moved)
     means = torch.stack([F.normalize(moved[problem.labels == y].sum(0), dim=0) for y in range(6)])
     expected = F.cross_entropy(
-        4 / problem.cosine_std * embeddings @ means.t(), problem.labels, reduction="none"
+        4 / problem.cosine_gap * embeddings @ means.t(), problem.labels, reduction="none"
     )
     torch.testing.assert_close(score(embeddings, index), expected)
 

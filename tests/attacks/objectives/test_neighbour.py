@@ -50,7 +50,7 @@ def test_neighbour_follows_a_soft_maximum(problem, moved):
     for i in range(9):  # the tenth is alone in its class
         z = moved[i : i + 1].clone().requires_grad_(True)
         (gradient,) = torch.autograd.grad(score(z, problem.all_indices[i : i + 1]).sum(), z)
-        weights = torch.exp(8 / problem.cosine_std * problem.clean @ moved[i])
+        weights = torch.exp(8 / problem.cosine_gap * problem.clean @ moved[i])
         negative = [j for j in range(10) if problem.labels[j] != problem.labels[i]]
         positive = [j for j in range(10) if problem.labels[j] == problem.labels[i] and j != i]
         up, down = ((weights[of] @ problem.clean[of]) / weights[of].sum() for of in (negative, positive))

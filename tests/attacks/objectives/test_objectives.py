@@ -22,8 +22,8 @@ def bound(name, problem):
     return score
 
 
-# The gradient of `neighbour` is that of a soft maximum, which is checked where it is nearly hard.
-HARD = {"neighbour": "neighbour[sharpness=1000000]"}
+# The gradients of these are those of a soft maximum, which are checked where it is nearly hard.
+HARD = {name: f"{name}[sharpness=1000000]" for name in ("neighbour", "target")}
 DIFFERENTIABLE = [HARD.get(name, name) for name in OBJECTIVES.names()]
 
 
@@ -74,7 +74,7 @@ def test_centroid_ce(problem, moved, centroid):
     score = OBJECTIVES.build("centroid_ce[scale=7]").bind(problem)
     for i, y in enumerate(problem.labels.tolist()):
         logits = [
-            7 / problem.cosine_std * float(moved[i].numpy() @ centroid(problem, label)) for label in range(4)
+            7 / problem.cosine_gap * float(moved[i].numpy() @ centroid(problem, label)) for label in range(4)
         ]
         expected = -logits[y] + math.log(sum(map(math.exp, logits)))
         assert float(score(moved, problem.all_indices)[i]) == pytest.approx(expected)

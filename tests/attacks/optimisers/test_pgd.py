@@ -6,6 +6,7 @@ import torch
 
 from attacks import ATTACKS, OBJECTIVES
 from attacks.geometry import random_start, steepest
+from attacks.objectives import RatedPool
 from attacks.optimisers.evaluation import score_and_gradient
 
 
@@ -37,8 +38,9 @@ def test_fgsm_has_a_random_start_where_the_objective_is_flat(linear, make_proble
 
 def test_the_first_step_of_pgd_by_hand(linear, make_problem, norm):
     problem = make_problem(linear, norm=norm, eps=0.2, seed=3)
-    result = ATTACKS.build("pgd[objective=own,steps=1,step=0.3]").run(problem)
-    start = random_start(problem.images, problem.ids, norm, 0.2, 3, 0)
+    attack = ATTACKS.build("pgd[objective=own,steps=1,step=0.3]")
+    result = attack.run(problem)
+    start = random_start(problem.images, problem.ids, norm, 0.2, 3, 0, attack.start_name)
     score = OBJECTIVES.build("own").bind(problem)
     _, gradient, _ = score_and_gradient(problem, score, start, torch.arange(len(start)))
     moved = start + 0.3 * 0.2 * steepest(gradient, norm)
@@ -74,7 +76,8 @@ def test_an_attack_scores_higher_than_noise(trained, make_problem, attack_on, sc
 
 def test_the_best_iterate_is_kept(trained, make_problem, attack_on, scores_at, per_image_objective):
     problem = make_problem(trained, eps=0.1)
-    start = random_start(problem.images, problem.ids, "linf", 0.1, problem.seed, 0)
+    name = ATTACKS.get("pgd")(objective=per_image_objective, step=10.0).start_name
+    start = random_start(problem.images, problem.ids, "linf", 0.1, problem.seed, 0, name)
     before = scores_at(problem, per_image_objective, start)
     # With steps of ten radii each iterate jumps from corner to corner, often to a lower score.
     values = [
@@ -86,7 +89,16 @@ def test_the_best_iterate_is_kept(trained, make_problem, attack_on, scores_at, p
 
 
 def test_restarts_never_lower_the_score(trained, make_problem, attack_on, objective):
-    values = [attack_on("pgd", objective, restarts=n).run(make_problem(trained)).objective for n in (1, 2, 4)]
+    results = [attack_on("pgd", objective, restarts=n).run(make_problem(trained)) for n in (1, 2, 4)]
+    values = [result.objective for result in results]
+    score = OBJECTIVES.build(objective).bind(make_problem(trained))
+    if isinstance(score, RatedPool):
+        ratings = []
+        for result in results:
+            score.observe(torch.arange(len(result.images)), trained(result.images))
+            ratings.append(score.pool_value())
+        assert ratings == sorted(ratings)
+        return
     for fewer, more in pairwise(values):
         if OBJECTIVES.get(objective).pooled:
             assert float(more.mean()) >= float(fewer.mean())

@@ -185,3 +185,48 @@ def test_a_query_needs_as_many_operations_for_many_images_as_for_few(trained, ma
         return counter.count
 
     assert operations(12, 4) - operations(2, 4) == operations(12, 30) - operations(2, 30) < 10 * 150
+
+
+START = "pgd_decay[objective=own,steps=2]"
+
+
+def test_a_search_may_start_from_another_attack(trained, make_problem, per_image_objective, norm):
+    problem = make_problem(trained, norm=norm, eps=RADII[norm])
+    found = ATTACKS.build(f"square[objective={per_image_objective},queries=1,start={START}]").run(problem)
+    first = ATTACKS.build(START).run(make_problem(trained, norm=norm, eps=RADII[norm])).images
+    assert torch.equal(found.images, first)
+    more = ATTACKS.build(f"square[objective={per_image_objective},queries=6,start={START}]").run(
+        make_problem(trained, norm=norm, eps=RADII[norm])
+    )
+    assert (more.objective >= found.objective).all() and not torch.equal(more.images, first)
+
+
+def test_only_what_stands_is_searched_from_another_attack(trained, make_problem):
+    attacked = torch.tensor([1, 4, 9])
+    problem = make_problem(trained, attacked=attacked)
+    result = ATTACKS.build(f"square[objective=pool,queries=4,start={START}]").run(problem)
+    changed = (result.images != problem.images).flatten(1).any(1)
+    assert changed.nonzero().squeeze(1).tolist() == attacked.tolist()
+
+
+def test_the_attack_before_counts():
+    attack = ATTACKS.build(f"square[objective=own,queries=7,start={START}]")
+    first = ATTACKS.build(START)
+    assert attack.cost_per_image() == 7 + first.cost_per_image()
+    assert [part.name for part in attack.parts()] == ["square", "own", "pgd_decay", "own"]
+    assert attack.spec == f"square[objective=own,queries=7,start={START}]"
+    assert not ATTACKS.build("square[start=cw[objective=own]]").knows("linf")
+    assert attack.knows("linf")
+
+
+def test_on_a_model_without_gradients_it_starts_as_usual():
+    attack = ATTACKS.build(f"square[objective=own,queries=7,start={START}]")
+    assert attack.without_gradients().spec == "square[objective=own,queries=7]"
+    kept = ATTACKS.build("square[objective=own,start=noise]")
+    assert kept.without_gradients() == kept
+    assert ATTACKS.build(START).without_gradients() is None
+
+
+def test_a_search_cannot_start_from_another_model():
+    with pytest.raises(UsageError, match="needs another model; give an attack on the model itself"):
+        ATTACKS.build("square[start=transfer[source=vanilla]]")

@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from attacks import ATTACKS, OBJECTIVES
+from attacks.objectives import RatedPool
+from attacks.objectives.information import InformationScore
+from attacks.optimisers.best_pool import CANDIDATES, BestPool
+
+
+class Rated:
+    """A pooled score whose pool has given values, one after the other."""
+
+    def __init__(self, values):
+        self.values = list(values)
+
+    def __call__(self, embeddings, index):
+        raise AssertionError
+
+    def observe(self, index, embeddings):
+        raise AssertionError
+
+    def pool_value(self):
+        return self.values.pop(0)
+
+
+def test_the_best_of_the_last_is_kept():
+    best = BestPool(Rated([1.0, 3.0, 2.0, 3.0]), CANDIDATES + 2)
+    pools = [[torch.full((1,), float(step))] for step in range(6)]
+    for step in range(6):  # the first two are too early
+        best.add(step, pools[step], pools[step])
+    assert best.value == 3 and best.images == pools[3] and best.embeddings == pools[3]
+
+
+def test_nothing_is_kept_where_pools_are_not_rated(make_problem, trained):
+    best = BestPool(OBJECTIVES.build("pool").bind(make_problem(trained)), 2)
+    best.add(1, [torch.zeros(1)])
+    assert best.images is None
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES.names() if OBJECTIVES.get(name).pooled])
+def test_objectives_declare_whether_they_rate_pools(make_problem, trained, name):
+    score = OBJECTIVES.build(name).bind(make_problem(trained))
+    assert isinstance(score, RatedPool) == OBJECTIVES.get(name).rates_pools
+
+
+@pytest.mark.parametrize("best", range(5))
+def test_an_attack_returns_the_pool_of_the_highest_value(make_problem, trained, monkeypatch, best):
+    """Of the images before each of four steps and after the last."""
+    seen = []
+
+    def pool_value(score):
+        seen.append(score.pool.bank.clone())
+        return float(len(seen) - 1 == best)
+
+    monkeypatch.setattr(InformationScore, "pool_value", pool_value)
+    problem = make_problem(trained)
+    result = ATTACKS.build("pgd_decay[objective=information,steps=4]").run(problem)
+    assert len(seen) == 5
+    torch.testing.assert_close(trained(result.images), seen[best])
+    last = ATTACKS.build("pgd_decay[objective=information,steps=4]")
+    monkeypatch.setattr(InformationScore, "pool_value", lambda score: 0.0)
+    assert not torch.equal(last.run(make_problem(trained)).images, result.images) or best == 0
