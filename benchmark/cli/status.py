@@ -217,7 +217,7 @@ def _lines(output: Path, manifest: RunManifest, state: _State) -> Iterable[str]:
     yield from _list("Running", state.running)
     failures = [
         f"{', '.join(labels[:3])}{f' and {len(labels) - 3} more' if len(labels) > 3 else ''}: {reason}"
-        for reason, labels in state.failed.items()
+        for reason, labels in ((reason, list(dict.fromkeys(found))) for reason, found in state.failed.items())
     ]
     yield from _list("Failed", failures)
     yield from _list("Waiting", [f"{row}: {count} cells" for row, count in state.waiting.items()])

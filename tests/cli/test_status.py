@@ -52,6 +52,7 @@ def test_it_counts_names_failures_and_what_waits(run, capsys):
     assert re.match(r"Time left: about \d+ (s|min) on \d+ workers", left)
     assert "glyphs, trades, seed 0: training: the loss is not a number" in shown
     assert f"glyphs, vanilla, seed 0: {NOISE} linf 0.1" in shown and "it left its ball in y" in shown
+    assert shown.count(f"glyphs, vanilla, seed 0: {NOISE} linf 0.1") == 1  # for all its scenarios
     assert "Waiting:\n  glyphs, vanilla, seed 0: 4 cells" in shown
     assert "Running" not in shown
 
