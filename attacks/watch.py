@@ -19,7 +19,16 @@ class PassMeter(Protocol):
 
 
 class Watch(Protocol):
-    """Follows how far an attack is; it never waits for the device."""
+    """Follows how far an attack is; it never waits for the device.
+
+    Attributes:
+        done: number of steps of batches so far.
+    """
+
+    done: int
+
+    def resume(self, done: int) -> None:
+        """Notes that an earlier run of the attack has done so many steps."""
 
     def step(self, of: int, values: Tensor | None = None) -> None:
         """Notes a step of a batch.
@@ -32,6 +41,11 @@ class Watch(Protocol):
 
 class Unwatched:
     """Follows nothing."""
+
+    done = 0
+
+    def resume(self, done: int) -> None:
+        """Does nothing."""
 
     def step(self, of: int, values: Tensor | None = None) -> None:
         """Does nothing."""

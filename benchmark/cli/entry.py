@@ -23,9 +23,9 @@ from benchmark.cli.commands import (
 )
 from benchmark.cli.options import build_parser
 from benchmark.cli.plugin_warnings import load
-from benchmark.core.errors import BenchmarkError, Stopped, UsageError
+from benchmark.core.errors import BenchmarkError, Stopped, StoppedAtOnce, UsageError
 from benchmark.core.output import protected_streams, say, warn
-from benchmark.runner.stop_signals import raise_stopped
+from benchmark.runner.stop_signals import EarlySignals
 
 RESUMES = "What was done is kept; the same command resumes from there."
 
@@ -108,6 +108,8 @@ def _run(options: dict[str, Any], command: str) -> int:
     context.store.check_writable()
     try:
         counts = run(grid, config, context, command, shown, executor.run_jobs)
+    except StoppedAtOnce:
+        raise
     except Stopped as stopped:
         warn(f"Stopped. The board so far: {report(config.output, min(context.workers, cores()))}. {RESUMES}")
         return stopped.exit_status
@@ -135,13 +137,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command's arguments; those of the process when not given.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    signals = EarlySignals()
     if arguments is None:  # run as a program: SIGTERM stops it and its workers as Ctrl-C does
-        signal.signal(signal.SIGTERM, raise_stopped)
+        signals.install()
         # Imports and plans make many objects that stay; to look for garbage among them takes long.
         gc.set_threshold(100_000)
     with protected_streams(whole_process=arguments is None):
         try:
             return _main(given, arguments is None)
+        except Exception:
+            if signals.error is None:
+                raise
+            return _stopped(signals.error)
         finally:
             if arguments is None:
                 _ignore_signals()
@@ -185,5 +192,9 @@ def _main(given: Sequence[str], whole_process: bool) -> int:
     except KeyboardInterrupt as error:
         if whole_process:
             _ignore_signals()
-        warn(f"Stopped. {RESUMES}")
-        return error.exit_status if isinstance(error, Stopped) else 130
+        return _stopped(error)
+
+
+def _stopped(error: KeyboardInterrupt) -> int:
+    warn(f"Stopped. {RESUMES}")
+    return error.exit_status if isinstance(error, Stopped) else 130

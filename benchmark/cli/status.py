@@ -15,7 +15,7 @@ from benchmark.core.cpu import cores
 from benchmark.core.display_names import sentence_without_folders
 from benchmark.core.output import say
 from benchmark.records import CLEAN, CellKey, CellRecord, ModelKey, ModelRecord, RunManifest, Store
-from benchmark.records.running import Running, running_jobs, saved_epochs
+from benchmark.records.running import Running, running_jobs, saved_epochs, saved_states
 
 LEASES = "leases"
 SILENT = 60.0
@@ -59,8 +59,28 @@ def show_status(output: Path) -> int:
     """
     store = Store(output)
     manifest = store.manifest()
-    say(*_lines(output, manifest, _state(store, manifest, running_jobs(store.root / LEASES))))
+    leases = running_jobs(store.root / LEASES)
+    alive = {job: lease for job, lease in leases.items() if not lease.ended}
+    say(*_lines(output, manifest, _state(store, manifest, alive)))
+    say(*_interrupted(len(leases) - len(alive)), *_saved_elsewhere(store, manifest, leases))
     return 0
+
+
+def _interrupted(count: int) -> Iterable[str]:
+    if count:
+        yield f"Interrupted: {count} jobs, whose run has ended. The same command resumes them."
+
+
+def _saved_elsewhere(store: Store, manifest: RunManifest, leases: dict[str, Running]) -> Iterable[str]:
+    """Says how much the saved states of jobs take that are not of this run."""
+    known = {*(ref.id for ref in manifest.models), *(ref.id for ref in manifest.cells), *leases}
+    sizes = [size for job, size in saved_states(store.root / "unfinished").items() if job not in known]
+    if sizes:
+        yield (
+            f"Saved states of other jobs, of other commands or changed code: {len(sizes)} files, "
+            f"{sum(sizes) / 1e6:,.1f} MB, in {store.root / 'unfinished'}. Delete those that no command "
+            "is to resume."
+        )
 
 
 def _state(store: Store, manifest: RunManifest, leases: dict[str, Running]) -> _State:
@@ -180,7 +200,7 @@ def _where(lease: Running) -> str:
 
 def _span(seconds: float) -> str:
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{max(1, ceil(seconds))} s"
     return f"{ceil(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
@@ -197,7 +217,7 @@ def _lines(output: Path, manifest: RunManifest, state: _State) -> Iterable[str]:
     yield from _list("Running", state.running)
     failures = [
         f"{', '.join(labels[:3])}{f' and {len(labels) - 3} more' if len(labels) > 3 else ''}: {reason}"
-        for reason, labels in state.failed.items()
+        for reason, labels in ((reason, list(dict.fromkeys(found))) for reason, found in state.failed.items())
     ]
     yield from _list("Failed", failures)
     yield from _list("Waiting", [f"{row}: {count} cells" for row, count in state.waiting.items()])

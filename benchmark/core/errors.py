@@ -99,6 +99,10 @@ class Stopped(KeyboardInterrupt):
         self.exit_status = 128 + signum
 
 
+class StoppedAtOnce(Stopped):
+    """A signal has stopped the run, and no board is to be written: a second one, or one outside of jobs."""
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     """Build the error for a name that does not exist, with the nearest valid name and the list of all.
 

@@ -7,20 +7,24 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
 
-from benchmark.core.errors import StorageFullError
+from benchmark.core.errors import StorageFullError, UsageError
 from benchmark.core.output import warn
 from benchmark.core.unfinished import unfinished_prefix
 
 _PERMISSIONS = 0o644
 """Mode of finished files: readable by everyone, where temporary files are readable by their owner only."""
 
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "it would be larger than files may be (ulimit -f)",
+}
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 """How libraries written in Rust, such as safetensors, word the system's errors."""
 
@@ -76,7 +80,7 @@ def stop_when_full(error: BaseException, path: Path | None = None) -> None:
         path: the file that was written; the one that the error names when not given.
 
     Raises:
-        StorageFullError: when the disk is full or the quota used up.
+        StorageFullError: when the disk is full, the quota used up, or the file larger than is allowed.
     """
     code = error.errno if isinstance(error, OSError) else None
     if code is None and (found := _OS_ERROR.search(str(error))):
@@ -125,6 +129,17 @@ def _digest(path: Path, modified: int, size: int) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def reject_files(folders: Iterable[Path], problem: str) -> None:
+    """Raise a usage error that begins with `problem` when a file is where a folder is needed.
+
+    Raises:
+        UsageError: when one is.
+    """
+    for folder in folders:
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{problem}: '{folder}' is a file.")
 
 
 def expand_home(path: Path) -> Path:

@@ -64,13 +64,14 @@ class AttackSavePoint:
         return state, tensors.get(_IMAGES)
 
     def rewind(self) -> None:
-        """Sets random generators, counters and the clock to what they were when the read state was saved."""
+        """Sets generators, counters, progress and clock to what they were when the read state was saved."""
         assert self._found is not None
         description, tensors = self._found
         set_generators(_with_prefix(_GENERATOR, tensors), self._problem.device)
         for counter, units in zip(self._problem.counters, description["cost_units"], strict=True):
             counter.forward, counter.backward = units
         self.seconds_before = description["seconds"] - (time.perf_counter() - self._started)
+        self._problem.watch.resume(description.get("steps", 0))
         self._found = None
 
     def due(self) -> bool:
@@ -100,6 +101,7 @@ class AttackSavePoint:
             "state": described,
             "loop": self._loops,
             "cost_units": [[counter.forward, counter.backward] for counter in self._problem.counters],
+            "steps": self._problem.watch.done,
             "seconds": self.seconds_before + time.perf_counter() - self._started,
         }
         self._file.write(description, tensors, self._environment)

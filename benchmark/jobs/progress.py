@@ -103,6 +103,9 @@ class AttackProgress:
         report: takes the progress.
         weight: fraction of the job's work that the attack is, in [0, 1]; the rest is scoring.
         part: as in `Progress`.
+
+    Attributes:
+        done: number of steps of batches so far, with those of earlier runs.
     """
 
     def __init__(self, report: Report, weight: float = 1.0, part: float = 1.0) -> None:
@@ -110,8 +113,13 @@ class AttackProgress:
         self._weight = weight
         self._part = part
         self._mean = _LatestMean()
-        self._done = 0
+        self.done = 0
+        self._resumed = 0
         self._reported = 0.0
+
+    def resume(self, done: int) -> None:
+        """Notes that an earlier run of the attack has done so many steps."""
+        self.done = self._resumed = done
 
     def step(self, of: int, values: Tensor | None = None) -> None:
         """Notes a step of a batch.
@@ -120,14 +128,15 @@ class AttackProgress:
             of: number of steps of all batches together.
             values: objective values of the batch, shape (b,).
         """
-        self._done += 1
+        self.done += 1
         now = time.monotonic()
-        if now - self._reported < INTERVAL and self._done != of:
+        if now - self._reported < INTERVAL and self.done != of:
             return
         self._reported = now
-        done = min(self._done, of)
-        share = self._weight * done / max(1, of)
-        self._report(Progress(share, self._part, "step", done, of, "objective", self._mean.look(values)))
+        done = min(self.done, of)
+        value = self._mean.look(values)
+        share, resumed = (self._weight * min(steps, of) / max(1, of) for steps in (done, self._resumed))
+        self._report(Progress(share, self._part, "step", done, of, "objective", value, resumed))
 
 
 class _LatestMean:

@@ -26,6 +26,7 @@ _PLUMBING = (
     "benchmark.core.output",
     "benchmark.core.own_line",
     "benchmark.core.parameters",
+    "benchmark.core.processes",
     "benchmark.core.progress_bar",
     "benchmark.core.protocol",
     "benchmark.core.registry",

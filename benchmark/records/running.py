@@ -10,6 +10,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from benchmark.core.processes import lives, machine
+
 
 @dataclass(frozen=True)
 class Running:
@@ -19,12 +21,14 @@ class Running:
         host, pid: where the run is.
         since: seconds since 1970, by the run's own clock; 0 where unknown.
         silent: seconds since the run's last sign of life, by the clock of the folder's file system.
+        ended: whether the process of the run is known to have ended.
     """
 
     host: str
     pid: int
     since: float
     silent: float
+    ended: bool = False
 
 
 def running_jobs(folder: Path) -> dict[str, Running]:
@@ -53,6 +57,11 @@ def saved_epochs(state: Path) -> tuple[int, int]:
         return 0, 0
 
 
+def saved_states(folder: Path) -> dict[str, int]:
+    """Lists the sizes in bytes of the saved states of running or interrupted jobs, by the job's id."""
+    return {path.stem: path.stat().st_size for path in folder.glob("*.safetensors")}
+
+
 def _read(path: Path, folder: Path) -> Running | None:
     try:
         lease: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -62,6 +71,7 @@ def _read(path: Path, folder: Path) -> Running | None:
             pid=int(lease["pid"]),
             since=float(lease.get("since", 0.0)),
             silent=max(0.0, time.time() - max(beats)),
+            ended=lives(int(lease["pid"]), str(lease.get("machine", "")), machine()) is False,
         )
     except (OSError, KeyError, TypeError, ValueError):
         return None

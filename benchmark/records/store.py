@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from benchmark.core.errors import DamagedFileError, UnreadableFileError, UsageError
-from benchmark.core.files import set_aside
+from benchmark.core.files import reject_files, set_aside
 from benchmark.core.sealed import UnsealedFileError, check_tensors, write_tensors
 from benchmark.core.unfinished import remove_unfinished
 from benchmark.records.cell import CellRecord
@@ -50,6 +50,7 @@ class Store:
         Raises:
             UsageError: when one cannot be made or written to.
         """
+        reject_files((self.output, self.root), f"The output folder '{self.output}' cannot be written")
         try:
             for folder in (self.root, *(self.root / name for name in _FOLDERS)):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -290,6 +291,7 @@ class Store:
         Raises:
             UsageError: when no run was made into this folder, or its grid is damaged or empty.
         """
+        reject_files((self.output, self.root), f"There is no run in '{self.output}'")
         path = self.root / "run.json"
         try:
             manifest = read_record(path, RunManifest)

@@ -43,7 +43,8 @@ def run_jobs(
     Raises:
         StopRunError: when a worker has other code than this process, or the run cannot continue.
         BenchmarkError: when worker after worker ends before it begins a job.
-        Stopped: after SIGINT or SIGTERM, when running jobs have saved their state; after a second at once.
+        Stopped: after SIGINT or SIGTERM, when running jobs have saved their state.
+        StoppedAtOnce: after a second.
     """
     run_on_pool(LocalPool(workers, context), jobs, costs, context, watcher)
 

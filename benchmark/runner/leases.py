@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -19,7 +18,9 @@ from types import TracebackType
 
 from pydantic import ValidationError
 
-from benchmark.core.files import set_aside, write_atomically
+from benchmark.core.errors import StorageFullError
+from benchmark.core.files import set_aside, stop_when_full, write_atomically
+from benchmark.core.processes import lives, machine
 from benchmark.core.unfinished import remove_unfinished, unfinished_prefix
 from benchmark.records.record import Record
 
@@ -75,7 +76,7 @@ class Leases:
         self.run = secrets.token_hex(8)
         self.folder = folder.resolve()
         self._patience = patience
-        self._me = Heartbeat(run=self.run, host=socket.gethostname(), pid=os.getpid(), machine=_machine())
+        self._me = Heartbeat(run=self.run, host=socket.gethostname(), pid=os.getpid(), machine=machine())
         self._held: dict[str, Path] = {}
         self._seen: dict[str, tuple[int, float]] = {}
         self._ended = threading.Event()
@@ -146,7 +147,7 @@ class Leases:
         """Whether a lease's run is alive, as far as this one has seen."""
         if lease.run == self.run:
             return True
-        if lease.machine and lease.machine == self._me.machine and not _process_lives(lease.pid):
+        if lives(lease.pid, lease.machine, self._me.machine) is False:
             return False
         heartbeat = _read_heartbeat(self._heartbeat_path(lease.run))
         beat = -1 if heartbeat is None else heartbeat.beat
@@ -188,14 +189,31 @@ class Leases:
         beat = 0
         while not self._ended.wait(self._patience / _BEATS):
             beat += 1
-            with suppress(OSError):  # a full disk is for the jobs to report; the next beat may succeed
+            with suppress(
+                OSError, StorageFullError
+            ):  # a full disk is for the jobs to report; the next beat may succeed
                 self._write_heartbeat(beat)
 
 
 def _create(path: Path, lease: Lease) -> bool:
-    """Creates a lease file with its content in one step; returns whether this call did it."""
+    """Creates a lease file with its content in one step; returns whether this call did it.
+
+    Raises:
+        StorageFullError: when the disk is full.
+        OSError: when the folder cannot be written.
+    """
     temporary = path.with_name(f"{unfinished_prefix()}{secrets.token_hex(8)}")
-    temporary.write_text(lease.model_dump_json(), encoding="utf-8")
+    try:
+        temporary.write_text(lease.model_dump_json(), encoding="utf-8")
+        return _link(temporary, path, lease)
+    except OSError as error:
+        stop_when_full(error, path)
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _link(temporary: Path, path: Path, lease: Lease) -> bool:
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -207,8 +225,6 @@ def _create(path: Path, lease: Lease) -> bool:
                 file.write(lease.model_dump_json())
         except FileExistsError:
             return False
-    finally:
-        temporary.unlink(missing_ok=True)
     return True
 
 
@@ -239,24 +255,3 @@ def _job_of(path: Path) -> str:
     """The id of the job of a lease file; empty for any other file."""
     job_id, _, number = path.name.removesuffix(".json").rpartition(".")
     return job_id if number.isdecimal() else ""
-
-
-def _process_lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
-
-
-def _machine() -> str:
-    """Names the running system and its process table; empty where that is unknown."""
-    if sys.platform != "linux":
-        return ""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from benchmark.core.errors import Stopped
+from benchmark.core.errors import Stopped, StoppedAtOnce
 from benchmark.core.output import say
 from benchmark.data import DATASETS
 from benchmark.jobs import Job, RunContext
@@ -53,6 +53,7 @@ def run(
         BenchmarkError: when pretrained weights cannot be fetched; nothing has been run or written then.
         UsageError: when a log cannot be opened; nothing has been run then.
         Stopped: when a signal has stopped the run; what was done is ready for a report then.
+        StoppedAtOnce: when a second signal has.
     """
     store = Store(context.output, heal=True)
     todo = find_todo(grid, store, config.retry_failed)
@@ -68,6 +69,8 @@ def run(
         try:
             with logs:
                 _compute(grid, todo, context, shown, execute, logs)
+        except StoppedAtOnce:
+            raise
         except Stopped as error:
             stopped = error
     # Written again, because another run may have started in the same folder meanwhile.

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
-from benchmark.core.errors import Stopped
+from benchmark.core.errors import StoppedAtOnce
 
 _ONE = 0.1
 """Seconds within which two signals count as one: some programs send each to a process and to its group."""
 
 
 class StopSignals:
-    """Notes the first SIGINT or SIGTERM within the `with` block; a second raises `Stopped` at once.
+    """Notes the first SIGINT or SIGTERM within the `with` block; a second raises `StoppedAtOnce`.
 
     Outside the main thread, and for a signal that the process ignores, nothing is changed.
 
@@ -57,13 +57,26 @@ class StopSignals:
             os.write(self._write, b"\0")
             self._on_first()
         elif time.monotonic() - self._at > _ONE:
-            raise Stopped(signum)
+            raise StoppedAtOnce(signum)
 
 
-def raise_stopped(signum: int, frame: FrameType | None) -> None:
-    """Raises `Stopped`: a handler for SIGTERM where no run is in progress.
+class EarlySignals:
+    """Lets SIGINT and SIGTERM raise `StoppedAtOnce`, where no jobs run; `StopSignals` replaces it there.
 
-    Raises:
-        Stopped: always.
+    Attributes:
+        error: what the latest signal raised; None before one. A library that was being imported may turn it
+            into an error of another kind.
     """
-    raise Stopped(signum)
+
+    def __init__(self) -> None:
+        self.error: StoppedAtOnce | None = None
+
+    def install(self) -> None:
+        """Handles both signals from now on, unless the process ignores them, as under nohup."""
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(signum) is not signal.SIG_IGN:
+                signal.signal(signum, self._handle)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        self.error = StoppedAtOnce(signum)
+        raise self.error

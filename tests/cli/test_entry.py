@@ -1,10 +1,13 @@
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from benchmark.cli import main
+from benchmark.cli import entry, main
+from benchmark.core.errors import Stopped, StoppedAtOnce
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,6 +67,35 @@ def test_an_output_that_cannot_be_written_is_a_usage_error(tmp_path, capsys):
     file.write_text("")
     assert main(["--output", str(file), "--datasets", "digits", "--defenses", "vanilla"]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_an_error_that_a_signal_has_caused_is_a_stopped_run(capsys, monkeypatch):
+    def interrupted_import(*_):
+        raise AttributeError("module 'numpy' has no attribute 'minimum'")
+
+    monkeypatch.setattr(entry, "_main", interrupted_import)
+    with pytest.raises(AttributeError):
+        main([])
+    monkeypatch.setattr(entry, "EarlySignals", lambda: SimpleNamespace(error=StoppedAtOnce(signal.SIGINT)))
+    assert main([]) == 130
+    assert capsys.readouterr().err == "Stopped. What was done is kept; the same command resumes from there.\n"
+
+
+@pytest.mark.parametrize(("error", "boards", "status"), [(Stopped, 1, 130), (StoppedAtOnce, 0, 130)])
+def test_only_the_first_signal_writes_the_board(tmp_path, capsys, monkeypatch, error, boards, status):
+    from benchmark.runner import run as module
+
+    def stop(*_):
+        raise error(signal.SIGINT)
+
+    written = []
+    monkeypatch.setattr(module, "_compute", stop)
+    monkeypatch.setattr(module, "check_models", lambda *_: None)
+    monkeypatch.setattr(entry, "report", lambda *_: written.append(1) or "page")
+    grid = ["--datasets", "glyphs[classes=8,per_class=6]", "--defenses", "vanilla", "--attacks", "noise"]
+    assert main(["--output", str(tmp_path / "out"), "--preset", "smoke", "--workers", "1", *grid]) == status
+    assert len(written) == boards
+    assert ("The board so far: page" in capsys.readouterr().err) == bool(boards)
 
 
 def test_help_is_quick_and_says_how():

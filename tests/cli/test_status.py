@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import main
+from benchmark.core.processes import machine
 from benchmark.records import Store
 
 from ..report.fake_run import NEIGHBOUR, NOISE, OWN, FakeRun
@@ -51,6 +52,7 @@ def test_it_counts_names_failures_and_what_waits(run, capsys):
     assert re.match(r"Time left: about \d+ (s|min) on \d+ workers", left)
     assert "glyphs, trades, seed 0: training: the loss is not a number" in shown
     assert f"glyphs, vanilla, seed 0: {NOISE} linf 0.1" in shown and "it left its ball in y" in shown
+    assert shown.count(f"glyphs, vanilla, seed 0: {NOISE} linf 0.1") == 1  # for all its scenarios
     assert "Waiting:\n  glyphs, vanilla, seed 0: 4 cells" in shown
     assert "Running" not in shown
 
@@ -90,6 +92,33 @@ def test_a_running_training_says_how_far_it_is(run, capsys):
     save_file({"x": np.zeros(1)}, store.unfinished(model), {"about": about})
     lease(output, model)
     assert "training (epoch 3 of 24 is saved) on node7" in status(output, capsys)
+
+
+def test_the_jobs_of_a_run_whose_process_has_ended_wait(run, capsys):
+    output, manifest = run
+    job = next(ref.id for ref in manifest.cells if ref.key.attack == OWN and ref.key.defense == "vanilla")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    lease(output, job, f"{job}.0", pid=ended.pid, machine=machine())
+    shown = status(output, capsys)
+    assert "Running" not in shown and "4 waiting" in shown
+    assert "Interrupted: 1 jobs, whose run has ended. The same command resumes them." in shown
+
+
+def test_saved_states_of_other_jobs_are_told(run, capsys):
+    output, manifest = run
+    store = Store(output)
+    for job in (manifest.models[0].id, "changed"):
+        store.unfinished(job).parent.mkdir(exist_ok=True)
+        store.unfinished(job).write_bytes(bytes(1_500_000))
+    shown = status(output, capsys)
+    assert f"or changed code: 1 files, 1.5 MB, in {store.root / 'unfinished'}. Delete those" in shown
+
+
+def test_a_file_in_the_place_of_the_folder_gets_one_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["--status", "--output", str(tmp_path / "file")]) == 2
+    assert f"'{tmp_path / 'file'}' is a file" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_run_gets_one_line(tmp_path, capsys):

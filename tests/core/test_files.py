@@ -48,6 +48,8 @@ def test_a_full_disk_ends_the_run_and_names_the_file(tmp_path, write):
 def test_a_quota_is_a_full_disk_and_other_errors_pass():
     with pytest.raises(StorageFullError, match="the disk quota is used up"):
         stop_when_full(OSError(errno.EDQUOT, "Disk quota exceeded", "name"))
+    with pytest.raises(StorageFullError, match="it would be larger than files may be"):
+        stop_when_full(OSError(errno.EFBIG, "File too large", "name"))
     stop_when_full(OSError(errno.EACCES, "Permission denied"))
     stop_when_full(ValueError("28"))
 

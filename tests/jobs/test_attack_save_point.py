@@ -19,6 +19,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.errors import InterruptedJobError, StorageFullError
 from benchmark.jobs import RunContext
 from benchmark.jobs.attack_save_point import AttackSavePoint
+from benchmark.jobs.progress import AttackProgress
 from benchmark.models import PassCounter, count_flops
 
 from ..recorded_graph import stand_in
@@ -390,6 +391,18 @@ def test_the_time_before_is_added(go, monkeypatch):
         patch.setattr(time, "perf_counter", count(step=1000).__next__)
         go(SPEC, path=PATH, killed_after=2)
     assert go(SPEC, path=PATH).seconds > 1000
+
+
+def test_the_progress_goes_on_from_the_save(go):
+    told = []
+    killed, whole, resumed = (AttackProgress(told.append) for _ in range(3))
+    with pytest.raises(KilledError):
+        go(SPEC, path=PATH, killed_after=2, watch=killed)
+    go(SPEC, path=PATH, watch=resumed)
+    go(SPEC, watch=whole)
+    assert 0 < killed.done < resumed.done == whole.done
+    told = [one for one in told if one.done == whole.done]
+    assert [one.resumed for one in told] == [killed.done / whole.done, 0.0]
 
 
 def test_a_run_that_is_stopped_saves_at_the_next_step(go, tmp_path):

@@ -61,6 +61,16 @@ def test_an_attack_reports_its_steps_once_a_second_and_its_last(clock):
     assert [one.done for one in told] == sorted(one.done for one in told)
 
 
+def test_an_attack_that_resumed_says_from_where(clock):
+    told = []
+    watch = AttackProgress(told.append, weight=0.5)
+    watch.resume(60)
+    for _ in range(2):
+        clock[0] += 2
+        watch.step(100)
+    assert [(one.share, one.resumed, one.done) for one in told] == [(0.305, 0.3, 61), (0.31, 0.3, 62)]
+
+
 class OnGpu(torch.Tensor):
     """Values that are said to be on a GPU."""
 

@@ -1,14 +1,17 @@
 """Leases between runs; objects stand for runs on machines that do not see each other's processes."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from benchmark.core.errors import StorageFullError
 from benchmark.runner import leases as module
 from benchmark.runner.leases import Leases
 
@@ -20,7 +23,7 @@ def make(tmp_path, monkeypatch):
     """Makes leases of a run on a machine with a name of its own."""
 
     def make(machine, patience=PATIENCE):
-        monkeypatch.setattr(module, "_machine", lambda: machine)
+        monkeypatch.setattr(module, "machine", lambda: machine)
         return Leases(tmp_path, patience)
 
     return make
@@ -145,6 +148,41 @@ def test_without_links_a_lease_is_created_all_the_same(make, tmp_path, monkeypat
         assert one.take("job") is None
         assert two.take("job").run == one.run
     assert not files(tmp_path)
+
+
+def test_a_heart_beats_on_when_the_disk_was_full(make, tmp_path, monkeypatch):
+    full = threading.Event()
+    write = module.write_atomically
+
+    def write_or_fail(path, fill):
+        if full.is_set():
+            full.clear()
+            raise StorageFullError("the disk is full")
+        write(path, fill)
+
+    monkeypatch.setattr(module, "write_atomically", write_or_fail)
+    with make("one", patience=0.12) as one:
+        full.set()
+        deadline = time.monotonic() + 20
+        while full.is_set() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        beat = json.loads((tmp_path / f"{one.run}.run").read_text())["beat"]
+        while json.loads((tmp_path / f"{one.run}.run").read_text())["beat"] == beat:
+            assert time.monotonic() < deadline, "the heart stands still"
+            time.sleep(0.01)
+
+
+def test_a_full_disk_names_the_lease_and_leaves_no_other_file(make, tmp_path, monkeypatch):
+    with make("one") as one:
+
+        def full(*_, **__):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "write_text", full)
+            with pytest.raises(StorageFullError, match=r"job\.0\.json cannot be written: the disk is full"):
+                one.take("job")
+        assert files(tmp_path) == [f"{one.run}.run"]
 
 
 def test_ids_that_begin_alike_have_leases_of_their_own(make):

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from benchmark.core.errors import Stopped
+from benchmark.core.errors import StoppedAtOnce
 from benchmark.runner import stop_signals
-from benchmark.runner.stop_signals import StopSignals, raise_stopped
+from benchmark.runner.stop_signals import EarlySignals, StopSignals
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -21,7 +21,7 @@ def test_the_first_signal_is_noted_and_the_second_raises(monkeypatch, signum):
         signal.raise_signal(signum)
         assert signals.signum == signum
         assert select.select([signals.wakeup], [], [], 0)[0]
-        with pytest.raises(Stopped) as raised:
+        with pytest.raises(StoppedAtOnce) as raised:
             signal.raise_signal(signal.SIGTERM)
         assert raised.value.exit_status == 143
     assert signal.getsignal(signum) is before
@@ -59,8 +59,20 @@ def test_outside_the_main_thread_nothing_is_changed():
     assert seen == [before]
 
 
-def test_a_handler_outside_of_runs_raises():
-    with pytest.raises(Stopped) as raised:
-        raise_stopped(signal.SIGTERM, None)
-    assert raised.value.exit_status == 143
-    assert isinstance(raised.value, KeyboardInterrupt)
+def test_outside_of_jobs_each_signal_stops_at_once_and_is_noted():
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    early = EarlySignals()
+    early.install()
+    try:
+        for signum, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+            with pytest.raises(StoppedAtOnce) as raised:
+                signal.raise_signal(signum)
+            assert early.error is raised.value
+            assert raised.value.exit_status == status
+            assert isinstance(raised.value, KeyboardInterrupt)
+        with StopSignals() as signals:
+            signal.raise_signal(signal.SIGINT)
+            assert signals.signum == signal.SIGINT
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
