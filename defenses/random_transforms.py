@@ -11,7 +11,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.parameters import Parameters
 from benchmark.models import Member
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
-from defenses.transforms import TRANSFORMS, Applied, TransformSpec, with_identity_gradient
+from defenses.transforms import TRANSFORMS, Applied, TransformSpec
 
 
 class Transformed(Embedder):
@@ -20,7 +20,7 @@ class Transformed(Embedder):
     Args:
         member: embeds the transformed images.
         applied: applies the transform, and holds what it keeps of the training images.
-        straight_through: whether to give the transform the identity's gradient (BPDA).
+        straight_through: whether to give the transform the gradient of its stand-in (BPDA).
     """
 
     def __init__(self, member: Member, applied: Applied, straight_through: bool = False) -> None:
@@ -44,7 +44,7 @@ class Transformed(Embedder):
     def forward(self, images: Tensor) -> Tensor:
         """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
         if self._straight_through:
-            changed = with_identity_gradient(self.applied, images)
+            changed = self.applied.straight_through(images)
         else:
             changed = self.applied(images)
         embeddings: Tensor = self.member(changed)
