@@ -43,11 +43,8 @@ class Transformed(Embedder):
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
-        if self._straight_through:
-            changed = self.applied.straight_through(images)
-        else:
-            changed = self.applied(images)
-        embeddings: Tensor = self.member(changed)
+        transform = self.applied.straight_through if self._straight_through else self.applied
+        embeddings: Tensor = self.member(transform(images))
         return embeddings
 
 
@@ -57,8 +54,8 @@ class RandomTransforms(Defense):
 
     The default is that of Xie et al. 2018 (arXiv 1711.01991). Each transform's own file gives its source and
     how it was adapted. Random transforms make new draws in each forward pass, for each image of a batch;
-    attacks then average gradients over EOT samples, and take the identity's gradient through a transform that
-    is not differentiable (BPDA). That attack broke the originals of Xie et al. and Guo et al. (Athalye et al.
+    attacks then average gradients over EOT samples, and take the gradient of a stand-in, mostly the identity, through a
+    transform that is not differentiable (BPDA). That attack broke the originals of Xie et al. and Guo et al. (Athalye et al.
     2018, arXiv 1802.00420): unless a row shows otherwise, a transform alone is no defense.
 
     Attributes:
