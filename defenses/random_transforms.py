@@ -54,9 +54,10 @@ class RandomTransforms(Defense):
 
     The default is that of Xie et al. 2018 (arXiv 1711.01991). Each transform's own file gives its source and
     how it was adapted. Random transforms make new draws in each forward pass, for each image of a batch;
-    attacks then average gradients over EOT samples, and take the gradient of a stand-in, mostly the identity, through a
-    transform that is not differentiable (BPDA). That attack broke the originals of Xie et al. and Guo et al. (Athalye et al.
-    2018, arXiv 1802.00420): unless a row shows otherwise, a transform alone is no defense.
+    attacks then average gradients over EOT samples, and take the gradient of a stand-in, mostly the identity,
+    through a transform that is not differentiable (BPDA). That attack broke the originals of Xie et al. and
+    Guo et al. (Athalye et al. 2018, arXiv 1802.00420): unless a row shows otherwise, a transform alone is no
+    defense.
 
     Attributes:
         transform: spec of the transform: `jpeg`, `resize_pad[smallest=0.8]`, ...
