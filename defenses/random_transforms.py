@@ -11,7 +11,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.parameters import Parameters
 from benchmark.models import Member
 from defenses.base import DEFENSES, Batch, Defense, InnerMaximiser, MemberFactory, Range
-from defenses.transforms import TRANSFORMS, Applied, TransformSpec, with_identity_gradient
+from defenses.transforms import TRANSFORMS, Applied, TransformSpec
 
 
 class Transformed(Embedder):
@@ -20,7 +20,7 @@ class Transformed(Embedder):
     Args:
         member: embeds the transformed images.
         applied: applies the transform, and holds what it keeps of the training images.
-        straight_through: whether to give the transform the identity's gradient (BPDA).
+        straight_through: whether to give the transform the gradient of its stand-in (BPDA).
     """
 
     def __init__(self, member: Member, applied: Applied, straight_through: bool = False) -> None:
@@ -48,11 +48,8 @@ class Transformed(Embedder):
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeds images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
-        if self._straight_through:
-            changed = with_identity_gradient(self.applied, images)
-        else:
-            changed = self.applied(images)
-        embeddings: Tensor = self.member(changed)
+        transform = self.applied.straight_through if self._straight_through else self.applied
+        embeddings: Tensor = self.member(transform(images))
         return embeddings
 
 
@@ -62,9 +59,10 @@ class RandomTransforms(Defense):
 
     The default is that of Xie et al. 2018 (arXiv 1711.01991). Each transform's own file gives its source and
     how it was adapted. Random transforms make new draws in each forward pass, for each image of a batch;
-    attacks then average gradients over EOT samples, and take the identity's gradient through a transform that
-    is not differentiable (BPDA). That attack broke the originals of Xie et al. and Guo et al. (Athalye et al.
-    2018, arXiv 1802.00420): unless a row shows otherwise, a transform alone is no defense.
+    attacks then average gradients over EOT samples, and take the gradient of a stand-in, mostly the identity,
+    through a transform that is not differentiable (BPDA). That attack broke the originals of Xie et al. and
+    Guo et al. (Athalye et al. 2018, arXiv 1802.00420): unless a row shows otherwise, a transform alone is no
+    defense.
 
     Attributes:
         transform: spec of the transform: `jpeg`, `resize_pad[smallest=0.8]`, ...

@@ -6,7 +6,6 @@ from defenses.transforms.base import (
     Applied,
     Transform,
     TransformSpec,
-    with_identity_gradient,
 )
 from defenses.transforms.bit_depth import BitDepth
 from defenses.transforms.jpeg import JPEG
@@ -31,5 +30,4 @@ __all__ = [
     "Transform",
     "TransformSpec",
     "Translate",
-    "with_identity_gradient",
 ]

@@ -22,11 +22,13 @@ class Transform(Parameters):
     Attributes:
         randomised: whether two calls with the same batch may differ.
         differentiable: whether `apply` has a gradient that an attack can use. If not, attacks take the
-            identity's (BPDA; Athalye et al. 2018, arXiv 1802.00420, section 4.1).
+            identity's (BPDA; Athalye et al. 2018, arXiv 1802.00420, section 4.1), or that of `stand_in`.
+        stand_in: whose gradient attacks take if it is not differentiable, in a word.
     """
 
     randomised: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
+    stand_in: ClassVar[str] = "identity"
 
     @property
     def has_stand_in(self) -> bool:
@@ -70,6 +72,10 @@ class Applied(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Transforms images in [0, 1], shape (n, C, H, W), to images of the same shape and range."""
         return self.transform.apply(images)
+
+    def straight_through(self, images: Tensor) -> Tensor:
+        """Does the same, with the gradient of a stand-in, by default the identity's (BPDA)."""
+        return with_identity_gradient(self, images)
 
 
 def with_identity_gradient(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

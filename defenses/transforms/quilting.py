@@ -17,6 +17,12 @@ from defenses.transforms.seams import join
 FROM_EACH = 16
 """Patches that are taken from a training image."""
 
+SOFT = 32
+"""Nearest patches that the stand-in for gradients chooses among."""
+
+TEMPERATURE = 0.3
+"""Divisor of their squared distances before the softmax, in units of the mean of these."""
+
 CHUNK = 2**22
 """Distances between patches that are computed at a time."""
 
@@ -40,13 +46,31 @@ def nearest(patches: Tensor, stored: Tensor, count: int) -> Tensor:
     return torch.cat(found)
 
 
+def soft_choice(patches: Tensor, stored: Tensor) -> Tensor:
+    """Computes the mean of the nearest stored patches, weighted by a softmax over their squared distances.
+
+    Args:
+        patches: shape (m, values).
+        stored: shape (s, values).
+
+    Returns:
+        Shape (m, values), with a gradient with respect to `patches`.
+    """
+    candidates = stored[nearest(patches.detach(), stored, min(SOFT, len(stored)))]
+    distances = (patches.unsqueeze(1) - candidates).square().sum(2)
+    scale = TEMPERATURE * distances.detach().mean(1, keepdim=True).clamp_min(1e-3)
+    return (torch.softmax(-distances / scale, 1).unsqueeze(2) * candidates).sum(1)
+
+
 @TRANSFORMS.register("quilting")
 class Quilting(Transform):
     """Image quilting (Guo et al. 2018, arXiv 1711.00117, section 4; Efros & Freeman 2001).
 
     The image is divided into overlapping square patches. Each is replaced by one of its nearest patches of
     clean training images, drawn uniformly, and the patches are joined along the seams where they differ
-    least. The gradient is zero almost everywhere, so attacks take the identity's.
+    least. The gradient is zero almost everywhere. Attacks take that of a soft choice: each patch is the mean
+    of its 32 nearest, weighted by a softmax over their distances. In a trial on a small model it lowered R@1
+    to 0.30, and the identity's gradient, which broke the original, only to 0.41.
 
     The training patches are part of the model: they are taken at random positions from the clean training
     images of the first batches, 16 from each image, until `stored` is reached. (Before the first step there
@@ -66,6 +90,7 @@ class Quilting(Transform):
 
     randomised: ClassVar[bool] = True
     differentiable: ClassVar[bool] = False
+    stand_in: ClassVar[str] = "soft"
 
     patch: int = Field(default=5, ge=2, le=64)
     overlap: PositiveInt = 2
@@ -128,6 +153,13 @@ class Quilted(Stored, Applied):
 
     def forward(self, images: Tensor) -> Tensor:
         """Quilts images, shape (n, C, H, W) in [0, 1], each with draws of its own."""
+        return self._quilt(images, soft=False)
+
+    def straight_through(self, images: Tensor) -> Tensor:
+        """Does the same, with the gradient of a soft choice among near patches."""
+        return self._quilt(images, soft=True)
+
+    def _quilt(self, images: Tensor, soft: bool) -> Tensor:
         transform = self.quilting
         size, overlap = transform.patch, transform.overlap
         padded = transform.padded(images)
@@ -135,9 +167,12 @@ class Quilted(Stored, Applied):
         patches = F.unfold(padded, size, stride=size - overlap).movedim(1, 2)  # (n, positions, values)
         stored = self._patches(patches)
         count = min(transform.neighbours, len(stored))
-        near = nearest(patches.flatten(0, 1), stored, count)
+        near = nearest(patches.detach().flatten(0, 1), stored, count)
         drawn = to_device(torch.randint(count, (len(near), 1)), images.device)
         chosen = stored[near.gather(1, drawn).squeeze(1)]
+        if soft:
+            mixed = soft_choice(patches.flatten(0, 1), stored)
+            chosen = chosen + (mixed - mixed.detach())
         tiles = chosen.view(-1, sides[1], images.shape[1], size, size)  # all rows of all images
         strips = join(tiles, overlap).unflatten(0, (len(images), sides[0]))
         quilted = join(strips.transpose(-1, -2), overlap).transpose(-1, -2)

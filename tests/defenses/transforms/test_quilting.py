@@ -1,9 +1,11 @@
+import math
+
 import pytest
 import torch
 
 from benchmark.core.errors import UsageError
 from defenses.transforms import TRANSFORMS, quilting
-from defenses.transforms.quilting import nearest
+from defenses.transforms.quilting import nearest, soft_choice
 
 
 def windows(image, size, step=1):
@@ -61,6 +63,33 @@ def test_every_pixel_comes_from_a_drawn_patch_that_is_among_the_nearest(draw, mo
                     if 0 <= y - 3 * i < 5 and 0 <= x - 3 * j < 5
                 ]
                 assert found[0, y, x] in over
+
+
+def test_the_soft_choice_by_loops_and_its_gradient(monkeypatch):
+    monkeypatch.setattr(quilting, "SOFT", 6)
+    patches, stored = torch.rand(5, 4, dtype=torch.float64), torch.rand(20, 4, dtype=torch.float64)
+    for patch, found in zip(patches, soft_choice(patches, stored), strict=True):
+        near = sorted((float((patch - other).square().sum()), other.tolist()) for other in stored)[:6]
+        scale = 0.3 * sum(distance for distance, _ in near) / 6
+        weights = [math.exp(-distance / scale) for distance, _ in near]
+        columns = zip(*(other for _, other in near), strict=True)
+        expected = [
+            sum(w * x for w, x in zip(weights, column, strict=True)) / sum(weights) for column in columns
+        ]
+        assert found.tolist() == pytest.approx(expected)
+
+
+def test_attacks_take_the_gradient_of_the_soft_choice(draw, seeded):
+    module = TRANSFORMS.build("quilting").applied()
+    module.learn(draw(side=5))
+    image = draw(count=1, side=5).requires_grad_(True)
+    passed = seeded(module.straight_through, image)
+    torch.testing.assert_close(passed, seeded(module, image))
+    target = torch.rand(1, 25)
+    (gradient,) = torch.autograd.grad((passed.flatten(1) * target).sum(), image)
+    (expected,) = torch.autograd.grad((soft_choice(image.flatten(1), module.stored) * target).sum(), image)
+    torch.testing.assert_close(gradient, expected)
+    assert gradient.abs().max() > 0
 
 
 def test_draws_are_uniform_over_the_nearest(draw):
