@@ -145,8 +145,9 @@ def test_only_the_attacked_pool_is_in_memory_as_a_whole(linear, pool, spec, some
     [
         ("noise", 1),
         ("pgd_decay[objective=neighbour,restarts=3]", 1),
-        ("pgd_decay[objective=information]", 1),
-        ("pgd_decay[objective=information,restarts=2]", 2),
+        ("pgd_decay[objective=recluster]", 1),
+        ("pgd_decay[objective=information]", 2),
+        ("pgd_decay[objective=information,restarts=2]", 3),
         ("mi_fgsm[objective=pool]", 2),
         ("apgd[objective=pool,restarts=2]", 5),
         ("apgd[objective=own]", 1),
