@@ -245,12 +245,13 @@ class Problem:
     def clean(self) -> Tensor:
         """Embeddings of the clean pool, of length 1, (n, d); for a randomized model the mean's direction."""
         if self.embedder in self.embedded:
-            return F.normalize(self.embedded[self.embedder])
+            return self.embedded[self.embedder]
         parts = []
         with torch.no_grad():
             for batch in self.batches(self.all_indices):
-                embedded = F.normalize(self.embedder(self.repeat(self.get_batch(batch))))
-                parts.append(embedded.view(self.eot_samples, len(batch), -1).mean(0))
+                embedded = self.embedder(self.repeat(self.get_batch(batch)))
+                draws = embedded.view(self.eot_samples, len(batch), -1)
+                parts.append(draws[0] if len(draws) == 1 else F.normalize(draws, dim=2).mean(0))
         return F.normalize(self.in_order(parts))
 
     @cached_property

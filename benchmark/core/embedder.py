@@ -16,11 +16,13 @@ class Embedder(nn.Module):
     Attributes:
         randomised: whether two forward passes of one batch may differ; attacks then average gradients over
             EOT samples, and scores are means over repeats.
+        gradients: whether gradients may reach the images.
         only_parts: names of the attributes that hold the only modules that `forward` runs, where all else
             that it does is free of FLOPs; not inherited, and not set by default: FLOPs are then traced.
     """
 
     randomised: bool = False
+    gradients: bool = True
     only_parts: ClassVar[tuple[str, ...]]
 
     def forward(self, images: Tensor) -> Tensor:

@@ -225,6 +225,9 @@ class PoolEmbeddings:
 
     def _as_in_attacks(self, images: Tensor) -> Tensor:
         """Embeds a batch as a step of an attack does, shape (b, d), detached."""
+        if not self._model.gradients:  # no attack's step has any, and the model may not take such an input
+            with torch.no_grad():
+                return self._model(images)
         images.requires_grad_(True)
         if self._model.randomised:
             images = images.repeat(1, 1, 1, 1)  # once for each EOT sample: no leaf of the graph

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from attacks import Images, Problem
@@ -67,7 +68,7 @@ class CleanPool:
         if self._fits(found, model):
             scored = torch.from_numpy(found["scored"])
             return CleanEmbeddings(
-                scored, torch.from_numpy(found["searched"]) if model.randomised else scored[0]
+                scored, torch.from_numpy(found["searched"]) if model.randomised else F.normalize(scored[0])
             )
         made = self._compute(model, batch_size)
         arrays = {"scored": made.scored.numpy()}
@@ -96,7 +97,7 @@ class CleanPool:
         )
         scored = torch.stack([views.clean(repeat) for repeat in range(views.repeats)])
         if not model.randomised:
-            return CleanEmbeddings(scored, scored[0])
+            return CleanEmbeddings(scored, F.normalize(scored[0]))
         seed_everything("views", seed, "searched")
         labels = pool.labels.to(self.device)
         problem = Problem(

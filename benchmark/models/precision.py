@@ -32,7 +32,7 @@ class InFloat32(Embedder):
         super().__init__()
         self.model = model
         self.precision = precision
-        self.randomised = model.randomised
+        self.randomised, self.gradients = model.randomised, model.gradients
 
     @property
     def members(self) -> Sequence[Embedder]:

@@ -10,7 +10,7 @@ from benchmark.core.spec import parse_spec
 from benchmark.data import Dataset, Folders
 from benchmark.jobs import TrainJob
 from benchmark.jobs.models import build_model, check_weights, load_data
-from benchmark.models.own import OwnEmbedder, own_model
+from benchmark.models.own import own_model
 from benchmark.planning.changed_code import forget_changed
 from benchmark.planning.target import Target
 from defenses import DEFENSES, GivenModel
@@ -69,7 +69,7 @@ def _has_gradients(known: _ById, folders: Folders) -> bool:
     job = known.job
     model, _ = build_model(job.key, load_data(job.key.dataset, folders).test)
     check_weights(model, job.weights)
-    return not isinstance(model, OwnEmbedder) or model.gradients
+    return model.gradients
 
 
 def as_pools(datasets: list[Dataset], models: list[GivenModel]) -> list[Dataset]:

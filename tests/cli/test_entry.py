@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--defences", "all"], "Unrecognized arguments: --defences"),
         (["--seeds"], "--seeds"),
         (["--report-only"], "There is no run"),
-        (["--norm", "l3"], "'linf' or 'l2'"),
+        (["--norm", "l3"], "'linf', 'l2' or 'l0'"),
         (["--compute", "equal-time"], "'equal-epochs' or 'equal-passes'"),
         (["--budget", "0"], "budget"),
         (["--tune", "0"], "number of trials"),

@@ -54,8 +54,10 @@ def test_a_stand_in_of_a_part_is_one_of_the_whole(make_member):
     ]
     half = in_float32(Half(declared), torch.rand(2, 1, 8, 8))
     assert half.has_stand_in and not in_float32(Half(plain), torch.rand(2, 1, 8, 8)).has_stand_in
-    wrapped = Transformed(declared, TRANSFORMS.build("translate"))
-    assert wrapped.has_stand_in and not Transformed(plain, TRANSFORMS.build("translate")).has_stand_in
+    wrapped = Transformed(declared, TRANSFORMS.build("translate").applied())
+    assert (
+        wrapped.has_stand_in and not Transformed(plain, TRANSFORMS.build("translate").applied()).has_stand_in
+    )
     assert CheckedEmbedder(declared, False).has_stand_in and not CheckedEmbedder(plain, False).has_stand_in
     owned = [OwnEmbedder(model, lambda images: images, "a model") for model in (declared, plain)]
     assert [model.has_stand_in for model in owned] == [True, False]

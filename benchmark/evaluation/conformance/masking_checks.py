@@ -51,7 +51,8 @@ def _scored(
 def _diagnostics(success: np.ndarray) -> dict[str, float]:
     """What is measured of an attack on `neighbour`."""
     same = {"zero_gradient": 0.0, "disagreement": 0.0, "compared_queries": float(len(success))}
-    return {**same, "rescored_r1": float(success.mean())}
+    copies = {"shifted_drop": 0.0, "shifted_tolerance": 0.05}
+    return {**same, **copies, "rescored_r1": float(success.mean())}
 
 
 EMPTY = CheckInput(EPS)

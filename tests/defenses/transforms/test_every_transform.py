@@ -72,4 +72,4 @@ def test_what_is_called_differentiable_agrees_with_finite_differences(seeded, dr
 
 def test_those_with_a_stand_in_declare_it():
     declared = {name for name in NAMES if TRANSFORMS.build(name).has_stand_in}
-    assert declared == {"bit_depth", "jpeg", "barrage"}
+    assert declared == {"bit_depth", "jpeg", "barrage", "quilting"}
