@@ -68,8 +68,8 @@ def test_a_model_that_reads_the_pool_of_its_scorer_embeds_otherwise_alone(plan):
 @pytest.mark.slow
 def test_r1_of_a_randomised_model_is_compared(plan):
     found = diagnostics_of(*plan("drawing_plugin"))
-    assert found["isolated_error"] > 0
-    assert abs(found["isolated_r1"]) < 0.02 + 7 * found["isolated_error"]
+    assert abs(found["isolated_r1"]) <= 0.02 + 7 * found["isolated_error"]
+    assert "isolated_difference" not in found
 
 
 @pytest.mark.slow
