@@ -46,4 +46,6 @@ def disagreement(embeddings: PoolEmbeddings, queries: Tensor, success: Tensor) -
 
 def _is_margin(embeddings: PoolEmbeddings) -> bool:
     parts = [] if embeddings.attack is None else embeddings.attack.parts()
-    return any(isinstance(part, Objective) and part.is_margin for part in parts)
+    # The first is the attack's own; others are of an attack that it starts from.
+    objective = next((part for part in parts if isinstance(part, Objective)), None)
+    return objective is not None and objective.is_margin

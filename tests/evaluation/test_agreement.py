@@ -48,6 +48,12 @@ def test_a_transferred_attack_has_the_margins_of_the_attacked_model():
     assert compare([1.0], [1.0], attack=f"transfer[attack={NEIGHBOUR}]")["disagreement"] == 1
 
 
+def test_values_are_of_the_attacks_own_objective_and_not_of_that_which_it_starts_from():
+    assert compare([1.0], [1.0], attack=f"square[objective=own,start={NEIGHBOUR}]") == {}
+    own = f"square[objective=neighbour,start={NEIGHBOUR.replace('neighbour', 'own')}]"
+    assert compare([1.0], [1.0], attack=own)["disagreement"] == 1
+
+
 def test_without_values_nothing_is_compared():
     assert compare(None, [1.0]) == {}
 
