@@ -152,7 +152,9 @@ class GradientAscent:
             ball = balls[batch] if balls else problem.ball_for_gradients(index)
             current.append(Iterate(problem.offload(self._start(ball, index, restart)), self.make_update()))
         for step in self._builder.steps(self.steps, [*current, score, best]):
-            embedded, before = [], [iterate.images for iterate in current]
+            # Held only where they may be kept: together they are as large as a pool.
+            before = [iterate.images for iterate in current] if best.considers(step) else []
+            embedded = []
             for batch, index in enumerate(batches):
                 ball = balls[batch] if balls else problem.ball_for_gradients(index)
                 update, images = current[batch].update, current[batch].images.to(problem.device)

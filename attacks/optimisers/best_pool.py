@@ -38,6 +38,10 @@ class BestPool(Stateful):
         self.embeddings: list[Tensor] | None = None
         self.value = float("-inf")
 
+    def considers(self, step: int) -> bool:
+        """Whether the iterate after so many steps may be the one that is kept."""
+        return self._rated is not None and step >= self._first
+
     def add(self, step: int, images: list[Tensor], embeddings: list[Tensor] | None = None) -> None:
         """Keeps the images if their pool is the best so far and the step is one of the last.
 
@@ -46,7 +50,7 @@ class BestPool(Stateful):
             images: those of each batch; they are not copied.
             embeddings: what the score has observed of them; None for the final iterate.
         """
-        if self._rated is None or step < self._first:
+        if self._rated is None or not self.considers(step):
             return
         value = self._rated.pool_value()
         if value > self.value:

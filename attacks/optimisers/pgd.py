@@ -89,12 +89,13 @@ class IterativeAttack(GradientAttack):
     def pools_in_memory(self) -> int:
         """One for the result; for pooled objectives also the state of all updates, and the best pools.
 
-        These are the best of the last iterates where pools are rated, and the best restart.
+        These are the best of the last iterates and the one that it is compared with, where pools are rated,
+        and the best restart.
         """
         objective = OBJECTIVES.build(self.objective)
         if not objective.pooled:
             return 1
-        return 1 + self.make_update().state_pools + objective.rates_pools + (self.restarts > 1)
+        return 1 + self.make_update().state_pools + 2 * objective.rates_pools + (self.restarts > 1)
 
     def perturb(self, problem: Problem) -> AttackResult:
         """Runs gradient ascent."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attacks import ATTACKS, REFERENCE_ATTACK, Attack, Problem
 from attacks.watch import Unwatched
-from benchmark.core.seeding import derive_seed
+from benchmark.core.seeding import derive_seed, seed_everything, unchanged_generators
 from benchmark.evaluation.check_input import CheckInput, paired_difference
 from benchmark.evaluation.masking_check import CHECKS, Comparison, MaskingCheck
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
@@ -52,6 +52,11 @@ def shift(images: Tensor) -> Tensor:
     return F.pad(images, (1, 0, 0, 0), mode="replicate")[..., :-1]
 
 
+def is_reference(attack: Attack) -> bool:
+    """Whether an attack is the one that is repeated on shifted copies."""
+    return attack.spec == ATTACKS.build(REFERENCE_ATTACK).spec
+
+
 def add_shifted(
     problem: Problem,
     attack: Attack,
@@ -60,7 +65,7 @@ def add_shifted(
 ) -> None:
     """Adds what `compare_shifted` finds to the score in `retrieval-query`, for the reference attack alone."""
     score = scores.get(RetrievalQuery.name)
-    if attack.spec == ATTACKS.build(REFERENCE_ATTACK).spec and isinstance(score, ScenarioScore):
+    if is_reference(attack) and isinstance(score, ScenarioScore):
         score.diagnostics.update(compare_shifted(problem, attack, embeddings, score))
 
 
@@ -69,7 +74,8 @@ def compare_shifted(
 ) -> dict[str, float]:
     """Attacks shifted copies of some queries, and compares their R@1 with that of the queries.
 
-    The gallery is the clean pool without the query's own image, as for the queries.
+    The gallery is the clean pool without the query's own image, as for the queries. The draws of a randomised
+    model do not depend on what was scored before.
 
     Args:
         problem: the task of an attack on the whole pool.
@@ -98,7 +104,10 @@ def compare_shifted(
         save_point=None,
         watch=Unwatched(),
     )
-    found = RetrievalQuery().score(embeddings.of_others(attack.run(shifted).images, chosen))
+    with unchanged_generators():
+        seed_everything("shifted", problem.seed)
+        attacked = attack.run(shifted).images
+        found = RetrievalQuery().score(embeddings.of_others(attacked, chosen))
     copies = found.arrays["success"][np.isin(found.arrays["queries"], chosen.numpy())]
     drop, allowed = paired_difference(success[np.isin(score.arrays["queries"], chosen.numpy())], copies)
     return {"shifted_drop": drop, "shifted_tolerance": allowed}

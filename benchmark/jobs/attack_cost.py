@@ -57,16 +57,17 @@ def scoring_cost(attack: Attack | None, costs: Costs, eot: int, repeats: int, po
     return costs.embed * _EMBEDDED * whole
 
 
-def attack_weight(attack: Attack, eot: int, repeats: int) -> float:
+def attack_weight(attack: Attack, eot: int, repeats: int, repeated: float = 0.0) -> float:
     """Computes the fraction of an attack and its scoring that is the attack itself, by passes, in [0, 1].
 
     Args:
         attack: the attack.
         eot: EOT samples of each gradient.
         repeats: how often the pool is embedded for a score.
+        repeated: fraction of the pool that is attacked once more for a check.
     """
     attacking = eot * attack.cost_per_image()
-    return attacking / (attacking + _EMBEDDED * repeats)
+    return attacking / ((1 + repeated) * attacking + _EMBEDDED * repeats)
 
 
 def similarity_cost(

@@ -11,6 +11,7 @@ from attacks import ATTACKS, WHOLE
 from benchmark.core.spec import format_value
 from benchmark.data import Folders
 from benchmark.evaluation import RetrievalQuery, ScenarioScore
+from benchmark.evaluation.shifted import QUERIES
 from benchmark.jobs.attack_cost import attack_cost, scoring_cost, similarity_cost
 from benchmark.jobs.attack_run import AttackRun
 from benchmark.jobs.attacked_images import attacked_images
@@ -111,7 +112,9 @@ class AttackJob(AttackRun):
         attacking = attack_cost(
             attack, target, source, self.eot, self.attacked_fraction, self.precision != WHOLE
         )
-        return len(pool) * attacking + scoring_cost(attack, target, self.eot, self.repeats, pool)
+        repeated = attack is not None and self.repeats_shifted(attack, self.cells)
+        shifted = min(QUERIES, len(pool)) if repeated else 0  # copies of queries, attacked for their check
+        return (len(pool) + shifted) * attacking + scoring_cost(attack, target, self.eot, self.repeats, pool)
 
     def execute(self, context: RunContext) -> str | None:
         """Attacks the model and writes a cell for each scenario; returns the first failure, or None."""

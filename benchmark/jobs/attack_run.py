@@ -17,13 +17,15 @@ from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, ImageSet
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings, ScenarioScore, attacked_indices, diagnose
 from benchmark.evaluation.check_input import SAME
-from benchmark.evaluation.shifted import add_shifted
+from benchmark.evaluation.retrieval import RetrievalQuery
+from benchmark.evaluation.shifted import MOST_BYTES, QUERIES, add_shifted, is_reference
 from benchmark.jobs.at_chance import AtChance
 from benchmark.jobs.attack_cost import attack_weight
 from benchmark.jobs.attack_save_point import AttackSavePoint
 from benchmark.jobs.batches import first_batch_size, run_in_batches
 from benchmark.jobs.clean_pool import CleanEmbeddings, CleanPool
 from benchmark.jobs.context import RunContext
+from benchmark.jobs.isolation import isolated_model
 from benchmark.jobs.memory import place_images, pool_bytes
 from benchmark.jobs.models import few_images, load_data, portable
 from benchmark.jobs.progress import AttackProgress, Progress
@@ -46,6 +48,7 @@ class _Attacked:
         sources: models that a transferred attack starts from.
         pool: the data set's pool.
         images: its images, on the device or not.
+        copies: pools that are held for shifted copies of queries beside those of the attack.
     """
 
     model: Embedder
@@ -54,12 +57,13 @@ class _Attacked:
     sources: dict[str, Embedder]
     pool: ImageSet
     images: Tensor | Images
+    copies: int
 
     def to_come(self) -> int:
         """Bytes of pools that an attack will put on the device beside the clean one, where that is there."""
         if not isinstance(self.images, Tensor) or self.attack is None:
             return 0
-        return (1 + self.attack.pools_in_memory()) * pool_bytes(self.pool)
+        return (1 + self.copies + self.attack.pools_in_memory()) * pool_bytes(self.pool)
 
 
 class AttackRun(Record):
@@ -136,7 +140,12 @@ class AttackRun(Record):
         if self.source is not None and attack is not None and attack.needs is not None:
             sources[attack.needs], source_unit = self.source.load(context)
             units = (unit, source_unit)
-        attacked = _Attacked(model, units, attack, sources, pool, place_images(pool, attack, context))
+        scenarios = list(scenarios)
+        # The attacked pool stays while the attack is repeated on a copy of the clean one.
+        repeated = attack is not None and self.repeats_shifted(attack, scenarios)
+        copies = int(repeated and pool_bytes(pool) <= MOST_BYTES)
+        images = place_images(pool, attack, context, copies)
+        attacked = _Attacked(model, units, attack, sources, pool, images, copies)
         size = first_batch_size(
             (len(pool), *pool.image_shape),
             (model, *sources.values()),
@@ -145,7 +154,6 @@ class AttackRun(Record):
             context.workers,
             attacked.to_come(),
         )
-        scenarios = list(scenarios)
         run, batch_size, notes = run_in_batches(
             size, lambda images: self._attack_and_score(attacked, scenarios, images, standing, context, state)
         )
@@ -199,11 +207,10 @@ class AttackRun(Record):
             ks=DATASETS.build(key.dataset).recall_ks,
             device=context.device,
             clean_embeddings=clean[attacked.model].scored.unbind() if attacked.model in clean else (),
-            isolated=None if attack is None or standing is not None else self.model.isolated(context),
+            isolated=None if attack is None or standing is not None else isolated_model(self.model, context),
         )
         scores = {scenario: _score(scenario, embeddings, standing) for scenario in scenarios}
-        headline = DATASETS.build(key.dataset).headline_eps.get(self.norm, self.eps)
-        if attack is not None and changed is None and abs(self.eps - headline) < SAME:
+        if attack is not None and self.repeats_shifted(attack, scenarios):
             add_shifted(problem, attack, embeddings, scores)
         values = None if result is None else result.objective
         part = 1.0 if standing is None else len(standing.images) / len(pool)
@@ -218,6 +225,13 @@ class AttackRun(Record):
             execution="" if result is None else result.execution,
             attacked_queries=None if standing is None else len(standing.images),
         )
+
+    def repeats_shifted(self, attack: Attack, scenarios: Iterable[str]) -> bool:
+        """Whether an attack is repeated on shifted copies of queries, for their check."""
+        if not is_reference(attack) or self.follows or self.attacked_fraction < 1:
+            return False
+        headline = DATASETS.build(self.model.key.dataset).headline_eps.get(self.norm, self.eps)
+        return abs(self.eps - headline) < SAME and RetrievalQuery.name in scenarios
 
     def _changed(self, pool: ImageSet, standing: Standing | None) -> Tensor | None:
         """Indices of the images that are attacked, on the CPU; None for all."""
@@ -274,7 +288,8 @@ class AttackRun(Record):
         """Returns what reports how far the attack is."""
         assert attacked.attack is not None
         samples = (self.eot, self.repeats) if attacked.model.randomised else (1, 1)
-        weight = attack_weight(attacked.attack, *samples)
+        shifted = min(QUERIES / len(attacked.pool), 1.0) if attacked.copies else 0.0
+        weight = attack_weight(attacked.attack, *samples, shifted)
         if self.follows and changed is not None:  # fewer images than were planned with
             attacking = weight * len(changed) / len(attacked.pool)
             part = attacking + 1 - weight

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.source import ROOT
-from benchmark.data import ImageSet
 from benchmark.jobs.context import RunContext
+from benchmark.jobs.models import load_data, training_images
+from benchmark.jobs.training_run import TrainingRun
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
 from benchmark.models.own.python_entry import PythonEntry
@@ -122,19 +123,12 @@ def _failed(reason: str) -> BenchmarkError:
     )
 
 
-def isolated_model(
-    key: ModelKey, images: ImageSet, checkpoint: Path | None, context: RunContext
-) -> IsolatedModel | None:
-    """Returns the model for a process of its own; None where no other people's code is in it.
+def isolated_model(training: TrainingRun, context: RunContext) -> IsolatedModel | None:
+    """Returns a trained model for a process of its own; None where no other people's code is in it.
 
     Also None for what another process cannot load: objects and classes of this process alone.
-
-    Args:
-        key: the key of the model.
-        images: the images that it was built for.
-        checkpoint: the file of its weights; None where it has none.
-        context: the context of the run.
     """
+    key = training.key
     defense = DEFENSES.build(key.defense)
     parts = list(defense.parts())
     if defense.trained:
@@ -143,4 +137,7 @@ def isolated_model(
     foreign = any(type(part).__module__ in plugins for part in parts)
     if not foreign and not isinstance(getattr(defense, "model", None), PythonEntry):
         return None
+    data = load_data(key.dataset, context.folders)
+    images = training_images(training.recipe, data)[0] if defense.trained else data.test
+    checkpoint = context.store.checkpoint(training.id) if defense.trained else None
     return IsolatedModel(key, images.labels, images.image_shape, checkpoint, context)

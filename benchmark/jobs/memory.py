@@ -58,7 +58,7 @@ _GROUPS = (
 """Of version 2, and of version 1 (without a limit: more bytes than there are)."""
 
 
-def fits_on_device(pool: int, held: int, device: int | None, host: int | None) -> bool:
+def fits_on_device(pool: int, held: int, device: int | None, host: int | None, copies: int = 0) -> bool:
     """Decides whether the whole pool goes to the device; raises when it fits nowhere.
 
     On the device there is the clean pool twice, once in batches, besides what the attack holds: three pools
@@ -69,6 +69,7 @@ def fits_on_device(pool: int, held: int, device: int | None, host: int | None) -
         held: pools that the attack holds; 0 where nothing is attacked.
         device: bytes on the device that may be taken; None when the CPU is the device.
         host: bytes of the CPU's memory that may be taken; None when unknown.
+        copies: pools that are held beside those of the attack where the pool is on the device.
 
     Raises:
         BenchmarkError: when the pool fits nowhere.
@@ -77,7 +78,7 @@ def fits_on_device(pool: int, held: int, device: int | None, host: int | None) -
         usable = USABLE * device
     else:
         usable = float("inf") if host is None else USABLE_FOR_SPEED * host
-    if (2 + held) * pool <= usable:
+    if (2 + held + copies) * pool <= usable:
         return True
     if host is not None and held * pool > USABLE * host:
         raise BenchmarkError(
@@ -88,10 +89,18 @@ def fits_on_device(pool: int, held: int, device: int | None, host: int | None) -
     return False
 
 
-def place_images(pool: ImageSet, attack: Attack | None, context: RunContext) -> Tensor | Images:
+def place_images(
+    pool: ImageSet, attack: Attack | None, context: RunContext, copies: int = 0
+) -> Tensor | Images:
     """Moves the whole pool to the device where memory allows that; else returns the pool unchanged.
 
     Workers share the memory: each may take an equal part.
+
+    Args:
+        pool: the pool.
+        attack: the attack; None where nothing is attacked.
+        context: the context of the run.
+        copies: pools that are held on the device beside those of the attack.
 
     Raises:
         BenchmarkError: when the attacked pool would not even fit into the CPU's memory.
@@ -104,7 +113,7 @@ def place_images(pool: ImageSet, attack: Attack | None, context: RunContext) -> 
             (memory_of_host(), context.workers),
         )
     ]
-    if fits_on_device(pool_bytes(pool), held, *parts):
+    if fits_on_device(pool_bytes(pool), held, *parts, copies):
         return pool.batch(slice(None), context.device)
     return pool
 

@@ -9,7 +9,6 @@ from benchmark.core.errors import MisfitError
 from benchmark.core.files import set_aside
 from benchmark.data import ImageSet
 from benchmark.jobs.context import RunContext
-from benchmark.jobs.isolation import IsolatedModel, isolated_model
 from benchmark.jobs.memory import memory_of_device
 from benchmark.jobs.models import (
     build_model,
@@ -154,14 +153,6 @@ class TrainingRun(Record):
                 set_aside(path, "it does not fit its model")
             raise
         return model.eval().requires_grad_(False), unit
-
-    def isolated(self, context: RunContext) -> IsolatedModel | None:
-        """Returns the model for a process of its own; None where it is of this project's code alone."""
-        data = load_data(self.key.dataset, context.folders)
-        if not DEFENSES.build(self.key.defense).trained:
-            return isolated_model(self.key, data.test, None, context)
-        images, _ = training_images(self.recipe, data)
-        return isolated_model(self.key, images, context.store.checkpoint(self.id), context)
 
     def _teacher_costs(self, context: RunContext) -> dict[str, float]:
         """Reads the cost units of each training that this one needs, itself or through others, by its id."""

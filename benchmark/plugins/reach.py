@@ -43,8 +43,6 @@ _PLUMBING = (
     "benchmark.jobs.attacked_images",
     "benchmark.jobs.batches",
     "benchmark.jobs.context",
-    "benchmark.jobs.isolated_process",
-    "benchmark.jobs.isolation",
     "benchmark.jobs.job",
     "benchmark.jobs.memory",
     "benchmark.jobs.probe",

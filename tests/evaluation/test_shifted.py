@@ -68,3 +68,23 @@ def test_only_the_reference_attack_on_a_pool_in_memory_is_compared(make_images):
     assert "shifted_drop" not in score.diagnostics
     problem.images = pool  # batches of a data set
     assert compare_shifted(problem, attack, embeddings, score) == {}
+
+
+class Noisy(Pixels):
+    """Draws noise in each forward pass."""
+
+    randomised = True
+
+    def forward(self, images):
+        return super().forward(images + 0.3 * torch.randn_like(images))
+
+
+def test_draws_do_not_depend_on_what_was_scored_before(make_images):
+    found = measured(Noisy(), colors(make_images))
+    results = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        results.append(compare_shifted(*found))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert results[0] == results[1] == results[2]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attacks import ATTACKS
+from attacks import ATTACKS, REFERENCE_ATTACK
 from benchmark.data import Folders
 from benchmark.jobs import RunContext, TrainingRun, attack_run
 from benchmark.jobs.models import build_model, load_data, training_images
@@ -21,6 +21,7 @@ SPECS = (
     "square[objective=neighbour,queries=9]",
     "transfer[source=vanilla,attack=pgd_decay[objective=neighbour,steps=4]]",
     "noise",
+    REFERENCE_ATTACK,  # repeated on shifted copies of queries
 )
 DEFENDED = ("vanilla", "pgd_at", "eat", "random_transforms")
 TOLERANCE = 0.05

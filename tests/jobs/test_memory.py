@@ -100,13 +100,19 @@ def test_a_worker_s_part_does_not_depend_on_what_the_others_hold():
     assert Memory(5 * GB, total).part(workers) == 5 * GB
 
 
+def test_copies_are_counted_on_the_device_alone():
+    assert fits_on_device(GB, 1, 4 * GB, 60 * GB)
+    assert not fits_on_device(GB, 1, 4 * GB, 60 * GB, copies=1)
+    assert not fits_on_device(30 * GB, 1, 4 * GB, 60 * GB, copies=1)  # and fits elsewhere
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_each_worker_takes_its_part(make_images, tmp_path, monkeypatch, device):
     pool = make_images(classes=3, per_class=2)
     taken = []
     monkeypatch.setattr(memory, "memory_of_host", lambda: Memory(30, 80))
     monkeypatch.setattr(memory, "memory_of_device", lambda _: Memory(9, 12) if device == "cuda" else None)
-    monkeypatch.setattr(memory, "fits_on_device", lambda *sizes: taken.append(sizes[2:]))
+    monkeypatch.setattr(memory, "fits_on_device", lambda *sizes: taken.append(sizes[2:4]))
     context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device=device, commit="", workers=4)
     assert memory.place_images(pool, None, context) is pool
     assert taken == [(3 if device == "cuda" else None, 20)]

@@ -1,7 +1,10 @@
+import weakref
+
 import pytest
 import torch
 
 from attacks import ATTACKS, OBJECTIVES
+from attacks.geometry import Ball
 from attacks.objectives import RatedPool
 from attacks.objectives.information import InformationScore
 from attacks.optimisers.best_pool import CANDIDATES, BestPool
@@ -60,3 +63,30 @@ def test_an_attack_returns_the_pool_of_the_highest_value(make_problem, trained, 
     last = ATTACKS.build("pgd_decay[objective=information,steps=4]")
     monkeypatch.setattr(InformationScore, "pool_value", lambda score: 0.0)
     assert not torch.equal(last.run(make_problem(trained)).images, result.images) or best == 0
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "pgd_decay[objective=information,steps=3]",
+        "pgd_decay[objective=information,steps=3,restarts=2]",
+        "pgd_decay[objective=recluster,steps=3]",
+    ],
+)
+def test_as_many_pools_are_in_memory_as_was_said(make_problem, trained, monkeypatch, spec):
+    made, most = [], []
+
+    def step(ball, *arguments):
+        images = real(ball, *arguments)
+        made.append(weakref.ref(images))
+        most.append(sum(len(one()) for one in made if one() is not None))
+        return images
+
+    real = Ball.step
+    monkeypatch.setattr(Ball, "step", step)
+    problem = make_problem(trained, batch_size=8)
+    attack = ATTACKS.build(spec)
+    attack.run(problem)
+    held = max(most) + (attack.restarts > 1) * len(problem)  # the best restart is written elsewhere
+    said = attack.pools_in_memory() * len(problem)
+    assert said <= held <= said + 8  # one batch before and after its step
