@@ -106,14 +106,14 @@ def place_images(
         BenchmarkError: when the attacked pool would not even fit into the CPU's memory.
     """
     held = 0 if attack is None else attack.pools_in_memory()
-    parts = [
+    device, host = (
         None if memory is None else memory.part(sharing)
         for memory, sharing in (
             (memory_of_device(context.device), context.sharing_device),
             (memory_of_host(), context.workers),
         )
-    ]
-    if fits_on_device(pool_bytes(pool), held, *parts, copies):
+    )
+    if fits_on_device(pool_bytes(pool), held, device, host, copies):
         return pool.batch(slice(None), context.device)
     return pool
 
