@@ -49,3 +49,38 @@ class Unwatched:
 
     def step(self, of: int, values: Tensor | None = None) -> None:
         """Does nothing."""
+
+
+class Continued:
+    """Follows the first of two attacks on one task, whose steps are a part of all.
+
+    Args:
+        watch: follows both.
+        steps: number of steps of batches of the second.
+
+    Attributes:
+        first: number of steps of the first; 0 before one.
+    """
+
+    def __init__(self, watch: Watch, steps: int) -> None:
+        self.first = 0
+        self._watch = watch
+        self._steps = steps
+
+    @property
+    def done(self) -> int:
+        """Number of steps of batches so far."""
+        return self._watch.done
+
+    @done.setter
+    def done(self, done: int) -> None:
+        self._watch.done = done
+
+    def resume(self, done: int) -> None:
+        """Notes that an earlier run of the attack has done so many steps."""
+        self._watch.resume(done)
+
+    def step(self, of: int, values: Tensor | None = None) -> None:
+        """Notes a step of a batch; `of` is the number of the first attack's."""
+        self.first = of
+        self._watch.step(of + self._steps, values)

@@ -19,6 +19,7 @@ from attacks.optimisers.windows import WINDOWS, Windows
 from attacks.problem import Problem
 from attacks.result_builder import ResultBuilder
 from attacks.save_point import Stateful
+from attacks.watch import Continued
 from benchmark.core.errors import AttackError
 from benchmark.core.parameters import Number, Parameters
 from benchmark.core.seeding import noise_per_image
@@ -100,9 +101,20 @@ class Square(GradientAttack):
         Raises:
             AttackError: when a score is not finite.
         """
-        first = None if self.first is None else self.first.run(problem).images
+        queries = (self.queries - 1) * len(problem.batches(problem.perturbed))
+        first, steps = (None, 0) if self.first is None else self._run(self.first, problem, queries)
         with torch.no_grad():
-            return _Search(problem, self, first).run()
+            return _Search(problem, self, steps + queries, first).run()
+
+    @staticmethod
+    def _run(first: Attack, problem: Problem, queries: int) -> tuple[Tensor, int]:
+        """Returns the images of the attack before the search, and the number of its steps."""
+        watch = problem.watch
+        problem.watch = continued = Continued(watch, queries)
+        try:
+            return first.run(problem).images, continued.first
+        finally:
+            problem.watch = watch
 
     def window_fraction(self, query: int) -> float:
         """Returns the fraction of the pixels that a query's window covers; query 0 is the start."""
@@ -150,10 +162,10 @@ class _Search(Stateful):
         "score",
         "noisy",
         "_builder",
-        "_all_queries",
+        "_steps",
     )
 
-    def __init__(self, problem: Problem, attack: Square, first: Tensor | None = None) -> None:
+    def __init__(self, problem: Problem, attack: Square, steps: int, first: Tensor | None = None) -> None:
         self.problem = problem
         self.attack = attack
         self.first = first
@@ -164,7 +176,7 @@ class _Search(Stateful):
         # On the device, looked at once, after the queries: a look at each query would wait for the device.
         self._finite = torch.ones((), dtype=torch.bool, device=problem.device)
         self._builder = ResultBuilder(problem)
-        self._all_queries = (attack.queries - 1) * len(problem.batches(problem.perturbed))
+        self._steps = steps
 
     def run(self) -> AttackResult:
         """Searches, and returns the attacked images with their scores."""
@@ -241,7 +253,7 @@ class _Search(Stateful):
         state.images = self._offload(where_per_image(better, images, current))
         state.values = torch.where(better, values, state.values)
         state.embeddings = where_per_image(better, embeddings, state.embeddings)
-        self.problem.watch.step(self._all_queries, state.values)
+        self.problem.watch.step(self._steps, state.values)
 
     def _rescore(self, state: _BatchState, search: bool = True) -> None:
         images = state.images.to(self.problem.device)

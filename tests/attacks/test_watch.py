@@ -27,6 +27,8 @@ SPECS = [
     "fgsm[objective=own]",
     "square[objective=neighbour,queries=6]",
     "square[objective=pool,queries=6]",
+    "square[objective=neighbour,queries=6,start=pgd_decay[objective=neighbour,steps=4]]",
+    "square[objective=pool,queries=6,start=noise]",
     "transfer[source=vanilla,attack=pgd_decay[objective=neighbour,steps=4]]",
     "robrank[measure=ca_plus,steps=3]",
 ]
