@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
-from attacks import ATTACKS, WHOLE, Attack, AttackResult, Images, Problem
+from attacks import ATTACKS, WHOLE, Attack, AttackResult, Problem
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import seed_everything
@@ -22,6 +22,7 @@ from benchmark.evaluation.shifted import MOST_BYTES, QUERIES, add_shifted, is_re
 from benchmark.jobs.at_chance import AtChance
 from benchmark.jobs.attack_cost import attack_weight
 from benchmark.jobs.attack_save_point import AttackSavePoint
+from benchmark.jobs.attacked import Attacked
 from benchmark.jobs.batches import first_batch_size, run_in_batches
 from benchmark.jobs.clean_pool import CleanEmbeddings, CleanPool
 from benchmark.jobs.context import RunContext
@@ -34,36 +35,6 @@ from benchmark.jobs.standing import Standing
 from benchmark.jobs.training_run import TrainingRun
 from benchmark.models import PassCounter, check_embedder, whole_float32
 from benchmark.records import CLEAN, Record
-
-
-@dataclass
-class _Attacked:
-    """What is attacked, loaded and on its device.
-
-    Attributes:
-        model: the model.
-        units: what one cost unit of the model and of each source is, in FLOPs; a row without a network has
-            another than the source that attacks it.
-        attack: the attack; None for the clean pool.
-        sources: models that a transferred attack starts from.
-        pool: the data set's pool.
-        images: its images, on the device or not.
-        copies: pools that are held for shifted copies of queries beside those of the attack.
-    """
-
-    model: Embedder
-    units: tuple[int, ...]
-    attack: Attack | None
-    sources: dict[str, Embedder]
-    pool: ImageSet
-    images: Tensor | Images
-    copies: int
-
-    def to_come(self) -> int:
-        """Bytes of pools that an attack will put on the device beside the clean one, where that is there."""
-        if not isinstance(self.images, Tensor) or self.attack is None:
-            return 0
-        return (1 + self.copies + self.attack.pools_in_memory()) * pool_bytes(self.pool)
 
 
 class AttackRun(Record):
@@ -145,7 +116,7 @@ class AttackRun(Record):
         repeated = attack is not None and self.repeats_shifted(attack, scenarios)
         copies = int(repeated and pool_bytes(pool) <= MOST_BYTES)
         images = place_images(pool, attack, context, copies)
-        attacked = _Attacked(model, units, attack, sources, pool, images, copies)
+        attacked = Attacked(model, units, attack, sources, pool, images, copies)
         size = first_batch_size(
             (len(pool), *pool.image_shape),
             (model, *sources.values()),
@@ -161,7 +132,7 @@ class AttackRun(Record):
 
     def _attack_and_score(
         self,
-        attacked: _Attacked,
+        attacked: Attacked,
         scenarios: list[str],
         batch_size: int,
         standing: Standing | None,
@@ -241,7 +212,7 @@ class AttackRun(Record):
 
     def _problem(
         self,
-        attacked: _Attacked,
+        attacked: Attacked,
         batch_size: int,
         changed: Tensor | None,
         counters: list[PassCounter],
@@ -269,7 +240,7 @@ class AttackRun(Record):
         )
 
     def _clean(
-        self, attacked: _Attacked, batch_size: int, context: RunContext
+        self, attacked: Attacked, batch_size: int, context: RunContext
     ) -> dict[Embedder, CleanEmbeddings]:
         """Embeddings of the clean pool by model, where they are kept; no attack's passes, so not counted."""
         named = [(attacked.model, self.model, self.clean_pool)]
@@ -284,7 +255,7 @@ class AttackRun(Record):
             if stored_as
         }
 
-    def _watch(self, attacked: _Attacked, changed: Tensor | None, context: RunContext) -> AttackProgress:
+    def _watch(self, attacked: Attacked, changed: Tensor | None, context: RunContext) -> AttackProgress:
         """Returns what reports how far the attack is."""
         assert attacked.attack is not None
         samples = (self.eot, self.repeats) if attacked.model.randomised else (1, 1)
