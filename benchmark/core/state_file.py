@@ -49,6 +49,16 @@ class StateFile:
         self._stop = self._stop or self._stopping()
         return self._stop or time.monotonic() - self._last >= self._every
 
+    def keep(self) -> None:
+        """Leaves the file as it is, where a state that it holds is further on than the present one.
+
+        Raises:
+            InterruptedJobError: when the run is being stopped.
+        """
+        self._stop = self._stop or self._stopping()
+        if self._stop:
+            raise InterruptedJobError(f"The run is being stopped; the {self._job} was saved before.")
+
     def write(
         self, description: Mapping[str, Any], tensors: Mapping[str, Tensor], environment: Mapping[str, Any]
     ) -> None:

@@ -75,11 +75,18 @@ class AttackSavePoint:
         self._found = None
 
     def due(self) -> bool:
-        """Whether the state is to be saved now."""
+        """Whether the state is to be saved now; not while what came before the saved one runs again.
+
+        Raises:
+            InterruptedJobError: when the run is being stopped then.
+        """
         now = time.monotonic()
         if self._too_large or now - self._looked < self._pause:
             return False
         self._looked = now
+        if self._found is not None:  # what came before the saved loop runs again
+            self._file.keep()
+            return False
         return self._file.due()
 
     def save(self, state: dict[str, Any], images: Tensor | None) -> None:

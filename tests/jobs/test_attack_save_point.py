@@ -259,6 +259,20 @@ def test_an_attack_that_runs_others_resumes_in_the_right_one(go):
         assert_same(go(Both(), path=f"{last}.safetensors", **options), expected)
 
 
+def test_a_later_state_stays_while_an_earlier_attack_runs_again(go, tmp_path):
+    path = tmp_path / "unfinished" / "x.safetensors"
+    stop = tmp_path / "stop"
+    whole = go(Both(), path="counted.safetensors").saves
+    with pytest.raises(KilledError):
+        go(Both(), path="x.safetensors", killed_after=whole - 1)
+    before = path.read_bytes()
+    stop.touch()
+    with pytest.raises(InterruptedJobError):
+        go(Both(), path="x.safetensors", stopping=stop)
+    assert path.read_bytes() == before
+    assert go(Both(), path="x.safetensors").saves == 1
+
+
 class Pooled:
     """A score of a plugin, whose state nobody can know."""
 
