@@ -83,6 +83,9 @@ def test_the_clean_embedding_of_a_randomised_model_is_the_mean_direction(linear,
 
 @pytest.mark.slow
 def test_more_eot_samples_make_a_stronger_attack_on_a_randomised_model(trained, pool, attack_on, objective):
+    if objective == "recluster":
+        pytest.skip("its centroids follow the attack, so values of two attacks are not comparable")
+
     def reached(eot):
         torch.manual_seed(0)
         model = Noisy(trained, 0.2)

@@ -150,7 +150,7 @@ def failed(results):
 @pytest.mark.parametrize("name", ["vanilla", "pgd_at", "trades"])
 def test_honest_models_pass_every_check(check_model, trained, name):
     results = check_model(trained[name])
-    if name == "pgd_at":  # trained on this pool, without shifts: it has memorized it
+    if name != "vanilla":  # adversarially trained on this pool, without shifts: it has memorized it
         assert results.pop("shifted").value < 0.3
     assert {result.status for result in results.values()} == {"pass"}, failed(results)
 
