@@ -9,11 +9,14 @@ from torch import Tensor
 from attacks.objectives.base import PooledScore, RatedPool
 from attacks.save_point import Stateful
 
-CANDIDATES = 20
-"""Number of last iterates that the best is chosen from, beside the final one.
+LAST = 20
+"""Number of last steps whose iterates the best is chosen from.
 
 By then steps have become small and all are near the best; what differs is how k-means happens to fall.
 """
+
+EVERY = 4
+"""One in so many of these iterates is rated, the final one too: a rating may take as long as a step."""
 
 
 class BestPool(Stateful):
@@ -29,18 +32,19 @@ class BestPool(Stateful):
         value: its value.
     """
 
-    constant: ClassVar[tuple[str, ...]] = ("_rated", "_first")
+    constant: ClassVar[tuple[str, ...]] = ("_rated", "_steps")
 
     def __init__(self, score: PooledScore, steps: int) -> None:
         self._rated = score if isinstance(score, RatedPool) else None
-        self._first = steps - CANDIDATES
+        self._steps = steps
         self.images: list[Tensor] | None = None
         self.embeddings: list[Tensor] | None = None
         self.value = float("-inf")
 
     def considers(self, step: int) -> bool:
         """Whether the iterate after so many steps may be the one that is kept."""
-        return self._rated is not None and step >= self._first
+        left = self._steps - step
+        return self._rated is not None and left <= LAST and left % EVERY == 0
 
     def add(self, step: int, images: list[Tensor], embeddings: list[Tensor] | None = None) -> None:
         """Keeps the images if their pool is the best so far and the step is one of the last.

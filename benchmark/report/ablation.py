@@ -48,10 +48,16 @@ def _rise(run: Run, table: Table, row: Row, attack: str) -> str:
     if table.has(RETRIEVAL) and _is_followed(row, attack):
         bound[-1] = "\u2264 "
     shown = [
-        NONE if isnan(rise) else "0" if abs(rise) < SAME else f"{at_most}+{percent(rise)}"
+        NONE if isnan(rise) else "0" if abs(rise) < SAME else f"{at_most}{_signed(rise)}"
         for rise, at_most in zip(rises, bound, strict=True)
     ]
     return NONE if set(shown) == {NONE} else " / ".join(shown)
+
+
+def _signed(rise: float) -> str:
+    """A rise in points. A worst case that is chosen on half of the repeats may fall by chance."""
+    shown = percent(rise)
+    return shown.removeprefix("-") if float(shown) == 0 else shown if shown.startswith("-") else f"+{shown}"
 
 
 def _is_followed(row: Row, attack: str) -> bool:

@@ -7,7 +7,13 @@ from attacks import ATTACKS, OBJECTIVES
 from attacks.geometry import Ball
 from attacks.objectives import RatedPool
 from attacks.objectives.information import InformationScore
-from attacks.optimisers.best_pool import CANDIDATES, BestPool
+from attacks.optimisers import best_pool
+from attacks.optimisers.best_pool import EVERY, LAST, BestPool
+
+
+@pytest.fixture
+def rate_every_pool(monkeypatch):
+    monkeypatch.setattr(best_pool, "EVERY", 1)
 
 
 class Rated:
@@ -27,11 +33,15 @@ class Rated:
 
 
 def test_the_best_of_the_last_is_kept():
-    best = BestPool(Rated([1.0, 3.0, 2.0, 3.0]), CANDIDATES + 2)
-    pools = [[torch.full((1,), float(step))] for step in range(6)]
-    for step in range(6):  # the first two are too early
-        best.add(step, pools[step], pools[step])
-    assert best.value == 3 and best.images == pools[3] and best.embeddings == pools[3]
+    steps = LAST + 2  # the first two iterates are too early
+    ratings = [1.0, 3.0, 2.0, 3.0, *[0.0] * (LAST // EVERY - 3)]
+    best = BestPool(Rated(ratings), steps)
+    pools = [[torch.full((1,), float(step))] for step in range(steps + 1)]
+    for step, pool in enumerate(pools):
+        best.add(step, pool, pool)
+    second = pools[2 + EVERY]
+    assert best.value == 3 and best.images == second and best.embeddings == second
+    assert best._rated.values == []  # the final one was rated, and all others were not
 
 
 def test_nothing_is_kept_where_pools_are_not_rated(make_problem, trained):
@@ -47,6 +57,7 @@ def test_objectives_declare_whether_they_rate_pools(make_problem, trained, name)
 
 
 @pytest.mark.parametrize("best", range(5))
+@pytest.mark.usefixtures("rate_every_pool")
 def test_an_attack_returns_the_pool_of_the_highest_value(make_problem, trained, monkeypatch, best):
     """Of the images before each of four steps and after the last."""
     seen = []
@@ -73,6 +84,7 @@ def test_an_attack_returns_the_pool_of_the_highest_value(make_problem, trained, 
         "pgd_decay[objective=recluster,steps=3]",
     ],
 )
+@pytest.mark.usefixtures("rate_every_pool")
 def test_as_many_pools_are_in_memory_as_was_said(make_problem, trained, monkeypatch, spec):
     made, most = [], []
 
