@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isnan
 
-from benchmark.report.boards import lines, named, percent, scored_here
+from benchmark.report.boards import lines, named, scored_here
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.escapes import NONE, code
 from benchmark.report.rows import SAME, Row
@@ -56,8 +56,8 @@ def _rise(run: Run, table: Table, row: Row, attack: str) -> str:
 
 def _signed(rise: float) -> str:
     """A rise in points. A worst case that is chosen on half of the repeats may fall by chance."""
-    shown = percent(rise)
-    return shown.removeprefix("-") if float(shown) == 0 else shown if shown.startswith("-") else f"+{shown}"
+    shown = f"{100 * rise:+.1f}"
+    return "+0.0" if shown == "-0.0" else shown
 
 
 def _is_followed(row: Row, attack: str) -> bool:
