@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: benchmark tune test test-fast install clean
+.PHONY: benchmark tune test test-fast docs install clean
 
 install: $(VENV)/installed
 
@@ -11,7 +11,7 @@ install: $(VENV)/installed
 $(VENV)/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --editable ".[test,docs]"
 	touch $@
 
 benchmark: install
@@ -31,5 +31,9 @@ test: install
 test-fast: install
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
+# The site of the documentation, in site/; a warning fails it. The tests build it too. The variable silences a banner.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

@@ -5,9 +5,11 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from benchmark.cli.options import build_parser
+from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import Folders
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import presets, resolve
@@ -19,12 +21,62 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("**/*.md"))]
 
 
-@pytest.mark.parametrize("name", ["README.md", *PAGES])
+def relative_links(name):
+    """The targets of the links of a document that lead into the repository, without their anchors."""
+    found = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", (ROOT / name).read_text(encoding="utf-8"))
+    return [link for link in found if "://" not in link]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *PAGES])
 def test_links_lead_somewhere(name):
-    path = ROOT / name
-    for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
-        if "://" not in link:
-            assert (path.parent / link).exists(), f"{name} links to {link}"
+    for link in relative_links(name):
+        assert ((ROOT / name).parent / link).exists(), f"{name} links to {link}"
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 120
+
+
+def nav_pages(entry):
+    """The pages of an entry of the navigation, of its parts too."""
+    if isinstance(entry, str):
+        return [entry]
+    parts = entry.values() if isinstance(entry, dict) else entry
+    return [page for part in parts for page in nav_pages(part)]
+
+
+def test_every_page_is_in_the_navigation_once():
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    # The first page of the site is the README.
+    assert sorted(nav_pages(nav)) == sorted(["index.md", *(page.removeprefix("docs/") for page in PAGES)])
+
+
+def test_the_readme_leads_to_every_page_but_the_guides():
+    linked = set(relative_links("README.md"))
+    assert {page for page in PAGES if not page.startswith("docs/extend/")} <= linked
+
+
+def test_the_citation_and_the_package_have_one_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\nversion = "{citation["version"]}"\n' in project
+    assert citation["authors"] == [{"name": re.findall(r'authors = \[\{ name = "(.*?)"', project)[0]}]
+
+
+def test_the_changes_name_every_protocol():
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## Protocol (\d+)", changes, re.MULTILINE)
+    assert versions == [str(number) for number in range(int(PROTOCOL_VERSION), 0, -1)]
+
+
+def test_hooks_before_a_commit_need_no_host():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert {repo["repo"] for repo in config["repos"]} == {"local"}
+    assert {hook["id"] for repo in config["repos"] for hook in repo["hooks"]} == {
+        "ruff",
+        "ruff-format",
+        "mypy",
+    }
 
 
 def commands(name):
@@ -61,7 +113,15 @@ WITHOUT_GRID = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [*commands("README.md"), *commands("docs/defenses.md")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        arguments
+        for name in ("README.md", "docs/commands.md", "docs/defenses.md")
+        for arguments in commands(name)
+    ],
+    ids=" ".join,
+)
 def test_commands_can_be_run_unchanged(arguments, tmp_path, photos):
     if "--help" in arguments:
         pytest.skip("argparse prints the help and exits")
@@ -83,16 +143,19 @@ def test_commands_can_be_run_unchanged(arguments, tmp_path, photos):
 @pytest.mark.parametrize("name", PAGES)
 def test_commands_have_options_that_exist(name):
     for arguments in commands(name):
-        build_parser().parse_args(arguments)
+        if "--help" not in arguments:  # argparse prints it and exits
+            build_parser().parse_args(arguments)
 
 
-def test_the_readme_lists_every_preset_and_defense():
+def test_the_pages_list_every_preset_and_defense():
+    listed = re.findall(
+        r"^\| `(\w+)` \|", (ROOT / "docs" / "commands.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert set(listed) == set(presets())
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    listed = set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE))
-    assert listed == set(presets())
-    for name in sorted({*GROUPS["all"], *GROUPS["dml"]}):
+    for name in sorted({*GROUPS["all"], *GROUPS["controls"], *GROUPS["dml"]}):
         assert f"`{name}`" in readme
-    shown = {argument for arguments in commands("README.md") for argument in arguments}
+    shown = {argument for arguments in commands("docs/commands.md") for argument in arguments}
     for option in (
         "--tune",
         "--compute",
@@ -105,11 +168,11 @@ def test_the_readme_lists_every_preset_and_defense():
         assert option in shown
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/architecture.md"])
+@pytest.mark.parametrize("name", ["docs/extend/README.md", "docs/architecture.md"])
 def test_every_guide_is_linked(name):
-    text = (ROOT / name).read_text(encoding="utf-8")
-    for page in sorted((ROOT / "docs" / "extend").glob("*.md")):
-        assert f"extend/{page.name})" in text, page.name
+    linked = {((ROOT / name).parent / link).resolve() for link in relative_links(name)}
+    guides = set((ROOT / "docs" / "extend").glob("*.md")) - {ROOT / "docs" / "extend" / "README.md"}
+    assert guides <= linked
 
 
 def test_paths_of_the_architecture_exist():
