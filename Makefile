@@ -31,9 +31,10 @@ test: install
 test-fast: install
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-# The site of the documentation, in site/; a warning fails it. The tests build it too. The variable silences a banner.
+# The site of the documentation, in site/; a warning fails it (not with --quiet, which counts none).
+# The tests build it too. The variable silences a banner.
 docs: install
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build site *.egg-info

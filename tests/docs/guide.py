@@ -61,4 +61,4 @@ class Guide:
         return [one for one in self.commands if "--plugin" in one and one[one.index("--plugin") + 1] == file]
 
 
-GUIDES = [Guide(path.stem) for path in sorted(FOLDER.glob("*.md"))]
+GUIDES = [Guide(path.stem) for path in sorted(FOLDER.glob("*.md")) if path.name != "README.md"]
