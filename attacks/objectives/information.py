@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -27,7 +28,7 @@ class InformationScore(Stateful):
         parameters: those of the objective.
     """
 
-    constant: ClassVar[tuple[str, ...]] = ("labels", "_parameters", "_expected", "scale", "pull")
+    constant: ClassVar[tuple[str, ...]] = ("labels", "_parameters", "_expected", "scale", "pull", "_index")
 
     def __init__(self, problem: Problem, parameters: Information) -> None:
         self._parameters = parameters
@@ -38,6 +39,7 @@ class InformationScore(Stateful):
         self._perturbed = len(problem.perturbed)
         self._observed = 0
         self._fits = 0
+        self._index = problem.all_indices
         classes = problem.num_classes
         sizes = problem.clean.new_zeros(classes)
         sizes.index_add_(0, self.labels, torch.ones_like(problem.clean[:, 0]))
@@ -45,6 +47,7 @@ class InformationScore(Stateful):
         self.clusterings = Clusterings(parameters.clusterings, classes, problem.clean, problem.seed)
         self.table = sizes.new_zeros(classes, parameters.clusterings * classes)
         self._sizes = sizes.new_zeros(parameters.clusterings * classes)
+        self.dragging = torch.zeros_like(problem.clean)
         self._fit()
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
@@ -76,6 +79,30 @@ class InformationScore(Stateful):
         for part, labels in zip(bank.split(CHUNK), self.labels.split(CHUNK), strict=True):
             self.table.index_add_(0, labels, self._assignment(part))
         torch.sum(self.table, 0, out=self._sizes)
+        if parameters.drag:
+            self._find_dragging()
+
+    def _find_dragging(self) -> None:
+        """Finds how each image, by moving, changes the parts of all images through its centroids, (n, d).
+
+        A centroid moves by the image's way over the number of images in the cluster.
+        """
+        bank, clusterings = self.pool.bank, self.clusterings
+        forces = torch.zeros_like(clusterings.centroids)
+        weights, counts = torch.zeros_like(self._sizes), torch.zeros_like(self._sizes)
+        for index in self._index.split(CHUNK):
+            part = bank.index_select(0, index)
+            slopes, _ = self._slopes(self._assignment(part), self._pointwise(index))
+            forces.addmm_(slopes.t(), part)
+            weights += slopes.sum(0)
+            rows = clusterings.assign(part).flatten()
+            counts.index_add_(0, rows, torch.ones_like(rows, dtype=counts.dtype))
+        forces.sub_(weights.unsqueeze(1) * clusterings.centroids)
+        forces.mul_(-self._parameters.drag * self.scale / clusterings.count)
+        forces.div_(counts.clamp_min_(1).unsqueeze(1))
+        for index in self._index.split(CHUNK):
+            rows = clusterings.assign(bank.index_select(0, index))
+            self.dragging.index_copy_(0, index, F.embedding_bag(rows, forces, mode="sum"))
 
     def _assignment(self, embeddings: Tensor) -> Tensor:
         """Soft assignment of each image to the clusters of each clustering, (b, c k)."""
@@ -83,23 +110,29 @@ class InformationScore(Stateful):
         return self.clusterings.grouped(nearness).softmax(2).view_as(nearness)
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
-        """Computes the negative mean pointwise mutual information of class and cluster, plus the pull."""
+        """Computes the negative mean information of clusters about the class, plus pull and drag."""
         given = embeddings.detach()
         with torch.no_grad():
             pointwise = self._pointwise(index)
-            assignment = self._assignment(given)
-            grouped = self.clusterings.grouped
-            information = grouped(assignment * pointwise).sum(2)  # (b, c)
+            slopes, information = self._slopes(self._assignment(given), pointwise)
             direction = self.pool.direction(given, index).mul_(self.pull)
+            direction += self.dragging.index_select(0, index)
             values = (given * direction).sum(1).sub_(information.mean(1))
             if not embeddings.requires_grad:
                 return values
-            # Of each softmax, times the gradient of its logits.
-            grouped(pointwise).sub_(information.unsqueeze(2))
-            slopes = pointwise.mul_(assignment)
             factor = -self.scale / self.clusterings.count
             gradient = direction.addmm_(slopes, self.clusterings.centroids, alpha=factor)
         return with_gradient(values, embeddings, gradient)
+
+    def _slopes(self, assignment: Tensor, pointwise: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the slopes of the parts by the logits of the softmaxes, (b, c k), and the parts, (b, c).
+
+        It is written over `pointwise`.
+        """
+        grouped = self.clusterings.grouped
+        information = grouped(assignment * pointwise).sum(2)
+        grouped(pointwise).sub_(information.unsqueeze(2))
+        return pointwise.mul_(assignment), information
 
     def _pointwise(self, index: Tensor) -> Tensor:
         """Returns the information of each cluster about each image's class, (b, c k)."""
@@ -122,7 +155,8 @@ class Information(Objective):
     contingency table of classes and clusters of all other images, the image moves to lower
     sum_k p_k log(T[y, k] n / (T[y, .] T[., k])), its part in the mutual information of classes and clusters,
     which AMI measures; the mean over the clusterings. `pool` leads images out of clusters whose soft
-    assignment is saturated.
+    assignment is saturated. The image also moves to where its clusters' centroids, which it drags along,
+    lower the parts of the others: the gradient of the mutual information of the pool goes both ways.
 
     Attributes:
         scale: factor on half the squared distances before the softmax, divided by the pool's typical gap of
@@ -132,6 +166,7 @@ class Information(Objective):
         redraw: all images have moved this often when the clusterings start anew.
         pull: weight of `pool`, divided by the same gap.
         neighbours: as in `pool`.
+        drag: weight of what the image does to the others through the centroids of its clusters.
     """
 
     pooled: ClassVar[bool] = True
@@ -144,6 +179,7 @@ class Information(Objective):
     redraw: PositiveInt = 10
     pull: NonNegativeFloat = 0.7
     neighbours: PositiveInt = 5
+    drag: NonNegativeFloat = 1.0
 
     def bind(self, problem: Problem) -> InformationScore:
         """Returns the score, with clusters of the clean pool."""

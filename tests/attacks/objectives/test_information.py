@@ -26,7 +26,7 @@ def assignment(score, embedding, clustering):
 
 
 def test_each_image_lowers_its_own_part_of_the_mutual_information(problem):
-    objective = OBJECTIVES.build("information[scale=8,pull=0,clusterings=3]")
+    objective = OBJECTIVES.build("information[scale=8,pull=0,drag=0,clusterings=3]")
     score = objective.bind(problem)
     n = len(problem)
     moved = F.normalize(problem.clean + 0.3 * torch.randn_like(problem.clean))
@@ -56,6 +56,33 @@ def test_the_pull_is_that_of_pool(problem):
     )
     pool = OBJECTIVES.build("pool[neighbours=5]").bind(problem)(embeddings, index)
     torch.testing.assert_close(pulled - without_pull, 3 / problem.cosine_gap * pool)
+
+
+def test_the_drag_is_what_an_image_does_to_the_others_through_its_centroids(problem):
+    index = torch.arange(len(problem))
+    moved = F.normalize(problem.clean + 0.3 * torch.randn_like(problem.clean))
+    scores = [
+        OBJECTIVES.build(f"information[clusterings=2,drag={drag}]").bind(problem) for drag in (0, 1, 2.5)
+    ]
+    for score in scores:
+        score.observe(index[:50], moved[:50])
+        score.observe(index[50:], moved[50:])
+    without, dragged, more = scores
+    clusterings = dragged.clusterings
+    members = torch.zeros(len(problem), len(clusterings.centroids), dtype=moved.dtype)
+    members.scatter_(1, clusterings.assign(moved), 1.0)
+    leaves = moved.clone().requires_grad_(True)
+    centroids = clusterings.centroids + (members.t() @ (leaves - moved)) / members.sum(0).clamp_min(
+        1
+    ).unsqueeze(1)
+    logits = dragged.scale * (moved @ centroids.t() - 0.5 * centroids.square().sum(1))
+    assignment = clusterings.grouped(logits).softmax(2).flatten(1)
+    (-(assignment * dragged._pointwise(index)).sum() / 2).backward()
+    assert float(leaves.grad.abs().max()) > 1e-3
+    embeddings = F.normalize(torch.randn_like(moved))
+    added = (embeddings * leaves.grad).sum(1)
+    torch.testing.assert_close(dragged(embeddings, index) - without(embeddings, index), added)
+    torch.testing.assert_close(more(embeddings, index) - without(embeddings, index), 2.5 * added)
 
 
 def test_the_gradient_is_that_of_the_values(problem):
