@@ -44,10 +44,12 @@ class CATRIDE(TripletDefense):
     Both minimize max(0, H + margin) on the perturbed triplets. As C rises, the adversary raises the hardness
     less, and holds positives and negatives apart more.
 
-    A reconstruction from the paper's idea, not its code or its equations. Chosen here are the formula of C,
-    the way it enters the objective (a convex combination), and the alternation step by step. From the paper:
-    the margin of 0.2. Adapted as the other triplet defenses here (see `TripletDefense`): the training loss is
-    added, triplets are drawn at random, the attack is the benchmark's.
+    A reconstruction from the paper's idea, not its code or its equations. Chosen here are the formula of C
+    and the way it enters the objective (a convex combination). The authors' code has another: the difference
+    of two means over triplets, of d(a, n) and of d(a, p), each weighted by exp(lambda d), lambda 2 to 10, and
+    an attack on the candidates that closes it and ends there. From the paper: the margin of 0.2; from the
+    code: the alternation step by step. Adapted as the other triplet defenses here (see `TripletDefense`): the
+    training loss is added, triplets are drawn at random, the attack is the benchmark's.
 
     Attributes:
         strength: weight of the distance between the perturbed candidates; 0 only lets the hardness rise less.

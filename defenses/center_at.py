@@ -26,11 +26,11 @@ class CenterAT(Defense):
                  CE(z) = -log softmax_k(cos(z, b_k) / temperature) at k = y
 
     A reconstruction from a description of the method. From the paper: an attack away from the center code of
-    the image's class, a code that is computed from positives and negatives, and the pull of clean and
-    adversarial images to it beside the original loss. Adapted from hashing: codes are unit vectors, not
-    binary, and cosines replace Hamming distances; the center is that of a class, where the paper weights the
-    images of each query; the push from other centers is that of the softmax; there is no quantization loss.
-    The constants are plain choices.
+    the image's class, a code that is computed from positives and negatives, and the pull of adversarial
+    images to it beside the original loss. Adapted from hashing: codes are unit vectors, not binary, and
+    cosines replace Hamming distances; the center is that of a class, where the paper weights the images of
+    each query; clean images are pulled too; the push from other centers is that of the softmax; there is no
+    quantization loss. The constants are plain choices; in the authors' code the pull has weight 1.
 
     Attributes:
         weight: weight of the center terms.

@@ -69,8 +69,8 @@ class Quilting(Transform):
     The image is divided into overlapping square patches. Each is replaced by one of its nearest patches of
     clean training images, drawn uniformly, and the patches are joined along the seams where they differ
     least. The gradient is zero almost everywhere. Attacks take that of a soft choice: each patch is the mean
-    of its 32 nearest, weighted by a softmax over their distances. In a trial on a small model it lowered R@1
-    to 0.30, and the identity's gradient, which broke the original, only to 0.41.
+    of its 32 nearest, weighted by a softmax over their distances. On classes that are neither trained nor
+    tested on, it lowered R@1 from 95 % to 85 %; the identity's gradient, which broke the original, to 88 %.
 
     The training patches are part of the model: they are taken at random positions from the clean training
     images of the first batches, 16 from each image, until `stored` is reached. (Before the first step there

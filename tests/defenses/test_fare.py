@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from benchmark.core.errors import UsageError
 from defenses import DEFENSES
 
 
@@ -48,3 +49,19 @@ def test_no_label_is_used(model, batch, recorder):
         defense.loss(model, batch, recorder),
         defense.loss(model, type(batch)(batch.images, batch.labels.flip(0), batch.index), recorder),
     )
+
+
+def test_the_clean_weight_mixes_in_the_distance_of_the_clean_images(model, batch, recorder, teacher):
+    def distance(images):
+        return (model(images) - teacher(batch.images)).square().sum(1).mean().item()
+
+    value = DEFENSES.build("fare[clean_weight=0.25]").loss(model, batch, recorder).item()
+    robust, clean = distance(recorder.changed(batch.images)), distance(batch.images)
+    assert abs(robust - clean) > 1e-3
+    assert value == pytest.approx(0.75 * robust + 0.25 * clean, abs=1e-5)
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1", "nan"])
+def test_a_clean_weight_out_of_range_is_an_error(value):
+    with pytest.raises(UsageError, match="clean_weight"):
+        DEFENSES.build(f"fare[clean_weight={value}]")
