@@ -112,7 +112,7 @@ class AttackJob(AttackRun):
         attacking = attack_cost(
             attack, target, source, self.eot, self.attacked_fraction, self.precision != WHOLE
         )
-        repeated = attack is not None and self.repeats_shifted(attack, self.cells)
+        repeated = attack is not None and self.is_examined(attack, self.cells)
         shifted = min(QUERIES, len(pool)) if repeated else 0  # copies of queries, attacked for their check
         return (len(pool) + shifted) * attacking + scoring_cost(attack, target, self.eot, self.repeats, pool)
 

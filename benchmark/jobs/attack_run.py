@@ -113,7 +113,7 @@ class AttackRun(Record):
             units = (unit, source_unit)
         scenarios = list(scenarios)
         # The attacked pool stays while the attack is repeated on a copy of the clean one.
-        repeated = attack is not None and self.repeats_shifted(attack, scenarios)
+        repeated = attack is not None and self.is_examined(attack, scenarios)
         copies = int(repeated and pool_bytes(pool) <= MOST_BYTES)
         images = place_images(pool, attack, context, copies)
         attacked = Attacked(model, units, attack, sources, pool, images, copies)
@@ -162,6 +162,7 @@ class AttackRun(Record):
                 before = save_point.seconds_before if state is not None else 0.0
         seconds = before + time.perf_counter() - started
         partly = changed is not None and standing is None  # of scenarios that score no query alone
+        examined = attack is not None and self.is_examined(attack, scenarios)
         embeddings = PoolEmbeddings(
             attacked.model,
             attacked.images,
@@ -178,10 +179,10 @@ class AttackRun(Record):
             ks=DATASETS.build(key.dataset).recall_ks,
             device=context.device,
             clean_embeddings=clean[attacked.model].scored.unbind() if attacked.model in clean else (),
-            isolated=None if attack is None or standing is not None else isolated_model(self.model, context),
+            isolated=isolated_model(self.model, context) if examined else None,
         )
         scores = {scenario: _score(scenario, embeddings, standing) for scenario in scenarios}
-        if attack is not None and self.repeats_shifted(attack, scenarios):
+        if attack is not None and examined:
             add_shifted(problem, attack, embeddings, scores)
         values = None if result is None else result.objective
         part = 1.0 if standing is None else len(standing.images) / len(pool)
@@ -197,8 +198,13 @@ class AttackRun(Record):
             attacked_queries=None if standing is None else len(standing.images),
         )
 
-    def repeats_shifted(self, attack: Attack, scenarios: Iterable[str]) -> bool:
-        """Whether an attack is repeated on shifted copies of queries, for their check."""
+    def is_examined(self, attack: Attack, scenarios: Iterable[str]) -> bool:
+        """Whether it is the one attack of a model in a norm whose images cost more checks than others do.
+
+        These repeat it on shifted copies of queries, and embed attacked images in a process of its own. Which
+        attack it is depends on its own cell alone, not on what else is run: the reference attack on the whole
+        pool at the budget that the data set is ranked at, or at each where the data set has none.
+        """
         if not is_reference(attack) or self.follows or self.attacked_fraction < 1:
             return False
         headline = DATASETS.build(self.model.key.dataset).headline_eps.get(self.norm, self.eps)
