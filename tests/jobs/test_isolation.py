@@ -93,3 +93,10 @@ def test_no_process_is_started_for_code_of_the_project_or_of_this_process_alone(
 def test_one_attack_of_a_model_starts_a_process(plan):
     assert "isolated_difference" not in diagnostics_of(*plan("honest_plugin", attack=OTHER))
     assert "isolated_difference" not in diagnostics_of(*plan("honest_plugin", eps=[0.05]))
+
+
+@pytest.mark.slow
+def test_the_images_that_it_embeds_are_counted(plan):
+    (foreign, context), (own, _) = plan("honest_plugin"), plan("vanilla")
+    pool = 12 * 6
+    assert foreign.passes(context.folders) == pytest.approx(own.passes(context.folders) + pool)
