@@ -12,7 +12,6 @@ from benchmark.core.spec import format_value
 from benchmark.data import Folders, ImageSet
 from benchmark.evaluation import RetrievalQuery, ScenarioScore
 from benchmark.evaluation.pool_embeddings import ISOLATED_IMAGES
-from benchmark.evaluation.shifted import QUERIES
 from benchmark.jobs.attack_cost import attack_cost, scoring_cost, similarity_cost
 from benchmark.jobs.attack_run import AttackRun
 from benchmark.jobs.attacked_images import attacked_images
@@ -107,10 +106,10 @@ class AttackJob(AttackRun):
         return similarity_cost(attack, target, source, self.attacked_fraction, pool, self._copies(pool))
 
     def _copies(self, pool: ImageSet) -> int:
-        """How many copies of queries are attacked, for their check."""
+        """How many images are attacked in place of queries, for their check."""
         attack = None if self.attack == CLEAN else ATTACKS.build(self.attack)
         examined = attack is not None and self.is_examined(attack, self.cells)
-        return min(QUERIES, len(pool)) if examined else 0
+        return self.repeated(pool) if examined else 0
 
     def _isolated(self, pool: ImageSet) -> int:
         """How many images a process of its own embeds; also where it could not load the model, at most."""
