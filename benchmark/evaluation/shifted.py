@@ -32,7 +32,7 @@ _IN_WORDS = {"shifted": "their shifted copies", "fresh": "fresh images of their 
 
 @CHECKS.register("shifted")
 class Shifted(MaskingCheck):
-    """Queries are more robust than their copies, shifted by one pixel, or than fresh draws of their classes.
+    """Queries are more robust than copies of them, shifted by a pixel, or fresh draws of their classes.
 
     Fresh images are compared where the data set draws its images.
     """
