@@ -39,10 +39,7 @@ def check_split(split: Split, name: str, trains: bool = True) -> None:
         check.part(part, images, fewest=2 if trains else 0)
     if not trains and (classes := sum(images.num_classes for images in parts.values())) < 2:
         check.fail("labels", f"{classes} class", "2 or more")
-    pool = [split.test] if trains else list(parts.values())
-    if max(int(images.labels.bincount().max()) for images in pool if len(images)) < 2:
-        check.fail("test labels", "one image of each class", "2 or more of some class, to find each other")
-    check.queries(split, whole=not trains)
+    check.pool(*_pool(split, whole=not trains))
     check.ids_once(torch.cat([images.ids for images in parts.values()]))
     shapes = {part: tuple(images.images.shape[1:]) for part, images in parts.items()}
     if len(set(shapes.values())) > 1:
@@ -53,6 +50,17 @@ def check_split(split: Split, name: str, trains: bool = True) -> None:
     for part, images in parts.items():
         check.range(part, images.images)
     check.whole_range([images.images for images in parts.values()])
+
+
+def _pool(split: Split, whole: bool) -> tuple[Tensor, Tensor | None]:
+    """Labels and queries of the pool: the test images, or all that `Split.with_whole_pool` puts into it."""
+    train, test = split.train, split.test
+    if not whole or (train.queries is None) != (test.queries is None):
+        return test.labels, test.queries
+    labels = torch.cat([test.labels, train.labels + test.num_classes])
+    if test.queries is None or train.queries is None:
+        return labels, None
+    return labels, torch.cat([test.queries, train.queries])
 
 
 class _Check:
@@ -118,19 +126,25 @@ class _Check:
             found = f"{len(classes)} classes with labels from {int(classes[0])} to {int(classes[-1])}"
             self.fail(what, found, f"every label from 0 to {len(classes) - 1}")
 
-    def queries(self, split: Split, whole: bool) -> None:
-        """Check queries and gallery of the test images, or of all images that form one pool."""
-        labels, queries = split.test.labels, split.test.queries
-        if queries is None:
-            return
-        if whole and split.train.queries is not None:
-            labels = torch.cat([labels, split.train.labels + split.test.num_classes])
-            queries = torch.cat([queries, split.train.queries])
-        count = int(queries.sum())
-        if count in (0, len(queries)):
-            self.fail("queries", f"{count} of {len(queries)} images", "some queries and some of the gallery")
-        if alone := sorted({*labels[queries].tolist()} - {*labels[~queries].tolist()}):
-            self.fail("queries", f"no image of class {alone[0]} in the gallery", "one for each queried class")
+    def pool(self, labels: Tensor, queries: Tensor | None) -> None:
+        """Check that the images of one pool can retrieve right and wrong ones, by their labels and roles."""
+        if not len(labels):
+            self.fail("test images", "none", "images of 2 classes or more")
+        if int(labels.bincount().max()) < 2:
+            self.fail("test labels", "one image of each class", "2 or more of some class, to find each other")
+        if queries is not None:
+            count = int(queries.sum())
+            if count in (0, len(queries)):
+                self.fail(
+                    "queries", f"{count} of {len(queries)} images", "some queries and some of the gallery"
+                )
+            if alone := sorted({*labels[queries].tolist()} - {*labels[~queries].tolist()}):
+                self.fail(
+                    "queries", f"no image of class {alone[0]} in the gallery", "one for each queried class"
+                )
+        gallery = labels if queries is None else labels[~queries]
+        if len(gallery.unique()) < 2:
+            self.fail("test labels", "a gallery of one class", "2 or more, or no query finds a wrong image")
 
     def ids_once(self, ids: Tensor) -> None:
         """Check that no two images have one id, in both parts together."""

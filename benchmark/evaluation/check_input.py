@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.records.worst_queries import QueryScores, worst_of
 
 R1_TOLERANCE = 0.02
 """Smallest tolerance of R@1: 2 points."""
@@ -31,10 +32,12 @@ class ScoredClean:
     Attributes:
         r1: recorded R@1, in [0, 1].
         success: of each query that has a positive, in [0, 1], shape (q,).
+        halves: of a randomised model, the success in either half of the repeats, shape (2, q); else None.
     """
 
     r1: float
     success: np.ndarray
+    halves: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,8 @@ class ScoredAttack:
             images, shape (q,); only queries where it is above 0 were attacked. None for an attack on the
             whole pool.
         own: of an attack that follows others, its own success, shape (q,); None for the others.
+        halves: of a randomised model, its own success in either half of the repeats, shape (2, q); else None.
+        left_out: whether no query was attacked, because none stood before; its scores are those of others.
         objective: spec of the objective that the attack maximises; empty where it has none.
         steps: number of gradient steps; None for attacks without gradients.
         from_clean: whether the attack starts at the clean images, not at random ones within the ball.
@@ -76,6 +81,8 @@ class ScoredAttack:
     success: np.ndarray
     before: np.ndarray | None = None
     own: np.ndarray | None = None
+    halves: np.ndarray | None = None
+    left_out: bool = False
     objective: str = ""
     steps: int | None = None
     from_clean: bool = False
@@ -131,12 +138,14 @@ class CheckInput:
     is_source: bool = False
 
     def worst_of_suite(self) -> np.ndarray | None:
-        """Minimum of each query's success over the suite and clean images, (q,); None without the suite."""
-        suite = [a.success for a in self.attacks if a.in_suite and abs(a.eps - self.eps) < SAME]
-        if not suite:
-            return None
-        worst: np.ndarray = np.minimum.reduce([*suite, *([self.clean.success] if self.clean else [])])
-        return worst
+        """Success of each query in the row's worst case, shape (q,); None without the suite.
+
+        The worst case is over the suite and clean images, chosen as that of the table is (`worst_of`).
+        """
+        suite = [a for a in self.attacks if a.in_suite and abs(a.eps - self.eps) < SAME]
+        clean = [] if self.clean is None else [QueryScores(self.clean.success, self.clean.halves)]
+        scores = [QueryScores(a.success, a.halves, a.left_out) for a in suite]
+        return worst_of([*clean, *scores]) if suite else None
 
     def at_eps(self, access: str) -> list[ScoredAttack]:
         """Attacks of one access at the table's budget."""

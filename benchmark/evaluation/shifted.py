@@ -1,8 +1,8 @@
-"""The check that a model is as robust on images that it cannot have memorized: copies shifted by a pixel."""
+"""The check that a model is as robust on images that it has not memorized: shifted copies, fresh draws."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from attacks import ATTACKS, REFERENCE_ATTACK, Attack, Problem
 from attacks.watch import Unwatched
 from benchmark.core.seeding import derive_seed, seed_everything, unchanged_generators
+from benchmark.data import ImageSet
 from benchmark.evaluation.check_input import CheckInput, paired_difference
 from benchmark.evaluation.masking_check import CHECKS, Comparison, MaskingCheck
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
@@ -20,30 +21,37 @@ from benchmark.evaluation.retrieval import RetrievalQuery
 from benchmark.evaluation.scenario import ScenarioScore
 
 QUERIES = 256
-"""Queries whose shifted copies are attacked, at most: a fifth of a small pool."""
+"""Queries in whose place other images are attacked, at most: a fifth of a small pool."""
 
 MOST_BYTES = 4e9
 """Size of the largest pool that is copied for it."""
 
+_IN_WORDS = {"shifted": "their shifted copies", "fresh": "fresh images of their classes"}
+"""What is attacked in place of queries, by the name of its diagnostics."""
+
 
 @CHECKS.register("shifted")
 class Shifted(MaskingCheck):
-    """Copies of queries, shifted by one pixel, are less robust than the queries under the same attack."""
+    """Queries are more robust than copies of them, shifted by a pixel, or fresh draws of their classes.
+
+    Fresh images are compared where the data set draws its images.
+    """
 
     needs = "the reference attack on shifted copies of queries"
     at_every_budget = True
 
     def compare(self, measured: CheckInput) -> list[Comparison]:
-        """Compares R@1 of the queries and of their copies."""
+        """Compares R@1 of the queries and of what is attacked in their place."""
         return [
             Comparison.above(
-                scored.diagnostics["shifted_drop"],
-                scored.diagnostics["shifted_tolerance"],
+                scored.diagnostics[f"{name}_drop"],
+                scored.diagnostics[f"{name}_tolerance"],
                 f"R@1 of some queries under {scored.attack} at eps {scored.eps:.4g} is higher by "
-                f"{100 * scored.diagnostics['shifted_drop']:.1f} than of their shifted copies",
+                f"{100 * scored.diagnostics[f'{name}_drop']:.1f} than of {words}",
             )
             for scored in measured.attacks
-            if "shifted_drop" in scored.diagnostics
+            for name, words in _IN_WORDS.items()
+            if f"{name}_drop" in scored.diagnostics
         ]
 
 
@@ -53,7 +61,7 @@ def shift(images: Tensor) -> Tensor:
 
 
 def is_reference(attack: Attack) -> bool:
-    """Whether an attack is the one that is repeated on shifted copies."""
+    """Whether an attack is the one that is repeated on other images."""
     return attack.spec == ATTACKS.build(REFERENCE_ATTACK).spec
 
 
@@ -62,11 +70,22 @@ def add_shifted(
     attack: Attack,
     embeddings: PoolEmbeddings,
     scores: Mapping[str, ScenarioScore | str],
+    fresh: ImageSet | None = None,
 ) -> None:
-    """Adds what `compare_shifted` finds to the score in `retrieval-query`, for the reference attack alone."""
+    """Adds what is found on other images to the score in `retrieval-query`, for the reference attack alone.
+
+    Args:
+        problem: the task of an attack on the whole pool.
+        attack: the attack.
+        embeddings: the embeddings that it was scored by.
+        scores: its scores by scenario.
+        fresh: another image of the same class for each image of the pool; None where there are none.
+    """
     score = scores.get(RetrievalQuery.name)
     if is_reference(attack) and isinstance(score, ScenarioScore):
         score.diagnostics.update(compare_shifted(problem, attack, embeddings, score))
+        if fresh is not None:
+            score.diagnostics.update(compare_fresh(problem, attack, embeddings, score, fresh))
 
 
 def compare_shifted(
@@ -74,18 +93,47 @@ def compare_shifted(
 ) -> dict[str, float]:
     """Attacks shifted copies of some queries, and compares their R@1 with that of the queries.
 
+    See `_compare`, whose diagnostics are "shifted_drop" and "shifted_tolerance".
+    """
+    return _compare("shifted", lambda images, _: shift(images), problem, attack, embeddings, score)
+
+
+def compare_fresh(
+    problem: Problem, attack: Attack, embeddings: PoolEmbeddings, score: ScenarioScore, fresh: ImageSet
+) -> dict[str, float]:
+    """Attacks fresh images in place of some queries, and compares their R@1 with that of the queries.
+
+    A model that looks for shifted test images too is not robust on these. See `_compare`, whose diagnostics
+    are "fresh_drop" and "fresh_tolerance".
+    """
+    return _compare("fresh", lambda _, index: fresh.batch(index), problem, attack, embeddings, score)
+
+
+def _compare(
+    name: str,
+    other: Callable[[Tensor, Tensor], Tensor],
+    problem: Problem,
+    attack: Attack,
+    embeddings: PoolEmbeddings,
+    score: ScenarioScore,
+) -> dict[str, float]:
+    """Attacks other images in place of some queries, and compares their R@1 with that of the queries.
+
     The gallery is the clean pool without the query's own image, as for the queries. The draws of a randomised
     model do not depend on what was scored before.
 
     Args:
+        name: of the diagnostics.
+        other: returns the images, shape (q, C, H, W), in place of queries, same shape, at the indices (q,),
+            which are on the CPU.
         problem: the task of an attack on the whole pool.
         attack: the attack.
         embeddings: the embeddings that it was scored by.
         score: its score in `retrieval-query`.
 
     Returns:
-        "shifted_drop", how much higher R@1 of the queries is, and "shifted_tolerance"; empty where the pool
-        is not on the device, or too large to be copied.
+        "..._drop", how much higher R@1 of the queries is, and "..._tolerance"; empty where the pool is not on
+        the device, or too large to be copied.
     """
     pool = problem.images
     if not isinstance(pool, Tensor) or problem.is_offloaded or pool.nbytes > MOST_BYTES:
@@ -94,8 +142,8 @@ def compare_shifted(
     generator = torch.Generator().manual_seed(derive_seed("shifted", len(queries)))
     chosen = queries[torch.randperm(len(queries), generator=generator)[:QUERIES]].sort().values
     images, index = pool.clone(), chosen.to(pool.device)
-    images[index] = shift(pool[index])
-    shifted = replace(
+    images[index] = other(pool[index], chosen).to(pool)
+    changed = replace(
         problem,
         images=images,
         attacked=index,
@@ -105,9 +153,9 @@ def compare_shifted(
         watch=Unwatched(),
     )
     with unchanged_generators():
-        seed_everything("shifted", problem.seed)
-        attacked = attack.run(shifted).images
+        seed_everything(name, problem.seed)
+        attacked = attack.run(changed).images
         found = RetrievalQuery().score(embeddings.of_others(attacked, chosen))
-    copies = found.arrays["success"][np.isin(found.arrays["queries"], chosen.numpy())]
-    drop, allowed = paired_difference(success[np.isin(score.arrays["queries"], chosen.numpy())], copies)
-    return {"shifted_drop": drop, "shifted_tolerance": allowed}
+    others = found.arrays["success"][np.isin(found.arrays["queries"], chosen.numpy())]
+    drop, allowed = paired_difference(success[np.isin(score.arrays["queries"], chosen.numpy())], others)
+    return {f"{name}_drop": drop, f"{name}_tolerance": allowed}

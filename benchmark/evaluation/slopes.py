@@ -15,7 +15,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import noise_per_image, seed_everything, unchanged_generators
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
-from benchmark.models.precision import InFloat32
+from benchmark.models.rounding import computes_in_half
 
 IMAGES = 256
 """Images at which slopes are measured, evenly spread over the queries; all where there are fewer."""
@@ -66,7 +66,7 @@ def measure_slopes(embeddings: PoolEmbeddings) -> dict[str, float]:
         randomised and does not make the same draws from the same seed, and for a pool of one class.
     """
     model = embeddings.model
-    if _is_rounded(model) or not (embeddings.labels != embeddings.labels[0]).any():
+    if computes_in_half(model) or not (embeddings.labels != embeddings.labels[0]).any():
         return {}
     try:
         with unchanged_generators():
@@ -104,13 +104,6 @@ def compare_slopes(promised: Tensor, measured: Tensor) -> dict[str, float]:
         return {"slope_correlation": 1.0, "slope_ratio": 1.0}
     correlation = both / sqrt(first * second) if first * second > 0 else 0.0
     return {"slope_correlation": correlation, "slope_ratio": both / first if first > 0 else 0.0}
-
-
-def _is_rounded(model: Embedder) -> bool:
-    """Whether a model computes in 16 bits, as far as its parameters or its wrapper tell."""
-    types = {parameter.dtype for parameter in model.parameters()}
-    types |= {model.precision} if isinstance(model, InFloat32) else set()
-    return bool(types & {torch.float16, torch.bfloat16})
 
 
 def _slopes(embeddings: PoolEmbeddings) -> Iterator[tuple[Tensor, Tensor] | None]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from attacks import Attack, images_per_pass
 from benchmark.data import ImageSet
 from benchmark.evaluation.slopes import slope_cost
+from benchmark.jobs.clustering_cost import attack_comparisons, scored_comparisons
 from benchmark.jobs.probe import Costs
-from benchmark.metrics import KMEANS_ITERATIONS, KMEANS_SEEDS
 
 _EMBEDDED = 2
 """How often scoring embeds the attacked pool: once, and once more for the checks."""
@@ -46,15 +46,27 @@ def attack_cost(
     return on(source, units - 1.0) + on(target, 1.0)  # all but the scoring of the result is the source's
 
 
-def scoring_cost(attack: Attack | None, costs: Costs, eot: int, repeats: int, pool: ImageSet) -> float:
-    """Computes the cost units of scoring in every scenario; an upper bound for clustering alone."""
-    whole = (repeats if costs.randomised else 1) * len(pool)
+def scoring_cost(
+    attack: Attack | None, costs: Costs, eot: int, repeats: int, pool: ImageSet, isolated: int = 0
+) -> float:
+    """Computes the cost units of scoring in every scenario; an upper bound for clustering alone.
+
+    Args:
+        attack: the attack; None for the clean pool.
+        costs: costs of the model that is attacked.
+        eot: EOT samples of each gradient of a randomised model.
+        repeats: how often a randomised model embeds the pool.
+        pool: the images.
+        isolated: images that a process of its own embeds too.
+    """
+    embedded = repeats if costs.randomised else 1
+    whole = embedded * len(pool)
     # The pool for scores and for attacks or for a check, two forward passes over one batch, and slopes.
     if attack is None:
         searched = eot * len(pool) if costs.randomised else len(pool)
         twice = 2 * min(len(pool), images_per_pass(pool.image_shape))
         return costs.embed * (whole + searched + twice + slope_cost(len(pool), costs.randomised))
-    return costs.embed * _EMBEDDED * whole
+    return costs.embed * (_EMBEDDED * whole + embedded * isolated)
 
 
 def attack_weight(attack: Attack, eot: int, repeats: int, repeated: float = 0.0) -> float:
@@ -71,13 +83,19 @@ def attack_weight(attack: Attack, eot: int, repeats: int, repeated: float = 0.0)
 
 
 def similarity_cost(
-    attack: Attack | None, costs: Costs, source: Costs | None, attacked_fraction: float, pool: ImageSet
+    attack: Attack | None,
+    costs: Costs,
+    source: Costs | None,
+    attacked_fraction: float,
+    pool: ImageSet,
+    copies: int = 0,
 ) -> float:
     """Computes the cost units of comparing embeddings: with each other in an attack, and in its scoring.
 
     Each forward or backward pass of an attack is followed by one through the similarities to the gallery; an
-    objective that compares with less is overestimated. Scoring ranks the pool once before and once after the
-    attack, and clusters it with each seed.
+    objective that compares with less is overestimated. k-means comes on top: the fits and the rated pools of
+    `information`, and one fit with each seed for a score. Scoring ranks the pool once before and once after
+    the attack.
 
     Args:
         attack: the attack; None for the clean pool.
@@ -85,7 +103,12 @@ def similarity_cost(
         source: costs of the model that a transferred attack starts from.
         attacked_fraction: of the pool.
         pool: the images.
+        copies: images that are attacked beside the pool, for a check.
     """
-    compared = 0.0 if attack is None else attack.cost_per_image() * attacked_fraction
-    clustered = len(KMEANS_SEEDS) * KMEANS_ITERATIONS * pool.num_classes / max(1, len(pool))
-    return len(pool) * ((source or costs).similarity * compared + costs.similarity * (2.0 + clustered))
+    classes, searched = max(1, pool.num_classes), 0.0
+    if attack is not None:
+        searched = attack.cost_per_image() * (attacked_fraction * len(pool) + copies)
+        searched += attack_comparisons(attack, classes)
+    scored = 2.0 * len(pool) + scored_comparisons(classes)
+    # Each comparison of every image of the pool with one centroid costs as much as one of an image with all.
+    return (source or costs).similarity * searched + costs.similarity * scored

@@ -9,16 +9,18 @@ from pydantic import Field
 
 from attacks import ATTACKS, WHOLE
 from benchmark.core.spec import format_value
-from benchmark.data import Folders
+from benchmark.data import Folders, ImageSet
 from benchmark.evaluation import RetrievalQuery, ScenarioScore
-from benchmark.evaluation.shifted import QUERIES
+from benchmark.evaluation.pool_embeddings import ISOLATED_IMAGES
 from benchmark.jobs.attack_cost import attack_cost, scoring_cost, similarity_cost
 from benchmark.jobs.attack_run import AttackRun
 from benchmark.jobs.attacked_images import attacked_images
 from benchmark.jobs.context import RunContext
+from benchmark.jobs.isolation import has_foreign_code
 from benchmark.jobs.job import Outcome
 from benchmark.jobs.models import load_data, short_name
 from benchmark.jobs.probe import costs_of
+from benchmark.plugins.reach import is_project
 from benchmark.records import CLEAN, CellKey, CellRecord, ModelKey, Status, Store
 from benchmark.records.metric_ranges import wrong_metric, wrong_number
 
@@ -101,7 +103,18 @@ class AttackJob(AttackRun):
         attack = None if self.attack == CLEAN else ATTACKS.build(self.attack)
         target = costs_of(self.model.key, self.model.recipe, folders)
         source = None if self.source is None else costs_of(self.source.key, self.source.recipe, folders)
-        return similarity_cost(attack, target, source, self.attacked_fraction, pool)
+        return similarity_cost(attack, target, source, self.attacked_fraction, pool, self._copies(pool))
+
+    def _copies(self, pool: ImageSet) -> int:
+        """How many images are attacked in place of queries, for their check."""
+        attack = None if self.attack == CLEAN else ATTACKS.build(self.attack)
+        examined = attack is not None and self.is_examined(attack, self.cells)
+        return self.repeated(pool) if examined else 0
+
+    def _isolated(self, pool: ImageSet) -> int:
+        """How many images a process of its own embeds; also where it could not load the model, at most."""
+        foreign = has_foreign_code(self.key, lambda module: not is_project(module))
+        return min(ISOLATED_IMAGES, len(pool)) if foreign and self._copies(pool) else 0
 
     def passes(self, folders: Folders) -> float:
         """Forward and backward passes of the attack and of scoring it in every scenario, in cost units."""
@@ -112,9 +125,8 @@ class AttackJob(AttackRun):
         attacking = attack_cost(
             attack, target, source, self.eot, self.attacked_fraction, self.precision != WHOLE
         )
-        repeated = attack is not None and self.repeats_shifted(attack, self.cells)
-        shifted = min(QUERIES, len(pool)) if repeated else 0  # copies of queries, attacked for their check
-        return (len(pool) + shifted) * attacking + scoring_cost(attack, target, self.eot, self.repeats, pool)
+        scoring = scoring_cost(attack, target, self.eot, self.repeats, pool, self._isolated(pool))
+        return (len(pool) + self._copies(pool)) * attacking + scoring
 
     def execute(self, context: RunContext) -> str | None:
         """Attacks the model and writes a cell for each scenario; returns the first failure, or None."""

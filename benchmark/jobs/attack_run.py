@@ -15,6 +15,7 @@ from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.seeding import seed_everything
 from benchmark.data import DATASETS, ImageSet
+from benchmark.data.fresh import fresh_images, is_drawn
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings, ScenarioScore, attacked_indices, diagnose
 from benchmark.evaluation.check_input import SAME
 from benchmark.evaluation.retrieval import RetrievalQuery
@@ -113,7 +114,7 @@ class AttackRun(Record):
             units = (unit, source_unit)
         scenarios = list(scenarios)
         # The attacked pool stays while the attack is repeated on a copy of the clean one.
-        repeated = attack is not None and self.repeats_shifted(attack, scenarios)
+        repeated = attack is not None and self.is_examined(attack, scenarios)
         copies = int(repeated and pool_bytes(pool) <= MOST_BYTES)
         images = place_images(pool, attack, context, copies)
         attacked = Attacked(model, units, attack, sources, pool, images, copies)
@@ -162,6 +163,7 @@ class AttackRun(Record):
                 before = save_point.seconds_before if state is not None else 0.0
         seconds = before + time.perf_counter() - started
         partly = changed is not None and standing is None  # of scenarios that score no query alone
+        examined = attack is not None and self.is_examined(attack, scenarios)
         embeddings = PoolEmbeddings(
             attacked.model,
             attacked.images,
@@ -178,11 +180,12 @@ class AttackRun(Record):
             ks=DATASETS.build(key.dataset).recall_ks,
             device=context.device,
             clean_embeddings=clean[attacked.model].scored.unbind() if attacked.model in clean else (),
-            isolated=None if attack is None or standing is not None else isolated_model(self.model, context),
+            isolated=isolated_model(self.model, context) if examined else None,
         )
         scores = {scenario: _score(scenario, embeddings, standing) for scenario in scenarios}
-        if attack is not None and self.repeats_shifted(attack, scenarios):
-            add_shifted(problem, attack, embeddings, scores)
+        if attack is not None and examined:
+            fresh = fresh_images(DATASETS.build(key.dataset), context.folders)
+            add_shifted(problem, attack, embeddings, scores, fresh)
         values = None if result is None else result.objective
         part = 1.0 if standing is None else len(standing.images) / len(pool)
         return ScoredRun(
@@ -197,12 +200,22 @@ class AttackRun(Record):
             attacked_queries=None if standing is None else len(standing.images),
         )
 
-    def repeats_shifted(self, attack: Attack, scenarios: Iterable[str]) -> bool:
-        """Whether an attack is repeated on shifted copies of queries, for their check."""
+    def is_examined(self, attack: Attack, scenarios: Iterable[str]) -> bool:
+        """Whether it is the one attack of a model in a norm whose images cost more checks than others do.
+
+        These repeat it on other images in place of queries, and embed attacked images in another process.
+        Which attack it is depends on its own cell alone, not on what else is run: the reference attack on the
+        whole pool at the budget that the data set is ranked at, or at each where the data set has none.
+        """
         if not is_reference(attack) or self.follows or self.attacked_fraction < 1:
             return False
         headline = DATASETS.build(self.model.key.dataset).headline_eps.get(self.norm, self.eps)
         return abs(self.eps - headline) < SAME and RetrievalQuery.name in scenarios
+
+    def repeated(self, pool: ImageSet) -> int:
+        """How many other images are attacked in place of queries where the attack is examined."""
+        kinds = 2 if is_drawn(DATASETS.build(self.model.key.dataset)) else 1  # shifted ones and fresh ones
+        return kinds * min(QUERIES, len(pool))
 
     def _changed(self, pool: ImageSet, standing: Standing | None) -> Tensor | None:
         """Indices of the images that are attacked, on the CPU; None for all."""
@@ -259,8 +272,8 @@ class AttackRun(Record):
         """Returns what reports how far the attack is."""
         assert attacked.attack is not None
         samples = (self.eot, self.repeats) if attacked.model.randomised else (1, 1)
-        shifted = min(QUERIES / len(attacked.pool), 1.0) if attacked.copies else 0.0
-        weight = attack_weight(attacked.attack, *samples, shifted)
+        repeated = self.repeated(attacked.pool) / len(attacked.pool) if attacked.copies else 0.0
+        weight = attack_weight(attacked.attack, *samples, repeated)
         if self.follows and changed is not None:  # fewer images than were planned with
             attacking = weight * len(changed) / len(attacked.pool)
             part = attacking + 1 - weight

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -129,15 +129,26 @@ def isolated_model(training: TrainingRun, context: RunContext) -> IsolatedModel 
     Also None for what another process cannot load: objects and classes of this process alone.
     """
     key = training.key
-    defense = DEFENSES.build(key.defense)
-    parts = list(defense.parts())
-    if defense.trained:
-        parts += [*BACKBONES.build(key.backbone).parts(), *LOSSES.build(key.loss).parts()]
-    plugins = {module_name(path) for path in context.plugins} | set(installed_modules())
-    foreign = any(type(part).__module__ in plugins for part in parts)
-    if not foreign and not isinstance(getattr(defense, "model", None), PythonEntry):
+    loadable = {module_name(path) for path in context.plugins} | set(installed_modules())
+    if not has_foreign_code(key, lambda module: module in loadable):
         return None
+    defense = DEFENSES.build(key.defense)
     data = load_data(key.dataset, context.folders)
     images = training_images(training.recipe, data)[0] if defense.trained else data.test
     checkpoint = context.store.checkpoint(training.id) if defense.trained else None
     return IsolatedModel(key, images.labels, images.image_shape, checkpoint, context)
+
+
+def has_foreign_code(key: ModelKey, is_foreign: Callable[[str], bool]) -> bool:
+    """Whether other people's code is in a model, such as a plugin's, or a model from a Python file.
+
+    Args:
+        key: the key of the model.
+        is_foreign: whether a module, by its name, is other people's.
+    """
+    defense = DEFENSES.build(key.defense)
+    parts = list(defense.parts())
+    if defense.trained:
+        parts += [*BACKBONES.build(key.backbone).parts(), *LOSSES.build(key.loss).parts()]
+    foreign = any(is_foreign(type(part).__module__) for part in parts)
+    return foreign or isinstance(getattr(defense, "model", None), PythonEntry)

@@ -19,13 +19,13 @@ from benchmark.models.member import Member
 from benchmark.models.precision import in_float32, whole_float32
 from benchmark.models.promises import (
     CHECKED_IMAGES,
-    allowed_difference,
     check_embedder,
     check_form,
     check_same,
     check_trainable,
     check_unit_vectors,
 )
+from benchmark.models.rounding import allowed_difference
 from benchmark.models.smallconv import SmallConv
 
 __all__ = [

@@ -8,7 +8,8 @@ from torch import Tensor
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError, TrainingError
 from benchmark.models.frozen import frozen
-from benchmark.models.precision import InFloat32, whole_float32
+from benchmark.models.precision import whole_float32
+from benchmark.models.rounding import REPEATED, computes_in_half
 
 CHECKED_IMAGES = 4
 """Images that a model is checked on."""
@@ -16,9 +17,6 @@ CHECKED_IMAGES = 4
 _TOLERANCE = 1e-3
 _TOLERANCE_OF_HALF = 1e-2
 """For lengths and distances of unit vectors; the second for models that compute in 16 bits."""
-
-_REPEATED = 1e-4
-"""Largest distance between two embeddings of an image by a model that is not randomised: rounding."""
 
 _PASSES = 8
 """Forward passes after which a model that is declared randomised and never differs is not."""
@@ -72,11 +70,6 @@ def check_unit_vectors(model: Embedder, embeddings: Tensor) -> None:
     _check_form(embeddings, len(embeddings))
     _check_finite(embeddings)
     _check_lengths(embeddings.float(), _tolerance(model))
-
-
-def allowed_difference(model: Embedder) -> float:
-    """Return how far two embeddings of an image may be apart in an entry by rounding, whatever its batch."""
-    return _TOLERANCE_OF_HALF if _tolerance(model) == _TOLERANCE_OF_HALF else _REPEATED
 
 
 def check_form(model: Embedder, images: Tensor) -> None:
@@ -144,9 +137,7 @@ def check_same(trained: Embedder, loaded: Embedder, images: Tensor) -> None:
 
 def _tolerance(model: Embedder) -> float:
     """Allow for the rounding of models that compute in 16 bits."""
-    types = {parameter.dtype for parameter in model.parameters()}
-    types |= {model.precision} if isinstance(model, InFloat32) else set()
-    return _TOLERANCE_OF_HALF if types & {torch.float16, torch.bfloat16} else _TOLERANCE
+    return _TOLERANCE_OF_HALF if computes_in_half(model) else _TOLERANCE
 
 
 def _check_form(embeddings: object, count: int) -> None:
@@ -194,9 +185,9 @@ def _check_randomness(model: Embedder, images: Tensor, embeddings: Tensor) -> No
     apart = 0.0
     for _ in range(passes - 1):
         apart = max(apart, _distance(model(images).float(), embeddings))
-        if apart > _REPEATED:
+        if apart > REPEATED:
             break
-    if apart > _REPEATED and not model.randomised:
+    if apart > REPEATED and not model.randomised:
         raise BenchmarkError(
             f"Two embeddings of one image are {apart:.2g} apart, but the model's `randomised` is False. Set "
             "it to True, or draw nothing in evaluation mode."

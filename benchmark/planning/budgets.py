@@ -24,6 +24,28 @@ def multiple(eps: float, factor: float, planned: list[float], norm: str = "linf"
     return next((other for other in planned if abs(other - product) < SAME), own)
 
 
+CHECK_FACTORS = (0.5, 2.0)
+"""Other budgets for the check that scores fall as the budget grows, in units of the suite's."""
+
+
+def compared_budgets(dataset: Dataset, norm: str, budgets: list[float], planned: list[float]) -> list[float]:
+    """Lists the budgets at which the checks need the reference attack beside those asked for.
+
+    These are half and twice each, and the one that the data set is ranked at: some checks look at that alone,
+    whichever are asked for.
+
+    Args:
+        dataset: the data set.
+        norm: "linf", "l2" or "l0".
+        budgets: those asked for.
+        planned: those of the plan, the last of them that of the whole range of pixels, which all are below.
+    """
+    others = [multiple(eps, factor, planned, norm) for eps in budgets for factor in CHECK_FACTORS]
+    ranked = dataset.headline_eps.get(norm, 0.0)
+    others += [ranked] if is_budget(norm, ranked) else []
+    return [other for other in dict.fromkeys(others) if other < planned[-1] and other not in budgets]
+
+
 WANTED = {
     "linf": "above 0 and at most 1, as 8/255: pixels are in [0, 1]",
     "l2": "above 0",

@@ -14,7 +14,7 @@ from benchmark.evaluation import SCENARIOS, Clustering, Scenario
 from benchmark.jobs import AttackJob, AttackRun, TrainJob
 from benchmark.jobs.at_chance import AtChance
 from benchmark.planning.asked_attacks import checked_norms
-from benchmark.planning.budgets import headline, multiple, whole_range
+from benchmark.planning.budgets import compared_budgets, headline, multiple, whole_range
 from benchmark.planning.cascade import Cascade
 from benchmark.planning.config import Configuration
 from benchmark.planning.identity import digest, plugin_files, recorded_parts, source_digest
@@ -25,9 +25,6 @@ from benchmark.records import CLEAN, Role
 
 CHECKED_IN = "retrieval-query"
 """The scenario that the checks are decided in."""
-
-CHECK_FACTORS = (0.5, 2.0)
-"""Other budgets for the check that scores fall as the budget grows, in units of the suite's."""
 
 
 class _Run(NamedTuple):
@@ -193,16 +190,15 @@ class CellPlanner:
         reference = ATTACKS.build(REFERENCE_ATTACK).spec
         yield PlannedAttack(*CLEAN_POOL, "check", scenarios)
         whole = whole_range(dataset, norm, self.folders)
-        compared = {eps for eps in budgets if eps < whole}
         for eps in budgets:
             # In a cascade everything else follows the reference attack, which is therefore planned first.
             for attack in sorted(expand(["checks"]), key=lambda attack: attack != reference):
                 one = PlannedAttack(attack, norm, eps, "check", scenarios)
                 yield one if cascade is None else cascade.after_first(one)
-            for other in (multiple(eps, factor, [*planned, whole]) for factor in CHECK_FACTORS):
-                if other < whole:
-                    compared.add(other)
-                    yield PlannedAttack(reference, norm, other, "check", scenarios)
+        others = compared_budgets(dataset, norm, budgets, [*planned, whole])
+        for other in others:
+            yield PlannedAttack(reference, norm, other, "check", scenarios)
+        compared = [eps for eps in (*budgets, *others) if eps < whole]
         unbounded = PlannedAttack(ATTACKS.build(FROM_CLEAN).spec, norm, whole, "check", scenarios)
         if cascade is not None and compared:
             # Smaller balls lie within: what fell there need not be attacked again.

@@ -42,6 +42,7 @@ _PLUMBING = (
     "benchmark.jobs.attack_save_point",
     "benchmark.jobs.attacked_images",
     "benchmark.jobs.batches",
+    "benchmark.jobs.clustering_cost",
     "benchmark.jobs.context",
     "benchmark.jobs.job",
     "benchmark.jobs.memory",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from math import isnan, nan
 
 import numpy as np
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.records.worst_queries import QueryScores, worst_of
 from benchmark.report.cell_results import CellResult, Run
 
 
@@ -23,12 +23,7 @@ def lowest(cells: Iterable[CellResult], metric: str) -> CellResult | None:
 
 
 def worst_queries(run: Run, cells: Sequence[CellResult], own: bool = False) -> np.ndarray | None:
-    """The success of each query under the attack that is worst for it, shape (n_queries,).
-
-    The success under a randomised model is a mean of few repeats, and the lowest of several such means is too
-    low by chance. So where the cells hold both halves of the repeats, the attack of each query is the worst
-    one on either half, and its success is that on the other half; the result is the mean of the two. It is
-    that of the attack chosen, without bias.
+    """The success of each query under the attack that is worst for it, shape (n_queries,); see `worst_of`.
 
     Reads the arrays of one cell at a time.
 
@@ -43,52 +38,28 @@ def worst_queries(run: Run, cells: Sequence[CellResult], own: bool = False) -> n
     Raises:
         BenchmarkError: when two cells hold different numbers of queries.
     """
-    worst: np.ndarray | None = None
-    halves: _Halves | None = _Halves()
+    return worst_of(_query_scores(run, cells, own))
+
+
+def _query_scores(run: Run, cells: Sequence[CellResult], own: bool) -> Iterator[QueryScores]:
+    """Reads the cells that are done."""
+    queries: int | None = None
     for cell in cells:
         if not cell.done:
             continue
         arrays = run.arrays(cell)
-        success = arrays["success"].astype(np.float64)
-        spared = arrays["before"] <= 0 if own and "own" in arrays else np.zeros(success.shape, dtype=bool)
+        success, halves = arrays["success"], arrays.get("halves")
         if own and "own" in arrays:
+            spared = arrays["before"] <= 0
             success = np.where(spared, 1.0, arrays["own"])
-        if worst is not None and success.shape != worst.shape:
+            halves = None if halves is None else np.where(spared, 1.0, halves)
+        queries = len(success) if queries is None else queries
+        if len(success) != queries:
             raise BenchmarkError(
-                f"Cell {cell.ref.id} has {len(success)} queries, others of its model have {len(worst)}."
+                f"Cell {cell.ref.id} has {len(success)} queries, others of its model have {queries}."
             )
-        worst = success if worst is None else np.minimum(worst, success)
-        if halves is not None and not _attacked_none(cell):
-            halves = (
-                halves.with_attack(np.where(spared, 1.0, arrays["halves"])) if "halves" in arrays else None
-            )
-    return worst if halves is None or halves.scored is None else halves.scored.mean(axis=0)
-
-
-def _attacked_none(cell: CellResult) -> bool:
-    """Whether its attack was left out, because nothing stood before it; its scores are those of others."""
-    return cell.record is not None and cell.record.attacked_queries == 0
-
-
-@dataclass(frozen=True)
-class _Halves:
-    """The attack that is worst for each query on one half of the repeats, and its success on the other.
-
-    Attributes:
-        chosen: lowest success on either half, shape (2, n_queries); None before any attack.
-        scored: the success of the same attack on the other half, shape (2, n_queries).
-    """
-
-    chosen: np.ndarray | None = None
-    scored: np.ndarray | None = None
-
-    def with_attack(self, found: np.ndarray) -> _Halves:
-        """Adds an attack by its success on both halves, shape (2, n_queries)."""
-        found = found.astype(np.float64)
-        if self.chosen is None or self.scored is None:
-            return _Halves(found, found[::-1])
-        lower = found < self.chosen
-        return _Halves(np.where(lower, found, self.chosen), np.where(lower, found[::-1], self.scored))
+        left_out = cell.record is not None and cell.record.attacked_queries == 0
+        yield QueryScores(success, halves, left_out)
 
 
 def mean(values: Iterable[float]) -> float:

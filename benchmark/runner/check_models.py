@@ -96,7 +96,10 @@ def _scored_clean(store: Store, cells: Iterable[CellRef]) -> ScoredClean | None:
     for cell in cells:
         if cell.key.scenario == RetrievalQuery.name:
             done = _done(store, cell)
-            return ScoredClean(done[0].metrics["r1"], done[1]["success"]) if done else None
+            if done is None:
+                return None
+            record, arrays = done
+            return ScoredClean(record.metrics["r1"], arrays["success"], arrays.get("halves"))
     return None
 
 
@@ -153,6 +156,8 @@ def _scored_attack(
         success=arrays["success"],
         before=arrays.get("before"),
         own=arrays.get("own"),
+        halves=arrays.get("halves"),
+        left_out=record.attacked_queries == 0,
         objective=objective.spec if objective else "",
         steps=made_by.steps,
         from_clean=isinstance(attack, FGSM) or getattr(attack, "start", "") == "clean",

@@ -132,6 +132,27 @@ def test_right_ones_pass():
     check_split(Split(part(0, labels=torch.randperm(6)), part(9)), "mine")
 
 
+ONE_CLASS = "test labels: a gallery of one class; needed: 2 or more, or no query finds a wrong image"
+
+
+def test_a_gallery_of_one_class_is_refused():
+    # Where one part alone tells queries from the gallery, the test images are the whole pool.
+    alone = part(9, labels=LABELS * 0, queries=queries(0, 2))
+    refused(Split(part(0), alone), ONE_CLASS, trains=False)
+    no_right = part(9, labels=LABELS.clamp(max=1), queries=queries(2, 3, 4, 5))
+    refused(Split(part(0), no_right), "queries: no image of class 1 in the gallery", trains=False)
+    check_split(Split(part(0), part(9, queries=queries(0, 2))), "mine", trains=False)
+
+
+def test_a_pool_is_checked_as_it_is_joined():
+    asked = part(0, queries=queries(0, 2))
+    refused(Split(asked, part(9, labels=LABELS * 0)), ONE_CLASS, trains=False)
+    refused(Split(asked, part(9).of_classes(torch.arange(0))), "test images: none; needed: ", trains=False)
+    first, second = (part(i, labels=LABELS * 0, queries=queries(i % 5)) for i in (0, 9))
+    check_split(Split(first, second), "mine", trains=False)
+    check_split(Split(part(0, labels=LABELS * 0), part(9, labels=LABELS * 0)), "mine", trains=False)
+
+
 def test_memory_mapped_images_are_not_read(monkeypatch):
     def packed():
         side = torch.full((6, 2), 4)

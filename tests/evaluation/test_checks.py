@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from benchmark.evaluation import (
     run_checks,
 )
 from benchmark.evaluation.check_input import paired_difference, repeat_tolerance, tolerance
+from benchmark.records.worst_queries import QueryScores, worst_of
 
 N = 1000
 EPS = 0.1
@@ -161,6 +163,24 @@ def test_a_suite_is_too_weak_when_an_attack_outside_it_is_better():
     assert status("suite_too_weak", scored("outside", 0.3)) == "not run"
     # The suite's worst case is the minimum of each query, and includes the clean images.
     assert status("suite_too_weak", scored("a", 1.0, in_suite=True), scored("b", 0.5), clean=0.5) == "pass"
+
+
+def test_the_suite_of_a_randomised_model_has_the_worst_case_of_its_row():
+    def drawn(name, seed, **more):
+        halves = (np.random.default_rng(seed).random((2, N)) < 0.5).astype(np.float32)
+        return replace(scored(name, **more), success=halves.mean(0), r1=float(halves.mean()), halves=halves)
+
+    suite = [drawn(name, seed, in_suite=True) for seed, name in enumerate("abc")]
+    measured = check_input(*suite, clean=None)
+    expected = worst_of([QueryScores(one.success, one.halves) for one in suite])
+    assert np.array_equal(measured.worst_of_suite(), expected)
+    # The lowest of three noisy means is far below any of them; an attack outside is no worse than one.
+    lowest = np.minimum.reduce([one.success for one in suite]).mean()
+    assert lowest < 0.3 < 0.4 < expected.mean()
+    assert status("suite_too_weak", *suite, scored("outside", 0.4), clean=None) == "fail"
+    # A cell that was left out has the scores of others, without halves.
+    left_out = replace(suite[0], success=suite[1].success, halves=None, left_out=True)
+    assert np.array_equal(check_input(*suite, left_out, clean=None).worst_of_suite(), expected)
 
 
 def test_r1_is_compared_only_for_neighbour():

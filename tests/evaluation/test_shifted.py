@@ -1,12 +1,15 @@
 """Copies of queries, shifted by one pixel, must be as robust as the queries."""
 
+import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
 from attacks import ATTACKS, REFERENCE_ATTACK, Problem
 from benchmark.core.embedder import Embedder
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings
-from benchmark.evaluation.shifted import add_shifted, compare_shifted, shift
+from benchmark.evaluation.check_input import CheckInput, ScoredAttack
+from benchmark.evaluation.shifted import Shifted, add_shifted, compare_fresh, compare_shifted, shift
 
 EPS = 0.1
 
@@ -27,6 +30,13 @@ class Pixels(Embedder):
         return F.normalize(images.mean((2, 3)) - 0.5)
 
 
+class HoldingShifts(Pixels):
+    """Also knows the shifted copies of what it holds."""
+
+    def __init__(self, held):
+        super().__init__(torch.cat([held, shift(held)]))
+
+
 def measured(model, pool, **given):
     images = pool.images
     problem = Problem(model, images, pool.labels, pool.ids, "linf", EPS, **given)
@@ -36,11 +46,12 @@ def measured(model, pool, **given):
     return problem, attack, embeddings, score
 
 
-def colors(make_images):
-    """Images of 3 channels, whose classes differ in their colors."""
+def colors(make_images, draw=0):
+    """Images of 3 channels, whose classes differ in their colors; others of the same classes in each draw."""
     pool = make_images(classes=12, per_class=5, noise=0.3, seed=1)
     generator = torch.Generator().manual_seed(0)
     color = 0.15 + 0.7 * torch.rand(12, 3, 1, 1, generator=generator)[pool.labels]
+    generator = torch.Generator().manual_seed(draw) if draw else generator
     noise = 0.3 * torch.rand(len(pool), 3, 8, 8, generator=generator) - 0.15
     return type(pool)((color + noise).clamp(0, 1), pool.labels, pool.ids)
 
@@ -58,6 +69,29 @@ def test_an_honest_model_is_as_robust_on_copies_and_one_that_holds_the_pool_is_n
     holding = compare_shifted(*measured(Pixels(before), pool))
     assert holding["shifted_drop"] > holding["shifted_tolerance"]
     assert torch.equal(pool.images, before)
+
+
+def test_a_model_that_knows_shifted_copies_too_is_found_by_fresh_draws(make_images):
+    pool, fresh = colors(make_images), colors(make_images, draw=1)
+    honest = compare_fresh(*measured(Pixels(), pool), fresh)
+    assert honest["fresh_drop"] <= honest["fresh_tolerance"]
+    found = measured(HoldingShifts(pool.images.clone()), pool)
+    shifted, drawn = compare_shifted(*found), compare_fresh(*found, fresh)
+    assert shifted["shifted_drop"] <= shifted["shifted_tolerance"]
+    assert drawn["fresh_drop"] > drawn["fresh_tolerance"]
+
+
+@pytest.mark.parametrize("failing", ["shifted", "fresh"])
+def test_the_check_fails_for_either(failing):
+    found = {f"{name}_{part}": 0.1 for name in ("shifted", "fresh") for part in ("drop", "tolerance")}
+    attack = ScoredAttack("pgd_decay", "white", 0.1, 0.5, np.ones(4), diagnostics=found)
+    assert Shifted().run(CheckInput(0.1, attacks=(attack,))).status == "pass"
+    found[f"{failing}_drop"] = 0.2
+    result = Shifted().run(CheckInput(0.1, attacks=(attack,)))
+    assert result.status == "fail"
+    assert (
+        "20.0 than of " + {"shifted": "their shifted", "fresh": "fresh images"}[failing] in result.explanation
+    )
 
 
 def test_only_the_reference_attack_on_a_pool_in_memory_is_compared(make_images):

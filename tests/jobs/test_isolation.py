@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from attacks import REFERENCE_ATTACK
 from benchmark.jobs import RunContext
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
@@ -12,11 +13,11 @@ from benchmark.plugins.load import load_plugin, module_name
 from defenses import DEFENSES
 
 PLUGIN = Path(__file__).with_name("isolated_plugin.py")
-ATTACK = "pgd_decay[objective=neighbour,steps=3]"
+OTHER = "pgd_decay[objective=neighbour,steps=3]"
 ASKED = {
     "datasets": "glyphs[classes=24,per_class=6]",
     "backbones": "smallconv[dim=8,width=0.25]",
-    "attacks": ATTACK,
+    "attacks": [REFERENCE_ATTACK, OTHER],
     "scenarios": "retrieval-query",
     "checks": False,
     "curve": {"attacks": [], "factors": []},
@@ -32,15 +33,15 @@ def plan(tmp_path_factory, tmp_path, monkeypatch):
     load_plugin(PLUGIN)
     cache = tmp_path_factory.getbasetemp() / "cache"
 
-    def plan(defense, plugins=(PLUGIN,)):
+    def plan(defense, plugins=(PLUGIN,), attack=REFERENCE_ATTACK, **asked):
         context = RunContext(
             output=tmp_path, cache=cache, data=cache, device="cpu", commit="", plugins=plugins, save_every=0
         )
-        grid = build_grid(resolve({**ASKED, "defenses": defense}), context.folders)
+        grid = build_grid(resolve({**ASKED, **asked, "defenses": defense}), context.folders)
         training = next(m.job for m in grid.models if m.job.key.defense == defense)
-        attack = next(p.job for p in grid.attacks if p.job.key.defense == defense and p.job.attack != "none")
+        job = next(p.job for p in grid.attacks if p.job.key.defense == defense and p.job.attack == attack)
         assert training.execute(context) is None
-        return attack, context
+        return job, context
 
     return plan
 
@@ -86,3 +87,16 @@ def test_a_model_that_cannot_be_loaded_alone_fails_its_cell(plan, monkeypatch):
 def test_no_process_is_started_for_code_of_the_project_or_of_this_process_alone(plan):
     assert "isolated_difference" not in diagnostics_of(*plan("vanilla"))
     assert "isolated_difference" not in diagnostics_of(*plan("honest_plugin", plugins=()))
+
+
+@pytest.mark.slow
+def test_one_attack_of_a_model_starts_a_process(plan):
+    assert "isolated_difference" not in diagnostics_of(*plan("honest_plugin", attack=OTHER))
+    assert "isolated_difference" not in diagnostics_of(*plan("honest_plugin", eps=[0.05]))
+
+
+@pytest.mark.slow
+def test_the_images_that_it_embeds_are_counted(plan):
+    (foreign, context), (own, _) = plan("honest_plugin"), plan("vanilla")
+    pool = 12 * 6
+    assert foreign.passes(context.folders) == pytest.approx(own.passes(context.folders) + pool)

@@ -3,6 +3,7 @@ from itertools import product
 import pytest
 from PIL import Image
 
+from attacks import REFERENCE_ATTACK
 from benchmark.core.errors import UsageError
 from benchmark.jobs import AttackJob, TrainJob
 from benchmark.planning.config import Configuration
@@ -147,6 +148,9 @@ def test_the_checks_add_cells_in_one_scenario_and_each_cell_once(tmp_path):
     assert {cell.key.scenario for cell in checks} == {"retrieval-query"}
     assert {cell.key.eps for cell in checks if cell.key.norm == "linf"} == {0.05, 0.1, 0.2, 1.0}
     assert {cell.key.eps for cell in checks if cell.key.norm == "l2"} == {0.25, 0.5, 1.0, 8.0}
+    other = plan(tmp_path, checks=True, eps=[0.03])
+    assert {c.key.eps for c in other.cell_refs() if c.role == "check"} == {0.015, 0.03, 0.06, 0.1, 1.0}
+    assert {c.key.attack for c in other.cell_refs() if c.key.eps == 0.1} == {REFERENCE_ATTACK}
     both = plan(tmp_path, checks=True, attacks="checks")
     listed = [cell.id for cell in both.cell_refs()]
     assert len(listed) == len(set(listed))

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from benchmark.core.source import PACKAGES, ROOT
 from benchmark.data import DATASETS
+from benchmark.jobs import AttackRun, TrainingRun
 from benchmark.jobs.models import portable
 from benchmark.planning import identity
 from benchmark.plugins import imports, reach
@@ -292,6 +293,12 @@ def test_only_the_project_is_followed_from_the_project():
     code = reach.reached(frozenset(["benchmark.models.bn_inception", "benchmark.metrics.kmeans"]))
     assert all(map(reach.is_project, code.modules)) and not code.files
     assert "benchmark.metrics.kmeans_init" in code.modules
+
+
+def test_the_rounding_that_scores_allow_is_a_part_of_cells_alone():
+    cells, models = (reach.reached(reach.modules_of([job])).modules for job in (AttackRun, TrainingRun))
+    assert "benchmark.models.rounding" in cells - models
+    assert "benchmark.models.promises" not in cells | models
 
 
 def test_where_data_and_weights_lie_changes_neither_identities_nor_seeds(tmp_path):

@@ -69,11 +69,26 @@ class Memorising(Broken):
         return torch.where(known, images + (nearest - images).detach(), images)
 
 
+class MemorisingShifts(Memorising):
+    """Holds the pool and its copies shifted by a pixel in each direction: no copy tells it from the pool."""
+
+    def nearest(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        held = self.setting.images
+        moves = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)]
+        padded = F.pad(held, (1, 1, 1, 1), mode="replicate")
+        height, width = held.shape[2:]
+        copies = torch.cat([padded[..., 1 - y :, 1 - x :][..., :height, :width] for y, x in moves])
+        distance = torch.cdist(images.detach().flatten(1), copies.flatten(1), p=float("inf"))
+        closest, index = distance.min(1)
+        return held[index % len(held)], closest
+
+
 ONE_PATH = {
     "averaging": (Averaging, {"rescored"}),
     "centering": (Centering, {"rescored"}),
     "counting": (Counting, {"rescored"}),
     "memorising": (Memorising, {"shifted"}),
+    "memorising_shifts": (MemorisingShifts, {"shifted"}),
     "reading_frames": (ReadingFrames, {"rescored"}),
 }
 

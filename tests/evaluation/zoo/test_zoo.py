@@ -6,7 +6,7 @@ import torch
 from attacks import ATTACKS, Problem
 from benchmark.data import ImageSet
 from benchmark.evaluation import SCENARIOS, PoolEmbeddings, diagnose
-from benchmark.evaluation.shifted import compare_shifted
+from benchmark.evaluation.shifted import compare_fresh, compare_shifted
 from benchmark.jobs.standing import Standing
 from benchmark.models import count_flops
 from benchmark.records import (
@@ -28,6 +28,7 @@ from .inconsistent import INCONSISTENT
 from .one_path import alone
 
 EPS = 0.06
+SHAPE = (1, 8, 8)
 BATCH = 60
 """Images in one step of an attack: half of the pool."""
 PGD_DECAY = "pgd_decay[objective=neighbour]"
@@ -56,6 +57,13 @@ def pool(make_images):
 
 
 @pytest.fixture(scope="module")
+def fresh(make_images, pool):
+    prototypes = make_images(classes=24, per_class=1, noise=0).images
+    noise = 0.15 * torch.randn(len(pool), *SHAPE, generator=torch.Generator().manual_seed(9))
+    return ImageSet((prototypes[pool.labels] + noise).clamp(0, 1), pool.labels, pool.ids)
+
+
+@pytest.fixture(scope="module")
 def trained(make_images, make_member):
     def make(defense, width):
         torch.manual_seed(0)
@@ -70,7 +78,7 @@ def trained(make_images, make_member):
 
 
 @pytest.fixture(params=[{}, FOLLOWS], ids=["whole", "cascade"])
-def check_model(pool, trained, tmp_path, request):
+def check_model(pool, fresh, trained, tmp_path, request):
     """Attacks a model and stores records as a run does, and runs the checks on them."""
 
     def run(model):
@@ -127,6 +135,7 @@ def check_model(pool, trained, tmp_path, request):
             found = standing.after(found)
         elif (key.attack, key.eps) == (PGD_DECAY, EPS):
             found.diagnostics.update(compare_shifted(problem, attack, embeddings, found))
+            found.diagnostics.update(compare_fresh(problem, attack, embeddings, found, fresh))
         return record_of(
             cell, found, diagnostics | (found.diagnostics if attack else diagnose(embeddings, 5))
         )

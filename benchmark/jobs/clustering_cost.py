@@ -1,0 +1,62 @@
+"""How many embeddings k-means compares, in scores and in attacks on its clusters."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import log
+
+from attacks import Attack
+from attacks.objectives.base import OBJECTIVES
+from attacks.objectives.information import Information
+from attacks.optimisers.best_pool import EVERY, LAST
+from attacks.optimisers.pgd import GradientAttack
+from benchmark.metrics import KMEANS_ITERATIONS, KMEANS_SEEDS
+
+_OF_A_STEP = 3
+"""Products with all centroids in a step of `information`: an image, the image in the pool, the gradient."""
+
+
+def scored_comparisons(clusters: int) -> int:
+    """Comparisons of each embedding of a pool when it is clustered with each seed, as for a score, at most.
+
+    Args:
+        clusters: number of clusters.
+    """
+    return len(KMEANS_SEEDS) * clusters * (_candidates(clusters) + KMEANS_ITERATIONS)
+
+
+def attack_comparisons(attack: Attack, clusters: int) -> float:
+    """Comparisons of each embedding of a pool with centroids in an attack; 0 where it fits no k-means.
+
+    An objective of a plugin that fits k-means is not counted.
+
+    Args:
+        attack: the attack, with those that it starts from.
+        clusters: number of clusters.
+    """
+    parts = [part for part in attack.parts() if isinstance(part, GradientAttack)]
+    costs = [*(part.cost_per_image() for part in parts), 0.0]
+    # Each part but the last starts from the next one, whose cost its own includes.
+    own = [cost - after for cost, after in pairwise(costs)]
+    return sum(_comparisons(part, cost, clusters) for part, cost in zip(parts, own, strict=True))
+
+
+def _comparisons(attack: GradientAttack, cost: float, clusters: int) -> float:
+    """Comparisons in an attack, whose steps take so many cost units an image, without that before it."""
+    objective = OBJECTIVES.build(attack.objective)
+    if not isinstance(objective, Information):
+        return 0.0
+    white, starts = attack.access == "white", getattr(attack, "restarts", 1)
+    steps = cost / (2 * starts if white else starts)  # a forward and a backward pass each, or a query
+    again = 1 / objective.redraw
+    drawn = _candidates(clusters) + KMEANS_ITERATIONS
+    of_a_fit = again * drawn + (1 - again) * objective.refits + 1  # and the table of classes and clusters
+    compared = objective.clusterings * clusters * (drawn + steps * (_OF_A_STEP + of_a_fit))
+    if white:
+        compared += (min(steps, LAST) // EVERY + 1) * scored_comparisons(clusters)
+    return starts * compared
+
+
+def _candidates(clusters: int) -> int:
+    """Candidates for a centroid that greedy k-means++ compares with all points."""
+    return 2 + int(log(clusters))
