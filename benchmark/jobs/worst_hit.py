@@ -20,17 +20,17 @@ _ROWS = 4096
 def worst_hit(embeddings: PoolEmbeddings) -> dict[str, Tensor]:
     """Keeps the embeddings of the classes that lost most images to others, and of where these went.
 
-    An image belongs to the class whose clean center (mean of the class's clean embeddings) is nearest. A class
-    lost as many of its images as belonged to it clean and do not when attacked. Its neighbor is the class that
-    most of its attacked images belong to, else the one with the nearest center.
+    An image belongs to the class whose clean center (mean of the class's clean embeddings) is nearest. A
+    class lost as many of its images as belonged to it clean and do not when attacked. Its neighbor is the
+    class that most of its attacked images belong to, else the one with the nearest center.
 
     Args:
         embeddings: of the pool.
 
     Returns:
-        "hit_clean" and "hit_attacked", float16, shape (m, d); "hit_labels", int32, shape (m,); "hit_classes",
-        the classes hit worst, worst first, int32, shape (h,); "hit_lost", the fraction of its images that each
-        of these lost, float32, shape (h,).
+        "hit_clean" and "hit_attacked", float16, shape (m, d); "hit_labels", int32, shape (m,);
+        "hit_classes", the classes hit worst, worst first, int32, shape (h,); "hit_lost", the fraction of its
+        images that each of these lost, float32, shape (h,).
     """
     labels, clean, attacked = embeddings.labels, embeddings.clean(), embeddings.attacked()
     count = int(labels.max()) + 1
