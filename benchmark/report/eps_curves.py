@@ -72,10 +72,11 @@ def eps_curves(run: Run, table: Table, styles: dict[str, LineStyle]) -> Figure |
         handles, labels = axes.get_legend_handles_labels()
         named |= dict(zip(labels, handles, strict=True))
     rows = [row for row in table.rows if row.defense in named]
-    figure.legend(
+    grid[-1].legend(
         [named[row.defense] for row in rows],
         [row_label(row) for row in rows],
-        loc="outside right upper",
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
         frameon=False,
         fontsize=9,
     )

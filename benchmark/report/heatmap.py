@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isnan
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -48,7 +49,8 @@ def heatmap(table: Table) -> Figure | None:
         grid, panels, names, heights, strict=True
     ):
         _draw(axes, _values(table, scenario, metric, attacks), sizes)
-        axes.set_title(title, fontsize=10.5, loc="left")
+        beside: Any = {"xytext": (-5, 3), "textcoords": "offset points", "annotation_clip": False}
+        axes.annotate(title, (0, 0), ha="right", va="bottom", fontsize=9.5, fontweight="bold", **beside)
         middles = np.cumsum(sizes) - np.array(sizes) / 2
         axes.set_yticks(middles, [CLEAN, *lines, WORST], fontsize=8.5)
         axes.get_yticklabels()[-1].set_fontweight("bold")

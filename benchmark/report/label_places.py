@@ -25,7 +25,11 @@ MARK = 6.0
 
 
 def place_labels(
-    axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str], size: float = 8.5
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    labels: Sequence[str],
+    avoid: Sequence[tuple[float, float]] = (),
+    size: float = 8.5,
 ) -> None:
     """Writes a label beside each point, in the first place that is free; with a line where it stands far off.
 
@@ -33,6 +37,7 @@ def place_labels(
         axes: with their final limits; the figure's layout is computed.
         points: in data coordinates.
         labels: one for each.
+        avoid: further points that labels keep off.
         size: of the text.
     """
     figure = axes.get_figure(root=True)
@@ -40,7 +45,7 @@ def place_labels(
         return
     figure.draw_without_rendering()  # the layout decides where points are
     scale = figure.dpi / 72
-    centers = axes.transData.transform(np.array(points))
+    centers = axes.transData.transform(np.array([*points, *avoid]))
     area = axes.get_window_extent()
     taken: list[Bbox] = []
     for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
@@ -79,7 +84,7 @@ def place_labels(
 
 def _covered(box: Bbox, taken: Sequence[Bbox], others: np.ndarray, area: Bbox, mark: float) -> float:
     """How much a label would cover, in pixels: of other labels, points, and beyond the axes."""
-    covered = sum(
+    covered = 4.0 * sum(
         max(0.0, min(box.x1, other.x1) - max(box.x0, other.x0))
         * max(0.0, min(box.y1, other.y1) - max(box.y0, other.y0))
         for other in taken

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from benchmark.report.clean_vs_worst import PANELS
 from benchmark.report.label_places import place_labels
-from benchmark.report.labels import dagger_note, listed, reliable, row_label, seed_values, seeds_note
+from benchmark.report.labels import dagger_note, reliable, row_label, seed_values, seeds_note
 from benchmark.report.rows import Row
 from benchmark.report.style import (
     GREY,
@@ -30,7 +30,6 @@ SAME_COST = 1.01
 """Ratio of two costs that count as the same: trainings end at a whole step."""
 GAIN = 0.005
 """What a dearer row must gain over all cheaper ones to be on the front."""
-FRONT = "no cheaper row keeps as much"
 TICKS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100, 200, 500)
 
 
@@ -51,16 +50,18 @@ def robustness_vs_cost(table: Table, styles: Mapping[str, LineStyle]) -> Figure 
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (metric, title, rows) in zip(grid, panels, strict=True):
         _draw(axes, rows, metric, styles)
-        _references(axes, table, metric, styles)
         axes.set_title(title, fontsize=10.5, loc="left")
         axes.set_xlabel("training cost, a multiple of vanilla training", fontsize=9)
     grid[0].set_ylabel("worst case")
-    handles, labels = grid[-1].get_legend_handles_labels()
-    grid[-1].legend(handles, labels, loc="lower right", frameon=False, fontsize=8.5)
     headline(figure, _title(table, panels[0][0], panels[0][2]), _note(table))
     for axes, (metric, _, rows) in zip(grid, panels, strict=True):
-        points = [(row.training("relative_cost"), row.mean(f"worst_{metric}")) for row in rows]
-        place_labels(axes, points, [row_label(row) for row in rows])
+        others = _without_cost(table, metric)
+        for row in others:
+            axes.axhline(row.mean(f"worst_{metric}"), color=GREY, linestyle=":", linewidth=1.2, zorder=0)
+        points = [_point(row, metric) for row in rows]
+        points += [(1.05 * axes.get_xlim()[0], row.mean(f"worst_{metric}")) for row in others]
+        labels = [*map(row_label, rows), *(f"{row_label(row)}: not trained here" for row in others)]
+        place_labels(axes, points, labels, [end for row in rows for end in _ends(row, metric)])
     return figure
 
 
@@ -92,9 +93,9 @@ def _costs_differ(rows: Sequence[Row]) -> bool:
 def _draw(axes: Axes, rows: Sequence[Row], metric: str, styles: Mapping[str, LineStyle]) -> None:
     costs = [row.training("relative_cost") for row in rows]
     front = pareto_front(reliable(rows), metric)
-    steps = [(row.training("relative_cost"), row.mean(f"worst_{metric}")) for row in front]
-    steps.append((1.25 * max(costs), steps[-1][1]))
-    axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", color="#BBBBBB", zorder=1, label=FRONT)
+    steps = [_point(row, metric) for row in front]
+    steps.append((1.6 * max(costs), steps[-1][1]))
+    axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", color="#BBBBBB", zorder=1)
     for row, cost in zip(rows, costs, strict=True):
         style, value = styles[row.defense], row.mean(f"worst_{metric}")
         bar = seed_range(seed_values(row, f"worst_{metric}"))
@@ -105,36 +106,49 @@ def _draw(axes: Axes, rows: Sequence[Row], metric: str, styles: Mapping[str, Lin
             cost, value, style.marker, color=style.color, markerfacecolor=filled, markersize=9, zorder=3
         )
     axes.set_xscale("log")
-    axes.set_xlim(0.85 * min(costs), 1.25 * max(costs))
+    axes.set_xlim(0.85 * min(costs), 1.6 * max(costs))
     axes.set_xticks([tick for tick in TICKS if 0.9 * min(costs) <= tick <= 1.2 * max(costs)])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}\u00d7"))
     percent_axis(axes, "y")
 
 
-def _references(axes: Axes, table: Table, metric: str, styles: Mapping[str, LineStyle]) -> None:
-    """Draws rows that were not trained here, which have no cost, as lines."""
-    for row in table.rows:
-        value = row.mean(f"worst_{metric}")
-        if (row.reference or row.own) and not isnan(value):
-            style = styles[row.defense] if row.own else LineStyle(GREY, "", ":")
-            label = f"{row.name}: not trained here" if row.own else f"{row.name}: not trained"
-            axes.axhline(value, color=style.color, linestyle=":", linewidth=1.2, zorder=0, label=label)
+def _without_cost(table: Table, metric: str) -> list[Row]:
+    """Rows that were not trained here, and are drawn as lines."""
+    rows = [row for row in table.rows if row.reference or row.own]
+    return [row for row in rows if not isnan(row.mean(f"worst_{metric}"))]
+
+
+def _point(row: Row, metric: str) -> tuple[float, float]:
+    return row.training("relative_cost"), row.mean(f"worst_{metric}")
+
+
+def _ends(row: Row, metric: str) -> list[tuple[float, float]]:
+    """The ends of a row's bar and the middles of its halves, which labels keep off."""
+    cost, middle = _point(row, metric)
+    known = [value for value in seed_values(row, f"worst_{metric}") if not isnan(value)]
+    ends = [min(known), max(known)] if len(known) > 1 else []
+    return [(cost, height) for end in ends for height in (end, (end + middle) / 2)]
 
 
 def _title(table: Table, metric: str, rows: Sequence[Row]) -> str:
     front = pareto_front(reliable(rows), metric)
-    first, last = front[0], front[-1]
-    name, times = METRICS[metric], last.training("relative_cost") / first.training("relative_cost")
-    kept = f"{percent(last.mean(f'worst_{metric}'), 1)} %"
-    if first is last:
-        return f"{first.name} keeps the most {name} ({kept}), and no {table.noun} is cheaper"
-    between = [row.name for row in front[1:-1]]
-    beside = f"; between them only {listed(between, table.noun)} pay" if between else ""
-    if len(between) == 1:
-        beside += "s"
-    factor = f"{times:.2g}" if times < 10 else f"{times:.0f}"
-    return f"{last.name} keeps {kept} {name} at {factor} times the training cost of {first.name}{beside}"
+    name, last = METRICS[metric], front[-1]
+    if len(front) == 1:
+        return f"{last.name} keeps the most {name} ({_kept(last, metric)}), and no {table.noun} is cheaper"
+    before = front[-2]
+    return (
+        f"{last.name} keeps the most {name}: {_kept(last, metric)} at {_multiple(last)} the cost of vanilla "
+        f"training; {before.name} keeps {_kept(before, metric)} at {_multiple(before)}"
+    )
+
+
+def _kept(row: Row, metric: str) -> str:
+    return f"{percent(row.mean(f'worst_{metric}'), 1)} %"
+
+
+def _multiple(row: Row) -> str:
+    return f"{row.training('relative_cost'):.3g}\u00d7"
 
 
 def _note(table: Table) -> str:

@@ -108,7 +108,7 @@ def _drawn(table: Table, attack: str, lines: Sequence[_Line]) -> Figure:
     near = min(NEAR, *(len(line.image["before"]) for line in lines))
     widths = [1.0, 1.0, 1.0, 0.15, *[1.0] * near, 0.15, *[1.0] * near]
     width = 1.6 + SIZE * (sum(widths) + 0.08 * len(widths))
-    figure = new_figure(width, 1.65 + len(lines) * (SIZE + 0.28))
+    figure = new_figure(width, 1.65 + len(lines) * (SIZE + 0.3))
     grid = figure.add_gridspec(len(lines), len(widths), width_ratios=widths)
     factors = [amplification(line.image["attacked"] - line.image["clean"]) for line in lines]
     factor = min(factors)  # the same for all, so that strengths can be compared
@@ -140,7 +140,7 @@ def _neighbor(axes: Axes, image: Mapping[str, np.ndarray], when: str, place: int
     color, symbol = RIGHT if image[f"{when}_labels"][place] == image["label"] else WRONG
     title = f"nearest {when}" if first and place == 0 else f"{place + 1}." if first else ""
     show(axes, image[when][place], title, frame=color)
-    axes.set_xlabel(symbol, fontsize=9, color=color, labelpad=1)
+    axes.set_xlabel(symbol, fontsize=9, color=color, labelpad=3)
 
 
 def _title(table: Table, lines: Sequence[_Line]) -> str:

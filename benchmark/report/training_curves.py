@@ -44,7 +44,7 @@ def training_curves(table: Table, styles: dict[str, LineStyle]) -> Figure | None
         for row in sorted(rows, key=lambda row: -final[row.defense])
         for style in [styles[row.defense]]
     ]
-    figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9)
     headline(figure, _title(rows), _note(table, rows))
     return figure
 

@@ -182,14 +182,14 @@ def _title(table: Table, row: Row, attacked: CellResult, points: _Points) -> str
 
 def _note(table: Table, row: Row, attacked: CellResult, points: _Points) -> str:
     classes = len(np.unique(points.labels))
-    which = (
-        f"the classes that lost most images and the class where most of each went ({classes} classes)"
-        if points.hit
-        else f"the first {classes} classes of the pool"
-    )
+    which = f"the first {classes} classes of the pool"
+    if points.hit:
+        which = (
+            f"{classes} classes: those that lost most images, by another class's clean center being nearer, "
+            f"and where most of each went"
+        )
     return (
         f"{table.trained}, seed {attacked.key.seed}; {table.names.short(attacked.key.attack)}. "
-        f"{len(points.labels)} images of {which}; an image is lost when another class's clean center is "
-        f"nearer. Lines: from the clean place. Both panels share one t-SNE, which shows what is near, not how "
-        f"far apart groups are.{dagger_note([row])}"
+        f"{len(points.labels)} images of {which}. Lines: from the clean place. Both panels share one t-SNE: it "
+        f"shows what is near, not how far apart groups are.{dagger_note([row])}"
     )
