@@ -190,6 +190,6 @@ def _note(table: Table, row: Row, attacked: CellResult, points: _Points) -> str:
         )
     return (
         f"{table.trained}, seed {attacked.key.seed}; {table.names.short(attacked.key.attack)}. "
-        f"{len(points.labels)} images of {which}. Lines: from the clean place. Both panels share one t-SNE: it "
-        f"shows what is near, not how far apart groups are.{dagger_note([row])}"
+        f"{len(points.labels)} images of {which}. Lines: from the clean place. Both panels share one t-SNE: "
+        f"it shows what is near, not how far apart groups are.{dagger_note([row])}"
     )
