@@ -4,8 +4,9 @@
     python -m benchmark.studies.eat eat --to eat_ablation
 
 Reads finished or partial runs, and measures the stored ensembles on a part of each data set's pool. Writes
-`ablation.csv`, `diversity.csv`, `transfer_matrix.csv`, `table.md`, and as PNG and SVG `eat_ablation` and
-`transfer_matrix` (described in docs/eat.md). The exit status is 0 when they were written, and 2 when there was nothing to read.
+`ablation.csv`, `diversity.csv`, `transfer_matrix.csv` and `table.md`, and as PNG and SVG `eat_ablation` and
+`transfer_matrix` (described in docs/eat.md). The exit status is 0 when they were written, and 2 when there
+was nothing to read.
 """
 
 from __future__ import annotations

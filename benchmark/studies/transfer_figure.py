@@ -15,9 +15,9 @@ from benchmark.report.style import headline, new_figure, percent, wrapped
 
 ACROSS = 4
 NOTE = (
-    "R@1 in percent, mean over training seeds, of the member in the column on its own, for queries attacked on "
-    "the member in the line. The diagonal is a member under its own attack: the further the rest is above it, "
-    "the less attacks transfer. cos: mean cosine between the members' input gradients."
+    "R@1 in percent, mean over training seeds, of the member in the column on its own, for queries attacked "
+    "on the member in the line. The diagonal is a member under its own attack: the further the rest is above "
+    "it, the less attacks transfer. cos: mean cosine between the members' input gradients."
 )
 
 

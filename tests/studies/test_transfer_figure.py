@@ -1,3 +1,5 @@
+from itertools import product
+
 import pandas as pd
 import pytest
 
@@ -8,29 +10,14 @@ from benchmark.studies.transfer_figure import transfer_figure
 def measured():
     """Two ensembles with two seeds, and a single model."""
     cosines = {"eat[members=2]": 0.2, "ensemble_at": 0.4}
-    diversity = pd.DataFrame(
-        [
-            {
-                "dataset": "d",
-                "defense": name,
-                "seed": seed,
-                "members": 2,
-                "gradient_cosine": value + 0.1 * seed,
-            }
-            for name, value in cosines.items()
-            for seed in (0, 1)
-        ]
-        + [{"dataset": "d", "defense": "pgd_at", "seed": 0, "members": 1, "gradient_cosine": float("nan")}]
-    )
-    matrix = pd.DataFrame(
-        [
-            {"dataset": "d", "defense": name, "seed": s, "made_on": i, "tested_on": j, "r1": 0.6 + 0.2 * s * (i != j)}
-            for name in cosines
-            for s in (0, 1)
-            for i in (0, 1)
-            for j in (0, 1)
-        ]
-    )  # fmt: skip
+    columns = ["dataset", "defense", "seed", "members", "gradient_cosine"]
+    rows = [("d", name, seed, 2, value + 0.1 * seed) for name, value in cosines.items() for seed in (0, 1)]
+    diversity = pd.DataFrame([*rows, ("d", "pgd_at", 0, 1, float("nan"))], columns=columns)
+    pairs = [
+        ("d", name, seed, i, j, 0.6 + 0.2 * seed * (i != j))
+        for name, seed, i, j in product(cosines, (0, 1), (0, 1), (0, 1))
+    ]
+    matrix = pd.DataFrame(pairs, columns=["dataset", "defense", "seed", "made_on", "tested_on", "r1"])
     return matrix, diversity
 
 
