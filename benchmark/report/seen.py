@@ -108,7 +108,7 @@ def _drawn(table: Table, attack: str, lines: Sequence[_Line]) -> Figure:
     near = min(NEAR, *(len(line.image["before"]) for line in lines))
     widths = [1.0, 1.0, 1.0, 0.15, *[1.0] * near, 0.15, *[1.0] * near]
     width = 1.6 + SIZE * (sum(widths) + 0.08 * len(widths))
-    figure = new_figure(width, 1.65 + len(lines) * (SIZE + 0.3))
+    figure = new_figure(width, 1.25 + len(lines) * (SIZE + 0.24))
     grid = figure.add_gridspec(len(lines), len(widths), width_ratios=widths)
     factors = [amplification(line.image["attacked"] - line.image["clean"]) for line in lines]
     factor = min(factors)  # the same for all, so that strengths can be compared
@@ -162,7 +162,9 @@ def _all(names: Sequence[str]) -> str:
 
 def _note(table: Table, attack: str, lines: Sequence[_Line]) -> str:
     query = int(lines[0].image["query"])
-    rows = "the first, the middle and the last in rank" if len(lines) == ROWS else "those with kept images"
+    rows = "those with kept images"
+    if len(lines) == ROWS:
+        rows = "the first, the middle and the last in rank, of those with kept images"
     found = " that all find right when clean" if all(line.is_right("before") for line in lines) else ""
     return (
         f"{table.trained}; {table.names.short(attack)}, on each row's own model. Rows: {rows}. "

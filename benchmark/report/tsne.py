@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -51,7 +52,7 @@ def tsne(run: Run, table: Table, row: Row) -> Figure | None:
     places = _project(points.before, points.after)
     if places is None:
         return None
-    figure = new_figure(9.6, 5.6)
+    figure = new_figure(11.2 if points.hit else 9.6, 5.6)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     before, after = np.split(places, 2)
     _scatter(left, before, points)
@@ -61,9 +62,8 @@ def tsne(run: Run, table: Table, row: Row) -> Figure | None:
         ami = percent(cell.metric("ami"), 1)
         axes.set_title(f"{when}: AMI of the whole pool {ami} %", fontsize=10, loc="left")
     if points.hit:
-        figure.legend(
-            handles=_handles(points), loc="outside lower center", ncols=5, frameon=False, fontsize=8.5
-        )
+        beside: Any = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "frameon": False}
+        right.legend(handles=_handles(points), fontsize=8.5, **beside)
     headline(figure, _title(table, row, attacked, points), _note(table, row, attacked, points))
     return figure
 
@@ -101,24 +101,41 @@ def _points(run: Run, clean: CellResult, attacked: CellResult) -> _Points | None
 
 
 def _project(before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
-    """Projects both sets of vectors by one t-SNE, to shape (2 m, 2), those before the attack first."""
+    """Projects both sets of vectors by one t-SNE, to shape (2 m, 2), those before the attack first.
+
+    An image is no neighbor of its own clean version, which would hold it in place whatever the attack did.
+    """
     from openTSNE import TSNE  # takes a second, and many reports have no t-SNE
+    from openTSNE.initialization import pca
 
     if before.shape != after.shape or len(before) < 5:
         return None
     vectors = np.concatenate([before, after]).astype(np.float64)
+    distances = _distances(vectors)
+    own = np.arange(len(before))
+    distances[own, own + len(before)] = distances[own + len(before), own] = distances.max()
     fitted = TSNE(
         perplexity=min(30.0, (len(vectors) - 1) / 3),
-        metric="cosine" if np.linalg.norm(vectors, axis=1).all() else "euclidean",  # a zero has no direction
-        neighbors="exact",
+        metric="precomputed",
         negative_gradient_method="bh",
         early_exaggeration_iter=150,
         n_iter=350,
-        initialization="pca",
+        initialization=pca(vectors, random_state=0),
         random_state=0,
         n_jobs=1,
-    ).fit(vectors)
+    ).fit(distances)
     return np.asarray(fitted)
+
+
+def _distances(vectors: np.ndarray) -> np.ndarray:
+    """Distances by the cosine, shape (n, n); Euclidean ones where a vector is zero and has no direction."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    directed = vectors / lengths if lengths.all() else vectors
+    squared = (directed**2).sum(axis=1)
+    distances = np.maximum(squared[:, None] + squared[None] - 2 * directed @ directed.T, 0.0)
+    distances = distances / 2 if lengths.all() else np.sqrt(distances)
+    np.fill_diagonal(distances, 0.0)
+    return np.asarray(distances)
 
 
 def _scatter(axes: Axes, places: np.ndarray, points: _Points) -> None:
@@ -190,6 +207,7 @@ def _note(table: Table, row: Row, attacked: CellResult, points: _Points) -> str:
         )
     return (
         f"{table.trained}, seed {attacked.key.seed}; {table.names.short(attacked.key.attack)}. "
-        f"{len(points.labels)} images of {which}. Lines: from the clean place. Both panels share one t-SNE: "
-        f"it shows what is near, not how far apart groups are.{dagger_note([row])}"
+        f"{len(points.labels)} images of {which}. Lines: from the clean place. Both panels share one t-SNE, "
+        f"which places an image by the others, not by its own clean version; it shows what is near, not how "
+        f"far apart groups are.{dagger_note([row])}"
     )

@@ -45,7 +45,7 @@ def test_the_classes_hit_worst_are_drawn_with_lines_from_their_clean_places(with
         tuple(place) for collection in left.collections for place in np.asarray(collection.get_offsets())
     }
     assert len(tracks) == 18 and {tuple(track[0]) for track in tracks} == places
-    (legend,) = figure.legends
+    legend = right.get_legend()
     assert [text.get_text() for text in legend.get_texts()] == [
         "class 7, lost 90 %", "class 3, lost 50 %", "their neighbors"
     ]  # fmt: skip
