@@ -154,7 +154,8 @@ class Results:
         """Draws a figure of one table, in the report's style, and writes no file.
 
         Args:
-            kind: "clean_vs_worst", "heatmap", "eps" (over the budget), "training" or "tsne".
+            kind: "clean_vs_worst", "cost" (robustness against training cost), "heatmap", "eps" (over the
+                budget), "seen" (what a person sees), "training" or "tsne".
             row: the defense or model to draw, for kinds that show one; the first that can be drawn when not
                 given.
             setting: which table, where there are several.

@@ -7,9 +7,12 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from io import BytesIO
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from benchmark.core.files import write_atomically
 from benchmark.core.parameters import parse_fraction
@@ -163,15 +166,26 @@ def save(figure: Figure, path: Path, vector: bool = True) -> None:
     """
     from matplotlib import rc_context
 
-    write_atomically(
-        path, lambda temporary: figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
-    )
+    write_atomically(path, lambda temporary: _save_png(figure, temporary))
     if vector:
         about = {"Date": None, "Creator": None, "Title": alt_text(figure)}
         with rc_context({"svg.hashsalt": path.stem}):
             write_atomically(
                 svg_of(path), lambda temporary: figure.savefig(temporary, format="svg", metadata=about)
             )
+
+
+def _save_png(figure: Figure, path: Path) -> None:
+    """Writes a PNG, with a palette of 256 colors, which is a third as large, unless it shows color images."""
+    from PIL import Image
+
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
+    if any(np.ndim(image.get_array()) == 3 for axes in figure.axes for image in axes.images):
+        path.write_bytes(drawn.getvalue())
+        return
+    with Image.open(drawn) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, format="png", optimize=True)
 
 
 def svg_of(path: Path) -> Path:
