@@ -19,7 +19,7 @@ from benchmark.records import RunManifest, Store
 from benchmark.report import read_tables
 from benchmark.report.csv_files import cells_frame, leaderboard_frame
 from benchmark.report.display_names import DisplayNames
-from benchmark.report.figures import FIGURES
+from benchmark.report.figure_kinds import FIGURES
 from benchmark.report.latex import latex
 from benchmark.report.tables import Table
 from benchmark.report.verdict import verdict_lines

@@ -79,7 +79,7 @@ def _dumbbell(axes: Axes, height: int, row: Row, metric: str, style: LineStyle) 
         if bar is not None:
             axes.errorbar(value, height, xerr=bar, color=style.color, capsize=3, linewidth=1.2, zorder=2)
         filled = style.color if kind == "worst" else "white"
-        mark = {"color": style.color, "marker": style.marker, "markerfacecolor": filled, "markersize": 8}
+        mark: Any = {"color": style.color, "marker": style.marker, "markerfacecolor": filled, "markersize": 8}
         axes.plot(value, height, linestyle="", zorder=3, **mark)
         # Labels of points that nearly coincide go to either side, so that they do not overlap.
         shift, align = ((3 if side == "left" else -3), side) if close else (0, "center")

@@ -36,7 +36,7 @@ class TableFigures:
         seen: what a person sees of an attack.
         training: set only at the first of the tables that show the same models.
         tsne: by the name of the row.
-        alt_texts: what each says, in sentences, by its path.
+        alt_texts: what each says, in a sentence, by its path.
     """
 
     clean_vs_worst: Path | None = None
@@ -59,7 +59,7 @@ class TableFigures:
         return [file for path in self for file in (path, svg_of(path))]
 
     def alt(self, path: Path) -> str:
-        """What a figure says, for readers who do not see it: its title and its note."""
+        """What a figure says, for readers who do not see it: its title."""
         return self.alt_texts.get(path, "")
 
     def add(self, picture: FigurePicture, table: Table, alt: str) -> None:

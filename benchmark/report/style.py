@@ -12,8 +12,6 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from benchmark.core.files import write_atomically
 from benchmark.core.parameters import parse_fraction
 from benchmark.core.spec import format_value
@@ -150,10 +148,8 @@ def percent_axis(axes: Axes, which: str) -> None:
 
 
 def alt_text(figure: Figure) -> str:
-    """What a figure says: its title, then its note, each as a sentence in one line."""
-    texts = [figure.get_suptitle(), figure.get_supxlabel()]
-    sentences = [" ".join(text.split()).rstrip(".") + "." for text in texts if text.strip()]
-    return " ".join(sentences)
+    """What a figure says, for readers who do not see it: its title, as a sentence in one line."""
+    return " ".join(figure.get_suptitle().split()).rstrip(".") + "."
 
 
 def save(figure: Figure, path: Path, vector: bool = True) -> None:
@@ -177,11 +173,12 @@ def save(figure: Figure, path: Path, vector: bool = True) -> None:
 
 def _save_png(figure: Figure, path: Path) -> None:
     """Writes a PNG, with a palette of 256 colors, which is a third as large, unless it shows color images."""
+    import numpy as np
     from PIL import Image
 
     drawn = BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
-    if any(np.ndim(image.get_array()) == 3 for axes in figure.axes for image in axes.images):
+    if any(np.asarray(image.get_array()).ndim == 3 for axes in figure.axes for image in axes.images):
         path.write_bytes(drawn.getvalue())
         return
     with Image.open(drawn) as image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isnan, nan
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -39,11 +40,7 @@ def training_curves(table: Table, styles: dict[str, LineStyle]) -> Figure | None
     axes.set_xlabel("epoch", fontsize=9)
     axes.set_ylabel("mAP@R under attack, validation classes", fontsize=9)
     final = {row.defense: _final(row) for row in rows}
-    handles = [
-        Line2D([], [], color=style.color, linestyle=style.line, marker=style.marker, label=row_label(row))
-        for row in sorted(rows, key=lambda row: -final[row.defense])
-        for style in [styles[row.defense]]
-    ]
+    handles = [_handle(row, styles[row.defense]) for row in sorted(rows, key=lambda row: -final[row.defense])]
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9)
     headline(figure, _title(rows), _note(table, rows))
     return figure
@@ -73,6 +70,11 @@ def _draw(axes: Axes, row: Row, style: LineStyle) -> None:
                 markersize=9,
                 zorder=3,
             )
+
+
+def _handle(row: Row, style: LineStyle) -> Line2D:
+    look: Any = {"color": style.color, "linestyle": style.line, "marker": style.marker}
+    return Line2D([], [], label=row_label(row), **look)
 
 
 def _attacked(model: ModelRecord) -> dict[int, float]:

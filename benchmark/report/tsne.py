@@ -68,7 +68,7 @@ def tsne(run: Run, table: Table, row: Row) -> Figure | None:
     return figure
 
 
-_TRACK = {"colors": "#444444", "linewidths": 0.5, "alpha": 0.35, "zorder": 1}
+_TRACK: dict[str, Any] = {"colors": "#444444", "linewidths": 0.5, "alpha": 0.35, "zorder": 1}
 
 
 def _found(run: Run, table: Table, row: Row) -> tuple[CellResult, CellResult, _Points] | None:
