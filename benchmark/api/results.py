@@ -19,7 +19,7 @@ from benchmark.records import RunManifest, Store
 from benchmark.report import read_tables
 from benchmark.report.csv_files import cells_frame, leaderboard_frame
 from benchmark.report.display_names import DisplayNames
-from benchmark.report.figures import FIGURES
+from benchmark.report.figure_kinds import FIGURES
 from benchmark.report.latex import latex
 from benchmark.report.tables import Table
 from benchmark.report.verdict import verdict_lines
@@ -154,7 +154,8 @@ class Results:
         """Draws a figure of one table, in the report's style, and writes no file.
 
         Args:
-            kind: "clean_vs_worst", "heatmap", "eps" (over the budget), "training" or "tsne".
+            kind: "clean_vs_worst", "cost" (robustness against training cost), "heatmap", "eps" (over the
+                budget), "seen" (what a person sees), "training" or "tsne".
             row: the defense or model to draw, for kinds that show one; the first that can be drawn when not
                 given.
             setting: which table, where there are several.

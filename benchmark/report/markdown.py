@@ -139,7 +139,9 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "checking_done": _distinct(cell for cell in run.check_cells if cell.done),
         "checking_total": _distinct(run.check_cells),
         "problems": problems(run),
-        "trainings": [drawn.training for drawn in figures if drawn.training],
+        "trainings": [
+            (drawn.training, drawn.alt(drawn.training)) for drawn in figures if drawn.training is not None
+        ],
         "command": command_without_folders(manifest.command),
         "examples": _examples(run, tables),
         "paths": any(without_folders(spec) != spec for spec in manifest.short_names),

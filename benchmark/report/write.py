@@ -87,7 +87,7 @@ def write_report(
         tell(f"The figure {name} could not be drawn: {reason}")
     text = render(run, tables, figures.tables, output, images, failed)
     write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
-    drawn = [path for of_table in figures.tables for path in of_table]
+    drawn = [path for of_table in figures.tables for path in of_table.files]
     kept = [path for of_row in images for path in of_row]
     return [leaderboard, cells, page, *ranking, *drawn, *kept]
 

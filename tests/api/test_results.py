@@ -95,7 +95,7 @@ def test_latex(results):
 
 
 def test_figures_are_returned_and_not_written(results, folder):
-    for kind, axes in (("clean_vs_worst", 1), ("heatmap", 1), ("eps", 1), ("training", 1)):
+    for kind, axes in (("clean_vs_worst", 1), ("heatmap", 1), ("eps", 1), ("training", 1), ("cost", 1)):
         figure = results.plot(kind, eps=0.1)
         assert isinstance(figure, Figure) and len(figure.axes) >= axes
     assert not (folder / "figures").exists()

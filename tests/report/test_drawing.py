@@ -7,6 +7,7 @@ import pytest
 
 from benchmark.report import drawing
 from benchmark.report.drawing import MANY, Drawn, draw_all
+from benchmark.report.style import svg_of
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,11 @@ class Dot:
         if self.number == 1:
             raise ValueError("no\n dot")
         if self.number == 2:
-            return False
+            return ""
         if self.number == 3 and os.getpid() != source:
             os.kill(os.getpid(), signal.SIGKILL)
         self.path.write_text(str(os.getpid()))
-        return True
+        return f"dot {self.number}"
 
 
 def dots(folder, count):
@@ -33,16 +34,17 @@ def dots(folder, count):
 
 def test_few_are_drawn_here_and_one_that_fails_costs_only_itself(tmp_path):
     pictures = dots(tmp_path, 5)
-    pictures[1].path.write_text("of an earlier report")
+    for path in (pictures[1].path, svg_of(pictures[1].path)):
+        path.write_text("of an earlier report")
     drawn = draw_all(pictures, os.getpid(), workers=2)
     assert list(drawn.values()) == [
-        Drawn(True),
+        Drawn(True, alt="dot 0"),
         Drawn(False, "ValueError: no dot"),
         Drawn(False),
-        Drawn(True),
-        Drawn(True),
+        Drawn(True, alt="dot 3"),
+        Drawn(True, alt="dot 4"),
     ]
-    assert not pictures[1].path.exists()
+    assert not pictures[1].path.exists() and not svg_of(pictures[1].path).exists()
     assert pictures[4].path.read_text() == str(os.getpid())
 
 

@@ -7,9 +7,10 @@ from matplotlib.text import Text
 
 from benchmark.report import write_report
 from benchmark.report.figures import FIGURES
+from benchmark.report.style import alt_text
 
-from .fake_run import EQUAL_EPOCHS, FakeRun
-from .own_models import HOME, models_alone, models_beside_defenses
+from .fake_run import EQUAL_EPOCHS, NEIGHBOUR, FakeRun
+from .own_models import HOME, MY_MODEL, models_alone, models_beside_defenses, save_images
 
 
 @pytest.mark.slow
@@ -19,6 +20,9 @@ def test_figures_are_not_empty(full_report):
             pixels = image.imread(path)
             assert min(pixels.shape[:2]) > 250
             assert pixels[..., :3].std() > 0.02
+        if path.suffix == ".svg":
+            content = path.read_text(encoding="utf-8")
+            assert len(content) < 1_000_000 and "<dc:date>" not in content and "<dc:title>" in content
 
 
 @pytest.mark.slow
@@ -39,10 +43,13 @@ def test_a_second_report_gives_the_same_bytes_and_removes_stale_figures(tmp_path
 
 def test_each_kind_is_drawn_without_files(tables_of, tmp_path):
     run, tables = tables_of(models_beside_defenses(compute=(EQUAL_EPOCHS,)))
+    for name in (MY_MODEL, "pgd_at", "vanilla"):
+        save_images(tmp_path / "run", run.manifest, name, NEIGHBOUR)
     before = sorted(tmp_path.rglob("*"))
     for kind, drawing in FIGURES.items():
         figure = drawing(run, tables[0])
         assert isinstance(figure, Figure), kind
+        assert alt_text(figure).startswith(" ".join(figure.get_suptitle().split()))
         texts = [text.get_text().replace("\n", "") for text in figure.findobj(Text)]
         assert any(texts) and not any(HOME in text for text in texts)
     assert sorted(tmp_path.rglob("*")) == before

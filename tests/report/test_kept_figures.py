@@ -10,7 +10,8 @@ from benchmark.report.attacked_images import write_attacked_images
 from benchmark.report.cell_results import Run
 from benchmark.report.figures import draw_figures
 
-from .fake_run import EQUAL_EPOCHS, FakeRun
+from .fake_run import EQUAL_EPOCHS, NEIGHBOUR, FakeRun
+from .own_models import save_images
 
 
 @pytest.fixture
@@ -44,7 +45,8 @@ def redrawn(output, monkeypatch):
 
 def test_figures_are_kept_when_no_record_changed(written, monkeypatch):
     output, paths = written
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths if path.suffix == ".png"}
+    pictures = [path for path in paths if path.suffix in (".png", ".svg")]
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in pictures}
     again, told = report_again(output, monkeypatch)
     assert len(before) >= 3 and again == paths
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
@@ -92,6 +94,14 @@ def _delete_a_figure(output, paths):
     next(path for path in paths if path.suffix == ".png").unlink()
 
 
+def _delete_a_vector_figure(output, paths):
+    next(path for path in paths if path.suffix == ".svg").unlink()
+
+
+def _keep_images(output, paths):
+    save_images(output, Store(output).manifest(), "vanilla", NEIGHBOUR)
+
+
 def _damage_the_note(output, paths):
     (output / "store" / "figures.json").write_text("{")
 
@@ -105,6 +115,8 @@ def _damage_the_note(output, paths):
         _change_the_grid,
         _damage_a_figure,
         _delete_a_figure,
+        _delete_a_vector_figure,
+        _keep_images,
         _damage_the_note,
     ],
 )

@@ -1,6 +1,8 @@
+from itertools import combinations
+
 import pytest
 
-from benchmark.report.style import budget, format_eps, line_styles, slug, wrapped
+from benchmark.report.style import GREY, budget, format_eps, line_styles, percent, seed_range, slug, wrapped
 
 
 @pytest.mark.parametrize("eps", [0.05, 0.1, 0.2, 1.0, 3.0, 2 / 255, 8 / 255, 1 / 3, 1e-7, 0.0313725])
@@ -19,6 +21,9 @@ def test_line_styles_differ_even_for_many_defenses():
     names = [f"d{i}" for i in range(20)]
     styles = line_styles(names, ["d0", "d1"])
     assert len(set(styles.values())) == 20
+    for one, other in combinations(styles.values(), 2):
+        if one.color == other.color:
+            assert one.marker != other.marker and (one.line != other.line or one.color == GREY)
     assert styles == line_styles(reversed(names), ["d1", "d0"])
 
 
@@ -29,3 +34,14 @@ def test_slugs_and_labels_stay_short_and_distinct():
     assert slug("glyphs[size=8]", "x" * 100) != slug("glyphs[size=8]", "x" * 101)
     assert len(set(long)) == 3 and max(map(len, long)) <= 80
     assert max(map(len, wrapped("eat[members=5,transfer=peers,split=none]").split("\n"))) <= 24
+
+
+def test_a_zero_has_no_minus():
+    assert [percent(-0.0004), percent(-0.001, 1), percent(0.7066, 1)] == ["0", "-0.1", "70.7"]
+
+
+def test_a_range_of_seeds_ends_at_values_that_were_measured():
+    values = [0.0, 0.0, 0.03]
+    (below,), (above,) = seed_range(values)
+    assert 0.01 - below == pytest.approx(0.0) and 0.01 + above == pytest.approx(0.03)
+    assert seed_range([0.5]) is None and seed_range([0.5, float("nan")]) is None

@@ -1,0 +1,52 @@
+import pytest
+
+from benchmark.report.eps_curves import eps_curves
+from benchmark.report.style import line_styles
+
+from .fake_run import NEIGHBOUR, FakeRun
+
+POOLED = "pgd_decay[objective=information]"
+
+
+def drawn(run, table):
+    return eps_curves(run, table, line_styles((row.defense for row in table.rows), ["pixels"]))
+
+
+def test_each_metric_has_one_panel_of_the_strongest_attack(tables_of):
+    budgets = (0.025, 0.05, 0.15, 0.2)
+    run, (table,) = tables_of(
+        FakeRun(curve={NEIGHBOUR: 0.5, POOLED: 1.0}, curve_eps=(*budgets, 0.1), seeds=(0,))
+    )
+    panels = [axes for axes in drawn(run, table).axes if axes.lines]
+    titles = [axes.get_title(loc="left").replace("\n", " ") for axes in panels]
+    assert titles == [f"AMI under {POOLED}", f"R@1 under {POOLED}"]
+    assert list(panels[0].get_xticks()) == sorted([0.0, 0.1, *budgets])
+
+
+@pytest.mark.parametrize(
+    ("weakness", "expected"),
+    [
+        ({"vanilla": 0.95, "pgd_at": 0.1}, "pgd_at keeps the most AMI at every budget, and "),
+        ({"vanilla": 0.95}, "vanilla keeps "),
+    ],
+)
+def test_the_title_says_which_row_keeps_the_most(tables_of, weakness, expected):
+    run, (table,) = tables_of(FakeRun(weakness=weakness, references=(), seeds=(0,)))
+    assert drawn(run, table).get_suptitle().replace("\n", " ").startswith(expected)
+
+
+def test_a_title_that_depends_on_the_budget_names_both_rows(tables_of):
+    run, (table,) = tables_of(FakeRun(weakness={"a": 0.1, "b": 0.3}, references=(), seeds=(0,)))
+    for cell in run.table_cells:
+        low = cell.key.eps < 0.07
+        value = {"a": 0.2 if low else 0.6, "b": 0.9 if low else 0.1}[cell.key.defense]
+        cell.record.metrics["ami"] = value
+    title = drawn(run, table).get_suptitle().replace("\n", " ").replace("\u00a0", " ")
+    assert (
+        title == "Which defense keeps the most AMI depends on the budget: b at L\u221e 0.05, a at L\u221e 0.2"
+    )
+
+
+def test_one_budget_is_no_curve(tables_of):
+    run, (table,) = tables_of(FakeRun(curve={}, seeds=(0,)))
+    assert drawn(run, table) is None
