@@ -72,12 +72,25 @@ def show_verdicts(output: Path) -> None:
     say(*verdicts(output))
 
 
+def open_page(output: Path) -> None:
+    """Shows the page of an output folder in the browser; one line where there is none."""
+    import webbrowser
+
+    from benchmark.report import PAGE
+
+    page = output / PAGE
+    if not webbrowser.open(page.resolve().as_uri()):
+        say(f"There is no browser to open the page with: {page}")
+
+
 def report_only(options: dict[str, Any]) -> int:
     """Writes the report of the output folder again."""
     output = _output(options)
     page = report(output)
     show_verdicts(output)
     say(f"The board: {page}")
+    if options.get("open"):
+        open_page(output)
     return 0
 
 

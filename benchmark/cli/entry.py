@@ -16,6 +16,7 @@ from benchmark.cli.commands import (
     explain,
     list_data,
     list_names,
+    open_page,
     report,
     report_only,
     show_verdicts,
@@ -47,6 +48,10 @@ def _run(options: dict[str, Any], command: str) -> int:
     shown = not options.pop("no_progress", False)
     dry = options.pop("dry_run", False)
     trials = _trials(options.pop("tune", None))
+    opened = options.pop("open", False)
+    if opened and (dry or trials):
+        instead = "--dry-run" if dry else "--tune"
+        raise UsageError(f"--open shows the page of a run; {instead} writes none. Leave one of them out.")
     file = options.pop("config", None)
     from attacks import check_precision
     from benchmark.core.cpu import cores
@@ -119,6 +124,8 @@ def _run(options: dict[str, Any], command: str) -> int:
         f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]
     )
     say(f"{sum(counts.values())} cells: {summary}. The board: {written}")
+    if opened:
+        open_page(config.output)
     return 1 if counts["failed"] else 0
 
 
