@@ -61,7 +61,11 @@ def cell_table(run: Run) -> CellTable:
         Column("scenario", "scenario"),
         Column("attack", "attack"),
         *setting_columns(name for name in ("norm", "eps") if name in various or name == "eps"),
-        Column("role", "role", hint="What the cells are for: the suite, scores over budgets, or the checks alone."),
+        Column(
+            "role",
+            "role",
+            hint="What the cells are for: the suite, scores over budgets, or the checks alone.",
+        ),
         Column("metric"),
         Column("value", numeric=True, first="descending", hint="In percent, mean over training seeds."),
         Column("seconds", numeric=True, first="descending", hint="Of the attack, mean over training seeds."),

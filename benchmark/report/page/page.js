@@ -159,12 +159,16 @@
       tip.textContent = holder.dataset.detail;
       tip.hidden = false;
       of = holder;
-      const at = holder.getBoundingClientRect();
-      const below = at.bottom + 6 + tip.offsetHeight < innerHeight;
-      tip.style.left = `${Math.max(8, Math.min(at.left, innerWidth - tip.offsetWidth - 8))}px`;
-      tip.style.top = `${below ? at.bottom + 6 : Math.max(8, at.top - tip.offsetHeight - 6)}px`;
+      place();
     }
     if (focused) focused.setAttribute("aria-describedby", "tip");
+  }
+
+  function place() {
+    const at = of.getBoundingClientRect();
+    const below = at.bottom + 6 + tip.offsetHeight < innerHeight;
+    tip.style.left = `${Math.max(8, Math.min(at.left, innerWidth - tip.offsetWidth - 8))}px`;
+    tip.style.top = `${below ? at.bottom + 6 : Math.max(8, at.top - tip.offsetHeight - 6)}px`;
   }
 
   function hide() {
@@ -187,7 +191,7 @@
     else hide();
   });
   document.addEventListener("focusout", later);
-  document.addEventListener("scroll", (event) => { if (event.target !== tip) hide(); }, { capture: true, passive: true });
+  document.addEventListener("scroll", (event) => { if (of && event.target !== tip) place(); }, { capture: true, passive: true });
 
   // --- arrow keys: one stop of the Tab key for each table -----------------------------------------------
   const visible = (cell) => cell && !cell.hidden && !cell.parentElement.hidden;
