@@ -13,7 +13,7 @@ from benchmark.planning.config import Configuration
 from benchmark.planning.grid import Grid
 from benchmark.planning.identity import plugin_digest
 from benchmark.records import CLEAN, CellRef, Provenance, RunManifest
-from defenses import DEFENSES
+from defenses import CONTROLS, DEFENSES
 
 
 def make_manifest(
@@ -43,6 +43,7 @@ def make_manifest(
         },
         own_models={entry.spec: entry.model.title for entry in grid.own_models},
         unranked=grid.unranked,
+        controls={name: list(of) for name, of in CONTROLS.items()},
         plugins=_plugins(grid),
         short_names=_short_names(grid, cells),
         models=grid.model_refs(),

@@ -59,6 +59,8 @@ class RunManifest(Record):
         own_models: what kind of file or code each of the user's own models is, in words, by its spec, which
             stands in the keys in place of a defense; nothing was trained for them.
         unranked: why a row that is no reference has no rank, in words, by its defense's spec.
+        controls: for each defense that is a control the names of those that it is the control of, by its
+            name.
         plugins: a short hash of the plugin files of each defense that is a plugin's, by its spec.
         short_names: what tables, plots and file names show in place of a spec that holds a path, by that spec
             (of a data set, backbone, loss, defense, own model or attack); others are shown as they are.
@@ -77,6 +79,7 @@ class RunManifest(Record):
     whole_range: dict[str, dict[str, float]] = Field(default_factory=dict)
     own_models: dict[str, str] = Field(default_factory=dict)
     unranked: dict[str, str] = Field(default_factory=dict)
+    controls: dict[str, list[str]] = Field(default_factory=dict)
     plugins: dict[str, str] = Field(default_factory=dict)
     short_names: dict[str, str] = Field(default_factory=dict)
     models: list[ModelRef]

@@ -128,6 +128,7 @@ def _table(run: Run, key: TableKey) -> Table:
     for defense, cells in sorted(by_defense.items(), key=lambda item: run.names.short(item[0])):
         ids = sorted({cell.ref.model_id for cell in cells})
         seeds = sorted({cell.key.seed for cell in cells})
+        base = defense.partition("[")[0]
         table.rows.append(
             Row(
                 defense=defense,
@@ -145,6 +146,8 @@ def _table(run: Run, key: TableKey) -> Table:
                 ),
                 source=source(run.manifest, defense),
                 unranked=run.manifest.unranked.get(defense, ""),
+                control_of=tuple(run.manifest.controls.get(base, ())),
+                controls=tuple(name for name, of in run.manifest.controls.items() if base in of),
             )
         )
     set_embed_costs(table.rows)
