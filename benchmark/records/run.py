@@ -67,6 +67,7 @@ class RunManifest(Record):
         skipped: what was left out of the grid and why, in words.
         descriptions: one line each on the data sets, defenses and attacks of the grid, by canonical spec; the
             report, which may not import what it describes, shows those that are given.
+        components: one line each on what the attacks are made of, by names without parameters.
     """
 
     command: str
@@ -86,6 +87,7 @@ class RunManifest(Record):
     cells: list[CellRef]
     skipped: list[str] = Field(default_factory=list)
     descriptions: dict[str, str] = Field(default_factory=dict)
+    components: dict[str, str] = Field(default_factory=dict)
     provenance: Provenance
 
     def impossible(self) -> str:

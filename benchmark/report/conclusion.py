@@ -56,9 +56,16 @@ def _winner(table: Table) -> str:
         return f"{code(first.name)}, the only ranked {table.noun}, keeps {kept}{_costs(first)}."
     second = rest[0]
     return (
-        f"{code(first.name)} is the most robust of {len(ranked)} ranked {table.noun}s: it keeps {kept}, "
+        f"{code(first.name)} is the most robust of {_ranked(table, ranked)}: it keeps {kept}, "
         f"{_margin(first, second, metrics)}{_costs(first, second)}."
     )
+
+
+def _ranked(table: Table, ranked: Sequence[Row]) -> str:
+    """How many rows have a rank, and which others do not for another reason than being a reference."""
+    without = [row for row in table.rows if row.rank is None and not row.reference]
+    lacking = f" ({_names(without)} {'have' if len(without) > 1 else 'has'} no rank)" if without else ""
+    return f"{len(ranked)} ranked {table.noun}s{lacking}"
 
 
 def _no_rank(table: Table, metrics: list[tuple[str, str]], reach: str) -> str:

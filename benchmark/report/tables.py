@@ -83,12 +83,16 @@ class Table:
 
     @property
     def attacks(self) -> list[str]:
-        """The attacks of the suite, in alphabetical order."""
+        """The attacks that count towards a worst case at the table's eps, in alphabetical order.
+
+        They are those of the suite, and of the plot over eps those on clustering.
+        """
         found = {
             cell.key.attack
             for row in self.rows
             for cell in row.cells
-            if cell.ref.role == "suite" and at_eps(cell, self.key.eps)
+            if at_eps(cell, self.key.eps)
+            and (cell.ref.role == "suite" or (cell.key.scenario == CLUSTERING and counts(cell, CLUSTERING)))
         }
         return sorted(found)
 

@@ -35,8 +35,8 @@ def test_it_says_who_wins_by_how_much_and_at_what_cost(tables_of):
     assert first == (
         "`eat` is the most robust of 3 ranked defenses: it keeps 70.0 % AMI (clean 90.0 %) and 80.0 % R@1 "
         "(clean 95.0 %) under attack (L∞ 0.1), +5.0 points of AMI and +3.0 points of R@1 compared with "
-        "`pgd_at`, the next; it costs 4.00 \u00d7 vanilla training (`pgd_at`: 4.00) and 3.00 \u00d7 embedding "
-        "an image (`pgd_at`: 1.00)."
+        "`pgd_at`, the next; it costs 4.00 \u00d7 vanilla training (`pgd_at`: 4.00) and 3.00 \u00d7 "
+        "embedding an image (`pgd_at`: 1.00)."
     )
 
 
