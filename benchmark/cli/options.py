@@ -226,7 +226,7 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--open",
         action="store_true",
-        help="show the page, leaderboard.html, in the browser when the run has ended (also with --report-only)",
+        help="show the page, leaderboard.html, in the browser when the run, or --report-only, has ended",
     )
     how.add_argument("--no-progress", action="store_true", help="show no progress")
     instead = parser.add_argument_group("instead of running")

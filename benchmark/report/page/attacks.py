@@ -44,7 +44,7 @@ def checks_grid(table: Table, place: int, meanings: Mapping[str, str]) -> Grid |
     """
     if not any(with_status(row.checks, "pass") or row.failing for row in table.rows):
         return None
-    columns = [Column("check"), Column("fails when"), *_rows(table, "descending")]
+    columns = [Column("check"), Column("fails when"), *_rows(table)]
     lines = [
         Line(
             [
@@ -55,7 +55,7 @@ def checks_grid(table: Table, place: int, meanings: Mapping[str, str]) -> Grid |
         )
         for name, meaning in meanings.items()
     ]
-    caption = f"Deciding value of each check, {table.heading}"
+    caption = f"Deciding value of each check in percent, {table.heading}"
     return Grid(f"checks-{place}", caption, columns, lines, 0, of_table(table).fixed)
 
 
@@ -73,20 +73,25 @@ def _grid(table: Table, place: int, scenario: str, metric: str) -> Grid:
     for attack in scored_here(table):
         values = [_under(table, row, attack, scenario, metric) for row in table.rows]
         if any(value.text != NONE for value in values):
-            lines.append(Line([spec(table.names.short(attack)), *values]))
+            lines.append(Line([_named(table, attack), *values]))
     lines.append(Line([Value("worst case"), *(_whole(row, f"worst_{metric}") for row in table.rows)]))
     caption = f"{METRICS[metric]} in percent under each attack, {table.heading}"
     setting = {**of_table(table).fixed, "scenario": scenario}
-    columns = [Column("attack", "attack"), *_rows(table, "descending")]
+    columns = [Column("attack", "attack"), *_rows(table)]
     return Grid(f"attacks-{place}-{metric}", caption, columns, lines, 0, setting)
 
 
-def _rows(table: Table, first: str) -> list[Column]:
+def _named(table: Table, attack: str) -> Value:
+    """The short name of an attack, and its full name on hover and focus."""
+    return spec(table.names.attack(attack), one_line(table.names.short(attack)))
+
+
+def _rows(table: Table) -> list[Column]:
     return [
         Column(
             one_line(row.name),
             numeric=True,
-            first="descending" if first == "descending" else "ascending",
+            first="descending",
             is_code=True,
             marks=row_labels.marks(row),
         )
@@ -120,5 +125,5 @@ def _deciding(check: RowCheck) -> Value:
         return Value(NONE, nan)
     fails = check.status == "fail"
     detail = f"{check.status}, seed {check.seed}: {exact(check.value)}\n{one_line(check.explanation)}"
-    text = f"{round(check.value, 3) + 0.0:.3f}"  # no minus before a zero
+    text = f"{round(100 * check.value, 1) + 0.0:.1f}"  # no minus before a zero
     return number(text, check.value, detail, marks=(FAILS,) if fails else (), strong=fails)

@@ -37,10 +37,7 @@ def leaderboard(tables: Sequence[Table]) -> Grid:
         if any(table.has(scenario) for table in tables):
             parts += [_score("clean", metric, scenario), _score("worst", metric, scenario)]
     parts += [
-        (
-            Column("train cost \u00d7", numeric=True, hint="A multiple of the cost of vanilla training."),
-            _train_cost,
-        ),
+        _train_cost() if _trained(tables) else _embed_cost(),
         (Column("checks", hint="Signs that attacks failed for another reason than robustness."), _checks),
     ]
     return _grid("board", "Clean and worst-case scores of each row, in percent", tables, parts, heads=1)
@@ -58,7 +55,7 @@ def details(tables: Sequence[Table]) -> Grid:
     ]
     parts += [
         (Column("epochs", numeric=True, hint="Trained; in parentheses the epoch that was kept."), _epochs),
-        (Column("embed cost \u00d7", numeric=True, hint="The cost of embedding an image."), _embed_cost),
+        *([_embed_cost()] if _trained(tables) else []),
         (Column("seeds", numeric=True), lambda _, row: Value(str(row.n_seeds), row.n_seeds)),
         (Column("failed cells", numeric=True, first="descending"), _failed),
     ]
@@ -144,18 +141,32 @@ def record(cell: CellResult) -> str:
     return f"store/cells/{cell.ref.id}.json"
 
 
-def _train_cost(_: Table, row: Row) -> Value:
-    cost = row.training("relative_cost")
-    models = [model for model in row.models if model.status == "done"]
-    lines = [f"train cost: {exact(cost)}"]
-    for model in models:
-        made = f"{model.seconds:.1f} s, store/models/{model.id}.json"
-        lines.append(f"seed {model.key.seed}: {exact(model.relative_cost)}, {made}")
-    return number(times(cost), cost, "\n".join(lines))
+def _trained(tables: Sequence[Table]) -> bool:
+    """Whether the cost that the leaderboard shows is of training: else no row has one."""
+    return any(row.trained for table in tables for row in table.rows) or not any(
+        table.own_models for table in tables
+    )
 
 
-def _embed_cost(_: Table, row: Row) -> Value:
-    return number(times(row.embed_cost), row.embed_cost, f"embed cost: {exact(row.embed_cost)}")
+def _train_cost() -> Part:
+    def value(_: Table, row: Row) -> Value:
+        cost = row.training("relative_cost")
+        lines = [f"train cost: {exact(cost)}"]
+        for model in row.models:
+            if model.status == "done":
+                made = f"{model.seconds:.1f} s, store/models/{model.id}.json"
+                lines.append(f"seed {model.key.seed}: {exact(model.relative_cost)}, {made}")
+        return number(times(cost), cost, "\n".join(lines))
+
+    hint = "A multiple of the cost of vanilla training."
+    return Column("train cost \u00d7", numeric=True, hint=hint), value
+
+
+def _embed_cost() -> Part:
+    def value(_: Table, row: Row) -> Value:
+        return number(times(row.embed_cost), row.embed_cost, f"embed cost: {exact(row.embed_cost)}")
+
+    return Column("embed cost \u00d7", numeric=True, hint="The cost of embedding an image."), value
 
 
 def _checks(_: Table, row: Row) -> Value:
@@ -178,8 +189,9 @@ def _worst_attack(scenario: str, metric: str) -> Part:
         worst = row.worst_attack(scenario, metric)
         alone = row.standalone(scenario, metric).get(worst, nan)
         cells = row.attacked(scenario).get(worst, [])
-        lines = [f"{METRICS[metric]} under this attack alone: {exact(alone)}", *map(record, cells)]
-        return spec(table.names.short(worst), "\n".join(lines) if worst else "")
+        lines = [one_line(table.names.short(worst))]
+        lines += [f"{METRICS[metric]} under this attack alone: {exact(alone)}", *map(record, cells)]
+        return spec(table.names.attack(worst), "\n".join(lines) if worst else "")
 
     return column, value
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from benchmark.report.boards import AFTER, percent
 from benchmark.report.cell_results import CellResult, Run
 from benchmark.report.escapes import NONE
+from benchmark.report.marks import CONTROL, REFERENCE
 from benchmark.report.page.attacks import FOLLOWS
 from benchmark.report.page.boards import record
 from benchmark.report.page.grid import Column, Grid, Line, Mark, Value, exact, number, one_line, plain, spec
@@ -83,10 +84,11 @@ def _line(run: Run, group: _Group, cells: list[CellResult], names: list[str]) ->
     setting, done = group.setting, [cell for cell in cells if cell.done]
     follows = any(cell.follows_others for cell in done)
     of = source(run.manifest, group.defense)
-    short = run.names.short(group.attack)
+    base = group.defense.partition("[")[0]
     labels = [f"{AFTER} follows other attacks"] if follows else []
     labels += ["own model" if group.defense in run.manifest.own_models else "plugin"] if of else []
-    labels += ["reference"] if group.defense in run.manifest.references else []
+    labels += [CONTROL] if base in run.manifest.controls else []
+    labels += [REFERENCE] if group.defense in run.manifest.references else []
     labels += ["cells without metrics"] if len(done) < len(cells) else []
     metric = _main(done)
     value = mean(cell.metric(metric) for cell in done)
@@ -96,7 +98,7 @@ def _line(run: Run, group: _Group, cells: list[CellResult], names: list[str]) ->
             spec(run.names.short(group.defense), marks=(Mark(one_line(mark(of))),) if of else ()),
             *(value for name, value in parts.items() if name not in ("norm", "eps")),
             spec(run.names.short(group.scenario)),
-            plain("clean") if group.role == "clean" else spec(short),
+            plain("clean") if group.role == "clean" else _attack(run, group.attack),
             *(value for name, value in parts.items() if name in ("norm", "eps")),
             plain(ROLES[group.role]),
             plain(METRICS.get(metric, metric.replace("_", " "))),
@@ -106,6 +108,11 @@ def _line(run: Run, group: _Group, cells: list[CellResult], names: list[str]) ->
         ],
         labels,
     )
+
+
+def _attack(run: Run, attack: str) -> Value:
+    """The short name of an attack, and its full name on hover and focus."""
+    return spec(run.names.attack(attack), one_line(run.names.short(attack)))
 
 
 def _main(done: list[CellResult]) -> str:

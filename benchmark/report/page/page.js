@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const tables = [...document.querySelectorAll("main table")];
+  const tables = [...document.querySelectorAll("main table[id]")];
   const status = document.getElementById("status");
   const form = document.getElementById("filters");
   const rowsOf = (table) => [...table.tBodies[0].rows];

@@ -8,7 +8,14 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-SECTIONS = ("What was run", "How to read this", "What to doubt", "How to reproduce a row")
+RANKING = "Ranking attacks and the empirical robustness score"
+SECTIONS = (
+    RANKING,
+    "What was run",
+    "How to read this",
+    "What to doubt",
+    "How to reproduce a row",
+)
 """The sections of `leaderboard.md` that the page has too, by their headings."""
 
 
@@ -30,6 +37,11 @@ def sections(markdown: str) -> dict[str, Markup]:
     return {name: _section(_restored(bodies[name])) for name in SECTIONS if name in bodies}
 
 
+def anchor(heading: str) -> str:
+    """The id of a heading, as links in Markdown name it."""
+    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
+
+
 def breakable(spec: str) -> Markup:
     """A spec that may be broken into lines after commas, underscores, signs and brackets."""
     pieces = re.split(r"(?<=[,_=\[/])", spec)
@@ -38,7 +50,12 @@ def breakable(spec: str) -> Markup:
 
 def _section(markdown: str) -> Markup:
     # What scrolls sideways must be within reach of the keyboard.
-    return Markup(_parser().render(markdown).replace("<pre>", '<pre tabindex="0">'))
+    html = _parser().render(markdown).replace("<pre>", '<pre tabindex="0">')
+    for number in range(html.count("<table>")):
+        label = f"{RANKING}, table {number + 1}"
+        frame = f'<div class="scroll" role="region" aria-label="{label}" tabindex="0">'
+        html = html.replace("<table>", f'{frame}<table class="text">', 1)
+    return Markup(html.replace("</table>", "</table></div>"))
 
 
 def _without_fences(markdown: str) -> str:

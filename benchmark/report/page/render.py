@@ -16,21 +16,22 @@ from benchmark.report.attacked_images import RowImages
 from benchmark.report.boards import AFTER, MARK
 from benchmark.report.cell_results import Run
 from benchmark.report.clean_vs_worst import summary
+from benchmark.report.conclusion import conclude
 from benchmark.report.csv_files import join, provenances
-from benchmark.report.escapes import text
 from benchmark.report.figures import TableFigures
-from benchmark.report.notes import check_notes, row_notes
+from benchmark.report.marks import marks_legend
+from benchmark.report.notes import check_notes, row_notes, unattacked_notes
 from benchmark.report.page.attacks import attack_grids, checks_grid
 from benchmark.report.page.boards import details, leaderboard
 from benchmark.report.page.cells import cell_table
 from benchmark.report.page.grid import Grid, choices, one_line
 from benchmark.report.page.pictures import TITLES as PICTURES
 from benchmark.report.page.pictures import Album
-from benchmark.report.page.prose import breakable, sections, sentence
+from benchmark.report.page.prose import anchor, breakable, sections, sentence
 from benchmark.report.page.settings import TITLES
 from benchmark.report.problems import problems
-from benchmark.report.sources import legend
 from benchmark.report.tables import Table
+from benchmark.report.verdict import verdict
 
 TEMPLATE = "page.html.jinja"
 FILTERS = {**TITLES, "scenario": "scenario", "attack": "attack", "role": "role", "status": "status"}
@@ -64,7 +65,7 @@ def render_page(
         lstrip_blocks=True,
         autoescape=True,
     )
-    environment.filters |= {"sentence": sentence, "line": one_line, "breakable": breakable}
+    environment.filters |= {"sentence": sentence, "line": one_line, "breakable": breakable, "anchor": anchor}
     script = _packaged("page.js")
     page = environment.get_template(TEMPLATE).render(
         **_context(run, tables, figures, images, output),
@@ -105,11 +106,11 @@ def _context(
         "tables": [
             {
                 "heading": table.heading,
-                "said": [f"{text(summary(table))}."],
-                "notes": [
-                    *row_notes(table, run.manifest.budget),
-                    *(check_notes(table) if table.lead else ()),
-                ],
+                "said": conclude(table),
+                "verdicts": [(row.name, verdict(table, row)) for row in table.own_models],
+                "notes": row_notes(table, run.manifest.budget),
+                "unattacked": unattacked_notes(table) if table.lead else [],
+                "check_notes": check_notes(table),
             }
             for table in tables
         ],
@@ -123,7 +124,7 @@ def _context(
             (title, [picture for picture in pictures if picture.single and picture.kind == kind])
             for kind, title in PICTURES.items()
         ],
-        "legend": legend({row.source for row in rows}),
+        "legend": marks_legend(rows),
         "problems": problems(run),
         "failing": any(row.failing for row in rows),
         "follows": any(cell.follows_others for cell in run.cells),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from benchmark.report.boards import MARK
+from benchmark.report.marks import CONTROL, REFERENCE
+from benchmark.report.marks import marks as row_marks
 from benchmark.report.page.grid import Mark, Value, one_line, spec
 from benchmark.report.rows import Row
-from benchmark.report.sources import mark
 
 FAILS = Mark(MARK, "fails a check")
-REFERENCE = "reference"
 
 
 def name(row: Row) -> Value:
@@ -17,11 +17,9 @@ def name(row: Row) -> Value:
 
 
 def marks(row: Row) -> tuple[Mark, ...]:
-    """What stands behind a row's name: where it is from, and a dagger when it fails a check."""
-    beside = [REFERENCE] if row.reference else []
-    beside += [mark(row.source)] if row.source else []
-    shown = [Mark(one_line(text)) for text in beside]
-    return (*shown, FAILS) if row.failing else tuple(shown)
+    """What stands behind a row's name: what it is, and a dagger when it fails a check."""
+    shown = tuple(Mark(one_line(text)) for text in row_marks(row))
+    return (*shown, FAILS) if row.failing else shown
 
 
 def labels(row: Row) -> list[str]:
@@ -29,6 +27,7 @@ def labels(row: Row) -> list[str]:
     found = {
         "ranked": row.rank is not None,
         "without a rank": row.rank is None,
+        CONTROL: bool(row.control_of),
         REFERENCE: row.reference,
         "plugin": bool(row.source) and not row.own,
         "own model": row.own,
