@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from attacks import ATTACKS, WHOLE
-from benchmark.core.spec import format_value
+from benchmark.core.spec import format_value, parse_spec
 from benchmark.data import Folders
-from benchmark.evaluation import RetrievalQuery, ScenarioScore
+from benchmark.evaluation import Clustering, RetrievalQuery, ScenarioScore
 from benchmark.evaluation.shifted import QUERIES
 from benchmark.jobs.attack_cost import attack_cost, scoring_cost, similarity_cost
 from benchmark.jobs.attack_run import AttackRun
-from benchmark.jobs.attacked_images import attacked_images
+from benchmark.jobs.attacked_images import attacked_images, shown_images
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.job import Outcome
 from benchmark.jobs.models import load_data, short_name
 from benchmark.jobs.probe import costs_of
+from benchmark.jobs.scored_run import ScoredRun
+from benchmark.jobs.worst_hit import worst_hit
 from benchmark.records import CLEAN, CellKey, CellRecord, ModelKey, Status, Store
 from benchmark.records.metric_ranges import wrong_metric, wrong_number
 
@@ -32,12 +35,14 @@ class AttackJob(AttackRun):
         waits_for: ids of the jobs of this run that compute cells that the attack follows, each with its name
             in messages.
         identities: the parts of the cells' identities by their id, for the records.
+        shown: whether a few of its attacked queries are kept for the board's picture, asked for or not.
     """
 
     cells: dict[str, str]
     plugin_files: tuple[str, ...] = ()
     waits_for: dict[str, str] = Field(default_factory=dict)
     identities: Mapping[str, Mapping[str, Any]] = {}
+    shown: bool = False
 
     @property
     def id(self) -> str:
@@ -120,10 +125,7 @@ class AttackJob(AttackRun):
         """Attacks the model and writes a cell for each scenario; returns the first failure, or None."""
         state = context.store.unfinished(self.id)
         run = self.attack_and_score(self.cells, context, state)
-        if context.save_images and self.pictured is not None and run.embeddings is not None:
-            kept = attacked_images(run.embeddings, context.save_images)
-            images = {name: value.numpy() for name, value in kept.items()}
-            context.store.save_images(self.pictured, images, self.key)
+        self._save_images(run, context)
         reasons = []
         for scenario, found in run.scores.items():
             score, reason = (ScenarioScore({}), found) if isinstance(found, str) else (found, "")
@@ -147,10 +149,28 @@ class AttackJob(AttackRun):
                 execution=run.execution,
                 attacked_queries=run.attacked_queries,
             )
-            context.store.save_cell(record, score.arrays)
+            context.store.save_cell(record, {**score.arrays, **self._to_plot(scenario, run, reason)})
             reasons += [reason] if reason else []
         state.unlink(missing_ok=True)
         return reasons[0] if reasons else None
+
+    def _save_images(self, run: ScoredRun, context: RunContext) -> None:
+        """Keeps attacked queries to look at: as many as were asked for, else a few where they are shown."""
+        if self.pictured is None or run.embeddings is None or not (context.save_images or self.shown):
+            return
+        if context.save_images:
+            kept = attacked_images(run.embeddings, context.save_images)
+        else:
+            kept = shown_images(run.embeddings)
+        images = {name: value.numpy() for name, value in kept.items()}
+        context.store.save_images(self.pictured, images, self.key)
+
+    def _to_plot(self, scenario: str, run: ScoredRun, reason: str) -> dict[str, np.ndarray]:
+        """Arrays of an attacked pool's clusters that only a plot needs."""
+        clustered = parse_spec(scenario).name == Clustering.name
+        if not clustered or reason or self.attack == CLEAN or run.embeddings is None:
+            return {}
+        return {name: value.numpy() for name, value in worst_hit(run.embeddings).items()}
 
     def fail(self, reason: str, context: RunContext, status: Status = "failed", log: str = "") -> str:
         """Writes the records of cells that failed, or were skipped."""

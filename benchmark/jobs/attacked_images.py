@@ -11,6 +11,22 @@ NEIGHBORS = 4
 """Neighbors of each image that are kept."""
 
 
+SHOWN, SHOWN_BYTES = 4, 4_000_000
+"""Queries that are kept for the board's picture where none were asked for, and bytes that they may take."""
+
+
+def shown_images(embeddings: PoolEmbeddings) -> dict[str, Tensor]:
+    """Collects the few queries that the board's picture is chosen from, as `attacked_images` does.
+
+    Returns:
+        At least one query; "asked" is 0.
+    """
+    one = embeddings.images("clean", embeddings.query_indices[:1])
+    size = (2 + 2 * NEIGHBORS) * one.numel() * one.element_size()
+    kept = attacked_images(embeddings, max(1, min(SHOWN, SHOWN_BYTES // size)))
+    return kept | {"asked": torch.tensor(0)}
+
+
 def attacked_images(embeddings: PoolEmbeddings, count: int) -> dict[str, Tensor]:
     """Collects some queries of a pool, clean and attacked, with their nearest images of the clean gallery.
 

@@ -77,7 +77,7 @@ def find_todo(grid: Grid, store: Store, retry_failed: bool = False) -> Todo:
                 continue
             seen.add(cell_id)
             recorded = planned.refusal and store.cell(cell_id) is not None
-            if not recorded and store.finished(cell_id) and (drawn or cell_id != pictures):
+            if not recorded and store.finished(cell_id) and drawn:
                 finished.add(cell_id)
             if recorded or cell_id in finished:
                 cached += 1

@@ -50,6 +50,7 @@ _PLUMBING = (
     "benchmark.jobs.scored_run",
     "benchmark.jobs.train_job",
     "benchmark.jobs.usage_meter",
+    "benchmark.jobs.worst_hit",
     "benchmark.loggers",
     "benchmark.models.promises",
     "benchmark.planning",

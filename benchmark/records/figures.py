@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from benchmark.records.record import Record
 
 
@@ -11,8 +13,10 @@ class FiguresRecord(Record):
     Attributes:
         inputs: hash of everything that a figure was drawn from, by its file name; also of those that had
             nothing to draw.
-        files: hash of each figure's content, by its file name.
+        files: hash of each file's content, by its name.
+        alt_texts: what each figure says, for readers who do not see it, by its file name.
     """
 
     inputs: dict[str, str]
     files: dict[str, str]
+    alt_texts: dict[str, str] = Field(default_factory=dict)

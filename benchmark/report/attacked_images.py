@@ -16,7 +16,8 @@ from benchmark.core.files import write_atomically
 from benchmark.core.unfinished import remove_unfinished
 from benchmark.report.cell_results import RETRIEVAL, CellResult, Run
 from benchmark.report.drawing import draw_all
-from benchmark.report.figures import in_style, table_slug
+from benchmark.report.figure_kinds import in_style
+from benchmark.report.figures import table_slug
 from benchmark.report.rows import Row
 from benchmark.report.style import save as save_figure
 from benchmark.report.style import slug
@@ -64,13 +65,13 @@ class _Panel:
     image: dict[str, np.ndarray]
     title: str
 
-    def draw(self, source: object) -> bool:
-        """Draws the file."""
+    def draw(self, source: object) -> str:
+        """Draws the file, and returns its title."""
         from benchmark.report.image_panel import panel
 
         with in_style():
-            save_figure(panel(self.image, self.title), self.path)
-        return True
+            save_figure(panel(self.image, self.title), self.path, vector=False)
+        return self.title
 
 
 def write_attacked_images(run: Run, tables: list[Table], output: Path) -> list[RowImages]:
@@ -96,8 +97,18 @@ def _worst(run: Run, row: Row) -> CellResult | None:
     """The done cell of the first seed with the lowest R@1 of those whose images were kept."""
     cells = [cell for attacked in row.attacked(RETRIEVAL).values() for cell in attacked]
     first = min((cell.key.seed for cell in row.cells), default=0)
-    kept = [cell for cell in cells if cell.key.seed == first and run.images(cell).exists()]
+    kept = [cell for cell in cells if cell.key.seed == first and _were_asked_for(run.images(cell))]
     return min(kept, key=lambda cell: (cell.metric("r1"), cell.key.attack), default=None)
+
+
+def _were_asked_for(path: Path) -> bool:
+    """Whether a file of attacked images is there and was asked for; others serve the board's picture only."""
+    try:
+        return bool(load(path.read_bytes()).get("asked", np.array(1)) > 0)
+    except FileNotFoundError:
+        return False
+    except (OSError, SafetensorError):
+        return True  # the page says what is wrong with it
 
 
 def _write(run: Run, table: Table, row: Row, cell: CellResult, target: Path) -> RowImages:

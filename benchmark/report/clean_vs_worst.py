@@ -6,8 +6,18 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
+from benchmark.report.labels import dagger_note, reliable, row_label, seed_values, seeds_note
 from benchmark.report.rows import Row
-from benchmark.report.style import METRICS, LineStyle, budget, headline, new_figure, percent_axis, wrapped
+from benchmark.report.style import (
+    METRICS,
+    LineStyle,
+    budget,
+    headline,
+    new_figure,
+    percent,
+    percent_axis,
+    seed_range,
+)
 from benchmark.report.tables import Table, mode_words
 
 if TYPE_CHECKING:
@@ -26,7 +36,8 @@ def clean_vs_worst(table: Table, styles: dict[str, LineStyle]) -> Figure | None:
     if not panels:
         return None
     rows = table.rows[::-1]
-    lines = sum(wrapped(row.name).count("\n") + 1 for row in rows)
+    labels = [row_label(row) for row in rows]
+    lines = sum(label.count("\n") + 1 for label in labels)
     figure = new_figure(1.9 + 4.3 * len(panels), 2.1 + 0.2 * len(rows) + 0.24 * lines)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (_, metric, title) in zip(grid, panels, strict=True):
@@ -37,7 +48,7 @@ def clean_vs_worst(table: Table, styles: dict[str, LineStyle]) -> Figure | None:
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(-0.6, len(rows) - 0.35)
-    grid[0].set_yticks(range(len(rows)), [wrapped(row.name) for row in rows])
+    grid[0].set_yticks(range(len(rows)), labels)
     handles = [
         Line2D([], [], color="#444444", marker="o", linestyle="", fillstyle="none", label="clean"),
         Line2D([], [], color="#444444", marker="o", linestyle="", label="worst case"),
@@ -64,16 +75,15 @@ def _dumbbell(axes: Axes, height: int, row: Row, metric: str, style: LineStyle) 
     for kind, value, side in (("clean", clean, "left"), ("worst", worst, "right")):
         if isnan(value):
             continue
-        deviation = row.std(f"{kind}_{metric}")
-        if not isnan(deviation):
-            axes.errorbar(
-                value, height, xerr=deviation, color=style.color, capsize=3, linewidth=1.2, zorder=2
-            )
+        bar = seed_range(seed_values(row, f"{kind}_{metric}"))
+        if bar is not None:
+            axes.errorbar(value, height, xerr=bar, color=style.color, capsize=3, linewidth=1.2, zorder=2)
         filled = style.color if kind == "worst" else "white"
-        axes.plot(value, height, "o", color=style.color, markerfacecolor=filled, markersize=8, zorder=3)
+        mark = {"color": style.color, "marker": style.marker, "markerfacecolor": filled, "markersize": 8}
+        axes.plot(value, height, linestyle="", zorder=3, **mark)
         # Labels of points that nearly coincide go to either side, so that they do not overlap.
         shift, align = ((3 if side == "left" else -3), side) if close else (0, "center")
-        label = f"{100 * value:.1f}"
+        label = percent(value, 1)
         axes.annotate(label, (value, height), (shift, 7), textcoords="offset points", ha=align, fontsize=8.5)
 
 
@@ -83,13 +93,7 @@ def summary(table: Table) -> str:
     name, reach = METRICS[metric], budget(table.key.norm, table.key.eps)
     if not table.lead:
         reach += f", {mode_words(table.key.compute)}"  # or it would contradict the lead table's headline
-    known = [
-        row
-        for row in table.rows
-        if not row.reference and not row.unranked and not isnan(row.mean(f"worst_{metric}"))
-    ]
-    # A row that fails a check does not belong in a headline.
-    known = [row for row in known if not row.failing] or known
+    known = reliable([row for row in table.rows if not isnan(row.mean(f"worst_{metric}"))])
     if not known and not (table.has(CLUSTERING) or table.has(RETRIEVAL)):
         return f"The scenarios that were run have no rank; their metrics at {reach} are below"
     if not known:
@@ -98,12 +102,12 @@ def summary(table: Table) -> str:
     best, last = known[0], known[-1]
     kept = f"Under attack ({reach}) {best.name} keeps {_percent(best, metric)} {name}"
     if len(known) == 1:
-        return f"{kept}, of {100 * best.mean(f'clean_{metric}'):.1f} % clean"
+        return f"{kept}, of {percent(best.mean(f'clean_{metric}'), 1)} % clean"
     return f"{kept}, the most of {len(known)} {table.noun}s; {last.name} keeps {_percent(last, metric)}"
 
 
 def _percent(row: Row, metric: str) -> str:
-    return f"{100 * row.mean(f'worst_{metric}'):.1f} %"
+    return f"{percent(row.mean(f'worst_{metric}'), 1)} %"
 
 
 def _note(table: Table) -> str:
@@ -112,6 +116,4 @@ def _note(table: Table) -> str:
         parts.append("AMI's worst case: the lowest of all attacks at this or a smaller budget.")
     if table.has(RETRIEVAL):
         parts.append("R@1's: each query under the attack that is worst for it.")
-    if any(row.n_seeds > 1 for row in table.rows):
-        parts.append("Bars: standard deviation over training seeds.")
-    return " ".join(parts)
+    return " ".join(parts) + seeds_note(table.rows) + dagger_note(table.rows)

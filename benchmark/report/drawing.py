@@ -16,6 +16,8 @@ from typing import Protocol
 
 from pebble import ProcessExpired, ProcessPool
 
+from benchmark.report.style import svg_of
+
 MANY = 24
 """Figures from which on processes are worth their start of some seconds."""
 
@@ -27,11 +29,14 @@ class Picture(Protocol):
     def path(self) -> Path:
         """The file."""
 
-    def draw(self, source: object) -> bool:
-        """Draws the file; whether there was anything to draw.
+    def draw(self, source: object) -> str:
+        """Draws the file, and those that belong to it.
 
         Args:
             source: what all pictures are drawn from.
+
+        Returns:
+            What the picture says, for readers who do not see it; empty where there was nothing to draw.
         """
 
 
@@ -42,10 +47,12 @@ class Drawn:
     Attributes:
         there: whether there is a file.
         failure: why it could not be drawn, in one line; empty where it could, or had nothing to draw.
+        alt: what it says, for readers who do not see it.
     """
 
     there: bool
     failure: str = ""
+    alt: str = ""
 
 
 def draw_all(pictures: Sequence[Picture], source: object, workers: int = 1) -> dict[Path, Drawn]:
@@ -67,13 +74,15 @@ def _draw(picture: Picture, source: object) -> Drawn:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from")  # it is drawn as a box
-            return Drawn(picture.draw(source))
+            alt = picture.draw(source)
+            return Drawn(bool(alt), alt=alt)
     except Exception as error:  # whatever it is, it must cost no more than this picture
         return _failed(picture, f"{type(error).__name__}: {error}")
 
 
 def _failed(picture: Picture, reason: str) -> Drawn:
-    picture.path.unlink(missing_ok=True)  # of an earlier report, which does not show these records
+    for path in (picture.path, svg_of(picture.path)):
+        path.unlink(missing_ok=True)  # of an earlier report, which does not show these records
     return Drawn(False, " ".join(reason.split()))
 
 

@@ -3,72 +3,116 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import product
+from dataclasses import dataclass
 from math import isnan
 
-import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.report.cell_results import Run
 from benchmark.report.clean_vs_worst import PANELS
+from benchmark.report.labels import dagger_note, listed, reliable, row_label, seeds_note
+from benchmark.report.rows import SAME, Row
 from benchmark.report.style import (
     METRICS,
     NORMS,
     UNITS,
     LineStyle,
+    budget,
     format_eps,
     headline,
     new_figure,
+    percent,
     percent_axis,
+    seed_range,
     wrapped,
 )
 from benchmark.report.tables import Table
-from benchmark.report.worst_case import deviation, mean
+from benchmark.report.worst_case import mean
 
 Curve = dict[float, list[float]]
-"""A metric of one row at each eps, a value for each seed."""
+"""A metric of one row at each eps, a value for each seed; eps 0 is clean."""
+CLEARLY = 0.005
+"""How much more one row must keep than another to be called the better one."""
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """A metric under one attack, with the curve of each row by its defense."""
+
+    metric: str
+    attack: str
+    curves: dict[str, Curve]
 
 
 def eps_curves(run: Run, table: Table, styles: dict[str, LineStyle]) -> Figure | None:
-    """Draws one panel for each attack and metric that has at least two budgets; None when there is none."""
-    panels = {
-        (metric, attack): curves
-        for scenario, metric, _ in PANELS
-        for attack, curves in _curves(run, table, scenario, metric).items()
-    }
+    """Draws a panel for each metric, under the attack that lowers it most of those with the most budgets.
+
+    Returns:
+        None when no attack has two budgets.
+    """
+    panels = []
+    for scenario, metric, _ in PANELS:
+        found = _curves(run, table, scenario, metric)
+        if found:
+            attack = _strongest(found, table)
+            panels.append(_Panel(metric, attack, found[attack]))
     if not panels:
         return None
-    metrics = [metric for _, metric, _ in PANELS if any(key[0] == metric for key in panels)]
-    attacks = sorted({attack for _, attack in panels})
-    down, across = (len(metrics), len(attacks)) if len(attacks) > 1 else (1, len(metrics))
-    figure = new_figure(2.6 + 3.7 * across, 1.9 + 2.7 * down)
-    grid = figure.subplots(down, across, squeeze=False, sharex=True)
-    for axes, (metric, attack) in zip(grid.flat, product(metrics, attacks), strict=True):
-        if (metric, attack) not in panels:
-            axes.set_visible(False)
-            continue
-        _draw(axes, panels[metric, attack], table, styles)
-        axes.set_title(wrapped(table.names.short(attack), 40), fontsize=9.5, loc="left")
-        axes.set_ylabel(METRICS[metric])
-    for axes in grid[-1]:
+    figure = new_figure(2.6 + 4.2 * len(panels), 5.0)
+    grid = figure.subplots(1, len(panels), squeeze=False, sharex=True)[0]
+    named: dict[str, Artist] = {}
+    for axes, panel in zip(grid, panels, strict=True):
+        _draw(axes, panel.curves, table, styles)
+        name = wrapped(table.names.short(panel.attack), 40)
+        axes.set_title(f"{METRICS[panel.metric]} under\n{name}", fontsize=9.5, loc="left")
         norm = table.key.norm
         axes.set_xlabel(f"{NORMS.get(norm, norm)} budget eps{UNITS.get(norm, '')}", fontsize=9)
-    named: dict[str, Artist] = {}
-    for axes in grid.flat:
         handles, labels = axes.get_legend_handles_labels()
         named |= dict(zip(labels, handles, strict=True))
-    order = [row.defense for row in table.rows if row.defense in named]
-    figure.legend(
-        [named[name] for name in order],
-        [wrapped(table.names.short(name)) for name in order],
-        loc="outside right center",
+    rows = [row for row in table.rows if row.defense in named]
+    grid[-1].legend(
+        [named[row.defense] for row in rows],
+        [row_label(row) for row in rows],
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
         frameon=False,
         fontsize=9,
     )
-    headline(figure, _title(table, panels), _note(table, panels) + _ends(table))
+    headline(figure, _title(table, panels[0]), _note(table, rows) + _ends(table) + dagger_note(rows))
     return figure
+
+
+def _strongest(found: dict[str, dict[str, Curve]], table: Table) -> str:
+    """The attack that leaves the least at the table's budget, of those with the most budgets.
+
+    Compared is the mean over the rows that all of these attacked.
+    """
+    most = max(len(_budgets(curves)) for curves in found.values())
+    rivals = {attack: curves for attack, curves in found.items() if len(_budgets(curves)) == most}
+    left = {attack: _left(curves, table.key.eps) for attack, curves in rivals.items()}
+    shared = set.intersection(*(set(values) for values in left.values()))
+
+    def order(attack: str) -> tuple[float, str]:
+        value = mean(left[attack][defense] for defense in sorted(shared))
+        return (2.0 if isnan(value) else value), table.names.short(attack)
+
+    return min(rivals, key=order)
+
+
+def _left(curves: dict[str, Curve], budget: float) -> dict[str, float]:
+    """The seed mean of each row at a budget, by its defense; without rows that were not attacked there."""
+    return {
+        defense: mean(values)
+        for defense, curve in curves.items()
+        for eps, values in curve.items()
+        if abs(eps - budget) < SAME
+    }
+
+
+def _budgets(curves: dict[str, Curve]) -> set[float]:
+    return {eps for curve in curves.values() for eps in curve}
 
 
 def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dict[str, Curve]]:
@@ -88,7 +132,7 @@ def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dic
             found[cell.key.attack][cell.key.defense][cell.key.eps].append(value)
     kept = {}
     for attack, curves in found.items():
-        if len({eps for curve in curves.values() for eps in curve}) >= 2:
+        if len(_budgets(curves)) >= 2:
             kept[attack] = {
                 name: ({0.0: clean[name]} if clean[name] else {}) | dict(sorted(curve.items()))
                 for name, curve in curves.items()
@@ -97,17 +141,18 @@ def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dic
 
 
 def _draw(axes: Axes, curves: dict[str, Curve], table: Table, styles: dict[str, LineStyle]) -> None:
-    axes.axvline(table.key.eps, color="#BBBBBB", linewidth=1, zorder=0)
+    axes.axvline(table.key.eps, color="#BBBBBB", linewidth=5, alpha=0.5, zorder=0)
     for row in table.rows:
         curve = curves.get(row.defense)
         if not curve:
             continue
         style = styles[row.defense]
-        deviations = [deviation(values) for values in curve.values()]
+        bars = [seed_range(values) or [[0.0], [0.0]] for values in curve.values()]
+        below, above = ([bar[side][0] for bar in bars] for side in (0, 1))
         axes.errorbar(
             list(curve),
             [mean(values) for values in curve.values()],
-            yerr=None if all(map(isnan, deviations)) else np.nan_to_num(deviations),
+            yerr=[below, above] if any(below + above) else None,
             color=style.color,
             marker=style.marker,
             linestyle=style.line,
@@ -116,13 +161,15 @@ def _draw(axes: Axes, curves: dict[str, Curve], table: Table, styles: dict[str, 
             capsize=2,
             label=row.defense,
         )
-    _label_budgets(axes, sorted({eps for curve in curves.values() for eps in curve}), table.key.eps)
+    _label_budgets(axes, sorted(_budgets(curves)), table.key.eps)
     percent_axis(axes, "y")
+    top = axes.get_ylim()[1]
+    axes.text(table.key.eps, top, " leaderboard", fontsize=8, color="#666666", va="top")
 
 
 def _label_budgets(axes: Axes, ticks: list[float], headline_eps: float) -> None:
     """Labels the headline budget, the largest, and the others that are not too close to a labeled one."""
-    apart = 0.11 * (ticks[-1] - ticks[0])
+    apart = 0.1 * (ticks[-1] - ticks[0])
     labeled = [headline_eps]
     for eps in (ticks[-1], *ticks):
         if all(abs(eps - other) >= apart for other in labeled):
@@ -130,24 +177,48 @@ def _label_budgets(axes: Axes, ticks: list[float], headline_eps: float) -> None:
     axes.set_xticks(ticks, [format_eps(eps) if eps in labeled else "" for eps in ticks], fontsize=8.5)
 
 
-def _title(table: Table, panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
-    rising = {
-        (METRICS[metric], table.names.short(name))
-        for (metric, _), curves in panels.items()
-        for name, curve in curves.items()
-        if _rises(curve)
-    }
-    if not rising:
-        return "Metrics fall as the budget grows; none rises again by more than 3 points"
-    metrics, names = sorted({metric for metric, _ in rising}), sorted({name for _, name in rising})
-    whose = " and ".join(names) if len(names) <= 3 else f"{len(names)} {table.noun}s"
-    return f"A larger budget does not always hurt more: {' and '.join(metrics)} of {whose} rises again"
+def _title(table: Table, panel: _Panel) -> str:
+    """Says which row keeps the most at each budget, in one clause for each that leads."""
+    rows = reliable([row for row in table.rows if panel.curves.get(row.defense)])
+    name = METRICS[panel.metric]
+    if not rows:
+        return f"{name} over the attacker's budget"
+    budgets = sorted(_budgets(panel.curves) - {0.0})
+    if len(rows) == 1:
+        value = _mean_at(panel.curves[rows[0].defense], budgets[-1])
+        return f"{rows[0].name} keeps {percent(value)} % {name} at {budget(table.key.norm, budgets[-1])}"
+    leaders = [_leaders(rows, panel.curves, eps) for eps in budgets]
+    always = [row for row in rows if all(row in found for found in leaders)]
+    final, last = leaders[-1], budgets[-1]
+    if always:
+        kept = percent(max(_mean_at(panel.curves[row.defense], last) for row in always))
+        verb = "keeps" if len(always) == 1 else "keep"
+        return (
+            f"{_names(always, table)} {verb} the most {name} at every budget, and {kept} % at the largest "
+            f"({budget(table.key.norm, last)})"
+        )
+    if final == leaders[0]:
+        last, final = next(pair for pair in zip(budgets, leaders, strict=True) if pair[1] != final)
+    return (
+        f"Which {table.noun} keeps the most {name} depends on the budget: {_names(leaders[0], table)} at "
+        f"{budget(table.key.norm, budgets[0])}, {_names(final, table)} at {budget(table.key.norm, last)}"
+    )
 
 
-def _rises(curve: Curve) -> bool:
-    """Whether the metric is clearly higher at some budget than at a smaller one."""
-    means = [mean(values) for _, values in sorted(curve.items())]
-    return any(later > sooner + 0.03 for i, sooner in enumerate(means) for later in means[i + 1 :])
+def _names(rows: list[Row], table: Table) -> str:
+    return listed([row.name for row in rows], table.noun)
+
+
+def _leaders(rows: list[Row], curves: dict[str, Curve], eps: float) -> list[Row]:
+    """The rows that keep the most at a budget, with those that keep as good as that."""
+    kept = {row.defense: _mean_at(curves[row.defense], eps) for row in rows}
+    most = max(kept.values())
+    return [row for row in rows if kept[row.defense] >= most - CLEARLY]
+
+
+def _mean_at(curve: Curve, eps: float) -> float:
+    """The seed mean at a budget; minus infinity where the attack was left out, as nothing was left."""
+    return mean(curve[eps]) if eps in curve else float("-inf")
 
 
 def _ends(table: Table) -> str:
@@ -165,12 +236,8 @@ def _ends(table: Table) -> str:
     )
 
 
-def _note(table: Table, panels: dict[tuple[str, str], dict[str, Curve]]) -> str:
-    several_seeds = any(
-        len(v) > 1 for curves in panels.values() for curve in curves.values() for v in curve.values()
-    )
-    bars = " Bars: standard deviation over training seeds." if several_seeds else ""
+def _note(table: Table, rows: list[Row]) -> str:
     return (
-        f"{table.trained}. Each panel is one attack alone; eps 0 is clean; the "
-        f"grey line marks the leaderboard's budget.{bars}"
+        f"{table.trained}. Each metric under the one attack, of those over several budgets, that lowers it "
+        f"most on average; eps 0 is clean; the grey bar marks the leaderboard's budget.{seeds_note(rows)}"
     )

@@ -4,137 +4,67 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import cast
 
 from benchmark.core.unfinished import remove_unfinished
 from benchmark.report.cell_results import Run
 from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.drawing import draw_all
-from benchmark.report.kept_figures import FigureInputs, kept_figures, note_figures
-from benchmark.report.rows import Row
-from benchmark.report.style import LineStyle, format_eps, line_styles, save, slug
+from benchmark.report.figure_kinds import FIGURES, in_style
+from benchmark.report.kept_figures import FigureInputs, kept_alt_texts, kept_figures, note_figures
+from benchmark.report.style import alt_text, format_eps, save, slug, svg_of
 from benchmark.report.tables import Table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 FOLDER = "figures"
 UNNAMED_MODES = ("equal-epochs", NOT_TRAINED)
 """The compute modes that file names leave out."""
-SETTINGS: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "axes.edgecolor": "#888888",
-    "text.parse_math": False,  # names may hold a $
-}
-
-
-def in_style() -> AbstractContextManager[None]:
-    """Sets the report's fonts and colors for what is drawn or saved inside."""
-    from matplotlib import rc_context
-
-    return rc_context(SETTINGS)
-
-
-class Drawing(Protocol):
-    """Draws one kind of figure of a table, and writes no file."""
-
-    def __call__(self, run: Run, table: Table, row: Row | None = None) -> Figure | None:
-        """Draws the figure.
-
-        Args:
-            run: the run, whose rows have the same color in every figure.
-            table: the table, with its rows.
-            row: what to draw, for kinds that show one row; the table's first that can be drawn if not given.
-
-        Returns:
-            None where there is nothing to draw.
-        """
-
-
-def _styled(drawing: Drawing) -> Drawing:
-    @wraps(drawing)
-    def styled(run: Run, table: Table, row: Row | None = None) -> Figure | None:
-        with in_style():
-            return drawing(run, table, row)
-
-    return styled
-
-
-@_styled
-def _clean_vs_worst(run: Run, table: Table, row: Row | None = None) -> Figure | None:
-    from benchmark.report.clean_vs_worst import clean_vs_worst
-
-    return clean_vs_worst(table, _styles(run))
-
-
-@_styled
-def _heatmap(run: Run, table: Table, row: Row | None = None) -> Figure | None:
-    from benchmark.report.heatmap import heatmap
-
-    return heatmap(table)
-
-
-@_styled
-def _eps(run: Run, table: Table, row: Row | None = None) -> Figure | None:
-    from benchmark.report.eps_curves import eps_curves
-
-    return eps_curves(run, table, _styles(run))
-
-
-@_styled
-def _training(run: Run, table: Table, row: Row | None = None) -> Figure | None:
-    from benchmark.report.training_curves import training_curves
-
-    return training_curves(table, _styles(run))
-
-
-@_styled
-def _tsne(run: Run, table: Table, row: Row | None = None) -> Figure | None:
-    from benchmark.report.tsne import tsne
-
-    drawn = (tsne(run, table, one) for one in (table.rows if row is None else [row]))
-    return next((figure for figure in drawn if figure is not None), None)
-
-
-FIGURES: dict[str, Drawing] = {
-    "clean_vs_worst": _clean_vs_worst,
-    "heatmap": _heatmap,
-    "eps": _eps,
-    "training": _training,
-    "tsne": _tsne,
-}
-"""How to draw each kind of figure, in the report's style."""
 OVER_BUDGETS = frozenset({"eps"})
 """The kinds that show cells of several tables of a setting."""
-OWN_NAME = re.compile(rf"({'|'.join(FIGURES)})_[a-z0-9._-]+\.png")
+OWN_NAME = re.compile(rf"({'|'.join(FIGURES)})_[a-z0-9._-]+\.(png|svg)")
 
 
 @dataclass
 class TableFigures:
-    """The figures of one table, as paths; None or absent where there was nothing to draw.
+    """The figures of one table, as paths of PNGs; None or absent where there was nothing to draw.
+
+    Beside each PNG there is an SVG, `svg_of(path)`.
 
     Attributes:
+        cost: robustness against training cost.
+        seen: what a person sees of an attack.
         training: set only at the first of the tables that show the same models.
         tsne: by the name of the row.
+        alt_texts: what each says, in sentences, by its path.
     """
 
     clean_vs_worst: Path | None = None
+    cost: Path | None = None
     heatmap: Path | None = None
     eps: Path | None = None
+    seen: Path | None = None
     training: Path | None = None
     tsne: dict[str, Path] = field(default_factory=dict)
+    alt_texts: dict[Path, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Path]:
-        yield from filter(None, (self.clean_vs_worst, self.heatmap, self.eps, self.training))
+        kinds = (self.clean_vs_worst, self.cost, self.heatmap, self.eps, self.seen, self.training)
+        yield from filter(None, kinds)
         yield from self.tsne.values()
 
-    def add(self, picture: FigurePicture, table: Table) -> None:
-        """Adds a figure that there is."""
+    @property
+    def files(self) -> list[Path]:
+        """The files of all figures: each PNG, then its SVG."""
+        return [file for path in self for file in (path, svg_of(path))]
+
+    def alt(self, path: Path) -> str:
+        """What a figure says, for readers who do not see it: its title and its note."""
+        return self.alt_texts.get(path, "")
+
+    def add(self, picture: FigurePicture, table: Table, alt: str) -> None:
+        """Adds a figure that there is, with its alternative text."""
+        self.alt_texts[picture.path] = alt
         if picture.row is None:
             setattr(self, picture.kind, picture.path)
         else:
@@ -157,20 +87,23 @@ class FigurePicture:
     table: int
     row: int | None = None
 
-    def draw(self, source: object) -> bool:
-        """Draws the file, unless there is nothing to draw.
+    def draw(self, source: object) -> str:
+        """Draws the files, unless there is nothing to draw.
 
         Args:
             source: the run and its tables.
+
+        Returns:
+            The alternative text; empty where there is nothing to draw.
         """
         run, tables = cast("tuple[Run, list[Table]]", source)
         table = tables[self.table]
         figure = FIGURES[self.kind](run, table, None if self.row is None else table.rows[self.row])
         if figure is None:
-            return False
+            return ""
         with in_style():
             save(figure, self.path)
-        return True
+        return alt_text(figure)
 
 
 @dataclass
@@ -193,7 +126,7 @@ def draw_figures(run: Run, tables: list[Table], output: Path, workers: int = 1) 
     """Draws the figures of each table into `figures/`, and removes those of an earlier report.
 
     Those of an earlier report are kept when nothing changed that they show. Tables of other compute modes
-    than the lead have only the plots of clean and worst cases and of trainings.
+    than the lead have only the plots of clean and worst cases, of costs and of trainings.
 
     Args:
         run: the run.
@@ -206,16 +139,19 @@ def draw_figures(run: Run, tables: list[Table], output: Path, workers: int = 1) 
     of = FigureInputs(run)
     inputs = {one.path: _inputs(of, tables, one) for one in pictures}
     there = kept_figures(run, inputs)
+    alt_texts = kept_alt_texts(run, there)
     kept = sum(there.values())
     results = draw_all([one for one in pictures if one.path not in there], (run, tables), workers)
     failed = {path: result.failure for path, result in results.items() if result.failure}
     there |= {path: result.there for path, result in results.items()}
-    _clear(output / FOLDER, {path for path, is_there in there.items() if is_there})
-    note_figures(run, inputs, failed)
+    alt_texts |= {path: result.alt for path, result in results.items() if result.there}
+    current = [path for path, is_there in there.items() if is_there]
+    _clear(output / FOLDER, {*current, *map(svg_of, current)})
+    note_figures(run, inputs, failed, alt_texts)
     found = [TableFigures() for _ in tables]
     for one in pictures:
         if there[one.path]:
-            found[one.table].add(one, tables[one.table])
+            found[one.table].add(one, tables[one.table], alt_texts.get(one.path, ""))
     drawn = sum(result.there for result in results.values())
     return Figures(found, {path.name: reason for path, reason in failed.items()}, drawn, kept)
 
@@ -225,12 +161,13 @@ def _pictures(tables: list[Table], folder: Path) -> Iterator[FigurePicture]:
     trainings: set[str] = set()
     for index, table in enumerate(tables):
         trained, name = trained_slug(table), table_slug(table)
-        yield FigurePicture("clean_vs_worst", folder / f"clean_vs_worst_{name}.png", index)
+        for kind in ("clean_vs_worst", "cost"):
+            yield FigurePicture(kind, folder / f"{kind}_{name}.png", index)
         if trained not in trainings:
             trainings.add(trained)
             yield FigurePicture("training", folder / f"training_{trained}.png", index)
         if table.lead:
-            for kind in ("heatmap", "eps"):
+            for kind in ("heatmap", "eps", "seen"):
                 yield FigurePicture(kind, folder / f"{kind}_{name}.png", index)
             for number, row in enumerate(table.rows):
                 yield FigurePicture("tsne", folder / f"tsne_{name}_{slug(row.name)}.png", index, number)
@@ -257,10 +194,6 @@ def trained_slug(table: Table) -> str:
 
 def _mode(table: Table) -> list[str]:
     return [] if table.key.compute in UNNAMED_MODES else [table.key.compute]
-
-
-def _styles(run: Run) -> dict[str, LineStyle]:
-    return line_styles((cell.key.defense for cell in run.table_cells), run.manifest.references)
 
 
 def _clear(folder: Path, current: set[Path]) -> None:

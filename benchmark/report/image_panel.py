@@ -34,15 +34,15 @@ def panel(image: Mapping[str, np.ndarray], title: str) -> Figure:
     label = int(image["label"])
     for line, (name, neighbors) in enumerate((("clean", before), ("attacked", after))):
         when = ("before", "after")[line]
-        _show(figure.add_subplot(grid[line, 0]), image[name], f"{name}, class {label}")
+        show(figure.add_subplot(grid[line, 0]), image[name], f"{name}, class {label}")
         for column, (neighbor, found) in enumerate(zip(neighbors, image[f"{when}_labels"], strict=True)):
             axes = figure.add_subplot(grid[line, 2 + column])
             color, symbol = RIGHT if found == label else WRONG
-            _show(axes, neighbor, f"{symbol} {when} {column + 1}: {found}", color)
+            show(axes, neighbor, f"{symbol} {when} {column + 1}: {found}", color, color)
     difference = image["attacked"].astype(np.float64) - image["clean"]
     factor = amplification(difference)
     shown = np.clip(GREY_LEVEL + factor * difference, 0.0, 1.0)
-    _show(figure.add_subplot(grid[:, 1]), shown, f"difference \u00d7 {factor}")
+    show(figure.add_subplot(grid[:, 1]), shown, f"difference \u00d7 {factor}")
     headline(
         figure,
         title,
@@ -58,13 +58,21 @@ def amplification(difference: np.ndarray) -> int:
     return max(1, int(GREY_LEVEL / largest + ROUNDING)) if largest > 0 else 1
 
 
-def _show(axes: Axes, image: np.ndarray, title: str, color: str = "") -> None:
-    """Shows an image of shape (C, H, W) in [0, 1], C being 1 or 3."""
+def show(axes: Axes, image: np.ndarray, title: str, frame: str = "", color: str = "black") -> None:
+    """Shows an image.
+
+    Args:
+        axes: where.
+        image: in [0, 1], shape (C, H, W), C being 1 or 3.
+        title: stands above it.
+        frame: color of a thick frame; a thin grey one if not given.
+        color: of the title.
+    """
     pixels = np.clip(np.moveaxis(image, 0, -1), 0.0, 1.0)
     axes.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0.0, vmax=1.0)
-    axes.set_title(title, fontsize=8.5, color=color or "black")
+    axes.set_title(title, fontsize=8.5, color=color)
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():
-        side.set_color(color or "#BBBBBB")
-        side.set_linewidth(3.0 if color else 0.8)
+        side.set_color(frame or "#BBBBBB")
+        side.set_linewidth(3.0 if frame else 0.8)

@@ -16,6 +16,7 @@ from benchmark.records import ModelKey
 from benchmark.records.figures import FiguresRecord
 from benchmark.report.cell_results import CellResult, Run
 from benchmark.report.rows import Row
+from benchmark.report.style import svg_of
 from benchmark.report.tables import Table
 
 _LIBRARIES = ("matplotlib", "numpy", "openTSNE")
@@ -35,8 +36,8 @@ _OF_MANIFEST = {
 class FigureInputs:
     """Hashes what figures are drawn from: names, records, the source and versions of libraries.
 
-    Of the arrays, which may be large and are never written twice with other content, size and time of writing
-    are hashed.
+    Of the arrays and the attacked images, which may be large and are never written twice with other content,
+    size and time of writing are hashed.
 
     Args:
         run: the run.
@@ -86,7 +87,8 @@ class FigureInputs:
     def _cell(self, cell: CellResult) -> str:
         record = cell.record and cell.record.model_dump(mode="json", exclude={"provenance"})
         ref = cell.ref.model_dump(mode="json")
-        return _hash([ref, cell.status, cell.reason, record, self._run.arrays_stamp(cell)])
+        stamps = [self._run.arrays_stamp(cell), _stamp(self._run.images(cell))]
+        return _hash([ref, cell.status, cell.reason, record, *stamps])
 
 
 def kept_figures(run: Run, inputs: Mapping[Path, str]) -> dict[Path, bool]:
@@ -103,18 +105,36 @@ def kept_figures(run: Run, inputs: Mapping[Path, str]) -> dict[Path, bool]:
     if record is None:
         return {}
     same = [path for path, digest in inputs.items() if record.inputs.get(path.name) == digest]
-    return {
-        path: path.name in record.files
-        for path in same
-        if path.name not in record.files or _digest(path) == record.files[path.name]
-    }
+    return {path: path.name in record.files for path in same if _is_unchanged(path, record.files)}
 
 
-def note_figures(run: Run, inputs: Mapping[Path, str], failed: Collection[Path]) -> None:
-    """Records what figures were drawn from, but for those that failed, which are tried again."""
+def _is_unchanged(path: Path, files: Mapping[str, str]) -> bool:
+    """Whether a figure's PNG and SVG are those that were drawn, if any were."""
+    return path.name not in files or all(_digest(one) == files.get(one.name) for one in (path, svg_of(path)))
+
+
+def kept_alt_texts(run: Run, kept: Mapping[Path, bool]) -> dict[Path, str]:
+    """Finds the alternative texts of the figures of an earlier report that there are.
+
+    Args:
+        run: the run.
+        kept: what `kept_figures` found.
+    """
+    record = run.figures()
+    texts = {} if record is None else record.alt_texts
+    return {path: texts.get(path.name, "") for path, there in kept.items() if there}
+
+
+def note_figures(
+    run: Run, inputs: Mapping[Path, str], failed: Collection[Path], alt_texts: Mapping[Path, str]
+) -> None:
+    """Records what figures were drawn from and say, but for those that failed, which are tried again."""
     done = {path: digest for path, digest in inputs.items() if path not in failed}
-    files = {path.name: digest for path in done if (digest := _digest(path)) is not None}
-    run.save_figures(FiguresRecord(inputs={path.name: digest for path, digest in done.items()}, files=files))
+    both = [one for path in done for one in (path, svg_of(path))]
+    files = {path.name: digest for path in both if (digest := _digest(path)) is not None}
+    texts = {path.name: text for path, text in alt_texts.items()}
+    drawn_from = {path.name: digest for path, digest in done.items()}
+    run.save_figures(FiguresRecord(inputs=drawn_from, files=files, alt_texts=texts))
 
 
 def _digest(path: Path) -> str | None:
@@ -122,6 +142,15 @@ def _digest(path: Path) -> str | None:
         return content_digest(path)
     except OSError:  # there is none, or it was deleted
         return None
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Size in bytes and time of writing in ns of a file; None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _shares_setting(cell: CellResult, table: Table) -> bool:

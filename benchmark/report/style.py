@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette without its yellow, which is too pale for lines on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vP*X"
-LINES = ("-", "--", "-.", ":")
+MARKERS = "osD^vP*X<>pd"
+LINES = ("-", "--", "-.")
+REFERENCE_LINE = ":"
 GREY = "#7F7F7F"
 NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 UNITS = {"l0": " pixels"}
@@ -44,12 +46,14 @@ def line_styles(defenses: Iterable[str], references: Iterable[str]) -> dict[str,
     names, grey = set(defenses), set(references)
     ranked = sorted(names - grey)
     styles = {
-        name: LineStyle(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], LINES[i // len(PALETTE) % 4])
+        name: LineStyle(
+            PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], LINES[i // len(PALETTE) % len(LINES)]
+        )
         for i, name in enumerate(ranked)
-    }  # fmt: skip
+    }
     shown = sorted(names & grey)
     return styles | {
-        name: LineStyle(GREY, MARKERS[-1 - i % len(MARKERS)], ":") for i, name in enumerate(shown)
+        name: LineStyle(GREY, MARKERS[-1 - i % len(MARKERS)], REFERENCE_LINE) for i, name in enumerate(shown)
     }
 
 
@@ -106,6 +110,26 @@ def headline(figure: Figure, title: str, note: str) -> None:
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=8.5, color="#444444")
 
 
+def percent(value: float, decimals: int = 0) -> str:
+    """Formats a fraction in percent, without a minus before a zero, as in "70.7"."""
+    return f"{round(100 * value, decimals) + 0.0:.{decimals}f}"
+
+
+def seed_range(values: Sequence[float]) -> list[list[float]] | None:
+    """The way from the mean of some seeds down to the lowest and up to the highest, as error bars are drawn.
+
+    A range holds only values that were measured; a standard deviation would reach below 0.
+
+    Returns:
+        Shape (2, 1); None for fewer than two values that are not nan.
+    """
+    known = [value for value in values if not isnan(value)]
+    if len(known) < 2:
+        return None
+    middle = sum(known) / len(known)
+    return [[max(0.0, middle - min(known))], [max(0.0, max(known) - middle)]]
+
+
 def percent_axis(axes: Axes, which: str) -> None:
     """Labels an axis of fractions in percent, over the range that metrics can take and a little more."""
     from matplotlib.ticker import FuncFormatter
@@ -122,8 +146,34 @@ def percent_axis(axes: Axes, which: str) -> None:
         axes.spines[side].set_visible(False)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG atomically; the same figure gives the same bytes."""
+def alt_text(figure: Figure) -> str:
+    """What a figure says: its title, then its note, each as a sentence in one line."""
+    texts = [figure.get_suptitle(), figure.get_supxlabel()]
+    sentences = [" ".join(text.split()).rstrip(".") + "." for text in texts if text.strip()]
+    return " ".join(sentences)
+
+
+def save(figure: Figure, path: Path, vector: bool = True) -> None:
+    """Writes a PNG and beside it an SVG, each atomically; the same figure gives the same bytes.
+
+    Args:
+        figure: the figure.
+        path: the PNG.
+        vector: whether to write the SVG too.
+    """
+    from matplotlib import rc_context
+
     write_atomically(
         path, lambda temporary: figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
     )
+    if vector:
+        about = {"Date": None, "Creator": None, "Title": alt_text(figure)}
+        with rc_context({"svg.hashsalt": path.stem}):
+            write_atomically(
+                svg_of(path), lambda temporary: figure.savefig(temporary, format="svg", metadata=about)
+            )
+
+
+def svg_of(path: Path) -> Path:
+    """The SVG beside a figure's PNG."""
+    return path.with_name(f"{path.name.removesuffix('.png')}.svg")

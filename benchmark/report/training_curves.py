@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, isnan, nan
+from math import isnan, nan
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,50 +10,41 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.records import ModelRecord
+from benchmark.report.labels import dagger_note, listed, row_label
 from benchmark.report.rows import Row
-from benchmark.report.style import LineStyle, headline, new_figure, percent_axis, wrapped
+from benchmark.report.style import LineStyle, headline, new_figure, percent, percent_axis
 from benchmark.report.tables import Table
 from benchmark.report.worst_case import mean
 
-ACROSS = 4
 FALL = 0.03
 """mAP@R that must be lost after the kept epoch to be named in the title."""
-KINDS = (("clean_map_r", "--", "white"), ("attacked_map_r", "-", ""))
 
 
 def training_curves(table: Table, styles: dict[str, LineStyle]) -> Figure | None:
-    """Draws a panel for each defense of a table; None when no model was validated.
+    """Draws mAP@R under attack of every trained row over its epochs; None when no model was validated.
 
-    Thin lines are single seeds, thick ones their mean at the epochs at which all seeds were validated.
+    A line is the mean over seeds, at the epochs at which all were validated.
     """
     rows = [row for row in table.rows if validated(row)]
     if not rows:
         return None
-    across = min(ACROSS, len(rows))
-    down = ceil(len(rows) / across)
-    width = max(6.2, 1.2 + 2.6 * across)
-    figure = new_figure(width, 1.9 + 2.3 * down)
-    grid = figure.subplots(down, across, sharey=True, squeeze=False)
-    for axes, row in zip(grid.flat, rows, strict=False):
+    figure = new_figure(8.6, max(4.6, 1.6 + 0.24 * len(rows)))
+    axes = figure.subplots()
+    for row in rows:
         _draw(axes, row, styles[row.defense])
-        axes.set_title(wrapped(row.name), fontsize=9.5, loc="left")
-    for axes in grid.flat[len(rows) :]:
-        axes.set_axis_off()
-    for column in range(across):
-        lowest = max(i for i in range(column, len(rows), across))
-        grid.flat[lowest].set_xlabel("epoch", fontsize=9)
-    for line in grid:
-        line[0].set_ylabel("mAP@R, validation", fontsize=9)
-    grey = "#444444"
+    percent_axis(axes, "y")
+    last = max(max(model.epochs, model.validations[-1].epoch) for row in rows for model in validated(row))
+    axes.set_xlim(0, 1.03 * last)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.set_xlabel("epoch", fontsize=9)
+    axes.set_ylabel("mAP@R under attack, validation classes", fontsize=9)
+    final = {row.defense: _final(row) for row in rows}
     handles = [
-        Line2D([], [], color=grey, linestyle="--", label="clean"),
-        Line2D([], [], color=grey, linestyle="-", label="under attack"),
-        Line2D([], [], color=grey, marker="o", linestyle="", label="kept epoch"),
+        Line2D([], [], color=style.color, linestyle=style.line, marker=style.marker, label=row_label(row))
+        for row in sorted(rows, key=lambda row: -final[row.defense])
+        for style in [styles[row.defense]]
     ]
-    if len(rows) < grid.size:  # in the place of a missing panel
-        grid.flat[len(rows)].legend(handles=handles, loc="upper left", frameon=False, fontsize=9)
-    else:
-        figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9)
     headline(figure, _title(rows), _note(table, rows))
     return figure
 
@@ -65,36 +56,31 @@ def validated(row: Row) -> list[ModelRecord]:
 
 def _draw(axes: Axes, row: Row, style: LineStyle) -> None:
     models = validated(row)
-    for name, line, fill in KINDS:
-        curves = [{result.epoch: getattr(result, name) for result in model.validations} for model in models]
-        shared = sorted(set.intersection(*map(set, curves)))
-        for curve in curves if len(curves) > 1 else ():
+    curves = [_attacked(model) for model in models]
+    shared = sorted(set.intersection(*map(set, curves)))
+    means = {epoch: mean(curve[epoch] for curve in curves) for epoch in shared}
+    axes.plot(list(means), list(means.values()), style.line, color=style.color, linewidth=1.8, zorder=2)
+    for model, curve in zip(models, curves, strict=True):
+        if model.best_epoch in curve:
+            height = curve[model.best_epoch]
             axes.plot(
-                list(curve),
-                list(curve.values()),
-                line,
+                model.best_epoch,
+                height,
+                style.marker,
                 color=style.color,
-                linewidth=0.8,
-                alpha=0.45,
-                zorder=1,
+                markeredgecolor="white",
+                markeredgewidth=0.8,
+                markersize=9,
+                zorder=3,
             )
-        means = [mean(curve[epoch] for curve in curves) for epoch in shared]
-        axes.plot(shared, means, line, color=style.color, linewidth=1.8, zorder=2)
-        for model, curve in zip(models, curves, strict=True):
-            if model.best_epoch in curve:
-                axes.plot(
-                    model.best_epoch,
-                    curve[model.best_epoch],
-                    "o",
-                    color=style.color,
-                    markerfacecolor=fill or style.color,
-                    markersize=6,
-                    zorder=3,
-                )
-    percent_axis(axes, "y")
-    axes.set_xlim(0, 1.04 * max(max(model.epochs, model.validations[-1].epoch) for model in models))
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.tick_params(labelsize=8.5)
+
+
+def _attacked(model: ModelRecord) -> dict[int, float]:
+    return {result.epoch: result.attacked_map_r for result in model.validations}
+
+
+def _final(row: Row) -> float:
+    return mean(model.validations[-1].attacked_map_r for model in validated(row))
 
 
 def fall(row: Row) -> float:
@@ -103,8 +89,7 @@ def fall(row: Row) -> float:
 
 
 def _fall(model: ModelRecord) -> float:
-    attacked = {result.epoch: result.attacked_map_r for result in model.validations}
-    return attacked.get(model.best_epoch, nan) - model.validations[-1].attacked_map_r
+    return _attacked(model).get(model.best_epoch, nan) - model.validations[-1].attacked_map_r
 
 
 def _title(rows: list[Row]) -> str:
@@ -115,15 +100,15 @@ def _title(rows: list[Row]) -> str:
     )
     if not falling:
         return f"No defense loses more than {100 * FALL:.0f} points under attack after its kept epoch"
-    whose = " and ".join(falling) if len(falling) < 3 else f"{len(falling)} defenses"
-    most = f"{'up to ' if len(falling) > 1 else ''}{100 * falls[falling[0]]:.0f} points"
-    return f"Further training would have cost {whose} {most} of mAP@R under attack"
+    most = f"{'up to ' if len(falling) > 1 else ''}{percent(falls[falling[0]])} points"
+    return f"Further training would have cost {listed(falling, 'defense')} {most} of mAP@R under attack"
 
 
 def _note(table: Table, rows: list[Row]) -> str:
     several = any(len(validated(row)) > 1 for row in rows)
-    lines = " Thin lines: training seeds; thick: their mean." if several else ""
+    lines = " Lines: means over training seeds; each seed has its mark." if several else ""
     return (
-        f"{table.trained}. mAP@R on validation classes, which are classes of the training split held out "
-        f"of training, never test classes. The weights of the marked epoch are evaluated.{lines}"
+        f"{table.trained}. Validation classes are classes of the training split held out of training, never "
+        f"test classes. Marks: the epoch whose weights are evaluated, of the best mean of clean and attacked "
+        f"mAP@R.{lines}{dagger_note(rows)}"
     )

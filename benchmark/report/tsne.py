@@ -1,61 +1,102 @@
-"""Figure: the embeddings of a few classes before and after an attack, by t-SNE."""
+"""Figure: where an attack moves the images of the classes that it hits worst, by t-SNE."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from benchmark.report.cell_results import CLUSTERING, CellResult, Run
+from benchmark.report.labels import dagger_note
 from benchmark.report.rows import Row, at_eps
-from benchmark.report.style import MARKERS, PALETTE, budget, headline, new_figure
+from benchmark.report.style import MARKERS, PALETTE, budget, headline, new_figure, percent
 from benchmark.report.tables import Table
+
+NEIGHBOR = "#9A9A9A"
+"""Color of the classes that were not hit worst themselves."""
+
+
+@dataclass(frozen=True)
+class _Points:
+    """What is drawn of one attacked cell.
+
+    Attributes:
+        before, after: embeddings of the same images, clean and attacked, shape (m, d).
+        labels: their classes, shape (m,).
+        hit: the classes hit worst, worst first; empty where a record does not say which these are.
+        lost: the fraction of its images that each of these lost to other classes.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    labels: np.ndarray
+    hit: list[int]
+    lost: list[float]
 
 
 def tsne(run: Run, table: Table, row: Row) -> Figure | None:
-    """Draws the first seed's displayed embeddings before and after the attack that is worst on clustering.
+    """Draws the classes that the worst attack on clustering hit worst, for the first seed that has them.
 
     Returns:
-        None when no seed has both, or there are too few points.
+        None when no seed has the embeddings, or there are too few points.
     """
-    pair = _pair(run, table, row)
-    if pair is None:
+    found = _found(run, table, row)
+    if found is None:
         return None
-    clean, attacked = pair
-    before, after = run.arrays(clean), run.arrays(attacked)
-    labels = before["display_labels"]
-    points = _project(before["display"], after["display"])
-    if points is None:
+    clean, attacked, points = found
+    places = _project(points.before, points.after)
+    if places is None:
         return None
-    figure = new_figure(9.0, 5.2)
+    figure = new_figure(9.6, 5.6)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    _scatter(left, points[: len(labels)], labels)
-    _scatter(right, points[len(labels) :], labels)
-    left.set_title(f"Clean: AMI of the pool {_percent(clean)}", fontsize=10.5, loc="left")
-    right.set_title(f"Attacked: AMI of the pool {_percent(attacked)}", fontsize=10.5, loc="left")
-    classes = len(np.unique(labels))
-    key = table.key
-    headline(
-        figure,
-        f"{row.name}: embeddings before and after {table.names.short(attacked.key.attack)} "
-        f"({budget(key.norm, key.eps)})",
-        f"{table.trained}, seed {attacked.key.seed}. {len(labels)} images of "
-        f"{classes} classes, a color and shape for each. Both panels share one t-SNE, so positions can "
-        f"be compared; it shows which points are near each other, not how far apart groups are.",
-    )
+    before, after = np.split(places, 2)
+    _scatter(left, before, points)
+    right.add_collection(LineCollection(list(np.stack([before, after], axis=1)), **_TRACK))
+    _scatter(right, after, points)
+    for axes, when, cell in ((left, "Clean", clean), (right, "Attacked", attacked)):
+        ami = percent(cell.metric("ami"), 1)
+        axes.set_title(f"{when}: AMI of the whole pool {ami} %", fontsize=10, loc="left")
+    if points.hit:
+        figure.legend(
+            handles=_handles(points), loc="outside lower center", ncols=5, frameon=False, fontsize=8.5
+        )
+    headline(figure, _title(table, row, attacked, points), _note(table, row, attacked, points))
     return figure
 
 
-def _pair(run: Run, table: Table, row: Row) -> tuple[CellResult, CellResult] | None:
-    """The clean and the attacked clustering cell of the first seed that has display points of both."""
+_TRACK = {"colors": "#444444", "linewidths": 0.5, "alpha": 0.35, "zorder": 1}
+
+
+def _found(run: Run, table: Table, row: Row) -> tuple[CellResult, CellResult, _Points] | None:
+    """The clean and the attacked clustering cell of the first seed that has embeddings of both."""
     attack = row.worst_attack(CLUSTERING, "ami")
-    cells = [o for o in row.cells if o.done and o.key.scenario == CLUSTERING]
-    clean = {o.key.seed: o for o in cells if o.ref.role == "clean"}
-    attacked = {o.key.seed: o for o in cells if at_eps(o, table.key.eps) and o.key.attack == attack}
+    cells = [cell for cell in row.cells if cell.done and cell.key.scenario == CLUSTERING]
+    clean = {cell.key.seed: cell for cell in cells if cell.ref.role == "clean"}
+    attacked = {c.key.seed: c for c in cells if at_eps(c, table.key.eps) and c.key.attack == attack}
     for seed in sorted(clean.keys() & attacked.keys()):
-        pair = clean[seed], attacked[seed]
-        if all({"display", "display_labels"} <= run.arrays(cell).keys() for cell in pair):
-            return pair
+        points = _points(run, clean[seed], attacked[seed])
+        if points is not None:
+            return clean[seed], attacked[seed], points
+    return None
+
+
+def _points(run: Run, clean: CellResult, attacked: CellResult) -> _Points | None:
+    arrays = run.arrays(attacked)
+    if {"hit_clean", "hit_attacked", "hit_labels", "hit_classes", "hit_lost"} <= arrays.keys():
+        return _Points(
+            arrays["hit_clean"],
+            arrays["hit_attacked"],
+            arrays["hit_labels"],
+            arrays["hit_classes"].tolist(),
+            arrays["hit_lost"].tolist(),
+        )
+    before = run.arrays(clean)  # records of earlier versions have the first classes of the pool only
+    if all({"display", "display_labels"} <= of.keys() for of in (before, arrays)):
+        return _Points(before["display"], arrays["display"], before["display_labels"], [], [])
     return None
 
 
@@ -80,18 +121,20 @@ def _project(before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
     return np.asarray(fitted)
 
 
-def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
-    for i, label in enumerate(np.unique(labels)):
-        chosen = points[labels == label]
+def _scatter(axes: Axes, places: np.ndarray, points: _Points) -> None:
+    for label in _classes(points)[::-1]:  # the classes hit worst lie on top
+        chosen = places[points.labels == label]
+        color, marker = _style(points, label)
         axes.scatter(
             chosen[:, 0],
             chosen[:, 1],
             s=34,
-            color=PALETTE[i % len(PALETTE)],
-            marker=MARKERS[i % len(MARKERS)],
-            alpha=0.8,
+            color=color,
+            marker=marker,
+            alpha=0.85,
             linewidths=0.4,
             edgecolors="white",
+            zorder=2,
         )
     axes.set_xticks([])
     axes.set_yticks([])
@@ -99,5 +142,54 @@ def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
         side.set_color("#BBBBBB")
 
 
-def _percent(cell: CellResult) -> str:
-    return f"{100 * cell.metric('ami'):.1f} %"
+def _classes(points: _Points) -> list[int]:
+    """The classes, those hit worst first."""
+    return [*points.hit, *(label for label in np.unique(points.labels).tolist() if label not in points.hit)]
+
+
+def _style(points: _Points, label: int) -> tuple[str, str]:
+    """Color and marker of a class; where some were hit worst, only these have a color."""
+    index = _classes(points).index(label)
+    color = PALETTE[index % len(PALETTE)] if not points.hit or label in points.hit else NEIGHBOR
+    return color, MARKERS[index % len(MARKERS)]
+
+
+def _handles(points: _Points) -> list[Line2D]:
+    named = [
+        (label, f"class {label}, lost {percent(lost)} %")
+        for label, lost in zip(points.hit, points.lost, strict=True)
+    ]
+    shown = [
+        Line2D([], [], color=color, marker=marker, linestyle="", label=text)
+        for label, text in named
+        for color, marker in [_style(points, label)]
+    ]
+    return [*shown, Line2D([], [], color=NEIGHBOR, marker="h", linestyle="", label="their neighbors")]
+
+
+def _title(table: Table, row: Row, attacked: CellResult, points: _Points) -> str:
+    reach = budget(table.key.norm, table.key.eps)
+    if not points.hit:
+        return f"{row.name}: embeddings before and after {table.names.short(attacked.key.attack)} ({reach})"
+    lost = percent(float(np.mean(points.lost)))
+    if max(points.lost) <= 0:
+        return f"{row.name} loses no image of any class to another under attack ({reach})"
+    return (
+        f"{row.name} loses {lost} % of the images of the {len(points.hit)} classes hit worst to other "
+        f"classes ({reach})"
+    )
+
+
+def _note(table: Table, row: Row, attacked: CellResult, points: _Points) -> str:
+    classes = len(np.unique(points.labels))
+    which = f"the first {classes} classes of the pool"
+    if points.hit:
+        which = (
+            f"{classes} classes: those that lost most images, by another class's clean center being nearer, "
+            f"and where most of each went"
+        )
+    return (
+        f"{table.trained}, seed {attacked.key.seed}; {table.names.short(attacked.key.attack)}. "
+        f"{len(points.labels)} images of {which}. Lines: from the clean place. Both panels share one t-SNE: "
+        f"it shows what is near, not how far apart groups are.{dagger_note([row])}"
+    )

@@ -92,7 +92,7 @@ def write_report(
     text = render(run, tables, figures.tables, output, images, failed)
     _write(text, board)
     _write(render_page(run, tables, figures.tables, output, text, images, failed), page)
-    drawn = [path for of_table in figures.tables for path in of_table]
+    drawn = [path for of_table in figures.tables for path in of_table.files]
     kept = [path for of_row in images for path in of_row]
     return [leaderboard, cells, board, page, *ranking, *drawn, *kept]
 

@@ -4,8 +4,8 @@
     python -m benchmark.studies.eat eat --to eat_ablation
 
 Reads finished or partial runs, and measures the stored ensembles on a part of each data set's pool. Writes
-`ablation.csv`, `diversity.csv`, `transfer_matrix.csv`, `table.md` and `eat_ablation.png` (described in
-docs/eat.md). The exit status is 0 when they were written, and 2 when there was nothing to read.
+`ablation.csv`, `diversity.csv`, `transfer_matrix.csv`, `table.md`, and as PNG and SVG `eat_ablation` and
+`transfer_matrix` (described in docs/eat.md). The exit status is 0 when they were written, and 2 when there was nothing to read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmark.data.places import folders_for
 from benchmark.jobs import RunContext, trained_job
 from benchmark.jobs.models import load_data
 from benchmark.report.csv_files import DECIMALS, write_csv
-from benchmark.report.figures import SETTINGS
+from benchmark.report.figure_kinds import SETTINGS
 from benchmark.report.style import save
 from benchmark.studies.ablation import COLUMNS, Study, read_studies, scores_of
 from benchmark.studies.diversity import (
@@ -42,6 +42,7 @@ from benchmark.studies.diversity import (
 )
 from benchmark.studies.eat_figure import eat_figure
 from benchmark.studies.eat_table import write_table
+from benchmark.studies.transfer_figure import transfer_figure
 
 
 def measure_all(study: Study, folders: Folders) -> Iterator[tuple[dict[str, Any], Diversity]]:
@@ -90,13 +91,19 @@ def analyse(outputs: Sequence[Path], to: Path, folders: Folders) -> str:
     diversity = pd.DataFrame(rows, columns=DIVERSITY_COLUMNS)
     write_csv(models.round(DECIMALS), to / "ablation.csv")
     write_csv(diversity.round(DECIMALS), to / "diversity.csv")
-    write_csv(pd.DataFrame(matrix, columns=MATRIX_COLUMNS).round(DECIMALS), to / "transfer_matrix.csv")
+    transfer = pd.DataFrame(matrix, columns=MATRIX_COLUMNS)
+    write_csv(transfer.round(DECIMALS), to / "transfer_matrix.csv")
     table = write_table(studies, models, diversity)
     write_atomically(to / "table.md", lambda path: path.write_text(table, encoding="utf-8"))
+    datasets = [study.dataset for study in studies]
     with rc_context(SETTINGS):
-        figure = eat_figure(models, [study.dataset for study in studies])
-    if figure is not None:
-        save(figure, to / "eat_ablation.png")
+        figures = {
+            "eat_ablation.png": eat_figure(models, datasets),
+            "transfer_matrix.png": transfer_figure(transfer, diversity, datasets),
+        }
+        for name, figure in figures.items():
+            if figure is not None:
+                save(figure, to / name)
     return table
 
 

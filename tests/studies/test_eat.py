@@ -64,7 +64,9 @@ def test_every_file_of_two_runs(fake_ablation, tmp_path, monkeypatch, capsys):
     }
     own = matrix[(matrix["defense"] == "eat[members=2]") & (matrix["made_on"] == matrix["tested_on"])]
     assert own["r1"].mean() == pytest.approx(diversity["own_r1"][0], abs=1e-5)
-    assert min(image.imread(to / "eat_ablation.png").shape[:2]) > 250
+    for name in ("eat_ablation", "transfer_matrix"):
+        assert min(image.imread(to / f"{name}.png").shape[:2]) > 250
+        assert (to / f"{name}.svg").stat().st_size < 1_000_000
 
 
 def test_a_folder_without_a_run_is_refused_in_a_line(tmp_path, capsys):

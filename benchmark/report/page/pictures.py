@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.report.attacked_images import RowImages
@@ -21,13 +21,15 @@ WIDEST = 1600
 COLORS = 128
 TITLES = {
     "clean_vs_worst": "Clean and worst-case scores",
+    "cost": "Robustness against training cost",
+    "seen": "What a person sees",
     "heatmap": "Each attack against each row",
     "eps": "Scores over budgets",
     "training": "Validation scores over the training",
     "tsne": "Embeddings before and after an attack",
     "images": "Attacked images",
 }
-"""What each kind of figure shows, by its name; of others the name is shown."""
+"""What each kind of picture shows, by its name, in the order of the page."""
 
 
 @dataclass(frozen=True)
@@ -68,28 +70,23 @@ class Album:
         self._output = output
         self._left = limit
 
-    def of_table(self, table: Table, figures: TableFigures, said: str) -> list[Picture]:
+    def of_table(self, table: Table, figures: TableFigures) -> list[Picture]:
         """Embeds the figures of a table, those of single rows last.
 
         Args:
             table: the table.
             figures: its figures.
-            said: what the table comes to, in a sentence without its full stop.
         """
         setting = {name: text for name, text in of_table(table).fixed.items() if name != "eps"}
-        whole, single = [], []
-        for one in fields(figures):
-            title = TITLES.get(one.name, one.name.replace("_", " "))
-            found = getattr(figures, one.name)
-            if isinstance(found, Path):
-                alt = f"{title}, {table.heading}"
-                whole.append((one.name, alt, f"{alt}. {said}. The values are in the tables.", found))
-            elif isinstance(found, dict):
-                for row, path in found.items():
-                    alt = f"{title} of {row}, {table.heading}"
-                    single.append((one.name, alt, f"{alt}.", path))
-        shown = [self._picture(*drawn, setting) for drawn in whole]
-        return shown + [self._picture(*drawn, setting, single=True) for drawn in single]
+        shown = []
+        for kind in TITLES:
+            found = getattr(figures, kind, None)
+            of_rows = found if isinstance(found, dict) else {"": found} if found else {}
+            for row, path in of_rows.items():
+                title = f"{TITLES[kind]}{f' of {row}' if row else ''}, {table.heading}"
+                alt = f"{title}. {figures.alt(path)}".strip()
+                shown.append(self._picture(kind, title, alt, path, setting, single=bool(row)))
+        return shown
 
     def of_images(self, images: Sequence[RowImages]) -> list[Picture]:
         """Embeds the attacked images of rows."""

@@ -15,7 +15,6 @@ from markupsafe import Markup
 from benchmark.report.attacked_images import RowImages
 from benchmark.report.boards import AFTER, MARK
 from benchmark.report.cell_results import Run
-from benchmark.report.clean_vs_worst import summary
 from benchmark.report.conclusion import conclude
 from benchmark.report.csv_files import join, provenances
 from benchmark.report.figures import TableFigures
@@ -91,7 +90,7 @@ def _context(
     pictures = [
         picture
         for table, drawn in zip(tables, figures, strict=True)
-        for picture in album.of_table(table, drawn, summary(table))
+        for picture in album.of_table(table, drawn)
     ]
     pictures += album.of_images(images)
     cells = cell_table(run)
