@@ -76,6 +76,7 @@ def write_page(fake, output):
         Image.fromarray(np.full((20, 30, 3), 10 * number, dtype=np.uint8)).save(path)
         figures.append(TableFigures(clean_vs_worst=path))
     text = render(run, tables, figures, output)
+    (output / "leaderboard.md").write_text(text, encoding="utf-8")
     page = output / "leaderboard.html"
     page.write_text(render_page(run, tables, figures, output, text), encoding="utf-8")
     return page
@@ -126,3 +127,18 @@ def opened(browser, pages):
     for context in contexts:
         context.close()
     assert [one for one in seen if not one.startswith("data:")] == []
+
+
+@pytest.fixture
+def both_seeds(tables_of):
+    """A run of four rows with two seeds, one of a plugin and one that fails a check, and its table."""
+    fake = FakeRun(
+        checks={"vanilla": {"collapsed": "fail"}}, plugins={"pgd_at": "abcdef1234"}, classes=8, per_class=4
+    )
+    return tables_of(fake)
+
+
+def shown(grid, title):
+    """The values of a column."""
+    place = [column.title for column in grid.columns].index(title)
+    return [line.values[place] for line in grid.lines]
