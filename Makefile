@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: benchmark tune test test-fast install clean
+.PHONY: benchmark browser tune test test-fast install clean
 
 install: $(VENV)/installed
 
@@ -26,6 +26,10 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 3
+
+# Debian's chromium, which the tests of the page need; without it they are skipped.
+browser:
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }
 
 # Without the slow tests and the linters: what one runs while working.
 test-fast: install
