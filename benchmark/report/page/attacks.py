@@ -70,8 +70,9 @@ def _has(table: Table, scenario: str, metric: str) -> bool:
 
 def _grid(table: Table, place: int, scenario: str, metric: str) -> Grid:
     lines = [Line([Value("clean"), *(_whole(row, f"clean_{metric}") for row in table.rows)])]
+    under = [_UnderAttacks(table, row, scenario, metric) for row in table.rows]
     for attack in scored_here(table):
-        values = [_under(table, row, attack, scenario, metric) for row in table.rows]
+        values = [row.value(attack) for row in under]
         if any(value.text != NONE for value in values):
             lines.append(Line([_named(table, attack), *values]))
     lines.append(Line([Value("worst case"), *(_whole(row, f"worst_{metric}") for row in table.rows)]))
@@ -105,19 +106,26 @@ def _whole(row: Row, field: str) -> Value:
     return number(percent(mean), mean, "\n".join(lines), strong=True)
 
 
-def _under(table: Table, row: Row, attack: str, scenario: str, metric: str) -> Value:
-    """The metric under one attack: alone, or what is left after it where it follows others."""
-    alone, after = row.standalone(scenario, metric), row.remaining(scenario, metric)
-    value = after.get(attack, alone.get(attack, nan))
-    if isnan(value):
-        return Value(NONE, nan)
-    marks = (FOLLOWS,) if attack in after else ()
-    lines = [f"{one_line(row.name)} under {one_line(table.names.short(attack))}: {exact(value)}"]
-    lines += [
-        f"seed {cell.key.seed}: {exact(cell.metric(metric))}, {record(cell)}"
-        for cell in row.attacked(scenario).get(attack, [])
-    ]
-    return number(percent(value), value, "\n".join(lines), marks=marks, bar=value, fill="heat")
+class _UnderAttacks:
+    """The metric of a row under each attack: alone, or what is left after it where it follows others."""
+
+    def __init__(self, table: Table, row: Row, scenario: str, metric: str) -> None:
+        self._name, self._names, self._metric = one_line(row.name), table.names, metric
+        self._alone, self._after = row.standalone(scenario, metric), row.remaining(scenario, metric)
+        self._cells = row.attacked(scenario)
+
+    def value(self, attack: str) -> Value:
+        """The metric under one attack; a dash where there is none."""
+        value = self._after.get(attack, self._alone.get(attack, nan))
+        if isnan(value):
+            return Value(NONE, nan)
+        marks = (FOLLOWS,) if attack in self._after else ()
+        lines = [f"{self._name} under {one_line(self._names.short(attack))}: {exact(value)}"]
+        lines += [
+            f"seed {cell.key.seed}: {exact(cell.metric(self._metric))}, {record(cell)}"
+            for cell in self._cells.get(attack, [])
+        ]
+        return number(percent(value), value, "\n".join(lines), marks=marks, bar=value, fill="heat")
 
 
 def _deciding(check: RowCheck) -> Value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isnan, nan
 from typing import Literal
 
@@ -140,6 +141,7 @@ def spec(text: str, detail: str = "", marks: tuple[Mark, ...] = ()) -> Value:
     return Value(shown or NONE, detail=detail, marks=marks, is_code=bool(shown))
 
 
+@lru_cache(maxsize=4096)  # names of rows and attacks come again in every line
 def one_line(text: str) -> str:
     """Text in one line, with control characters as escapes."""
     return printable(" ".join(text.split()))

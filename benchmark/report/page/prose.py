@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
@@ -42,6 +42,7 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
 
 
+@lru_cache(maxsize=4096)
 def breakable(spec: str) -> Markup:
     """A spec that may be broken into lines after commas, underscores, signs and brackets."""
     pieces = re.split(r"(?<=[,_=\[/])", spec)

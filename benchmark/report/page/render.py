@@ -22,6 +22,7 @@ from benchmark.report.marks import marks_legend
 from benchmark.report.notes import check_notes, row_notes, unattacked_notes
 from benchmark.report.page.attacks import attack_grids, checks_grid
 from benchmark.report.page.boards import details, leaderboard
+from benchmark.report.page.cell_html import marks, row
 from benchmark.report.page.cells import cell_table
 from benchmark.report.page.grid import Grid, choices, one_line
 from benchmark.report.page.pictures import TITLES as PICTURES
@@ -64,7 +65,14 @@ def render_page(
         lstrip_blocks=True,
         autoescape=True,
     )
-    environment.filters |= {"sentence": sentence, "line": one_line, "breakable": breakable, "anchor": anchor}
+    environment.filters |= {
+        "anchor": anchor,
+        "breakable": breakable,
+        "line": one_line,
+        "marks": marks,
+        "row": row,
+        "sentence": sentence,
+    }
     script = _packaged("page.js")
     page = environment.get_template(TEMPLATE).render(
         **_context(run, tables, figures, images, output),
