@@ -14,6 +14,7 @@ from benchmark.cli.commands import (
     download,
     dry_run,
     explain,
+    exports_of,
     list_data,
     list_names,
     report,
@@ -47,6 +48,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     shown = not options.pop("no_progress", False)
     dry = options.pop("dry_run", False)
     trials = _trials(options.pop("tune", None))
+    exports = exports_of(options)
     file = options.pop("config", None)
     from attacks import check_precision
     from benchmark.core.cpu import cores
@@ -88,6 +90,8 @@ def _run(options: dict[str, Any], command: str) -> int:
         raise UsageError("--tune draws each trial from what the last ones gave: it has no dry run.")
     if trials and config.log:
         raise UsageError("--log is of runs; --tune writes its trials to tuning.csv.")
+    if trials and exports:
+        raise UsageError("--export is of runs; --tune writes its trials to tuning.csv.")
     if trials and config.models:
         raise UsageError("--tune chooses parameters of trainings: it takes --defenses, and no --model.")
     if dry:
@@ -111,9 +115,10 @@ def _run(options: dict[str, Any], command: str) -> int:
     except StoppedAtOnce:
         raise
     except Stopped as stopped:
-        warn(f"Stopped. The board so far: {report(config.output, min(context.workers, cores()))}. {RESUMES}")
+        page = report(config.output, min(context.workers, cores()), exports)
+        warn(f"Stopped. The board so far: {page}. {RESUMES}")
         return stopped.exit_status
-    written = report(config.output, min(context.workers, cores()))
+    written = report(config.output, min(context.workers, cores()), exports)
     show_verdicts(config.output)
     summary = ", ".join(
         f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]
