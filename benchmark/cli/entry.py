@@ -53,6 +53,7 @@ def _run(options: dict[str, Any], command: str) -> int:
     from attacks import check_precision
     from benchmark.core.cpu import cores
     from benchmark.core.hardware import one_thread
+    from benchmark.data.left_out import left_out_images
     from benchmark.data.places import folders_for
     from benchmark.jobs import RunContext
     from benchmark.planning.grid import build_grid
@@ -99,6 +100,8 @@ def _run(options: dict[str, Any], command: str) -> int:
             return dry_run(config, context)
     with one_thread():
         grid = build_grid(config, folders)
+    for note in left_out_images(grid.datasets):
+        warn(f"Left out: {note}")
     if not config.workers:
         workers = executor.count_workers([model.job for model in grid.models], device, folders)
         context = context.model_copy(update={"workers": workers})
