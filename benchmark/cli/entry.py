@@ -14,6 +14,7 @@ from benchmark.cli.commands import (
     download,
     dry_run,
     explain,
+    exports_of,
     list_data,
     list_names,
     open_page,
@@ -52,10 +53,12 @@ def _run(options: dict[str, Any], command: str) -> int:
     if opened and (dry or trials):
         instead = "--dry-run" if dry else "--tune"
         raise UsageError(f"--open shows the page of a run; {instead} writes none. Leave one of them out.")
+    exports = exports_of(options)
     file = options.pop("config", None)
     from attacks import check_precision
     from benchmark.core.cpu import cores
     from benchmark.core.hardware import one_thread
+    from benchmark.data.left_out import left_out_images
     from benchmark.data.places import folders_for
     from benchmark.jobs import RunContext
     from benchmark.planning.grid import build_grid
@@ -93,6 +96,8 @@ def _run(options: dict[str, Any], command: str) -> int:
         raise UsageError("--tune draws each trial from what the last ones gave: it has no dry run.")
     if trials and config.log:
         raise UsageError("--log is of runs; --tune writes its trials to tuning.csv.")
+    if trials and exports:
+        raise UsageError("--export is of runs; --tune writes its trials to tuning.csv.")
     if trials and config.models:
         raise UsageError("--tune chooses parameters of trainings: it takes --defenses, and no --model.")
     if dry:
@@ -100,6 +105,8 @@ def _run(options: dict[str, Any], command: str) -> int:
             return dry_run(config, context)
     with one_thread():
         grid = build_grid(config, folders)
+    for note in left_out_images(grid.datasets):
+        warn(f"Left out: {note}")
     if not config.workers:
         workers = executor.count_workers([model.job for model in grid.models], device, folders)
         context = context.model_copy(update={"workers": workers})
@@ -116,9 +123,10 @@ def _run(options: dict[str, Any], command: str) -> int:
     except StoppedAtOnce:
         raise
     except Stopped as stopped:
-        warn(f"Stopped. The board so far: {report(config.output, min(context.workers, cores()))}. {RESUMES}")
+        page = report(config.output, min(context.workers, cores()), exports)
+        warn(f"Stopped. The board so far: {page}. {RESUMES}")
         return stopped.exit_status
-    written = report(config.output, min(context.workers, cores()))
+    written = report(config.output, min(context.workers, cores()), exports)
     show_verdicts(config.output)
     summary = ", ".join(
         f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]

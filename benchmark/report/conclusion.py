@@ -171,7 +171,8 @@ def _reference(reference: Row, rows: list[Row], metric: str, name: str, noun: st
     worst = f"worst_{metric}"
     below = [row for row in rows if row.mean(worst) < reference.mean(worst)]
     which = f" ({_names(below)})" if 0 < len(below) <= NAMED else ""
-    than = f"{len(below)} of {len(rows)} {noun}s{which}" if below else f"any of {len(rows)} {noun}s"
+    nouns = f"{len(rows)} {noun}{'s' if len(rows) > 1 else ''}"
+    than = f"{len(below)} of {nouns}{which}" if below else f"any of {nouns}"
     kept = f"the reference {code(reference.name)} keeps {percent(reference.mean(worst))} % {name}"
     return [f"{kept}, {'more' if below else 'no more'} than {than}"]
 

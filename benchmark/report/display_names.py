@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from unicodedata import normalize
 
 from benchmark.core.display_names import abbreviate, sentence_without_folders
 from benchmark.records import CLEAN, ModelKey, RunManifest
@@ -62,13 +63,18 @@ class DisplayNames:
 
 
 def _numbered(specs: Iterable[str], short_names: dict[str, str]) -> dict[str, str]:
-    """The short names of specs of one kind, with a number where several share one."""
+    """The short names of specs of one kind, with a number where several read alike.
+
+    Names that differ only in their Unicode form read alike. The first that has no short name keeps its own.
+    """
     sharing: dict[str, list[str]] = defaultdict(list)
     for spec in sorted(specs):
-        sharing[short_names.get(spec, spec)].append(spec)
-    return {
-        spec: name if len(group) == 1 else f"{name} ({number})"
-        for name, group in sharing.items()
-        for number, spec in enumerate(group, 1)
-        if spec in short_names
-    }
+        sharing[normalize("NFKC", short_names.get(spec, spec))].append(spec)
+    found = {}
+    for group in sharing.values():
+        kept = next((spec for spec in group if spec not in short_names), None)
+        for number, spec in enumerate(group, 1):
+            if spec != kept:
+                name = short_names.get(spec, spec)
+                found[spec] = name if len(group) == 1 else f"{name} ({number})"
+    return found

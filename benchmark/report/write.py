@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmark.core.files import write_atomically
@@ -10,6 +10,7 @@ from benchmark.records.store import Store
 from benchmark.report.attacked_images import write_attacked_images
 from benchmark.report.cell_results import Run
 from benchmark.report.csv_files import cells_frame, leaderboard_frame, write_csv
+from benchmark.report.exports import Export
 from benchmark.report.figures import FOLDER, Figures, draw_figures
 from benchmark.report.markdown import render
 from benchmark.report.page import render_page
@@ -54,7 +55,10 @@ def verdicts(output: Path) -> list[str]:
 
 
 def write_report(
-    output: Path, tell: Callable[[str], object] = lambda line: None, workers: int = 1
+    output: Path,
+    tell: Callable[[str], object] = lambda line: None,
+    workers: int = 1,
+    exports: Sequence[Export] = (),
 ) -> list[Path]:
     """Writes tables, figures and a page from the records under an output folder.
 
@@ -65,10 +69,11 @@ def write_report(
         tell: called with a line when figures of an earlier report were kept, since nothing changed that they
             show, and for each picture that could not be drawn.
         workers: number of processes that draw figures, where there are many.
+        exports: other formats to write the results in.
 
     Returns:
-        The files written: `leaderboard.csv`, `cells.csv`, `leaderboard.md`, `leaderboard.html`,
-        `ranking.csv` where its attacks were run, then the figures and the attacked images.
+        The files written: `leaderboard.csv`, `cells.csv`, `leaderboard.md`, `leaderboard.html`, `ranking.csv`
+        where its attacks were run, then those of the exports, the figures and the attacked images.
 
     Raises:
         UsageError: when the folder holds no run or cannot be written.
@@ -82,6 +87,7 @@ def write_report(
     ranking = [output / "ranking.csv"] if len(side) else []
     for path in ranking:
         write_csv(side, path)
+    exported = [path for export in exports for path in export.write(run, tables, output)]
     figures = draw_figures(run, tables, output, workers)
     if figures.kept:
         tell(_kept(figures))
@@ -94,7 +100,7 @@ def write_report(
     _write(render_page(run, tables, figures.tables, output, text, images, failed), page)
     drawn = [path for of_table in figures.tables for path in of_table.files]
     kept = [path for of_row in images for path in of_row]
-    return [leaderboard, cells, board, page, *ranking, *drawn, *kept]
+    return [leaderboard, cells, board, page, *ranking, *exported, *drawn, *kept]
 
 
 def _write(text: str, path: Path) -> None:
