@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Apart from the rest: torchattacks holds a version of requests that the theme of the site refuses.
 SITE := .venv-site
 
-.PHONY: benchmark tune test test-fast docs install clean
+.PHONY: benchmark browser tune test test-fast docs install clean
 
 install: $(VENV)/installed
 
@@ -33,6 +33,10 @@ test: install $(SITE)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 3
+
+# Debian's chromium, which the tests of the page need; without it they are skipped.
+browser:
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }
 
 # Without the slow tests and the linters: what one runs while working.
 test-fast: install

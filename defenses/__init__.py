@@ -23,9 +23,12 @@ from defenses.vanilla import Vanilla
 ALL = ("vanilla", "pgd_at", "trades", "adp", "mixup", "random_transforms", "eat")
 """The defenses that `--defenses all` selects."""
 
+CONTROLS: dict[str, tuple[str, ...]] = {"ensemble": ("adp",), "ensemble_at": ("eat",)}
+"""Defenses that are controls of others, and of which: the same cost without what the others add."""
+
 GROUPS: dict[str, tuple[str, ...]] = {
     "all": ALL,
-    "controls": ("ensemble", "ensemble_at"),
+    "controls": tuple(CONTROLS),
     "dml": ("est", "act", "hm", "panum", "ca_tride", "center_at", "metric_preserving", "fare"),
 }
 """Names that select several defenses on the command line."""
@@ -35,6 +38,7 @@ __all__ = [
     "ADP",
     "ALL",
     "CATRIDE",
+    "CONTROLS",
     "DEFENSES",
     "EAT",
     "EST",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from benchmark.data import Folders
     from benchmark.jobs import RunContext
     from benchmark.planning.config import Configuration
+    from benchmark.report.exports import Export
 
 
 def list_names(plugins: Iterable[Path]) -> int:
@@ -51,17 +52,32 @@ def dry_run(config: Configuration, context: RunContext) -> int:
     return 0
 
 
-def report(output: Path, workers: int | None = None) -> Path:
+def exports_of(options: dict[str, Any]) -> list[Export]:
+    """Takes the formats of `--export` out of the options.
+
+    Raises:
+        UsageError: for an unknown format, and where a package that it needs is missing.
+    """
+    names = options.pop("export", [])
+    if not names:
+        return []
+    from benchmark.report.exports import export_formats
+
+    return export_formats(names)
+
+
+def report(output: Path, workers: int | None = None, exports: Sequence[Export] = ()) -> Path:
     """Writes the report of an output folder, and returns the path of the page.
 
     Args:
         output: the folder.
         workers: number of processes that draw figures, where there are many; by default one a core.
+        exports: other formats to write the results in.
     """
     from benchmark.core.cpu import cores
     from benchmark.report import write_report
 
-    write_report(output, say, workers or cores())
+    write_report(output, say, workers or cores(), exports)
     return output / "leaderboard.md"
 
 
@@ -72,12 +88,26 @@ def show_verdicts(output: Path) -> None:
     say(*verdicts(output))
 
 
+def open_page(output: Path) -> None:
+    """Shows the page of an output folder in the browser; one line where there is none."""
+    import webbrowser
+
+    from benchmark.report import PAGE
+
+    page = output / PAGE
+    if not webbrowser.open(page.resolve().as_uri()):
+        say(f"There is no browser to open the page with: {page}")
+
+
 def report_only(options: dict[str, Any]) -> int:
     """Writes the report of the output folder again."""
+    exports = exports_of(options)
     output = _output(options)
-    page = report(output)
+    page = report(output, exports=exports)
     show_verdicts(output)
     say(f"The board: {page}")
+    if options.get("open"):
+        open_page(output)
     return 0
 
 

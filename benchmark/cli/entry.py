@@ -14,8 +14,10 @@ from benchmark.cli.commands import (
     download,
     dry_run,
     explain,
+    exports_of,
     list_data,
     list_names,
+    open_page,
     report,
     report_only,
     show_verdicts,
@@ -47,10 +49,16 @@ def _run(options: dict[str, Any], command: str) -> int:
     shown = not options.pop("no_progress", False)
     dry = options.pop("dry_run", False)
     trials = _trials(options.pop("tune", None))
+    opened = options.pop("open", False)
+    if opened and (dry or trials):
+        instead = "--dry-run" if dry else "--tune"
+        raise UsageError(f"--open shows the page of a run; {instead} writes none. Leave one of them out.")
+    exports = exports_of(options)
     file = options.pop("config", None)
     from attacks import check_precision
     from benchmark.core.cpu import cores
     from benchmark.core.hardware import one_thread
+    from benchmark.data.left_out import left_out_images
     from benchmark.data.places import folders_for
     from benchmark.jobs import RunContext
     from benchmark.planning.grid import build_grid
@@ -88,6 +96,8 @@ def _run(options: dict[str, Any], command: str) -> int:
         raise UsageError("--tune draws each trial from what the last ones gave: it has no dry run.")
     if trials and config.log:
         raise UsageError("--log is of runs; --tune writes its trials to tuning.csv.")
+    if trials and exports:
+        raise UsageError("--export is of runs; --tune writes its trials to tuning.csv.")
     if trials and config.models:
         raise UsageError("--tune chooses parameters of trainings: it takes --defenses, and no --model.")
     if dry:
@@ -95,6 +105,8 @@ def _run(options: dict[str, Any], command: str) -> int:
             return dry_run(config, context)
     with one_thread():
         grid = build_grid(config, folders)
+    for note in left_out_images(grid.datasets):
+        warn(f"Left out: {note}")
     if not config.workers:
         workers = executor.count_workers([model.job for model in grid.models], device, folders)
         context = context.model_copy(update={"workers": workers})
@@ -111,14 +123,17 @@ def _run(options: dict[str, Any], command: str) -> int:
     except StoppedAtOnce:
         raise
     except Stopped as stopped:
-        warn(f"Stopped. The board so far: {report(config.output, min(context.workers, cores()))}. {RESUMES}")
+        page = report(config.output, min(context.workers, cores()), exports)
+        warn(f"Stopped. The board so far: {page}. {RESUMES}")
         return stopped.exit_status
-    written = report(config.output, min(context.workers, cores()))
+    written = report(config.output, min(context.workers, cores()), exports)
     show_verdicts(config.output)
     summary = ", ".join(
         f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]
     )
     say(f"{sum(counts.values())} cells: {summary}. The board: {written}")
+    if opened:
+        open_page(config.output)
     return 1 if counts["failed"] else 0
 
 

@@ -223,6 +223,17 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="also write training curves and scores with tensorboard or wandb, in the output folder",
     )
+    how.add_argument(
+        "--open",
+        action="store_true",
+        help="show the page, leaderboard.html, in the browser when the run, or --report-only, has ended",
+    )
+    how.add_argument(
+        "--export",
+        nargs="+",
+        metavar="FORMAT",
+        help="also write the results in these formats, in the output folder: json, latex, parquet",
+    )
     how.add_argument("--no-progress", action="store_true", help="show no progress")
     instead = parser.add_argument_group("instead of running")
     instead.add_argument("--list", action="store_true", help="list all names and their parameters")

@@ -9,6 +9,7 @@ from itertools import product
 from attacks import ATTACKS
 from benchmark.core.errors import UsageError
 from benchmark.data import Dataset, Folders
+from benchmark.data.left_out import left_out_images
 from benchmark.evaluation import SCENARIOS
 from benchmark.jobs import AttackJob, TrainJob
 from benchmark.jobs.models import UNUSED
@@ -144,6 +145,7 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
         config, [SCENARIOS.build(text) for text in named(config.scenarios, SCENARIOS.names())], folders
     )
     check_attacks(config, defenses, grid.skipped)
+    grid.skipped += left_out_images(grid.datasets)
     for dataset in grid.datasets:  # before the first of them is decoded, which may take long
         dataset.check_files(folders)
     for dataset, backbone in product(grid.datasets, grid.backbones):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attacks import ATTACKS
 from benchmark.core.parameters import Parameters
+from benchmark.core.spec import parse_spec
 from benchmark.data import DATASETS, Folders
 from benchmark.evaluation import CHECKS, SCENARIOS
 from benchmark.jobs.models import UNUSED
@@ -13,7 +14,7 @@ from benchmark.planning.config import Configuration
 from benchmark.planning.grid import Grid
 from benchmark.planning.identity import plugin_digest
 from benchmark.records import CLEAN, CellRef, Provenance, RunManifest
-from defenses import DEFENSES
+from defenses import CONTROLS, DEFENSES
 
 
 def make_manifest(
@@ -43,14 +44,23 @@ def make_manifest(
         },
         own_models={entry.spec: entry.model.title for entry in grid.own_models},
         unranked=grid.unranked,
+        controls={name: list(of) for name, of in CONTROLS.items()},
         plugins=_plugins(grid),
         short_names=_short_names(grid, cells),
         models=grid.model_refs(),
         cells=cells,
         skipped=grid.left_out(),
         descriptions={**_descriptions(cells), **_data_descriptions(grid, folders)},
+        components=_components(cells),
         provenance=provenance,
     )
+
+
+def _components(cells: list[CellRef]) -> dict[str, str]:
+    """Describes what the attacks are made of, by the name of each part without parameters."""
+    attacks = sorted({cell.key.attack for cell in cells} - {CLEAN})
+    parts = [part for attack in attacks for part in ATTACKS.build(attack).parts()]
+    return {parse_spec(part.spec).name: part.summary() for part in parts}
 
 
 def _descriptions(cells: list[CellRef]) -> dict[str, str]:

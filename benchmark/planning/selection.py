@@ -10,6 +10,7 @@ from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
 from benchmark.core.spec import format_spec, parse_spec
 from benchmark.data import DATASETS, Dataset, Folders
+from benchmark.data.left_out import left_out_images
 from benchmark.losses import LOSSES, Loss
 from benchmark.models import BACKBONES, Backbone
 from defenses import DEFENSES, GROUPS, Defense
@@ -49,7 +50,8 @@ def select_datasets(texts: list[str], skipped: list[str], folders: Folders) -> l
             dataset = next(asked)
             if reason := dataset.missing(folders):
                 if not (folders.blank and dataset.blank()):
-                    raise UsageError(f"The data set '{text}' cannot be used: {reason}")
+                    counted = "".join(f" Left out: {note}" for note in left_out_images([dataset]))
+                    raise UsageError(f"The data set '{text}' cannot be used: {reason}{counted}")
                 skipped.append(f"the images of {text} (its cost is computed from official counts): {reason}")
             # With the name that tables show, and with what was given, at its default or not.
             found.append(DATASETS.get(dataset.name)(**dataset.given()))

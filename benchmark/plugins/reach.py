@@ -37,6 +37,7 @@ _PLUMBING = (
     "benchmark.core.unfinished",
     "benchmark.data.archive_limits",
     "benchmark.data.checks",
+    "benchmark.data.left_out",
     "benchmark.jobs.attack_cost",
     "benchmark.jobs.attack_job",
     "benchmark.jobs.attack_save_point",

@@ -59,12 +59,15 @@ class RunManifest(Record):
         own_models: what kind of file or code each of the user's own models is, in words, by its spec, which
             stands in the keys in place of a defense; nothing was trained for them.
         unranked: why a row that is no reference has no rank, in words, by its defense's spec.
+        controls: for each defense that is a control the names of those that it is the control of, by its
+            name.
         plugins: a short hash of the plugin files of each defense that is a plugin's, by its spec.
         short_names: what tables, plots and file names show in place of a spec that holds a path, by that spec
             (of a data set, backbone, loss, defense, own model or attack); others are shown as they are.
         skipped: what was left out of the grid and why, in words.
         descriptions: one line each on the data sets, defenses and attacks of the grid, by canonical spec; the
             report, which may not import what it describes, shows those that are given.
+        components: one line each on what the attacks are made of, by names without parameters.
     """
 
     command: str
@@ -77,12 +80,14 @@ class RunManifest(Record):
     whole_range: dict[str, dict[str, float]] = Field(default_factory=dict)
     own_models: dict[str, str] = Field(default_factory=dict)
     unranked: dict[str, str] = Field(default_factory=dict)
+    controls: dict[str, list[str]] = Field(default_factory=dict)
     plugins: dict[str, str] = Field(default_factory=dict)
     short_names: dict[str, str] = Field(default_factory=dict)
     models: list[ModelRef]
     cells: list[CellRef]
     skipped: list[str] = Field(default_factory=list)
     descriptions: dict[str, str] = Field(default_factory=dict)
+    components: dict[str, str] = Field(default_factory=dict)
     provenance: Provenance
 
     def impossible(self) -> str:

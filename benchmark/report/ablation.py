@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from math import isnan
 
-from benchmark.report.boards import lines, named, scored_here
+from benchmark.report.boards import lines, scored_here
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.escapes import NONE, code
+from benchmark.report.marks import named
 from benchmark.report.rows import SAME, Row
 from benchmark.report.tables import Table, retrieval_cells
 from benchmark.report.worst_case import lowest, mean, worst_queries
 
 
-def ablation_board(run: Run, table: Table) -> list[str]:
-    """Builds the table of how far each worst case would rise without one attack: a row for each attack.
+@dataclass(frozen=True)
+class Ablation:
+    """What each attack of a suite adds to the worst cases of a table.
 
-    Entries are points of AMI and of R@1, means over seeds. An attack without which nothing changes is shown
-    too: it may be strongest on another model. Where other attacks were made only on the queries that one left
-    standing, they might have defeated the others too: the entry is then an upper bound, with "≤".
+    Attributes:
+        board: lines of Markdown, a row for each attack without which some worst case would rise.
+        idle: the attacks without which none would.
+    """
+
+    board: list[str] = field(default_factory=list)
+    idle: list[str] = field(default_factory=list)
+
+
+def ablation(run: Run, table: Table) -> Ablation:
+    """Computes how far each worst case would rise without one attack.
+
+    Entries are points of AMI and of R@1, means over seeds. An attack without which nothing changes may be
+    strongest on another model. Where other attacks were made only on the queries that one left standing, they
+    might have defeated the others too: the entry is then an upper bound, with "≤".
 
     Args:
         run: where the arrays are.
         table: the table whose attacks are left out in turn.
 
     Returns:
-        Lines of Markdown; none where the suite has one attack.
+        What each adds; nothing where the suite has one attack.
     """
     attacks = scored_here(table)
     if len(attacks) < 2:
-        return []
-    columns = [
-        (named(row), "---:", [_rise(run, table, row, attack) for attack in attacks]) for row in table.rows
+        return Ablation()
+    rises = {attack: [_rise(run, table, row, attack) for row in table.rows] for attack in attacks}
+    idle = [attack for attack, found in rises.items() if not any(map(_is_rise, found))]
+    shown = [attack for attack in attacks if attack not in idle]
+    if not shown:
+        return Ablation(idle=idle)
+    columns = [("without", "---", [code(table.names.attack(attack)) for attack in shown])]
+    columns += [
+        (named(row), "---:", [rises[attack][place] for attack in shown])
+        for place, row in enumerate(table.rows)
     ]
-    return lines([("without", "---", [code(table.names.short(attack)) for attack in attacks]), *columns])
+    return Ablation(lines(columns), idle)
+
+
+def _is_rise(shown: str) -> bool:
+    """Whether an entry is more than zeros and dashes."""
+    return any(character in "123456789" for character in shown)
 
 
 def _rise(run: Run, table: Table, row: Row, attack: str) -> str:

@@ -84,11 +84,15 @@ def write_attacked_images(run: Run, tables: list[Table], output: Path) -> list[R
     for unfinished in (folder, *folder.glob("*/")):
         remove_unfinished(unfinished)
     written = []
+    taken: set[Path] = set()
     for table in tables:
         for row in table.rows:
             if (cell := _worst(run, row)) is not None:
-                name = f"{table_slug(table)}_{slug(row.name)}"
-                written.append(_write(run, table, row, cell, folder / name))
+                target = folder / f"{table_slug(table)}_{slug(row.name)}"
+                if target in taken:
+                    target = target.with_name(f"{target.name}-{cell.ref.id[-8:]}")
+                taken.add(target)
+                written.append(_write(run, table, row, cell, target))
     _clear(folder, {path for images in written for path in images})
     return written
 

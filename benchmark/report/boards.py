@@ -8,8 +8,8 @@ from math import isnan
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
 from benchmark.report.checks import NOT_RUN, RowCheck, summary
 from benchmark.report.escapes import NONE, code, text
+from benchmark.report.marks import named
 from benchmark.report.rows import Row
-from benchmark.report.sources import mark
 from benchmark.report.tables import Table
 
 AFTER = "\u2021"  # a double dagger
@@ -18,12 +18,12 @@ SCORES = {
     CLUSTERING: (
         ("clean AMI", "clean_ami", False),
         ("worst AMI", "worst_ami", True),
-        ("clean NMI", "clean_nmi", False),
-        ("worst NMI", "worst_nmi", False),
     ),
     RETRIEVAL: (("clean R@1", "clean_r1", False), ("worst R@1", "worst_r1", True)),
 }
 """For each scenario the columns of its metrics: title, field of `SeedScores`, and whether it stands out."""
+BESIDE = {CLUSTERING: (("clean NMI", "clean_nmi", False), ("worst NMI", "worst_nmi", False))}
+"""The columns of metrics that no rank follows."""
 
 
 def percent(mean: float, std: float | None = None) -> str:
@@ -47,31 +47,55 @@ def rank_text(row: Row) -> str:
 
 
 def main_board(table: Table) -> list[str]:
-    """Builds the leaderboard; a scenario that was not run has no columns."""
+    """Builds the leaderboard, of nine columns at most; a scenario that was not run has no columns."""
     columns: list[tuple[str, str, list[str]]] = [
         ("rank", "---", [rank_text(row) for row in table.rows]),
         (table.noun, "---", [marked(row) for row in table.rows]),
     ]
     for title, cells, bold in score_columns(table):
         shown = [f"**{cell}**" if bold and cell != NONE else cell for cell in cells]
-        columns.append((title, "---:", shown))
+        columns.append((f"{title}, %", "---:", shown))
+    title, cells = main_cost(table)
+    columns += [(title, "---:", cells), ("checks", "---", [_checks(row) for row in table.rows])]
+    return lines(columns)
+
+
+def details_board(table: Table) -> list[str]:
+    """Builds the table of what the leaderboard has no room for: NMI, worst attacks, costs, failed cells."""
+    columns = [(table.noun, "---", [marked(row) for row in table.rows])]
+    columns += [(f"{title}, %", "---:", cells) for title, cells, _ in score_columns(table, BESIDE)]
     for scenario, metric, name in ((CLUSTERING, "ami", "AMI"), (RETRIEVAL, "r1", "R@1")):
         if table.has(scenario):
-            worst = [code(table.names.short(row.worst_attack(scenario, metric))) for row in table.rows]
+            worst = [code(table.names.attack(row.worst_attack(scenario, metric))) for row in table.rows]
             columns.append((f"worst attack, {name}", "---", worst))
-    columns += [(title, "---:", cells) for title, cells in cost_columns(table)]
-    columns.append(("checks", "---", [_checks(row) for row in table.rows]))
+    shown = main_cost(table)[0]
+    columns += [(title, "---:", cells) for title, cells in cost_columns(table) if title != shown]
     columns.append(("failed cells", "---:", [_failed(row) for row in table.rows]))
     return lines(columns)
 
 
-def score_columns(table: Table) -> list[tuple[str, list[str], bool]]:
-    """The columns of clean and worst-case metrics in percent: title, cells, and whether they stand out."""
-    scores = [score for scenario, of_it in SCORES.items() if table.has(scenario) for score in of_it]
+def score_columns(
+    table: Table, scores: Mapping[str, Sequence[tuple[str, str, bool]]] | None = None
+) -> list[tuple[str, list[str], bool]]:
+    """The columns of clean and worst-case metrics in percent: title, cells, and whether they stand out.
+
+    Args:
+        table: the table.
+        scores: for each scenario its columns, as in `SCORES`, which are taken if none are given.
+    """
+    of_each = SCORES if scores is None else scores
     return [
         (title, [percent(row.mean(name), row.std(name)) for row in table.rows], bold)
-        for title, name, bold in scores
+        for scenario, columns in of_each.items()
+        if table.has(scenario)
+        for title, name, bold in columns
     ]
+
+
+def main_cost(table: Table) -> tuple[str, list[str]]:
+    """The column of the cost that the leaderboard shows: of training, or of embedding where none was done."""
+    costs = cost_columns(table)
+    return costs[0] if any(row.trained for row in table.rows) or not table.own_models else costs[-1]
 
 
 def cost_columns(table: Table) -> list[tuple[str, list[str]]]:
@@ -98,7 +122,7 @@ def attacks_board(table: Table) -> list[str]:
         return NONE if set(cells) == {NONE} else " / ".join(cells)
 
     attacks = scored_here(table)
-    columns = [("attack", "---", ["*clean*", *map(code, map(table.names.short, attacks)), "**worst case**"])]
+    columns = [("attack", "---", ["*clean*", *map(code, map(table.names.attack, attacks)), "**worst case**"])]
     for row in table.rows:
         alone = [row.standalone(scenario, metric) for scenario, metric in shown]
         after = [row.remaining(scenario, metric) for scenario, metric in shown]
@@ -113,20 +137,29 @@ def attacks_board(table: Table) -> list[str]:
 
 
 def checks_board(table: Table, meanings: Mapping[str, str]) -> list[str]:
-    """Builds the table of the deciding value of each check for each row: a row for each check.
+    """Builds the table of the deciding value of each check for each row, in percent: a row for each check.
 
     Args:
         table: the table.
         meanings: when each check fails, in a line, by its name.
+
+    Returns:
+        Lines of Markdown, without the checks of `checks_at_zero`; none where no other is there.
     """
+    shown = [name for name in meanings if name not in checks_at_zero(table, meanings)]
+    if not shown:
+        return []
     columns = [
-        ("check", "---", [code(name) for name in meanings]),
-        ("fails when", "---", [text(meaning.rstrip(".")) for meaning in meanings.values()]),
+        ("check", "---", [code(name) for name in shown]),
+        ("fails when", "---", [text(meanings[name].rstrip(".")) for name in shown]),
     ]
-    columns += [
-        (marked(row), "---:", [_deciding(row.checks[name]) for name in meanings]) for row in table.rows
-    ]
+    columns += [(marked(row), "---:", [_deciding(row.checks[name]) for name in shown]) for row in table.rows]
     return lines(columns)
+
+
+def checks_at_zero(table: Table, names: Iterable[str]) -> list[str]:
+    """The checks that are shown as 0 for every row that they were run for, so that they need no line."""
+    return [name for name in names if {_deciding(row.checks[name]) for row in table.rows} - {NONE} == {"0.0"}]
 
 
 def scored_here(table: Table) -> list[str]:
@@ -138,11 +171,6 @@ def scored_here(table: Table) -> list[str]:
         if cell.key.scenario in (CLUSTERING, RETRIEVAL)
     }
     return [attack for attack in table.attacks if attack in found]
-
-
-def named(row: Row) -> str:
-    """Formats a row's name, with what it is beside it where it is not built in."""
-    return f"{code(row.name)} *{mark(row.source)}*" if row.source else code(row.name)
 
 
 def marked(row: Row) -> str:
@@ -162,7 +190,7 @@ def _epochs(row: Row) -> str:
 def _deciding(check: RowCheck) -> str:
     if check.status == NOT_RUN or check.value is None:
         return NONE
-    value = f"{round(check.value, 3) + 0.0:.3f}"  # no minus before a zero
+    value = f"{round(100 * check.value, 1) + 0.0:.1f}"  # no minus before a zero
     return f"**{value}** {MARK}" if check.status == "fail" else value
 
 

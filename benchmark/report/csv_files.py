@@ -1,4 +1,8 @@
-"""The two CSV files: fractions, fixed rounding, and a row order that depends only on the keys."""
+"""The two CSV files: fractions, fixed rounding, and a row order that depends only on the keys.
+
+A budget is written exactly, and a name that would be read as a missing value or a number in double quotes, as
+a spec may hold it: `"NA"`.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,15 @@ CELL_COLUMNS = [
     "protocol", "commit", "attacked_queries", "note",
 ]  # fmt: skip
 SPEC_COLUMNS = ("dataset", "backbone", "loss", "defense", "attack")
+NAME_COLUMNS = (*SPEC_COLUMNS, "suite", "worst_attack_clustering", "worst_attack_retrieval")
 DECIMALS = 6
+_MISSING = frozenset(
+    {
+        "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
+        "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+    }
+)  # fmt: skip
+"""What pandas reads as a missing value; other programs know some of these too."""
 
 
 def leaderboard_columns(checks: Iterable[str]) -> list[str]:
@@ -56,9 +68,11 @@ def cells_frame(run: Run) -> pd.DataFrame:
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """Writes a frame atomically, the same bytes on every platform."""
+    names = [name for name in NAME_COLUMNS if name in frame.columns]
+    readable = frame.assign(**{name: frame[name].map(_readable) for name in names})
 
     def write(temporary: Path) -> None:
-        frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+        readable.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
     write_atomically(path, write)
 
@@ -90,7 +104,7 @@ def _leaderboard_row(table: Table, row: Row) -> dict[str, Any]:
         "defense": row.name,
         "suite": table.suite,
         "norm": table.key.norm,
-        "eps": _rounded(table.key.eps),
+        "eps": table.key.eps,  # exact, so that it reads back as the same number
         "compute": table.key.compute,
         "n_seeds": row.n_seeds,
         **{name: value for name, value in scores.items() if name in COLUMNS_BEFORE_CHECKS},
@@ -115,7 +129,7 @@ def _cell_rows(run: Run, cell: CellResult) -> list[dict[str, Any]]:
     shared = {
         **cell.key.model_dump(),
         **{name: run.names.short(getattr(cell.key, name)) for name in SPEC_COLUMNS},
-        "eps": _rounded(cell.key.eps),
+        "eps": cell.key.eps,
         "compute": cell.compute,
         "metric": None,
         "value": None,
@@ -135,6 +149,21 @@ def _cell_rows(run: Run, cell: CellResult) -> list[dict[str, Any]]:
         {**shared, "metric": metric, "value": _rounded(value)}
         for metric, value in sorted(record.metrics.items())
     ]
+
+
+def _readable(name: object) -> object:
+    """A name as it reads back: in double quotes where it would be read as something else than a text."""
+    if not isinstance(name, str) or not name:
+        return name
+    return f'"{name}"' if name in _MISSING or name.lower() in ("true", "false") or _is_number(name) else name
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _rounded(value: float) -> float | None:

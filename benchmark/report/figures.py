@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +14,7 @@ from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.drawing import draw_all
 from benchmark.report.figure_kinds import FIGURES, in_style
 from benchmark.report.kept_figures import FigureInputs, kept_alt_texts, kept_figures, note_figures
-from benchmark.report.style import alt_text, format_eps, save, slug, svg_of
+from benchmark.report.style import alt_text, format_eps, save, slug, svg_of, with_hash
 from benchmark.report.tables import Table
 
 FOLDER = "figures"
@@ -135,7 +135,7 @@ def draw_figures(run: Run, tables: list[Table], output: Path, workers: int = 1) 
         workers: number of processes, where there are many figures to draw.
     """
     remove_unfinished(output / FOLDER)
-    pictures = list(_pictures(tables, output / FOLDER))
+    pictures = list(_told_apart(_pictures(tables, output / FOLDER), tables))
     of = FigureInputs(run)
     inputs = {one.path: _inputs(of, tables, one) for one in pictures}
     there = kept_figures(run, inputs)
@@ -171,6 +171,17 @@ def _pictures(tables: list[Table], folder: Path) -> Iterator[FigurePicture]:
                 yield FigurePicture(kind, folder / f"{kind}_{name}.png", index)
             for number, row in enumerate(table.rows):
                 yield FigurePicture("tsne", folder / f"tsne_{name}_{slug(row.name)}.png", index, number)
+
+
+def _told_apart(pictures: Iterable[FigurePicture], tables: list[Table]) -> Iterator[FigurePicture]:
+    """The figures, with a hash in the name of those whose file another has, as `a[b=1]` and `a-b-1` would."""
+    taken: set[Path] = set()
+    for one in pictures:
+        table = tables[one.table]
+        of = [*map(str, astuple(table.key)), "" if one.row is None else table.rows[one.row].defense]
+        path = one.path if one.path not in taken else with_hash(one.path, of)
+        taken.add(path)
+        yield replace(one, path=path)
 
 
 def _inputs(inputs: FigureInputs, tables: list[Table], one: FigurePicture) -> str:

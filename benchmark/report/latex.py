@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from benchmark.core.output import printable
-from benchmark.report.boards import MARK, cost_columns, rank_text, score_columns
+from benchmark.report.boards import MARK, main_cost, rank_text, score_columns
 from benchmark.report.cell_results import Run
 from benchmark.report.checks import summary
 from benchmark.report.escapes import NONE
+from benchmark.report.marks import marks
 from benchmark.report.rows import Row
-from benchmark.report.sources import mark
 from benchmark.report.tables import Table
 
 _ESCAPED = {
@@ -35,8 +35,7 @@ _ESCAPED = {
 def latex(run: Run, table: Table) -> str:
     """Writes a table as a `tabular` for LaTeX with the package booktabs, scores in percent.
 
-    Worst-case metrics are bold. The names of the worst attacks and the numbers of failed cells, which the
-    page has too, are left out.
+    It has the columns of the page's leaderboard. Worst-case metrics are bold.
 
     Args:
         run: the run.
@@ -51,7 +50,8 @@ def latex(run: Run, table: Table) -> str:
     ]
     for title, cells, bold in score_columns(table):
         columns.append((title, "r", [_number(cell, bold) for cell in cells]))
-    columns += [(title, "r", list(map(escape, cells))) for title, cells in cost_columns(table)]
+    title, cells = main_cost(table)
+    columns.append((title, "r", list(map(escape, cells))))
     if run.manifest.checks:
         columns.append(("checks", "l", [escape(summary(row.checks)) for row in table.rows]))
     lines = [
@@ -90,5 +90,6 @@ def _number(cell: str, bold: bool) -> str:
 
 
 def _name(row: Row) -> str:
-    source = f" ({escape(mark(row.source))})" if row.source else ""
+    found = marks(row)
+    source = f" ({escape(', '.join(found))})" if found else ""
     return f"\\texttt{{{escape(row.name)}}}{source}{escape(MARK) if row.failing else ''}"

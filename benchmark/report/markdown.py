@@ -11,34 +11,33 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmark.core.display_names import command_without_folders, without_folders
 from benchmark.core.spec import parse_spec, split_list
-from benchmark.report.ablation import ablation_board
+from benchmark.report.ablation import Ablation, ablation
+from benchmark.report.attack_legend import attack_parts
 from benchmark.report.attacked_images import RowImages
-from benchmark.report.boards import attacks_board, checks_board, main_board
+from benchmark.report.boards import attacks_board, checks_at_zero, checks_board, details_board, main_board
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import NOT_RUN, with_status
-from benchmark.report.clean_vs_worst import summary
+from benchmark.report.conclusion import conclude
 from benchmark.report.csv_files import join, provenances
 from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.escapes import code, text
 from benchmark.report.figures import TableFigures
-from benchmark.report.notes import check_notes, row_notes
+from benchmark.report.marks import marks_legend
+from benchmark.report.notes import check_notes, row_notes, unattacked_notes
 from benchmark.report.other_scenarios import scenarios_board
 from benchmark.report.pools import classes_sentence, pools
 from benchmark.report.problems import problems
 from benchmark.report.ranking_board import ranking_lines
 from benchmark.report.reproduce import command
 from benchmark.report.rows import Row
-from benchmark.report.sources import legend
 from benchmark.report.style import METRICS, budget
 from benchmark.report.tables import Table, mode_words
 from benchmark.report.verdict import verdict
 
 TEMPLATE = "leaderboard.md.jinja"
 SMALL_POOL = 10_000
-SCORED = {
-    CLUSTERING: "clustering (AMI)",
-    RETRIEVAL: "retrieval among the {images} (Recall@1)",
-    "retrieval-gallery": "retrieval from an attacked gallery (Recall@1)",
+SCORED_OTHERS = {
+    "retrieval-gallery": "retrieval from an attacked gallery (R@1)",
     "verification": "verification (TAR at a FAR, EER)",
 }
 
@@ -71,6 +70,7 @@ def render(
     filters: dict[str, Callable[..., str]] = {
         "short": run.names.short,
         "brief": run.names.brief,
+        "attack": run.names.attack,
         "code": code,
         "text": text,
         "link": lambda path: path.relative_to(output).as_posix(),
@@ -105,9 +105,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "mode_words": mode_words,
         "sections": [_section(run, table, drawn) for table, drawn in zip(tables, figures, strict=True)],
         "scenarios": scenarios,
-        "scored": "; ".join(title for name, title in SCORED.items() if name in bases).format(
-            images="images" if found and all(pool.every_class for pool in found) else "test images"
-        ),
+        "scored_others": "; ".join(title for name, title in SCORED_OTHERS.items() if name in bases),
         "others": sorted(scenarios - {CLUSTERING, RETRIEVAL}),
         "pools": found,
         "classes_sentence": classes_sentence(run, found, bool(defenses)),
@@ -128,6 +126,9 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "eot": (manifest.config.get("evaluation") or {}).get("eot"),
         "precision": manifest.config.get("attack_precision", "float32"),
         "own_seeds": sorted({key.seed for key in keys if key.defense in own_models}),
+        "attack_parts": attack_parts(run),
+        "several_commits": len({provenance.commit for provenance in made_by}) > 1,
+        "example_commit": _example_commit(tables),
         "commits": join(provenance.commit for provenance in made_by),
         "protocols": join(provenance.protocol for provenance in made_by),
         "hardware": ", ".join(sorted({provenance.hardware for provenance in made_by})),
@@ -161,27 +162,27 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
         for scenario, metric in ((CLUSTERING, "ami"), (RETRIEVAL, "r1"))
         if table.has(scenario)
     ]
-    sound = [row for row in table.rows if not row.failing]
-    left_out = len(sound) < len(table.rows) and not all(row.reference for row in sound)
     lead = table.lead
     checked = any(map(_was_checked, table.rows))
     return {
         "table": table,
         "figures": figures,
-        "summary": summary(table),
-        "left_out": left_out,
-        "failing": len(sound) < len(table.rows),
+        "conclusion": conclude(table),
+        "failing": any(row.failing for row in table.rows),
         "checks": checks_board(table, run.manifest.checks) if lead and checked else [],
+        "at_zero": checks_at_zero(table, run.manifest.checks) if lead and checked else [],
         "check_notes": check_notes(table),
         "checked": checked,
         "verdicts": [(row.name, verdict(table, row)) for row in table.own_models],
         "board": main_board(table),
-        "legend": legend({row.source for row in table.rows}),
+        "details": details_board(table),
+        "legend": marks_legend(table.rows),
         "notes": row_notes(table, run.manifest.budget),
+        "unattacked": unattacked_notes(table),
         "trained": any(row.trained for row in table.rows),
         "cascaded": any(cell.follows_others for row in table.rows for cell in row.cells),
         "alone": attacks_board(table) if lead and measures else [],
-        "ablation": ablation_board(run, table) if lead else [],
+        "ablation": ablation(run, table) if lead else Ablation(),
         "other_scenarios": scenarios_board(table) if lead else [],
         "measures": " / ".join(measures),
         "deviations": any(
@@ -200,7 +201,7 @@ def _epochs(run: Run) -> str:
 
 
 def _attacks(run: Run, cells: Iterable[CellResult]) -> list[str]:
-    return sorted({cell.key.attack for cell in cells}, key=run.names.short)
+    return sorted({cell.key.attack for cell in cells}, key=run.names.attack)
 
 
 def _distinct(cells: Iterable[CellResult]) -> int:
@@ -214,6 +215,11 @@ def _examples(run: Run, tables: list[Table]) -> list[str]:
     for table in tables:
         first.setdefault(table.key.compute, table)
     return [command(run.manifest, table, _example(table)) for table in first.values()]
+
+
+def _example_commit(tables: list[Table]) -> str:
+    """The commit that the records of the first example's row come from."""
+    return join(provenance.commit for provenance in provenances(_example(tables[0]))) if tables else ""
 
 
 def _was_checked(row: Row) -> bool:

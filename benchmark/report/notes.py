@@ -29,13 +29,17 @@ def row_notes(table: Table, budget: float) -> list[str]:
     if table.key.compute == EQUAL_PASSES:
         notes += _each(table, lambda row: _spread(row, budget))
     notes += _each(table, _teacher)
-    notes += _each(table, _unattacked)
     notes += _each(table, _stand_in)
     said: dict[str, list[str]] = {}
     for row in table.rows:
         for clause in dict.fromkeys(note for model in row.models for note in model.notes):
             said.setdefault(_clause(clause), []).append(code(row.name))
     return notes + [f"{', '.join(rows)}: {clause}." for clause, rows in said.items()]
+
+
+def unattacked_notes(table: Table) -> list[str]:
+    """Writes a line for each row of which attacks were left out, because nothing was left to attack."""
+    return _each(table, _unattacked)
 
 
 def check_notes(table: Table) -> list[str]:

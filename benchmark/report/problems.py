@@ -39,7 +39,9 @@ def _attacks(run: Run, cells: list[CellResult], limit: int = 3) -> str:
     for cell in cells:
         budgets["" if cell.ref.role == "clean" else cell.key.attack].add(cell.key.eps)
     listed = [
-        f"{code(run.names.short(attack))} at {', '.join(map(format_eps, sorted(eps)))}" if attack else "clean"
+        f"{code(run.names.attack(attack))} at {', '.join(map(format_eps, sorted(eps)))}"
+        if attack
+        else "clean"
         for attack, eps in sorted(budgets.items())
     ]
     more = f" and {len(listed) - limit} more" if len(listed) > limit else ""

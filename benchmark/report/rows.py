@@ -49,6 +49,8 @@ class Row:
         checks: the result of each check of the run, in the order of the columns.
         source: where it comes from, as `sources.source` says.
         unranked: why it has no rank though it is no reference; empty where it may have one.
+        control_of: names of the defenses that it is a control of.
+        controls: names of the defenses that are its controls.
         embed_cost: the cost of embedding an image, a multiple of what the table says; nan where unknown.
         rank: the rank, and the 95 % interval of it; None for a reference, or without a score to rank by.
     """
@@ -63,6 +65,8 @@ class Row:
     checks: dict[str, RowCheck]
     source: str = ""
     unranked: str = ""
+    control_of: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
     embed_cost: float = nan
     rank: int | None = None
     rank_low: int | None = None
@@ -75,6 +79,16 @@ class Row:
     def std(self, name: str) -> float:
         """Sample standard deviation over the seeds of a field of SeedScores; nan for one seed."""
         return deviation(getattr(seed, name) for seed in self.seeds)
+
+    @property
+    def base(self) -> str:
+        """The name of its defense, without parameters."""
+        return self.defense.partition("[")[0]
+
+    @property
+    def randomised(self) -> bool:
+        """Whether its models declare that their embeddings are random."""
+        return any(cell.record.diagnostics.get("randomised", 0.0) > 0 for cell in self.cells if cell.record)
 
     @property
     def own(self) -> bool:

@@ -71,6 +71,11 @@ def slug(*parts: str, limit: int = 80) -> str:
     return f"{text[: limit - 9].rstrip('-_')}-{sha256('|'.join(parts).encode()).hexdigest()[:8]}"
 
 
+def with_hash(path: Path, parts: Iterable[str]) -> Path:
+    """Adds a hash of some texts to a file name that another file has."""
+    return path.with_stem(f"{path.stem}-{sha256('|'.join(parts).encode()).hexdigest()[:8]}")
+
+
 def format_eps(eps: float) -> str:
     """Writes a budget so that it reads back as the same number: as a short decimal, else in 255ths."""
     text = format_value(eps)

@@ -83,12 +83,16 @@ class Table:
 
     @property
     def attacks(self) -> list[str]:
-        """The attacks of the suite, in alphabetical order."""
+        """The attacks that count towards a worst case at the table's eps, in alphabetical order.
+
+        They are those of the suite, and of the plot over eps those on clustering.
+        """
         found = {
             cell.key.attack
             for row in self.rows
             for cell in row.cells
-            if cell.ref.role == "suite" and at_eps(cell, self.key.eps)
+            if at_eps(cell, self.key.eps)
+            and (cell.ref.role == "suite" or (cell.key.scenario == CLUSTERING and counts(cell, CLUSTERING)))
         }
         return sorted(found)
 
@@ -128,6 +132,7 @@ def _table(run: Run, key: TableKey) -> Table:
     for defense, cells in sorted(by_defense.items(), key=lambda item: run.names.short(item[0])):
         ids = sorted({cell.ref.model_id for cell in cells})
         seeds = sorted({cell.key.seed for cell in cells})
+        base = defense.partition("[")[0]
         table.rows.append(
             Row(
                 defense=defense,
@@ -145,6 +150,8 @@ def _table(run: Run, key: TableKey) -> Table:
                 ),
                 source=source(run.manifest, defense),
                 unranked=run.manifest.unranked.get(defense, ""),
+                control_of=tuple(run.manifest.controls.get(base, ())),
+                controls=tuple(name for name, of in run.manifest.controls.items() if base in of),
             )
         )
     set_embed_costs(table.rows)

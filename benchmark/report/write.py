@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmark.core.files import write_atomically
@@ -10,12 +10,16 @@ from benchmark.records.store import Store
 from benchmark.report.attacked_images import write_attacked_images
 from benchmark.report.cell_results import Run
 from benchmark.report.csv_files import cells_frame, leaderboard_frame, write_csv
+from benchmark.report.exports import Export
 from benchmark.report.figures import FOLDER, Figures, draw_figures
 from benchmark.report.markdown import render
+from benchmark.report.page import render_page
 from benchmark.report.ranking import rank
 from benchmark.report.ranking_board import ranking_frame
 from benchmark.report.tables import Table, collect
 from benchmark.report.verdict import verdict_lines
+
+PAGE = "leaderboard.html"
 
 
 def read_tables(output: Path) -> tuple[Run, list[Table]]:
@@ -51,7 +55,10 @@ def verdicts(output: Path) -> list[str]:
 
 
 def write_report(
-    output: Path, tell: Callable[[str], object] = lambda line: None, workers: int = 1
+    output: Path,
+    tell: Callable[[str], object] = lambda line: None,
+    workers: int = 1,
+    exports: Sequence[Export] = (),
 ) -> list[Path]:
     """Writes tables, figures and a page from the records under an output folder.
 
@@ -62,22 +69,25 @@ def write_report(
         tell: called with a line when figures of an earlier report were kept, since nothing changed that they
             show, and for each picture that could not be drawn.
         workers: number of processes that draw figures, where there are many.
+        exports: other formats to write the results in.
 
     Returns:
-        The files written: `leaderboard.csv`, `cells.csv`, `leaderboard.md`, `ranking.csv` where its
-        attacks were run, then the figures and the attacked images.
+        The files written: `leaderboard.csv`, `cells.csv`, `leaderboard.md`, `leaderboard.html`, `ranking.csv`
+        where its attacks were run, then those of the exports, the figures and the attacked images.
 
     Raises:
         UsageError: when the folder holds no run or cannot be written.
     """
     run, tables = read_tables(output)
-    leaderboard, cells, page = (output / name for name in ("leaderboard.csv", "cells.csv", "leaderboard.md"))
+    names = ("leaderboard.csv", "cells.csv", "leaderboard.md", PAGE)
+    leaderboard, cells, board, page = (output / name for name in names)
     write_csv(leaderboard_frame(run, tables), leaderboard)
     write_csv(cells_frame(run), cells)
     side = ranking_frame(run)
     ranking = [output / "ranking.csv"] if len(side) else []
     for path in ranking:
         write_csv(side, path)
+    exported = [path for export in exports for path in export.write(run, tables, output)]
     figures = draw_figures(run, tables, output, workers)
     if figures.kept:
         tell(_kept(figures))
@@ -86,10 +96,15 @@ def write_report(
     for name, reason in failed:
         tell(f"The figure {name} could not be drawn: {reason}")
     text = render(run, tables, figures.tables, output, images, failed)
-    write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    _write(text, board)
+    _write(render_page(run, tables, figures.tables, output, text, images, failed), page)
     drawn = [path for of_table in figures.tables for path in of_table.files]
     kept = [path for of_row in images for path in of_row]
-    return [leaderboard, cells, page, *ranking, *drawn, *kept]
+    return [leaderboard, cells, board, page, *ranking, *exported, *drawn, *kept]
+
+
+def _write(text: str, path: Path) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def _kept(figures: Figures) -> str:

@@ -38,6 +38,8 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--device", "cuda"], "CUDA"),
         (["--device", "cpu", "--attack-precision", "tf32"], "tf32 is one of GPUs"),
         (["--attack-precision", "half"], "Unknown attack precision 'half'"),
+        (["--dry-run", "--open"], "--open shows the page of a run; --dry-run writes none"),
+        (["--tune", "2", "--open"], "--open shows the page of a run; --tune writes none"),
     ],
 )
 def test_a_wrong_command_gets_one_line_status_2_and_writes_nothing(tmp_path, capsys, arguments, message):

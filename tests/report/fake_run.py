@@ -79,6 +79,8 @@ class FakeRun:
     alike: tuple[str, ...] = ()
     own_models: dict[str, str] = field(default_factory=dict)
     unranked: dict[str, str] = field(default_factory=dict)
+    controls: dict[str, list[str]] = field(default_factory=dict)
+    randomised: tuple[str, ...] = ()
     plugins: dict[str, str] = field(default_factory=dict)
     training: dict[str, dict] = field(default_factory=dict)
     asked: tuple[str, ...] | None = None
@@ -129,6 +131,7 @@ class FakeRun:
             checks={name: f"What {name} asks." for name in self.check_names},
             own_models=self.own_models,
             unranked=self.unranked,
+            controls=self.controls,
             plugins=self.plugins,
             short_names=self.short_names,
             models=models,
@@ -233,13 +236,19 @@ class FakeRun:
             key=key,
             status="done",
             metrics=metrics(arrays),
-            diagnostics={} if self.chance is None or ref.role != "clean" else {"chance": self.chance},
+            diagnostics=self._diagnostics(ref),
             seconds=spent / 100,
             forward_passes=spent,
             backward_passes=spent,
             provenance=made_by,
         )
         return record, arrays
+
+    def _diagnostics(self, ref: CellRef) -> dict[str, float]:
+        if ref.role != "clean":
+            return {}
+        chance = {} if self.chance is None else {"chance": self.chance}
+        return chance | ({"randomised": 1.0} if ref.key.defense in self.randomised else {})
 
     def _arrays(self, key: CellKey, factor: float) -> dict[str, np.ndarray]:
         strength = {**self.checking, **self.attacks, **self.curve}.get(key.attack, 0.0)

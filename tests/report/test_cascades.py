@@ -6,14 +6,14 @@ import pytest
 
 from benchmark.api.row import make_row
 from benchmark.records import Store
-from benchmark.report.ablation import ablation_board
+from benchmark.report.ablation import ablation
 from benchmark.report.boards import attacks_board
 from benchmark.report.cell_results import Run
 from benchmark.report.csv_files import cells_frame, leaderboard_frame
 from benchmark.report.figures import TableFigures
 from benchmark.report.heatmap import heatmap
 from benchmark.report.markdown import render
-from benchmark.report.notes import row_notes
+from benchmark.report.notes import unattacked_notes
 from benchmark.report.ranking import rank
 from benchmark.report.tables import collect
 
@@ -69,24 +69,24 @@ def test_the_table_of_attacks_marks_what_is_left_after_several(cascaded):
     _, table, _, _ = cascaded
     lines = {line.split("|")[1].strip(" `"): line.split("|")[2].strip() for line in attacks_board(table)}
     assert lines[OWN].endswith(" \u2021") and lines[NOISE].endswith(" \u2021")
-    assert "\u2021" not in lines[NEIGHBOUR] + lines["**worst case**"] + lines["*clean*"]
+    assert "\u2021" not in lines["pgd_decay neighbour"] + lines["**worst case**"] + lines["*clean*"]
 
 
 def test_the_rise_without_an_attack_that_others_followed_is_a_bound(cascaded):
     run, table, store, ids = cascaded
     lines = {
-        line.split("|")[1].strip(" `"): line.split("|")[2].strip() for line in ablation_board(run, table)
+        line.split("|")[1].strip(" `"): line.split("|")[2].strip() for line in ablation(run, table).board
     }
-    assert " / \u2264 +" in lines[NEIGHBOUR]
+    assert " / \u2264 +" in lines["pgd_decay neighbour"]
     arrays = store.arrays(ids[OWN])
     rise = arrays["before"].mean() - arrays["success"].mean()
     assert lines[OWN].endswith(f" / +{100 * rise:.1f}") and rise > 0
-    assert lines[NOISE].endswith(" / 0")
+    assert ablation(run, table).idle == [NOISE]
 
 
 def test_what_was_not_attacked_is_said_below_the_table(cascaded):
     _, table, _, _ = cascaded
-    assert row_notes(table, 27.0) == [f"`pgd_at`, 1 of its attacks: {NOTE}"]
+    assert unattacked_notes(table) == [f"`pgd_at`, 1 of its attacks: {NOTE}"]
 
 
 def test_the_page_explains_the_marks(cascaded, tmp_path):

@@ -2,7 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.report.csv_files import CELL_COLUMNS, cells_frame, leaderboard_columns, leaderboard_frame
+from benchmark.core.spec import parse_spec
+from benchmark.report import csv_files
+from benchmark.report.csv_files import (
+    CELL_COLUMNS,
+    cells_frame,
+    leaderboard_columns,
+    leaderboard_frame,
+    write_csv,
+)
 
 from .fake_run import CHECKS, CLUSTERING, NOISE, OWN, RETRIEVAL, FakeRun
 from .own_models import HOME, models_alone, models_beside_defenses
@@ -153,3 +161,36 @@ def test_without_training_backbone_and_loss_are_none(tables_of):
     run, tables = tables_of(models_alone())
     frame = leaderboard_frame(run, tables)
     assert set(frame.backbone) == set(frame.loss) == set(frame.compute) == {"none"}
+
+
+@pytest.mark.parametrize("name", ["NA", "null", "nan", "None", "N/A", "inf", "True", "_1"])
+def test_names_read_back_as_they_are(tables_of, tmp_path, name):
+    fake = FakeRun(weakness={name: 0.5}, references=(), seeds=(0,), datasets=("NaN", "null"))
+    run, tables = tables_of(fake)
+    for frame in (leaderboard_frame(run, tables), cells_frame(run)):
+        write_csv(frame, tmp_path / "frame.csv")
+        back = pd.read_csv(tmp_path / "frame.csv")
+        assert {text.strip('"') for text in back["defense"]} == {name}
+        assert list(back["dataset"].str.strip('"')) == list(frame["dataset"])
+        assert [parse_spec(text).name for text in back["defense"]] == [name] * len(back)
+
+
+def test_every_missing_value_of_pandas_is_quoted():
+    from pandas._libs.parsers import STR_NA_VALUES
+
+    assert STR_NA_VALUES - {""} <= csv_files._MISSING
+
+
+def test_the_name_of_clean_cells_stays_as_it_is(tables_of, tmp_path):
+    run, _ = tables_of(FakeRun(seeds=(0,)))
+    write_csv(cells_frame(run), tmp_path / "cells.csv")
+    assert "none" in set(pd.read_csv(tmp_path / "cells.csv")["attack"])
+
+
+@pytest.mark.parametrize("eps", [8 / 255, 1e-7, 2e-7, 1 / 3, 0.1])
+def test_budgets_read_back_exactly(tables_of, tmp_path, eps):
+    run, tables = tables_of(FakeRun(eps=(eps,), curve={}, curve_eps=(), seeds=(0,)))
+    for frame in (leaderboard_frame(run, tables), cells_frame(run)):
+        write_csv(frame, tmp_path / "frame.csv")
+        assert set(pd.read_csv(tmp_path / "frame.csv")["eps"]) <= {eps, 0.0}
+        assert (pd.read_csv(tmp_path / "frame.csv")["eps"] == eps).any()

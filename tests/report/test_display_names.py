@@ -47,3 +47,11 @@ def test_sentences_have_short_names_and_no_other_paths(tmp_path):
 def test_a_setting_leaves_out_what_does_not_apply(tmp_path):
     names = DisplayNames(models_alone().write(tmp_path))
     assert names.setting(FOLDER, "none", "none") == ["birds[pool=all,size=32]"]
+
+
+def test_names_that_differ_only_in_their_unicode_form_are_numbered(tables_of):
+    composed, decomposed = "caf\u00e9", '"cafe\u0301"'.strip('"')
+    run, _ = tables_of(FakeRun(weakness={composed: 0.5, decomposed: 0.5, "AT": 0.5, "at": 0.5}))
+    shown = {run.names.short(name) for name in (composed, decomposed)}
+    assert len(shown) == 2 and any(name.endswith(" (2)") for name in shown)
+    assert [run.names.short(name) for name in ("AT", "at")] == ["AT", "at"]

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from benchmark.report import write_report
-from benchmark.report.figures import FIGURES
+from benchmark.report.figures import FIGURES, draw_figures
 from benchmark.report.style import alt_text
 
 from .fake_run import EQUAL_EPOCHS, NEIGHBOUR, FakeRun
@@ -67,3 +67,12 @@ def test_titles_of_own_models_speak_of_models(tables_of):
     assert "2 models" in titles[0].replace("\n", " ")
     assert not any("defense" in title for title in titles)
     assert FIGURES["training"](run, table) is None
+
+
+def test_names_that_would_share_a_file_have_one_each(tables_of, tmp_path):
+    names = ("a[b=1]", "a-b-1", "A-b-1")
+    fake = FakeRun(weakness=dict.fromkeys(names, 0.5), references=(), seeds=(0,))
+    run, tables = tables_of(fake)
+    pictures = draw_figures(run, tables, tmp_path).tables[0].tsne
+    assert set(pictures) == set(names) and len(set(pictures.values())) == 3
+    assert all(path.is_file() for path in pictures.values())

@@ -97,11 +97,14 @@ def test_the_page_claims_no_more_than_was_run(tables_of, tmp_path):
     assert heading not in pages["none"] and "were not run: whether" in pages["none"]
     assert heading in pages["all"] and "Passing all of them is not a proof" in pages["all"]
     assert "Another 3 cells are used only by the checks." in pages["all"]
-    assert "Used only by the checks** (L∞ 0.1): `square[objective=neighbour]`" in pages["all"]
+    assert (
+        "Used only by the checks** (L∞ 0.1): - `square neighbour`: `square[objective=neighbour]`"
+        in pages["all"]
+    )
     assert "What collapsed asks |" in pages["all"] and "\u2020: fails" not in pages["all"]
     assert "Some of the checks were not run" in pages["some"]
     assert "`best` **fails** `collapsed`" in pages["some"]
-    assert "mid keeps" in pages["some"] and "best keeps" not in pages["some"]  # a failing row is no headline
+    assert "`mid` is the most robust of 3" in pages["some"]  # a failing row does not win
     assert "only by the checks" not in pages["none"]
 
 
@@ -151,9 +154,9 @@ def test_a_new_check_of_the_manifest_counts_everywhere(tables_of, tmp_path):
     assert list(frame.check_brand_new) == ["pass", "pass", "fail"]
     assert list(frame.checks) == ["pass", "pass", "fail: brand_new"]
     page = render(run, tables, [TableFigures()], tmp_path)
-    assert "| `brand_new` | What brand_new asks | 0.001 | 0.001 | **0.600** \u2020 |" in page
+    assert "| `brand_new` | What brand_new asks | 0.1 | 0.1 | **60.0** \u2020 |" in page
     assert "| **fails** `brand_new` |" in page and "`best` **fails** `brand_new`: " in page
-    assert "mid keeps" in page and "best keeps" not in page
+    assert "`mid` is the most robust of 3" in page
 
 
 def test_other_scenarios_have_a_section(tables_of, tmp_path):
@@ -169,7 +172,7 @@ def test_long_names_are_written_once_and_paths_nowhere(report_with_paths):
     board, _, commands = page.partition("## How to reproduce a row")
     assert "/home/me" not in page
     assert board.count("birds[linf=8/255,size=32]") == board.count("resnet18[pretrained=r18.pt]") == 1
-    assert "`birds[linf=8/255,size=32]` (below: `birds`)" in board
+    assert "`birds[linf=8/255,size=32]` (above: `birds`)" in board
     assert "`birds`: photographs of birds." in board
     assert "\n## birds, resnet18, proxy_anchor, L\u221e 0.1, equal epochs\n" in board
     assert "| birds, resnet18, proxy_anchor | `vanilla` |" in board
@@ -177,3 +180,52 @@ def test_long_names_are_written_once_and_paths_nowhere(report_with_paths):
     assert '--backbones "resnet18[pretrained=r18.pt]"' in commands
     assert not any("home" in path.name for path in paths)
     assert "clean_vs_worst_birds-linf-8-255-size-32" in " ".join(path.name for path in paths)
+
+
+def test_the_first_screen_explains_concludes_and_shows_the_main_table(tables_of, tmp_path):
+    run, tables = tables_of(FakeRun(weakness=WEAKNESS, references=()))
+    figure = TableFigures(clean_vs_worst=tmp_path / "figures" / "clean.png")
+    page = render(run, tables, [figure], tmp_path)
+    parts = [
+        "- **AMI** (clustering): ", "- **R@1** (retrieval): ", "## glyphs", "`best` is the most robust",
+        "- No control, ", "- Do not believe", "](figures/clean.png)", "| rank | defense | clean AMI, % |",
+        "### More columns", "### Each attack", "## What was run", "## How to read this",
+    ]  # fmt: skip
+    places = [page.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_long_attacks_have_short_names_with_a_legend(tables_of, tmp_path):
+    long = "square[objective=neighbour,p_init=0.3,queries=60,start=pgd_decay[objective=neighbour,steps=5]]"
+    description = "random search over square windows."
+    fake = FakeRun(
+        weakness=WEAKNESS,
+        references=(),
+        attacks={long: 1.0, NOISE: 0.1},
+        descriptions={long: description, NOISE: description},
+    )
+    run, tables = tables_of(fake)
+    page = render(run, tables, [TableFigures()], tmp_path)
+    assert page.count(long) == 1 and f"- `square`: `{long}`" in page
+    assert page.count(description) == 1 and f"- `noise`, `square`: {description}" in page
+
+
+def test_attacks_are_described_by_their_parts_where_the_run_recorded_them(tables_of, tmp_path):
+    run, tables = tables_of(FakeRun(weakness=WEAKNESS, references=(), descriptions={NOISE: "A whole."}))
+    run.manifest = run.manifest.model_copy(update={"components": {"noise": "A part."}})
+    page = render(run, tables, [TableFigures()], tmp_path)
+    assert "- `noise`: A part." in page and "A whole." not in page
+
+
+@pytest.mark.parametrize("commits", [{}, {"best": "aaaaaaa"}])
+def test_the_commit_to_check_out_is_one(tables_of, tmp_path, commits):
+    run, tables = tables_of(FakeRun(weakness=WEAKNESS, references=(), commits=commits))
+    page = " ".join(render(run, tables, [TableFigures()], tmp_path).split())
+    assert ("the commit named above" in page) == (not commits)
+    assert ("`cells.csv` names (for the row below `aaaaaaa`)" in page) == bool(commits)
+
+
+def test_a_page_of_references_alone_does_not_say_that_no_attack_is_done(tables_of, tmp_path):
+    run, tables = tables_of(FakeRun(weakness={"pixels": 0.9}))
+    page = render(run, tables, [TableFigures()], tmp_path)
+    assert "There is no rank, since only references were run" in page and "is done yet" not in page

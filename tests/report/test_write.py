@@ -22,7 +22,7 @@ def test_the_files_returned_are_those_written(full_report):
     made = {path for path in output.rglob("*") if path.is_file() and "store" not in path.parts}
     assert set(paths) == made
     names = {path.name for path in paths}
-    assert {"leaderboard.csv", "cells.csv", "leaderboard.md"} <= names
+    assert {"leaderboard.csv", "cells.csv", "leaderboard.md", "leaderboard.html"} <= names
     assert {f"clean_vs_worst_{NAME}.png", f"heatmap_{NAME}.png", f"eps_{NAME}.png"} <= names
     for defense in ("vanilla", "pgd_at", "eat-members-3", "pixels"):
         assert f"tsne_{NAME}_{defense}.png" in names
@@ -39,7 +39,7 @@ def test_before_any_cell_is_run_there_is_a_page(tmp_path):
     fake.missing = {(defense, attack) for defense in fake.weakness for attack in (*fake.attacks, "none")}
     fake.write(tmp_path)
     names = {path.name for path in write_report(tmp_path)}
-    assert names == {"leaderboard.csv", "cells.csv", "leaderboard.md"}
+    assert names == {"leaderboard.csv", "cells.csv", "leaderboard.md", "leaderboard.html"}
     page = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     assert "not run yet" in page and "## Training" not in page
     assert pd.read_csv(tmp_path / "leaderboard.csv")["rank"].isna().all()

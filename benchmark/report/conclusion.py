@@ -1,0 +1,247 @@
+"""The conclusion of a table in three sentences: who is most robust, what the controls say, what to doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import isnan
+
+from benchmark.report.boards import percent, times
+from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
+from benchmark.report.checks import NOT_RUN, with_status
+from benchmark.report.escapes import code
+from benchmark.report.rows import Row
+from benchmark.report.style import budget
+from benchmark.report.tables import Table, mode_words
+
+UNDEFENDED = "vanilla"
+"""The spec of the row without a defense."""
+METRICS = ((CLUSTERING, "ami", "AMI"), (RETRIEVAL, "r1", "R@1"))
+"""The metrics of the scenarios that have a rank, the one that the rank follows first."""
+NAMED = 4
+"""Rows that one clause names; of more it says how many."""
+
+
+def conclude(table: Table) -> tuple[str, ...]:
+    """Concludes from the values of a ranked table, in three sentences.
+
+    Args:
+        table: the table, ranked.
+
+    Returns:
+        Who is most robust, by how much and at what cost; what controls, references and the undefended row
+        say; and what not to believe. Markdown whose only markup are code spans.
+    """
+    return _winner(table), _controls(table), _doubts(table)
+
+
+def _metrics(table: Table) -> list[tuple[str, str]]:
+    return [(metric, name) for scenario, metric, name in METRICS if table.has(scenario)]
+
+
+def _winner(table: Table) -> str:
+    reach = budget(table.key.norm, table.key.eps)
+    metrics = _metrics(table)
+    ranked = [row for row in table.rows if row.rank is not None]
+    if not metrics:
+        return f"No row has a rank: none of the scenarios that were run is one that ranks follow ({reach})."
+    if not ranked:
+        return _no_rank(table, metrics, reach)
+    mode = "" if table.lead else f", {mode_words(table.key.compute)}"
+    best = [row for row in ranked if row.rank == 1]
+    first, rest = best[0], ranked[len(best) :]
+    kept = f"{_kept(first, metrics)} under attack ({reach}{mode})"
+    if len(best) > 1:
+        return f"{_names(best)} share the first rank: {'both' if len(best) == 2 else 'all'} keep {kept}."
+    if not rest:
+        return f"{code(first.name)}, the only ranked {table.noun}, keeps {kept}{_costs(first)}."
+    second = rest[0]
+    return (
+        f"{code(first.name)} is the most robust of {_ranked(table, ranked)}: it keeps {kept}, "
+        f"{_margin(first, second, metrics)}{_costs(first, second)}."
+    )
+
+
+def _ranked(table: Table, ranked: Sequence[Row]) -> str:
+    """How many rows have a rank, and which others do not for another reason than being a reference."""
+    without = [row for row in table.rows if row.rank is None and not row.reference]
+    lacking = f" ({_names(without)} {'have' if len(without) > 1 else 'has'} no rank)" if without else ""
+    return f"{len(ranked)} ranked {table.noun}s{lacking}"
+
+
+def _no_rank(table: Table, metrics: list[tuple[str, str]], reach: str) -> str:
+    scored = [row for row in table.rows if not isnan(row.mean(f"worst_{metrics[0][0]}"))]
+    if not scored:
+        return f"No attack with budget {reach} is done yet on any {table.noun}, so there is no rank."
+    why = "only references were run" if all(row.reference for row in table.rows) else "no row may have one"
+    kept = "; ".join(f"{code(row.name)} keeps {_kept(row, metrics)}" for row in scored[:NAMED])
+    return f"There is no rank, since {why}; under attack ({reach}) {kept}."
+
+
+def _kept(row: Row, metrics: list[tuple[str, str]]) -> str:
+    """What a row keeps of each metric, as in "70.7 % AMI (clean 89.5 %) and 81.8 % R@1 (clean 95.5 %)"."""
+    parts = []
+    for metric, name in metrics:
+        worst, clean = f"worst_{metric}", f"clean_{metric}"
+        if not isnan(row.mean(worst)):
+            of = "" if isnan(row.mean(clean)) else f" (clean {percent(row.mean(clean), row.std(clean))} %)"
+            parts.append(f"{percent(row.mean(worst), row.std(worst))} % {name}{of}")
+    return " and ".join(parts)
+
+
+def _margin(first: Row, second: Row, metrics: list[tuple[str, str]]) -> str:
+    """By how many points the first row leads, as in "3.7 points of AMI and 3.0 of R@1 more than `b`"."""
+    if _tier(first) < _tier(second):
+        why = "has failed or missing cells" if second.failed else "fails a check"
+        return f"ahead of {code(second.name)}, which {why}"
+    leads = [
+        (first.mean(f"worst_{metric}") - second.mean(f"worst_{metric}"), name) for metric, name in metrics
+    ]
+    leads = [(lead, name) for lead, name in leads if not isnan(lead)]
+    said = " and ".join(f"{100 * lead:+.1f} points of {name}" for lead, name in leads)
+    unsettled = ", a lead that the run does not settle" if _overlap(first, second) else ""
+    return f"{said} compared with {code(second.name)}, the next{unsettled}"
+
+
+def _costs(first: Row, second: Row | None = None) -> str:
+    """What a row costs, and the next one; empty where that is not known."""
+    fields = (
+        ("training", "\u00d7 vanilla training", lambda row: row.training("relative_cost")),
+        ("embedding", "\u00d7 embedding an image", lambda row: row.embed_cost),
+    )
+    parts = []
+    for _, unit, cost in fields:
+        value = cost(first)
+        if isnan(value):
+            continue
+        other = float("nan") if second is None else cost(second)
+        of = "" if isnan(other) or second is None else f" ({code(second.name)}: {times(other)})"
+        parts.append(f"{times(value)} {unit}{of}")
+    return f"; it costs {' and '.join(parts)}" if parts else ""
+
+
+def _controls(table: Table) -> str:
+    metrics = _metrics(table)
+    if not metrics:
+        return "Controls say nothing here, since no row has a rank."
+    metric, name = metrics[0]
+    scored = [row for row in table.rows if not isnan(row.mean(f"worst_{metric}"))]
+    clauses = [
+        _beside(row, control, metric, name)
+        for control in scored
+        for row in scored
+        if row is not control and control.base in row.controls
+    ]
+    clauses += _lacking(scored)
+    compared = [row for row in scored if not row.reference]
+    for reference in (row for row in scored if row.reference):
+        clauses += _reference(reference, compared, metric, name, table.noun)
+    plain = next((row for row in scored if row.defense == UNDEFENDED), None)
+    if plain is not None:
+        clauses.append(_undefended(plain, [row for row in compared if row.rank is not None], metric, name))
+    if not clauses:
+        return (
+            "No control, reference or undefended row was run to compare with, so what a "
+            f"{table.noun} adds is unknown."
+        )
+    return f"Controls: {'; '.join(clauses)}."
+
+
+def _beside(row: Row, control: Row, metric: str, name: str) -> str:
+    pair = f"{percent(row.mean(f'worst_{metric}'))} and {percent(control.mean(f'worst_{metric}'))} % {name}"
+    lead = row.mean(f"worst_{metric}") - control.mean(f"worst_{metric}")
+    verb = (
+        "does not differ clearly from" if _overlap(row, control) else "beats" if lead > 0 else "does not beat"
+    )
+    return f"{code(row.name)} {verb} its control {code(control.name)} ({pair})"
+
+
+def _lacking(rows: list[Row]) -> list[str]:
+    """Names the rows whose controls were not run, so that what they add to these is unknown."""
+    there = {row.base for row in rows}
+    return [
+        f"{_names([row])} was run without its control {' or '.join(map(code, row.controls))}"
+        for row in rows
+        if row.controls and there.isdisjoint(row.controls)
+    ]
+
+
+def _reference(reference: Row, rows: list[Row], metric: str, name: str, noun: str) -> list[str]:
+    if not rows:
+        return []
+    worst = f"worst_{metric}"
+    below = [row for row in rows if row.mean(worst) < reference.mean(worst)]
+    which = f" ({_names(below)})" if 0 < len(below) <= NAMED else ""
+    nouns = f"{len(rows)} {noun}{'s' if len(rows) > 1 else ''}"
+    than = f"{len(below)} of {nouns}{which}" if below else f"any of {nouns}"
+    kept = f"the reference {code(reference.name)} keeps {percent(reference.mean(worst))} % {name}"
+    return [f"{kept}, {'more' if below else 'no more'} than {than}"]
+
+
+def _undefended(plain: Row, ranked: list[Row], metric: str, name: str) -> str:
+    worst = f"worst_{metric}"
+    clean = plain.mean(f"clean_{metric}")
+    fall = f"from {percent(clean)} " if not isnan(clean) else ""
+    others = [row for row in ranked if row is not plain]
+    better = [row for row in others if row.mean(worst) > plain.mean(worst)]
+    beaten = "" if better or not others else ", and no other row keeps more"
+    return (
+        f"{code(plain.name)}, without a defense, falls {fall}to {percent(plain.mean(worst))} % {name}{beaten}"
+    )
+
+
+def _doubts(table: Table) -> str:
+    rows = [row for row in table.rows if not row.reference]
+    clauses = []
+    if failing := [row for row in rows if row.failing]:
+        clauses.append(f"the scores of {_names(failing)}, which fail checks")
+    if lacking := [row for row in rows if row.failed]:
+        clauses.append(f"the worst cases of {_names(lacking)}, which lack cells, so they may be too high")
+    groups = list(_unsettled([row for row in rows if row.rank is not None]))
+    if groups:
+        clauses.append(
+            f"the order of {', or of '.join(_names(group) for group in groups)}, whose rank intervals overlap"
+        )
+    if randomised := [row for row in rows if row.randomised]:
+        clauses.append(f"the last digits of {_names(randomised)}, whose embeddings are random")
+    if rows and not any(with_status(row.checks, "pass") or row.failing for row in rows):
+        clauses.append("that gradients were not masked, since the checks were not run")
+    elif unchecked := [row for row in rows if with_status(row.checks, NOT_RUN) and not row.failing]:
+        clauses.append(f"that {_names(unchecked)} would pass every check, since some were not run")
+    if any(row.trained for row in rows):
+        seeds = max(row.n_seeds for row in rows)
+        if seeds < 2:
+            clauses.append("small differences, since there is one training seed")
+    clauses.append("that a worst case is final, since a stronger attack can only lower it")
+    return f"Do not believe {'; '.join(clauses)}."
+
+
+def _unsettled(ranked: Sequence[Row]) -> Iterable[list[Row]]:
+    """Groups of rows that follow each other and whose rank intervals overlap, each with the next."""
+    group = list(ranked[:1])
+    for row in ranked[1:]:
+        if _overlap(group[-1], row):
+            group.append(row)
+            continue
+        if len(group) > 1:
+            yield group
+        group = [row]
+    if len(group) > 1:
+        yield group
+
+
+def _overlap(one: Row, other: Row) -> bool:
+    """Whether the rank intervals of two rows overlap; not where one has none."""
+    low, high = sorted((one, other), key=lambda row: (row.rank_low or 0, row.rank_high or 0))
+    return low.rank_high is not None and high.rank_low is not None and high.rank_low <= low.rank_high
+
+
+def _tier(row: Row) -> int:
+    return 2 if row.failed else int(bool(row.failing))
+
+
+def _names(rows: Sequence[Row]) -> str:
+    """Names rows, as in "`a`, `b` and `c`"; of many the first, and how many others there are."""
+    shown = [code(row.name) for row in rows]
+    if len(shown) > NAMED:
+        shown = [*shown[: NAMED - 1], f"{len(shown) - NAMED + 1} others"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

@@ -1,0 +1,31 @@
+import webbrowser
+
+import pytest
+
+from benchmark.cli import main
+
+from ..report.fake_run import FakeRun
+
+
+@pytest.fixture
+def done(tmp_path):
+    """A run of one reference row, whose report draws next to nothing."""
+    FakeRun(weakness={"pixels": 0.9}, seeds=(0,), classes=8, per_class=3, curve={}).write(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_page_is_opened_or_one_line_says_that_there_is_no_browser(done, monkeypatch, capsys, there):
+    asked = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: asked.append(address) or there)
+    assert main(["--report-only", "--open", "--output", str(done)]) == 0
+    page = done / "leaderboard.html"
+    assert asked == [page.as_uri()] and page.is_file()
+    said = f"The board: {done / 'leaderboard.md'}"
+    missing = f"There is no browser to open the page with: {page}"
+    assert capsys.readouterr().out.splitlines()[-1] == (said if there else missing)
+
+
+def test_without_the_option_nothing_is_opened(done, monkeypatch):
+    monkeypatch.setattr(webbrowser, "open", lambda address: pytest.fail(address))
+    assert main(["--report-only", "--output", str(done)]) == 0
