@@ -20,6 +20,7 @@ from benchmark.planning.config import Configuration
 from benchmark.planning.identity import digest, plugin_files, recorded_parts, source_digest
 from benchmark.planning.planned_attack import CLEAN_POOL, AttackAt, PlannedAttack
 from benchmark.planning.selection import named
+from benchmark.planning.shown_attacks import ShownAttacks
 from benchmark.planning.target import Target
 from benchmark.records import CLEAN, Role
 
@@ -86,7 +87,7 @@ class CellPlanner:
         seen: set[str] = set()
         by_attack: dict[tuple[AttackAt, str], str] = {}
         training = target.training
-        shown: set[AttackAt] = set()
+        shown = ShownAttacks()
         for planned, attack in self._possible(target):
             source = target.sources[attack.needs] if attack is not None and attack.needs else None
             if source is not None and source.id == training.id:
@@ -132,21 +133,7 @@ class CellPlanner:
                     plugin_files=tuple(sorted(files[run])),
                     identities={cell: identities[cell] for cell in cells.values()},
                 )
-                if self._is_first(job, planned, attack, shown):
-                    job = job.model_copy(update={"shown": True})
-                yield job, planned.role
-
-    @staticmethod
-    def _is_first(
-        job: AttackJob, planned: PlannedAttack, attack: Attack | None, shown: set[AttackAt]
-    ) -> bool:
-        """Whether it is the suite's first attack of its budget whose queries are worth looking at."""
-        budget = AttackAt("", planned.norm, planned.eps)
-        looks = attack is not None and attack.access != "none"
-        if planned.role != "suite" or not looks or job.pictured is None or budget in shown:
-            return False
-        shown.add(budget)
-        return True
+                yield shown.marked(job, planned, attack), planned.role
 
     def _possible(self, target: Target) -> Iterator[tuple[PlannedAttack, Attack | None]]:
         """Leaves out the attacks that lack gradients or a model to start from."""
