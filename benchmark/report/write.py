@@ -11,6 +11,7 @@ from benchmark.report.attacked_images import write_attacked_images
 from benchmark.report.cell_results import Run
 from benchmark.report.csv_files import cells_frame, leaderboard_frame, write_csv
 from benchmark.report.figures import FOLDER, Figures, draw_figures
+from benchmark.report.kept_intervals import KeptIntervals
 from benchmark.report.markdown import render
 from benchmark.report.ranking import rank
 from benchmark.report.ranking_board import ranking_frame
@@ -27,11 +28,16 @@ def read_tables(output: Path) -> tuple[Run, list[Table]]:
     Raises:
         UsageError: when the folder holds no run.
     """
-    run = Run(Store(output))
-    tables = collect(run)
-    for table in tables:
-        rank(run, table)
+    run, tables, _ = _read(output)
     return run, tables
+
+
+def _read(output: Path) -> tuple[Run, list[Table], KeptIntervals]:
+    run = Run(Store(output))
+    tables, intervals = collect(run), KeptIntervals(run)
+    for table in tables:
+        rank(run, table, intervals)
+    return run, tables, intervals
 
 
 def verdicts(output: Path) -> list[str]:
@@ -70,7 +76,8 @@ def write_report(
     Raises:
         UsageError: when the folder holds no run or cannot be written.
     """
-    run, tables = read_tables(output)
+    run, tables, intervals = _read(output)
+    intervals.save()
     leaderboard, cells, page = (output / name for name in ("leaderboard.csv", "cells.csv", "leaderboard.md"))
     write_csv(leaderboard_frame(run, tables), leaderboard)
     write_csv(cells_frame(run), cells)
