@@ -60,6 +60,7 @@ _PLUMBING = (
     "benchmark.records.figures",
     "benchmark.records.intervals",
     "benchmark.records.keys",
+    "benchmark.records.merging",
     "benchmark.records.metric_ranges",
     "benchmark.records.model",
     "benchmark.records.reading",

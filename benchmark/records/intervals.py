@@ -9,8 +9,8 @@ class IntervalsRecord(Record):
     """The rank intervals that the last report computed.
 
     Attributes:
-        ranks: for rows that are ranked together, the lowest and the highest rank of each in the interval, by a
-            hash of everything that they were computed from; empty where arrays were missing.
+        ranks: for rows that are ranked together, the lowest and the highest rank of each in the interval,
+            by a hash of everything that they were computed from; empty where arrays were missing.
     """
 
     ranks: dict[str, list[tuple[int, int]]]

@@ -1,11 +1,11 @@
-"""How long `--report-only` takes for ten thousand records, of which nothing, or one, changed since the last report.
+"""How long `--report-only` takes for ten thousand records, of which nothing or one changed.
 
     PYTHONPATH=. python tests/speed/report_scale.py [--cells 10000] [--pictures]
 
-The records are those of an invented run (`tests/report/fake_run.py`): four rows, ten seeds, two scenarios, three
-attacks and as many budgets as it takes. Each report is the command line in a process of its own. Times are of
-the wall and of the processor; on a machine that does other work too, only the second says something. Without
-`--pictures` the first report draws none, and what it would have drawn counts as kept.
+The records are those of an invented run (`tests/report/fake_run.py`): four rows, ten seeds, two scenarios,
+three attacks and as many budgets as it takes. Each report is the command line in a process of its own. Times
+are of the wall and of the processor; on a machine that does other work too, only the second says something.
+Without `--pictures` none is drawn.
 
 The last line is JSON.
 """
