@@ -74,9 +74,7 @@ def _shape(node: ast.AST, deepest: float = float("inf")) -> Any:
         if isinstance(value, ast.AST):
             found = _shape(value, deepest - 1)
         elif isinstance(value, list):
-            found = [
-                _shape(item, deepest - 1) if isinstance(item, ast.AST) else repr(item) for item in value
-            ]
+            found = [_shape(item, deepest - 1) if isinstance(item, ast.AST) else repr(item) for item in value]
         else:
             found = repr(value)  # names and constants; True and 1 are not the same
         if found != []:

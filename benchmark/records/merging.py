@@ -201,8 +201,8 @@ def _reject_different(found: Iterable[tuple[Path, Any]], what: str) -> None:
                 differing = [key for key in {**first, **other} if first.get(key) != other.get(key)]
                 first, other = ({key: one.get(key) for key in differing} for one in (first, other))
             raise UsageError(
-                f"{what[:1].upper()}{what[1:]}: {first} in '{each[0][0]}', {other} in '{path}'. Merge folders "
-                "of runs with the same code and settings."
+                f"{what[:1].upper()}{what[1:]}: {first} in '{each[0][0]}', {other} in '{path}'. Merge "
+                "folders of runs with the same code and settings."
             )
 
 
