@@ -111,6 +111,18 @@ def report_only(options: dict[str, Any]) -> int:
     return 0
 
 
+def merge(options: dict[str, Any], command: str) -> int:
+    """Writes one board of several output folders."""
+    from benchmark.cli.merge import merge as merge_folders
+
+    output = _output(options)
+    say(*merge_folders(options["merge"], output, command))
+    page = report(output)
+    show_verdicts(output)
+    say(f"The board: {page}")
+    return 0
+
+
 def status(options: dict[str, Any]) -> int:
     """Shows what of the run in the output folder is done, running, failed and waiting."""
     from benchmark.cli.status import show_status

@@ -17,6 +17,7 @@ from benchmark.cli.commands import (
     exports_of,
     list_data,
     list_names,
+    merge,
     open_page,
     report,
     report_only,
@@ -194,7 +195,10 @@ def _main(given: Sequence[str], whole_process: bool) -> int:
             return status(options)
         if options.pop("report_only", False):
             return report_only(options)
-        return _run(options, shlex.join(["python", "run_benchmark.py", *given]))
+        command = shlex.join(["python", "run_benchmark.py", *given])
+        if "merge" in options:
+            return merge(options, command)
+        return _run(options, command)
     except UsageError as error:
         warn(f"error: {error}")
         return 2

@@ -263,6 +263,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--report-only", action="store_true", help="write the board of --output again from its records"
     )
     instead.add_argument(
+        "--merge",
+        nargs="+",
+        type=_user_path,
+        metavar="DIR",
+        help="write one board of several output folders, as of other seeds or data sets, into --output; "
+        "nothing is run",
+    )
+    instead.add_argument(
         "--explain",
         metavar="CELL",
         help="what the identity of a cell or model is made of, and what changed where its record is stale; "

@@ -37,18 +37,8 @@ def code_digest(source: str | Path) -> str:
     """
     data = source.read_bytes() if isinstance(source, Path) else source.encode()
     with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-        tree = _parsed(data)
-        if not _is_deep(tree):
-            data = json.dumps(_shape(tree)).encode()
+        data = json.dumps(_shape(_parsed(data), deepest=_DEEPEST)).encode()
     return hashlib.sha256(data).hexdigest()
-
-
-def _is_deep(tree: ast.Module) -> bool:
-    """Whether nodes are nested so deeply that recursion may fail, as it depends on the caller's own depth."""
-    level: list[ast.AST] = [tree]
-    for _ in range(_DEEPEST):
-        level = [child for node in level for child in ast.iter_child_nodes(node)]
-    return bool(level)
 
 
 def _parsed(source: str | bytes) -> ast.Module:
@@ -62,20 +52,34 @@ def _parsed(source: str | bytes) -> ast.Module:
             return ast.parse(f"if True:\n{text}")
 
 
-def _shape(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_shape(item) for item in node]
-    if not isinstance(node, ast.AST):
-        return repr(node)  # names and constants; True and 1 are not the same
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, _DOCUMENTED):
-        fields["body"] = _without_strings(fields["body"])
-    if isinstance(node, ast.Constant):
-        fields.pop("kind")  # u"" is ""
-    return [
-        type(node).__name__,
-        *([name, _shape(value)] for name, value in fields.items() if value is not None and value != []),
-    ]
+def _shape(node: ast.AST, deepest: float = float("inf")) -> Any:
+    """The shape of a node and of those below it.
+
+    Raises:
+        RecursionError: when they are nested more deeply than `deepest` levels, before Python's limit, which
+            depends on the caller's own depth, can matter.
+    """
+    if deepest <= 0:
+        raise RecursionError
+    shape: list[Any] = [type(node).__name__]
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if value is None or value == [] or (name == "kind" and isinstance(node, ast.Constant)):
+            continue  # u"" is ""
+        if name == "body" and isinstance(node, _DOCUMENTED):
+            kept = _without_strings(value)
+            if len(kept) < len(value) and deepest <= 2:  # a text and its statement are two levels
+                raise RecursionError
+            value = kept
+        if isinstance(value, ast.AST):
+            found = _shape(value, deepest - 1)
+        elif isinstance(value, list):
+            found = [_shape(item, deepest - 1) if isinstance(item, ast.AST) else repr(item) for item in value]
+        else:
+            found = repr(value)  # names and constants; True and 1 are not the same
+        if found != []:
+            shape.append([name, found])
+    return shape
 
 
 def _without_strings(body: list[ast.stmt]) -> list[ast.stmt]:

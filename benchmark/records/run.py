@@ -49,6 +49,7 @@ class RunManifest(Record):
 
     Attributes:
         command: the command line that was given.
+        merged: the commands of the runs, where the folder was merged from those of several.
         config: the resolved configuration.
         suite: name of the set of attacks, as asked for.
         compute: the compute modes asked for, in order.
@@ -71,6 +72,7 @@ class RunManifest(Record):
     """
 
     command: str
+    merged: list[str] = Field(default_factory=list)
     config: dict[str, Any]
     suite: str
     compute: list[str]

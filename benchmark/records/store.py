@@ -10,18 +10,20 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from benchmark.core.errors import DamagedFileError, UnreadableFileError, UsageError
+from benchmark.core.errors import DamagedFileError, UsageError
 from benchmark.core.files import reject_files, set_aside
 from benchmark.core.sealed import UnsealedFileError, check_tensors, write_tensors
 from benchmark.core.unfinished import remove_unfinished
 from benchmark.records.cell import CellRecord
 from benchmark.records.check import CheckRecord
 from benchmark.records.figures import FiguresRecord
+from benchmark.records.intervals import IntervalsRecord
 from benchmark.records.keys import ModelKey
 from benchmark.records.model import ModelRecord
 from benchmark.records.reading import is_unchecked, read_record, write_record
 from benchmark.records.record import Record
 from benchmark.records.run import RunManifest
+from benchmark.records.stored_cell import StoredCell, examined
 
 R = TypeVar("R", bound=Record)
 
@@ -155,23 +157,9 @@ class Store:
             return None
         return record
 
-    def damage(self, cell_id: str) -> str:
-        """Says why the record of a cell, or the arrays that it names, cannot be used; empty when they can.
-
-        For reports: nothing is renamed, and no folder is named.
-        """
-        what = "record"
-        try:
-            record = read_record(self._record("cells", cell_id), CellRecord)
-            what = "arrays"
-            missing = set(record.arrays) - self.arrays(cell_id).keys() if record.status == "done" else set()
-        except FileNotFoundError:
-            return ""
-        except UnreadableFileError as error:
-            return f"{error.path.parent.name}/{error.path.name} cannot be read: {error.reason}"
-        except DamagedFileError as error:
-            return f"its {what} on disk {'is' if what == 'record' else 'are'} damaged: {error.reason}"
-        return f"its arrays on disk lack {', '.join(sorted(missing))}" if missing else ""
+    def examined(self, cell_id: str) -> StoredCell:
+        """Reads the record of a cell, and checks the arrays that it names; renames nothing."""
+        return examined(self._record("cells", cell_id), self._arrays(cell_id))
 
     def save_model(self, record: ModelRecord) -> None:
         """Writes the record of a training; its checkpoint must have been written before.
@@ -280,6 +268,14 @@ class Store:
     def figures(self) -> FiguresRecord | None:
         """What the figures of the report were drawn from, or None."""
         return self._read(self.root / "figures.json", FiguresRecord)
+
+    def save_intervals(self, record: IntervalsRecord) -> None:
+        """Writes the rank intervals of the report."""
+        write_record(self.root / "intervals.json", record)
+
+    def intervals(self) -> IntervalsRecord | None:
+        """The rank intervals of the last report, or None."""
+        return self._read(self.root / "intervals.json", IntervalsRecord)
 
     def save_manifest(self, manifest: RunManifest) -> None:
         """Writes the grid of the run."""

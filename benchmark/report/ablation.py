@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
-from math import isnan
+from math import isnan, nan
 
 from benchmark.report.boards import lines, scored_here
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
@@ -11,7 +12,7 @@ from benchmark.report.escapes import NONE, code
 from benchmark.report.marks import named
 from benchmark.report.rows import SAME, Row
 from benchmark.report.tables import Table, retrieval_cells
-from benchmark.report.worst_case import lowest, mean, worst_queries
+from benchmark.report.worst_case import mean, worst_queries
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def ablation(run: Run, table: Table) -> Ablation:
     attacks = scored_here(table)
     if len(attacks) < 2:
         return Ablation()
-    rises = {attack: [_rise(run, table, row, attack) for row in table.rows] for attack in attacks}
+    scored = [_ScoredCells(row) for row in table.rows]
+    rises = {attack: [_rise(run, table, cells, attack) for cells in scored] for attack in attacks}
     idle = [attack for attack, found in rises.items() if not any(map(_is_rise, found))]
     shown = [attack for attack in attacks if attack not in idle]
     if not shown:
@@ -62,17 +64,55 @@ def _is_rise(shown: str) -> bool:
     return any(character in "123456789" for character in shown)
 
 
-def _rise(run: Run, table: Table, row: Row, attack: str) -> str:
-    if not any(cell.key.attack == attack for cell in row.cells):
+class _ScoredCells:
+    """The cells that the worst cases of a row are computed from, by seed.
+
+    Attributes:
+        attacks: those that the row has cells of.
+        followed: those of which others were made only on the queries that they left standing.
+    """
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.attacks = {cell.key.attack for cell in row.cells}
+        followed = {cell for one in row.cells if one.record for cell in one.record.follows}
+        self.followed = {cell.key.attack for cell in row.cells if cell.ref.id in followed}
+        by_seed: dict[int, list[CellResult]] = defaultdict(list)
+        for cell in row.cells:
+            by_seed[cell.key.seed].append(cell)
+        self._retrieval = {seed: retrieval_cells(cells, row.eps) for seed, cells in by_seed.items()}
+        self._clustering = {
+            seed: [
+                (cell.key.attack, cell.metric("ami"))
+                for cell in cells
+                if cell.key.scenario == CLUSTERING and cell.key.eps < row.eps + SAME
+            ]
+            for seed, cells in by_seed.items()
+        }
+
+    def worst_ami(self, seed: int, without: str) -> float:
+        """The worst AMI of a seed without an attack; nan when nothing else is scored."""
+        scored = (value for attack, value in self._clustering.get(seed, []) if attack != without)
+        return min((value for value in scored if not isnan(value)), default=nan)
+
+    def worst_r1(self, run: Run, seed: int, without: str) -> float:
+        """The worst R@1 of a seed without an attack; nan when no other is done."""
+        kept = [cell for cell in self._retrieval.get(seed, []) if cell.key.attack != without]
+        queries = worst_queries(run, retrieval_cells(kept, self.row.eps), own=True)
+        return nan if queries is None else float(queries.mean())
+
+
+def _rise(run: Run, table: Table, scored: _ScoredCells, attack: str) -> str:
+    if attack not in scored.attacks:
         return NONE
-    kept = [cell for cell in row.cells if cell.key.attack != attack]
+    seeds = scored.row.seeds
     rises = []
     if table.has(CLUSTERING):
-        rises.append(mean(_worst_ami(kept, seed.seed, row.eps) - seed.worst_ami for seed in row.seeds))
+        rises.append(mean(scored.worst_ami(seed.seed, attack) - seed.worst_ami for seed in seeds))
     if table.has(RETRIEVAL):
-        rises.append(mean(_worst_r1(run, kept, seed.seed, row.eps) - seed.worst_r1 for seed in row.seeds))
+        rises.append(mean(scored.worst_r1(run, seed.seed, attack) - seed.worst_r1 for seed in seeds))
     bound = ["" for _ in rises]
-    if table.has(RETRIEVAL) and _is_followed(row, attack):
+    if table.has(RETRIEVAL) and attack in scored.followed:
         bound[-1] = "\u2264 "
     shown = [
         NONE if isnan(rise) else "0" if abs(rise) < SAME else f"{at_most}{_signed(rise)}"
@@ -85,25 +125,3 @@ def _signed(rise: float) -> str:
     """A rise in points. A worst case that is chosen on half of the repeats may fall by chance."""
     shown = f"{100 * rise:+.1f}"
     return "+0.0" if shown == "-0.0" else shown
-
-
-def _is_followed(row: Row, attack: str) -> bool:
-    """Whether another attack was made only on the queries that this one left standing."""
-    followed = {cell for one in row.cells if one.record for cell in one.record.follows}
-    return any(cell.key.attack == attack and cell.ref.id in followed for cell in row.cells)
-
-
-def _worst_ami(cells: list[CellResult], seed: int, eps: float) -> float:
-    pool = [
-        cell
-        for cell in cells
-        if cell.key.seed == seed and cell.key.scenario == CLUSTERING and cell.key.eps < eps + SAME
-    ]
-    worst = lowest(pool, "ami")
-    return worst.metric("ami") if worst else float("nan")
-
-
-def _worst_r1(run: Run, cells: list[CellResult], seed: int, eps: float) -> float:
-    mine = [cell for cell in cells if cell.key.seed == seed]
-    queries = worst_queries(run, retrieval_cells(mine, eps), own=True)
-    return float("nan") if queries is None else float(queries.mean())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
 from math import nan
 from pathlib import Path
 
@@ -19,7 +21,10 @@ from benchmark.records import (
     Store,
 )
 from benchmark.records.figures import FiguresRecord
+from benchmark.records.intervals import IntervalsRecord
+from benchmark.records.stored_cell import StoredCell
 from benchmark.report.display_names import DisplayNames
+from benchmark.report.kept_arrays import KeptArrays
 
 CLUSTERING = "clustering"
 RETRIEVAL = "retrieval-query"
@@ -37,27 +42,24 @@ class CellResult:
         status: "done", "failed" or "skipped"; a cell without a record counts as failed.
         reason: why it is not done; empty when it is.
         record: its record, or None when there is none.
+        key: the model, scenario, attack and budget of the cell.
+        compute: the compute mode of the tables that show the cell.
+        done: whether the cell has metrics.
     """
 
     ref: CellRef
     status: Status
     reason: str
     record: CellRecord | None
+    key: CellKey = field(init=False, repr=False, compare=False)
+    compute: str = field(init=False, repr=False, compare=False)
+    done: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> CellKey:
-        """The model, scenario, attack and budget of the cell."""
-        return self.ref.key
-
-    @property
-    def compute(self) -> str:
-        """The compute mode of the tables that show the cell."""
-        return self.ref.compute
-
-    @property
-    def done(self) -> bool:
-        """Whether the cell has metrics."""
-        return self.status == "done"
+    # Read millions of times in a report of ten thousand cells, so they are attributes.
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self.ref.key)
+        object.__setattr__(self, "compute", self.ref.compute)
+        object.__setattr__(self, "done", self.status == "done")
 
     @property
     def follows_others(self) -> bool:
@@ -91,6 +93,7 @@ class Run:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._arrays = KeptArrays(store)
         manifest = store.manifest()
         self.names = DisplayNames(manifest)
         self.manifest: RunManifest = _for_readers(manifest, self.names)
@@ -117,8 +120,8 @@ class Run:
         return next((mode for mode in self.manifest.compute if mode in modes), min(modes, default=""))
 
     def arrays(self, cell: CellResult) -> dict[str, np.ndarray]:
-        """The arrays of a cell, read from disk at each call; empty when it is not done or has none."""
-        return self._store.arrays(cell.ref.id) if cell.done else {}
+        """The arrays of a cell, not to be written to; empty when it is not done or has none."""
+        return self._arrays.of(cell.ref.id) if cell.done else {}
 
     def arrays_stamp(self, cell: CellResult) -> tuple[int, int] | None:
         """Size and time of writing of a cell's arrays; None when it has none."""
@@ -131,6 +134,26 @@ class Run:
     def save_figures(self, record: FiguresRecord) -> None:
         """Writes what the figures of this report were drawn from."""
         self._store.save_figures(record)
+
+    def of_setting(self, dataset: str, backbone: str, loss: str, compute: str) -> list[CellResult]:
+        """The cells of tables that share the setting of their models, in order."""
+        return self._of_setting.get((dataset, backbone, loss, compute), [])
+
+    @cached_property
+    def _of_setting(self) -> dict[tuple[str, str, str, str], list[CellResult]]:
+        found: dict[tuple[str, str, str, str], list[CellResult]] = defaultdict(list)
+        for cell in self.table_cells:
+            key = cell.key
+            found[key.dataset, key.backbone, key.loss, cell.compute].append(cell)
+        return dict(found)
+
+    def intervals(self) -> IntervalsRecord | None:
+        """The rank intervals of the last report, or None."""
+        return self._store.intervals()
+
+    def save_intervals(self, record: IntervalsRecord) -> None:
+        """Writes the rank intervals of this report."""
+        self._store.save_intervals(record)
 
     def images(self, cell: CellResult) -> Path:
         """The path of a cell's attacked images (safetensors), which exist where the run was to keep some."""
@@ -147,8 +170,7 @@ class Run:
     def checks(self, model_id: str, norm: str, eps: float) -> CheckRecord | None:
         """The check results of a model at one budget; None when they are about the cells of another grid."""
         record = self._store.checks(model_id, norm, eps)
-        mine = sorted({cell.id for cell in self.manifest.cells if cell.model_id == model_id})
-        if record is None or record.cells != mine:
+        if record is None or record.cells != sorted(self._cells_of.get(model_id, ())):
             return None
         results = [
             result.model_copy(update={"explanation": self.names.sentence(result.explanation)})
@@ -156,12 +178,21 @@ class Run:
         ]
         return record.model_copy(update={"results": results})
 
+    @cached_property
+    def _cells_of(self) -> dict[str, set[str]]:
+        """The ids of the cells of each model."""
+        ids: dict[str, set[str]] = defaultdict(set)
+        for cell in self.manifest.cells:
+            ids[cell.model_id].add(cell.id)
+        return ids
+
     def _result(self, ref: CellRef) -> CellResult:
-        if damage := self._store.damage(ref.id):
-            return CellResult(ref, "failed", self.names.sentence(damage), None)
-        record = self._store.cell(ref.id)
+        stored = self._store.examined(ref.id)
+        if stored.damage:
+            return CellResult(ref, "failed", self.names.sentence(stored.damage), None)
+        record = stored.record
         if record is not None:
-            reason = self.names.sentence(record.reason) if record.status != "done" else self._flaw(record)
+            reason = self.names.sentence(record.reason) if record.status != "done" else _flaw(stored, ref)
             return CellResult(
                 ref, "failed" if record.status == "done" and reason else record.status, reason, record
             )
@@ -170,16 +201,16 @@ class Run:
             return CellResult(ref, model.status, f"training {model.status}: {model.reason}", None)
         return CellResult(ref, "failed", NOT_RUN, None)
 
-    def _flaw(self, record: CellRecord) -> str:
-        """Says that a done cell, of a version that did not record its arrays' names, lacks those it needs."""
-        if record.key.scenario == RETRIEVAL and "success" not in self._store.arrays(record.id):
-            return "its per-query outcomes are missing on disk"
-        return ""
-
     def _order(self, cell: CellResult) -> tuple[str, str, str, str, int, str, str, str, float, str]:
         key, short = cell.key, self.names.short
         model = (short(key.dataset), short(key.backbone), short(key.loss), short(key.defense), key.seed)
         return (*model, key.scenario, short(key.attack), key.norm, key.eps, cell.compute)
+
+
+def _flaw(stored: StoredCell, ref: CellRef) -> str:
+    """Says that a done cell, of a version that did not record its arrays' names, lacks those it needs."""
+    lacks = ref.key.scenario == RETRIEVAL and "success" not in stored.arrays
+    return "its per-query outcomes are missing on disk" if lacks else ""
 
 
 def _for_readers(manifest: RunManifest, names: DisplayNames) -> RunManifest:

@@ -58,7 +58,10 @@ class FigureInputs:
                 },
             }
         )
-        self._cells = {cell.ref: self._cell(cell) for cell in run.cells}
+        # By identity: tables hold the cells of the run, and to hash a record's fields takes longer.
+        self._cells = {id(cell): self._cell(cell) for cell in run.cells}
+        self._settings: dict[tuple[str, str, str, str], str] = {}
+        self._rows: dict[int, tuple[Row, str]] = {}
 
     def of(self, table: Table, row: Row | None = None, over_budgets: bool = False) -> str:
         """Hashes what a figure of a table is drawn from.
@@ -68,20 +71,30 @@ class FigureInputs:
             row: the only row that it shows; all if not given.
             over_budgets: whether it also shows cells of other tables of the setting.
         """
-        cells = [cell for cell in self._run.table_cells if over_budgets and _shares_setting(cell, table)]
         shown = {
             "common": self._common,
             "table": [*dataclasses.astuple(table.key), table.heading, table.suite, table.lead],
             "rows": [self._row(one) for one in (table.rows if row is None else [row])],
-            "over budgets": [self._cells[cell.ref] for cell in cells],
+            "over budgets": self._setting(table.key.setting) if over_budgets else "",
         }
         return _hash(shown)
 
-    def _row(self, row: Row) -> list[Any]:
+    def _setting(self, setting: tuple[str, str, str, str]) -> str:
+        if setting not in self._settings:
+            cells = self._run.of_setting(*setting)
+            self._settings[setting] = _hash([self._cells[id(cell)] for cell in cells])
+        return self._settings[setting]
+
+    def _row(self, row: Row) -> str:
+        if id(row) not in self._rows:
+            self._rows[id(row)] = row, _hash(self._described(row))  # held, so that no other gets its identity
+        return self._rows[id(row)][1]
+
+    def _described(self, row: Row) -> list[Any]:
         checks = {name: dataclasses.asdict(check) for name, check in row.checks.items()}
         models = [model.model_dump(mode="json", exclude={"provenance"}) for model in row.models]
         about = [row.defense, row.name, row.reference, row.source, row.unranked, row.embed_cost]
-        cells = [self._cells[cell.ref] for cell in row.cells]
+        cells = [self._cells[id(cell)] for cell in row.cells]
         return [*about, row.rank, row.rank_low, row.rank_high, checks, models, cells]
 
     def _cell(self, cell: CellResult) -> str:
@@ -151,16 +164,6 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
-
-
-def _shares_setting(cell: CellResult, table: Table) -> bool:
-    key, of_table = cell.key, table.key
-    return (key.dataset, key.backbone, key.loss, cell.compute) == (
-        of_table.dataset,
-        of_table.backbone,
-        of_table.loss,
-        of_table.compute,
-    )
 
 
 def _hash(described: Any) -> str:

@@ -144,6 +144,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
             (drawn.training, drawn.alt(drawn.training)) for drawn in figures if drawn.training is not None
         ],
         "command": command_without_folders(manifest.command),
+        "merged": [command_without_folders(one) for one in manifest.merged],
         "examples": _examples(run, tables),
         "paths": any(without_folders(spec) != spec for spec in manifest.short_names),
         "ranking": ranking_lines(run),

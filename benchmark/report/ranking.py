@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmark.core.mutual_information import adjusted_mutual_information
 from benchmark.report.cell_results import CLUSTERING, CellResult, Run
+from benchmark.report.kept_intervals import Intervals, KeptIntervals
 from benchmark.report.rows import Row, SeedScores
 from benchmark.report.tables import Table, retrieval_cells
 from benchmark.report.worst_case import worst_queries
@@ -17,13 +18,19 @@ INTERVAL = (0.025, 0.975)
 ENTROPY = 20250101
 
 
-def rank(run: Run, table: Table) -> None:
+def rank(run: Run, table: Table, kept: KeptIntervals | None = None) -> None:
     """Sets each row's rank and interval, and sorts the rows.
 
     Rows that fail a check rank below those that do not, since their scores look better than they are; rows
     with failed or missing cells rank below both, since not every attack was run on them. Rows without a
     score, those that the run leaves unranked, and references have no rank and stand last, in this order.
+
+    Args:
+        run: the run.
+        table: one of its tables.
+        kept: the intervals of an earlier report; all are computed if not given.
     """
+    kept = kept or KeptIntervals(run)
     main, second = ("worst_ami", "worst_r1") if table.has(CLUSTERING) else ("worst_r1", "worst_r1")
 
     def strength(row: Row) -> tuple[int, float, float]:
@@ -37,7 +44,8 @@ def rank(run: Run, table: Table) -> None:
         row.rank = 1 + sum(strength(other) > strength(row) for other in ranked)
     for tier in sorted({_tier(row) for row in ranked}):
         group = [row for row in ranked if _tier(row) == tier]
-        _set_intervals(run, group, main, above=sum(_tier(row) < tier for row in ranked))
+        above = sum(_tier(row) < tier for row in ranked)
+        _set_intervals(run, group, main, above, kept)
     table.rows.sort(
         key=lambda row: (row.reference, bool(row.unranked), row.rank is None, row.rank or 0, row.name)
     )
@@ -48,15 +56,30 @@ def _tier(row: Row) -> int:
     return 2 if row.failed else int(bool(row.failing))
 
 
-def _set_intervals(run: Run, rows: list[Row], main: str, above: int) -> None:
+def _set_intervals(run: Run, rows: list[Row], main: str, above: int, kept: KeptIntervals) -> None:
+    seeds = [[[seed.seed, getattr(seed, main)] for seed in row.seeds] for row in rows]
+    cells = [cell for row in rows for cell in _resampled_cells(row, main)]
+    found = kept.of([main, above, seeds], cells, lambda: _intervals(run, rows, main, above))
+    for row, (low, high) in zip(rows if found else [], found, strict=True):
+        assert row.rank is not None
+        row.rank_low, row.rank_high = min(low, row.rank), max(high, row.rank)
+
+
+def _resampled_cells(row: Row, main: str) -> list[CellResult]:
+    """The cells whose arrays are resampled."""
+    if main == "worst_ami":
+        return [seed.worst_cell for seed in row.seeds if seed.worst_cell]
+    by_seed = [[cell for cell in row.cells if cell.key.seed == seed.seed] for seed in row.seeds]
+    return [cell for cells in by_seed for cell in retrieval_cells(cells, row.eps)]
+
+
+def _intervals(run: Run, rows: list[Row], main: str, above: int) -> Intervals:
     scores = _resample_ami(run, rows) if main == "worst_ami" else _resample_r1(run, rows)
     if scores is None:
-        return
+        return []
     ranks = above + 1 + (scores[:, None, :] > scores[:, :, None]).sum(axis=2)
     low, high = np.quantile(ranks, INTERVAL, axis=0, method="inverted_cdf")
-    for index, row in enumerate(rows):
-        assert row.rank is not None
-        row.rank_low, row.rank_high = min(int(low[index]), row.rank), max(int(high[index]), row.rank)
+    return [(int(least), int(most)) for least, most in zip(low, high, strict=True)]
 
 
 def _resample_ami(run: Run, rows: list[Row]) -> np.ndarray | None:

@@ -26,7 +26,7 @@ def command(manifest: RunManifest, table: Table, row: Row) -> str:
     do not hold is taken from the run's configuration.
     """
     key, config = table.key, manifest.config
-    config_file = re.search(r"--config[= ](\S+)", manifest.command)
+    config_file = re.search(r"--config[= ](\S+)", " ".join([manifest.command, *manifest.merged]))
     options: list[tuple[str, Iterable[Any]]] = [
         ("config", map(without_folders, config_file.groups() if config_file else ())),
         ("preset", _values(config, "preset")),
@@ -92,7 +92,7 @@ def _asked(manifest: RunManifest, option: str) -> bool:
     neither attacks nor eps are given; in a run that has them, an option that was not given must stay away.
     """
     curve = any(cell.role == "curve" for cell in manifest.cells)
-    return f"--{option}" in manifest.command or not curve
+    return any(f"--{option}" in given for given in (manifest.command, *manifest.merged)) or not curve
 
 
 def _budgets(manifest: RunManifest, table: Table) -> list[str]:

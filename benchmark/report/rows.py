@@ -124,10 +124,14 @@ class Row:
     def attacked(self, scenario: str) -> dict[str, list[CellResult]]:
         """The done cells at the table's eps, by attack; for retrieval those of the suite."""
         cells: dict[str, list[CellResult]] = defaultdict(list)
-        for cell in self.cells:
-            if cell.done and at_eps(cell, self.eps) and counts(cell, scenario):
+        for cell in self._attacked:
+            if counts(cell, scenario):
                 cells[cell.key.attack].append(cell)
         return dict(cells)
+
+    @cached_property
+    def _attacked(self) -> list[CellResult]:
+        return [cell for cell in self.cells if cell.done and at_eps(cell, self.eps)]
 
     def standalone(self, scenario: str, metric: str) -> dict[str, float]:
         """Each attack's own metric at the table's eps, seed means; without attacks that follow others."""

@@ -30,6 +30,11 @@ class TableKey:
     eps: float
     compute: str
 
+    @property
+    def setting(self) -> tuple[str, str, str, str]:
+        """What its models share: data set, backbone, loss and compute mode."""
+        return self.dataset, self.backbone, self.loss, self.compute
+
 
 @dataclass
 class Table:
@@ -115,7 +120,8 @@ def collect(run: Run) -> list[Table]:
         return (*names, run.names.short(key.loss), key.norm != "linf", key.eps, key.compute, key)
 
     keys = {_table_key(cell) for cell in run.table_cells if cell.ref.role == "suite"}
-    return [_table(run, key) for key in sorted(keys, key=order)]
+    lead = run.lead
+    return [_table(run, key, lead=key.compute == lead) for key in sorted(keys, key=order)]
 
 
 def _table_key(cell: CellResult) -> TableKey:
@@ -123,26 +129,25 @@ def _table_key(cell: CellResult) -> TableKey:
     return TableKey(key.dataset, key.backbone, key.loss, key.norm, key.eps, cell.compute)
 
 
-def _table(run: Run, key: TableKey) -> Table:
+def _table(run: Run, key: TableKey, lead: bool) -> Table:
     by_defense: dict[str, list[CellResult]] = defaultdict(list)
-    for cell in run.table_cells:
+    for cell in run.of_setting(*key.setting):
         if _belongs(cell, key):
             by_defense[cell.key.defense].append(cell)
-    table = Table(key, run.names, run.manifest.suite, lead=key.compute == run.lead)
+    table = Table(key, run.names, run.manifest.suite, lead=lead)
     for defense, cells in sorted(by_defense.items(), key=lambda item: run.names.short(item[0])):
         ids = sorted({cell.ref.model_id for cell in cells})
-        seeds = sorted({cell.key.seed for cell in cells})
         base = defense.partition("[")[0]
+        by_seed: dict[int, list[CellResult]] = defaultdict(list)
+        for cell in cells:
+            by_seed[cell.key.seed].append(cell)
         table.rows.append(
             Row(
                 defense=defense,
                 name=run.names.short(defense),
                 eps=key.eps,
                 reference=defense in run.manifest.references,
-                seeds=[
-                    _scores(run, key, seed, [cell for cell in cells if cell.key.seed == seed])
-                    for seed in seeds
-                ],
+                seeds=[_scores(run, key, seed, of_seed) for seed, of_seed in sorted(by_seed.items())],
                 cells=cells,
                 models=[run.models[model] for model in ids if model in run.models],
                 checks=over_seeds(
@@ -159,10 +164,8 @@ def _table(run: Run, key: TableKey) -> Table:
 
 
 def _belongs(cell: CellResult, table: TableKey) -> bool:
+    """Whether a cell of a table's setting enters the table."""
     key = cell.key
-    trained = key.dataset, key.backbone, key.loss, cell.compute
-    if trained != (table.dataset, table.backbone, table.loss, table.compute):
-        return False
     if cell.ref.role == "clean":
         return True
     if key.norm != table.norm:

@@ -18,8 +18,8 @@ def lowest(cells: Iterable[CellResult], metric: str) -> CellResult | None:
     This is the worst case of a metric of a whole pool: attacks cannot be combined image by image, so it is a
     minimum over cells.
     """
-    scored = [cell for cell in cells if not isnan(cell.metric(metric))]
-    return min(scored, key=lambda cell: cell.metric(metric), default=None)
+    scored = ((value, cell) for cell in cells if not isnan(value := cell.metric(metric)))
+    return min(scored, key=lambda pair: pair[0], default=(nan, None))[1]
 
 
 def worst_queries(run: Run, cells: Sequence[CellResult], own: bool = False) -> np.ndarray | None:

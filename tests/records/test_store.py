@@ -128,17 +128,20 @@ def test_a_record_without_a_checksum_is_believed_only_of_a_version_that_wrote_no
     assert store.finished("x")
     strip(path)
     assert (
-        store.cell("x") is None and store.damage("x") == "its record on disk is damaged: it has no checksum"
+        store.cell("x") is None
+        and store.examined("x").damage == "its record on disk is damaged: it has no checksum"
     )
     path.write_text(path.read_text().replace('"99"', '"3"'))
-    assert store.cell("x").status == "done" and store.damage("x") == ""
+    assert store.cell("x").status == "done" and store.examined("x").damage == ""
 
 
 def test_arrays_without_a_checksum_are_believed_only_beside_such_a_record(tmp_path):
     store = Store(tmp_path)
     path, arrays = later(store)
     save_file(load_file(arrays), arrays)
-    assert store.finished("x") is None and store.damage("x").startswith("its arrays on disk are damaged: ")
+    assert store.finished("x") is None and store.examined("x").damage.startswith(
+        "its arrays on disk are damaged: "
+    )
     strip(path)
     path.write_text(path.read_text().replace('"99"', '"3"'))
     assert store.finished("x") and store.arrays("x").keys() == {"success", "queries"}
@@ -148,7 +151,7 @@ def test_arrays_that_lack_what_the_record_names_are_made_again(tmp_path, capsys)
     store = Store(tmp_path, heal=True)
     _, path = later(store)
     write_tensors(path, lambda to, metadata: save_file({"queries": np.arange(3)}, to, metadata))
-    assert store.damage("x") == "its arrays on disk lack success"
+    assert store.examined("x").damage == "its arrays on disk lack success"
     assert store.finished("x") is None
     assert f"{path} is damaged (it lacks success): renamed to " in capsys.readouterr().err
     assert not path.exists()
@@ -174,7 +177,9 @@ def test_only_a_store_that_heals_renames(tmp_path, capsys):
 def test_metrics_outside_their_ranges_are_damage(tmp_path, metrics, reason):
     store = Store(tmp_path)
     later(store, metrics=metrics)
-    assert store.cell("x") is None and store.damage("x") == f"its record on disk is damaged: {reason}"
+    assert (
+        store.cell("x") is None and store.examined("x").damage == f"its record on disk is damaged: {reason}"
+    )
 
 
 def test_metrics_that_are_not_finite_are_not_written(tmp_path):
@@ -195,7 +200,7 @@ def test_what_cannot_be_read_stops_a_run_and_fails_a_cell_of_a_report(tmp_path, 
     monkeypatch.setattr(type(path), "read_bytes", refused)
     with pytest.raises(UsageError, match=rf"^{path} cannot be read: Permission denied\. Make it readable"):
         store.cell("x")
-    assert store.damage("x") == "cells/x.json cannot be read: Permission denied"
+    assert store.examined("x").damage == "cells/x.json cannot be read: Permission denied"
     assert path.exists()
 
 
