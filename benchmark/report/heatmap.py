@@ -35,7 +35,7 @@ def heatmap(table: Table) -> Figure | None:
     ]
     if not panels:
         return None
-    names = [[wrapped(table.names.short(attack), SPEC_WIDTH) for attack in panel[3]] for panel in panels]
+    names = [[wrapped(table.names.attack(attack), SPEC_WIDTH) for attack in panel[3]] for panel in panels]
     heights = [_heights(of_panel) for of_panel in names]
     longest = max(len(line) for of_panel in names for name in of_panel for line in name.split("\n"))
     rows = [row_label(row) for row in table.rows]
@@ -120,7 +120,7 @@ def _title(table: Table, scenario: str, metric: str) -> str:
     if not rows or len(attacks_alone(table, scenario, metric)) < 2:
         return f"What the attack leaves, in percent ({budget(table.key.norm, table.key.eps)})"
     if len(winners) == 1:
-        name = table.names.short(winners.pop())
+        name = table.names.attack(winners.pop())
         whom = f"for every {table.noun}" if len(rows) > 1 else f"for {rows[0].name}"
         return f"{name} alone lowers {METRICS[metric]} most, {whom}"
     return (

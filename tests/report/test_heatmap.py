@@ -18,7 +18,7 @@ def test_an_attack_of_the_curve_that_is_the_worst_has_a_line_and_the_title(table
     assert {row.worst_attack(CLUSTERING, "ami") for row in table.rows if not row.reference} == {POOLED}
     assert attacks_alone(table, CLUSTERING, "ami") == sorted([OWN, NEIGHBOUR, NOISE, POOLED])
     assert attacks_alone(table, RETRIEVAL, "r1") == sorted([OWN, NEIGHBOUR, NOISE])
-    assert title(heatmap(table)) == f"{POOLED} alone lowers AMI most, for every defense"
+    assert title(heatmap(table)) == f"{table.names.attack(POOLED)} alone lowers AMI most, for every defense"
 
 
 def test_an_attack_without_a_metric_has_no_line(tables_of):
@@ -27,7 +27,7 @@ def test_an_attack_without_a_metric_has_no_line(tables_of):
     _, (table,) = tables_of(fake)
     figure = heatmap(table)
     labels = [label.get_text().replace("\n", "") for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["clean", NOISE, NEIGHBOUR, "worst case"]
+    assert labels == ["clean", NOISE, table.names.attack(NEIGHBOUR), "worst case"]
 
 
 def test_rows_that_fail_a_check_are_marked_and_no_headline(tables_of):
