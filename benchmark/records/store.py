@@ -139,7 +139,10 @@ class Store:
         return self._read(self._record("cells", cell_id), CellRecord)
 
     def finished(self, cell_id: str) -> CellRecord | None:
-        """The record of a cell that is done and whose arrays are all there; else None."""
+        """The record of a cell that is done and whose arrays are all there; else None.
+
+        An attack that is left out at chance may have none.
+        """
         record = self.cell(cell_id)
         if record is None or record.status != "done":
             return None
@@ -149,7 +152,8 @@ class Store:
             if missing := sorted(set(record.arrays) - names):
                 raise DamagedFileError(path, f"it lacks {', '.join(missing)}")
         except FileNotFoundError:
-            return None
+            named = record.arrays or is_unchecked(self._record("cells", cell_id))
+            return None if named else record
         except DamagedFileError as error:
             if isinstance(error, UnsealedFileError) and is_unchecked(self._record("cells", cell_id)):
                 return record

@@ -157,6 +157,19 @@ def test_arrays_that_lack_what_the_record_names_are_made_again(tmp_path, capsys)
     assert not path.exists()
 
 
+def test_a_cell_that_names_no_arrays_is_finished_without_them(tmp_path):
+    store = Store(tmp_path)
+    store.save_cell(record(notes=["Not attacked: at chance."]))
+    assert store.finished("x") and not store.arrays("x")
+    store.save_cell(record(), {"success": np.zeros(2)})
+    next((tmp_path / "store" / "arrays").iterdir()).unlink()
+    assert store.finished("x") is None
+    (path,) = (tmp_path / "store" / "cells").glob("*.json")
+    store.save_cell(record(provenance=record().provenance.model_copy(update={"protocol": "4"})))
+    strip(path)  # such a version named no arrays
+    assert store.cell("x") and store.finished("x") is None
+
+
 def test_only_a_store_that_heals_renames(tmp_path, capsys):
     path, arrays = later(Store(tmp_path))
     for damaged in (path, arrays):
