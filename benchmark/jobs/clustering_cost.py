@@ -15,6 +15,12 @@ from benchmark.metrics import KMEANS_ITERATIONS, KMEANS_SEEDS
 _OF_A_STEP = 3
 """Products with all centroids in a step of `information`: an image, the image in the pool, the gradient."""
 
+_OF_A_TABLE = 1
+"""Those of the table of classes and clusters after a fit of `information`."""
+
+_OF_DRAGGING = 5
+"""Those of `drag` after it: twice the image in the pool, the forces, and twice its clusters."""
+
 
 def scored_comparisons(clusters: int) -> int:
     """Comparisons of each embedding of a pool when it is clustered with each seed, as for a score, at most.
@@ -50,8 +56,10 @@ def _comparisons(attack: GradientAttack, cost: float, clusters: int) -> float:
     steps = cost / (2 * starts if white else starts)  # a forward and a backward pass each, or a query
     again = 1 / objective.redraw
     drawn = _candidates(clusters) + KMEANS_ITERATIONS
-    of_a_fit = again * drawn + (1 - again) * objective.refits + 1  # and the table of classes and clusters
-    compared = objective.clusterings * clusters * (drawn + steps * (_OF_A_STEP + of_a_fit))
+    after = _OF_A_TABLE + (_OF_DRAGGING if objective.drag else 0)
+    of_a_fit = again * drawn + (1 - again) * objective.refits + after
+    first = drawn + after
+    compared = objective.clusterings * clusters * (first + steps * (_OF_A_STEP + of_a_fit))
     if white:
         compared += (min(steps, LAST) // EVERY + 1) * scored_comparisons(clusters)
     return starts * compared
