@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.cli.plugin_warnings import load
+from benchmark.core.errors import UsageError
 from benchmark.core.output import say
 
 if TYPE_CHECKING:
@@ -102,24 +103,32 @@ def open_page(output: Path) -> None:
 def report_only(options: dict[str, Any]) -> int:
     """Writes the report of the output folder again."""
     exports = exports_of(options)
+    return _write_board(_output(options), exports, options)
+
+
+def merge(options: dict[str, Any], command: str) -> int:
+    """Writes one board of several output folders.
+
+    Raises:
+        UsageError: with `--dry-run`, which would write nothing.
+    """
+    if options.get("dry_run"):
+        raise UsageError("--merge runs nothing, so it has no dry run. Leave --dry-run or --merge out.")
+    from benchmark.cli.merge import merge as merge_folders
+
+    exports = exports_of(options)
     output = _output(options)
+    say(*merge_folders(options["merge"], output, command))
+    return _write_board(output, exports, options)
+
+
+def _write_board(output: Path, exports: Sequence[Export], options: dict[str, Any]) -> int:
+    """Writes the report of an output folder, and shows its page where that is asked for."""
     page = report(output, exports=exports)
     show_verdicts(output)
     say(f"The board: {page}")
     if options.get("open"):
         open_page(output)
-    return 0
-
-
-def merge(options: dict[str, Any], command: str) -> int:
-    """Writes one board of several output folders."""
-    from benchmark.cli.merge import merge as merge_folders
-
-    output = _output(options)
-    say(*merge_folders(options["merge"], output, command))
-    page = report(output)
-    show_verdicts(output)
-    say(f"The board: {page}")
     return 0
 
 

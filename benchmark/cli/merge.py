@@ -28,8 +28,8 @@ def merge(folders: Sequence[Path], output: Path, command: str) -> list[str]:
         What a user should know, as lines.
 
     Raises:
-        UsageError: when fewer than two folders are given, one is given twice or is the output, the output
-            holds a run, a folder holds none, or their values may not stand in one board.
+        UsageError: when fewer than two folders are given, one is given twice, is the output or shares its
+            records, the output holds a run, a folder holds none, or their values may not stand in one board.
     """
     _check_folders(folders, output)
     sources = [Source.read(folder) for folder in folders]
@@ -57,6 +57,14 @@ def _check_folders(folders: Sequence[Path], output: Path) -> None:
         raise UsageError(f"--merge was given the folder '{twice}' twice.")
     if output.resolve() in real:
         raise UsageError(f"--output '{output}' is one of the folders to merge; name another.")
+    written = (output / "store").resolve()
+    for folder in folders:
+        read = (folder / "store").resolve()
+        if written.is_relative_to(read) or read.is_relative_to(written):
+            raise UsageError(
+                f"The records of --output '{output}' would lie in those of '{folder}', which are merged, or "
+                "hold them; name another."
+            )
     if _holds_run(output) and not Store(output).manifest().merged:
         raise UsageError(
             f"--output '{output}' holds a run of its own, which --merge would replace; name another."

@@ -94,6 +94,7 @@ def merged(sources: Sequence[Source], command: str) -> RunManifest:
         whole_range=_joined(manifest.whole_range for manifest in manifests),
         own_models=_joined(manifest.own_models for manifest in manifests),
         unranked=_joined(manifest.unranked for manifest in manifests),
+        controls=_joined(manifest.controls for manifest in manifests),
         plugins=_joined(manifest.plugins for manifest in manifests),
         short_names=_joined(manifest.short_names for manifest in manifests),
         models=list(
@@ -102,6 +103,7 @@ def merged(sources: Sequence[Source], command: str) -> RunManifest:
         cells=list(dict.fromkeys(ref for one in manifests for ref in one.cells)),
         skipped=_union(reason for one in manifests for reason in one.skipped),
         descriptions=_joined(manifest.descriptions for manifest in manifests),
+        components=_joined(manifest.components for manifest in manifests),
         provenance=newest.provenance,
     )
 

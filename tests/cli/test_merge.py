@@ -94,6 +94,45 @@ def test_folders_that_cannot_be_merged(tmp_path: Path) -> None:
         merge([a, b], folder(tmp_path / "other"), "command")
 
 
+def test_records_that_are_merged_are_not_replaced_by_the_output(tmp_path: Path) -> None:
+    a, b = folder(tmp_path / "a", seeds=(0,)), folder(tmp_path / "store" / "b", seeds=(1,))
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "store").symlink_to(a / "store")
+    for output in (tmp_path, a / "store" / "cells", linked):
+        with pytest.raises(UsageError, match=r"would lie in those of '.*', which are merged, or hold them"):
+            merge([a, b], output, "command")
+    merge([a, b], a / "merged", "command")
+
+
+def test_a_merged_grid_holds_all_that_the_grids_say(tmp_path: Path) -> None:
+    folders = [folder(tmp_path / str(seed), seeds=(seed,)) for seed in range(2)]
+    for path, name in zip(folders, "xy", strict=True):
+        said = {"controls": {name: ["pgd_at"]}, "components": {name: "A part."}}
+        Store(path).save_manifest(Store(path).manifest().model_copy(update=said))
+    merge(folders, tmp_path / "merged", "command")
+    found = Store(tmp_path / "merged").manifest()
+    assert found.controls.keys() == found.components.keys() == {"x", "y"}
+    given = {name for path in folders for name in Store(path).manifest().model_dump(exclude_defaults=True)}
+    assert given | {"merged"} == found.model_dump(exclude_defaults=True).keys()
+
+
+def test_the_board_of_a_merge_can_be_exported_and_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: shown.append(address) or True)
+    folders = [str(folder(tmp_path / str(seed), seeds=(seed,))) for seed in range(2)]
+    output = tmp_path / "merged"
+    asked = ["--merge", *folders, "--output", str(output)]
+    assert main([*asked, "--dry-run"]) == 2 and not output.exists()
+    assert "--merge runs nothing, so it has no dry run" in capsys.readouterr().err
+    assert main([*asked, "--export", "none"]) == 2 and not output.exists()
+    assert main([*asked, "--export", "json", "--open"]) == 0
+    assert (output / "results.json").is_file()
+    assert shown == [(output / "leaderboard.html").as_uri()]
+
+
 def test_versions_of_the_protocol_are_not_mixed(tmp_path: Path) -> None:
     a, b = folder(tmp_path / "a", seeds=(0,)), folder(tmp_path / "b", seeds=(1,))
     store = Store(b)
