@@ -118,8 +118,10 @@ class AttackJob(AttackRun):
 
     def _isolated(self, pool: ImageSet) -> int:
         """How many images a process of its own embeds; also where it could not load the model, at most."""
+        if self.attack == CLEAN or not self.is_isolated(ATTACKS.build(self.attack), self.cells):
+            return 0
         foreign = has_foreign_code(self.key, lambda module: not is_project(module))
-        return min(ISOLATED_IMAGES, len(pool)) if foreign and self._copies(pool) else 0
+        return min(ISOLATED_IMAGES, len(pool)) if foreign else 0
 
     def passes(self, folders: Folders) -> float:
         """Forward and backward passes of the attack and of scoring it in every scenario, in cost units."""

@@ -164,6 +164,7 @@ class AttackRun(Record):
         seconds = before + time.perf_counter() - started
         partly = changed is not None and standing is None  # of scenarios that score no query alone
         examined = attack is not None and self.is_examined(attack, scenarios)
+        isolated = attack is not None and self.is_isolated(attack, scenarios)
         embeddings = PoolEmbeddings(
             attacked.model,
             attacked.images,
@@ -180,7 +181,7 @@ class AttackRun(Record):
             ks=DATASETS.build(key.dataset).recall_ks,
             device=context.device,
             clean_embeddings=clean[attacked.model].scored.unbind() if attacked.model in clean else (),
-            isolated=isolated_model(self.model, context) if examined else None,
+            isolated=isolated_model(self.model, context) if isolated else None,
         )
         scores = {scenario: _score(scenario, embeddings, standing) for scenario in scenarios}
         if attack is not None and examined:
@@ -201,13 +202,21 @@ class AttackRun(Record):
         )
 
     def is_examined(self, attack: Attack, scenarios: Iterable[str]) -> bool:
-        """Whether it is the one attack of a model in a norm whose images cost more checks than others do.
+        """Whether it is the one attack of a model in a norm that is repeated on other images than queries.
 
-        These repeat it on other images in place of queries, and embed attacked images in another process.
-        Which attack it is depends on its own cell alone, not on what else is run: the reference attack on the
-        whole pool at the budget that the data set is ranked at, or at each where the data set has none.
+        Which attack it is depends on its own cell alone, not on what else is run: the reference attack, where
+        `is_isolated`.
         """
-        if not is_reference(attack) or self.follows or self.attacked_fraction < 1:
+        return is_reference(attack) and self.is_isolated(attack, scenarios)
+
+    def is_isolated(self, attack: Attack, scenarios: Iterable[str]) -> bool:
+        """Whether another process embeds attacked images of other people's models, too.
+
+        So are those of each attack that searches the whole pool at the budget that the data set is ranked at,
+        or at each where the data set has none: the lowest of their scores ranks a row, so a model may gain by
+        cheating under the one that hurts it most alone.
+        """
+        if self.follows or self.attacked_fraction < 1 or attack.access == "none":
             return False
         headline = DATASETS.build(self.model.key.dataset).headline_eps.get(self.norm, self.eps)
         return abs(self.eps - headline) < SAME and RetrievalQuery.name in scenarios

@@ -36,6 +36,24 @@ class ReadsFrames(Member):
         return super().forward(images)
 
 
+def is_pooled_attack():
+    """Whether whoever called scores or makes an attack on the pool's clusters."""
+    frame = sys._getframe()
+    while frame is not None:
+        attacks = [getattr(held, "attack", held) for held in list(frame.f_locals.values())]
+        if any("information" in str(getattr(attack, "objective", "")) for attack in attacks):
+            return True
+        frame = frame.f_back
+    return False
+
+
+class ReadsFramesOfPooled(ReadsFrames):
+    """Does so under attacks on clusters alone, which decide the rank."""
+
+    def forward(self, images):
+        return super().forward(images) if is_pooled_attack() else Member.forward(self, images)
+
+
 class Drawing(Embedder):
     """Randomised, honestly."""
 
@@ -66,6 +84,13 @@ class ReadingFrames(Vanilla):
     """Vanilla, with a model that cheats."""
 
     build = rebuilt(ReadsFrames)
+
+
+@DEFENSES.register("reads_frames_of_pooled")
+class ReadingFramesOfPooled(Vanilla):
+    """Vanilla, with a model that cheats where clusters are attacked."""
+
+    build = rebuilt(ReadsFramesOfPooled)
 
 
 @DEFENSES.register("drawing_plugin")

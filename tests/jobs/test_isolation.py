@@ -14,10 +14,11 @@ from defenses import DEFENSES
 
 PLUGIN = Path(__file__).with_name("isolated_plugin.py")
 OTHER = "pgd_decay[objective=neighbour,steps=3]"
+POOLED = "pgd_decay[objective=information,steps=3]"
 ASKED = {
     "datasets": "glyphs[classes=24,per_class=6]",
     "backbones": "smallconv[dim=8,width=0.25]",
-    "attacks": [REFERENCE_ATTACK, OTHER],
+    "attacks": [REFERENCE_ATTACK, OTHER, POOLED, "noise"],
     "scenarios": "retrieval-query",
     "checks": False,
     "curve": {"attacks": [], "factors": []},
@@ -67,6 +68,14 @@ def test_a_model_that_reads_the_pool_of_its_scorer_embeds_otherwise_alone(plan):
 
 
 @pytest.mark.slow
+def test_a_model_that_cheats_under_attacks_on_clusters_alone_is_found(plan):
+    assert diagnostics_of(*plan("reads_frames_of_pooled"))["isolated_difference"] < 1e-4
+    found = diagnostics_of(*plan("reads_frames_of_pooled", attack=POOLED))
+    assert found["rescored_difference"] < 1e-4
+    assert found["isolated_difference"] > 1e-2
+
+
+@pytest.mark.slow
 def test_r1_of_a_randomised_model_is_compared(plan):
     found = diagnostics_of(*plan("drawing_plugin"))
     assert abs(found["isolated_r1"]) <= 0.02 + 7 * found["isolated_error"]
@@ -90,8 +99,9 @@ def test_no_process_is_started_for_code_of_the_project_or_of_this_process_alone(
 
 
 @pytest.mark.slow
-def test_one_attack_of_a_model_starts_a_process(plan):
-    assert "isolated_difference" not in diagnostics_of(*plan("honest_plugin", attack=OTHER))
+def test_attacks_that_search_the_whole_pool_at_the_ranked_budget_start_a_process(plan):
+    assert "isolated_difference" in diagnostics_of(*plan("honest_plugin", attack=OTHER))
+    assert "isolated_difference" not in diagnostics_of(*plan("honest_plugin", attack="noise"))
     assert "isolated_difference" not in diagnostics_of(*plan("honest_plugin", eps=[0.05]))
 
 
