@@ -102,24 +102,26 @@ def open_page(output: Path) -> None:
 def report_only(options: dict[str, Any]) -> int:
     """Writes the report of the output folder again."""
     exports = exports_of(options)
-    output = _output(options)
-    page = report(output, exports=exports)
-    show_verdicts(output)
-    say(f"The board: {page}")
-    if options.get("open"):
-        open_page(output)
-    return 0
+    return _write_board(options, _output(options), exports)
 
 
 def merge(options: dict[str, Any], command: str) -> int:
     """Writes one board of several output folders."""
     from benchmark.cli.merge import merge as merge_folders
 
+    exports = exports_of(options)
     output = _output(options)
     say(*merge_folders(options["merge"], output, command))
-    page = report(output)
+    return _write_board(options, output, exports)
+
+
+def _write_board(options: dict[str, Any], output: Path, exports: Sequence[Export]) -> int:
+    """Writes the report of an output folder from its records, says where it is, and opens it for `--open`."""
+    page = report(output, exports=exports)
     show_verdicts(output)
     say(f"The board: {page}")
+    if options.get("open"):
+        open_page(output)
     return 0
 
 
