@@ -226,7 +226,7 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--open",
         action="store_true",
-        help="show the page, leaderboard.html, in the browser when the run, --report-only or --merge has ended",
+        help="show the page, leaderboard.html, in the browser when the run, --report-only or --merge ended",
     )
     how.add_argument(
         "--export",
