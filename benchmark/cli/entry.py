@@ -55,6 +55,8 @@ def _run(options: dict[str, Any], command: str) -> int:
         instead = "--dry-run" if dry else "--tune"
         raise UsageError(f"--open shows the page of a run; {instead} writes none. Leave one of them out.")
     exports = exports_of(options)
+    if exports and dry:
+        raise UsageError("--export writes the results of a run; --dry-run has none. Leave one of them out.")
     file = options.pop("config", None)
     from attacks import check_precision
     from benchmark.core.cpu import cores

@@ -48,8 +48,12 @@ def _note(dataset: ImageFolder) -> str:
                 below += 1
     images = _image_endings() if endings.keys() - _ALSO_IMAGES else _ALSO_IMAGES
     others = sorted((ending, count) for ending, count in endings.items() if ending in images)
-    reasons = [f"{count:,} end in {ending}" for ending, count in others]
-    reasons += [f"{below:,} are in subfolders of a class"] if below else []
+    reasons = [f"{count:,} {'ends' if count == 1 else 'end'} in {ending}" for ending, count in others]
+    reasons += (
+        [f"{below:,} {'is in a subfolder' if below == 1 else 'are in subfolders'} of a class"]
+        if below
+        else []
+    )
     if not reasons:
         return ""
     missing = sum(count for _, count in others) + below

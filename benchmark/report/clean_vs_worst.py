@@ -6,7 +6,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
-from benchmark.report.labels import dagger_note, reliable, row_label, seed_values, seeds_note
+from benchmark.report.labels import dagger_note, listed, reliable, row_label, seed_values, seeds_note
 from benchmark.report.rows import Row
 from benchmark.report.style import (
     METRICS,
@@ -100,7 +100,12 @@ def summary(table: Table) -> str:
         return f"No attack with budget {reach} is done yet on any {table.noun}"
     known.sort(key=lambda row: (-row.mean(f"worst_{metric}"), row.name))
     best, last = known[0], known[-1]
-    kept = f"Under attack ({reach}) {best.name} keeps {_percent(best, metric)} {name}"
+    ties = [row.name for row in known if _percent(row, metric) == _percent(best, metric)]
+    if len(known) == len(ties) > 1:
+        every = "both" if len(known) == 2 else f"all {len(known)}"
+        return f"Under attack ({reach}) {every} {table.noun}s keep {_percent(best, metric)} {name}"
+    verb = "keeps" if len(ties) == 1 else "keep"
+    kept = f"Under attack ({reach}) {listed(ties, table.noun)} {verb} {_percent(best, metric)} {name}"
     if len(known) == 1:
         return f"{kept}, of {percent(best.mean(f'clean_{metric}'), 1)} % clean"
     return f"{kept}, the most of {len(known)} {table.noun}s; {last.name} keeps {_percent(last, metric)}"

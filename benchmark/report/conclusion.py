@@ -137,7 +137,8 @@ def _controls(table: Table) -> str:
         clauses += _reference(reference, compared, metric, name, table.noun)
     plain = next((row for row in scored if row.defense == UNDEFENDED), None)
     if plain is not None:
-        clauses.append(_undefended(plain, [row for row in compared if row.rank is not None], metric, name))
+        ranked = [row for row in compared if row.rank is not None]
+        clauses.append(_undefended(plain, ranked, metric, name, table.noun))
     if not clauses:
         return (
             "No control, reference or undefended row was run to compare with, so what a "
@@ -170,23 +171,25 @@ def _reference(reference: Row, rows: list[Row], metric: str, name: str, noun: st
         return []
     worst = f"worst_{metric}"
     below = [row for row in rows if row.mean(worst) < reference.mean(worst)]
-    which = f" ({_names(below)})" if 0 < len(below) <= NAMED else ""
-    nouns = f"{len(rows)} {noun}{'s' if len(rows) > 1 else ''}"
-    than = f"{len(below)} of {nouns}{which}" if below else f"any of {nouns}"
     kept = f"the reference {code(reference.name)} keeps {percent(reference.mean(worst))} % {name}"
+    if len(rows) == 1:
+        return [f"{kept}, {'more' if below else 'no more'} than the only {noun}"]
+    if len(below) == len(rows):
+        return [f"{kept}, more than every one of the {len(rows)} {noun}s"]
+    which = f" ({_names(below)})" if 0 < len(below) <= NAMED else ""
+    than = f"{len(below)} of {len(rows)} {noun}s{which}" if below else f"any of {len(rows)} {noun}s"
     return [f"{kept}, {'more' if below else 'no more'} than {than}"]
 
 
-def _undefended(plain: Row, ranked: list[Row], metric: str, name: str) -> str:
-    worst = f"worst_{metric}"
-    clean = plain.mean(f"clean_{metric}")
-    fall = f"from {percent(clean)} " if not isnan(clean) else ""
+def _undefended(plain: Row, ranked: list[Row], metric: str, name: str, noun: str) -> str:
+    clean, kept = percent(plain.mean(f"clean_{metric}")), percent(plain.mean(f"worst_{metric}"))
+    fall = "stays at" if clean == kept else "falls to"
+    if clean != kept and not isnan(plain.mean(f"clean_{metric}")):
+        fall = f"falls from {clean} to"
     others = [row for row in ranked if row is not plain]
-    better = [row for row in others if row.mean(worst) > plain.mean(worst)]
-    beaten = "" if better or not others else ", and no other row keeps more"
-    return (
-        f"{code(plain.name)}, without a defense, falls {fall}to {percent(plain.mean(worst))} % {name}{beaten}"
-    )
+    better = [row for row in others if row.mean(f"worst_{metric}") > plain.mean(f"worst_{metric}")]
+    beaten = "" if better or not others else f", and no other ranked {noun} keeps more"
+    return f"{code(plain.name)}, without a defense, {fall} {kept} % {name}{beaten}"
 
 
 def _doubts(table: Table) -> str:

@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -77,12 +78,15 @@ def _draw(picture: Picture, source: object) -> Drawn:
             alt = picture.draw(source)
             return Drawn(bool(alt), alt=alt)
     except Exception as error:  # whatever it is, it must cost no more than this picture
-        return _failed(picture, f"{type(error).__name__}: {error}")
+        # Pages show the reason, and no path of this machine.
+        what = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return _failed(picture, f"{type(error).__name__}: {what}")
 
 
 def _failed(picture: Picture, reason: str) -> Drawn:
     for path in (picture.path, svg_of(picture.path)):
-        path.unlink(missing_ok=True)  # of an earlier report, which does not show these records
+        with suppress(OSError):  # a folder that cannot be written must cost no more than its pictures
+            path.unlink(missing_ok=True)  # of an earlier report, which does not show these records
     return Drawn(False, " ".join(reason.split()))
 
 

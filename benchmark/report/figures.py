@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -213,4 +214,5 @@ def _clear(folder: Path, current: set[Path]) -> None:
         return
     for path in folder.iterdir():
         if OWN_NAME.fullmatch(path.name) and path not in current:
-            path.unlink()
+            with suppress(OSError):  # as in a folder that cannot be written
+                path.unlink()

@@ -69,7 +69,10 @@ def place_labels(
             )
             text.get_window_extent()  # moves the text to its place; with the line, so not its own extent
             box = Text.get_window_extent(text)
-            covered = _covered(box, taken, np.delete(centers, index, axis=0), area, MARK * scale)
+            others = np.delete(centers, index, axis=0)
+            covered = _covered(box, taken, others, area, MARK * scale)
+            if max(abs(x), abs(y)) <= 1 and _distance(box, others) < _distance(box, centers[[index]]):
+                covered += 16 * (MARK * scale) ** 2  # a reader would take it for the label of another
             if best is None or covered < best[0] - 1e-6:
                 if best is not None:
                     best[1].remove()
@@ -80,6 +83,12 @@ def place_labels(
                 break
         if best is not None:
             taken.append(best[2])
+
+
+def _distance(box: Bbox, points: np.ndarray) -> float:
+    """Distance of a box to the nearest of some points, in pixels; infinite without points."""
+    outside = np.maximum(0.0, np.maximum([box.x0, box.y0] - points, points - [box.x1, box.y1]))
+    return float(np.hypot(*outside.T).min(initial=float("inf")))
 
 
 def _covered(box: Bbox, taken: Sequence[Bbox], others: np.ndarray, area: Bbox, mark: float) -> float:

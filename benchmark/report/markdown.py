@@ -23,7 +23,7 @@ from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.escapes import code, text
 from benchmark.report.figures import TableFigures
 from benchmark.report.marks import marks_legend
-from benchmark.report.notes import check_notes, row_notes, unattacked_notes
+from benchmark.report.notes import check_notes, randomised_note, row_notes, unattacked_notes
 from benchmark.report.other_scenarios import scenarios_board
 from benchmark.report.pools import classes_sentence, pools
 from benchmark.report.problems import problems
@@ -116,6 +116,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "own_models": own_models,
         "references": references,
         "bases": {parse_spec(name).name for name in defenses},
+        "randomised": any(row.randomised for row in rows),
         "attacks": attacks,
         "suite": manifest.suite if named.isdisjoint(map(run.names.short, attacks)) else "",
         "budgets": _budgets(by_role["suite"]),
@@ -181,6 +182,7 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
         "notes": row_notes(table, run.manifest.budget),
         "unattacked": unattacked_notes(table),
         "trained": any(row.trained for row in table.rows),
+        "randomised_note": randomised_note(table.rows),
         "cascaded": any(cell.follows_others for row in table.rows for cell in row.cells),
         "alone": attacks_board(table) if lead and measures else [],
         "ablation": ablation(run, table) if lead else Ablation(),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vP*X<>pd"
 LINES = ("-", "--", "-.")
+LONGEST_NAME = 48
+"""Characters of a name that a figure shows whole."""
 REFERENCE_LINE = ":"
 GREY = "#7F7F7F"
 NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
@@ -88,8 +90,14 @@ def budget(norm: str, eps: float) -> str:
 
 
 def wrapped(spec: str, width: int = 24) -> str:
-    """Breaks a spec string into several lines, after commas and before brackets, where it is too long."""
-    pieces = re.split(r"(?<=,)|(?=\[)", spec)
+    """Breaks a spec string into several lines, after commas and before brackets, where it is too long.
+
+    The middle of a single name that is longer than any figure is wide gives way to three dots.
+    """
+    pieces = [
+        piece if len(piece) <= LONGEST_NAME else f"{piece[: LONGEST_NAME // 2]}\u2026{piece[-width // 2 :]}"
+        for piece in re.split(r"(?<=,)|(?=\[)", spec)
+    ]
     lines = [""]
     for piece in pieces:
         if lines[-1] and len(lines[-1]) + len(piece) > width:

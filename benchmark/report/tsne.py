@@ -114,13 +114,14 @@ def _project(before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
     distances = _distances(vectors)
     own = np.arange(len(before))
     distances[own, own + len(before)] = distances[own + len(before), own] = distances.max()
+    spread = np.ptp(vectors, axis=0).any()  # of one and the same vector there are no components
     fitted = TSNE(
         perplexity=min(30.0, (len(vectors) - 1) / 3),
         metric="precomputed",
         negative_gradient_method="bh",
         early_exaggeration_iter=150,
         n_iter=350,
-        initialization=pca(vectors, random_state=0),
+        initialization=pca(vectors, random_state=0) if spread else "random",
         random_state=0,
         n_jobs=1,
     ).fit(distances)

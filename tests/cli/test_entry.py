@@ -39,6 +39,7 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--device", "cpu", "--attack-precision", "tf32"], "tf32 is one of GPUs"),
         (["--attack-precision", "half"], "Unknown attack precision 'half'"),
         (["--dry-run", "--open"], "--open shows the page of a run; --dry-run writes none"),
+        (["--dry-run", "--export", "json"], "--export writes the results of a run; --dry-run has none"),
         (["--tune", "2", "--open"], "--open shows the page of a run; --tune writes none"),
     ],
 )

@@ -1,5 +1,7 @@
 """`--merge`: one board of several output folders."""
 
+import json
+import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,22 @@ def test_seeds_of_two_folders_are_one_board(tmp_path: Path, capsys: pytest.Captu
     for name in ("leaderboard.csv", "cells.csv"):
         assert (output / name).read_bytes() == (whole / name).read_bytes()
     assert "--merge a b" in (output / "leaderboard.md").read_text()
+
+
+def test_a_merge_is_exported_and_opened_as_a_run_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
+    folders = [str(folder(tmp_path / name, seeds=(seed,))) for seed, name in enumerate("ab")]
+    output = tmp_path / "merged"
+    command = ["--merge", *folders, "--output", str(output)]
+    assert main([*command, "--export", "pdf"]) == 2
+    assert "Unknown format of --export 'pdf'" in capsys.readouterr().err and not output.exists()
+    assert main([*command, "--export", "json", "latex", "--open"]) == 0
+    assert json.loads((output / "results.json").read_text(encoding="utf-8"))["tables"]
+    assert "tabular" in (output / "leaderboard.tex").read_text(encoding="utf-8")
+    assert opened == [(output / "leaderboard.html").as_uri()]
 
 
 def test_data_sets_of_two_folders_are_two_boards(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_other_endings_are_counted_by_name(folder):
         (folder / name / f"more.{ending}").write_text("")
     (note,) = notes(folder)
     assert note.startswith(
-        "4 of 16 images in half: 1 end in .heic, 2 end in .jfif, 1 end in .tif. Only files"
+        "4 of 16 images in half: 1 ends in .heic, 2 end in .jfif, 1 ends in .tif. Only files"
     )
     assert ".jpeg, .jpg, .png" in note
 
@@ -42,7 +42,7 @@ def test_images_in_subfolders_of_a_class_are_counted(folder):
     (folder / "a" / "deep").mkdir()
     Image.new("RGB", (28, 28)).save(folder / "a" / "deep" / "0.png")
     (note,) = notes(folder)
-    assert note.startswith("1 of 13 images in half: 1 are in subfolders of a class. ")
+    assert note.startswith("1 of 13 images in half: 1 is in a subfolder of a class. ")
 
 
 def test_a_folder_that_is_not_there_says_so_elsewhere(tmp_path):

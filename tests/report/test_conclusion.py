@@ -77,7 +77,21 @@ def test_references_and_the_undefended_row_are_compared_with(tables_of):
     with_scores(table, pgd_at=(0.05, 0.5, 2, 2, 2), vanilla=(0.1, 0.1, 1, 1, 1), pixels=(0.0, 0.0))
     controls = conclude(table)[1]
     assert "no more than any of 2 defenses" in controls
-    assert "and no other row keeps more" in controls
+    assert "and no other ranked defense keeps more" in controls
+    with_scores(table, pgd_at=(0.05, 0.5, 2, 2, 2), vanilla=(0.1, 0.1, 1, 1, 1), pixels=(0.2, 0.2))
+    controls = conclude(table)[1]
+    assert "the reference `pixels` keeps 20.0 % AMI, more than every one of the 2 defenses;" in controls
+    assert "and no other ranked defense keeps more" in controls  # the reference does
+
+
+@pytest.mark.parametrize(("pixels", "said"), [(0.95, "more"), (0.5, "no more")])
+def test_one_defense_is_not_counted_and_one_that_loses_nothing_does_not_fall(tables_of, pixels, said):
+    table = table_of(tables_of, "vanilla", "pixels", references=("pixels",))
+    with_scores(table, vanilla=(0.8999, 0.9, 1, 1, 1), pixels=(pixels, 0.3))
+    assert conclude(table)[1] == (
+        f"Controls: the reference `pixels` keeps {100 * pixels:.1f} % AMI, {said} than the only defense; "
+        "`vanilla`, without a defense, stays at 90.0 % AMI."
+    )
 
 
 def test_one_row_has_nobody_to_lead(tables_of):

@@ -5,10 +5,27 @@ from benchmark.report.csv_files import leaderboard_frame
 from benchmark.report.figures import TableFigures
 from benchmark.report.markdown import render
 
-from .fake_run import BOTH, CHECKS, EQUAL_PASSES, NOISE, RETRIEVAL, FakeRun
+from .fake_run import BOTH, CHECKS, CLUSTERING, EQUAL_PASSES, NOISE, RETRIEVAL, FakeRun
 
 SQUARE = "square[objective=neighbour]"
 WEAKNESS = {"best": 0.1, "mid": 0.4, "weak": 0.9}
+
+
+@pytest.mark.parametrize("scenarios", [(RETRIEVAL,), (CLUSTERING,), (CLUSTERING, RETRIEVAL)])
+def test_the_page_says_how_worst_cases_of_randomized_rows_are_made(tables_of, tmp_path, scenarios):
+    fake = {"weakness": WEAKNESS, "references": (), "seeds": (0,), "scenarios": scenarios, "curve_eps": ()}
+    said = {}
+    for name, randomised in (("random", ("mid",)), ("fixed", ())):
+        run, tables = tables_of(FakeRun(**fake, randomised=randomised), name)
+        said[name] = " ".join(render(run, tables, [TableFigures()], tmp_path).split())
+    above = (
+        "R@1 of a randomized row under one attack may be below its worst case",
+        "so it can also be higher.",
+    )
+    below = "The worst AMI of a randomized row is a minimum over noisy means of repeats"
+    assert [text in said["random"] for text in above] == [RETRIEVAL in scenarios] * 2
+    assert (below in said["random"]) == (CLUSTERING in scenarios)
+    assert "randomized row" not in said["fixed"]
 
 
 @pytest.mark.slow

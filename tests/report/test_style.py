@@ -34,6 +34,9 @@ def test_slugs_and_labels_stay_short_and_distinct():
     assert slug("glyphs[size=8]", "x" * 100) != slug("glyphs[size=8]", "x" * 101)
     assert len(set(long)) == 3 and max(map(len, long)) <= 80
     assert max(map(len, wrapped("eat[members=5,transfer=peers,split=none]").split("\n"))) <= 24
+    long = wrapped("a" * 300 + "b")
+    assert len(long) < 48 and long.startswith("aaa") and long.endswith("ab") and "\u2026" in long
+    assert wrapped("a" * 48) == "a" * 48
 
 
 def test_a_zero_has_no_minus():

@@ -13,7 +13,7 @@ from .fake_run import FakeRun
 def with_hits(tmp_path):
     """Builds a run of one row whose attacked cells name the classes hit worst, which lost a fraction."""
 
-    def build(lost):
+    def build(lost, embeddings=None):
         manifest = FakeRun(weakness={"pgd_at": 0.5}, references=(), curve={}, seeds=(0,)).write(tmp_path)
         store, draw = Store(tmp_path), np.random.default_rng(0)
         labels = np.repeat(np.array([7, 3, 5], dtype=np.int32), 6)
@@ -24,6 +24,8 @@ def with_hits(tmp_path):
             "hit_classes": np.array([7, 3], dtype=np.int32),
             "hit_lost": np.array(lost, dtype=np.float32),
         }
+        if embeddings is not None:
+            hits |= {"hit_clean": embeddings, "hit_attacked": embeddings}
         for ref in manifest.cells:
             if ref.key.scenario == CLUSTERING and ref.role != "clean":
                 store.save_cell(store.cell(ref.id), store.arrays(ref.id) | hits)
@@ -53,3 +55,11 @@ def test_the_classes_hit_worst_are_drawn_with_lines_from_their_clean_places(with
 
 def test_an_attack_that_moves_no_image_to_another_class_is_said_so(with_hits):
     assert "loses no image" in with_hits([0.0, 0.0]).get_suptitle()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_model_that_embeds_all_images_alike_is_drawn_without_a_warning(with_hits, value):
+    figure = with_hits([0.9, 0.5], embeddings=np.full((18, 8), value, dtype=np.float16))
+    for collection in figure.axes[0].collections:
+        assert np.isfinite(np.asarray(collection.get_offsets())).all()

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,25 @@ def test_before_any_cell_is_run_there_is_a_page(tmp_path):
     page = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     assert "not run yet" in page and "## Training" not in page
     assert pd.read_csv(tmp_path / "leaderboard.csv")["rank"].isna().all()
+
+
+@pytest.mark.parametrize("there", ["a file", "folders of the figures' names"])
+def test_figures_that_cannot_be_written_cost_no_table(tmp_path, there):
+    FakeRun(weakness={"pgd_at": 0.3}, references=(), seeds=(0,), curve={}, curve_eps=()).write(tmp_path)
+    figures = tmp_path / "figures"
+    if there == "a file":
+        figures.write_text("in the way")
+    else:
+        (figures / f"clean_vs_worst_{NAME}.png" / "more").mkdir(parents=True)
+    said = []
+    write_report(tmp_path, said.append)
+    assert said and all(
+        re.fullmatch(r"The figure \S+ could not be drawn: \w+: [\w ]+", line) for line in said
+    )
+    for name in ("leaderboard.md", "leaderboard.html"):
+        page = (tmp_path / name).read_text(encoding="utf-8")
+        assert "pgd_at" in page and str(tmp_path) not in page
+        assert f"(figures/clean_vs_worst_{NAME}.png)" not in page
 
 
 @pytest.mark.slow

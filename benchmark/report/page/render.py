@@ -19,7 +19,7 @@ from benchmark.report.conclusion import conclude
 from benchmark.report.csv_files import join, provenances
 from benchmark.report.figures import TableFigures
 from benchmark.report.marks import marks_legend
-from benchmark.report.notes import check_notes, row_notes, unattacked_notes
+from benchmark.report.notes import check_notes, randomised_note, row_notes, unattacked_notes
 from benchmark.report.page.attacks import attack_grids, checks_grid
 from benchmark.report.page.boards import details, leaderboard
 from benchmark.report.page.cell_html import marks, row
@@ -135,6 +135,7 @@ def _context(
         "problems": problems(run),
         "failing": any(row.failing for row in rows),
         "follows": any(cell.follows_others for cell in run.cells),
+        "randomised_note": randomised_note(rows),
         "several": any(row.n_seeds > 1 for row in rows),
         "fails_mark": MARK,
         "follows_mark": AFTER,
