@@ -72,11 +72,11 @@ def test_references_and_the_undefended_row_are_compared_with(tables_of):
     table = table_of(tables_of, "pgd_at", "vanilla", "pixels", references=("pixels",))
     with_scores(table, pgd_at=(0.5, 0.5, 1, 1, 1), vanilla=(0.1, 0.1, 2, 2, 2), pixels=(0.3, 0.3))
     controls = conclude(table)[1]
-    assert "the reference `pixels` keeps 30.0 % AMI, more than 1 of 2 defenses (`vanilla`)" in controls
+    assert "the reference `pixels` keeps 30.0 % AMI, more than 1 of 2 ranked defenses (`vanilla`)" in controls
     assert "`vanilla`, without a defense, falls from 90.0 to 10.0 % AMI." in controls
     with_scores(table, pgd_at=(0.05, 0.5, 2, 2, 2), vanilla=(0.1, 0.1, 1, 1, 1), pixels=(0.0, 0.0))
     controls = conclude(table)[1]
-    assert "no more than any of 2 defenses" in controls
+    assert "no more than any of 2 ranked defenses" in controls
     assert "and no other row keeps more" in controls
 
 
@@ -107,7 +107,7 @@ def test_without_a_ranked_row_it_says_why(tables_of):
         FakeRun(weakness={"pgd_at": 0.3}, references=(), failed_attacks=failed, curve={}), "none"
     )
     assert (
-        conclude(table)[0] == "No attack with budget L∞ 0.1 is done yet on any defense, so there is no rank."
+        conclude(table)[0] == "There is no rank, since no attack with budget L∞ 0.1 is done on any defense."
     )
     assert "which lack cells" in conclude(table)[2]
 

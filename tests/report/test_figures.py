@@ -64,7 +64,7 @@ def test_a_figure_of_one_row_is_of_the_row_given(tables_of):
 def test_titles_of_own_models_speak_of_models(tables_of):
     run, (table,) = tables_of(models_alone(unranked={}))
     titles = [FIGURES[kind](run, table)._suptitle.get_text() for kind in ("clean_vs_worst", "heatmap", "eps")]
-    assert "2 models" in titles[0].replace("\n", " ")
+    assert "2 ranked models" in titles[0].replace("\n", " ")
     assert not any("defense" in title for title in titles)
     assert FIGURES["training"](run, table) is None
 
