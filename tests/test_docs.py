@@ -107,6 +107,7 @@ WITHOUT_GRID = {
     "--check-plugin",
     "--model",
     "--report-only",
+    "--merge",
     "--config",
 }
 """Options of commands that build no grid, or need a file that the reader writes first."""
@@ -130,7 +131,7 @@ def test_commands_can_be_run_unchanged(arguments, tmp_path, photos):
     )
     if WITHOUT_GRID & set(arguments):
         return
-    for key in ("dry_run", "no_progress"):
+    for key in ("dry_run", "no_progress", "open", "export"):
         options.pop(key, None)
     assert int(options.pop("tune", 1)) > 0
     assert resolve(options).compute

@@ -67,8 +67,8 @@ def exports_of(options: dict[str, Any]) -> list[Export]:
     return export_formats(names)
 
 
-def report(output: Path, workers: int | None = None, exports: Sequence[Export] = ()) -> Path:
-    """Writes the report of an output folder, and returns the path of the page.
+def report(output: Path, workers: int | None = None, exports: Sequence[Export] = ()) -> str:
+    """Writes the report of an output folder, and returns where its board is, in words.
 
     Args:
         output: the folder.
@@ -76,10 +76,10 @@ def report(output: Path, workers: int | None = None, exports: Sequence[Export] =
         exports: other formats to write the results in.
     """
     from benchmark.core.cpu import cores
-    from benchmark.report import write_report
+    from benchmark.report import PAGE, write_report
 
     write_report(output, say, workers or cores(), exports)
-    return output / "leaderboard.md"
+    return f"{output / 'leaderboard.md'} (in a browser: {output / PAGE})"
 
 
 def show_verdicts(output: Path) -> None:
@@ -124,9 +124,9 @@ def merge(options: dict[str, Any], command: str) -> int:
 
 def _write_board(output: Path, exports: Sequence[Export], options: dict[str, Any]) -> int:
     """Writes the report of an output folder, and shows its page where that is asked for."""
-    page = report(output, exports=exports)
+    board = report(output, exports=exports)
     show_verdicts(output)
-    say(f"The board: {page}")
+    say(f"The board: {board}")
     if options.get("open"):
         open_page(output)
     return 0

@@ -126,15 +126,15 @@ def _run(options: dict[str, Any], command: str) -> int:
     except StoppedAtOnce:
         raise
     except Stopped as stopped:
-        page = report(config.output, min(context.workers, cores()), exports)
-        warn(f"Stopped. The board so far: {page}. {RESUMES}")
+        board = report(config.output, min(context.workers, cores()), exports)
+        warn(f"Stopped. The board so far: {board}. {RESUMES}")
         return stopped.exit_status
-    written = report(config.output, min(context.workers, cores()), exports)
+    board = report(config.output, min(context.workers, cores()), exports)
     show_verdicts(config.output)
     summary = ", ".join(
         f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]
     )
-    say(f"{sum(counts.values())} cells: {summary}. The board: {written}")
+    say(f"{sum(counts.values())} cells: {summary}. The board: {board}")
     if opened:
         open_page(config.output)
     return 1 if counts["failed"] else 0

@@ -1,4 +1,4 @@
-"""The attack jobs and cells of one model: attacks, budgets, scenarios, and the role of each."""
+"""The attack jobs and cells of one model, with the identity of each cell."""
 
 from __future__ import annotations
 
@@ -7,25 +7,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from attacks import ATTACKS, FROM_CLEAN, REFERENCE_ATTACK, WHOLE, Attack, Objective, expand
+from attacks import ATTACKS, WHOLE, Attack, Objective
 from benchmark.core.protocol import PROTOCOL_VERSION
-from benchmark.data import Dataset, Folders
+from benchmark.data import Folders
 from benchmark.evaluation import SCENARIOS, Clustering, Scenario
 from benchmark.jobs import AttackJob, AttackRun, TrainJob
 from benchmark.jobs.at_chance import AtChance
-from benchmark.planning.asked_attacks import checked_norms
-from benchmark.planning.budgets import compared_budgets, headline, multiple, whole_range
-from benchmark.planning.cascade import Cascade
+from benchmark.planning.attack_plan import CHECKED_IN, AttackPlan
 from benchmark.planning.config import Configuration
 from benchmark.planning.identity import digest, plugin_files, recorded_parts, source_digest
-from benchmark.planning.planned_attack import CLEAN_POOL, AttackAt, PlannedAttack
-from benchmark.planning.selection import named
+from benchmark.planning.planned_attack import AttackAt, PlannedAttack
 from benchmark.planning.shown_attacks import ShownAttacks
 from benchmark.planning.target import Target
 from benchmark.records import CLEAN, Role
-
-CHECKED_IN = "retrieval-query"
-"""The scenario that the checks are decided in."""
 
 
 class _Run(NamedTuple):
@@ -76,6 +70,7 @@ class CellPlanner:
     _scored: dict[tuple[str, str], _Scored] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
+        self._attacks = AttackPlan(self.config, self.scenarios, self.folders)
         self._evaluation = self.config.evaluation.model_dump()
 
     def jobs(self, target: Target) -> Iterator[tuple[AttackJob, Role]]:
@@ -155,75 +150,9 @@ class CellPlanner:
         if kind not in self._plans:
             self._plans[kind] = [
                 (planned, None if planned.attack == CLEAN else ATTACKS.build(planned.attack))
-                for planned in self._planned(target)
+                for planned in self._attacks.of(target)
             ]
         return self._plans[kind]
-
-    def _planned(self, target: Target) -> Iterator[PlannedAttack]:
-        config, dataset = self.config, target.dataset
-        yield PlannedAttack(*CLEAN_POOL, "clean", self._scored_in(None))
-        asked = named(config.attacks, ATTACKS.names())
-        suite = expand([*asked, *target.defense.adaptive])
-        curve = expand(config.curve.attacks)
-        # Without gradients there is no white-box attack that others could follow.
-        cascade = Cascade.of(asked, curve) if target.gradients else None
-        for norm in config.norm:
-            budgets = config.eps or [headline(dataset, norm, "--eps")]
-            for eps in budgets:
-                attacks = self._all(suite, norm, eps, "suite")
-                yield from attacks if cascade is None else cascade.order(attacks)
-            unit = dataset.headline_eps.get(norm, budgets[0])
-            planned = [*budgets, unit]
-            for factor in config.curve.factors:
-                for one in self._all(curve, norm, multiple(unit, factor, planned, norm), "curve"):
-                    yield one if cascade is None else cascade.unless_at_chance(one, suite, budgets)
-            attacked = [self._scored_in(ATTACKS.build(text)) for text in suite]
-            usual = any(not scenario.exclusive for scenarios in attacked for scenario in scenarios)
-            # The checks decide what ranks first; a reference has no rank.
-            checked = config.checks and norm in checked_norms(config.norm)
-            if checked and usual and not target.defense.reference:
-                yield from self._checks(dataset, norm, budgets, planned, cascade)
-
-    def _checks(
-        self, dataset: Dataset, norm: str, budgets: list[float], planned: list[float], cascade: Cascade | None
-    ) -> Iterator[PlannedAttack]:
-        """Plans the attacks that the checks need beside the suite, in the scenario of the checks."""
-        scenarios = (SCENARIOS.build(CHECKED_IN),)
-        reference = ATTACKS.build(REFERENCE_ATTACK).spec
-        yield PlannedAttack(*CLEAN_POOL, "check", scenarios)
-        whole = whole_range(dataset, norm, self.folders)
-        for eps in budgets:
-            # In a cascade everything else follows the reference attack, which is therefore planned first.
-            for attack in sorted(expand(["checks"]), key=lambda attack: attack != reference):
-                one = PlannedAttack(attack, norm, eps, "check", scenarios)
-                yield one if cascade is None else cascade.after_first(one)
-        others = compared_budgets(dataset, norm, budgets, [*planned, whole])
-        for other in others:
-            yield PlannedAttack(reference, norm, other, "check", scenarios)
-        compared = [eps for eps in (*budgets, *others) if eps < whole]
-        unbounded = PlannedAttack(ATTACKS.build(FROM_CLEAN).spec, norm, whole, "check", scenarios)
-        if cascade is not None and compared:
-            # Smaller balls lie within: what fell there need not be attacked again.
-            follows = (CLEAN_POOL, AttackAt(reference, norm, max(compared)))
-            unbounded = replace(unbounded, follows=follows, until_chance=False)
-        yield unbounded
-
-    def _all(self, attacks: list[str], norm: str, eps: float, role: Role) -> Iterator[PlannedAttack]:
-        for text in attacks:
-            attack = ATTACKS.build(text)
-            if attack.knows(norm):
-                yield PlannedAttack(text, norm, eps, role, self._scored_in(attack))
-
-    def _scored_in(self, attack: Attack | None) -> tuple[Scenario, ...]:
-        """The scenarios asked for that suit the attack, and the exclusive ones that it is made for."""
-        made_for = attack.made_for() if attack is not None else ()
-        usual = [
-            scenario
-            for scenario in self.scenarios
-            if not scenario.exclusive and (not made_for or scenario.name in made_for)
-        ]
-        own = [SCENARIOS.build(name) for name in made_for if SCENARIOS.get(name).exclusive]
-        return (*usual, *own)
 
     @staticmethod
     def _at_chance(

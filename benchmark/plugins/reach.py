@@ -74,6 +74,7 @@ _PLUMBING = (
     "benchmark.records.sources",
     "benchmark.records.store",
     "benchmark.records.stored_cell",
+    "benchmark.records.tensor_files",
     "benchmark.records.usage",
     "benchmark.runner",
     "benchmark.training.timing",

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from benchmark.core.errors import DamagedFileError, UsageError
 from benchmark.core.files import reject_files, set_aside
-from benchmark.core.sealed import UnsealedFileError, check_tensors, write_tensors
+from benchmark.core.sealed import UnsealedFileError, check_tensors
 from benchmark.core.unfinished import remove_unfinished
 from benchmark.records.cell import CellRecord
 from benchmark.records.check import CheckRecord
@@ -24,6 +22,7 @@ from benchmark.records.reading import is_unchecked, read_record, write_record
 from benchmark.records.record import Record
 from benchmark.records.run import RunManifest
 from benchmark.records.stored_cell import StoredCell, examined
+from benchmark.records.tensor_files import check_arrays, read_arrays, write_arrays
 
 R = TypeVar("R", bound=Record)
 
@@ -155,7 +154,7 @@ class Store:
             named = record.arrays or is_unchecked(self._record("cells", cell_id))
             return None if named else record
         except DamagedFileError as error:
-            if isinstance(error, UnsealedFileError) and is_unchecked(self._record("cells", cell_id)):
+            if isinstance(error, UnsealedFileError) and self._is_unchecked_cell(cell_id):
                 return record
             self._set_aside(error)
             return None
@@ -177,7 +176,7 @@ class Store:
     def save_cell(self, record: CellRecord, arrays: dict[str, np.ndarray] | None = None) -> None:
         """Writes a cell: its arrays first, so that a record never stands without them."""
         if arrays:
-            self._write_tensors(self._arrays(record.id), arrays, record.key)
+            write_arrays(self._arrays(record.id), arrays, record.key)
         record = record.model_copy(update={"arrays": sorted(arrays or {})})
         write_record(self._record("cells", record.id), record)
 
@@ -187,15 +186,6 @@ class Store:
             set_aside(state, "a folder is in its place")
         state.unlink(missing_ok=True)
 
-    @staticmethod
-    def _write_tensors(path: Path, arrays: dict[str, np.ndarray], key: ModelKey | None) -> None:
-        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        write_tensors(
-            path,
-            lambda temporary, metadata: save_file(whole, temporary, metadata),
-            None if key is None else key.model_dump(mode="json"),
-        )
-
     def arrays(self, cell_id: str) -> dict[str, np.ndarray]:
         """The arrays of a cell; empty when it has none.
 
@@ -203,21 +193,10 @@ class Store:
             CheckpointError: when the file is damaged or cannot be read.
         """
         path = self._arrays(cell_id)
-        return self._load(path, cell_id) if path.exists() else {}
+        return read_arrays(path, lambda: self._is_unchecked_cell(cell_id)) if path.exists() else {}
 
-    def _load(self, path: Path, cell_id: str) -> dict[str, np.ndarray]:
-        try:
-            self._check(path, cell_id)
-            return dict(load_file(path))
-        except (SafetensorError, OSError) as error:
-            raise DamagedFileError(path, str(error).split("\n", 1)[0]) from None
-
-    def _check(self, path: Path, cell_id: str) -> None:
-        try:
-            check_tensors(path)
-        except UnsealedFileError:
-            if not is_unchecked(self._record("cells", cell_id)):
-                raise
+    def _is_unchecked_cell(self, cell_id: str) -> bool:
+        return is_unchecked(self._record("cells", cell_id))
 
     def images_path(self, cell_id: str) -> Path:
         """The path of a cell's attacked images (safetensors)."""
@@ -230,17 +209,17 @@ class Store:
             FileNotFoundError: when there are none.
             CheckpointError: when they are damaged or cannot be read.
         """
-        self._check(self.images_path(cell_id), cell_id)
+        check_arrays(self.images_path(cell_id), lambda: self._is_unchecked_cell(cell_id))
 
     def save_images(self, cell_id: str, images: dict[str, np.ndarray], key: ModelKey | None = None) -> None:
         """Writes the attacked images that are kept of a cell."""
-        self._write_tensors(self.images_path(cell_id), images, key)
+        write_arrays(self.images_path(cell_id), images, key)
 
     def images(self, cell_id: str) -> dict[str, np.ndarray]:
         """The attacked images that were kept of a cell; empty when there are none, or they are damaged."""
         path = self.images_path(cell_id)
         try:
-            return self._load(path, cell_id) if path.exists() else {}
+            return read_arrays(path, lambda: self._is_unchecked_cell(cell_id)) if path.exists() else {}
         except DamagedFileError as error:
             self._set_aside(error)
             return {}

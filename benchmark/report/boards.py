@@ -10,6 +10,7 @@ from benchmark.report.checks import NOT_RUN, RowCheck, summary
 from benchmark.report.escapes import NONE, code, text
 from benchmark.report.marks import named
 from benchmark.report.rows import Row
+from benchmark.report.standing import METRICS
 from benchmark.report.tables import Table
 
 AFTER = "\u2021"  # a double dagger
@@ -64,7 +65,7 @@ def details_board(table: Table) -> list[str]:
     """Builds the table of what the leaderboard has no room for: NMI, worst attacks, costs, failed cells."""
     columns = [(table.noun, "---", [marked(row) for row in table.rows])]
     columns += [(f"{title}, %", "---:", cells) for title, cells, _ in score_columns(table, BESIDE)]
-    for scenario, metric, name in ((CLUSTERING, "ami", "AMI"), (RETRIEVAL, "r1", "R@1")):
+    for scenario, metric, name in METRICS:
         if table.has(scenario):
             worst = [code(table.names.attack(row.worst_attack(scenario, metric))) for row in table.rows]
             columns.append((f"worst attack, {name}", "---", worst))
@@ -112,8 +113,7 @@ def attacks_board(table: Table) -> list[str]:
 
     An attack that follows others has what is left after it and those before it, with a double dagger.
     """
-    both = ((CLUSTERING, "ami"), (RETRIEVAL, "r1"))
-    shown = [(scenario, metric) for scenario, metric in both if table.has(scenario)]
+    shown = [(scenario, metric) for scenario, metric, _ in METRICS if table.has(scenario)]
 
     def joined(values: Iterable[float], remaining: Iterable[float] = ()) -> str:
         cells = [percent(value) for value in values]

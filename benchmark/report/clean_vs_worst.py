@@ -5,20 +5,20 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
+from benchmark.report.boards import MARK
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
-from benchmark.report.labels import dagger_note, listed, reliable, row_label, seed_values, seeds_note
+from benchmark.report.labels import dagger_note, row_label, seed_values, seeds_note
 from benchmark.report.rows import Row
+from benchmark.report.standing import Standing, behind
 from benchmark.report.style import (
-    METRICS,
     LineStyle,
-    budget,
     headline,
     new_figure,
     percent,
     percent_axis,
     seed_range,
 )
-from benchmark.report.tables import Table, mode_words
+from benchmark.report.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,31 +88,27 @@ def _dumbbell(axes: Axes, height: int, row: Row, metric: str, style: LineStyle) 
 
 
 def summary(table: Table) -> str:
-    """Sums up a table in one sentence, without the full stop."""
-    metric = next((metric for _, metric, _ in PANELS if _shown(table, metric)), "r1")
-    name, reach = METRICS[metric], budget(table.key.norm, table.key.eps)
-    if not table.lead:
-        reach += f", {mode_words(table.key.compute)}"  # or it would contradict the lead table's headline
-    known = reliable([row for row in table.rows if not isnan(row.mean(f"worst_{metric}"))])
-    if not known and not (table.has(CLUSTERING) or table.has(RETRIEVAL)):
-        return f"The scenarios that were run have no rank; their metrics at {reach} are below"
-    if not known:
-        return f"No attack with budget {reach} is done yet on any {table.noun}"
-    known.sort(key=lambda row: (-row.mean(f"worst_{metric}"), row.name))
-    best, last = known[0], known[-1]
-    ties = [row.name for row in known if _percent(row, metric) == _percent(best, metric)]
-    if len(known) == len(ties) > 1:
-        every = "both" if len(known) == 2 else f"all {len(known)}"
-        return f"Under attack ({reach}) {every} {table.noun}s keep {_percent(best, metric)} {name}"
-    verb = "keeps" if len(ties) == 1 else "keep"
-    kept = f"Under attack ({reach}) {listed(ties, table.noun)} {verb} {_percent(best, metric)} {name}"
-    if len(known) == 1:
-        return f"{kept}, of {percent(best.mean(f'clean_{metric}'), 1)} % clean"
-    return f"{kept}, the most of {len(known)} {table.noun}s; {last.name} keeps {_percent(last, metric)}"
+    """Sums up a table in one sentence, without the full stop: that of the conclusion, in one metric."""
+    standing = Standing.of(table)
+    said = standing.say(_name, lambda row: _kept(row, standing))
+    if len(standing.best) != 1 or len(standing.ranked) == 1:
+        return said
+    first, second = standing.ranked[:2]
+    if first.tier < second.tier:
+        return f"{said}, ahead of {_name(second)}, which {behind(second)}"
+    last = [row for row in standing.ranked if row.tier == first.tier][-1]
+    return f"{said}; {_name(last)} keeps {_kept(last, standing, name=False)}"
 
 
-def _percent(row: Row, metric: str) -> str:
-    return f"{percent(row.mean(f'worst_{metric}'), 1)} %"
+def _name(row: Row) -> str:
+    return f"{row.name} {MARK}" if row.failing else row.name
+
+
+def _kept(row: Row, standing: Standing, name: bool = True) -> str:
+    """What a row keeps of the first metric that it has, as in "70.1 % AMI"."""
+    values = [(row.mean(f"worst_{metric}"), said) for metric, said in standing.metrics]
+    worst, said = next((worst, said) for worst, said in values if not isnan(worst))
+    return f"{percent(worst, 1)} % {said}" if name else f"{percent(worst, 1)} %"
 
 
 def _note(table: Table) -> str:

@@ -6,19 +6,14 @@ from collections.abc import Iterable, Sequence
 from math import isnan
 
 from benchmark.report.boards import percent, times
-from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
 from benchmark.report.checks import NOT_RUN, with_status
 from benchmark.report.escapes import code
 from benchmark.report.rows import Row
-from benchmark.report.style import budget
-from benchmark.report.tables import Table, mode_words
+from benchmark.report.standing import NAMED, Standing, behind, listed
+from benchmark.report.tables import Table
 
 UNDEFENDED = "vanilla"
 """The spec of the row without a defense."""
-METRICS = ((CLUSTERING, "ami", "AMI"), (RETRIEVAL, "r1", "R@1"))
-"""The metrics of the scenarios that have a rank, the one that the rank follows first."""
-NAMED = 4
-"""Rows that one clause names; of more it says how many."""
 
 
 def conclude(table: Table) -> tuple[str, ...]:
@@ -34,47 +29,25 @@ def conclude(table: Table) -> tuple[str, ...]:
     return _winner(table), _controls(table), _doubts(table)
 
 
-def _metrics(table: Table) -> list[tuple[str, str]]:
-    return [(metric, name) for scenario, metric, name in METRICS if table.has(scenario)]
-
-
 def _winner(table: Table) -> str:
-    reach = budget(table.key.norm, table.key.eps)
-    metrics = _metrics(table)
-    ranked = [row for row in table.rows if row.rank is not None]
-    if not metrics:
-        return f"No row has a rank: none of the scenarios that were run is one that ranks follow ({reach})."
-    if not ranked:
-        return _no_rank(table, metrics, reach)
-    mode = "" if table.lead else f", {mode_words(table.key.compute)}"
-    best = [row for row in ranked if row.rank == 1]
-    first, rest = best[0], ranked[len(best) :]
-    kept = f"{_kept(first, metrics)} under attack ({reach}{mode})"
-    if len(best) > 1:
-        return f"{_names(best)} share the first rank: {'both' if len(best) == 2 else 'all'} keep {kept}."
-    if not rest:
-        return f"{code(first.name)}, the only ranked {table.noun}, keeps {kept}{_costs(first)}."
-    second = rest[0]
-    return (
-        f"{code(first.name)} is the most robust of {_ranked(table, ranked)}: it keeps {kept}, "
-        f"{_margin(first, second, metrics)}{_costs(first, second)}."
+    standing = Standing.of(table)
+    said = standing.say(
+        lambda row: code(row.name), lambda row: _kept(row, standing.metrics), _without_rank(table, standing)
     )
+    if len(standing.best) != 1:
+        return f"{said}."
+    first, *rest = standing.ranked
+    if not rest:
+        return f"{said}{_costs(first)}."
+    return f"{said}, {_margin(first, rest[0], standing.metrics)}{_costs(first, rest[0])}."
 
 
-def _ranked(table: Table, ranked: Sequence[Row]) -> str:
-    """How many rows have a rank, and which others do not for another reason than being a reference."""
+def _without_rank(table: Table, standing: Standing) -> str:
+    """Names the rows that have no rank, in parentheses, without references."""
     without = [row for row in table.rows if row.rank is None and not row.reference]
-    lacking = f" ({_names(without)} {'have' if len(without) > 1 else 'has'} no rank)" if without else ""
-    return f"{len(ranked)} ranked {table.noun}s{lacking}"
-
-
-def _no_rank(table: Table, metrics: list[tuple[str, str]], reach: str) -> str:
-    scored = [row for row in table.rows if not isnan(row.mean(f"worst_{metrics[0][0]}"))]
-    if not scored:
-        return f"No attack with budget {reach} is done yet on any {table.noun}, so there is no rank."
-    why = "only references were run" if all(row.reference for row in table.rows) else "no row may have one"
-    kept = "; ".join(f"{code(row.name)} keeps {_kept(row, metrics)}" for row in scored[:NAMED])
-    return f"There is no rank, since {why}; under attack ({reach}) {kept}."
+    if not without or not standing.ranked:
+        return ""
+    return f" ({_names(without)} {'have' if len(without) > 1 else 'has'} no rank)"
 
 
 def _kept(row: Row, metrics: list[tuple[str, str]]) -> str:
@@ -90,9 +63,8 @@ def _kept(row: Row, metrics: list[tuple[str, str]]) -> str:
 
 def _margin(first: Row, second: Row, metrics: list[tuple[str, str]]) -> str:
     """By how many points the first row leads, as in "3.7 points of AMI and 3.0 of R@1 more than `b`"."""
-    if _tier(first) < _tier(second):
-        why = "has failed or missing cells" if second.failed else "fails a check"
-        return f"ahead of {code(second.name)}, which {why}"
+    if first.tier < second.tier:
+        return f"ahead of {code(second.name)}, which {behind(second)}"
     leads = [
         (first.mean(f"worst_{metric}") - second.mean(f"worst_{metric}"), name) for metric, name in metrics
     ]
@@ -120,7 +92,7 @@ def _costs(first: Row, second: Row | None = None) -> str:
 
 
 def _controls(table: Table) -> str:
-    metrics = _metrics(table)
+    metrics = Standing.of(table).metrics
     if not metrics:
         return "Controls say nothing here, since no row has a rank."
     metric, name = metrics[0]
@@ -132,12 +104,11 @@ def _controls(table: Table) -> str:
         if row is not control and control.base in row.controls
     ]
     clauses += _lacking(scored)
-    compared = [row for row in scored if not row.reference]
+    ranked = [row for row in scored if row.rank is not None]
     for reference in (row for row in scored if row.reference):
-        clauses += _reference(reference, compared, metric, name, table.noun)
+        clauses += _reference(reference, ranked, metric, name, table.noun)
     plain = next((row for row in scored if row.defense == UNDEFENDED), None)
     if plain is not None:
-        ranked = [row for row in compared if row.rank is not None]
         clauses.append(_undefended(plain, ranked, metric, name, table.noun))
     if not clauses:
         return (
@@ -173,11 +144,12 @@ def _reference(reference: Row, rows: list[Row], metric: str, name: str, noun: st
     below = [row for row in rows if row.mean(worst) < reference.mean(worst)]
     kept = f"the reference {code(reference.name)} keeps {percent(reference.mean(worst))} % {name}"
     if len(rows) == 1:
-        return [f"{kept}, {'more' if below else 'no more'} than the only {noun}"]
+        return [f"{kept}, {'more' if below else 'no more'} than the only ranked {noun}"]
     if len(below) == len(rows):
-        return [f"{kept}, more than every one of the {len(rows)} {noun}s"]
+        return [f"{kept}, more than every one of the {len(rows)} ranked {noun}s"]
     which = f" ({_names(below)})" if 0 < len(below) <= NAMED else ""
-    than = f"{len(below)} of {len(rows)} {noun}s{which}" if below else f"any of {len(rows)} {noun}s"
+    nouns = f"{len(rows)} ranked {noun}s"
+    than = f"{len(below)} of {nouns}{which}" if below else f"any of {nouns}"
     return [f"{kept}, {'more' if below else 'no more'} than {than}"]
 
 
@@ -238,13 +210,5 @@ def _overlap(one: Row, other: Row) -> bool:
     return low.rank_high is not None and high.rank_low is not None and high.rank_low <= low.rank_high
 
 
-def _tier(row: Row) -> int:
-    return 2 if row.failed else int(bool(row.failing))
-
-
 def _names(rows: Sequence[Row]) -> str:
-    """Names rows, as in "`a`, `b` and `c`"; of many the first, and how many others there are."""
-    shown = [code(row.name) for row in rows]
-    if len(shown) > NAMED:
-        shown = [*shown[: NAMED - 1], f"{len(shown) - NAMED + 1} others"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return listed([code(row.name) for row in rows])

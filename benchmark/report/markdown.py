@@ -7,8 +7,6 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from benchmark.core.display_names import command_without_folders, without_folders
 from benchmark.core.spec import parse_spec, split_list
 from benchmark.report.ablation import Ablation, ablation
@@ -17,24 +15,23 @@ from benchmark.report.attacked_images import RowImages
 from benchmark.report.boards import attacks_board, checks_at_zero, checks_board, details_board, main_board
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import NOT_RUN, with_status
-from benchmark.report.conclusion import conclude
 from benchmark.report.csv_files import join, provenances
 from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.escapes import code, text
 from benchmark.report.figures import TableFigures
 from benchmark.report.marks import marks_legend
-from benchmark.report.notes import check_notes, randomised_note, row_notes, unattacked_notes
+from benchmark.report.notes import randomised_note
 from benchmark.report.other_scenarios import scenarios_board
 from benchmark.report.pools import classes_sentence, pools
-from benchmark.report.problems import problems
 from benchmark.report.ranking_board import ranking_lines
 from benchmark.report.reproduce import command
 from benchmark.report.rows import Row
-from benchmark.report.style import METRICS, budget
+from benchmark.report.standing import METRICS
+from benchmark.report.style import budget
 from benchmark.report.tables import Table, mode_words
-from benchmark.report.verdict import verdict
+from benchmark.report.templates import fill, said_of_run, said_of_table
 
-TEMPLATE = "leaderboard.md.jinja"
+TEMPLATE = Path(__file__).with_name("leaderboard.md.jinja")
 SMALL_POOL = 10_000
 SCORED_OTHERS = {
     "retrieval-gallery": "retrieval from an attacked gallery (R@1)",
@@ -60,13 +57,6 @@ def render(
         images: the attacked images of rows.
         failures: pictures that could not be drawn, and why.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # Markdown, not HTML; `text` and `code` escape what comes from outside
-    )
     filters: dict[str, Callable[..., str]] = {
         "short": run.names.short,
         "brief": run.names.brief,
@@ -75,17 +65,13 @@ def render(
         "text": text,
         "link": lambda path: path.relative_to(output).as_posix(),
     }
-    environment.filters |= filters
-    page = environment.get_template(TEMPLATE).render(
-        **_context(run, tables, figures), images=images, failures=list(failures)
-    )
-    return page.strip() + "\n"
+    values = {**_context(run, tables, figures), "images": images, "failures": list(failures)}
+    return fill(TEMPLATE, filters, values, html=False)
 
 
 def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict[str, Any]:
     manifest, cells = run.manifest, run.table_cells
     rows = [row for table in tables for row in table.rows]
-    made_by = [provenance for row in rows for provenance in provenances(row)]
     keys = [cell.key for cell in cells]
     by_role = {role: [cell for cell in cells if cell.ref.role == role] for role in ("suite", "curve")}
     attacks, curve_attacks = (_attacks(run, by_role[role]) for role in ("suite", "curve"))
@@ -98,6 +84,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
     scenarios = {key.scenario for key in keys}
     bases = {parse_spec(scenario).name for scenario in scenarios}
     return {
+        **said_of_run(run, tables),
         "manifest": manifest,
         "describe": lambda spec: manifest.descriptions.get(spec, ""),
         "budget": budget,
@@ -128,19 +115,13 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "precision": manifest.config.get("attack_precision", "float32"),
         "own_seeds": sorted({key.seed for key in keys if key.defense in own_models}),
         "attack_parts": attack_parts(run),
-        "several_commits": len({provenance.commit for provenance in made_by}) > 1,
         "example_commit": _example_commit(tables),
-        "commits": join(provenance.commit for provenance in made_by),
-        "protocols": join(provenance.protocol for provenance in made_by),
-        "hardware": ", ".join(sorted({provenance.hardware for provenance in made_by})),
-        "date": manifest.provenance.created[:10],
         "done": _distinct(cell for cell in cells if cell.done),
         "total": _distinct(cells),
         "checking_attacks": _attacks(run, run.check_cells),
         "checking_budgets": _budgets(run.check_cells),
         "checking_done": _distinct(cell for cell in run.check_cells if cell.done),
         "checking_total": _distinct(run.check_cells),
-        "problems": problems(run),
         "trainings": [
             (drawn.training, drawn.alt(drawn.training)) for drawn in figures if drawn.training is not None
         ],
@@ -151,7 +132,6 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "ranking": ranking_lines(run),
         "checked": any(map(_was_checked, rows)),
         "unchecked": any(with_status(row.checks, NOT_RUN) for row in rows),
-        "failing": any(row.failing for row in rows),
         "intervals": any(row.rank_low is not None for row in rows),
         "overlapping": any(row.rank_low != row.rank_high for row in rows),
         "small_pools": SMALL_POOL,
@@ -159,28 +139,20 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
 
 
 def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
-    measures = [
-        METRICS[metric]
-        for scenario, metric in ((CLUSTERING, "ami"), (RETRIEVAL, "r1"))
-        if table.has(scenario)
-    ]
+    measures = [name for scenario, _, name in METRICS if table.has(scenario)]
     lead = table.lead
     checked = any(map(_was_checked, table.rows))
     return {
+        **said_of_table(run, table),
         "table": table,
         "figures": figures,
-        "conclusion": conclude(table),
         "failing": any(row.failing for row in table.rows),
         "checks": checks_board(table, run.manifest.checks) if lead and checked else [],
         "at_zero": checks_at_zero(table, run.manifest.checks) if lead and checked else [],
-        "check_notes": check_notes(table),
         "checked": checked,
-        "verdicts": [(row.name, verdict(table, row)) for row in table.own_models],
         "board": main_board(table),
         "details": details_board(table),
         "legend": marks_legend(table.rows),
-        "notes": row_notes(table, run.manifest.budget),
-        "unattacked": unattacked_notes(table),
         "trained": any(row.trained for row in table.rows),
         "randomised_note": randomised_note(table.rows),
         "cascaded": any(cell.follows_others for row in table.rows for cell in row.cells),
@@ -189,7 +161,7 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
         "other_scenarios": scenarios_board(table) if lead else [],
         "measures": " / ".join(measures),
         "deviations": any(
-            not isnan(row.std(f"clean_{metric}")) for row in table.rows for metric in ("ami", "r1")
+            not isnan(row.std(f"clean_{metric}")) for row in table.rows for _, metric, _ in METRICS
         ),
         "several": any(row.n_seeds > 1 for row in table.rows),
         "intervals": any(row.rank_low is not None for row in table.rows),

@@ -35,25 +35,20 @@ def rank(run: Run, table: Table, kept: KeptIntervals | None = None) -> None:
 
     def strength(row: Row) -> tuple[int, float, float]:
         other = row.mean(second)
-        return -_tier(row), row.mean(main), -1.0 if isnan(other) else other
+        return -row.tier, row.mean(main), -1.0 if isnan(other) else other
 
     ranked = [
         row for row in table.rows if not row.reference and not row.unranked and not isnan(row.mean(main))
     ]
     for row in ranked:
         row.rank = 1 + sum(strength(other) > strength(row) for other in ranked)
-    for tier in sorted({_tier(row) for row in ranked}):
-        group = [row for row in ranked if _tier(row) == tier]
-        above = sum(_tier(row) < tier for row in ranked)
+    for tier in sorted({row.tier for row in ranked}):
+        group = [row for row in ranked if row.tier == tier]
+        above = sum(row.tier < tier for row in ranked)
         _set_intervals(run, group, main, above, kept)
     table.rows.sort(
         key=lambda row: (row.reference, bool(row.unranked), row.rank is None, row.rank or 0, row.name)
     )
-
-
-def _tier(row: Row) -> int:
-    """The tier of a row: 0 if complete and no check fails, 1 if a check fails, 2 if incomplete."""
-    return 2 if row.failed else int(bool(row.failing))
 
 
 def _set_intervals(run: Run, rows: list[Row], main: str, above: int, kept: KeptIntervals) -> None:

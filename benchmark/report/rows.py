@@ -121,6 +121,11 @@ class Row:
         """Names of the checks that the row fails; with any, the scores are not reliable."""
         return with_status(self.checks, "fail")
 
+    @property
+    def tier(self) -> int:
+        """0 if it is complete and fails no check, 1 if it fails one, 2 if it lacks cells; 0 ranks first."""
+        return 2 if self.failed else int(bool(self.failing))
+
     def attacked(self, scenario: str) -> dict[str, list[CellResult]]:
         """The done cells at the table's eps, by attack; for retrieval those of the suite."""
         cells: dict[str, list[CellResult]] = defaultdict(list)

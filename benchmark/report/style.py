@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from benchmark.core.files import write_atomically
 from benchmark.core.parameters import parse_fraction
 from benchmark.core.spec import format_value
+from benchmark.report.svg_size import compact
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -179,9 +180,9 @@ def save(figure: Figure, path: Path, vector: bool = True) -> None:
     if vector:
         about = {"Date": None, "Creator": None, "Title": alt_text(figure)}
         with rc_context({"svg.hashsalt": path.stem}):
-            write_atomically(
-                svg_of(path), lambda temporary: figure.savefig(temporary, format="svg", metadata=about)
-            )
+            drawn = BytesIO()
+            figure.savefig(drawn, format="svg", metadata=about)
+        write_atomically(svg_of(path), lambda temporary: temporary.write_bytes(compact(drawn.getvalue())))
 
 
 def _save_png(figure: Figure, path: Path) -> None:

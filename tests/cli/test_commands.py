@@ -21,7 +21,7 @@ def test_the_page_is_opened_or_one_line_says_that_there_is_no_browser(done, monk
     assert main(["--report-only", "--open", "--output", str(done)]) == 0
     page = done / "leaderboard.html"
     assert asked == [page.as_uri()] and page.is_file()
-    said = f"The board: {done / 'leaderboard.md'}"
+    said = f"The board: {done / 'leaderboard.md'} (in a browser: {page})"
     missing = f"There is no browser to open the page with: {page}"
     assert capsys.readouterr().out.splitlines()[-1] == (said if there else missing)
 

@@ -72,15 +72,17 @@ def test_references_and_the_undefended_row_are_compared_with(tables_of):
     table = table_of(tables_of, "pgd_at", "vanilla", "pixels", references=("pixels",))
     with_scores(table, pgd_at=(0.5, 0.5, 1, 1, 1), vanilla=(0.1, 0.1, 2, 2, 2), pixels=(0.3, 0.3))
     controls = conclude(table)[1]
-    assert "the reference `pixels` keeps 30.0 % AMI, more than 1 of 2 defenses (`vanilla`)" in controls
+    assert "the reference `pixels` keeps 30.0 % AMI, more than 1 of 2 ranked defenses (`vanilla`)" in controls
     assert "`vanilla`, without a defense, falls from 90.0 to 10.0 % AMI." in controls
     with_scores(table, pgd_at=(0.05, 0.5, 2, 2, 2), vanilla=(0.1, 0.1, 1, 1, 1), pixels=(0.0, 0.0))
     controls = conclude(table)[1]
-    assert "no more than any of 2 defenses" in controls
+    assert "no more than any of 2 ranked defenses" in controls
     assert "and no other ranked defense keeps more" in controls
     with_scores(table, pgd_at=(0.05, 0.5, 2, 2, 2), vanilla=(0.1, 0.1, 1, 1, 1), pixels=(0.2, 0.2))
     controls = conclude(table)[1]
-    assert "the reference `pixels` keeps 20.0 % AMI, more than every one of the 2 defenses;" in controls
+    assert (
+        "the reference `pixels` keeps 20.0 % AMI, more than every one of the 2 ranked defenses;" in controls
+    )
     assert "and no other ranked defense keeps more" in controls  # the reference does
 
 
@@ -89,8 +91,8 @@ def test_one_defense_is_not_counted_and_one_that_loses_nothing_does_not_fall(tab
     table = table_of(tables_of, "vanilla", "pixels", references=("pixels",))
     with_scores(table, vanilla=(0.8999, 0.9, 1, 1, 1), pixels=(pixels, 0.3))
     assert conclude(table)[1] == (
-        f"Controls: the reference `pixels` keeps {100 * pixels:.1f} % AMI, {said} than the only defense; "
-        "`vanilla`, without a defense, stays at 90.0 % AMI."
+        f"Controls: the reference `pixels` keeps {100 * pixels:.1f} % AMI, {said} than the only ranked "
+        "defense; `vanilla`, without a defense, stays at 90.0 % AMI."
     )
 
 
@@ -121,7 +123,7 @@ def test_without_a_ranked_row_it_says_why(tables_of):
         FakeRun(weakness={"pgd_at": 0.3}, references=(), failed_attacks=failed, curve={}), "none"
     )
     assert (
-        conclude(table)[0] == "No attack with budget L∞ 0.1 is done yet on any defense, so there is no rank."
+        conclude(table)[0] == "There is no rank, since no attack with budget L∞ 0.1 is done on any defense."
     )
     assert "which lack cells" in conclude(table)[2]
 

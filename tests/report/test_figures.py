@@ -6,9 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from benchmark.report import write_report
-from benchmark.report.clean_vs_worst import summary
 from benchmark.report.figures import FIGURES, draw_figures
-from benchmark.report.rows import SeedScores
 from benchmark.report.style import alt_text
 
 from .fake_run import EQUAL_EPOCHS, NEIGHBOUR, FakeRun
@@ -66,25 +64,9 @@ def test_a_figure_of_one_row_is_of_the_row_given(tables_of):
 def test_titles_of_own_models_speak_of_models(tables_of):
     run, (table,) = tables_of(models_alone(unranked={}))
     titles = [FIGURES[kind](run, table)._suptitle.get_text() for kind in ("clean_vs_worst", "heatmap", "eps")]
-    assert "2 models" in titles[0].replace("\n", " ")
+    assert "2 ranked models" in titles[0].replace("\n", " ")
     assert not any("defense" in title for title in titles)
     assert FIGURES["training"](run, table) is None
-
-
-@pytest.mark.parametrize(
-    ("kept", "said"),
-    [
-        ({"a": 0.5, "b": 0.4, "c": 0.3}, "a keeps 50.0 % AMI, the most of 3 defenses; c keeps 30.0 %"),
-        ({"a": 0.5, "b": 0.5, "c": 0.3}, "a and b keep 50.0 % AMI, the most of 3 defenses; c keeps 30.0 %"),
-        ({"a": 0.5, "b": 0.5, "c": 0.5}, "all 3 defenses keep 50.0 % AMI"),
-        ({"a": 0.5, "b": 0.5}, "both defenses keep 50.0 % AMI"),
-    ],
-)
-def test_the_title_names_all_that_keep_the_most(tables_of, kept, said):
-    _, (table,) = tables_of(FakeRun(weakness=dict.fromkeys(kept, 0.5), references=(), curve={}, curve_eps=()))
-    for row in table.rows:
-        row.seeds = [SeedScores(0, clean_ami=0.9, worst_ami=kept[row.defense])]
-    assert summary(table) == f"Under attack (L\u221e 0.1) {said}"
 
 
 def test_names_that_would_share_a_file_have_one_each(tables_of, tmp_path):

@@ -108,4 +108,4 @@ def test_rows_that_the_run_leaves_unranked_stand_before_the_references(tables_of
     _, (table,) = tables_of(fake)
     assert [row.defense for row in table.rows] == ["mid", "weak", "best", "pixels"]
     assert [row.rank for row in table.rows] == [1, 2, None, None]
-    assert summary(table).startswith("Under attack (L\u221e 0.1) mid keeps")
+    assert summary(table).startswith("mid is the most robust of 2 ranked defenses: it keeps")

@@ -55,7 +55,8 @@ def test_a_stopped_run_writes_the_board_and_resumes(tiny, tmp_path, send, patter
     send(process)
     _, said = process.communicate(timeout=LONG)
     assert process.returncode == status, said
-    assert f"The board so far: {output / 'leaderboard.md'}. What was done is kept" in said
+    board = f"{output / 'leaderboard.md'} (in a browser: {output / 'leaderboard.html'})"
+    assert f"The board so far: {board}. What was done is kept" in said
     assert "Traceback" not in said
     assert (output / "leaderboard.csv").exists()
     assert not list((output / "store" / "leases").iterdir())

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.report.attacked_images import RowImages
 from benchmark.report.boards import AFTER, MARK
 from benchmark.report.cell_results import Run
-from benchmark.report.conclusion import conclude
-from benchmark.report.csv_files import join, provenances
 from benchmark.report.figures import TableFigures
 from benchmark.report.marks import marks_legend
-from benchmark.report.notes import check_notes, randomised_note, row_notes, unattacked_notes
+from benchmark.report.notes import randomised_note
 from benchmark.report.page.attacks import attack_grids, checks_grid
 from benchmark.report.page.boards import details, leaderboard
 from benchmark.report.page.cell_html import marks, row
@@ -29,11 +26,10 @@ from benchmark.report.page.pictures import TITLES as PICTURES
 from benchmark.report.page.pictures import Album
 from benchmark.report.page.prose import anchor, breakable, sections, sentence
 from benchmark.report.page.settings import TITLES
-from benchmark.report.problems import problems
 from benchmark.report.tables import Table
-from benchmark.report.verdict import verdict
+from benchmark.report.templates import fill, said_of_run, said_of_table
 
-TEMPLATE = "page.html.jinja"
+TEMPLATE = Path(__file__).with_name("page.html.jinja")
 FILTERS = {**TITLES, "scenario": "scenario", "attack": "attack", "role": "role", "status": "status"}
 """The title of each filter, by the name of the columns that it reads."""
 
@@ -58,14 +54,7 @@ def render_page(
         images: the attacked images of rows.
         failures: pictures that could not be drawn, and why.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "anchor": anchor,
         "breakable": breakable,
         "line": one_line,
@@ -74,15 +63,15 @@ def render_page(
         "sentence": sentence,
     }
     script = _packaged("page.js")
-    page = environment.get_template(TEMPLATE).render(
+    values = {
         **_context(run, tables, figures, images, output),
-        style=Markup(_packaged("page.css")),
-        script=Markup(script),
-        script_hash=base64.b64encode(sha256(script.encode()).digest()).decode("ascii"),
-        sections=sections(markdown),
-        failures=[(one_line(name), one_line(reason)) for name, reason in failures],
-    )
-    return page.strip() + "\n"
+        "style": Markup(_packaged("page.css")),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(sha256(script.encode()).digest()).decode("ascii"),
+        "sections": sections(markdown),
+        "failures": [(one_line(name), one_line(reason)) for name, reason in failures],
+    }
+    return fill(TEMPLATE, filters, values, html=True)
 
 
 def _context(
@@ -93,7 +82,6 @@ def _context(
     output: Path,
 ) -> dict[str, Any]:
     rows = [row for table in tables for row in table.rows]
-    made_by = [provenance for row in rows for provenance in provenances(row)]
     album = Album(output)
     pictures = [
         picture
@@ -110,17 +98,8 @@ def _context(
     ]
     grids = [*boards, *attacks, *checks, cells.grid]
     return {
-        "tables": [
-            {
-                "heading": table.heading,
-                "said": conclude(table),
-                "verdicts": [(row.name, verdict(table, row)) for row in table.own_models],
-                "notes": row_notes(table, run.manifest.budget),
-                "unattacked": unattacked_notes(table) if table.lead else [],
-                "check_notes": check_notes(table),
-            }
-            for table in tables
-        ],
+        **said_of_run(run, tables),
+        "tables": [{"heading": table.heading, **said_of_table(run, table)} for table in tables],
         "boards": boards,
         "attacks": attacks,
         "checks": checks,
@@ -132,8 +111,6 @@ def _context(
             for kind, title in PICTURES.items()
         ],
         "legend": marks_legend(rows),
-        "problems": problems(run),
-        "failing": any(row.failing for row in rows),
         "follows": any(cell.follows_others for cell in run.cells),
         "randomised_note": randomised_note(rows),
         "several": any(row.n_seeds > 1 for row in rows),
@@ -141,9 +118,6 @@ def _context(
         "follows_mark": AFTER,
         "done": sum(cell.done for cell in run.cells),
         "total": len(run.cells),
-        "commits": join(provenance.commit for provenance in made_by),
-        "protocols": join(provenance.protocol for provenance in made_by),
-        "date": run.manifest.provenance.created[:10],
     }
 
 
