@@ -22,7 +22,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], key: ModelKey | N
         arrays: the arrays by name.
         key: what they belong to, for the header; None for nothing.
     """
-    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    # np.ascontiguousarray makes a number an array of one.
+    whole = {name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in arrays.items()}
     write_tensors(
         path,
         lambda temporary, metadata: save_file(whole, temporary, metadata),

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from benchmark.report.cell_results import Run
+from benchmark.report.fonts import in_style
 from benchmark.report.rows import Row
 from benchmark.report.style import LineStyle, line_styles
 from benchmark.report.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SETTINGS: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "axes.edgecolor": "#888888",
-    "text.parse_math": False,  # names may hold a $
-}
-
-
-def in_style() -> AbstractContextManager[None]:
-    """Sets the report's fonts and colors for what is drawn or saved inside."""
-    from matplotlib import rc_context
-
-    return rc_context(SETTINGS)
 
 
 class Drawing(Protocol):

@@ -13,7 +13,8 @@ from benchmark.core.unfinished import remove_unfinished
 from benchmark.report.cell_results import Run
 from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.drawing import draw_all
-from benchmark.report.figure_kinds import FIGURES, in_style
+from benchmark.report.figure_kinds import FIGURES
+from benchmark.report.fonts import in_style
 from benchmark.report.kept_figures import FigureInputs, kept_alt_texts, kept_figures, note_figures
 from benchmark.report.style import alt_text, format_eps, save, slug, svg_of, with_hash
 from benchmark.report.tables import Table

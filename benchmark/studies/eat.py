@@ -29,7 +29,7 @@ from benchmark.data.places import folders_for
 from benchmark.jobs import RunContext, trained_job
 from benchmark.jobs.models import load_data
 from benchmark.report.csv_files import DECIMALS, write_csv
-from benchmark.report.figure_kinds import SETTINGS
+from benchmark.report.fonts import SETTINGS
 from benchmark.report.style import save
 from benchmark.studies.ablation import COLUMNS, Study, read_studies, scores_of
 from benchmark.studies.diversity import (

@@ -121,7 +121,6 @@ def test_checks_and_board_of_a_cascade(compute, tiny, tmp_path):
     with (tmp_path / "out" / "leaderboard.csv").open() as file:
         board = {row["defense"]: row for row in csv.DictReader(file)}
     statuses = {name: value for name, value in board["vanilla"].items() if name.startswith("check_")}
-    assert statuses.pop("check_shifted") == "not run"  # it needs the reference attack on the whole pool
     assert set(statuses.values()) <= {"pass", "fail"}, statuses
     assert board["vanilla"]["worst_attack_retrieval"] in (REFERENCE, INFORMATION)
     assert board["vanilla"]["suite"] == "cascaded"
