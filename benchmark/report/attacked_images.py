@@ -16,7 +16,7 @@ from benchmark.core.files import write_atomically
 from benchmark.core.unfinished import remove_unfinished
 from benchmark.report.cell_results import RETRIEVAL, CellResult, Run
 from benchmark.report.drawing import draw_all
-from benchmark.report.figures import table_slug
+from benchmark.report.file_names import table_slug
 from benchmark.report.fonts import in_style
 from benchmark.report.rows import Row
 from benchmark.report.style import save as save_figure

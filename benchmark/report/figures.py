@@ -11,17 +11,15 @@ from typing import cast
 
 from benchmark.core.unfinished import remove_unfinished
 from benchmark.report.cell_results import Run
-from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.drawing import draw_all
 from benchmark.report.figure_kinds import FIGURES
+from benchmark.report.file_names import table_slug, trained_slug
 from benchmark.report.fonts import in_style
 from benchmark.report.kept_figures import FigureInputs, kept_alt_texts, kept_figures, note_figures
-from benchmark.report.style import alt_text, format_eps, save, slug, svg_of, with_hash
+from benchmark.report.style import alt_text, save, slug, svg_of, with_hash
 from benchmark.report.tables import Table
 
 FOLDER = "figures"
-UNNAMED_MODES = ("equal-epochs", NOT_TRAINED)
-"""The compute modes that file names leave out."""
 OVER_BUDGETS = frozenset({"eps"})
 """The kinds that show cells of several tables of a setting."""
 OWN_NAME = re.compile(rf"({'|'.join(FIGURES)})_[a-z0-9._-]+\.(png|svg)")
@@ -190,23 +188,6 @@ def _inputs(inputs: FigureInputs, tables: list[Table], one: FigurePicture) -> st
     table = tables[one.table]
     row = None if one.row is None else table.rows[one.row]
     return inputs.of(table, row, one.kind in OVER_BUDGETS)
-
-
-def table_slug(table: Table) -> str:
-    """The part of file names that tells a table from the others."""
-    key = table.key
-    parts = table.names.setting(key.dataset, key.backbone, key.loss)
-    return slug(*parts, key.norm, format_eps(key.eps), *_mode(table))
-
-
-def trained_slug(table: Table) -> str:
-    """The part of file names that tells the models of a table from those of others."""
-    key = table.key
-    return slug(*table.names.setting(key.dataset, key.backbone, key.loss), *_mode(table))
-
-
-def _mode(table: Table) -> list[str]:
-    return [] if table.key.compute in UNNAMED_MODES else [table.key.compute]
 
 
 def _clear(folder: Path, current: set[Path]) -> None:
