@@ -12,7 +12,10 @@ from benchmark.jobs.job import log_file
 from benchmark.runner.ray_node import Begun
 
 _GRACE = 0.5
-"""Seconds for a job that takes longer than it may to write where it is."""
+"""Seconds for a job that takes longer than it may, before it is ended."""
+
+_WAIT_FOR_LOG = 10.0
+"""Seconds, at most, until such a job has written where it is: its clock starts later on a busy node."""
 
 
 @dataclass
@@ -42,7 +45,10 @@ class RayTask:
     def is_overdue(self) -> bool:
         """Whether the job takes longer than it may."""
         limit = self.context.job_timeout
-        return self.begun is not None and limit is not None and self.seconds >= limit + _GRACE
+        if self.begun is None or limit is None or self.seconds < limit + _GRACE:
+            return False
+        writes = self.begun[0].shares and self.seconds < limit + _WAIT_FOR_LOG
+        return not writes or self._has_log
 
     @property
     def saves(self) -> bool:
@@ -53,6 +59,12 @@ class RayTask:
     def where(self) -> str:
         """The node, for messages."""
         return f"node {self.begun[0].node}" if self.begun else "a node"
+
+    @property
+    def _has_log(self) -> bool:
+        with suppress(OSError):
+            return log_file(self.job.id, self.context.store).stat().st_size > 0
+        return False
 
     def log(self) -> str:
         """Removes the job's log where it is empty.
