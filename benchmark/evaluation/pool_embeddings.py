@@ -164,16 +164,17 @@ class PoolEmbeddings:
             embedded = self._embed_shuffled(pool, size, self._model, *parts)
         return self._with_clean_rest(embedded, repeat) if pool == "attacked" else embedded
 
-    def of_others(self, attacked: Tensor, changed: Tensor) -> PoolEmbeddings:
+    def of_others(self, attacked: Tensor, changed: Tensor, clean: Tensor | None = None) -> PoolEmbeddings:
         """Returns the embeddings with another attacked pool, and a single repeat.
 
         Args:
             attacked: shape (n, C, H, W).
             changed: indices of its images that are embedded, shape (t,); the others are clean.
+            clean: another clean pool, same shape; the same one when not given.
         """
         return PoolEmbeddings(
             self._model,
-            self._pools["clean"],
+            self._pools["clean"] if clean is None else clean,
             attacked,
             self.labels,
             self.ids,
@@ -184,7 +185,7 @@ class PoolEmbeddings:
             queries=self._queries,
             ks=self.ks,
             device=self.device,
-            clean_embeddings=[self.clean()],
+            clean_embeddings=[self.clean()] if clean is None else (),
         )
 
     def embed_isolated(self) -> tuple[Tensor, Tensor] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -26,18 +26,18 @@ QUERIES = 256
 MOST_BYTES = 4e9
 """Size of the largest pool that is copied for it."""
 
-_IN_WORDS = {"shifted": "their shifted copies", "fresh": "fresh images of their classes"}
+_IN_WORDS = {"shifted": "of the same in a shifted pool", "fresh": "of fresh images of their classes"}
 """What is attacked in place of queries, by the name of its diagnostics."""
 
 
 @CHECKS.register("shifted")
 class Shifted(MaskingCheck):
-    """Queries are more robust than copies of them, shifted by a pixel, or fresh draws of their classes.
+    """Queries are more robust than in a shifted pool, or than fresh draws of their classes.
 
     Fresh images are compared where the data set draws its images.
     """
 
-    needs = "the reference attack on shifted copies of queries"
+    needs = "the reference attack on queries of a shifted pool"
     at_every_budget = True
 
     def compare(self, measured: CheckInput) -> list[Comparison]:
@@ -47,7 +47,7 @@ class Shifted(MaskingCheck):
                 scored.diagnostics[f"{name}_drop"],
                 scored.diagnostics[f"{name}_tolerance"],
                 f"R@1 of some queries under {scored.attack} at eps {scored.eps:.4g} is higher by "
-                f"{100 * scored.diagnostics[f'{name}_drop']:.1f} than of {words}",
+                f"{100 * scored.diagnostics[f'{name}_drop']:.1f} than {words}",
             )
             for scored in measured.attacks
             for name, words in _IN_WORDS.items()
@@ -91,11 +91,18 @@ def add_shifted(
 def compare_shifted(
     problem: Problem, attack: Attack, embeddings: PoolEmbeddings, score: ScenarioScore
 ) -> dict[str, float]:
-    """Attacks shifted copies of some queries, and compares their R@1 with that of the queries.
+    """Attacks some queries in a pool that is shifted as a whole, and compares R@1 with that in the pool.
+
+    The gallery is shifted too: what differs between two images hardly changes then, not even in raw pixels
+    of 8 x 8 images, while a copy and an image that is not shifted differ much without any memory.
 
     See `_compare`, whose diagnostics are "shifted_drop" and "shifted_tolerance".
     """
-    return _compare("shifted", lambda images, _: shift(images), problem, attack, embeddings, score)
+    pool = _pool_at_hand(problem)
+    if pool is None:
+        return {}
+    images = shift(pool)
+    return _compare("shifted", images, images, problem, attack, embeddings, score)
 
 
 def compare_fresh(
@@ -103,15 +110,37 @@ def compare_fresh(
 ) -> dict[str, float]:
     """Attacks fresh images in place of some queries, and compares their R@1 with that of the queries.
 
-    A model that looks for shifted test images too is not robust on these. See `_compare`, whose diagnostics
-    are "fresh_drop" and "fresh_tolerance".
+    The gallery is the clean pool without the query's own image, as for the queries. A model that looks for
+    shifted test images too is not robust on these. See `_compare`, whose diagnostics are "fresh_drop" and
+    "fresh_tolerance".
     """
-    return _compare("fresh", lambda _, index: fresh.batch(index), problem, attack, embeddings, score)
+    pool = _pool_at_hand(problem)
+    if pool is None:
+        return {}
+    chosen, images = _choose(score), pool.clone()
+    images[chosen.to(images.device)] = fresh.batch(chosen).to(images)
+    return _compare("fresh", images, None, problem, attack, embeddings, score)
+
+
+def _pool_at_hand(problem: Problem) -> Tensor | None:
+    """Returns the pool where it is on the device and small enough to be copied; None where it is not."""
+    pool = problem.images
+    if not isinstance(pool, Tensor) or problem.is_offloaded or pool.nbytes > MOST_BYTES:
+        return None
+    return pool
+
+
+def _choose(score: ScenarioScore) -> Tensor:
+    """Indices of the queries in whose place others are attacked, sorted, shape (q,), on the CPU."""
+    queries = torch.from_numpy(score.arrays["queries"]).long()
+    generator = torch.Generator().manual_seed(derive_seed("shifted", len(queries)))
+    return queries[torch.randperm(len(queries), generator=generator)[:QUERIES]].sort().values
 
 
 def _compare(
     name: str,
-    other: Callable[[Tensor, Tensor], Tensor],
+    images: Tensor,
+    gallery: Tensor | None,
     problem: Problem,
     attack: Attack,
     embeddings: PoolEmbeddings,
@@ -119,43 +148,37 @@ def _compare(
 ) -> dict[str, float]:
     """Attacks other images in place of some queries, and compares their R@1 with that of the queries.
 
-    The gallery is the clean pool without the query's own image, as for the queries. The draws of a randomised
-    model do not depend on what was scored before.
+    The draws of a randomised model do not depend on what was scored before.
 
     Args:
         name: of the diagnostics.
-        other: returns the images, shape (q, C, H, W), in place of queries, same shape, at the indices (q,),
-            which are on the CPU.
+        images: a pool that holds the others in place of the queries of `_choose`, shape (n, C, H, W).
+        gallery: the clean pool that they are attacked and scored against, same shape; that of the problem
+            when not given.
         problem: the task of an attack on the whole pool.
         attack: the attack.
         embeddings: the embeddings that it was scored by.
         score: its score in `retrieval-query`.
 
     Returns:
-        "..._drop", how much higher R@1 of the queries is, and "..._tolerance"; empty where the pool is not on
-        the device, or too large to be copied.
+        "..._drop", how much higher R@1 of the queries is, and "..._tolerance".
     """
-    pool = problem.images
-    if not isinstance(pool, Tensor) or problem.is_offloaded or pool.nbytes > MOST_BYTES:
-        return {}
-    queries, success = torch.from_numpy(score.arrays["queries"]).long(), score.arrays["success"]
-    generator = torch.Generator().manual_seed(derive_seed("shifted", len(queries)))
-    chosen = queries[torch.randperm(len(queries), generator=generator)[:QUERIES]].sort().values
-    images, index = pool.clone(), chosen.to(pool.device)
-    images[index] = other(pool[index], chosen).to(pool)
+    chosen = _choose(score)
+    embedded = {**problem.embedded, problem.embedder: problem.clean} if gallery is None else {}
     changed = replace(
         problem,
         images=images,
-        attacked=index,
+        attacked=chosen.to(images.device),
         counters=(),
-        embedded={**problem.embedded, problem.embedder: problem.clean},
+        embedded=embedded,
         save_point=None,
         watch=Unwatched(),
     )
     with unchanged_generators():
         seed_everything(name, problem.seed)
         attacked = attack.run(changed).images
-        found = RetrievalQuery().score(embeddings.of_others(attacked, chosen))
+        found = RetrievalQuery().score(embeddings.of_others(attacked, chosen, gallery))
+    queries, success = score.arrays["queries"], score.arrays["success"]
     others = found.arrays["success"][np.isin(found.arrays["queries"], chosen.numpy())]
-    drop, allowed = paired_difference(success[np.isin(score.arrays["queries"], chosen.numpy())], others)
+    drop, allowed = paired_difference(success[np.isin(queries, chosen.numpy())], others)
     return {f"{name}_drop": drop, f"{name}_tolerance": allowed}
