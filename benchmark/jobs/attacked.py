@@ -24,7 +24,7 @@ class Attacked:
         sources: models that a transferred attack starts from.
         pool: the data set's pool.
         images: its images, on the device or not.
-        copies: pools that are held for shifted copies of queries beside those of the attack.
+        copies: pools that are held for attacks on other images than queries, beside those of the attack.
     """
 
     model: Embedder

@@ -21,7 +21,7 @@ SPECS = (
     "square[objective=neighbour,queries=9]",
     "transfer[source=vanilla,attack=pgd_decay[objective=neighbour,steps=4]]",
     "noise",
-    REFERENCE_ATTACK,  # repeated on shifted copies of queries
+    REFERENCE_ATTACK,  # repeated on queries of a shifted pool
 )
 DEFENDED = ("vanilla", "pgd_at", "eat", "random_transforms")
 TOLERANCE = 0.05
