@@ -26,6 +26,9 @@ QUERIES = 256
 MOST_BYTES = 4e9
 """Size of the largest pool that is copied for it."""
 
+_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))
+"""Pixels to the right and down by which the pool is shifted, one after the other."""
+
 _IN_WORDS = {"shifted": "of the same in a shifted pool", "fresh": "of fresh images of their classes"}
 """What is attacked in place of queries, by the name of its diagnostics."""
 
@@ -55,9 +58,13 @@ class Shifted(MaskingCheck):
         ]
 
 
-def shift(images: Tensor) -> Tensor:
-    """Shifts images, shape (n, C, H, W), to the right by one pixel; the first column is repeated."""
-    return F.pad(images, (1, 0, 0, 0), mode="replicate")[..., :-1]
+def shift(images: Tensor, right: int, down: int = 0) -> Tensor:
+    """Shifts images, shape (n, C, H, W), by some pixels, negative to the other side; edges are repeated."""
+    height, width = images.shape[2:]
+    padding = (max(right, 0), max(-right, 0), max(down, 0), max(-down, 0))
+    padded = F.pad(images, padding, mode="replicate")
+    top, left = max(-down, 0), max(-right, 0)
+    return padded[..., top : top + height, left : left + width]
 
 
 def is_reference(attack: Attack) -> bool:
@@ -94,15 +101,23 @@ def compare_shifted(
     """Attacks some queries in a pool that is shifted as a whole, and compares R@1 with that in the pool.
 
     The gallery is shifted too: what differs between two images hardly changes then, not even in raw pixels
-    of 8 x 8 images, while a copy and an image that is not shifted differ much without any memory.
+    of 8 x 8 images, while a copy and an image that is not shifted differ much without any memory. A direction
+    may cut off what is at an edge, or meet the strides of a network badly, so the next is tried where one
+    seems to lower R@1, and what counts is the direction that lowers it least.
 
     See `_compare`, whose diagnostics are "shifted_drop" and "shifted_tolerance".
     """
     pool = _pool_at_hand(problem)
+    least: dict[str, float] = {}
     if pool is None:
-        return {}
-    images = shift(pool)
-    return _compare("shifted", images, images, problem, attack, embeddings, score)
+        return least
+    for right, down in _DIRECTIONS:
+        images = shift(pool, right, down)
+        found = _compare("shifted", images, images, problem, attack, embeddings, score)
+        least = min(least or found, found, key=lambda one: one["shifted_drop"] - one["shifted_tolerance"])
+        if least["shifted_drop"] <= least["shifted_tolerance"]:
+            break
+    return least
 
 
 def compare_fresh(

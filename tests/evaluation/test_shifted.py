@@ -34,7 +34,7 @@ class HoldingShifts(Pixels):
     """Also knows the shifted copies of what it holds."""
 
     def __init__(self, held):
-        super().__init__(torch.cat([held, shift(held)]))
+        super().__init__(torch.cat([held, shift(held, 1)]))
 
 
 def measured(model, pool, **given):
@@ -56,9 +56,29 @@ def colors(make_images, draw=0):
     return type(pool)((color + noise).clamp(0, 1), pool.labels, pool.ids)
 
 
-def test_a_shift_moves_the_columns_by_one():
+@pytest.mark.parametrize(
+    ("right", "down", "rows"),
+    [
+        (1, 0, [[0, 0, 1], [3, 3, 4]]),
+        (-1, 0, [[1, 2, 2], [4, 5, 5]]),
+        (0, 1, [[0, 1, 2], [0, 1, 2]]),
+        (0, -1, [[3, 4, 5], [3, 4, 5]]),
+    ],
+)
+def test_a_shift_moves_columns_or_rows_by_one(right, down, rows):
     images = torch.arange(6.0).view(1, 1, 2, 3)
-    assert shift(images).tolist() == [[[[0, 0, 1], [3, 3, 4]]]]
+    assert shift(images, right, down).tolist() == [[rows]]
+
+
+def test_a_direction_that_cuts_classes_off_is_not_taken_for_memory(make_images):
+    pool = make_images(classes=12, per_class=5, noise=0.05, seed=1)
+    pool.images[..., :-1] = 0.5  # a shift to the right loses all that tells classes apart
+    problem, attack, embeddings, score = measured(RawPixels(), pool)
+    cut = shift(pool.images, 1)
+    assert torch.equal(cut[..., :1], cut[..., -1:])
+    honest = compare_shifted(problem, attack, embeddings, score)
+    assert score.metrics["r1"] > 0.5
+    assert honest["shifted_drop"] <= honest["shifted_tolerance"]
 
 
 def test_an_honest_model_is_as_robust_on_copies_and_one_that_holds_the_pool_is_not(make_images):
@@ -81,7 +101,7 @@ class RawPixels(Embedder):
 def test_raw_pixels_of_small_images_are_as_robust_in_a_shifted_pool(make_images):
     pool = make_images(classes=12, per_class=5, noise=0.05, seed=1)
     problem, attack, embeddings, score = measured(RawPixels(), pool)
-    to_shifted = embeddings.of_others(shift(pool.images), torch.arange(0, 60, 5))
+    to_shifted = embeddings.of_others(shift(pool.images, 1), torch.arange(0, 60, 5))
     found = SCENARIOS.build("retrieval-query").score(to_shifted)
     assert found.metrics["r1"] < 0.9  # a gallery that is not shifted misleads without an attack
     honest = compare_shifted(problem, attack, embeddings, score)
