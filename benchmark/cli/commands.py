@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.cli.plugin_warnings import load
-from benchmark.core.errors import UsageError
 from benchmark.core.output import say
 
 if TYPE_CHECKING:
@@ -107,13 +106,7 @@ def report_only(options: dict[str, Any]) -> int:
 
 
 def merge(options: dict[str, Any], command: str) -> int:
-    """Writes one board of several output folders.
-
-    Raises:
-        UsageError: with `--dry-run`, which would write nothing.
-    """
-    if options.get("dry_run"):
-        raise UsageError("--merge runs nothing, so it has no dry run. Leave --dry-run or --merge out.")
+    """Writes one board of several output folders."""
     from benchmark.cli.merge import merge as merge_folders
 
     exports = exports_of(options)

@@ -24,6 +24,7 @@ from benchmark.cli.commands import (
     show_verdicts,
     status,
 )
+from benchmark.cli.instead import refuse_unread
 from benchmark.cli.options import build_parser
 from benchmark.cli.plugin_warnings import load
 from benchmark.core.errors import BenchmarkError, Stopped, StoppedAtOnce, UsageError
@@ -181,6 +182,7 @@ def _ignore_signals() -> None:
 def _main(given: Sequence[str], whole_process: bool) -> int:
     try:
         options = vars(build_parser().parse_args(given))
+        refuse_unread(given)
         if options.pop("list", False):
             return list_names(options.get("plugin", []))
         if options.pop("list_data", False):

@@ -26,6 +26,13 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--defences", "all"], "Unrecognized arguments: --defences"),
         (["--seeds"], "--seeds"),
         (["--report-only"], "There is no run"),
+        (
+            ["--report-only", "--defenses", "eat", "--seeds=1"],
+            "does not read --defenses, --seeds. Leave it out",
+        ),
+        (["--merge", "a", "b", "--device", "cpu"], "--merge runs nothing, and does not read --device"),
+        (["--status", "--attacks", "noise"], "--status runs nothing, and does not read --attacks"),
+        (["--list", "--report-only"], "--list runs nothing, and does not read --report-only"),
         (["--norm", "l3"], "'linf', 'l2' or 'l0'"),
         (["--compute", "equal-time"], "'equal-epochs' or 'equal-passes'"),
         (["--budget", "0"], "budget"),

@@ -144,7 +144,7 @@ def test_the_board_of_a_merge_can_be_exported_and_opened(
     output = tmp_path / "merged"
     asked = ["--merge", *folders, "--output", str(output)]
     assert main([*asked, "--dry-run"]) == 2 and not output.exists()
-    assert "--merge runs nothing, so it has no dry run" in capsys.readouterr().err
+    assert "--merge runs nothing, and does not read --dry-run" in capsys.readouterr().err
     assert main([*asked, "--export", "none"]) == 2 and not output.exists()
     assert main([*asked, "--export", "json", "--open"]) == 0
     assert (output / "results.json").is_file()
