@@ -282,8 +282,9 @@ class Chaos:
             problems.append(f"{run.log.name}: status {status} after {run.killed or 'no kill'}: {said[-300:]}")
         if "Traceback" in said and run.lived:
             problems.append(f"{run.log.name}: a traceback: {said[-600:]}")
-        # A run whose workers were all killed again and again before they began a job gives up.
-        gives_up = run.hurt >= 3 and "workers in a row ended before they began a job" in said
+        # A run whose workers were all killed again and again before they began a job gives up. A kill may end
+        # several of them: those that the killed process was to fork, too.
+        gives_up = run.hurt >= 2 and "workers in a row ended before they began a job" in said
         if not run.killed and "error:" in said and not gives_up:
             problems.append(f"{run.log.name}: {said[-300:]}")
         return status
