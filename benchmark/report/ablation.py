@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from math import isnan, nan
 
 from benchmark.report.boards import lines, scored_here
-from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
+from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, Run
 from benchmark.report.escapes import NONE, code
 from benchmark.report.marks import named
 from benchmark.report.rows import SAME, Row
-from benchmark.report.tables import Table, retrieval_cells
+from benchmark.report.tables import Table
 from benchmark.report.worst_case import mean, worst_queries
 
 
@@ -22,10 +21,12 @@ class Ablation:
     Attributes:
         board: lines of Markdown, a row for each attack without which some worst case would rise.
         idle: the attacks without which none would.
+        falls: whether some worst case would fall, as that of a randomised row can by chance.
     """
 
     board: list[str] = field(default_factory=list)
     idle: list[str] = field(default_factory=list)
+    falls: bool = False
 
 
 def ablation(run: Run, table: Table) -> Ablation:
@@ -56,7 +57,8 @@ def ablation(run: Run, table: Table) -> Ablation:
         (named(row), "---:", [rises[attack][place] for attack in shown])
         for place, row in enumerate(table.rows)
     ]
-    return Ablation(lines(columns), idle)
+    falls = any("-" in rises[attack][place] for attack in shown for place in range(len(table.rows)))
+    return Ablation(lines(columns), idle, falls)
 
 
 def _is_rise(shown: str) -> bool:
@@ -77,17 +79,13 @@ class _ScoredCells:
         self.attacks = {cell.key.attack for cell in row.cells}
         followed = {cell for one in row.cells if one.record for cell in one.record.follows}
         self.followed = {cell.key.attack for cell in row.cells if cell.ref.id in followed}
-        by_seed: dict[int, list[CellResult]] = defaultdict(list)
-        for cell in row.cells:
-            by_seed[cell.key.seed].append(cell)
-        self._retrieval = {seed: retrieval_cells(cells, row.eps) for seed, cells in by_seed.items()}
         self._clustering = {
             seed: [
                 (cell.key.attack, cell.metric("ami"))
                 for cell in cells
                 if cell.key.scenario == CLUSTERING and cell.key.eps < row.eps + SAME
             ]
-            for seed, cells in by_seed.items()
+            for seed, cells in row.by_seed.items()
         }
 
     def worst_ami(self, seed: int, without: str) -> float:
@@ -97,8 +95,10 @@ class _ScoredCells:
 
     def worst_r1(self, run: Run, seed: int, without: str) -> float:
         """The worst R@1 of a seed without an attack; nan when no other is done."""
-        kept = [cell for cell in self._retrieval.get(seed, []) if cell.key.attack != without]
-        queries = worst_queries(run, retrieval_cells(kept, self.row.eps), own=True)
+        kept = [cell for cell in self.row.retrieval_cells(seed) if cell.key.attack != without]
+        if all(cell.ref.role == "clean" for cell in kept):
+            return nan
+        queries = worst_queries(run, kept, own=True)
         return nan if queries is None else float(queries.mean())
 
 

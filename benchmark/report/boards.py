@@ -167,7 +167,7 @@ def scored_here(table: Table) -> list[str]:
     found = {
         cell.key.attack
         for row in table.rows
-        for cell in row.cells
+        for cell in row.of_budget
         if cell.key.scenario in (CLUSTERING, RETRIEVAL)
     }
     return [attack for attack in table.attacks if attack in found]

@@ -10,7 +10,7 @@ from benchmark.core.mutual_information import adjusted_mutual_information
 from benchmark.report.cell_results import CLUSTERING, CellResult, Run
 from benchmark.report.kept_intervals import Intervals, KeptIntervals
 from benchmark.report.rows import Row, SeedScores
-from benchmark.report.tables import Table, retrieval_cells
+from benchmark.report.tables import Table
 from benchmark.report.worst_case import worst_queries
 
 REPLICATES = 100
@@ -64,8 +64,7 @@ def _resampled_cells(row: Row, main: str) -> list[CellResult]:
     """The cells whose arrays are resampled."""
     if main == "worst_ami":
         return [seed.worst_cell for seed in row.seeds if seed.worst_cell]
-    by_seed = [[cell for cell in row.cells if cell.key.seed == seed.seed] for seed in row.seeds]
-    return [cell for cells in by_seed for cell in retrieval_cells(cells, row.eps)]
+    return [cell for seed in row.seeds for cell in row.retrieval_cells(seed.seed)]
 
 
 def _intervals(run: Run, rows: list[Row], main: str, above: int) -> Intervals:
@@ -135,8 +134,7 @@ def _resample_r1(run: Run, rows: list[Row]) -> np.ndarray | None:
     for column, row in enumerate(rows):
         weights = _weights(row, "worst_r1", drawn)
         for position, seed in enumerate(_with_score(row, "worst_r1")):
-            cells = [cell for cell in row.cells if cell.key.seed == seed.seed]
-            queries = worst_queries(run, retrieval_cells(cells, row.eps))
+            queries = worst_queries(run, row.retrieval_cells(seed.seed))
             if queries is None:
                 return None
             sizes.add(len(queries))

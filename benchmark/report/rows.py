@@ -8,7 +8,7 @@ from functools import cached_property
 from math import isnan, nan
 
 from benchmark.records import ModelRecord
-from benchmark.report.cell_results import CLUSTERING, CellResult
+from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult
 from benchmark.report.checks import RowCheck, with_status
 from benchmark.report.sources import OWN_MODEL
 from benchmark.report.worst_case import deviation, mean
@@ -85,7 +85,7 @@ class Row:
         """The name of its defense, without parameters."""
         return self.defense.partition("[")[0]
 
-    @property
+    @cached_property
     def randomised(self) -> bool:
         """Whether its models declare that their embeddings are random."""
         return any(cell.record.diagnostics.get("randomised", 0.0) > 0 for cell in self.cells if cell.record)
@@ -126,6 +126,37 @@ class Row:
         """0 if it is complete and fails no check, 1 if it fails one, 2 if it lacks cells; 0 ranks first."""
         return 2 if self.failed else int(bool(self.failing))
 
+    # A row holds cells of every smaller budget too, thousands where a run has many: it is gone through once.
+    @cached_property
+    def of_budget(self) -> list[CellResult]:
+        """The cells of clean images and those attacked at the table's eps."""
+        return [cell for cell in self.cells if cell.ref.role == "clean" or at_eps(cell, self.eps)]
+
+    @cached_property
+    def by_seed(self) -> dict[int, list[CellResult]]:
+        """All its cells by seed, in ascending order."""
+        found: dict[int, list[CellResult]] = defaultdict(list)
+        for cell in self.cells:
+            found[cell.key.seed].append(cell)
+        return dict(sorted(found.items()))
+
+    def retrieval_cells(self, seed: int) -> list[CellResult]:
+        """The done cells that the worst R@1 of a seed is computed from; none unless an attack is done."""
+        return self._retrieval_cells.get(seed, [])
+
+    @cached_property
+    def _retrieval_cells(self) -> dict[int, list[CellResult]]:
+        clean: dict[int, list[CellResult]] = defaultdict(list)
+        attacked: dict[int, list[CellResult]] = defaultdict(list)
+        for cell in self.of_budget:
+            if not cell.done or cell.key.scenario != RETRIEVAL:
+                continue
+            if cell.ref.role == "clean":
+                clean[cell.key.seed].append(cell)
+            elif counts(cell, RETRIEVAL):
+                attacked[cell.key.seed].append(cell)
+        return {seed: clean[seed] + cells for seed, cells in attacked.items()}
+
     def attacked(self, scenario: str) -> dict[str, list[CellResult]]:
         """The done cells at the table's eps, by attack; for retrieval those of the suite."""
         cells: dict[str, list[CellResult]] = defaultdict(list)
@@ -136,7 +167,7 @@ class Row:
 
     @cached_property
     def _attacked(self) -> list[CellResult]:
-        return [cell for cell in self.cells if cell.done and at_eps(cell, self.eps)]
+        return [cell for cell in self.of_budget if cell.done and cell.ref.role != "clean"]
 
     def standalone(self, scenario: str, metric: str) -> dict[str, float]:
         """Each attack's own metric at the table's eps, seed means; without attacks that follow others."""

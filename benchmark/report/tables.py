@@ -95,8 +95,8 @@ class Table:
         found = {
             cell.key.attack
             for row in self.rows
-            for cell in row.cells
-            if at_eps(cell, self.key.eps)
+            for cell in row.of_budget
+            if cell.ref.role != "clean"
             and (cell.ref.role == "suite" or (cell.key.scenario == CLUSTERING and counts(cell, CLUSTERING)))
         }
         return sorted(found)
@@ -138,27 +138,22 @@ def _table(run: Run, key: TableKey, lead: bool) -> Table:
     for defense, cells in sorted(by_defense.items(), key=lambda item: run.names.short(item[0])):
         ids = sorted({cell.ref.model_id for cell in cells})
         base = defense.partition("[")[0]
-        by_seed: dict[int, list[CellResult]] = defaultdict(list)
-        for cell in cells:
-            by_seed[cell.key.seed].append(cell)
-        table.rows.append(
-            Row(
-                defense=defense,
-                name=run.names.short(defense),
-                eps=key.eps,
-                reference=defense in run.manifest.references,
-                seeds=[_scores(run, key, seed, of_seed) for seed, of_seed in sorted(by_seed.items())],
-                cells=cells,
-                models=[run.models[model] for model in ids if model in run.models],
-                checks=over_seeds(
-                    run.manifest.checks, [run.checks(model, key.norm, key.eps) for model in ids]
-                ),
-                source=source(run.manifest, defense),
-                unranked=run.manifest.unranked.get(defense, ""),
-                control_of=tuple(run.manifest.controls.get(base, ())),
-                controls=tuple(name for name, of in run.manifest.controls.items() if base in of),
-            )
+        row = Row(
+            defense=defense,
+            name=run.names.short(defense),
+            eps=key.eps,
+            reference=defense in run.manifest.references,
+            seeds=[],
+            cells=cells,
+            models=[run.models[model] for model in ids if model in run.models],
+            checks=over_seeds(run.manifest.checks, [run.checks(model, key.norm, key.eps) for model in ids]),
+            source=source(run.manifest, defense),
+            unranked=run.manifest.unranked.get(defense, ""),
+            control_of=tuple(run.manifest.controls.get(base, ())),
+            controls=tuple(name for name, of in run.manifest.controls.items() if base in of),
         )
+        row.seeds = [_scores(run, row, seed) for seed in row.by_seed]
+        table.rows.append(row)
     set_embed_costs(table.rows)
     return table
 
@@ -175,7 +170,8 @@ def _belongs(cell: CellResult, table: TableKey) -> bool:
     return cell.ref.role == "curve" or at_eps(cell, table.eps) or below
 
 
-def _scores(run: Run, key: TableKey, seed: int, cells: list[CellResult]) -> SeedScores:
+def _scores(run: Run, row: Row, seed: int) -> SeedScores:
+    cells = row.by_seed[seed]
     clean = {cell.key.scenario: cell for cell in cells if cell.ref.role == "clean"}
     scores: dict[str, float] = {}
     for scenario, metrics in ((CLUSTERING, ("ami", "nmi")), (RETRIEVAL, ("r1",))):
@@ -183,20 +179,12 @@ def _scores(run: Run, key: TableKey, seed: int, cells: list[CellResult]) -> Seed
             scores[f"clean_{metric}"] = clean[scenario].metric(metric) if scenario in clean else nan
     worst_cell = None
     # A worst case of the clean images alone would flatter a row whose attacks all failed: it stays empty.
-    if any(cell.done and at_eps(cell, key.eps) and counts(cell, CLUSTERING) for cell in cells):
-        pool = [cell for cell in cells if cell.key.scenario == CLUSTERING and cell.key.eps < key.eps + SAME]
+    if any(cell.key.seed == seed for found in row.attacked(CLUSTERING).values() for cell in found):
+        pool = [cell for cell in cells if cell.key.scenario == CLUSTERING and cell.key.eps < row.eps + SAME]
         worst_cell, worst_nmi = lowest(pool, "ami"), lowest(pool, "nmi")
         scores["worst_ami"] = worst_cell.metric("ami") if worst_cell else nan
         scores["worst_nmi"] = worst_nmi.metric("nmi") if worst_nmi else nan
-    queries = worst_queries(run, retrieval_cells(cells, key.eps))
+    queries = worst_queries(run, row.retrieval_cells(seed))
     if queries is not None:
         scores["worst_r1"] = float(queries.mean())
     return SeedScores(seed=seed, worst_cell=worst_cell, **scores)
-
-
-def retrieval_cells(cells: list[CellResult], eps: float) -> list[CellResult]:
-    """The cells of one model that its worst-case R@1 is computed from; none unless an attack is done."""
-    done = [cell for cell in cells if cell.done]
-    attacked = [cell for cell in done if at_eps(cell, eps) and counts(cell, RETRIEVAL)]
-    clean = [cell for cell in done if cell.ref.role == "clean" and cell.key.scenario == RETRIEVAL]
-    return clean + attacked if attacked else []

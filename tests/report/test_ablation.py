@@ -1,6 +1,11 @@
-from benchmark.report.ablation import ablation
+import numpy as np
 
-from .fake_run import NOISE, OWN, FakeRun
+from benchmark.records import Store
+from benchmark.report.ablation import ablation
+from benchmark.report.cell_results import Run
+from benchmark.report.tables import collect
+
+from .fake_run import NEIGHBOUR, NOISE, OWN, RETRIEVAL, FakeRun
 
 
 def test_rise_of_the_worst_case_without_each_attack(by_hand):
@@ -14,8 +19,23 @@ def test_rise_of_the_worst_case_without_each_attack(by_hand):
         "| `pgd_decay neighbour` | 0 / +20.0 |",
     ]
     assert found.idle == [NOISE]  # a line of zeros says nothing
+    assert not found.falls
 
 
 def test_a_suite_of_one_attack_has_no_ablation(tables_of):
     run, (table,) = tables_of(FakeRun(attacks={NOISE: 0.05}, curve={}))
     assert ablation(run, table).board == []
+
+
+def test_a_worst_case_of_a_randomised_row_may_fall(tmp_path):
+    # With OWN and NEIGHBOUR the query is scored 0.9 and 0.2 on the halves, with OWN alone 0.8 and 0.2.
+    halves = {"none": (1.0, 1.0), OWN: (0.2, 0.8), NEIGHBOUR: (0.1, 0.9), NOISE: (1.0, 1.0)}
+    fake = FakeRun(weakness={"pgd_at": 0.3}, references=(), scenarios=(RETRIEVAL,), seeds=(0,), curve={})
+    manifest, store = fake.write(tmp_path), Store(tmp_path)
+    for ref in manifest.cells:
+        of_each = np.array(halves[ref.key.attack], dtype=np.float32)[:, None]
+        store.save_cell(store.cell(ref.id), {"success": of_each.mean(axis=0), "halves": of_each})
+    run = Run(store)
+    found = ablation(run, collect(run)[0])
+    assert "| `pgd_decay neighbour` | -5.0 |" in found.board
+    assert found.falls

@@ -15,7 +15,7 @@ from benchmark.report.page.settings import columns as setting_columns
 from benchmark.report.page.settings import differing, of_table
 from benchmark.report.rows import Row, SeedScores
 from benchmark.report.style import METRICS, budget
-from benchmark.report.tables import Table, retrieval_cells
+from benchmark.report.tables import Table
 
 Part = tuple[Column, Callable[[Table, Row], Value]]
 """A column, and what a row has in it."""
@@ -115,13 +115,13 @@ def _seed(table: Table, row: Row, seed: SeedScores, kind: str, metric: str) -> s
     value = getattr(seed, f"{kind}_{metric}")
     if isnan(value):
         return f"seed {seed.seed}: none"
-    own = [cell for cell in row.cells if cell.key.seed == seed.seed]
     scenario = RETRIEVAL if metric == "r1" else CLUSTERING
     if kind == "clean":
-        cells = [cell for cell in own if cell.ref.role == "clean" and cell.key.scenario == scenario]
+        clean = [cell for cell in row.of_budget if cell.ref.role == "clean" and cell.key.scenario == scenario]
+        cells = [cell for cell in clean if cell.key.seed == seed.seed]
         source = ", ".join(map(record, cells))
     elif metric == "r1":
-        source = f"each query in the worst of {len(retrieval_cells(own, table.key.eps))} cells"
+        source = f"each query in the worst of {len(row.retrieval_cells(seed.seed))} cells"
     elif metric == "ami" and seed.worst_cell is not None:
         source = f"{attack(table, seed.worst_cell)}, {record(seed.worst_cell)}"
     else:
