@@ -183,7 +183,9 @@ def _title(table: Table, panel: _Panel) -> str:
     name = METRICS[panel.metric]
     if not rows:
         return f"{name} over the attacker's budget"
-    budgets = sorted(_budgets(panel.curves) - {0.0})
+    # Where no row keeps anything, none leads.
+    every = sorted(_budgets(panel.curves) - {0.0})
+    budgets = [eps for eps in every if _most(rows, panel.curves, eps) > CLEARLY] or every
     if len(rows) == 1:
         value = _mean_at(panel.curves[rows[0].defense], budgets[-1])
         return f"{rows[0].name} keeps {percent(value)} % {name} at {budget(table.key.norm, budgets[-1])}"
@@ -193,10 +195,13 @@ def _title(table: Table, panel: _Panel) -> str:
     if always:
         kept = percent(max(_mean_at(panel.curves[row.defense], last) for row in always))
         verb = "keeps" if len(always) == 1 else "keep"
-        return (
-            f"{_names(always, table)} {verb} the most {name} at every budget, and {kept} % at the largest "
-            f"({budget(table.key.norm, last)})"
+        where = budget(table.key.norm, last)
+        there = (
+            f", and {kept} % at the largest ({where})"
+            if last == every[-1]
+            else f" up to {where}, and {kept} % there"
         )
+        return f"{_names(always, table)} {verb} the most {name} at every budget{there}"
     if final == leaders[0]:
         last, final = next(pair for pair in zip(budgets, leaders, strict=True) if pair[1] != final)
     return (
@@ -209,11 +214,14 @@ def _names(rows: list[Row], table: Table) -> str:
     return listed([row.name for row in rows], table.noun)
 
 
+def _most(rows: list[Row], curves: dict[str, Curve], eps: float) -> float:
+    return max(_mean_at(curves[row.defense], eps) for row in rows)
+
+
 def _leaders(rows: list[Row], curves: dict[str, Curve], eps: float) -> list[Row]:
     """The rows that keep the most at a budget, with those that keep as good as that."""
-    kept = {row.defense: _mean_at(curves[row.defense], eps) for row in rows}
-    most = max(kept.values())
-    return [row for row in rows if kept[row.defense] >= most - CLEARLY]
+    most = _most(rows, curves, eps)
+    return [row for row in rows if _mean_at(curves[row.defense], eps) >= most - CLEARLY]
 
 
 def _mean_at(curve: Curve, eps: float) -> float:

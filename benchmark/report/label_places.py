@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,8 @@ STEP = 8.0
 """Points (1/72 inch) between a point and its label."""
 MARK = 6.0
 """Points (1/72 inch) around a point that labels keep off."""
+LINE = 1.3
+"""The height of a line of text, in units of its size."""
 
 
 def place_labels(
@@ -32,6 +35,8 @@ def place_labels(
     size: float = 8.5,
 ) -> None:
     """Writes a label beside each point, in the first place that is free; with a line where it stands far off.
+
+    Points that stand closer above each other than lines of text share one label, from top to bottom.
 
     Args:
         axes: with their final limits; the figure's layout is computed.
@@ -48,13 +53,14 @@ def place_labels(
     centers = axes.transData.transform(np.array([*points, *avoid]))
     area = axes.get_window_extent()
     taken: list[Bbox] = []
-    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+    for group in _stacks(centers[: len(points)], MARK * scale, LINE * size * scale):
+        index = min(group, key=lambda i: np.hypot(*(centers[i] - centers[group].mean(axis=0))))
         best = None
         for x, y in PLACES:
             side = "left" if x > 0 else "right" if x < 0 else "center"
             level = "center" if x else "bottom" if y > 0 else "top"
             text = axes.annotate(
-                labels[index],
+                "\n".join(labels[i] for i in group),
                 points[index],
                 (STEP * x, STEP * y),
                 textcoords="offset points",
@@ -69,9 +75,11 @@ def place_labels(
             )
             text.get_window_extent()  # moves the text to its place; with the line, so not its own extent
             box = Text.get_window_extent(text)
-            others = np.delete(centers, index, axis=0)
+            others, strangers = (np.delete(centers, near, axis=0) for near in (index, group))
             covered = _covered(box, taken, others, area, MARK * scale)
-            if max(abs(x), abs(y)) <= 1 and _distance(box, others) < _distance(box, centers[[index]]):
+            line = centers[index] + np.linspace(0, STEP * scale, 20)[:, None] * np.array([x, y])
+            covered += (2 * MARK * scale) ** 2 * _crossed(line, strangers, taken, MARK * scale)
+            if max(abs(x), abs(y)) <= 1 and _distance(box, strangers) < _distance(box, centers[group]):
                 covered += 16 * (MARK * scale) ** 2  # a reader would take it for the label of another
             if best is None or covered < best[0] - 1e-6:
                 if best is not None:
@@ -85,10 +93,27 @@ def place_labels(
             taken.append(best[2])
 
 
+def _stacks(centers: np.ndarray, width: float, height: float) -> list[list[int]]:
+    """Groups points that stand above each other, from top to bottom; the groups from left to right."""
+    groups: list[list[int]] = []
+    for index in sorted(range(len(centers)), key=lambda i: -centers[i][1]):
+        away = np.abs(centers - centers[index])
+        near = [group for group in groups if ((away[group] < [width, height]).all(axis=1)).any()]
+        groups = [group for group in groups if group not in near] + [[*chain.from_iterable(near), index]]
+    groups = [sorted(group, key=lambda i: -centers[i][1]) for group in groups]
+    return sorted(groups, key=lambda group: (centers[group][:, 0].min(), -centers[group[0]][1]))
+
+
 def _distance(box: Bbox, points: np.ndarray) -> float:
     """Distance of a box to the nearest of some points, in pixels; infinite without points."""
     outside = np.maximum(0.0, np.maximum([box.x0, box.y0] - points, points - [box.x1, box.y1]))
     return float(np.hypot(*outside.T).min(initial=float("inf")))
+
+
+def _crossed(line: np.ndarray, points: np.ndarray, taken: Sequence[Bbox], near: float) -> int:
+    """How many points a line, given as points along it, comes near to, and how many labels it crosses."""
+    away = np.hypot(*(line[:, None] - points).transpose(2, 0, 1))
+    return int((away < near).any(axis=0).sum()) + sum(box.count_contains(line) > 0 for box in taken)
 
 
 def _covered(box: Bbox, taken: Sequence[Bbox], others: np.ndarray, area: Bbox, mark: float) -> float:

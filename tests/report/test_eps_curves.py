@@ -47,6 +47,16 @@ def test_a_title_that_depends_on_the_budget_names_both_rows(tables_of):
     )
 
 
+def test_the_title_says_nothing_of_budgets_that_leave_no_row_anything(tables_of):
+    run, (table,) = tables_of(FakeRun(weakness={"a": 0.1, "b": 0.3}, references=(), seeds=(0,)))
+    for cell in run.table_cells:
+        at_most = cell.key.eps < 0.15
+        value = {"a": 0.6 if at_most else -0.1, "b": 0.3 if at_most else 0.0}[cell.key.defense]
+        cell.record.metrics["ami"] = value
+    title = drawn(run, table).get_suptitle().replace("\n", " ").replace("\u00a0", " ")
+    assert title == "a keeps the most AMI at every budget up to L\u221e 0.1, and 60 % there"
+
+
 def test_one_budget_is_no_curve(tables_of):
     run, (table,) = tables_of(FakeRun(curve={}, seeds=(0,)))
     assert drawn(run, table) is None
