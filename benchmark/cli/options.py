@@ -164,7 +164,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--preset",
         metavar="NAME",
         help="default, published (with controls, three seeds, both compute modes), scenarios (both norms), "
-        "eat, small, paper (CUB, Cars, SOP), robrank or smoke: training, attacks and data sets",
+        "eat, small, paper (CUB, Cars, In-Shop), robrank or smoke: training, attacks and data sets",
     )
     what.add_argument(
         "--config", type=_user_path, metavar="FILE.yaml", help="a file with the same keys as these options"
