@@ -112,6 +112,15 @@ def set_aside(path: Path, reason: str) -> None:
     warn(f"warning: {path} is damaged ({reason}): renamed to {target.name}, and made again.")
 
 
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Return size in bytes and time of writing in ns of a file; None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
 def content_digest(path: Path) -> str:
     """Return the sha256 of a file; it is computed again only when its size or modification time changes.
 

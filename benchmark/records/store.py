@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from benchmark.core.errors import DamagedFileError, UsageError
-from benchmark.core.files import reject_files, set_aside
+from benchmark.core.files import reject_files, set_aside, stamp
 from benchmark.core.sealed import UnsealedFileError, check_tensors
 from benchmark.core.unfinished import remove_unfinished
 from benchmark.records.cell import CellRecord
@@ -238,11 +238,11 @@ class Store:
 
     def arrays_stamp(self, cell_id: str) -> tuple[int, int] | None:
         """Size in bytes and time of writing in ns of a cell's arrays; None when it has none."""
-        try:
-            status = self._arrays(cell_id).stat()
-        except OSError:
-            return None
-        return status.st_size, status.st_mtime_ns
+        return stamp(self._arrays(cell_id))
+
+    def record_stamp(self, cell_id: str) -> tuple[int, int] | None:
+        """Size in bytes and time of writing in ns of a cell's record; None when it has none."""
+        return stamp(self._record("cells", cell_id))
 
     def save_figures(self, record: FiguresRecord) -> None:
         """Writes what the figures of the report were drawn from."""

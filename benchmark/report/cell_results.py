@@ -127,6 +127,10 @@ class Run:
         """Size and time of writing of a cell's arrays; None when it has none."""
         return self._store.arrays_stamp(cell.ref.id)
 
+    def record_stamp(self, cell: CellResult) -> tuple[int, int] | None:
+        """Size and time of writing of a cell's record; None when it has none."""
+        return self._store.record_stamp(cell.ref.id)
+
     def figures(self) -> FiguresRecord | None:
         """What the figures of the last report were drawn from, or None."""
         return self._store.figures()

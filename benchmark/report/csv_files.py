@@ -69,7 +69,7 @@ def cells_frame(run: Run) -> pd.DataFrame:
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """Writes a frame atomically, the same bytes on every platform."""
     names = [name for name in NAME_COLUMNS if name in frame.columns]
-    readable = frame.assign(**{name: frame[name].map(_readable) for name in names})
+    readable = frame.assign(**{name: _each_once(frame[name]) for name in names})
 
     def write(temporary: Path) -> None:
         readable.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
@@ -149,6 +149,11 @@ def _cell_rows(run: Run, cell: CellResult) -> list[dict[str, Any]]:
         {**shared, "metric": metric, "value": _rounded(value)}
         for metric, value in sorted(record.metrics.items())
     ]
+
+
+def _each_once(names: pd.Series[Any]) -> pd.Series[Any]:
+    """The names as they read back; each is looked at once, of the many lines that have it."""
+    return names.map({name: _readable(name) for name in names.unique()}, na_action="ignore")
 
 
 def _readable(name: object) -> object:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.files import content_digest
+from benchmark.core.files import content_digest, stamp
 from benchmark.core.source import SOURCE_DIGEST
 from benchmark.records import ModelKey
 from benchmark.records.figures import FiguresRecord
@@ -36,8 +36,8 @@ _OF_MANIFEST = {
 class FigureInputs:
     """Hashes what figures are drawn from: names, records, the source and versions of libraries.
 
-    Of the arrays and the attacked images, which may be large and are never written twice with other content,
-    size and time of writing are hashed.
+    Of the files of cells, which are many or large and are never written twice with other content, size and
+    time of writing are hashed.
 
     Args:
         run: the run.
@@ -98,10 +98,10 @@ class FigureInputs:
         return [*about, row.rank, row.rank_low, row.rank_high, checks, models, cells]
 
     def _cell(self, cell: CellResult) -> str:
-        record = cell.record and cell.record.model_dump(mode="json", exclude={"provenance"})
-        ref = cell.ref.model_dump(mode="json")
-        stamps = [self._run.arrays_stamp(cell), _stamp(self._run.images(cell))]
-        return _hash([ref, cell.status, cell.reason, record, *stamps])
+        run, ref = self._run, cell.ref
+        stamps = [run.record_stamp(cell), run.arrays_stamp(cell), stamp(run.images(cell))]
+        about = [ref.id, ref.role, ref.compute, list(dict(ref.key).values()), cell.status, cell.reason]
+        return _hash([*about, *stamps])
 
 
 def kept_figures(run: Run, inputs: Mapping[Path, str]) -> dict[Path, bool]:
@@ -155,15 +155,6 @@ def _digest(path: Path) -> str | None:
         return content_digest(path)
     except OSError:  # there is none, or it was deleted
         return None
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Size in bytes and time of writing in ns of a file; None when there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 def _hash(described: Any) -> str:

@@ -167,7 +167,8 @@ def test_only_the_figures_that_show_a_change_are_drawn_again(two_budgets, monkey
 
 def test_a_new_budget_leaves_the_figures_of_the_others(two_budgets, monkeypatch):
     output, fake = two_budgets
-    times = {path: path.stat().st_mtime_ns for path in (output / "store" / "arrays").iterdir()}
+    files = [path for kind in ("arrays", "cells") for path in (output / "store" / kind).iterdir()]
+    times = {path: path.stat().st_mtime_ns for path in files}
     dataclasses.replace(fake, eps=(0.1, 0.3, 0.5)).write(output)
     for path, time in times.items():
         os.utime(path, ns=(time, time))
