@@ -40,7 +40,7 @@ TRANSFERRED = "pgd_decay[objective=neighbour]"
 
 @SUITES.register("standard")
 class Standard(Suite):
-    """The default: white-box, black-box and transferred attacks, chosen on validation classes."""
+    """White-box, black-box and transferred attacks, each on every query; chosen on validation classes."""
 
     attacks: ClassVar[tuple[str, ...]] = (
         REFERENCE_ATTACK,

@@ -102,8 +102,8 @@ class UserImages(Dataset):
                 raise UsageError(f"{where} has {count} class{'es' if count != 1 else ''}; 2 are needed.")
         elif len(train) < 2 or len(test) < 2:
             raise UsageError(
-                f"{len(train)} classes in {where} are for training and {len(test)} for testing; each "
-                f"needs 2 or more: {self.more_classes}."
+                f"Of the classes in {where}, {len(train)} would be for training and {len(test)} for testing; "
+                f"each needs 2 or more: {self.more_classes}."
             )
 
     @property

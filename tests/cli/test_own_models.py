@@ -157,7 +157,7 @@ def test_a_model_is_the_start_of_a_defense(run, nets):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "{nets}:two_outputs"], "returns a tuple, not one tensor"),
+        (["--model", "{nets}:two_outputs"], "returns one tuple, not one tensor"),
         (["--model", "{nets}:lacking"], "nets.py has no 'lacking'"),
         (["--model", "pgd_at"], "'pgd_at' names no model. Give a Python function"),
         (["--weights", "w.pth"], "--weights FILE comes after the --model"),

@@ -165,7 +165,7 @@ def test_two_lists_leave_classes_out(root, cache, tmp_path):
         ("class0\nclass1\n", "class1\nclass2\n", "'class1' is in .*train.txt and .*test.txt"),
         ("class0\nclas1\n", "class2\nclass3\n", "'clas1'. Did you mean 'class1'"),
         ("\n", "class2\nclass3\n", "train.txt is empty"),
-        ("class0\n", "class2\nclass3\n", "1 classes .* for training and 2 for testing"),
+        ("class0\n", "class2\nclass3\n", "Of the classes in .*, 1 would be for training and 2 for testing"),
         (None, "class2\nclass3\n", "train.txt cannot be read"),
     ],
 )
@@ -194,7 +194,7 @@ def test_without_a_path():
 
 
 def test_too_few_classes(tmp_path):
-    refused(build(make_folder(tmp_path, NAMES[:3])), "2 classes .* for training and 1 for testing")
+    refused(build(make_folder(tmp_path, NAMES[:3])), "2 would be for training and 1 for testing")
 
 
 @pytest.mark.parametrize(("count", "match"), [(0, "thin has no image .subfolders"), (1, "thin has 1 image;")])

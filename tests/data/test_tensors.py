@@ -98,7 +98,7 @@ def test_three_channels_are_photographs(file, tmp_path):
         ({"labels": torch.zeros(18, 1).long()}, r"labels of type torch.int64 and shape \(18, 1\)"),
         ({"labels": torch.arange(17) // 2}, "has 17 labels for 18 images"),
         ({"labels": torch.arange(18) // 2 * 2 % 17}, "one image with the label"),
-        ({"classes": 3}, "2 classes in .* are for training and 1 for testing; .* pool=all"),
+        ({"classes": 3}, "classes in .*, 2 would be for training and 1 for testing; .* pool=all"),
     ],
 )
 def test_a_wrong_file_is_refused_before_images_are_read(tmp_path, changed, match):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from benchmark.core.errors import UsageError
 from benchmark.core.labels import Label
@@ -131,6 +132,11 @@ class OwnModel(Parameters):
             if not any(True for _ in target.state_dict()):
                 raise UsageError(f"{self.short_name} has no weights of its own to load {self.weights} into.")
             load_weights(target, self.weights, ())
+        if any(map(is_lazy, network.parameters())):
+            raise UsageError(
+                f"{self.short_name} has lazy layers whose sizes are not known yet: pass one batch through it "
+                "before it is returned."
+            )
         kinds = {
             str(tensor.dtype).removeprefix("torch.")
             for tensor in [*network.parameters(), *network.buffers()]

@@ -160,7 +160,7 @@ def _reason(error: BaseException) -> str:
 def _check_shape(model: OwnEmbedder, vectors: object, count: int) -> None:
     if not isinstance(vectors, Tensor):
         raise UsageError(
-            f"{model.title} returns a {type(vectors).__name__}, not one tensor of shape (n, d): return the "
+            f"{model.title} returns one {type(vectors).__name__}, not one tensor of shape (n, d): return the "
             "embeddings alone."
         )
     if vectors.ndim != 2 or len(vectors) != count or not vectors.shape[1]:

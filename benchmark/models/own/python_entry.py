@@ -145,7 +145,8 @@ class PythonEntry(OwnModel):
                 raise UsageError(f"{Path(place).name} has no '{attribute}' to make a model with.")
             found = getattr(found, part)
         if not callable(found):
-            raise UsageError(f"{self.base_name()} is a {type(found).__name__}, not a function or a network.")
+            kind = type(found).__name__
+            raise UsageError(f"{self.base_name()} is of type {kind}, not a function or a network.")
         return module, found
 
     def _import(self, place: str) -> ModuleType:

@@ -99,6 +99,9 @@ def constant():
 def fails():
     raise RuntimeError("no weights on this machine")
 
+def lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(8))
+
 def nothing():
     return None
 

@@ -65,7 +65,7 @@ def test_a_file_may_import_its_neighbour(file, images):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("two_outputs", r"nets.py:two_outputs returns a tuple, not one tensor of shape \(n, d\)"),
+        ("two_outputs", r"nets.py:two_outputs returns one tuple, not one tensor of shape \(n, d\)"),
         ("with_map", r"returns shape \(8, 4, 10, 10\) for 8 images, not \(8, d\)"),
         ("not_finite", r"values that are not finite for 8 of 8 images\. Does it expect another range"),
         ("zeros", "returns a vector of zeros, which has no direction"),
@@ -73,8 +73,9 @@ def test_a_file_may_import_its_neighbour(file, images):
         ("of_the_batch", r"embeds an image alone otherwise than in a batch .* training mode\?"),
         ("trains_inside", r"Expected more than 1 value|embeds an image alone otherwise than in a batch"),
         ("fails", r"nets\.py:fails fails: RuntimeError: no weights on this machine \(line \d+\)"),
+        ("lazy", "nets.py:lazy has lazy layers whose sizes are not known yet: pass one batch through it"),
         ("nothing", "returns a NoneType, not a network: give one torch.nn.Module"),
-        ("NUMBER", "is a int, not a function or a network"),
+        ("NUMBER", "is of type int, not a function or a network"),
         ("lacking", "nets.py has no 'lacking' to make a model with"),
         (
             "make_model[depth=3]",
