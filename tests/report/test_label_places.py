@@ -25,8 +25,8 @@ def test_a_label_nearer_to_another_point_has_a_line_to_its_own():
     figure = Figure(figsize=(6, 4))
     axes = figure.subplots()
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    names = ["highest", "upper", "lower", "lowest"]
-    points = [(0.1, 0.4), (0.1, 0.35), (0.1, 0.3), (0.1, 0.25)]
+    names = ["point 0", "point 1", "point 2", "point 3"]
+    points = [(0.48, 0.45), (0.4, 0.4), (0.5, 0.58), (0.47, 0.55)]
     place_labels(axes, points, names)
     at = axes.transData.transform(points)
     assert len(axes.texts) == len(names)
