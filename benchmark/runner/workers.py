@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, spawn
@@ -26,6 +27,8 @@ from benchmark.runner.serve import serve
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _LONGEST_FOLDER = 70
 """Characters of a folder's path that leave room for the name of a socket, whose path may have 103."""
+_PAUSES = tuple(0.05 * 2**number for number in range(8))
+"""Seconds before each new try to start a worker, 13 in all."""
 _PRELOADED = "benchmark.runner.preload"
 _WITHOUT_MODULES = ROOT / "benchmark" / "presets"
 
@@ -51,6 +54,9 @@ def worker_environment(threads: int) -> Iterator[None]:
 def start_worker(threads: int) -> tuple[BaseProcess, Connection]:
     """Starts a worker process; the process that it is forked from is started where it has ended.
 
+    A process that was killed refuses connections for a moment before it counts as ended and can be replaced,
+    longer where the machine is busy or its memory large, so refused ones are tried again.
+
     Args:
         threads: threads of torch and faiss in the worker.
 
@@ -60,6 +66,15 @@ def start_worker(threads: int) -> tuple[BaseProcess, Connection]:
     Raises:
         OSError, EOFError: when the process that workers are forked from ended meanwhile.
     """
+    for pause in _PAUSES:
+        try:
+            return _start_worker(threads)
+        except ConnectionRefusedError:  # noqa: PERF203 - starting a process takes far longer
+            time.sleep(pause)
+    return _start_worker(threads)
+
+
+def _start_worker(threads: int) -> tuple[BaseProcess, Connection]:
     context = _context()
     ours, theirs = context.Pipe()
     try:

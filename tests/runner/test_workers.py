@@ -1,6 +1,7 @@
 """Worker processes: threads, the code that they run, and what becomes of them."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -67,6 +68,44 @@ def test_workers_start_with_their_threads_and_leave_signals_to_the_run(monkeypat
     assert found["threads"] == [3, 3]
     assert found["handlers"] == ["SIG_IGN", "SIG_IGN"]
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+class Refuses:
+    """A context of processes whose first starts are refused, as by a server that was killed a moment ago."""
+
+    def __init__(self, times):
+        self.left = times
+
+    def Pipe(self):  # noqa: N802
+        return multiprocessing.Pipe()
+
+    def Process(self, **options):  # noqa: N802
+        return self
+
+    def start(self):
+        if self.left:
+            self.left -= 1
+            raise ConnectionRefusedError
+
+
+@pytest.mark.parametrize("times", [0, 1, 8])
+def test_a_start_that_is_refused_is_tried_again_each_time_later(monkeypatch, times):
+    pauses = []
+    monkeypatch.setattr(workers.time, "sleep", pauses.append)
+    context = Refuses(times)
+    monkeypatch.setattr(workers, "_context", lambda: context)
+    _, connection = workers.start_worker(1)
+    connection.close()
+    assert len(pauses) == times
+    assert pauses == sorted(set(pauses))
+
+
+def test_a_start_that_is_always_refused_ends(monkeypatch):
+    monkeypatch.setattr(workers.time, "sleep", lambda pause: None)
+    context = Refuses(9)
+    monkeypatch.setattr(workers, "_context", lambda: context)
+    with pytest.raises(ConnectionRefusedError):
+        workers.start_worker(1)
 
 
 @pytest.fixture
