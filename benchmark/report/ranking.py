@@ -6,7 +6,7 @@ from math import isnan, sqrt
 
 import numpy as np
 
-from benchmark.core.mutual_information import adjusted_mutual_information
+from benchmark.core.mutual_information import PartitionsOf, indexed
 from benchmark.report.cell_results import CLUSTERING, CellResult, Run
 from benchmark.report.kept_intervals import Intervals, KeptIntervals
 from benchmark.report.rows import Row, SeedScores
@@ -91,11 +91,13 @@ def _resample_ami(run: Run, rows: list[Row]) -> np.ndarray | None:
     """
     drawn = _draw_seeds(rows)
     scores = np.zeros((REPLICATES, len(rows)))
+    halves: dict[int, _Halves] = {}
     sizes: set[int] = set()
     for column, row in enumerate(rows):
         for position, seed in enumerate(_with_score(row, "worst_ami")):
             weights = _weights(row, "worst_ami", drawn)[:, position]
-            scatter = _ami_scatter(run, seed.worst_cell, np.flatnonzero(weights), (1 + column, 1 + position))
+            stream = (1 + column, 1 + position)
+            scatter = _ami_scatter(run, seed.worst_cell, np.flatnonzero(weights), stream, halves)
             if scatter is None:
                 return None
             deviations, n = scatter
@@ -104,26 +106,46 @@ def _resample_ami(run: Run, rows: list[Row]) -> np.ndarray | None:
     return scores if len(sizes) == 1 else None  # pools of different sizes cannot be paired
 
 
+class _Halves:
+    """Half of a pool's images for each replicate.
+
+    Args:
+        n: the number of images of the pool.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.whole = PartitionsOf(n)
+        self.part = PartitionsOf(n // 2)
+        generators = (np.random.default_rng([ENTROPY, replicate]) for replicate in range(REPLICATES))
+        self.chosen = [generator.permutation(n)[: n // 2] for generator in generators]
+
+
 def _ami_scatter(
-    run: Run, cell: CellResult | None, replicates: np.ndarray, stream: tuple[int, int]
+    run: Run,
+    cell: CellResult | None,
+    replicates: np.ndarray,
+    stream: tuple[int, int],
+    halves: dict[int, _Halves],
 ) -> tuple[np.ndarray, int] | None:
     """Deviations of one cell's AMI in the replicates, shape (REPLICATES,), and its pool's size."""
     arrays = run.arrays(cell) if cell else {}
     if "assignments" not in arrays or "labels" not in arrays:
         return None
-    assignments, labels = arrays["assignments"], arrays["labels"]
-    runs, n = assignments.shape
-    half = n // 2
-    whole = np.array([adjusted_mutual_information(labels, assignment) for assignment in assignments])
+    labels, assignments = indexed(arrays["labels"]), [indexed(one) for one in arrays["assignments"]]
+    runs, n = len(assignments), len(labels)
+    if n not in halves:
+        halves[n] = _Halves(n)
+    half = halves[n]
+    whole = np.array([half.whole.adjusted_mutual_information(labels, one) for one in assignments])
     deviations = np.zeros(REPLICATES)
     for replicate in map(int, replicates):
-        chosen = np.random.default_rng([ENTROPY, replicate]).permutation(n)[:half]
-        part = adjusted_mutual_information(labels[chosen], assignments[replicate % runs][chosen])
+        chosen = half.chosen[replicate]
+        part = half.part.adjusted_mutual_information(labels[chosen], assignments[replicate % runs][chosen])
         deviations[replicate] = part - whole[replicate % runs]
     deviations[replicates] -= deviations[replicates].mean() if len(replicates) else 0.0
     generator = np.random.default_rng([ENTROPY, REPLICATES, *stream])
     redrawn = generator.choice(whole, (REPLICATES, runs)).mean(axis=1) - whole.mean()
-    return deviations * sqrt(half / (n - half)) + redrawn, n
+    return deviations * sqrt((n // 2) / (n - n // 2)) + redrawn, n
 
 
 def _resample_r1(run: Run, rows: list[Row]) -> np.ndarray | None:
