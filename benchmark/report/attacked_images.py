@@ -100,8 +100,7 @@ def write_attacked_images(run: Run, tables: list[Table], output: Path) -> list[R
 def _worst(run: Run, row: Row) -> CellResult | None:
     """The done cell of the first seed with the lowest R@1 of those whose images were kept."""
     cells = [cell for attacked in row.attacked(RETRIEVAL).values() for cell in attacked]
-    first = min((cell.key.seed for cell in row.cells), default=0)
-    kept = [cell for cell in cells if cell.key.seed == first and _were_asked_for(run.images(cell))]
+    kept = [cell for cell in cells if cell.key.seed == row.first_seed and _were_asked_for(run.images(cell))]
     return min(kept, key=lambda cell: (cell.metric("r1"), cell.key.attack), default=None)
 
 

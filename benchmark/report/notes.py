@@ -90,19 +90,15 @@ def _spread(row: Row, budget: float) -> str:
 
 def _unattacked(row: Row) -> str:
     """Says which attacks were left out because what was left to attack was at or below chance, or nothing."""
-    reasons: dict[str, list[str]] = {}
-    for cell in row.cells:
-        if cell.done and cell.record and cell.record.attacked_queries == 0:
-            reasons.setdefault(" ".join(cell.record.notes), []).append(cell.key.attack)
-    if not reasons:
+    if not row.left_out:
         return ""
-    attacks = len({attack for found in reasons.values() for attack in found})
-    return f"{code(row.name)}, {attacks} of its attacks: {'; '.join(map(_clause, reasons))}."
+    attacks = len({attack for found in row.left_out.values() for attack in found})
+    return f"{code(row.name)}, {attacks} of its attacks: {'; '.join(map(_clause, row.left_out))}."
 
 
 def _stand_in(row: Row) -> str:
     """Says that a row declares a stand-in for its gradient, which is checked less closely."""
-    clean = [cell.record for cell in row.cells if cell.ref.role == "clean" and cell.record]
+    clean = [cell.record for cell in row.of_budget if cell.ref.role == "clean" and cell.record]
     if not any(record.diagnostics.get("stand_in") for record in clean):
         return ""
     return (

@@ -140,6 +140,20 @@ class Row:
             found[cell.key.seed].append(cell)
         return dict(sorted(found.items()))
 
+    @property
+    def first_seed(self) -> int:
+        """The lowest seed that it has cells of."""
+        return next(iter(self.by_seed), 0)
+
+    @cached_property
+    def left_out(self) -> dict[str, list[str]]:
+        """The attacks that were left out, because nothing was left to attack, by the reason."""
+        reasons: dict[str, list[str]] = defaultdict(list)
+        for cell in self.cells:
+            if cell.done and cell.record and cell.record.attacked_queries == 0:
+                reasons[" ".join(cell.record.notes)].append(cell.key.attack)
+        return dict(reasons)
+
     def retrieval_cells(self, seed: int) -> list[CellResult]:
         """The done cells that the worst R@1 of a seed is computed from; none unless an attack is done."""
         return self._retrieval_cells.get(seed, [])

@@ -70,12 +70,11 @@ def seen(run: Run, table: Table) -> Figure | None:
 
 def _kept(run: Run, row: Row) -> dict[str, CellResult]:
     """The cells of the row's first seed whose attacked images were kept, by attack."""
-    first = min((cell.key.seed for cell in row.cells), default=0)
     return {
         attack: cell
         for attack, cells in row.attacked(RETRIEVAL).items()
         for cell in cells
-        if cell.key.seed == first and run.images(cell).exists()
+        if cell.key.seed == row.first_seed and run.images(cell).exists()
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import nan
 
@@ -10,7 +11,7 @@ from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import over_seeds
 from benchmark.report.display_names import NOT_TRAINED, DisplayNames
 from benchmark.report.embed_costs import set_embed_costs
-from benchmark.report.rows import SAME, Row, SeedScores, at_eps, counts
+from benchmark.report.rows import SAME, Row, SeedScores, counts
 from benchmark.report.sources import source
 from benchmark.report.style import budget
 from benchmark.report.worst_case import lowest, worst_queries
@@ -131,9 +132,8 @@ def _table_key(cell: CellResult) -> TableKey:
 
 def _table(run: Run, key: TableKey, lead: bool) -> Table:
     by_defense: dict[str, list[CellResult]] = defaultdict(list)
-    for cell in run.of_setting(*key.setting):
-        if _belongs(cell, key):
-            by_defense[cell.key.defense].append(cell)
+    for cell in _cells_of(run, key):
+        by_defense[cell.key.defense].append(cell)
     table = Table(key, run.names, run.manifest.suite, lead=lead)
     for defense, cells in sorted(by_defense.items(), key=lambda item: run.names.short(item[0])):
         ids = sorted({cell.ref.model_id for cell in cells})
@@ -158,16 +158,15 @@ def _table(run: Run, key: TableKey, lead: bool) -> Table:
     return table
 
 
-def _belongs(cell: CellResult, table: TableKey) -> bool:
-    """Whether a cell of a table's setting enters the table."""
-    key = cell.key
-    if cell.ref.role == "clean":
-        return True
-    if key.norm != table.norm:
-        return False
-    # Another table's suite enters this one only where a smaller budget can lower the worst AMI.
-    below = key.scenario == CLUSTERING and key.eps < table.eps
-    return cell.ref.role == "curve" or at_eps(cell, table.eps) or below
+def _cells_of(run: Run, table: TableKey) -> Iterator[CellResult]:
+    """The cells of a table: clean ones, those at its budget, those of curves, and weaker ones on clusters."""
+    weakest, strongest = table.eps - SAME, table.eps + SAME
+    for cell in run.of_setting(*table.setting):
+        role, key = cell.ref.role, cell.key
+        # A smaller budget can lower the worst AMI.
+        attacked = key.eps < strongest and (key.scenario == CLUSTERING or key.eps > weakest)
+        if role == "clean" or (key.norm == table.norm and (role == "curve" or attacked)):
+            yield cell
 
 
 def _scores(run: Run, row: Row, seed: int) -> SeedScores:
