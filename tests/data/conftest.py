@@ -13,6 +13,8 @@ from scipy.io import savemat
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import DATASETS, Folders
 
+from .image_folders import make_folder
+
 OPTIONS = "[partial=true,size=32,resize=40]"
 
 
@@ -155,3 +157,15 @@ def folders(tmp_path):
     """An empty data folder, and a cache that does not exist yet."""
     (tmp_path / "data").mkdir()
     return Folders(tmp_path / "cache", tmp_path / "data")
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A folder of images, with a folder for each class."""
+    return make_folder(tmp_path / "images")
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """Where data sets are kept, which does not exist yet."""
+    return tmp_path / "cache"

@@ -1,18 +1,16 @@
 """What a data set hands over is checked before anything is trained."""
 
-import time
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 import torch
 
 from benchmark.core.errors import UsageError
-from benchmark.data import DATASETS, Dataset, Folders, ImageSet, Split
+from benchmark.data import Folders, ImageSet, Split
 from benchmark.data.checks import check_split
 from benchmark.data.packed import PackedImages
-from benchmark.planning.grid import build_grid
-from benchmark.planning.resolve import resolve
+
+from ..counted_calls import calls_of
 
 NOWHERE = Folders(Path("nowhere"), Path("nowhere"))
 
@@ -162,31 +160,11 @@ def test_memory_mapped_images_are_not_read(monkeypatch):
     check_split(Split(part(0, images=packed()), part(9, images=packed())), "mine")
 
 
-def test_the_check_takes_no_time_on_glyphs(tmp_path):
-    glyphs = DATASETS.build("glyphs[classes=20]")
-    split = glyphs.load(Folders(tmp_path, tmp_path))
-    started = time.perf_counter()
-    check_split(split, "glyphs")
-    assert time.perf_counter() - started < 0.1
+def test_a_check_calls_nothing_for_each_image():
+    def calls(count):
+        images = torch.rand(count, 1, 4, 4)
+        sides = [part(first, images=images, labels=torch.arange(count) % 3, ids=torch.arange(count) + first)
+                 for first in (0, 1000)]  # fmt: skip
+        return calls_of(check_split, Split(*sides), "mine")[1]
 
-
-class FromFive(Dataset):
-    """Test labels 5 to 9."""
-
-    headline_eps: ClassVar[dict[str, float]] = {"linf": 0.1}
-
-    def read(self, folders):
-        digits = DATASETS.build("digits").read(folders)
-        moved = ImageSet(digits.test.images, digits.test.labels + 5, digits.test.ids)
-        return Split(digits.train, moved)
-
-
-def test_a_run_stops_before_it_trains():
-    DATASETS.register("from_five")(FromFive)
-    try:
-        with pytest.raises(
-            UsageError, match=r"'from_five' hands over wrong test labels: 5 classes with .* 9"
-        ):
-            build_grid(resolve({"datasets": "from_five", "attacks": "noise"}), NOWHERE)
-    finally:
-        DATASETS.forget("from_five")
+    assert calls(240) == calls(6)

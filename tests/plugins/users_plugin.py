@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from benchmark.planning import identity
+from benchmark.planning.identity import source_digest
 from benchmark.plugins import proof, reach
 from benchmark.plugins.load import load_installed
 
@@ -44,3 +45,13 @@ def forget() -> None:
     proof.plugins_digest.cache_clear()
     identity.forget()
     reach.forget()
+
+
+def assert_identity_follows(mine, file):
+    """Asks that an identity changes with the constant in a file, and with nothing else."""
+    before = source_digest([mine])
+    forget()
+    assert source_digest([mine]) == before
+    file.write_bytes(file.read_bytes().replace(b"1.0", b"2.0"))
+    forget()
+    assert source_digest([mine]) != before

@@ -1,0 +1,10 @@
+"""How much work a call is, counted: time depends on what else the machine does."""
+
+from cProfile import Profile
+
+
+def calls_of(function, *arguments) -> tuple[object, int]:
+    """What a function returns, and how many functions it calls, directly and through others."""
+    profile = Profile()
+    found = profile.runcall(function, *arguments)
+    return found, sum(entry.callcount for entry in profile.getstats())
