@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
-from benchmark.report.checks import NOT_RUN, RowCheck, summary
+from benchmark.report.checks import NOT_RUN, RowCheck, told
 from benchmark.report.escapes import NONE, code, text
 from benchmark.report.marks import named
 from benchmark.report.rows import Row
@@ -197,7 +197,7 @@ def _deciding(check: RowCheck) -> str:
 def _checks(row: Row) -> str:
     if row.failing:
         return f"**fails** {', '.join(map(code, row.failing))}"
-    return summary(row.checks)
+    return told(row.checks)
 
 
 def _failed(row: Row) -> str:

@@ -130,11 +130,15 @@ def _beside(row: Row, control: Row, metric: str, name: str) -> str:
 def _lacking(rows: list[Row]) -> list[str]:
     """Names the rows whose controls were not run, so that what they add to these is unknown."""
     there = {row.base for row in rows}
-    return [
+    lacking = [row for row in rows if row.controls and there.isdisjoint(row.controls)]
+    said = [
         f"{_names([row])} was run without its control {' or '.join(map(code, row.controls))}"
-        for row in rows
-        if row.controls and there.isdisjoint(row.controls)
+        for row in lacking
     ]
+    if said:
+        unknown = "its idea adds" if len(said) == 1 else "their ideas add"
+        said[-1] += f", so this board does not say what {unknown}"
+    return said
 
 
 def _reference(reference: Row, rows: list[Row], metric: str, name: str, noun: str) -> list[str]:

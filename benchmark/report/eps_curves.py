@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from math import isnan
+from math import inf, isnan
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -118,20 +118,28 @@ def _budgets(curves: dict[str, Curve]) -> set[float]:
 def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dict[str, Curve]]:
     """For each attack with at least two budgets, each row's metric by eps."""
     found: dict[str, dict[str, Curve]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    left_out: set[tuple[str, str, float]] = set()
     clean: dict[str, list[float]] = defaultdict(list)
     key = table.key
     for cell in run.table_cells:
         value = cell.metric(metric)
         trained = cell.key.dataset, cell.key.backbone, cell.key.loss, cell.compute
         same = trained == (key.dataset, key.backbone, key.loss, key.compute)
-        if not same or cell.key.scenario != scenario or isnan(value) or cell.follows_others:
+        if not same or cell.key.scenario != scenario:
+            continue
+        if cell.record and cell.record.attacked_queries == 0 and cell.key.norm == key.norm:
+            left_out.add((cell.key.attack, cell.key.defense, cell.key.eps))
+        if isnan(value) or cell.follows_others:
             continue
         if cell.ref.role == "clean":
             clean[cell.key.defense].append(value)
         elif cell.key.norm == key.norm:
             found[cell.key.attack][cell.key.defense][cell.key.eps].append(value)
+    for attack, defense, eps in left_out:  # for some seeds: a mean over the others would be too high
+        found[attack][defense].pop(eps, None)
     kept = {}
-    for attack, curves in found.items():
+    for attack, every in found.items():
+        curves = {defense: curve for defense, curve in every.items() if curve}
         if len(_budgets(curves)) >= 2:
             kept[attack] = {
                 name: ({0.0: clean[name]} if clean[name] else {}) | dict(sorted(curve.items()))
@@ -193,9 +201,14 @@ def _title(table: Table, panel: _Panel) -> str:
     always = [row for row in rows if all(row in found for found in leaders)]
     final, last = leaders[-1], budgets[-1]
     if always:
-        kept = percent(max(_mean_at(panel.curves[row.defense], last) for row in always))
+        means = {eps: max(_mean_at(panel.curves[row.defense], eps) for row in always) for eps in budgets}
+        kept, where = percent(means[last]), budget(table.key.norm, last)
+        if any(_most(rows, panel.curves, eps) > mean + CLEARLY for eps, mean in means.items()):
+            return (
+                f"At no budget up to {where} does another {table.noun} clearly keep more {name} than "
+                f"{_names(always, table)}, {kept} % there"
+            )
         verb = "keeps" if len(always) == 1 else "keep"
-        where = budget(table.key.norm, last)
         there = (
             f", and {kept} % at the largest ({where})"
             if last == every[-1]
@@ -219,14 +232,23 @@ def _most(rows: list[Row], curves: dict[str, Curve], eps: float) -> float:
 
 
 def _leaders(rows: list[Row], curves: dict[str, Curve], eps: float) -> list[Row]:
-    """The rows that keep the most at a budget, with those that keep as good as that."""
-    most = _most(rows, curves, eps)
-    return [row for row in rows if _mean_at(curves[row.defense], eps) >= most - CLEARLY]
+    """The rows that keep the most at a budget, with those that keep as good as that.
+
+    These are within half a point of the best, or their best seed is above its worst.
+    """
+    best = max((curves[row.defense] for row in rows), key=lambda curve: _mean_at(curve, eps))
+    most, lowest = _mean_at(best, eps), min(best.get(eps, [inf]))
+    return [
+        row
+        for row in rows
+        if _mean_at(curves[row.defense], eps) >= most - CLEARLY
+        or max(curves[row.defense].get(eps, [-inf])) > lowest
+    ]
 
 
 def _mean_at(curve: Curve, eps: float) -> float:
     """The seed mean at a budget; minus infinity where the attack was left out, as nothing was left."""
-    return mean(curve[eps]) if eps in curve else float("-inf")
+    return mean(curve[eps]) if eps in curve else -inf
 
 
 def _ends(table: Table) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import isnan
 from typing import Any
 
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 
 from benchmark.report.clean_vs_worst import PANELS
 from benchmark.report.labels import dagger_note, reliable, row_label
+from benchmark.report.rows import Row
 from benchmark.report.style import METRICS, budget, headline, new_figure, percent, wrapped
 from benchmark.report.tables import Table
 
@@ -114,19 +116,30 @@ def _draw(axes: Axes, values: np.ndarray, heights: list[float]) -> None:
 
 
 def _title(table: Table, scenario: str, metric: str) -> str:
-    """Says which attacks are the worst alone, as the table's column of the worst attack does."""
-    rows = reliable([row for row in table.rows if row.worst_attack(scenario, metric)])
-    winners = {row.worst_attack(scenario, metric) for row in rows}
-    if not rows or len(attacks_alone(table, scenario, metric)) < 2:
+    """Says which attack is the worst alone, as the table's column of the worst attack does, and for how many.
+
+    Rows under one attack alone compare nothing.
+    """
+    rows = [row for row in reliable(table.rows) if _compared(row, scenario, metric)]
+    if not rows:
         return f"What the attack leaves, in percent ({budget(table.key.norm, table.key.eps)})"
-    if len(winners) == 1:
-        name = table.names.attack(winners.pop())
-        whom = f"for every {table.noun}" if len(rows) > 1 else f"for {rows[0].name}"
-        return f"{name} alone lowers {METRICS[metric]} most, {whom}"
+    winners = Counter(row.worst_attack(scenario, metric) for row in rows).most_common()
+    attack, count = winners[0]
+    name, lowered = table.names.attack(attack), f"alone lowers {METRICS[metric]} most"
+    if count == len(rows):
+        return f"{name} {lowered}, for {f'every {table.noun}' if len(rows) > 1 else rows[0].name}"
+    if count > winners[1][1]:
+        some = len(rows) < len(reliable(table.rows))
+        under = " that several were run on alone" if some else ""
+        return f"{name} {lowered} for {count} of the {len(rows)} {table.noun}s{under}"
     return (
         f"No one attack is strongest: {METRICS[metric]} is lowered most by {len(winners)} different ones, "
         f"depending on the {table.noun}"
     )
+
+
+def _compared(row: Row, scenario: str, metric: str) -> bool:
+    return sum(not isnan(value) for value in row.standalone(scenario, metric).values()) > 1
 
 
 def _note(table: Table) -> str:

@@ -7,7 +7,7 @@ import re
 from benchmark.core.output import printable
 from benchmark.report.boards import MARK, main_cost, rank_text, score_columns
 from benchmark.report.cell_results import Run
-from benchmark.report.checks import summary
+from benchmark.report.checks import told
 from benchmark.report.escapes import NONE
 from benchmark.report.marks import marks
 from benchmark.report.rows import Row
@@ -53,7 +53,7 @@ def latex(run: Run, table: Table) -> str:
     title, cells = main_cost(table)
     columns.append((title, "r", list(map(escape, cells))))
     if run.manifest.checks:
-        columns.append(("checks", "l", [escape(summary(row.checks)) for row in table.rows]))
+        columns.append(("checks", "l", [escape(told(row.checks)) for row in table.rows]))
     lines = [
         [escape(title) for title, _, _ in columns],
         *zip(*(cells for _, _, cells in columns), strict=True),

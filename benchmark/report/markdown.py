@@ -15,7 +15,8 @@ from benchmark.report.attacked_images import RowImages
 from benchmark.report.boards import attacks_board, checks_at_zero, checks_board, details_board, main_board
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import NOT_RUN, with_status
-from benchmark.report.csv_files import join, provenances
+from benchmark.report.conclusion import UNDEFENDED
+from benchmark.report.csv_files import provenances
 from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.escapes import code, text
 from benchmark.report.figures import TableFigures
@@ -100,6 +101,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "backbones": sorted({key.backbone for key in keys} - {NOT_TRAINED}, key=run.names.short),
         "losses": sorted({key.loss for key in keys} - {NOT_TRAINED}, key=run.names.short),
         "defenses": defenses,
+        "ways": _ways(defenses),
         "own_models": own_models,
         "references": references,
         "bases": {parse_spec(name).name for name in defenses},
@@ -115,7 +117,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "precision": manifest.config.get("attack_precision", "float32"),
         "own_seeds": sorted({key.seed for key in keys if key.defense in own_models}),
         "attack_parts": attack_parts(run),
-        "example_commit": _example_commit(tables),
+        "example_commits": _example_commits(tables) or [manifest.provenance.commit],
         "done": _distinct(cell for cell in cells if cell.done),
         "total": _distinct(cells),
         "checking_attacks": _attacks(run, run.check_cells),
@@ -179,6 +181,15 @@ def _attacks(run: Run, cells: Iterable[CellResult]) -> list[str]:
     return sorted({cell.key.attack for cell in cells}, key=run.names.attack)
 
 
+def _ways(defenses: list[str]) -> str:
+    """How models were trained, as in "with 6 defenses and without one (`vanilla`)"."""
+    count = len(defenses) - (UNDEFENDED in defenses)
+    ways = [f"with {count} defense{'s' if count > 1 else ''}"] if count else []
+    if UNDEFENDED in defenses:
+        ways.append(f"without {'one' if count else 'a defense'} ({code(UNDEFENDED)})")
+    return " and ".join(ways)
+
+
 def _distinct(cells: Iterable[CellResult]) -> int:
     """Counts cells, each once even if several compute modes show it."""
     return len({cell.ref.id for cell in cells})
@@ -192,9 +203,15 @@ def _examples(run: Run, tables: list[Table]) -> list[str]:
     return [command(run.manifest, table, _example(table)) for table in first.values()]
 
 
-def _example_commit(tables: list[Table]) -> str:
-    """The commit that the records of the first example's row come from."""
-    return join(provenance.commit for provenance in provenances(_example(tables[0]))) if tables else ""
+def _example_commits(tables: list[Table]) -> list[str]:
+    """The commits that the records of the first example's row come from, that of the newest first.
+
+    The newest is enough to reproduce the row: a run keeps records of earlier commits only where the code that
+    made them has not changed since.
+    """
+    made_by = provenances(_example(tables[0])) if tables else []
+    newest_first = sorted(made_by, key=lambda provenance: provenance.created, reverse=True)
+    return list(dict.fromkeys(provenance.commit for provenance in newest_first))
 
 
 def _was_checked(row: Row) -> bool:

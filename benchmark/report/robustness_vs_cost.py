@@ -30,6 +30,8 @@ SAME_COST = 1.01
 """Ratio of two costs that count as the same: trainings end at a whole step."""
 GAIN = 0.005
 """What a dearer row must gain over all cheaper ones to be on the front."""
+ROOM = 0.08
+"""Fraction of the axis below the lowest row, for its label."""
 TICKS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100, 200, 500)
 
 
@@ -111,6 +113,7 @@ def _draw(axes: Axes, rows: Sequence[Row], metric: str, styles: Mapping[str, Lin
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}\u00d7"))
     percent_axis(axes, "y")
+    axes.set_ylim(bottom=axes.get_ylim()[0] - ROOM)
 
 
 def _without_cost(table: Table, metric: str) -> list[Row]:
@@ -138,8 +141,8 @@ def _title(table: Table, metric: str, rows: Sequence[Row]) -> str:
         return f"{last.name} keeps the most {name} ({_kept(last, metric)}), and no {table.noun} is cheaper"
     before = front[-2]
     return (
-        f"{last.name} keeps the most {name}: {_kept(last, metric)} at {_multiple(last)} the cost of vanilla "
-        f"training; {before.name} keeps {_kept(before, metric)} at {_multiple(before)}"
+        f"{last.name} keeps the most {name}: {_kept(last, metric)} at\u00a0{_multiple(last)} the cost of "
+        f"vanilla training; {before.name} keeps {_kept(before, metric)} at\u00a0{_multiple(before)}"
     )
 
 

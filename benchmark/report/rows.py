@@ -192,11 +192,25 @@ class Row:
         return self._metrics(scenario, metric, following=True)
 
     def _metrics(self, scenario: str, metric: str, following: bool) -> dict[str, float]:
-        return {
-            attack: mean(cell.metric(metric) for cell in cells)
-            for attack, found in self.attacked(scenario).items()
-            if (cells := [cell for cell in found if cell.follows_others == following])
-        }
+        found: dict[str, float] = {}
+        for attack, every in self.attacked(scenario).items():
+            if cells := [cell for cell in every if cell.follows_others == following]:
+                partly = (scenario, attack) in self._partly
+                found[attack] = nan if partly else mean(cell.metric(metric) for cell in cells)
+        return found
+
+    @cached_property
+    def _partly(self) -> set[tuple[str, str]]:
+        """Scenarios and attacks of which some seeds were attacked whole, and some not, as nothing was left.
+
+        A mean over the former would be that of the better seeds.
+        """
+        kinds: dict[tuple[str, str], set[bool]] = defaultdict(set)
+        for cell in self._attacked:
+            left_out = cell.record is not None and cell.record.attacked_queries == 0
+            if left_out or not cell.follows_others:
+                kinds[cell.key.scenario, cell.key.attack].add(left_out)
+        return {attacked for attacked, found in kinds.items() if len(found) > 1}
 
     def worst_attack(self, scenario: str, metric: str) -> str:
         """The attack with the lowest standalone metric, by name in a tie; empty when there is none."""

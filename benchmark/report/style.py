@@ -21,10 +21,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette without its yellow, which is too pale for lines on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's palette without its yellow, which is too pale for lines on white. Then colors at least as
+# far from all others in CIELAB as its closest two, to color-blind readers too (Machado et al. 2009).
+PALETTE = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
+    "#5A2D00", "#9600F0", "#001E87", "#870069", "#4B4B3C", "#87B469", "#9687FF",
+    "#A55A2D", "#784BD2", "#2D002D",
+)  # fmt: skip
 MARKERS = "osD^vP*X<>pd"
 LINES = ("-", "--", "-.")
+ALIKE = 7
+"""Rows that share a kind of line."""
 LONGEST_NAME = 48
 """Characters of a name that a figure shows whole."""
 REFERENCE_LINE = ":"
@@ -46,13 +53,11 @@ class LineStyle:
 
 
 def line_styles(defenses: Iterable[str], references: Iterable[str]) -> dict[str, LineStyle]:
-    """Assigns a style to each defense: references are grey; those of one color differ in marker and line."""
+    """Assigns a style to each defense: references are grey; those of like colors differ in marker or line."""
     names, grey = set(defenses), set(references)
     ranked = sorted(names - grey)
     styles = {
-        name: LineStyle(
-            PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], LINES[i // len(PALETTE) % len(LINES)]
-        )
+        name: LineStyle(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], LINES[i // ALIKE % len(LINES)])
         for i, name in enumerate(ranked)
     }
     shown = sorted(names & grey)

@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from benchmark.records.provenance import commit
 from benchmark.report.cell_results import Run
 from benchmark.report.conclusion import conclude
 from benchmark.report.csv_files import join, provenances
@@ -47,8 +48,8 @@ def said_of_run(run: Run, tables: Sequence[Table]) -> dict[str, Any]:
     rows = [row for table in tables for row in table.rows]
     made_by = [provenance for row in rows for provenance in provenances(row)]
     return {
-        "commits": join(provenance.commit for provenance in made_by),
-        "several_commits": len({provenance.commit for provenance in made_by}) > 1,
+        "commits": sorted({provenance.commit for provenance in made_by}),
+        "report_commit": commit(),
         "protocols": join(provenance.protocol for provenance in made_by),
         "hardware": ", ".join(sorted({provenance.hardware for provenance in made_by})),
         "date": run.manifest.provenance.created[:10],

@@ -17,7 +17,7 @@ from benchmark.report.rows import Row, at_eps
 from benchmark.report.style import MARKERS, PALETTE, budget, headline, new_figure, percent
 from benchmark.report.tables import Table
 
-NEIGHBOR = "#9A9A9A"
+NEIGHBOR = ("#9A9A9A", "h")
 """Color of the classes that were not hit worst themselves."""
 
 
@@ -167,9 +167,10 @@ def _classes(points: _Points) -> list[int]:
 
 def _style(points: _Points, label: int) -> tuple[str, str]:
     """Color and marker of a class; where some were hit worst, only these have a color."""
+    if points.hit and label not in points.hit:
+        return NEIGHBOR
     index = _classes(points).index(label)
-    color = PALETTE[index % len(PALETTE)] if not points.hit or label in points.hit else NEIGHBOR
-    return color, MARKERS[index % len(MARKERS)]
+    return PALETTE[index % len(PALETTE)], MARKERS[index % len(MARKERS)]
 
 
 def _handles(points: _Points) -> list[Line2D]:
@@ -182,7 +183,8 @@ def _handles(points: _Points) -> list[Line2D]:
         for label, text in named
         for color, marker in [_style(points, label)]
     ]
-    return [*shown, Line2D([], [], color=NEIGHBOR, marker="h", linestyle="", label="their neighbors")]
+    color, marker = NEIGHBOR
+    return [*shown, Line2D([], [], color=color, marker=marker, linestyle="", label="their neighbors")]
 
 
 def _title(table: Table, row: Row, attacked: CellResult, points: _Points) -> str:

@@ -17,7 +17,7 @@ from benchmark.report.notes import unattacked_notes
 from benchmark.report.ranking import rank
 from benchmark.report.tables import collect
 
-from .fake_run import NEIGHBOUR, NOISE, OWN, RETRIEVAL, FakeRun
+from .fake_run import CLUSTERING, NEIGHBOUR, NOISE, OWN, RETRIEVAL, FakeRun
 
 NOTE = "Not attacked: after the attacks before it R@1 is 1.0 %, at or below chance (1.4 %)."
 
@@ -122,3 +122,20 @@ def test_cells_say_how_many_queries_were_attacked_and_why_none(cascaded):
     assert frame.loc[OWN, "attacked_queries"] == store.cell(ids[OWN]).attacked_queries > 0
     assert frame.loc[NOISE, ["attacked_queries", "note"]].tolist() == [0, NOTE]
     assert pd.isna(frame.loc[NEIGHBOUR, "attacked_queries"]) and frame.loc[NEIGHBOUR, "note"] == ""
+
+
+def test_an_attack_that_not_all_seeds_needed_has_no_mean_alone(tmp_path):
+    manifest = FakeRun(weakness={"pgd_at": 0.5}, references=(), curve={}).write(tmp_path)
+    store = Store(tmp_path)
+    for ref in manifest.cells:
+        if ref.key.attack == OWN and ref.key.seed == 1:
+            left_out = {"follows": ["x"], "attacked_queries": 0, "notes": [NOTE]}
+            if ref.key.scenario != RETRIEVAL:
+                left_out["metrics"] = {}
+            store.save_cell(store.cell(ref.id).model_copy(update=left_out), store.arrays(ref.id))
+    (table,) = collect(Run(store))
+    (row,) = table.rows
+    for scenario, metric in ((RETRIEVAL, "r1"), (CLUSTERING, "ami")):
+        alone = row.standalone(scenario, metric)
+        assert np.isnan(alone[OWN]) and alone[NEIGHBOUR] > 0
+        assert row.worst_attack(scenario, metric) == NEIGHBOUR

@@ -65,7 +65,8 @@ def test_controls_are_compared_with_what_they_control(tables_of, eat, intervals,
 
 def test_a_control_that_was_not_run_is_missed(tables_of):
     table = table_of(tables_of, "eat[members=3]", "pgd_at", controls=CONTROLS)
-    assert "`eat[members=3]` was run without its control `ensemble_at`" in conclude(table)[1]
+    said = conclude(table)[1]
+    assert "`eat[members=3]` was run without its control `ensemble_at`, so this board does not say" in said
 
 
 def test_references_and_the_undefended_row_are_compared_with(tables_of):

@@ -57,6 +57,30 @@ def test_the_title_says_nothing_of_budgets_that_leave_no_row_anything(tables_of)
     assert title == "a keeps the most AMI at every budget up to L\u221e 0.1, and 60 % there"
 
 
+def test_a_row_that_the_seeds_do_not_tell_from_the_best_is_not_said_to_keep_less(tables_of):
+    run, (table,) = tables_of(FakeRun(weakness={"a": 0.1, "b": 0.3}, references=()))
+    for cell in run.table_cells:
+        values = {"a": (0.6, 0.6), "b": (0.3, 0.3)}
+        if cell.key.eps > 0.15:
+            values = {"a": (0.2, 0.4), "b": (0.35, 0.36)}
+        cell.record.metrics["ami"] = values[cell.key.defense][cell.key.seed]
+    title = drawn(run, table).get_suptitle().replace("\n", " ").replace("\u00a0", " ")
+    assert title == (
+        "At no budget up to L\u221e 0.2 does another defense clearly keep more AMI than a, 30 % there"
+    )
+
+
+def test_a_budget_at_which_some_seeds_were_not_attacked_has_no_point(tables_of):
+    run, (table,) = tables_of(FakeRun(weakness={"a": 0.1, "b": 0.3}, references=()))
+    for cell in run.table_cells:
+        if cell.key.eps > 0.15 and (cell.key.defense, cell.key.seed) == ("b", 1):
+            left_out = cell.record.model_copy(update={"attacked_queries": 0, "metrics": {}})
+            object.__setattr__(cell, "record", left_out)
+    panel = drawn(run, table).axes[0]
+    budgets = {line.get_label(): line.lines[0].get_xdata().tolist() for line in panel.containers}
+    assert budgets == {"a": [0.0, 0.05, 0.1, 0.2], "b": [0.0, 0.05, 0.1]}
+
+
 def test_one_budget_is_no_curve(tables_of):
     run, (table,) = tables_of(FakeRun(curve={}, seeds=(0,)))
     assert drawn(run, table) is None

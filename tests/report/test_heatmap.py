@@ -21,6 +21,18 @@ def test_an_attack_of_the_curve_that_is_the_worst_has_a_line_and_the_title(table
     assert title(heatmap(table)) == f"{table.names.attack(POOLED)} alone lowers AMI most, for every defense"
 
 
+def test_the_title_counts_the_rows_for_which_an_attack_is_the_strongest(tables_of):
+    _, (table,) = tables_of(FakeRun(weakness={"a": 0.1, "b": 0.3, "c": 0.5}, references=(), seeds=(0,)))
+    for row, strongest in (("a", OWN), ("b", NEIGHBOUR), ("c", NEIGHBOUR)):
+        for cell in next(one for one in table.rows if one.name == row).cells:
+            cell.record.metrics["ami"] = 0.1 if cell.key.attack == strongest else 0.5
+    name = table.names.attack(NEIGHBOUR)
+    assert title(heatmap(table)) == f"{name} alone lowers AMI most for 2 of the 3 defenses"
+    for cell in table.rows[1].cells:
+        cell.record.metrics["ami"] = 0.1 if cell.key.attack == NOISE else 0.5
+    assert title(heatmap(table)).startswith("No one attack is strongest: AMI is lowered most by 3 different")
+
+
 def test_an_attack_without_a_metric_has_no_line(tables_of):
     fake = FakeRun(seeds=(0,))
     fake.missing = {(defense, OWN) for defense in fake.weakness}

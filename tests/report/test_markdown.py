@@ -238,8 +238,32 @@ def test_attacks_are_described_by_their_parts_where_the_run_recorded_them(tables
 def test_the_commit_to_check_out_is_one(tables_of, tmp_path, commits):
     run, tables = tables_of(FakeRun(weakness=WEAKNESS, references=(), commits=commits))
     page = " ".join(render(run, tables, [TableFigures()], tmp_path).split())
-    assert ("the commit named above" in page) == (not commits)
-    assert ("`cells.csv` names (for the row below `aaaaaaa`)" in page) == bool(commits)
+    assert f"Check out `{commits.get('best', '0123abc')}`, the commit of the row's records, install" in page
+    assert ("records of commits `0123abc`, `aaaaaaa`, this page of `" in page) == bool(commits)
+    assert ("Records come from several commits" in page) == bool(commits)
+
+
+def test_of_several_commits_of_a_row_that_of_the_newest_record_is_checked_out(tables_of, tmp_path):
+    run, tables = tables_of(FakeRun(weakness=WEAKNESS, references=()))
+    best = next(row for row in tables[0].rows if row.name == "best")
+    for index, cell in enumerate(best.cells):
+        made_by = cell.record.provenance.model_copy(
+            update={"commit": f"commit{index % 2}", "created": f"20{30 + index % 2}-01-01T00:00:00+00:00"}
+        )
+        object.__setattr__(cell, "record", cell.record.model_copy(update={"provenance": made_by}))
+    page = " ".join(render(run, tables, [TableFigures()], tmp_path).split())
+    assert "Check out `commit1`, the commit of the row's newest record, install" in page
+
+
+def test_the_row_without_a_defense_is_not_counted_among_the_defenses(tables_of, tmp_path):
+    for weakness, said in [
+        ({"vanilla": 0.9, "eat": 0.2}, "trained with 1 defense and without one (`vanilla`) were attacked"),
+        ({"vanilla": 0.9}, "trained without a defense (`vanilla`) were attacked"),
+        ({"eat": 0.2, "pgd_at": 0.3}, "trained with 2 defenses were attacked"),
+    ]:
+        run, tables = tables_of(FakeRun(weakness=weakness, references=(), seeds=(0,)))
+        page = " ".join(render(run, tables, [TableFigures()], tmp_path).split())
+        assert said in page
 
 
 def test_a_page_of_references_alone_does_not_say_that_no_attack_is_done(tables_of, tmp_path):

@@ -49,7 +49,9 @@ def test_a_page_of_one_own_model_is_in_the_singular(page_of):
 def test_a_page_of_both_says_which_is_which(page_of):
     page = page_of(models_beside_defenses())
     flat = " ".join(page.split())
-    assert "trained with 3 defenses, and 2 *own models* (given by the user" in flat
+    assert (
+        "trained with 2 defenses and without one (`vanilla`), and 2 *own models* (given by the user" in flat
+    )
     assert "**Model and loss** of the defenses: `smallconv`; `proxy_anchor`" in page
     defenses = page.split("- **Defenses**:")[1].split("- **Own models**:")[0]
     assert "`pgd_at`" in defenses and "net.onnx" not in defenses

@@ -26,7 +26,7 @@ def test_the_front_leaves_out_what_a_cheaper_row_beats(table):
 
 def test_the_title_names_the_dearest_of_the_front_and_the_one_before(table):
     figure = drawn(table)
-    title = figure.get_suptitle().replace("\n", " ")
+    title = figure.get_suptitle().replace("\n", " ").replace("\u00a0", " ")
     assert title.startswith("eat keeps the most AMI: ") and "at 8\u00d7 the cost of vanilla training" in title
     assert "; pgd_at keeps " in title and title.endswith(" at 3\u00d7")
     texts = {text.get_text() for text in figure.axes[0].texts}

@@ -66,6 +66,17 @@ def test_a_query_that_one_row_misses_when_clean_is_passed_over(kept):
     assert "Query 11:" in seen(run, table).get_supxlabel()
 
 
+def test_a_query_on_which_each_row_fares_as_on_most_goes_first(kept):
+    run, table = kept()
+    images = attacked_images(count=3)
+    after = images["after_labels"].copy()
+    after[1] = images["before_labels"][1]  # the best row keeps most queries under attack
+    change(run, table, "a", after_labels=after)
+    figure = seen(run, table)
+    assert "Query 11:" in figure.get_supxlabel()
+    assert figure.get_suptitle().replace("\n", " ").endswith("a still finds its class, c and e no longer")
+
+
 def test_the_attack_is_the_strongest_that_all_rows_kept(kept):
     run, table = kept(attacks=(NOISE, OWN))
     assert OWN in seen(run, table).get_supxlabel().replace("\n", " ")

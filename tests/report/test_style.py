@@ -1,8 +1,19 @@
 from itertools import combinations
 
+import numpy as np
 import pytest
 
-from benchmark.report.style import GREY, budget, format_eps, line_styles, percent, seed_range, slug, wrapped
+from benchmark.report.style import (
+    GREY,
+    PALETTE,
+    budget,
+    format_eps,
+    line_styles,
+    percent,
+    seed_range,
+    slug,
+    wrapped,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("eps", [0.05, 0.1, 0.2, 1.0, 3.0, 2 / 255, 8 / 255, 1 / 3, 1e-7, 0.0313725])
@@ -25,6 +36,31 @@ def test_line_styles_differ_even_for_many_defenses():
         if one.color == other.color:
             assert one.marker != other.marker and (one.line != other.line or one.color == GREY)
     assert styles == line_styles(reversed(names), ["d1", "d0"])
+
+
+# Of linear RGB, as people see it who lack one kind of cones: Machado, Oliveira and Fernandes 2009, severity 1.
+SEEN = {
+    "all": np.eye(3),
+    "no long": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no middle": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "no short": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}  # fmt: skip
+
+
+def lab(color, cones):
+    """A color in CIELAB, under D65."""
+    rgb = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.array(to_xyz) @ np.clip(np.array(cones) @ linear, 0, 1) / [0.95047, 1, 1.08883])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("cones", SEEN.values(), ids=SEEN)
+def test_color_blind_readers_can_tell_colors_apart(cones):
+    seen = [lab(color, cones) for color in (*PALETTE, "#FFFFFF")]
+    assert min(np.linalg.norm(one - other) for one, other in combinations(seen, 2)) > 12
+    assert len(PALETTE) >= 17  # as many as the largest published board has rows
 
 
 def test_slugs_and_labels_stay_short_and_distinct():

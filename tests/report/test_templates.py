@@ -24,7 +24,7 @@ def test_both_pages_name_what_made_the_records_and_only_the_first_mode_what_was_
     fake = FakeRun(compute=("equal-epochs", "equal-passes"), commits={"pgd_at": "fedcba9"})
     run, tables = tables_of(fake)
     said = said_of_run(run, tables)
-    assert said["several_commits"] and "fedcba9" in said["commits"] and said["date"] == "2025-06-01"
+    assert said["commits"] == ["0123abc", "fedcba9"] and said["date"] == "2025-06-01"
     assert not said["failing"] and said["problems"] == []
     first, second = (said_of_table(run, table) for table in tables)
     assert len(first["conclusion"]) == 3 and first["verdicts"] == []

@@ -7,7 +7,7 @@ from math import isnan, nan
 
 from benchmark.report.boards import percent, rank_text, times
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult
-from benchmark.report.checks import summary
+from benchmark.report.checks import told
 from benchmark.report.escapes import NONE
 from benchmark.report.page import row_labels
 from benchmark.report.page.grid import Column, Grid, Line, Value, exact, number, one_line, spec
@@ -176,7 +176,7 @@ def _checks(_: Table, row: Row) -> Value:
         for name, check in row.checks.items()
     ]
     return Value(
-        f"fails {', '.join(row.failing)}" if row.failing else summary(row.checks),
+        f"fails {', '.join(row.failing)}" if row.failing else told(row.checks),
         detail="\n".join(lines),
         strong=bool(row.failing),
     )
