@@ -40,10 +40,10 @@ def test_line_styles_differ_even_for_many_defenses():
 
 # Of linear RGB, as people see it who lack one kind of cones: Machado, Oliveira and Fernandes 2009, severity 1.
 SEEN = {
-    "all": np.eye(3),
-    "no long": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "no middle": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
-    "no short": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+    "all": np.eye(3).ravel(),
+    "no long": [.152286, 1.052583, -.204868, .114503, .786281, .099216, -.003882, -.048116, 1.051998],
+    "no middle": [.367322, .860646, -.227968, .280085, .672501, .047413, -.01182, .04294, .968881],
+    "no short": [1.255528, -.076749, -.178779, -.078411, .930809, .147602, .004733, .691367, .3039],
 }  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def lab(color, cones):
     rgb = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
-    x, y, z = np.cbrt(np.array(to_xyz) @ np.clip(np.array(cones) @ linear, 0, 1) / [0.95047, 1, 1.08883])
+    x, y, z = np.cbrt(np.array(to_xyz) @ np.clip(np.reshape(cones, (3, 3)) @ linear, 0, 1) / [0.95047, 1, 1.08883])
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
