@@ -38,7 +38,7 @@ def test_line_styles_differ_even_for_many_defenses():
     assert styles == line_styles(reversed(names), ["d1", "d0"])
 
 
-# Of linear RGB, as people see it who lack one kind of cones: Machado, Oliveira and Fernandes 2009, severity 1.
+# Of linear RGB, as people see it who lack one kind of cones: Machado et al. 2009, severity 1.
 SEEN = {
     "all": np.eye(3).ravel(),
     "no long": [.152286, 1.052583, -.204868, .114503, .786281, .099216, -.003882, -.048116, 1.051998],
@@ -52,7 +52,9 @@ def lab(color, cones):
     rgb = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
-    x, y, z = np.cbrt(np.array(to_xyz) @ np.clip(np.reshape(cones, (3, 3)) @ linear, 0, 1) / [0.95047, 1, 1.08883])
+    x, y, z = np.cbrt(
+        np.array(to_xyz) @ np.clip(np.reshape(cones, (3, 3)) @ linear, 0, 1) / [0.95047, 1, 1.08883]
+    )
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
