@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from attacks.images import MAX_IMAGES, MAX_PIXELS
 from benchmark.core.cpu import cores
 from benchmark.core.hardware import devices_of, one_thread
 from benchmark.data import Folders
@@ -30,9 +31,6 @@ _CUDA_CONTEXT = 600_000_000
 
 _COPIES = 3
 """Bytes of a batch's activations, their gradients and the workspace, in units of the activations."""
-
-_ATTACKED = 256
-"""Images in a batch of an attack, of up to 96 pixels; of larger images as many as have as many pixels."""
 
 _MEMBERS = 3
 """Members of a model that are trained side by side, as those of an ensemble."""
@@ -79,7 +77,7 @@ def measure_load(network: nn.Module, image_shape: tuple[int, int, int], trained:
         trained: images in a batch of its training.
     """
     _, height, width = image_shape
-    attacked = max(1, min(_ATTACKED, _ATTACKED * 96 * 96 // (height * width)))
+    attacked = max(1, min(MAX_IMAGES, MAX_PIXELS // (height * width)))
     outputs: list[int] = []
 
     def note(module: nn.Module, inputs: object, output: object) -> None:
