@@ -48,7 +48,8 @@ class RowScores:
         source: "own model", "plugin:HASH", or empty for a defense of the benchmark.
         seeds: the training seeds.
         clean, worst: scores of clean images, and in the worst case over the attacks.
-        worst_attacks: the attack with the lowest score of its own, by scenario; empty where none is done.
+        worst_attacks: the attack with the lowest score of its own, of those that all seeds were attacked
+            with, by scenario; empty where none is done.
         attacks: the scores of each attack of the suite alone; without R@1 for an attack that was made only on
             the queries that still stood after others.
         checks: "pass", "fail" or "not run" of each check for gradient masking, by its name.

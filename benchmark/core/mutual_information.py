@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_TERMS = 4_000_000
+"""Terms of pairs of sizes that are kept, 32 MB."""
+
 
 def adjusted_mutual_information(labels: NDArray[Any], assignments: NDArray[Any]) -> float:
     """AMI = (MI - E[MI]) / (mean of the two entropies - E[MI]) (Vinh et al. 2010, with the arithmetic mean).
@@ -63,6 +66,7 @@ class PartitionsOf:
         self._log_factorial = gammaln(np.arange(1, total + 2))
         self._terms: dict[int, NDArray[np.float64]] = {}
         """Of a size of one side: what it adds with each size of the other, NaN where not computed yet."""
+        self._kept = 0
 
     def adjusted_mutual_information(self, classes: NDArray[np.int64], clusters: NDArray[np.int64]) -> float:
         """AMI of two partitions of the points, as the function of this name.
@@ -103,6 +107,10 @@ class PartitionsOf:
         """What a class of size `a` adds with each cluster of the ascending sizes `b`, times N."""
         known = self._terms.get(a, np.empty(0))
         if len(known) <= b[-1]:
+            self._kept += int(b[-1]) + 1 - len(known)
+            if self._kept > MOST_TERMS:
+                self._terms.clear()
+                known, self._kept = np.empty(0), int(b[-1]) + 1
             known = np.concatenate([known, np.full(int(b[-1]) + 1 - len(known), np.nan)])
             self._terms[a] = known
         missing = b[np.isnan(known[b])]

@@ -39,11 +39,17 @@ CLEARLY = 0.005
 
 @dataclass(frozen=True)
 class _Panel:
-    """A metric under one attack, with the curve of each row by its defense."""
+    """A metric under one attack, with the curve of each row by its defense.
+
+    Attributes:
+        in_part: budgets at which some seeds of a row were attacked and others not, as nothing was left; the
+            row has no point there, since a mean over the former would be too high.
+    """
 
     metric: str
     attack: str
     curves: dict[str, Curve]
+    in_part: frozenset[float]
 
 
 def eps_curves(run: Run, table: Table, styles: dict[str, LineStyle]) -> Figure | None:
@@ -54,10 +60,11 @@ def eps_curves(run: Run, table: Table, styles: dict[str, LineStyle]) -> Figure |
     """
     panels = []
     for scenario, metric, _ in PANELS:
-        found = _curves(run, table, scenario, metric)
+        found, parts = _curves(run, table, scenario, metric)
         if found:
             attack = _strongest(found, table)
-            panels.append(_Panel(metric, attack, found[attack]))
+            in_part = frozenset(eps for name, eps in parts if name == attack)
+            panels.append(_Panel(metric, attack, found[attack], in_part))
     if not panels:
         return None
     figure = new_figure(2.6 + 4.2 * len(panels), 5.0)
@@ -115,8 +122,15 @@ def _budgets(curves: dict[str, Curve]) -> set[float]:
     return {eps for curve in curves.values() for eps in curve}
 
 
-def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dict[str, Curve]]:
-    """For each attack with at least two budgets, each row's metric by eps."""
+def _curves(
+    run: Run, table: Table, scenario: str, metric: str
+) -> tuple[dict[str, dict[str, Curve]], set[tuple[str, float]]]:
+    """For each attack with at least two budgets, each row's metric by eps.
+
+    Returns:
+        The curves; and attacks with budgets at which a row has no point since not all of its seeds were
+        attacked.
+    """
     found: dict[str, dict[str, Curve]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     left_out: set[tuple[str, str, float]] = set()
     clean: dict[str, list[float]] = defaultdict(list)
@@ -135,8 +149,11 @@ def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dic
             clean[cell.key.defense].append(value)
         elif cell.key.norm == key.norm:
             found[cell.key.attack][cell.key.defense][cell.key.eps].append(value)
-    for attack, defense, eps in left_out:  # for some seeds: a mean over the others would be too high
-        found[attack][defense].pop(eps, None)
+    in_part = {
+        (attack, eps)
+        for attack, defense, eps in left_out
+        if found[attack][defense].pop(eps, None) is not None
+    }
     kept = {}
     for attack, every in found.items():
         curves = {defense: curve for defense, curve in every.items() if curve}
@@ -145,7 +162,7 @@ def _curves(run: Run, table: Table, scenario: str, metric: str) -> dict[str, dic
                 name: ({0.0: clean[name]} if clean[name] else {}) | dict(sorted(curve.items()))
                 for name, curve in curves.items()
             }
-    return kept
+    return kept, in_part
 
 
 def _draw(axes: Axes, curves: dict[str, Curve], table: Table, styles: dict[str, LineStyle]) -> None:
@@ -192,22 +209,16 @@ def _title(table: Table, panel: _Panel) -> str:
     if not rows:
         return f"{name} over the attacker's budget"
     # Where no row keeps anything, none leads.
-    every = sorted(_budgets(panel.curves) - {0.0})
+    every = sorted(_budgets(panel.curves) - {0.0} - panel.in_part) or sorted(_budgets(panel.curves))
     budgets = [eps for eps in every if _most(rows, panel.curves, eps) > CLEARLY] or every
     if len(rows) == 1:
         value = _mean_at(panel.curves[rows[0].defense], budgets[-1])
         return f"{rows[0].name} keeps {percent(value)} % {name} at {budget(table.key.norm, budgets[-1])}"
     leaders = [_leaders(rows, panel.curves, eps) for eps in budgets]
-    always = [row for row in rows if all(row in found for found in leaders)]
     final, last = leaders[-1], budgets[-1]
-    if always:
-        means = {eps: max(_mean_at(panel.curves[row.defense], eps) for row in always) for eps in budgets}
-        kept, where = percent(means[last]), budget(table.key.norm, last)
-        if any(_most(rows, panel.curves, eps) > mean + CLEARLY for eps, mean in means.items()):
-            return (
-                f"At no budget up to {where} does another {table.noun} clearly keep more {name} than "
-                f"{_names(always, table)}, {kept} % there"
-            )
+    where = budget(table.key.norm, last)
+    if always := [row for row in rows if all(row in found for found in leaders)]:
+        kept = percent(max(_mean_at(panel.curves[row.defense], last) for row in always))
         verb = "keeps" if len(always) == 1 else "keep"
         there = (
             f", and {kept} % at the largest ({where})"
@@ -215,6 +226,13 @@ def _title(table: Table, panel: _Panel) -> str:
             else f" up to {where}, and {kept} % there"
         )
         return f"{_names(always, table)} {verb} the most {name} at every budget{there}"
+    if unbeaten := [row for row in rows if not any(_is_beaten(row, rows, panel.curves, e) for e in budgets)]:
+        best = max(unbeaten, key=lambda row: _mean_at(panel.curves[row.defense], table.key.eps))
+        kept = percent(_mean_at(panel.curves[best.defense], last))
+        return (
+            f"At no budget up to {where} does another {table.noun} clearly keep more {name} than "
+            f"{best.name}, {kept} % there"
+        )
     if final == leaders[0]:
         last, final = next(pair for pair in zip(budgets, leaders, strict=True) if pair[1] != final)
     return (
@@ -232,22 +250,22 @@ def _most(rows: list[Row], curves: dict[str, Curve], eps: float) -> float:
 
 
 def _leaders(rows: list[Row], curves: dict[str, Curve], eps: float) -> list[Row]:
-    """The rows that keep the most at a budget, with those that keep as good as that.
+    """The rows that keep the most at a budget, with those that keep as good as that."""
+    most = _most(rows, curves, eps)
+    return [row for row in rows if _mean_at(curves[row.defense], eps) >= most - CLEARLY]
 
-    These are within half a point of the best, or their best seed is above its worst.
-    """
-    best = max((curves[row.defense] for row in rows), key=lambda curve: _mean_at(curve, eps))
-    most, lowest = _mean_at(best, eps), min(best.get(eps, [inf]))
-    return [
-        row
-        for row in rows
-        if _mean_at(curves[row.defense], eps) >= most - CLEARLY
-        or max(curves[row.defense].get(eps, [-inf])) > lowest
-    ]
+
+def _is_beaten(row: Row, rows: list[Row], curves: dict[str, Curve], eps: float) -> bool:
+    """Whether a row keeps clearly more than this one at a budget: with each of its seeds than with each."""
+    mine, seeds = _mean_at(curves[row.defense], eps), curves[row.defense].get(eps, [-inf])
+    return any(
+        _mean_at(curves[other.defense], eps) > mine + CLEARLY and min(curves[other.defense][eps]) > max(seeds)
+        for other in rows
+    )
 
 
 def _mean_at(curve: Curve, eps: float) -> float:
-    """The seed mean at a budget; minus infinity where the attack was left out, as nothing was left."""
+    """The seed mean at a budget; minus infinity where the row was not attacked, as nothing was left."""
     return mean(curve[eps]) if eps in curve else -inf
 
 
@@ -262,7 +280,7 @@ def _ends(table: Table) -> str:
         return ""
     return (
         " A curve ends where the suite, at the leaderboard's budget, left R@1 (for attacks on the pool: AMI) "
-        "at or below chance."
+        "of a seed at or below chance."
     )
 
 

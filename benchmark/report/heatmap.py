@@ -126,12 +126,14 @@ def _title(table: Table, scenario: str, metric: str) -> str:
     winners = Counter(row.worst_attack(scenario, metric) for row in rows).most_common()
     attack, count = winners[0]
     name, lowered = table.names.attack(attack), f"alone lowers {METRICS[metric]} most"
-    if count == len(rows):
-        return f"{name} {lowered}, for {f'every {table.noun}' if len(rows) > 1 else rows[0].name}"
-    if count > winners[1][1]:
-        some = len(rows) < len(reliable(table.rows))
-        under = " that several were run on alone" if some else ""
-        return f"{name} {lowered} for {count} of the {len(rows)} {table.noun}s{under}"
+    whole = len(rows) == len(reliable(table.rows))
+    if count == len(rows) == 1:
+        return f"{name} {lowered}, for {rows[0].name}"
+    if count == len(rows) and whole:
+        return f"{name} {lowered}, for every {table.noun}"
+    if count == len(rows) or count > winners[1][1]:
+        which = "" if whole else " that it can be compared on"
+        return f"{name} {lowered} for {count} of the {len(rows)} {table.noun}s{which}"
     return (
         f"No one attack is strongest: {METRICS[metric]} is lowered most by {len(winners)} different ones, "
         f"depending on the {table.noun}"

@@ -16,7 +16,6 @@ from benchmark.report.boards import attacks_board, checks_at_zero, checks_board,
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import NOT_RUN, with_status
 from benchmark.report.conclusion import UNDEFENDED
-from benchmark.report.csv_files import provenances
 from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.escapes import code, text
 from benchmark.report.figures import TableFigures
@@ -25,7 +24,7 @@ from benchmark.report.notes import randomised_note
 from benchmark.report.other_scenarios import scenarios_board
 from benchmark.report.pools import classes_sentence, pools
 from benchmark.report.ranking_board import ranking_lines
-from benchmark.report.reproduce import command
+from benchmark.report.reproduce import checkout, command
 from benchmark.report.rows import Row
 from benchmark.report.standing import METRICS
 from benchmark.report.style import budget
@@ -101,7 +100,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "backbones": sorted({key.backbone for key in keys} - {NOT_TRAINED}, key=run.names.short),
         "losses": sorted({key.loss for key in keys} - {NOT_TRAINED}, key=run.names.short),
         "defenses": defenses,
-        "ways": _ways(defenses),
+        "ways": _ways(run, defenses),
         "own_models": own_models,
         "references": references,
         "bases": {parse_spec(name).name for name in defenses},
@@ -117,7 +116,7 @@ def _context(run: Run, tables: list[Table], figures: list[TableFigures]) -> dict
         "precision": manifest.config.get("attack_precision", "float32"),
         "own_seeds": sorted({key.seed for key in keys if key.defense in own_models}),
         "attack_parts": attack_parts(run),
-        "example_commits": _example_commits(tables) or [manifest.provenance.commit],
+        "checkout": checkout(run, [_example(table) for table in _first_of_modes(tables)]),
         "done": _distinct(cell for cell in cells if cell.done),
         "total": _distinct(cells),
         "checking_attacks": _attacks(run, run.check_cells),
@@ -181,13 +180,16 @@ def _attacks(run: Run, cells: Iterable[CellResult]) -> list[str]:
     return sorted({cell.key.attack for cell in cells}, key=run.names.attack)
 
 
-def _ways(defenses: list[str]) -> str:
-    """How models were trained, as in "with 6 defenses and without one (`vanilla`)"."""
-    count = len(defenses) - (UNDEFENDED in defenses)
+def _ways(run: Run, defenses: list[str]) -> str:
+    """How models were trained, as in "trained with 6 defenses and without one (`vanilla`)"."""
+    plain = [name for name in defenses if parse_spec(name).name == UNDEFENDED]
+    count = len(defenses) - len(plain)
     ways = [f"with {count} defense{'s' if count > 1 else ''}"] if count else []
-    if UNDEFENDED in defenses:
-        ways.append(f"without {'one' if count else 'a defense'} ({code(UNDEFENDED)})")
-    return " and ".join(ways)
+    if plain:
+        ways.append(
+            f"without {'one' if count else 'a defense'} ({', '.join(code(run.names.short(name)) for name in plain)})"
+        )
+    return f"trained {' and '.join(ways)}" if ways else "that need no training"
 
 
 def _distinct(cells: Iterable[CellResult]) -> int:
@@ -197,21 +199,14 @@ def _distinct(cells: Iterable[CellResult]) -> int:
 
 def _examples(run: Run, tables: list[Table]) -> list[str]:
     """The commands that reproduce a row of the first table of each compute mode."""
+    return [command(run.manifest, table, _example(table)) for table in _first_of_modes(tables)]
+
+
+def _first_of_modes(tables: list[Table]) -> list[Table]:
     first: dict[str, Table] = {}
     for table in tables:
         first.setdefault(table.key.compute, table)
-    return [command(run.manifest, table, _example(table)) for table in first.values()]
-
-
-def _example_commits(tables: list[Table]) -> list[str]:
-    """The commits that the records of the first example's row come from, that of the newest first.
-
-    The newest is enough to reproduce the row: a run keeps records of earlier commits only where the code that
-    made them has not changed since.
-    """
-    made_by = provenances(_example(tables[0])) if tables else []
-    newest_first = sorted(made_by, key=lambda provenance: provenance.created, reverse=True)
-    return list(dict.fromkeys(provenance.commit for provenance in newest_first))
+    return list(first.values())
 
 
 def _was_checked(row: Row) -> bool:

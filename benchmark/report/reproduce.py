@@ -1,15 +1,18 @@
-"""The command that reproduces one row."""
+"""The commit and the command that reproduce a row."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from benchmark.core.display_names import without_folders
 from benchmark.records import RunManifest
+from benchmark.report.cell_results import Run
+from benchmark.report.csv_files import provenances
 from benchmark.report.display_names import NOT_TRAINED
+from benchmark.report.escapes import code
 from benchmark.report.rows import SAME, Row
 from benchmark.report.style import format_eps
 from benchmark.report.tables import EQUAL_PASSES, Table
@@ -52,6 +55,21 @@ def command(manifest: RunManifest, table: Table, row: Row) -> str:
     if config.get("checks") is False:
         words.append("--no-checks")
     return " \\\n    ".join(words)
+
+
+def checkout(run: Run, rows: Sequence[Row]) -> str:
+    """Says which commit to check out to compute rows again, in a clause that begins a sentence."""
+    made_by = sorted((one for row in rows for one in provenances(row)), key=lambda one: one.created)
+    newest, *older = list(dict.fromkeys(one.commit for one in reversed(made_by))) or ["unknown"]
+    if newest == "unknown":
+        return "The commit of the row's records is not known: with the code that the board was made with"
+    if not older:
+        return f"Check out {code(newest)}, the commit of the row's records"
+    others = ", ".join(map(code, older))
+    if run.manifest.merged:  # of folders whose code may differ
+        return f"Check out the commit of the row's records, {code(newest)} or {others} (see `cells.csv`)"
+    # A run keeps a record of another commit only where the code that made it has not changed since.
+    return f"Check out {code(newest)}, the commit of the row's newest record (the older ones are of {others})"
 
 
 def _rows(manifest: RunManifest, table: Table, row: Row) -> list[tuple[str, Iterable[Any]]]:

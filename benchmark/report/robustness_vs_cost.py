@@ -31,7 +31,7 @@ SAME_COST = 1.01
 GAIN = 0.005
 """What a dearer row must gain over all cheaper ones to be on the front."""
 ROOM = 0.08
-"""Fraction of the axis below the lowest row, for its label."""
+"""How much lower than the lowest row the axis ends, in its units, for that row's label."""
 TICKS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 100, 200, 500)
 
 

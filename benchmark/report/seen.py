@@ -181,7 +181,10 @@ def _note(table: Table, attack: str, lines: Sequence[_Line]) -> str:
         rows = "the first, the middle and the last in rank, of those with kept images"
     found = ""
     if all(line.is_right("before") for line in lines):
-        found = " that all find right when clean, if possible one on which each fares under attack as on most"
+        found = (
+            " that all find right when clean; of these, one on which each row fares under attack as it does "
+            "on most queries goes first"
+        )
     return (
         f"{table.trained}; {table.names.short(attack)}, on each row's own model. Rows: {rows}. "
         f"Query {query}: the first of those kept{found}. "

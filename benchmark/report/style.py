@@ -30,8 +30,8 @@ PALETTE = (
 )  # fmt: skip
 MARKERS = "osD^vP*X<>pd"
 LINES = ("-", "--", "-.")
-ALIKE = 7
-"""Rows that share a kind of line."""
+ROWS_OF_A_LINE = 7
+"""Rows, in alphabetical order, that have the same kind of line."""
 LONGEST_NAME = 48
 """Characters of a name that a figure shows whole."""
 REFERENCE_LINE = ":"
@@ -57,7 +57,11 @@ def line_styles(defenses: Iterable[str], references: Iterable[str]) -> dict[str,
     names, grey = set(defenses), set(references)
     ranked = sorted(names - grey)
     styles = {
-        name: LineStyle(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], LINES[i // ALIKE % len(LINES)])
+        name: LineStyle(
+            color=PALETTE[i % len(PALETTE)],
+            marker=MARKERS[i % len(MARKERS)],
+            line=LINES[i // ROWS_OF_A_LINE % len(LINES)],
+        )
         for i, name in enumerate(ranked)
     }
     shown = sorted(names & grey)

@@ -18,7 +18,7 @@ from benchmark.report.tables import Table
 from benchmark.report.worst_case import mean
 
 FALL = 0.03
-"""mAP@R that must be lost after the best epoch to be named in the title."""
+"""mAP@R that must be lost after the peak to be named in the title."""
 
 
 def training_curves(table: Table, styles: dict[str, LineStyle]) -> Figure | None:
@@ -103,7 +103,7 @@ def _title(rows: list[Row]) -> str:
     verb = "loses" if len(falling) == 1 else "lose"
     most = f"{'up to ' if len(falling) > 1 else ''}{percent(falls[falling[0]])} points"
     who = listed(falling, "defense")
-    return f"{who} {verb} {most} of mAP@R under attack by training on after the best epoch"
+    return f"{who} {verb} {most} of mAP@R under attack by training on after the peak"
 
 
 def _note(table: Table, rows: list[Row]) -> str:

@@ -18,7 +18,7 @@ from benchmark.report.style import MARKERS, PALETTE, budget, headline, new_figur
 from benchmark.report.tables import Table
 
 NEIGHBOR = ("#9A9A9A", "h")
-"""Color of the classes that were not hit worst themselves."""
+"""Color and marker of the classes that were not hit worst themselves."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,17 @@
 """What a data set hands over is checked before anything is trained."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 
 from benchmark.core.errors import UsageError
-from benchmark.data import Folders, ImageSet, Split
+from benchmark.data import DATASETS, Dataset, Folders, ImageSet, Split
 from benchmark.data.checks import check_split
 from benchmark.data.packed import PackedImages
+from benchmark.planning.grid import build_grid
+from benchmark.planning.resolve import resolve
 
 from ..counted_calls import calls_of
 
@@ -168,3 +171,25 @@ def test_a_check_calls_nothing_for_each_image():
         return calls_of(check_split, Split(*sides), "mine")[1]
 
     assert calls(240) == calls(6)
+
+
+class FromFive(Dataset):
+    """Test labels 5 to 9."""
+
+    headline_eps: ClassVar[dict[str, float]] = {"linf": 0.1}
+
+    def read(self, folders):
+        digits = DATASETS.build("digits").read(folders)
+        moved = ImageSet(digits.test.images, digits.test.labels + 5, digits.test.ids)
+        return Split(digits.train, moved)
+
+
+def test_a_run_stops_before_it_trains():
+    DATASETS.register("from_five")(FromFive)
+    try:
+        with pytest.raises(
+            UsageError, match=r"'from_five' hands over wrong test labels: 5 classes with .* 9"
+        ):
+            build_grid(resolve({"datasets": "from_five", "attacks": "noise"}), NOWHERE)
+    finally:
+        DATASETS.forget("from_five")

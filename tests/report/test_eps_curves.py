@@ -70,15 +70,25 @@ def test_a_row_that_the_seeds_do_not_tell_from_the_best_is_not_said_to_keep_less
     )
 
 
+def test_a_row_whose_best_seed_is_above_the_worst_of_the_best_does_not_keep_the_most(tables_of):
+    run, (table,) = tables_of(FakeRun(weakness={"a": 0.1, "b": 0.3}, references=()))
+    for cell in run.table_cells:
+        cell.record.metrics["ami"] = {"a": (0.4, 0.5), "b": (0.2, 0.42)}[cell.key.defense][cell.key.seed]
+    title = drawn(run, table).get_suptitle().replace("\n", " ").replace("\u00a0", " ")
+    assert title == "a keeps the most AMI at every budget, and 45 % at the largest (L\u221e 0.2)"
+
+
 def test_a_budget_at_which_some_seeds_were_not_attacked_has_no_point(tables_of):
     run, (table,) = tables_of(FakeRun(weakness={"a": 0.1, "b": 0.3}, references=()))
     for cell in run.table_cells:
         if cell.key.eps > 0.15 and (cell.key.defense, cell.key.seed) == ("b", 1):
             left_out = cell.record.model_copy(update={"attacked_queries": 0, "metrics": {}})
             object.__setattr__(cell, "record", left_out)
-    panel = drawn(run, table).axes[0]
+    figure = drawn(run, table)
+    panel = figure.axes[0]
     budgets = {line.get_label(): line.lines[0].get_xdata().tolist() for line in panel.containers}
     assert budgets == {"a": [0.0, 0.05, 0.1, 0.2], "b": [0.0, 0.05, 0.1]}
+    assert figure.get_suptitle().replace("\u00a0", " ").replace("\n", " ").endswith("(L\u221e 0.1)")
 
 
 def test_one_budget_is_no_curve(tables_of):

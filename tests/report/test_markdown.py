@@ -252,7 +252,11 @@ def test_of_several_commits_of_a_row_that_of_the_newest_record_is_checked_out(ta
         )
         object.__setattr__(cell, "record", cell.record.model_copy(update={"provenance": made_by}))
     page = " ".join(render(run, tables, [TableFigures()], tmp_path).split())
-    assert "Check out `commit1`, the commit of the row's newest record, install" in page
+    said = "the commit of the row's newest record (the older ones are of `commit0`, `0123abc`), install"
+    assert f"Check out `commit1`, {said}" in page
+    run.manifest = run.manifest.model_copy(update={"merged": ["python run_benchmark.py"]})
+    page = " ".join(render(run, tables, [TableFigures()], tmp_path).split())
+    assert "Check out the commit of the row's records, `commit1` or `commit0`, `0123abc` (see `cells" in page
 
 
 def test_the_row_without_a_defense_is_not_counted_among_the_defenses(tables_of, tmp_path):
@@ -260,6 +264,10 @@ def test_the_row_without_a_defense_is_not_counted_among_the_defenses(tables_of, 
         ({"vanilla": 0.9, "eat": 0.2}, "trained with 1 defense and without one (`vanilla`) were attacked"),
         ({"vanilla": 0.9}, "trained without a defense (`vanilla`) were attacked"),
         ({"eat": 0.2, "pgd_at": 0.3}, "trained with 2 defenses were attacked"),
+        (
+            {"vanilla": 0.9, "vanilla[epochs_scale=3]": 0.8, "eat": 0.2},
+            "trained with 1 defense and without one (`vanilla`, `vanilla[epochs_scale=3]`) were attacked",
+        ),
     ]:
         run, tables = tables_of(FakeRun(weakness=weakness, references=(), seeds=(0,)))
         page = " ".join(render(run, tables, [TableFigures()], tmp_path).split())

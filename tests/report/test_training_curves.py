@@ -30,11 +30,13 @@ def test_one_panel_has_the_mean_of_the_seeds_and_their_kept_epochs(tables_of):
     assert kept <= {(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines}
 
 
-def test_the_title_names_the_loss_after_the_kept_epoch(tables_of):
+def test_the_title_names_the_loss_after_the_peak_whichever_epoch_was_kept(tables_of):
     _, (table,) = tables_of(FakeRun(seeds=(0,)))
     row = next(row for row in table.rows if row.defense == "pgd_at")
     assert fall(row) == pytest.approx(0.5 / 3)
     assert "up to 17 points" in drawn(table)._suptitle.get_text()
+    row.models[0] = row.models[0].model_copy(update={"best_epoch": 24})
+    assert fall(row) == pytest.approx(0.5 / 3)
 
 
 def test_seeds_that_were_validated_at_other_epochs_are_drawn(tables_of):
