@@ -186,9 +186,8 @@ def _ways(run: Run, defenses: list[str]) -> str:
     count = len(defenses) - len(plain)
     ways = [f"with {count} defense{'s' if count > 1 else ''}"] if count else []
     if plain:
-        ways.append(
-            f"without {'one' if count else 'a defense'} ({', '.join(code(run.names.short(name)) for name in plain)})"
-        )
+        names = ", ".join(code(run.names.short(name)) for name in plain)
+        ways.append(f"without {'one' if count else 'a defense'} ({names})")
     return f"trained {' and '.join(ways)}" if ways else "that need no training"
 
 

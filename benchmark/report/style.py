@@ -90,8 +90,10 @@ def with_hash(path: Path, parts: Iterable[str]) -> Path:
 
 def format_eps(eps: float) -> str:
     """Writes a budget so that it reads back as the same number: as a short decimal, else in 255ths."""
-    text = format_value(eps)
-    return text if float(parse_fraction(text)) == eps else repr(eps)
+    for text in (format_value(eps), f"{255 * eps:.6g}/255"):  # the second as in "0.25/255"
+        if float(parse_fraction(text)) == eps:
+            return text
+    return repr(eps)
 
 
 def budget(norm: str, eps: float) -> str:

@@ -278,3 +278,4 @@ def test_a_page_of_references_alone_does_not_say_that_no_attack_is_done(tables_o
     run, tables = tables_of(FakeRun(weakness={"pixels": 0.9}))
     page = render(run, tables, [TableFigures()], tmp_path)
     assert "There is no rank, since only references were run" in page and "is done yet" not in page
+    assert "Embedding models that need no training were attacked" in " ".join(page.split())

@@ -23,6 +23,12 @@ def test_a_budget_reads_back_as_the_same_number(eps):
     assert float(above) / float(below or 1) == eps
 
 
+def test_a_part_of_a_grey_level_is_short():
+    assert [format_eps(factor / 255) for factor in (0.25, 0.5, 1.0, 1.5)] == [
+        "0.25/255", "0.5/255", "1/255", "1.5/255",
+    ]  # fmt: skip
+
+
 def test_a_budget_names_its_norm_and_its_unit():
     assert budget("linf", 8 / 255) == "L\u221e 8/255"
     assert [budget("l2", 1.5), budget("l0", 20.0)] == ["L2 1.5", "L0 20 pixels"]
