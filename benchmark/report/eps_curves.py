@@ -33,6 +33,8 @@ from benchmark.report.worst_case import mean
 
 Curve = dict[float, list[float]]
 """A metric of one row at each eps, a value for each seed; eps 0 is clean."""
+LETTER = 0.02
+"""Width of a letter of a budget's label, as a fraction of the axis."""
 CLEARLY = 0.005
 """How much more one row must keep than another to be called the better one."""
 
@@ -194,7 +196,8 @@ def _draw(axes: Axes, curves: dict[str, Curve], table: Table, styles: dict[str, 
 
 def _label_budgets(axes: Axes, ticks: list[float], headline_eps: float) -> None:
     """Labels the headline budget, the largest, and the others that are not too close to a labeled one."""
-    apart = 0.1 * (ticks[-1] - ticks[0])
+    longest = max(len(format_eps(eps)) for eps in ticks)
+    apart = (ticks[-1] - ticks[0]) * max(0.1, LETTER * longest)
     labeled = [headline_eps]
     for eps in (ticks[-1], *ticks):
         if all(abs(eps - other) >= apart for other in labeled):

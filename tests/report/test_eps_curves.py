@@ -91,6 +91,14 @@ def test_a_budget_at_which_some_seeds_were_not_attacked_has_no_point(tables_of):
     assert figure.get_suptitle().replace("\u00a0", " ").replace("\n", " ").endswith("(L\u221e 0.1)")
 
 
+def test_long_labels_of_budgets_that_stand_close_are_left_out(tables_of):
+    budgets = tuple(factor / 255 for factor in (0.25, 0.5, 1.5, 2.0))
+    run, (table,) = tables_of(FakeRun(eps=(1 / 255,), curve_eps=budgets, seeds=(0,)))
+    axes = drawn(run, table).axes[0]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["0", "", "0.5/255", "1/255", "1.5/255", "2/255"]
+
+
 def test_one_budget_is_no_curve(tables_of):
     run, (table,) = tables_of(FakeRun(curve={}, seeds=(0,)))
     assert drawn(run, table) is None
