@@ -203,11 +203,12 @@ def _save_png(figure: Figure, path: Path) -> None:
 
     drawn = BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
-    if any(np.asarray(image.get_array()).ndim == 3 for axes in figure.axes for image in axes.images):
-        path.write_bytes(drawn.getvalue())
-        return
+    in_color = any(np.asarray(image.get_array()).ndim == 3 for axes in figure.axes for image in axes.images)
     with Image.open(drawn) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, format="png", optimize=True)
+        whole = image.convert("RGB")
+        (whole if in_color else whole.quantize(256, dither=Image.Dither.NONE)).save(
+            path, format="png", optimize=True
+        )
 
 
 def svg_of(path: Path) -> Path:
