@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import takewhile
 from math import inf, isnan
 
 from matplotlib.artist import Artist
@@ -44,14 +45,14 @@ class _Panel:
     """A metric under one attack, with the curve of each row by its defense.
 
     Attributes:
-        in_part: budgets at which some seeds of a row were attacked and others not, as nothing was left; the
-            row has no point there, since a mean over the former would be too high.
+        in_part: for a budget at which some seeds of a row were attacked and others not, as nothing was left,
+            the highest mean over the former; the row has no point there, since that is more than it keeps.
     """
 
     metric: str
     attack: str
     curves: dict[str, Curve]
-    in_part: frozenset[float]
+    in_part: dict[float, float]
 
 
 def eps_curves(run: Run, table: Table, styles: dict[str, LineStyle]) -> Figure | None:
@@ -65,8 +66,7 @@ def eps_curves(run: Run, table: Table, styles: dict[str, LineStyle]) -> Figure |
         found, parts = _curves(run, table, scenario, metric)
         if found:
             attack = _strongest(found, table)
-            in_part = frozenset(eps for name, eps in parts if name == attack)
-            panels.append(_Panel(metric, attack, found[attack], in_part))
+            panels.append(_Panel(metric, attack, found[attack], parts[attack]))
     if not panels:
         return None
     figure = new_figure(2.6 + 4.2 * len(panels), 5.0)
@@ -126,12 +126,11 @@ def _budgets(curves: dict[str, Curve]) -> set[float]:
 
 def _curves(
     run: Run, table: Table, scenario: str, metric: str
-) -> tuple[dict[str, dict[str, Curve]], set[tuple[str, float]]]:
+) -> tuple[dict[str, dict[str, Curve]], dict[str, dict[float, float]]]:
     """For each attack with at least two budgets, each row's metric by eps.
 
     Returns:
-        The curves; and attacks with budgets at which a row has no point since not all of its seeds were
-        attacked.
+        The curves; and for each attack what `_Panel.in_part` says.
     """
     found: dict[str, dict[str, Curve]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     left_out: set[tuple[str, str, float]] = set()
@@ -151,11 +150,10 @@ def _curves(
             clean[cell.key.defense].append(value)
         elif cell.key.norm == key.norm:
             found[cell.key.attack][cell.key.defense][cell.key.eps].append(value)
-    in_part = {
-        (attack, eps)
-        for attack, defense, eps in left_out
-        if found[attack][defense].pop(eps, None) is not None
-    }
+    in_part: dict[str, dict[float, float]] = defaultdict(dict)
+    for attack, defense, eps in left_out:
+        if values := found[attack][defense].pop(eps, []):
+            in_part[attack][eps] = max(mean(values), in_part[attack].get(eps, -inf))
     kept = {}
     for attack, every in found.items():
         curves = {defense: curve for defense, curve in every.items() if curve}
@@ -211,9 +209,15 @@ def _title(table: Table, panel: _Panel) -> str:
     name = METRICS[panel.metric]
     if not rows:
         return f"{name} over the attacker's budget"
-    # Where no row keeps anything, none leads.
-    every = sorted(_budgets(panel.curves) - {0.0} - panel.in_part) or sorted(_budgets(panel.curves))
-    budgets = [eps for eps in every if _most(rows, panel.curves, eps) > CLEARLY] or every
+    every = sorted(_budgets(panel.curves) - {0.0})
+    # Up to where a row without a point may be the best; and where no row keeps anything, none leads.
+    known = takewhile(
+        lambda eps: panel.in_part.get(eps, -inf) <= _most(rows, panel.curves, eps) - CLEARLY, every
+    )
+    told = list(known)
+    budgets = [eps for eps in told if _most(rows, panel.curves, eps) > CLEARLY] or told
+    if not budgets:
+        return f"{name} over the attacker's budget"
     if len(rows) == 1:
         value = _mean_at(panel.curves[rows[0].defense], budgets[-1])
         return f"{rows[0].name} keeps {percent(value)} % {name} at {budget(table.key.norm, budgets[-1])}"
