@@ -31,6 +31,15 @@ _LENGTH = 8  # bytes before a safetensors header, which hold its length
 _BLOCK = 1 << 20
 
 
+def _reject(constant: str) -> None:
+    raise ValueError(constant)
+
+
+# Made once: a report reads thousands of records.
+_DECODER = json.JSONDecoder(parse_constant=_reject)
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 class UnsealedFileError(DamagedFileError):
     """A stored file carries no checksum: it is of an older version, or its checksum was removed."""
 
@@ -76,7 +85,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise _unreadable(path, error) from None
     try:
-        content = json.loads(data, parse_constant=_reject)
+        content = _DECODER.decode(data.decode("utf-8"))
     except (ValueError, RecursionError):
         raise DamagedFileError(path, "it is empty" if not data else "it is cut off or changed") from None
     if not isinstance(content, dict):
@@ -171,7 +180,7 @@ def _name(path: Path) -> str:
 
 
 def _canonical(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(content)
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
@@ -194,7 +203,3 @@ def _file_checksum(header: bytes, rest: BinaryIO) -> str:
     while block := rest.read(_BLOCK):
         digest.update(block)
     return digest.hexdigest()
-
-
-def _reject(constant: str) -> None:
-    raise ValueError(constant)

@@ -177,8 +177,9 @@ class Run:
         if record is None or record.cells != sorted(self._cells_of.get(model_id, ())):
             return None
         results = [
-            result.model_copy(update={"explanation": self.names.sentence(result.explanation)})
+            result if told == result.explanation else result.model_copy(update={"explanation": told})
             for result in record.results
+            for told in [self.names.sentence(result.explanation)]
         ]
         return record.model_copy(update={"results": results})
 

@@ -65,7 +65,7 @@ def _query_scores(run: Run, cells: Sequence[CellResult], own: bool) -> Iterator[
 def mean(values: Iterable[float]) -> float:
     """The mean of the values that are not nan; nan when there is none."""
     known = [value for value in values if not isnan(value)]
-    return float(np.mean(known)) if known else nan
+    return float(np.add.reduce(known) / len(known)) if known else nan  # np.mean takes thrice the time
 
 
 def deviation(values: Iterable[float]) -> float:

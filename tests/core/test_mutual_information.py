@@ -13,7 +13,13 @@ from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.metrics.cluster import expected_mutual_information as sklearn_expected
 
-from benchmark.core.mutual_information import adjusted_mutual_information, expected_mutual_information
+from benchmark.core import mutual_information
+from benchmark.core.mutual_information import (
+    PartitionsOf,
+    adjusted_mutual_information,
+    expected_mutual_information,
+    indexed,
+)
 
 
 @st.composite
@@ -111,6 +117,16 @@ def test_names_of_labels_and_the_order_of_points_do_not_matter():
     renamed = adjusted_mutual_information(names[labels][order].astype(np.int32), assignments[order])
     assert renamed == pytest.approx(expected, abs=1e-12)
     assert adjusted_mutual_information(assignments, labels) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("kept", [40, mutual_information.MOST_TERMS], ids=["few terms kept", "all kept"])
+def test_values_do_not_depend_on_what_was_compared_before(monkeypatch, kept):
+    monkeypatch.setattr(mutual_information, "MOST_TERMS", kept)
+    random, partitions = np.random.default_rng(0), PartitionsOf(60)
+    for most in random.integers(1, 30, 100):
+        labels, assignments = random.integers(0, most, (2, 60)) * 3 - 20
+        value = partitions.adjusted_mutual_information(indexed(labels), indexed(assignments))
+        assert value == adjusted_mutual_information(labels, assignments)
 
 
 def test_torch_is_not_loaded():
