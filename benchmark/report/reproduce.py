@@ -18,6 +18,8 @@ from benchmark.report.style import format_eps
 from benchmark.report.tables import EQUAL_PASSES, Table
 
 FOLDER = "reproduced"
+DIRTY = "-dirty"
+"""What the commit of a source tree with uncommitted changes ends with."""
 START = "vanilla"
 """The defense that stands beside an own model if the table has it: transferred attacks may start from it."""
 
@@ -63,6 +65,11 @@ def checkout(run: Run, rows: Sequence[Row]) -> str:
     newest, *older = list(dict.fromkeys(one.commit for one in reversed(made_by))) or ["unknown"]
     if newest == "unknown":
         return "The commit of the row's records is not known: with the code that the board was made with"
+    if newest.endswith(DIRTY):
+        return (
+            f"Check out {code(newest.removesuffix(DIRTY))}, add the changes that were not committed when the "
+            "row's records were made"
+        )
     if not older:
         return f"Check out {code(newest)}, the commit of the row's records"
     others = ", ".join(map(code, older))

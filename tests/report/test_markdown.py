@@ -243,6 +243,12 @@ def test_the_commit_to_check_out_is_one(tables_of, tmp_path, commits):
     assert ("Records come from several commits" in page) == bool(commits)
 
 
+def test_what_was_not_committed_is_not_checked_out(tables_of, tmp_path):
+    run, tables = tables_of(FakeRun(weakness=WEAKNESS, references=(), commits={"best": "aaaaaaa-dirty"}))
+    page = " ".join(render(run, tables, [TableFigures()], tmp_path).split())
+    assert "Check out `aaaaaaa`, add the changes that were not committed when the row's records were" in page
+
+
 def test_of_several_commits_of_a_row_that_of_the_newest_record_is_checked_out(tables_of, tmp_path):
     run, tables = tables_of(FakeRun(weakness=WEAKNESS, references=()))
     best = next(row for row in tables[0].rows if row.name == "best")
