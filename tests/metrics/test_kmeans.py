@@ -1,7 +1,6 @@
 import faiss
 import numpy as np
 import pytest
-import sklearn.cluster
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -156,8 +155,8 @@ def starts(monkeypatch):
 
         return start
 
-    for module, name in ((kmeans, "greedy_init"), (sklearn.cluster, "kmeans_plusplus")):
-        monkeypatch.setattr(module, name, noting(name, getattr(module, name)))
+    for name in ("greedy_init", "stepwise_init"):
+        monkeypatch.setattr(kmeans, name, noting(name, getattr(kmeans, name)))
     return made
 
 
@@ -169,7 +168,7 @@ def test_the_number_of_products_decides_which_start_is_made(starts, monkeypatch)
         for large_from in (400 * 8 * 20 + 1, 400 * 8 * 20):
             monkeypatch.setattr(kmeans, "LARGE_FROM", large_from)
             kmeans_assign(points, 20, seed=0)
-        assert starts == [("kmeans_plusplus", 1), ("greedy_init", 2)]
+        assert starts == [("stepwise_init", 1), ("greedy_init", 2)]
         assert faiss.omp_get_max_threads() == 2
     finally:
         faiss.omp_set_num_threads(before)

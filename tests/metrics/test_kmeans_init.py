@@ -2,12 +2,13 @@ import itertools
 
 import numpy as np
 import pytest
+import sklearn
 from scipy.stats import chisquare
 from sklearn.cluster import kmeans_plusplus
 from sklearn.datasets import make_blobs
 
 from benchmark.metrics import kmeans_init
-from benchmark.metrics.kmeans_init import greedy_init
+from benchmark.metrics.kmeans_init import greedy_init, stepwise_init
 
 
 def many_blobs(n=1500, d=32, k=300, seed=0):
@@ -40,6 +41,34 @@ def law(points, k, trials):
     return {chosen: probability for chosen, probability in found.items() if probability > 0}
 
 
+@pytest.mark.skipif(
+    not sklearn.__version__.startswith("1.9."), reason="other versions of scikit-learn draw other points"
+)
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
+@pytest.mark.parametrize("kind", ["cloud", "blobs", "repeated", "equal", "tiny", "huge"])
+@pytest.mark.parametrize(
+    ("n", "d", "k"), [(300, 16, 40), (500, 200, 100), (40, 3, 40), (60, 5, 1), (7, 2, 3)]
+)
+def test_stepwise_draws_are_those_of_scikit_learn(n, d, k, kind):
+    cloud = np.random.default_rng(n).standard_normal((n, d))
+    points = {
+        "cloud": cloud,
+        "blobs": 0.05 * cloud + np.repeat(10 * cloud, 5, axis=0)[:n],
+        "repeated": np.round(cloud),
+        "equal": np.full((n, d), 0.125),
+        "tiny": 1e-20 * cloud,
+        "huge": 1e15 * cloud,
+    }[kind].astype(np.float32)
+    for seed in range(5):
+        assert (stepwise_init(points, k, seed) == kmeans_plusplus(points, k, random_state=seed)[1]).all()
+
+
+def test_stepwise_draws_stay_as_they_are():
+    grid = np.stack(np.meshgrid(np.arange(6), np.arange(7) ** 2), axis=2).reshape(-1, 2).astype(np.float32)
+    assert stepwise_init(grid, 8, 0).tolist() == [23, 39, 12, 33, 29, 20, 9, 25]
+    assert stepwise_init(grid, 8, 1).tolist() == [17, 33, 26, 38, 9, 20, 12, 1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ahead", [0, 9], ids=["each-step-anew", "all-steps-ahead"])
 @pytest.mark.parametrize("trials", [1, 2])
@@ -63,10 +92,10 @@ def test_draws_by_the_law_of_greedy_kmeans_plusplus(monkeypatch, trials, ahead):
 
 
 @pytest.mark.slow
-def test_leaves_as_little_over_as_scikit_learn_and_less_than_single_draws():
+def test_many_steps_at_once_leave_as_little_over_as_step_by_step_and_less_than_single_draws():
     points = many_blobs()
     ours = [left_over(points, greedy_init(points, 300, seed)) for seed in range(6)]
-    theirs = [left_over(points, kmeans_plusplus(points, 300, random_state=seed)[1]) for seed in range(6)]
+    theirs = [left_over(points, stepwise_init(points, 300, seed)) for seed in range(6)]
     single = [left_over(points, greedy_init(points, 300, seed, trials=1)) for seed in range(6)]
     error = np.sqrt((np.var(ours, ddof=1) + np.var(theirs, ddof=1)) / 6)
     assert abs(np.mean(ours) - np.mean(theirs)) < max(4 * error, 0.005 * np.mean(theirs))
