@@ -98,8 +98,11 @@ class Clusterings(Stateful):
 
     def assign(self, points: Tensor) -> Tensor:
         """The row of `centroids` nearest to each point in each clustering, shape (b, c)."""
-        nearest = self.grouped(self.nearness(points)).max(2).indices
-        return nearest + self._numbers * self._clusters
+        return self.nearest(self.nearness(points))
+
+    def nearest(self, nearness: Tensor) -> Tensor:
+        """The row of `centroids` that points are nearest to in each clustering, (b, c), by `nearness`."""
+        return self.grouped(nearness).max(2).indices + self._numbers * self._clusters
 
 
 def _distances(points: Tensor, lengths: Tensor, candidates: Tensor) -> Tensor:

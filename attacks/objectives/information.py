@@ -76,44 +76,53 @@ class InformationScore(Stateful):
             self.clusterings.refine(bank, parameters.refits)
         self._fits += 1
         self.table.zero_()
+        clusters = []
         for part, labels in zip(bank.split(CHUNK), self.labels.split(CHUNK), strict=True):
-            self.table.index_add_(0, labels, self._assignment(part))
+            nearness = self.clusterings.nearness(part)
+            clusters.append(self.clusterings.nearest(nearness))
+            self.table.index_add_(0, labels, self._soft(nearness))
         torch.sum(self.table, 0, out=self._sizes)
         if parameters.drag:
-            self._find_dragging()
+            self._find_dragging(clusters)
 
-    def _find_dragging(self) -> None:
+    def _find_dragging(self, clusters: list[Tensor]) -> None:
         """Finds how each image, by moving, changes the parts of all images through its centroids, (n, d).
 
         A centroid moves by the image's way over the number of images in the cluster.
+
+        Args:
+            clusters: those of each image of a chunk, by their rows, shape (b, c).
         """
         bank, clusterings = self.pool.bank, self.clusterings
         forces = torch.zeros_like(clusterings.centroids)
         weights, counts = torch.zeros_like(self._sizes), torch.zeros_like(self._sizes)
-        for index in self._index.split(CHUNK):
+        chunks = self._index.split(CHUNK)
+        for index, rows in zip(chunks, clusters, strict=True):
             part = bank.index_select(0, index)
-            slopes, _ = self._slopes(self._assignment(part), self._pointwise(index))
+            assignment = self._assignment(part)
+            slopes, _ = self._slopes(assignment, self._pointwise(index, assignment))
             forces.addmm_(slopes.t(), part)
             weights += slopes.sum(0)
-            rows = clusterings.assign(part).flatten()
-            counts.index_add_(0, rows, torch.ones_like(rows, dtype=counts.dtype))
+            counts.index_add_(0, rows.flatten(), counts.new_ones(rows.numel()))
         forces.sub_(weights.unsqueeze(1) * clusterings.centroids)
         forces.mul_(-self._parameters.drag * self.scale / clusterings.count)
         forces.div_(counts.clamp_min_(1).unsqueeze(1))
-        for index in self._index.split(CHUNK):
-            rows = clusterings.assign(bank.index_select(0, index))
+        for index, rows in zip(chunks, clusters, strict=True):
             self.dragging.index_copy_(0, index, F.embedding_bag(rows, forces, mode="sum"))
 
     def _assignment(self, embeddings: Tensor) -> Tensor:
         """Soft assignment of each image to the clusters of each clustering, (b, c k)."""
-        nearness = self.clusterings.nearness(embeddings).mul_(self.scale)
-        return self.clusterings.grouped(nearness).softmax(2).view_as(nearness)
+        return self._soft(self.clusterings.nearness(embeddings))
+
+    def _soft(self, nearness: Tensor) -> Tensor:
+        """Soft assignment by the nearness to all centroids, which is scaled in place, (b, c k)."""
+        return self.clusterings.grouped(nearness.mul_(self.scale)).softmax(2).view_as(nearness)
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
         """Computes the negative mean information of clusters about the class, plus pull and drag."""
         given = embeddings.detach()
         with torch.no_grad():
-            pointwise = self._pointwise(index)
+            pointwise = self._pointwise(index, self._assignment(self.pool.bank.index_select(0, index)))
             slopes, information = self._slopes(self._assignment(given), pointwise)
             direction = self.pool.direction(given, index).mul_(self.pull)
             direction += self.dragging.index_select(0, index)
@@ -134,11 +143,15 @@ class InformationScore(Stateful):
         grouped(pointwise).sub_(information.unsqueeze(2))
         return pointwise.mul_(assignment), information
 
-    def _pointwise(self, index: Tensor) -> Tensor:
-        """Returns the information of each cluster about each image's class, (b, c k)."""
+    def _pointwise(self, index: Tensor, itself: Tensor) -> Tensor:
+        """Returns the information of each cluster about each image's class, (b, c k).
+
+        Args:
+            index: the images, shape (b,).
+            itself: their own entries of the table, which are left out: an image's current cluster must not be
+                an argument for staying there.
+        """
         labels = self.labels[index]
-        # Without the image itself: its current cluster must not be an argument for staying there.
-        itself = self._assignment(self.pool.bank.index_select(0, index))
         joint = self.table.index_select(0, labels).sub_(itself).clamp_min_(0).add_(FLOOR)
         # What the sizes of class and cluster alone would let expect.
         expected = self._expected.index_select(0, labels).unsqueeze(1) * self._sizes + FLOOR

@@ -18,8 +18,8 @@ _OF_A_STEP = 3
 _OF_A_TABLE = 1
 """Those of the table of classes and clusters after a fit of `information`."""
 
-_OF_DRAGGING = 5
-"""Those of `drag` after it: twice the image in the pool, the forces, and twice its clusters."""
+_OF_DRAGGING = 2
+"""Those of `drag` after it: the image in the pool, and the forces."""
 
 
 def scored_comparisons(clusters: int) -> int:

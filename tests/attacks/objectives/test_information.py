@@ -77,7 +77,8 @@ def test_the_drag_is_what_an_image_does_to_the_others_through_its_centroids(prob
     ).unsqueeze(1)
     logits = dragged.scale * (moved @ centroids.t() - 0.5 * centroids.square().sum(1))
     assignment = clusterings.grouped(logits).softmax(2).flatten(1)
-    (-(assignment * dragged._pointwise(index)).sum() / 2).backward()
+    pointwise = dragged._pointwise(index, dragged._assignment(moved))
+    (-(assignment * pointwise).sum() / 2).backward()
     assert float(leaves.grad.abs().max()) > 1e-3
     embeddings = F.normalize(torch.randn_like(moved))
     added = (embeddings * leaves.grad).sum(1)
