@@ -10,14 +10,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from benchmark.models.backbone import BackboneEmbedder
+from benchmark.models.smallconv_layers import GrayConv2d, LayoutFlatten
 
 
 class _Tracer(fx.Tracer):
-    """Traces batch norm as one step, including subclasses of it in other libraries."""
+    """Traces as one step `SmallConv`'s layers, and batch norm with its subclasses in other libraries."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Return whether a module is traced as one step."""
-        return isinstance(m, _BatchNorm) or super().is_leaf_module(m, module_qualified_name)
+        known = (_BatchNorm, GrayConv2d, LayoutFlatten)
+        return isinstance(m, known) or super().is_leaf_module(m, module_qualified_name)
 
 
 def fold_batch_norm(model: nn.Module) -> None:
@@ -58,7 +60,7 @@ def conv_norm_pairs(network: nn.Module) -> list[tuple[str, str]]:
         once = calls[before.target] == calls[node.target] == 1
         if (
             once
-            and type(first) is nn.Conv2d
+            and type(first) in (nn.Conv2d, GrayConv2d)
             and _is_plain(second)
             and not (_hooked(first) or _hooked(second))
         ):

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.core.embedder import Embedder
+from benchmark.models.smallconv_layers import GrayConv2d, LayoutFlatten
 
-_COUNTED = (nn.Conv2d, nn.Linear)
-_FREE = (nn.BatchNorm2d, nn.Flatten, nn.Identity, nn.ReLU)
+_COUNTED = (nn.Conv2d, GrayConv2d, nn.Linear)
+_FREE = (nn.BatchNorm2d, nn.Flatten, LayoutFlatten, nn.Identity, nn.ReLU)
 """Layers without FLOPs, as torch counts them: only products count."""
 
 

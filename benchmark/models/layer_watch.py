@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.models.layer_flops import products
+from benchmark.models.smallconv_layers import GrayConv2d
 
 _CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 _TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -36,7 +37,8 @@ class LayerWatch:
     def __enter__(self) -> LayerWatch:
         for name in (*_CONVOLUTIONS, *_TRANSPOSED):
             self._replace(F, name, _watched(getattr(F, name), name in _TRANSPOSED, self._seen))
-        self._replace(nn.Linear, "forward", _watched_linear(nn.Linear.forward, self._seen))
+        for kind, method in ((nn.Linear, "forward"), (GrayConv2d, "_conv_forward")):
+            self._replace(kind, method, _watched_layer(getattr(kind, method), self._seen))
         return self
 
     def __exit__(
@@ -60,9 +62,9 @@ def _watched(function: Callable[..., Any], transposed: bool, seen: Seen) -> Call
     return convolution
 
 
-def _watched_linear(function: Callable[..., Any], seen: Seen) -> Callable[..., Any]:
-    def forward(self: nn.Linear, input: Tensor) -> Any:
-        output = function(self, input)
+def _watched_layer(function: Callable[..., Any], seen: Seen) -> Callable[..., Any]:
+    def forward(self: nn.Linear | GrayConv2d, input: Tensor, *arguments: Any) -> Any:
+        output = function(self, input, *arguments)
         if isinstance(output, Tensor):
             seen(products(output, self.weight), self.weight, output)
         return output

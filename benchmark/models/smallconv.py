@@ -6,6 +6,7 @@ from pydantic import PositiveFloat
 from torch import nn
 
 from benchmark.models.backbone import BACKBONES, Backbone, BackboneEmbedder
+from benchmark.models.smallconv_layers import GrayConv2d, LayoutFlatten
 
 
 @BACKBONES.register("smallconv")
@@ -25,10 +26,10 @@ class SmallConv(Backbone):
         for base, stride in ((16, 2), (16, 2), (32, 1), (32, 2)):
             out = max(1, round(base * self.width))
             layers += [
-                nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False),
+                (nn.Conv2d if layers else GrayConv2d)(channels, out, 3, stride=stride, padding=1, bias=False),
                 nn.BatchNorm2d(out),
                 nn.ReLU(inplace=True),
             ]
             channels, height, width = out, -(-height // stride), -(-width // stride)
-        layers += [nn.Flatten(), nn.Linear(channels * height * width, self.dim)]
+        layers += [LayoutFlatten(), nn.Linear(channels * height * width, self.dim)]
         return BackboneEmbedder(nn.Sequential(*layers))
