@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -14,7 +15,8 @@ from attacks.objectives.clusterings import CHUNK, Clusterings
 from attacks.objectives.pool import PoolScore
 from attacks.problem import Problem
 from attacks.save_point import Stateful
-from benchmark.metrics import KMEANS_ITERATIONS, cluster, mean_clustering_metrics
+from benchmark.core.mutual_information import adjusted_mutual_information
+from benchmark.metrics import KMEANS_ITERATIONS, cluster
 
 FLOOR = 1e-3
 """Images added to each entry of the contingency table, so that its logarithm is finite."""
@@ -61,7 +63,8 @@ class InformationScore(Stateful):
     def pool_value(self) -> float:
         """Returns the negative AMI of the observed pool, as it will be scored."""
         assignments = cluster(self.pool.bank, len(self._expected))
-        return -mean_clustering_metrics(self.labels, assignments)["ami"]
+        labels = self.labels.cpu().numpy()
+        return -float(np.mean([adjusted_mutual_information(labels, row) for row in assignments]))
 
     def _fit(self) -> None:
         """Runs k-means, from new starts when these are due, and fills the contingency table.
