@@ -232,6 +232,8 @@ def main() -> int:
         sys.stderr.write("--device cuda: torch finds no GPU here; use --device cpu.\n")
         return 2
     keep_freed_memory()  # as the benchmark's workers do; all libraries gain by it
+    # The weights of an untrained network's similarities are denormal, which slows some processors down.
+    torch.set_flush_denormal(True)
     torch.set_num_threads(options.threads)
     chosen = settings(options.device, options.quick)
     names = [setting.name for setting in chosen]
