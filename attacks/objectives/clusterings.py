@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import log
 from typing import ClassVar
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from attacks.save_point import Stateful
 from benchmark.core.seeding import noise_per_image
+from benchmark.metrics.kmeans_init import default_trials
 
 CHUNK = 4096
 """Points compared with all centroids at a time."""
@@ -54,7 +54,7 @@ class Clusterings(Stateful):
             points: shape (n, d).
             parts: what the draw depends on beside the seed.
         """
-        k, trials = self._clusters, 2 + int(log(self._clusters))
+        k, trials = self._clusters, default_trials(self._clusters)
         noise = noise_per_image((k, trials), self._numbers, self._seed, "clusterings", *parts)
         uniform = noise.to(points).add_(1).div_(2)  # (c, k, trials)
         lengths = points.square().sum(1)

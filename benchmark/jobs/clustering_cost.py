@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from math import log
 
 from attacks import Attack
 from attacks.objectives.base import OBJECTIVES
@@ -11,6 +10,7 @@ from attacks.objectives.information import Information
 from attacks.optimisers.best_pool import EVERY, LAST
 from attacks.optimisers.pgd import GradientAttack
 from benchmark.metrics import KMEANS_ITERATIONS, KMEANS_SEEDS
+from benchmark.metrics.kmeans_init import default_trials
 
 _OF_A_STEP = 3
 """Products with all centroids in a step of `information`: an image, the image in the pool, the gradient."""
@@ -28,7 +28,7 @@ def scored_comparisons(clusters: int) -> int:
     Args:
         clusters: number of clusters.
     """
-    return len(KMEANS_SEEDS) * clusters * (_candidates(clusters) + KMEANS_ITERATIONS)
+    return len(KMEANS_SEEDS) * clusters * (default_trials(clusters) + KMEANS_ITERATIONS)
 
 
 def attack_comparisons(attack: Attack, clusters: int) -> float:
@@ -55,7 +55,7 @@ def _comparisons(attack: GradientAttack, cost: float, clusters: int) -> float:
     white, starts = attack.access == "white", getattr(attack, "restarts", 1)
     steps = cost / (2 * starts if white else starts)  # a forward and a backward pass each, or a query
     again = 1 / objective.redraw
-    drawn = _candidates(clusters) + KMEANS_ITERATIONS
+    drawn = default_trials(clusters) + KMEANS_ITERATIONS
     after = _OF_A_TABLE + (_OF_DRAGGING if objective.drag else 0)
     of_a_fit = again * drawn + (1 - again) * objective.refits + after
     first = drawn + after
@@ -63,8 +63,3 @@ def _comparisons(attack: GradientAttack, cost: float, clusters: int) -> float:
     if white:
         compared += (min(steps, LAST) // EVERY + 1) * scored_comparisons(clusters)
     return starts * compared
-
-
-def _candidates(clusters: int) -> int:
-    """Candidates for a centroid that greedy k-means++ compares with all points."""
-    return 2 + int(log(clusters))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.mutual_information import adjusted_mutual_information
-from benchmark.metrics.kmeans import kmeans_assign
+from benchmark.metrics.kmeans import kmeans_assignments
 
 KMEANS_SEEDS = (0, 1, 2, 3, 4)
 """The protocol's k-means seeds: every clustering metric, clean or attacked, is the mean over these."""
@@ -72,9 +72,9 @@ def cluster(
         The cluster of each point under each seed, shape (s, n), in [0, k).
 
     Raises:
-        BenchmarkError: as `kmeans_assign` does.
+        BenchmarkError: as `kmeans_assignments` does.
     """
-    return np.stack([kmeans_assign(embeddings, k, seed) for seed in seeds])
+    return kmeans_assignments(embeddings, k, seeds)
 
 
 def mean_clustering_metrics(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.metrics.kmeans_init import greedy_init, stepwise_init
+from benchmark.metrics.kmeans_init import SquaredDistances, default_trials, greedy_init, stepwise_init
 
 KMEANS_ITERATIONS = 25
 """The maximum number of Lloyd iterations; a run ends earlier once its objective stops changing.
@@ -30,7 +30,12 @@ Cars196 at 512 dimensions (0.3 and 0.4 x 10^9) are small; In-Shop (55 x 10^9) an
 
 
 def kmeans_assign(embeddings: Tensor | NDArray[Any], k: int, seed: int) -> NDArray[np.int32]:
-    """Assigns each embedding to one of k clusters by squared Euclidean distance.
+    """Assigns each embedding to one of k clusters, as `kmeans_assignments` does for one seed, (n,)."""
+    return kmeans_assignments(embeddings, k, (seed,))[0]
+
+
+def kmeans_assignments(embeddings: Tensor | NDArray[Any], k: int, seeds: Sequence[int]) -> NDArray[np.int32]:
+    """Assigns each embedding to one of k clusters by squared Euclidean distance, once for each seed.
 
     The initial centroids are drawn by greedy k-means++ (Arthur & Vassilvitskii 2007): of several candidates
     per step, the one that leaves the smallest sum of squares. faiss's own initialization draws one candidate,
@@ -43,10 +48,10 @@ def kmeans_assign(embeddings: Tensor | NDArray[Any], k: int, seed: int) -> NDArr
     Args:
         embeddings: shape (n, d), floating point of any precision, on any device.
         k: the number of clusters, from 1 to n. With fewer than k distinct points some clusters stay empty.
-        seed: of the initial centroids, from 0 to 2**31 - 1.
+        seeds: of the initial centroids, from 0 to 2**31 - 1, s of them.
 
     Returns:
-        The cluster of each point, shape (n,), in [0, k).
+        The cluster of each point under each seed, shape (s, n), in [0, k).
 
     Raises:
         BenchmarkError: when the shape or k does not fit, or a value is not finite.
@@ -64,12 +69,27 @@ def kmeans_assign(embeddings: Tensor | NDArray[Any], k: int, seed: int) -> NDArr
     # far from the origin, as attacked embeddings may. Distances do not depend on the origin, so the
     # points are centered first.
     centered = np.ascontiguousarray(points - points.mean(axis=0), dtype=np.float32)
+    return _assignments(centered, k, seeds, large=centered.size * k >= LARGE_FROM)
 
-    return _assign(centered, k, seed, large=centered.size * k >= LARGE_FROM)
 
-
-def _assign(points: NDArray[np.float32], k: int, seed: int, large: bool) -> NDArray[np.int32]:
+def _assignments(points: NDArray[np.float32], k: int, seeds: Sequence[int], large: bool) -> NDArray[np.int32]:
     """Clusters points that were checked and centered, with the method for small or for large problems."""
+    import faiss
+
+    starts: Iterable[NDArray[np.int64]]
+    if large:
+        starts = (greedy_init(points, k, seed) for seed in seeds)
+    else:
+        distances = SquaredDistances(points, len(seeds) * k * default_trials(k))
+        starts = (stepwise_init(distances, k, seed) for seed in seeds)
+    with _threads(faiss.omp_get_max_threads() if large else 1):
+        return np.stack(
+            [_lloyd(points, points[start], seed) for start, seed in zip(starts, seeds, strict=True)]
+        )
+
+
+def _lloyd(points: NDArray[np.float32], centroids: NDArray[np.float32], seed: int) -> NDArray[np.int32]:
+    """Runs Lloyd's iterations from initial centroids, shape (k, d); returns the cluster of each point."""
     import faiss
 
     parameters = faiss.ClusteringParameters()
@@ -79,12 +99,10 @@ def _assign(points: NDArray[np.float32], k: int, seed: int, large: bool) -> NDAr
     parameters.min_points_per_centroid = 1
     parameters.max_points_per_centroid = len(points)
     index = faiss.IndexFlatL2(points.shape[1])
-    with _threads(faiss.omp_get_max_threads() if large else 1):
-        clustering = faiss.Clustering(points.shape[1], k, parameters)
-        initial = greedy_init(points, k, seed) if large else stepwise_init(points, k, seed)
-        faiss.copy_array_to_vector(points[initial].ravel(), clustering.centroids)
-        clustering.train(points, index)
-        _, nearest = index.search(points, 1)
+    clustering = faiss.Clustering(points.shape[1], len(centroids), parameters)
+    faiss.copy_array_to_vector(centroids.ravel(), clustering.centroids)
+    clustering.train(points, index)
+    _, nearest = index.search(points, 1)
     return nearest[:, 0].astype(np.int32)
 
 

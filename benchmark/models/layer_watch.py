@@ -23,8 +23,9 @@ class LayerWatch:
     """Calls a function after each convolution and each linear layer of this process in a `with` block.
 
     Torch's own functions are replaced within the block: a hook on all modules costs 8 microseconds for each
-    of them, several percent of the pass of a small network. What calls `torch.conv2d` itself, or a product of
-    matrices that is in no linear layer, is not seen; neither is a compiled network.
+    of them, several percent of the pass of a small network. What calls `torch.conv2d` itself (but for
+    `GrayConv2d`), or a product of matrices that is in no linear layer, is not seen; neither is a compiled
+    network.
 
     Args:
         seen: the function.
@@ -66,7 +67,10 @@ def _watched_layer(function: Callable[..., Any], seen: Seen) -> Callable[..., An
     def forward(self: nn.Linear | GrayConv2d, input: Tensor, *arguments: Any) -> Any:
         output = function(self, input, *arguments)
         if isinstance(output, Tensor):
-            seen(products(output, self.weight), self.weight, output)
+            weight = (
+                arguments[0] if arguments else self.weight
+            )  # a parametrization computes it anew each time
+            seen(products(output, weight), weight, output)
         return output
 
     return forward

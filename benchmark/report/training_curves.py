@@ -99,10 +99,10 @@ def _title(rows: list[Row]) -> str:
         key=lambda name: (-falls[name], name),
     )
     if not falling:
-        return f"No defense loses more than {100 * FALL:.0f} points of mAP@R under attack by training on"
+        return f"No row loses more than {100 * FALL:.0f} points of mAP@R under attack by training on"
     verb = "loses" if len(falling) == 1 else "lose"
     most = f"{'up to ' if len(falling) > 1 else ''}{percent(falls[falling[0]])} points"
-    who = listed(falling, "defense")
+    who = listed(falling, "row")
     return f"{who} {verb} {most} of mAP@R under attack by training on after the peak"
 
 

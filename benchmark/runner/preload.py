@@ -9,7 +9,6 @@ import faiss
 import pytorch_metric_learning.losses
 import pytorch_metric_learning.miners
 import scipy.special
-import sklearn.cluster
 import sklearn.metrics
 import torch._dynamo  # which optimizers import at their first step
 import torch.utils.flop_counter

@@ -130,7 +130,7 @@ def test_any_repeated_points_get_a_valid_assignment(n, large, data):
     k = data.draw(st.integers(1, n))
     rows = data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
     points = np.eye(4, dtype=np.float32)[rows] - 0.25
-    assigned = kmeans._assign(points, k, seed=data.draw(st.integers(0, 9)), large=large)
+    (assigned,) = kmeans._assignments(points, k, [data.draw(st.integers(0, 9))], large)
     assert assigned.shape == (n,)
     assert assigned.min() >= 0
     assert assigned.max() < k
@@ -189,7 +189,7 @@ def test_both_starts_are_as_good_where_classes_are_many_and_small():
     points, labels = blobs(3.0, n=1500, d=32, k=300)
     points -= points.mean(axis=0)
     one, other = (
-        [adjusted_mutual_info_score(labels, kmeans._assign(points, 300, seed, large)) for seed in range(6)]
+        [adjusted_mutual_info_score(labels, row) for row in kmeans._assignments(points, 300, range(6), large)]
         for large in (False, True)
     )
     error = np.sqrt((np.var(one, ddof=1) + np.var(other, ddof=1)) / 6)

@@ -8,7 +8,7 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.datasets import make_blobs
 
 from benchmark.metrics import kmeans_init
-from benchmark.metrics.kmeans_init import greedy_init, stepwise_init
+from benchmark.metrics.kmeans_init import SquaredDistances, greedy_init, stepwise_init
 
 
 def many_blobs(n=1500, d=32, k=300, seed=0):
@@ -60,13 +60,15 @@ def test_stepwise_draws_are_those_of_scikit_learn(n, d, k, kind):
         "huge": 1e15 * cloud,
     }[kind].astype(np.float32)
     for seed in range(5):
-        assert (stepwise_init(points, k, seed) == kmeans_plusplus(points, k, random_state=seed)[1]).all()
+        distances = SquaredDistances(points, expected=seed * n)  # row by row, or all at once
+        assert (stepwise_init(distances, k, seed) == kmeans_plusplus(points, k, random_state=seed)[1]).all()
 
 
 def test_stepwise_draws_stay_as_they_are():
     grid = np.stack(np.meshgrid(np.arange(6), np.arange(7) ** 2), axis=2).reshape(-1, 2).astype(np.float32)
-    assert stepwise_init(grid, 8, 0).tolist() == [23, 39, 12, 33, 29, 20, 9, 25]
-    assert stepwise_init(grid, 8, 1).tolist() == [17, 33, 26, 38, 9, 20, 12, 1]
+    distances = SquaredDistances(grid, 0)
+    assert stepwise_init(distances, 8, 0).tolist() == [23, 39, 12, 33, 29, 20, 9, 25]
+    assert stepwise_init(distances, 8, 1).tolist() == [17, 33, 26, 38, 9, 20, 12, 1]
 
 
 @pytest.mark.slow
@@ -95,7 +97,8 @@ def test_draws_by_the_law_of_greedy_kmeans_plusplus(monkeypatch, trials, ahead):
 def test_many_steps_at_once_leave_as_little_over_as_step_by_step_and_less_than_single_draws():
     points = many_blobs()
     ours = [left_over(points, greedy_init(points, 300, seed)) for seed in range(6)]
-    theirs = [left_over(points, stepwise_init(points, 300, seed)) for seed in range(6)]
+    distances = SquaredDistances(points, 0)
+    theirs = [left_over(points, stepwise_init(distances, 300, seed)) for seed in range(6)]
     single = [left_over(points, greedy_init(points, 300, seed, trials=1)) for seed in range(6)]
     error = np.sqrt((np.var(ours, ddof=1) + np.var(theirs, ddof=1)) / 6)
     assert abs(np.mean(ours) - np.mean(theirs)) < max(4 * error, 0.005 * np.mean(theirs))

@@ -4,6 +4,7 @@ from torch import nn
 
 from benchmark.core.embedder import Embedder
 from benchmark.models import BACKBONES, Ensemble, PassCounter, count_flops
+from benchmark.models.smallconv_layers import GrayConv2d
 from benchmark.training.inner import TrainingAttack, frozen
 
 SHAPE = (1, 8, 8)
@@ -180,11 +181,11 @@ def test_layers_outside_of_members_count_by_their_flops(make_member, layer, shap
 
 
 def test_torch_is_left_as_it_was(make_member):
-    before = torch.nn.functional.conv2d, nn.Linear.forward
+    before = torch.nn.functional.conv2d, nn.Linear.forward, GrayConv2d._conv_forward
     with pytest.raises(RuntimeError, match="stop"), everywhere(make_member()):
         assert torch.nn.functional.conv2d is not before[0]
         raise RuntimeError("stop")
-    assert before == (torch.nn.functional.conv2d, nn.Linear.forward)
+    assert before == (torch.nn.functional.conv2d, nn.Linear.forward, GrayConv2d._conv_forward)
 
 
 def test_a_hidden_network_is_counted_only_where_that_is_asked_for(make_member):

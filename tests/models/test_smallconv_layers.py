@@ -18,6 +18,7 @@ SHAPES = pytest.mark.parametrize(
         ((9, 6), (5, 2), (3, 1), (2, 0)),
     ],
 )
+FLOATS = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 
 
 def pair(kernel, stride, padding, bias=True):
@@ -37,10 +38,12 @@ def products(monkeypatch):
     return calls
 
 
+@FLOATS
 @SHAPES
-def test_maps_and_all_gradients_are_those_of_torch(size, kernel, stride, padding, products):
-    ours, plain = pair(kernel, stride, padding)
-    images = torch.rand(3, 1, *size, dtype=torch.float64, requires_grad=True)
+@pytest.mark.parametrize("number", [0, 3])
+def test_maps_and_all_gradients_are_those_of_torch(number, size, kernel, stride, padding, dtype, products):
+    ours, plain = (layer.to(dtype) for layer in pair(kernel, stride, padding))
+    images = torch.rand(number, 1, *size, dtype=dtype, requires_grad=True)
     found, expected = ours(images), plain(images)
     assert products == [1] and torch.equal(found, expected)
     above = torch.randn_like(found)
@@ -72,6 +75,38 @@ def test_gradients_of_any_layout(layout):
     torch.testing.assert_close(one, other)
 
 
+def embedder(layout=torch.channels_last):
+    return SmallConv(dim=3).build((1, 6, 6)).double().eval().to(memory_format=layout)
+
+
+def test_jacobians_by_vmap_are_those_of_single_gradients():
+    model = embedder()
+    images = torch.rand(2, 1, 6, 6, dtype=torch.float64, requires_grad=True)
+    outputs = model(images).sum(0)
+    above = torch.eye(3, dtype=torch.float64)
+    single = [torch.autograd.grad(outputs, images, row, retain_graph=True)[0] for row in above]
+    (batched,) = torch.autograd.grad(outputs, images, above, is_grads_batched=True)
+    torch.testing.assert_close(batched, torch.stack(single))
+    jacobian = torch.func.jacrev(lambda given: model(given).sum(0))(images.detach())
+    torch.testing.assert_close(jacobian, torch.stack(single))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+def test_a_traced_network_holds_torchs_layers(tmp_path):
+    images = torch.rand(2, 1, 6, 6, dtype=torch.float64, requires_grad=True)
+    network = embedder().network
+    expected = torch.autograd.grad(network(images).sum(), images)[0]
+    torch.jit.save(torch.jit.trace(network, images), tmp_path / "network.pt")
+    loaded = torch.jit.load(tmp_path / "network.pt")
+    torch.testing.assert_close(torch.autograd.grad(loaded(images).sum(), images)[0], expected)
+
+
+def test_a_gradient_hook_is_left_on_no_leaf():
+    maps = torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last).requires_grad_()
+    LayoutFlatten()(maps)
+    assert not maps._backward_hooks
+
+
 def test_torch_does_the_work_where_it_is_as_fast(products):
     images = torch.rand(2, 1, 8, 8)
     GrayConv2d(1, 4, 3)(images)  # no gradient of images
@@ -87,7 +122,7 @@ def test_torch_does_the_work_where_it_is_as_fast(products):
 
 def test_the_gradient_of_flattened_maps_has_their_layout():
     for layout in (torch.channels_last, torch.contiguous_format):
-        maps = torch.rand(2, 3, 4, 5).to(memory_format=layout).requires_grad_()
+        maps = 1 * torch.rand(2, 3, 4, 5).to(memory_format=layout).requires_grad_()
         flat = LayoutFlatten()(maps)
         assert torch.equal(flat, maps.flatten(1))
         above = torch.randn_like(flat)
@@ -97,25 +132,29 @@ def test_the_gradient_of_flattened_maps_has_their_layout():
 
 
 def test_an_embedder_has_the_weights_and_gradients_of_one_of_torchs_layers(products):
-    embedder = SmallConv(dim=8).build((1, 12, 12)).double().eval().to(memory_format=torch.channels_last)
-    plain = copy.deepcopy(embedder)
+    ours = SmallConv(dim=8).build((1, 12, 12)).double().eval().to(memory_format=torch.channels_last)
+    plain = copy.deepcopy(ours)
     first = plain.network[0]
     plain.network[0] = nn.Conv2d(1, 16, 3, stride=2, padding=1, bias=False).double()
     plain.network[0].load_state_dict(first.state_dict())
     plain.network[12] = nn.Flatten()
-    assert list(plain.state_dict()) == list(embedder.state_dict())
+    assert list(plain.state_dict()) == list(ours.state_dict())
     images = torch.rand(5, 1, 12, 12, dtype=torch.float64, requires_grad=True)
     target = torch.randn(5, 8, dtype=torch.float64)
     one, other = (
-        torch.autograd.grad((network(images) * target).sum(), images)[0] for network in (embedder, plain)
+        torch.autograd.grad((network(images) * target).sum(), images)[0] for network in (ours, plain)
     )
     torch.testing.assert_close(one, other)
     assert products == [1]
 
 
 def test_batch_norm_is_folded_into_it(products):
-    embedder = SmallConv(dim=8).build((1, 12, 12))
-    assert len(conv_norm_pairs(embedder.network)) == 4
-    fold_batch_norm(embedder.eval().requires_grad_(False))
-    embedder(torch.rand(2, 1, 12, 12, requires_grad=True)).sum().backward()
-    assert products == [1]
+    model = SmallConv(dim=8).build((1, 12, 12))
+    assert len(conv_norm_pairs(model.network)) == 4
+    images = torch.rand(2, 1, 12, 12, requires_grad=True)
+    target = torch.randn(2, 8)
+    before = torch.autograd.grad((model.eval()(images) * target).sum(), images)[0]
+    fold_batch_norm(model.requires_grad_(False))
+    after = torch.autograd.grad((model(images) * target).sum(), images)[0]
+    torch.testing.assert_close(after, before)
+    assert products == [1, 1]

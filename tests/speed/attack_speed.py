@@ -11,7 +11,8 @@ whose library ends with "-scored" add that forward pass, so that they do the pas
 "floor" is eager and in float32; ours is replayed from a CUDA graph where that pays, and "ours-tf32" and
 "ours-bfloat16" search in that precision.
 
-Random weights, batch norm folded and channels last, as the benchmark loads its models. The last line is JSON.
+Random weights, batch norm folded and channels last, as the benchmark loads its models. Denormal numbers are
+flushed to zero. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -232,7 +233,7 @@ def main() -> int:
         sys.stderr.write("--device cuda: torch finds no GPU here; use --device cpu.\n")
         return 2
     keep_freed_memory()  # as the benchmark's workers do; all libraries gain by it
-    # The weights of an untrained network's similarities are denormal, which slows some processors down.
+    # The similarities of an untrained network get denormal weights, which slow some processors down.
     torch.set_flush_denormal(True)
     torch.set_num_threads(options.threads)
     chosen = settings(options.device, options.quick)
