@@ -30,11 +30,6 @@ TINY = {
 """A whole tiny benchmark: a grid that takes seconds."""
 
 
-def pytest_collection_modifyitems(items):
-    """Runs slow tests first: one that begins last would leave the other processes without work."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-
-
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
