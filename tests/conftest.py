@@ -1,3 +1,4 @@
+import gc
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES, Member
 
 torch.set_num_threads(1)
+
+# Seven thousand tests are many objects that stay; to look for garbage among them takes long.
+gc.set_threshold(100_000)
 
 # A deadline for each example would fail tests on a machine that is busy.
 settings.register_profile("default without deadline", deadline=None)

@@ -17,6 +17,7 @@ from benchmark.models.frozen import frozen
 from benchmark.models.layer_flops import layer_flops
 from benchmark.models.layer_watch import LayerWatch
 from benchmark.models.member import Member
+from benchmark.models.traced_flops import traced_flops
 
 
 def count_flops(module: nn.Module, image_shape: tuple[int, int, int]) -> int:
@@ -25,16 +26,7 @@ def count_flops(module: nn.Module, image_shape: tuple[int, int, int]) -> int:
     image = torch.zeros(1, *image_shape, device=device)
     with frozen(module):
         known = layer_flops(module, image)
-        return _traced_flops(module, image) if known is None else known
-
-
-def _traced_flops(module: nn.Module, images: Tensor) -> int:
-    """Count the FLOPs of a forward pass of any network."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        module(images)
-    return counter.get_total_flops()
+        return traced_flops(module, image) if known is None else known
 
 
 def _counted(embedder: Embedder) -> list[nn.Module]:

@@ -1,8 +1,4 @@
-"""FLOPs of networks that consist of layers of known FLOPs.
-
-torch's own counter, for every other network, imports torch's compiler, which takes a second: as long as most
-of what a dry run does.
-"""
+"""FLOPs of networks that consist of layers of known FLOPs; those of others are traced (`traced_flops`)."""
 
 from __future__ import annotations
 
