@@ -22,7 +22,7 @@ settings.load_profile("default without deadline")
 SHAPE = (1, 8, 8)
 
 TINY = {
-    "datasets": ["digits"],
+    "datasets": ["glyphs[classes=16,per_class=6]"],
     "defenses": ["vanilla"],
     "attacks": ["fgsm[objective=own]", "noise"],
     "seeds": [0],

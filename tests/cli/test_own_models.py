@@ -62,7 +62,7 @@ def test_a_model_alone_gets_a_row_beside_pixels(run, nets):
     assert pd.isna(row["train_cost"])
     assert row["failed_cells"] == 0
     manifest = Store(output).manifest()
-    assert {cell.key.dataset for cell in manifest.cells} == {"digits[pool=all]"}
+    assert {cell.key.dataset for cell in manifest.cells} == {"glyphs[classes=16,per_class=6,pool=all]"}
     assert {cell.key.backbone for cell in manifest.cells} == {"none"}
     for path in output.rglob("*.md"):
         assert str(nets.parent) not in path.read_text()
@@ -93,7 +93,7 @@ def test_beside_defenses_it_is_in_their_table_on_the_test_classes(run, nets):
     output = run("--model", f"{nets}:make_model", "--defenses", "vanilla")
     board = rows(output)
     assert set(board.index) == {"nets.py:make_model", "vanilla", "pixels"}
-    assert set(board["dataset"]) == {"digits"}
+    assert set(board["dataset"]) == {"glyphs[classes=16,per_class=6]"}
     assert set(board["backbone"]) == {"smallconv"}
     assert board["n_seeds"].tolist() == [1, 1, 1]
 
@@ -140,7 +140,7 @@ def test_images_are_kept_to_look_at(run, nets):
     kept = [load_file(path) for path in (output / "store" / "images").iterdir()]
     assert kept
     for images in kept:
-        assert images["clean"].shape == images["attacked"].shape == (3, 1, 8, 8)
+        assert images["clean"].shape == images["attacked"].shape == (3, 1, 28, 28)
         assert images["before"].shape[:2] == images["before_labels"].shape
         assert abs(images["clean"] - images["attacked"]).max() > 0
     assert len(list((output / "images").rglob("*.png"))) >= 3

@@ -5,8 +5,8 @@
 Each round starts one run or two on one folder, and kills their workers, the process that these are forked
 from, and the runs themselves; files are damaged between and within rounds. At the end one run heals what is
 left, and its `cells.csv`, its checkpoints and its training curves are compared with those of a run that
-nothing disturbed. The last line is JSON. The seed decides what is done; when depends on the
-machine.
+nothing disturbed. The last line is JSON. The seed decides what is done in each round; when, and how many
+rounds there are, depends on the machine.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from safetensors.numpy import load_file
 
 from benchmark.core.source import ROOT
 
-from .damage import damage, files, remove_many
+from .damage import damage, files, remove_many, truncate
 
 LONG = 120.0
 """Seconds that a run may take, on a machine with much else to do."""
@@ -206,12 +206,24 @@ class Chaos:
         """Disturbs runs until something was killed as often as given; then heals, and compares."""
         began = time.monotonic()
         self._finish(self._start(self._whole))
-        while sum(self.tally.kills.values()) < kills and len(self.tally.problems) < 5:
+        while not self._enough(kills) and len(self.tally.problems) < 5:
             self._round(suspensions)
+        # Not left to chance: something that a run must notice.
+        truncate(self._dice, self._records()[0])
         self._heal()
         self.compare()
         self.tally.seconds = round(time.monotonic() - began, 1)
         return self.tally
+
+    def _enough(self, kills: int) -> bool:
+        """Whether that many kills were made, each kind of thing was done, and there are records."""
+        tally = self.tally
+        done = tally.two_at_once and tally.damages and tally.removed and self._records()
+        return sum(tally.kills.values()) >= kills and bool(done)
+
+    def _records(self) -> list[Path]:
+        """Records of cells that have some content."""
+        return [path for path in files_in(self.output, "cells") if path.is_file() and path.stat().st_size]
 
     def _start(self, output: Path, *options: str) -> Session:
         self.tally.runs += 1
@@ -219,8 +231,10 @@ class Chaos:
         return Session(self._folder, output, log, *options)
 
     def _round(self, suspensions: bool) -> None:
-        dice, tally = self._dice, self.tally
+        tally = self.tally
         tally.rounds += 1
+        # What was drawn before depends on how fast this machine is.
+        dice = self._dice = random.Random(f"{tally.seed}, {tally.rounds}")
         self._damage()
         options = ["--retry-failed"] if dice.random() < 0.7 else []
         count = 2 if dice.random() < 0.5 else 1

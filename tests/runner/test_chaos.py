@@ -24,7 +24,8 @@ from benchmark.records.reading import write_record
 from .chaos import Chaos, Process, send
 from .damage import KINDS, damage, files
 
-KILLS = 30
+KILLS = 12
+"""Of `python -m tests.runner.chaos` there may be more."""
 
 
 @pytest.mark.slow

@@ -15,6 +15,8 @@ from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
 from benchmark.records.store import Store
 
+from ..conftest import TINY
+
 pytestmark = pytest.mark.slow  # whole runs
 
 FAILING = '''
@@ -67,7 +69,7 @@ def test_a_transferred_attack_brings_its_source_and_is_that_of_the_source(tiny, 
     made = build_grid(resolve(asked, tiny), Folders(cache, cache))
     job = next(p.job for p in made.attacks if cell.id in p.job.cells.values())
     context = RunContext(output=output, cache=cache, data=cache, device="cpu", commit="")
-    pool = load_data("digits", Folders(cache, cache)).test
+    pool = load_data(TINY["datasets"][0], Folders(cache, cache)).test
     images = pool.batch(slice(None))
     source, target = (training.load(context)[0] for training in (job.source, job.model))
     assert (job.source.key.defense, job.model.key.defense) == ("vanilla", "mixup")
@@ -119,7 +121,7 @@ def test_only_the_fraction_that_is_attacked_is_changed(tiny, tmp_path, cache):
 
         patch.setattr(noise, "perturb", watched)
         job.attack_and_score(job.cells, context)
-    ids = load_data("digits", Folders(cache, cache)).test.ids
+    ids = load_data(TINY["datasets"][0], Folders(cache, cache)).test.ids
     assert seen["targets"].tolist() == attacked_indices(ids, 0.25).tolist()
 
 

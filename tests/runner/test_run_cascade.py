@@ -58,7 +58,8 @@ def compute(tiny, tmp_path):
     """Runs a suite in this process; returns the store, and the count of cells by status."""
 
     def compute(suite, output="out", eps="0.04", **more):
-        asked = {"attacks": suite, "eps": eps, "output": str(tmp_path / output), "device": "cpu", **more}
+        asked = {"datasets": "digits", "attacks": suite, "eps": eps, "device": "cpu", **more}
+        asked["output"] = str(tmp_path / output)
         config = resolve(asked, tiny)
         folders = Folders(tmp_path / "cache", tmp_path / "cache")
         context = RunContext(
