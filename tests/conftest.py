@@ -1,4 +1,5 @@
 import gc
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ from hypothesis import settings
 from benchmark.data import ImageSet
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES, Member
+from benchmark.report.figures import FigurePicture
 
+# Beside tests in other processes more threads than cores would wait for each other, here and in what tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 # Seven thousand tests are many objects that stay; to look for garbage among them takes long.
@@ -37,6 +41,12 @@ TINY = {
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Lets reports draw no figures, which would take most of the time of a test of something else."""
+    monkeypatch.setattr(FigurePicture, "draw", lambda picture, source: "")
 
 
 @pytest.fixture(scope="session")

@@ -132,6 +132,7 @@ def test_several_models_by_name(tensors):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_figures")
 def test_a_data_set_and_a_model_of_a_spec_give_the_figures_of_the_command_line(tmp_path):
     file = tmp_path / "my.py"
     file.write_text(

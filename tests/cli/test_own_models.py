@@ -30,7 +30,7 @@ def nets(tmp_path):
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, without_figures):
     def run(*arguments, output="out", status=0, **changes):
         settings = {
             key: value for key, value in {**QUICK, "workers": 1, **changes}.items() if key != "defenses"

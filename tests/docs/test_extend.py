@@ -34,6 +34,7 @@ def write(guide, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_figures")
 @pytest.mark.parametrize(("guide", "file"), PLUGINS, ids=NAMES)
 def test_the_commands_of_a_plugin_give_rows(workplace, guide, file):
     (workplace / file).write_text(guide.plugins[file], encoding="utf-8")

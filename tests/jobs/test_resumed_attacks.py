@@ -38,7 +38,7 @@ SPECS = list(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", SPECS)
-def test_every_attack_resumes_after_each_save(go, spec):
+def test_every_attack_resumes_after_a_save(go, spec):
     norm = next(norm for norm in NORMS if ATTACKS.build(spec).knows(norm))
     check_every_kill(go, spec, norm=norm)
 

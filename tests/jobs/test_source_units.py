@@ -10,6 +10,7 @@ from ..conftest import TINY
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_figures")
 def test_a_row_without_a_network_is_charged_the_passes_of_the_source(tmp_path):
     options = TINY | {
         "defenses": ["pixels", "vanilla"],

@@ -12,7 +12,7 @@ from benchmark.models.timm_backbone import TimmBackbone
 
 
 @pytest.fixture
-def run_and_read(tiny, tmp_path, monkeypatch, capsys):
+def run_and_read(tiny, tmp_path, monkeypatch, capsys, without_figures):
     """Runs a tiny grid; returns the exit status, and the one line on stderr."""
     monkeypatch.setenv("DML_BENCHMARK_CACHE", str(tmp_path / "cache"))
 
@@ -76,7 +76,7 @@ def test_weights_of_the_library_are_tried_once_for_all_trainings(run_and_read, m
         raise BenchmarkError("The pretrained weights cannot be fetched.")
 
     monkeypatch.setattr(TimmBackbone, "library_body", unreachable)
-    monkeypatch.setattr(DATASETS.get("digits"), "natural", True)
+    monkeypatch.setattr(DATASETS.get("glyphs"), "natural", True)
     more = ["--backbones", "test_resnet[dim=8]", "--defenses", "vanilla,pgd_at", "--seeds", "0", "1"]
     assert run_and_read(*more) == (1, "error: The pretrained weights cannot be fetched.")
     assert asked == ["test_resnet[dim=8]"]
@@ -90,7 +90,7 @@ def test_a_dry_run_does_without_the_network(tiny, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(TimmBackbone, "fetch", fetch)
     monkeypatch.setattr(TimmBackbone, "library_body", fetch)
     asked = ["test_resnet[pretrained=imagenet]", "test_resnet[freeze_bn=true]"]
-    monkeypatch.setattr(DATASETS.get("digits"), "natural", True)  # as photographs are
+    monkeypatch.setattr(DATASETS.get("glyphs"), "natural", True)  # as photographs are
     assert main(["--config", str(tiny), "--dry-run", "--backbones", *asked]) == 0
     assert "to train" in capsys.readouterr().out
 

@@ -10,7 +10,7 @@ from benchmark.cli import main
 from benchmark.models import BACKBONES
 from benchmark.planning.resolve import resolve
 
-pytestmark = pytest.mark.slow  # whole runs
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_figures")]  # whole runs
 
 CONFIG = """
 preset: paper

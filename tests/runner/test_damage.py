@@ -1,5 +1,6 @@
 """Whole runs over damaged folders: damage is said, set aside and made again, with the same values."""
 
+import csv
 import json
 import re
 import shutil
@@ -19,7 +20,7 @@ from benchmark.runner.serial import run_serially
 
 from ..conftest import TINY
 
-pytestmark = pytest.mark.slow  # whole runs
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_figures")]  # whole runs
 
 
 def run(tiny, output, *more):
@@ -27,10 +28,10 @@ def run(tiny, output, *more):
 
 
 def values(output):
-    rows = (output / "cells.csv").read_text().splitlines()
-    columns = rows[0].split(",")
-    left_out = [columns.index(name) for name in ("seconds", "commit")]
-    return [[v for i, v in enumerate(row.split(",")) if i not in left_out] for row in rows]
+    with (output / "cells.csv").open() as file:
+        rows = list(csv.reader(file))
+    left_out = [rows[0].index(name) for name in ("seconds", "commit")]
+    return [[value for i, value in enumerate(row) if i not in left_out] for row in rows]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import yaml
 
 from benchmark.cli import main
 
-pytestmark = pytest.mark.slow  # whole runs
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_figures")]  # whole runs
 
 ROOT = Path(__file__).resolve().parents[2]
 

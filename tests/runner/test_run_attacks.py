@@ -17,7 +17,7 @@ from benchmark.records.store import Store
 
 from ..conftest import TINY
 
-pytestmark = pytest.mark.slow  # whole runs
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_figures")]  # whole runs
 
 FAILING = '''
 from defenses import DEFENSES
