@@ -32,7 +32,7 @@ test: install $(SITE)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # Debian's chromium, which the tests of the page need; without it they are skipped.
 browser:

@@ -202,13 +202,12 @@ def _save_png(figure: Figure, path: Path) -> None:
     from PIL import Image
 
     drawn = BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
+    figure.savefig(drawn, format="rgba", dpi=DPI)  # encoded once, below
+    width, height = (int(side * DPI) for side in figure.get_size_inches())
     in_color = any(np.asarray(image.get_array()).ndim == 3 for axes in figure.axes for image in axes.images)
-    with Image.open(drawn) as image:
-        whole = image.convert("RGB")
-        (whole if in_color else whole.quantize(256, dither=Image.Dither.NONE)).save(
-            path, format="png", optimize=True
-        )
+    whole = Image.frombuffer("RGBA", (width, height), drawn.getbuffer(), "raw", "RGBA", 0, 1).convert("RGB")
+    shown = whole if in_color else whole.quantize(256, dither=Image.Dither.NONE)
+    shown.save(path, format="png", optimize=True)
 
 
 def svg_of(path: Path) -> Path:

@@ -59,7 +59,7 @@ ATTACKED = "defense=vanilla,attack=noise,scenario=clustering"
 def test_an_identity_is_shown_with_its_parts_and_modules(store, capsys):
     ref = next(ref for ref in store.manifest().cells if ref.key.attack == "noise")
     shown = explain(store, ref.id[:12], capsys)
-    assert shown.startswith(f"Cell {ref.id}: dataset=digits")
+    assert shown.startswith(f"Cell {ref.id}: dataset={TINY['datasets'][0]}")
     assert "evaluation: eot=2, repeats=2" in shown and "attack: noise" in shown
     assert f"model: {ref.model_id}" in shown and "  benchmark.evaluation." in shown
     assert "computes it under this identity now" in shown and "Packages" in shown

@@ -137,6 +137,7 @@ def test_a_killed_training_resumes_where_it_stopped(tiny, tmp_path):
 
 
 FAULTY = '''
+import multiprocessing
 import os
 import signal
 
@@ -175,7 +176,7 @@ class Dies(Vanilla):
     epochs: int = 1
 
     def loss(self, model, batch, attack):
-        if os.environ.get("OMP_NUM_THREADS") == "1" and len(batch.labels) > 32:
+        if multiprocessing.parent_process() is not None and len(batch.labels) > 32:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().loss(model, batch, attack)
 '''

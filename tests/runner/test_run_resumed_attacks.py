@@ -123,7 +123,7 @@ def test_an_attack_resumes_after_a_kill_and_after_a_signal(tiny, tmp_path, plugi
     assert run(tiny, trained, *arguments) == 0
     for copy in (out, whole):
         shutil.copytree(trained, copy)
-    arguments += ["--attacks", f"noise,pgd[objective={objective},steps=60]", "--eps", "8/255"]
+    arguments += ["--attacks", f"noise,pgd[objective={objective},steps=120]", "--eps", "8/255"]
 
     calls.write_bytes(b"")
     assert run(tiny, whole, *arguments) == 0
