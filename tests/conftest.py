@@ -12,7 +12,7 @@ from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES, Member
 from benchmark.report.figures import FigurePicture
 
-# Beside other tests, more threads than cores would wait for each other, here and in what tests start.
+# Beside other tests, more threads than cores would wait for each other, in what tests start and here.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 

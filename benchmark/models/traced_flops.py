@@ -6,12 +6,18 @@ formulas are torch's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+
+_OF_THE_TENSOR = {
+    "is_contiguous", "sym_is_contiguous", "is_strides_like_format", "is_non_overlapping_and_dense",
+    "size", "sym_size", "stride", "sym_stride", "storage_offset", "sym_storage_offset", "numel", "sym_numel",
+    "dim", "layout",
+}  # fmt: skip
+"""Questions that a tensor of a class of its own answers itself."""
 
 
 def traced_flops(module: nn.Module, images: Tensor) -> int:
@@ -21,19 +27,28 @@ def traced_flops(module: nn.Module, images: Tensor) -> int:
         module: the network, in evaluation mode.
         images: shape (n, C, H, W).
     """
-    with _Counter() as counter:
-        module(images)
+    from torch.utils.flop_counter import FlopCounterMode, flop_registry  # which imports Triton
+
+    try:
+        with _Counter(flop_registry) as counter:
+            module(images)
+    except NotImplementedError:  # control flow, as `torch.cond`
+        with FlopCounterMode(display=False) as whole:
+            module(images)
+        return whole.get_total_flops()
     return counter.flops
 
 
 class _Counter(TorchDispatchMode):
-    """Counts the FLOPs of the operations in a `with` block."""
+    """Counts the FLOPs of the operations in a `with` block.
 
-    def __init__(self) -> None:
+    Args:
+        formulas: the FLOPs of an operation by what it is given, for each that has any.
+    """
+
+    def __init__(self, formulas: Mapping[Any, Callable[..., int]]) -> None:
         super().__init__()
-        from torch.utils.flop_counter import flop_registry
-
-        self._formulas = flop_registry
+        self._formulas = formulas
         self.flops = 0
 
     @classmethod
@@ -49,8 +64,11 @@ class _Counter(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         given = kwargs or {}
-        formula = self._formulas.get(getattr(func, "overloadpacket", None))
-        if formula is None and isinstance(func, torch._ops.OpOverload):
+        packet = func.overloadpacket
+        if packet.__name__ in _OF_THE_TENSOR:
+            return NotImplemented
+        formula = self._formulas.get(packet)
+        if formula is None and func.namespace != "prim":
             with self:  # in inference mode operations arrive whole
                 parts = func.decompose(*args, **given)
             if parts is not NotImplemented:

@@ -10,6 +10,7 @@ SETTINGS: Any = {
     "font.size": 9.5,
     "axes.edgecolor": "#888888",
     "text.parse_math": False,  # names may hold a $
+    "savefig.bbox": None,  # a user's own setting would change the size of what is drawn
 }
 
 

@@ -205,7 +205,7 @@ def _save_png(figure: Figure, path: Path) -> None:
     figure.savefig(drawn, format="rgba", dpi=DPI)  # encoded once, below
     width, height = (int(side * DPI) for side in figure.get_size_inches())
     in_color = any(np.asarray(image.get_array()).ndim == 3 for axes in figure.axes for image in axes.images)
-    whole = Image.frombuffer("RGBA", (width, height), drawn.getbuffer(), "raw", "RGBA", 0, 1).convert("RGB")
+    whole = Image.frombytes("RGBA", (width, height), drawn.getvalue()).convert("RGB")
     shown = whole if in_color else whole.quantize(256, dither=Image.Dither.NONE)
     shown.save(path, format="png", optimize=True)
 

@@ -4,20 +4,21 @@ The project imports these libraries where they are used, so that commands that c
 worker would import them again after each fork. Left to the workers is what only photographs need.
 """
 
-# ruff: noqa: E402, F401
+# ruff: noqa: F401
 import gc
 
 gc.disable()  # to look for garbage among what stays takes a fifth of the time of these imports
 
-import faiss
-import pytorch_metric_learning.losses
-import pytorch_metric_learning.miners
-import scipy.special
-import sklearn.metrics
-import torch._dynamo  # which optimizers import at their first step
-import torch.utils.flop_counter
+try:
+    import faiss
+    import pytorch_metric_learning.losses
+    import pytorch_metric_learning.miners
+    import scipy.special
+    import sklearn.metrics
+    import torch._dynamo  # which optimizers import at their first step
+    import torch.utils.flop_counter
 
-import benchmark.jobs
-
-gc.freeze()  # nor do workers look there
-gc.enable()
+    import benchmark.jobs
+finally:
+    gc.freeze()  # nor do workers look there
+    gc.enable()

@@ -77,7 +77,7 @@ def assert_same(found, expected):
     assert found.units == pytest.approx(expected.units, rel=1e-12)
 
 
-def check_every_kill(go, spec, **options):
+def check_kills(go, spec, **options):
     """Kills an attack after some of its saves, the first and the last among them, and resumes it."""
     expected = go(spec, **options)
     saves = go(spec, path="counted.safetensors", **options).saves

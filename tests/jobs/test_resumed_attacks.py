@@ -9,7 +9,7 @@ from attacks.optimisers import captured_step
 from benchmark.core.errors import InterruptedJobError
 
 from ..recorded_graph import stand_in
-from .killed_attacks import KilledError, assert_same, check_every_kill
+from .killed_attacks import KilledError, assert_same, check_kills
 
 
 def shorter(spec):
@@ -40,7 +40,7 @@ SPECS = list(
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_attack_resumes_after_a_save(go, spec):
     norm = next(norm for norm in NORMS if ATTACKS.build(spec).knows(norm))
-    check_every_kill(go, spec, norm=norm)
+    check_kills(go, spec, norm=norm)
 
 
 SOME = [
@@ -53,7 +53,7 @@ SOME = [
 
 @pytest.mark.parametrize("spec", SOME)
 def test_a_resumed_attack_computes_only_what_is_left(go, spec):
-    expected, resumed = check_every_kill(go, spec)
+    expected, resumed = check_kills(go, spec)
     if spec != "noise":
         assert resumed.calls < expected.calls
 
@@ -64,7 +64,7 @@ def test_a_resumed_attack_computes_only_what_is_left(go, spec):
 def test_so_do_attacks_on_pools_elsewhere_and_on_parts_of_pools(go, spec, options):
     if spec == "gallery":
         spec = "pgd[objective=gallery_away,steps=3]"
-    check_every_kill(go, spec, norm="l2", **options)
+    check_kills(go, spec, norm="l2", **options)
 
 
 @pytest.mark.slow
@@ -72,7 +72,7 @@ def test_so_do_attacks_on_pools_elsewhere_and_on_parts_of_pools(go, spec, option
     "spec", [*SOME, "square[objective=pool,queries=12]", "cw[objective=own,searches=2,steps=2]"]
 )
 def test_so_do_attacks_on_randomised_models_with_the_same_draws(go, spec):
-    check_every_kill(go, spec, norm="l2", noise=0.05, batch_size=24)
+    check_kills(go, spec, norm="l2", noise=0.05, batch_size=24)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_so_do_attacks_whose_steps_are_captured(go, spec, monkeypatch):
     monkeypatch.setattr(captured_step, "DEVICES", ("cpu",))
     monkeypatch.setattr(captured_step, "FEWEST_REPLAYS", 1)
     stand_in(monkeypatch)
-    expected, _ = check_every_kill(go, spec, batch_size=10)
+    expected, _ = check_kills(go, spec, batch_size=10)
     assert expected.result.execution == "CUDA graph"
 
 
@@ -137,7 +137,7 @@ def test_a_pooled_score_without_a_state_is_saved_between_restarts(go, monkeypatc
     monkeypatch.setattr(OBJECTIVES.get("pool"), "bind", lambda self, problem: Pooled(problem))
     spec = "pgd[objective=pool,steps=3,restarts=4]"
     assert go(spec, path="x.safetensors").saves == 4
-    check_every_kill(go, spec)
+    check_kills(go, spec)
 
 
 def test_an_update_that_keeps_what_cannot_be_saved_is_saved_between_batches(go, monkeypatch):
@@ -150,7 +150,7 @@ def test_an_update_that_keeps_what_cannot_be_saved_is_saved_between_batches(go, 
 
     monkeypatch.setattr(ATTACKS.get("pgd"), "make_update", make_update)
     assert go("pgd[objective=own,steps=3,restarts=2]", path="x.safetensors").saves == 4
-    check_every_kill(go, "pgd[objective=own,steps=3,restarts=2]")
+    check_kills(go, "pgd[objective=own,steps=3,restarts=2]")
 
 
 class OwnLoop(Attack):

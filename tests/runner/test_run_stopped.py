@@ -7,11 +7,10 @@ import sys
 import time
 
 import pytest
-import yaml
 
 from benchmark.core.source import ROOT
 
-from .test_run import run, values
+from .test_run import larger, run, values
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_figures")]  # whole runs
 
@@ -27,8 +26,7 @@ LONG = 240
     ],
 )
 def test_a_stopped_run_writes_the_board_and_resumes(tiny, tmp_path, send, pattern, status):
-    changes = {"save_every": 0, "training": {"epochs": 30, "batch_size": 64}}
-    tiny.write_text(yaml.safe_dump({**yaml.safe_load(tiny.read_text()), **changes}))
+    larger(tiny, save_every=0, training={"epochs": 30, "batch_size": 64})
     output = tmp_path / "out"
     process = subprocess.Popen(
         [

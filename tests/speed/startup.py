@@ -21,6 +21,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, str(ROOT / "run_benchmark.py")]
+NETWORK = """
+from torch import nn
+
+
+def make():
+    return nn.Sequential(nn.Conv2d(1, 8, 3), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 16))
+"""
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -43,13 +50,18 @@ def main() -> None:
     parser.add_argument("--without-run", action="store_true", help="do not run the preset smoke")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        network = Path(folder) / "net.py"
+        network.write_text(NETWORK)
         smoke = [*PROGRAM, "--preset", "smoke", "--output", f"{folder}/smoke", "--no-progress"]
+        dry = ["--dry-run", "--output", folder]
         commands = {
             "import torch": [sys.executable, "-c", "import torch"],
             "--help": [*PROGRAM, "--help"],
             "--list": [*PROGRAM, "--list"],
-            "--preset smoke --dry-run": [*PROGRAM, "--preset", "smoke", "--dry-run", "--output", folder],
-            "--preset paper --dry-run": [*PROGRAM, "--preset", "paper", "--dry-run", "--output", folder],
+            "--preset smoke --dry-run": [*PROGRAM, "--preset", "smoke", *dry],
+            "--preset paper --dry-run": [*PROGRAM, "--preset", "paper", *dry],
+            "--model net.py:make --dry-run": [*PROGRAM, "--model", f"{network}:make", *dry],
+            "imports of workers": [sys.executable, "-c", "import benchmark.runner.preload"],
         }
         if not options.without_run:
             measure(smoke)
