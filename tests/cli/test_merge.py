@@ -16,6 +16,8 @@ from benchmark.report import write_report
 
 from ..report.fake_run import FakeRun
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 SMALL: dict[str, Any] = {"weakness": {"vanilla": 0.95, "pgd_at": 0.3}, "references": (), "curve_eps": ()}
 
 

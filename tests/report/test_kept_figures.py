@@ -3,20 +3,30 @@ import os
 import re
 
 import pytest
+from PIL import Image
 
 from benchmark.records import Store
 from benchmark.report import figures, write_report
 from benchmark.report.attacked_images import write_attacked_images
 from benchmark.report.cell_results import Run
 from benchmark.report.figures import draw_figures
+from benchmark.report.style import svg_of
 
 from .fake_run import EQUAL_EPOCHS, NEIGHBOUR, FakeRun
 from .own_models import save_images
 
 
+def save_small(figure, path):
+    """Writes files in place of a figure's, which take long to draw."""
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (2, 2)).save(path)
+    svg_of(path).write_text("<svg/>")
+
+
 @pytest.fixture
 def written(tmp_path, monkeypatch):
-    """A run with its report; without the slow figures of embeddings."""
+    """A run with its report; its figures are small, and there are none of embeddings."""
+    monkeypatch.setattr(figures, "save", save_small)
     monkeypatch.setitem(figures.FIGURES, "tsne", lambda run, table, row=None: None)
     FakeRun(seeds=(0,), compute=(EQUAL_EPOCHS,)).write(tmp_path)
     return tmp_path, write_report(tmp_path)
