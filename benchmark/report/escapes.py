@@ -7,7 +7,9 @@ import re
 from benchmark.core.output import printable
 
 NONE = "\u2013"  # an en dash
-_CODE_SPAN = re.compile(r"(`+[^`]+`+)")
+_CODE_SPAN = re.compile(r"(?<!`)((?P<fence>`+)(?!`).+?(?<!`)(?P=fence)(?!`))")
+_MEANT = re.compile(r"\\(?=[!-/:-@\[-`{-~]|$)")
+"""A backslash before punctuation, which would take the punctuation's meaning, or its own would be lost."""
 
 
 def text(value: str) -> str:
@@ -15,13 +17,12 @@ def text(value: str) -> str:
 
     Code within backticks stays code.
     """
-    line = _one_line(value).replace("|", "\\|")
-    if line.count("`") % 2:
-        line = line.replace("`", "\\`")
-        return _plain(line)
-    # Every second part is a code span, in which nothing has a meaning.
-    parts = _CODE_SPAN.split(line)
-    return "".join(part if number % 2 else _plain(part) for number, part in enumerate(parts))
+    line = _one_line(value)
+    parts, end = [], 0
+    for span in _CODE_SPAN.finditer(line):  # in which only a table's bars have a meaning
+        parts += [_plain(line[end : span.start()]), span[0].replace("|", "\\|")]
+        end = span.end()
+    return "".join([*parts, _plain(line[end:])])
 
 
 def code(value: str) -> str:
@@ -39,5 +40,6 @@ def _one_line(value: str) -> str:
 
 
 def _plain(line: str) -> str:
-    line = re.sub(r"&(?=#?\w+;)", "&amp;", line)
+    line = re.sub(r"&(?=#?\w+;)", "&amp;", _MEANT.sub(r"\\\\", line))
+    line = line.replace("`", "\\`").replace("|", "\\|")
     return line.replace("<", "&lt;").replace("](", "]\\(").replace("![", "!\\[")

@@ -87,13 +87,21 @@ def serve(connection: Connection) -> None:
             task = connection.recv_bytes()
         except (EOFError, OSError):
             return
-        connection.send(Answer(Said.BEGUN))
-        reporter = Reporter(connection)
-        given = answer(task, report=reporter)._replace(progress=reporter.unsent)
         try:
-            connection.send(given)
-        except Exception as error:  # what cannot be pickled
-            connection.send(Answer(Said.BROKEN, f"The job's result cannot be sent: {_line(error)}"))
+            connection.send(Answer(Said.BEGUN))
+            reporter = Reporter(connection)
+            _send(connection, answer(task, report=reporter)._replace(progress=reporter.unsent))
+        except BrokenPipeError:  # the run was killed; what the job wrote is there for the next
+            return
+
+
+def _send(connection: Connection, given: Answer) -> None:
+    try:
+        connection.send(given)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # what cannot be pickled
+        connection.send(Answer(Said.BROKEN, f"The job's result cannot be sent: {_line(error)}"))
 
 
 def answer(

@@ -15,6 +15,29 @@ class Connection:
         self.sent.append(answer)
 
 
+class Gone(Connection):
+    """To a run that is killed after it has sent a job, or once the job has begun."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.after = after
+
+    def recv_bytes(self):
+        return b"no job"
+
+    def send(self, answer):
+        if len(self.sent) == self.after:
+            raise BrokenPipeError
+        super().send(answer)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_worker_whose_run_was_killed_ends_without_a_traceback(after):
+    connection = Gone(after)
+    serve.serve(connection)
+    assert len(connection.sent) == after
+
+
 @pytest.fixture
 def clock(monkeypatch):
     now = [100.0]
