@@ -2,14 +2,20 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib import rc_context
+from PIL import Image
 
+from benchmark.report.fonts import in_style
 from benchmark.report.style import (
+    DPI,
     GREY,
     PALETTE,
     budget,
     format_eps,
     line_styles,
+    new_figure,
     percent,
+    save,
     seed_range,
     slug,
     wrapped,
@@ -92,3 +98,16 @@ def test_a_range_of_seeds_ends_at_values_that_were_measured():
     (below,), (above,) = seed_range(values)
     assert 0.01 - below == pytest.approx(0.0) and 0.01 + above == pytest.approx(0.03)
     assert seed_range([0.5]) is None and seed_range([0.5, float("nan")]) is None
+
+
+def test_a_user_s_own_setting_changes_no_file(tmp_path):
+    figure = new_figure(3, 2)
+    figure.add_subplot().plot([0, 1])
+    written = []
+    for setting in (None, "tight"):
+        with rc_context({"savefig.bbox": setting}), in_style():
+            save(figure, tmp_path / "a.png")
+        written.append([(tmp_path / name).read_bytes() for name in ("a.png", "a.svg")])
+    assert written[0] == written[1]
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.size == (3 * DPI, 2 * DPI)
