@@ -20,19 +20,29 @@ def text(value: str) -> str:
     line = _one_line(value)
     parts, end = [], 0
     for span in _CODE_SPAN.finditer(line):  # in which only a table's bars have a meaning
-        parts += [_plain(line[end : span.start()]), span[0].replace("|", "\\|")]
+        parts += [_plain(line[end : span.start()]), _code_in_cell(span[0])]
         end = span.end()
     return "".join([*parts, _plain(line[end:])])
 
 
 def code(value: str) -> str:
-    """Formats a spec string or a command as code in one line; a dash when it is empty."""
-    line = _one_line(value).replace("|", "\\|")
+    """Formats a spec string or a command as code in one line; a dash when it is empty.
+
+    It is text where a bar follows a backslash, as in `_code_in_cell`.
+    """
+    line = _one_line(value)
     if not line:
         return NONE
+    if "\\|" in line:
+        return _plain(line)
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     pad = " " if "`" in (line[0], line[-1]) else ""
-    return f"{fence}{pad}{line}{pad}{fence}"
+    return _code_in_cell(f"{fence}{pad}{line}{pad}{fence}")
+
+
+def _code_in_cell(span: str) -> str:
+    """Escapes the bars of a code span; it is text where a bar follows a backslash, which code cannot escape."""
+    return _plain(span) if "\\|" in span else span.replace("|", "\\|")
 
 
 def _one_line(value: str) -> str:

@@ -91,14 +91,14 @@ def serve(connection: Connection) -> None:
             connection.send(Answer(Said.BEGUN))
             reporter = Reporter(connection)
             _send(connection, answer(task, report=reporter)._replace(progress=reporter.unsent))
-        except BrokenPipeError:  # the run was killed; what the job wrote is there for the next
+        except ConnectionError:  # the run was killed; what the job wrote is there for the next
             return
 
 
 def _send(connection: Connection, given: Answer) -> None:
     try:
         connection.send(given)
-    except BrokenPipeError:
+    except ConnectionError:
         raise
     except Exception as error:  # what cannot be pickled
         connection.send(Answer(Said.BROKEN, f"The job's result cannot be sent: {_line(error)}"))

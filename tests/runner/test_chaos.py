@@ -25,7 +25,7 @@ from .chaos import Chaos, Process, send
 from .damage import KINDS, damage, files
 
 KILLS = 12
-"""Of `python -m tests.runner.chaos` there may be more."""
+"""`python -m tests.runner.chaos --kills 200` makes more."""
 
 
 @pytest.mark.slow
