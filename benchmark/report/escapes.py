@@ -41,7 +41,7 @@ def code(value: str) -> str:
 
 
 def _code_in_cell(span: str) -> str:
-    """Escapes the bars of a code span; it is text where a bar follows a backslash, which code cannot escape."""
+    """Escapes the bars of a code span; text where one follows a backslash, which code cannot escape."""
     return _plain(span) if "\\|" in span else span.replace("|", "\\|")
 
 

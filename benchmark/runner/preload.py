@@ -7,7 +7,7 @@ worker would import them again after each fork. Left to the workers is what only
 # ruff: noqa: F401
 import gc
 
-gc.disable()  # to look for garbage among what stays takes a fifth of the time of these imports
+gc.disable()  # to look for garbage among what stays takes a fifth of the time of these imports and more
 
 try:
     import faiss
