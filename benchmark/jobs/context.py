@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import PrivateAttr
@@ -14,6 +15,10 @@ from benchmark.jobs.usage_meter import UsageMeter
 from benchmark.records import Provenance, Record, Store
 from benchmark.records.provenance import provenance
 from benchmark.records.usage import Usage
+
+EmbedAlone = Callable[[Path, float], tuple[int | None, str]]
+"""Embeds the images of a folder in a process that has nothing else, in at most so many seconds; returns its
+exit code, None where it took longer, and what it wrote to stderr (see `benchmark.jobs.isolation`)."""
 
 
 class RunContext(Record):
@@ -56,6 +61,7 @@ class RunContext(Record):
     blank: bool = False
     _report: Report | None = PrivateAttr(default=None)
     _meter: UsageMeter | None = PrivateAttr(default=None)
+    _embed_alone: EmbedAlone | None = PrivateAttr(default=None)
 
     def in_job(self, report: Report) -> RunContext:
         """Returns the context for a job that begins in this process, which is never sent to another.
@@ -66,6 +72,21 @@ class RunContext(Record):
         context = self.model_copy()
         context._report, context._meter = report, UsageMeter(self.device)
         return context
+
+    def in_worker(self, embed_alone: EmbedAlone | None) -> RunContext:
+        """Returns the context for this worker, which is never sent to another process.
+
+        Args:
+            embed_alone: this worker's; None where it has none.
+        """
+        context = self.model_copy()
+        context._embed_alone = embed_alone
+        return context
+
+    @property
+    def embed_alone(self) -> EmbedAlone | None:
+        """Embeds the images of a folder in a process that has nothing else; None outside of a worker."""
+        return self._embed_alone
 
     def report(self, progress: Progress) -> None:
         """Reports how far the running job is, to whoever watches."""

@@ -21,7 +21,7 @@ from benchmark.plugins.load import load_plugins
 from benchmark.records import ModelKey
 
 
-def main(folder: Path) -> None:
+def embed_folder(folder: Path) -> None:
     """Embeds the images of a folder, and writes the embeddings there.
 
     Args:
@@ -57,4 +57,4 @@ def _embed(model: Embedder, images: Tensor, device: str, seed: int) -> Tensor:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    embed_folder(Path(sys.argv[1]))

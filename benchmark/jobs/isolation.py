@@ -94,26 +94,38 @@ class IsolatedModel:
             return self._embed(folder)
 
     def _embed(self, folder: Path) -> Tensor:
-        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        embed_alone = self.context.embed_alone or start_process
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", PROCESS, str(folder)],
-                env={**os.environ, "PYTHONPATH": path},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=PATIENCE,
-            )
-        except subprocess.TimeoutExpired:
-            raise _failed(f"it took more than {PATIENCE:.0f} seconds") from None
-        if done.returncode:
-            words = " ".join((done.stderr.strip().splitlines() or ["no message"])[-1].split())
-            raise _failed(f"exit code {done.returncode}, {words[:_SHOWN]}")
+            code, words = embed_alone(folder, PATIENCE)
+        except (EOFError, OSError):
+            raise _failed("what starts it has ended") from None
+        if code is None:
+            raise _failed(f"it took more than {PATIENCE:.0f} seconds")
+        if code:
+            last = " ".join((words.strip().splitlines() or ["no message"])[-1].split())
+            raise _failed(f"exit code {code}, {last[:_SHOWN]}")
         try:
             return load_file(folder / FOUND)[EMBEDDINGS]
         except (OSError, KeyError, SafetensorError):
             raise _failed("it ended without embeddings") from None
+
+
+def start_process(folder: Path, patience: float) -> tuple[int | None, str]:
+    """Embeds the images of a folder in a new process, as `EmbedAlone`; it first imports what it needs."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", PROCESS, str(folder)],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=patience,
+        )
+    except subprocess.TimeoutExpired:
+        return None, ""
+    return done.returncode, done.stderr
 
 
 def _failed(reason: str) -> BenchmarkError:

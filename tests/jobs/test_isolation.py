@@ -10,6 +10,8 @@ from benchmark.jobs import RunContext
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
 from benchmark.plugins.load import load_plugin, module_name
+from benchmark.runner.executor import run_jobs
+from benchmark.runner.job_watcher import JobWatcher
 from defenses import DEFENSES
 
 PLUGIN = Path(__file__).with_name("isolated_plugin.py")
@@ -68,6 +70,16 @@ def test_a_model_that_reads_the_pool_of_its_scorer_embeds_otherwise_alone(plan):
 
 
 @pytest.mark.slow
+def test_a_worker_finds_it_too(plan):
+    attack, context = plan("reads_frames")
+    run_jobs([attack], {attack.id: 1.0}, context, 1, JobWatcher())
+    (cell,) = attack.cells.values()
+    found = context.store.cell(cell)
+    assert found.status == "done", found.reason
+    assert found.diagnostics["isolated_difference"] > 1e-2
+
+
+@pytest.mark.slow
 def test_a_model_that_cheats_under_attacks_on_clusters_alone_is_found(plan):
     assert diagnostics_of(*plan("reads_frames_of_pooled"))["isolated_difference"] < 1e-4
     found = diagnostics_of(*plan("reads_frames_of_pooled", attack=POOLED))
@@ -90,6 +102,32 @@ def test_a_model_that_cannot_be_loaded_alone_fails_its_cell(plan, monkeypatch):
     reason = attack.execute(context)
     assert "RuntimeError: no such thing here. Load what the model needs in `build`" in reason
     assert len(reason.splitlines()) == 1
+
+
+def out_of_time(folder, patience):
+    return None, ""
+
+
+def ends_early(folder, patience):
+    return 0, ""
+
+
+def has_gone(folder, patience):
+    raise EOFError
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("embed_alone", "reason"),
+    [
+        (out_of_time, "it took more than 1800 seconds"),
+        (ends_early, "it ended without embeddings"),
+        (has_gone, "what starts it has ended"),
+    ],
+)
+def test_what_a_worker_cannot_embed_alone_fails_its_cell(plan, embed_alone, reason):
+    attack, context = plan("honest_plugin")
+    assert reason in attack.execute(context.in_worker(embed_alone))
 
 
 @pytest.mark.slow
