@@ -148,17 +148,6 @@ def doomed(cluster, monkeypatch):
         cluster.remove_node(node)
 
 
-def test_a_job_whose_node_is_lost_is_sent_again(run_on_ray, tmp_path, doomed, capfd):
-    jobs = [DummyJob(f"j{number}", seconds=2.0) for number in range(6)]
-    assert run_on_ray(jobs) == {job.id: None for job in jobs}
-    assert doomed
-    said = capfd.readouterr()
-    assert said.err.count("\n") == 1
-    assert "its node was lost (node " in said.err
-    assert not said.out  # Ray's own messages are not shown
-    assert 6 <= len(executed(tmp_path)) <= 7
-
-
 def test_a_job_whose_nodes_are_lost_again_and_again_fails(run_on_ray, tmp_path, doomed, monkeypatch):
     monkeypatch.setattr(ray_pool, "_LOSSES", 1)
     jobs = [DummyJob(f"j{number}", seconds=2.0) for number in range(4)]
@@ -188,12 +177,15 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_real_grid_is_complete_and_equal_when_a_node_is_lost(
-    cluster, tmp_path, tiny, undisturbed, doomed, shared, monkeypatch, request
+    cluster, tmp_path, tiny, undisturbed, doomed, shared, request, capfd
 ):
     if not shared:
         request.getfixturevalue("unshared")
     cells = real_run(tmp_path, tiny, "ray", "--executor", "ray", "--ray-address", cluster.address)
     assert doomed
+    said = capfd.readouterr()
+    assert said.err.count("its node was lost (node ") == 1  # the job is sent again
+    assert "ray" not in said.err.replace(str(tmp_path), "").lower()  # nor does Ray say anything
     assert set(cells.status) == {"done"}
     pd.testing.assert_frame_equal(cells, undisturbed)
     assert not files(tmp_path / "ray" / "store" / "leases")
@@ -213,13 +205,12 @@ def start(cluster, output, **options):
     )
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_lets_running_trainings_save(cluster, tmp_path, signum):
+def test_the_first_signal_lets_running_trainings_save(cluster, tmp_path):
     process = start(cluster, tmp_path, jobs=1, workers=2, job={"resumable": True, "seconds": 200})
     wait_for(lambda: executed(tmp_path))
-    os.killpg(process.pid, signum)
+    os.killpg(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 128 + signum
+    assert process.returncode == 128 + signal.SIGTERM
     assert said.startswith("Stopping. 1 running ")
     assert said.count("\n") == 1
     assert (tmp_path / "j0.saved").exists()
