@@ -9,11 +9,11 @@ SITE := .venv-site
 
 install: $(VENV)/installed
 
-# Written last, so that an interrupted installation is started again.
+# Written last, so that an interrupted installation is started again. Few of the modules are ever imported, and those are
+# compiled then.
 $(VENV)/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	# Modules are compiled when they are first imported, which few of them are.
 	$(BIN)/python -m pip install --quiet --no-compile --editable ".[test]"
 	touch $@
 

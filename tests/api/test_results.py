@@ -22,6 +22,7 @@ def results(folder):
     return load_results(folder)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_the_frames_are_those_of_the_csv_files_but_read_from_the_records(tmp_path):
     FakeRun(weakness={"vanilla": 0.95, "pgd_at": 0.3}, curve={}).write(tmp_path)
     write_report(tmp_path)

@@ -27,7 +27,10 @@ from .dummy_jobs import DummyJob, executed, record_of, run, value_of
 if find_spec("ray") is None:
     pytest.skip("Ray is not installed; it is the extra [ray]", allow_module_level=True)
 ray = load_ray()
-pytestmark = pytest.mark.slow  # a cluster takes seconds to start
+pytestmark = [
+    pytest.mark.slow,  # a cluster takes seconds to start
+    pytest.mark.usefixtures("without_figures"),
+]
 
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
 """Of each node process."""
@@ -169,10 +172,18 @@ def real_run(tmp_path, tiny, name, *arguments):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("local")
-    config = folder / "tiny.yaml"
-    config.write_text(yaml.safe_dump(TINY))
-    return real_run(folder, config, "local")
+    """What the tiny grid gives on this machine alone; made in the first test, which draws no figures."""
+    made = []
+
+    def make():
+        if not made:
+            folder = tmp_path_factory.mktemp("local")
+            config = folder / "tiny.yaml"
+            config.write_text(yaml.safe_dump(TINY))
+            made.append(real_run(folder, config, "local"))
+        return made[0]
+
+    return make
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -187,7 +198,7 @@ def test_a_real_grid_is_complete_and_equal_when_a_node_is_lost(
     assert said.err.count("its node was lost (node ") == 1  # the job is sent again
     assert "ray" not in said.err.replace(str(tmp_path), "").lower()  # nor does Ray say anything
     assert set(cells.status) == {"done"}
-    pd.testing.assert_frame_equal(cells, undisturbed)
+    pd.testing.assert_frame_equal(cells, undisturbed())
     assert not files(tmp_path / "ray" / "store" / "leases")
     assert not files(tmp_path / "ray" / "store" / "unfinished")
 

@@ -18,7 +18,7 @@ from benchmark.records import CLEAN, Store
 from benchmark.runner.run import run
 from benchmark.runner.serial import run_serially
 
-pytestmark = pytest.mark.slow  # whole runs
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_figures")]  # whole runs
 
 QUERY = "retrieval-query"
 SQUARE = "square[objective=neighbour,queries=30]"

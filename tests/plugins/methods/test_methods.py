@@ -113,6 +113,7 @@ def test_each_keeps_the_contract(name):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_figures")
 def test_each_trains_and_gives_a_row(tiny, tmp_path):
     plugins = [part for name in METHODS for part in ("--plugin", str(HERE / f"{name}.py"))]
     arguments = ["--defenses", *METHODS, "--datasets", "glyphs[classes=16,per_class=6]"]
