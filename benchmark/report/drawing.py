@@ -17,6 +17,7 @@ from typing import Protocol
 
 from pebble import ProcessExpired, ProcessPool
 
+from benchmark.core.interrupts import interrupts_held
 from benchmark.report.style import svg_of
 
 MANY = 24
@@ -99,7 +100,9 @@ def _by_processes(pictures: Sequence[Picture], source: object, workers: int) -> 
         context = multiprocessing.get_context("spawn")
         pool = ProcessPool(workers, context=context, initializer=_ignore_interrupts)
         try:
-            pool.schedule(_is_ready, args=(file,)).result()
+            with interrupts_held():  # by the threads of the pool, and so by its processes
+                ready = pool.schedule(_is_ready, args=(file,))
+            ready.result()
         except Exception:  # as in a script whose main module cannot be imported
             pool.stop()
             pool.join()

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from benchmark.core.cpu import cores, keep_freed_memory
+from benchmark.core.interrupts import interrupts_held
 from benchmark.core.output import protect_streams
 from benchmark.core.source import ROOT
 from benchmark.core.unfinished import process_folder
@@ -108,7 +109,12 @@ def _start_server() -> None:
     """
     path: list[str] = spawn.get_preparation_data("forkserver")["sys_path"]
     python_path = {"PYTHONPATH": os.pathsep.join(dict.fromkeys([*path, str(ROOT)]))}
-    with _environment(python_path), _working_directory(_WITHOUT_MODULES), _sockets_in_own_folder():
+    with (
+        _environment(python_path),
+        _working_directory(_WITHOUT_MODULES),
+        _sockets_in_own_folder(),
+        interrupts_held(),  # it would end with a traceback
+    ):
         forkserver.ensure_running()
 
 

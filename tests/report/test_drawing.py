@@ -24,6 +24,8 @@ class Dot:
             return ""
         if self.number == 3 and os.getpid() != source:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.number == 4 and os.getpid() != source:
+            assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])  # since before its imports
         self.path.write_text(str(os.getpid()))
         return f"dot {self.number}"
 
@@ -54,6 +56,7 @@ def test_many_are_drawn_in_processes_and_a_process_that_dies_costs_one(tmp_path)
     drawn = draw_all(pictures, os.getpid(), workers=2)
     assert [picture.number for picture in pictures if not drawn[picture.path].there] == [1, 2, 3]
     assert "died" in drawn[pictures[3].path].failure
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
     assert str(os.getpid()) not in {picture.path.read_text() for picture in pictures[4:]}
 
 
