@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Holds SIGINT back within the block, in this thread; it comes after the block.
+    """Lets processes and threads that are started within the block hold SIGINT back as long as they run.
 
-    A process or thread that is started in the block holds it back as long as it runs, unless it ignores or
-    unblocks it itself. Nothing is held where there are no signal masks, as on Windows.
+    They may ignore or unblock it themselves. This thread holds it back until the end of the block; another
+    thread of this process may take it earlier. Nothing is held where there are no signal masks (Windows).
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
