@@ -123,7 +123,7 @@ def _run(options: dict[str, Any], command: str) -> int:
 
     context.store.check_writable()
     try:
-        counts = run(grid, config, context, command, shown, executor.run_jobs)
+        counts = run(grid, config, context, command, shown, executor.run_jobs, executor.prepare)
     except StoppedAtOnce:
         raise
     except Stopped as stopped:

@@ -17,6 +17,7 @@ from benchmark.planning.config import Configuration
 from benchmark.planning.worker_count import count_workers
 from benchmark.runner.executor import run_jobs, run_on_pool
 from benchmark.runner.job_watcher import JobWatcher
+from benchmark.runner.workers import start_ahead, threads_of_worker
 
 
 class JobExecutor(Parameters):
@@ -48,6 +49,13 @@ class JobExecutor(Parameters):
         """Counts the jobs that are to run side by side, at most, where the user does not say."""
         raise NotImplementedError
 
+    def prepare(self, context: RunContext) -> None:
+        """Starts what takes long to start, without waiting; called once it is known that there are jobs.
+
+        Args:
+            context: the context of the run.
+        """
+
     def run_jobs(
         self,
         jobs: Sequence[Job],
@@ -74,6 +82,10 @@ class LocalExecutor(JobExecutor):
     def count_workers(self, trainings: Sequence[TrainJob], device: str, folders: Folders) -> int:
         """Counts the worker processes that suit this machine."""
         return count_workers(trainings, device, folders)
+
+    def prepare(self, context: RunContext) -> None:
+        """Starts the process that workers are forked from."""
+        start_ahead(threads_of_worker(context.device, context.workers))
 
     def run_jobs(
         self,

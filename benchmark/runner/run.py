@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from benchmark.core.errors import Stopped, StoppedAtOnce
 from benchmark.core.output import say
@@ -35,6 +35,7 @@ def run(
     command: str,
     shown: bool,
     execute: Executor = run_jobs,
+    prepare: Callable[[RunContext], None] = lambda context: None,
 ) -> Counter[str]:
     """Computes the cells of a grid that are not done yet, then the checks.
 
@@ -45,6 +46,7 @@ def run(
         command: the command line, for the manifest.
         shown: whether progress is shown.
         execute: runs the jobs; on worker processes by default.
+        prepare: called first if there are jobs, so that what they need starts while their cost is estimated.
 
     Returns:
         The number of cells that are "done", "failed" or "skipped".
@@ -57,6 +59,8 @@ def run(
     """
     store = Store(context.output, heal=True)
     todo = find_todo(grid, store, config.retry_failed)
+    if todo.jobs:
+        prepare(context)
     fetch_weights(training.key for training in todo.trainings)
     logs = RecordLogs(config.log if todo.jobs else (), todo, store, config.model_dump(mode="json"))
     manifest = make_manifest(grid, config, command, context.folders, context.provenance())

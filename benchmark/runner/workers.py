@@ -53,6 +53,16 @@ def worker_environment(threads: int) -> Iterator[None]:
         yield
 
 
+def start_ahead(threads: int) -> None:
+    """Starts the process that workers are forked from, which imports what they need while this one goes on.
+
+    Args:
+        threads: threads of each worker.
+    """
+    with worker_environment(threads):
+        _context()
+
+
 def start_worker(threads: int) -> tuple[BaseProcess, Connection]:
     """Starts a worker process; the process that it is forked from is started where it has ended.
 

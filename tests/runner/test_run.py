@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from benchmark.cli import main
+from benchmark.runner.executors import LocalExecutor
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_figures")]  # whole runs
 
@@ -38,14 +39,17 @@ def values(output: Path) -> list[tuple[str, ...]]:
     return [tuple(v for k, v in row.items() if k not in ("seconds", "commit")) for row in rows]
 
 
-def test_a_second_run_computes_nothing_and_new_things_only_add(tiny, tmp_path):
-    output = tmp_path / "out"
+def test_a_second_run_computes_nothing_and_new_things_only_add(tiny, tmp_path, monkeypatch):
+    output, prepared = tmp_path / "out", []
+    monkeypatch.setattr(LocalExecutor, "prepare", lambda executor, context: prepared.append(context.workers))
     assert run(tiny, output) == 0
+    assert prepared == [1]
     first = records(output)
     boards = {name: (output / name).read_bytes() for name in ("leaderboard.csv", "cells.csv")}
     assert run(tiny, output) == 0
     assert records(output) == first
     assert {name: (output / name).read_bytes() for name in boards} == boards
+    assert prepared == [1]  # no process is started for nothing
 
     assert run(tiny, output, "--attacks", "fgsm[objective=own],noise,fgsm[objective=shift]") == 0
     second = records(output)

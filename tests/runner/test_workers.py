@@ -70,6 +70,15 @@ def test_workers_start_with_their_threads_and_leave_signals_to_the_run(monkeypat
     assert os.environ["OMP_NUM_THREADS"] == "7"
 
 
+def test_what_workers_are_forked_from_starts_ahead_with_their_threads(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    found = []
+    monkeypatch.setattr(workers, "_context", lambda: found.append(os.environ["OMP_NUM_THREADS"]))
+    workers.start_ahead(3)
+    assert found == ["3"]
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
 class Refuses:
     """A context of processes whose first starts are refused, as by a server that was killed a moment ago."""
 
