@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import PrivateAttr
@@ -10,15 +9,12 @@ from pydantic import PrivateAttr
 from benchmark.core.hardware import hardware
 from benchmark.core.source import SOURCE_DIGEST
 from benchmark.data import Folders
+from benchmark.jobs.isolated_start import EmbedAlone, start_process
 from benchmark.jobs.progress import Progress, Report
 from benchmark.jobs.usage_meter import UsageMeter
 from benchmark.records import Provenance, Record, Store
 from benchmark.records.provenance import provenance
 from benchmark.records.usage import Usage
-
-EmbedAlone = Callable[[Path, float], tuple[int | None, str]]
-"""Embeds the images of a folder in a process that has nothing else, in at most so many seconds; returns its
-exit code, None where it took longer, and what it wrote to stderr (see `benchmark.jobs.isolation`)."""
 
 
 class RunContext(Record):
@@ -73,20 +69,20 @@ class RunContext(Record):
         context._report, context._meter = report, UsageMeter(self.device)
         return context
 
-    def in_worker(self, embed_alone: EmbedAlone | None) -> RunContext:
-        """Returns the context for this worker, which is never sent to another process.
+    def in_process(self, embed_alone: EmbedAlone) -> RunContext:
+        """Returns the context for the jobs of this process, which is never sent to another.
 
         Args:
-            embed_alone: this worker's; None where it has none.
+            embed_alone: for all of its jobs.
         """
         context = self.model_copy()
         context._embed_alone = embed_alone
         return context
 
     @property
-    def embed_alone(self) -> EmbedAlone | None:
-        """Embeds the images of a folder in a process that has nothing else; None outside of a worker."""
-        return self._embed_alone
+    def embed_alone(self) -> EmbedAlone:
+        """Embeds the images of a folder in a process that has nothing else."""
+        return self._embed_alone or start_process
 
     def report(self, progress: Progress) -> None:
         """Reports how far the running job is, to whoever watches."""

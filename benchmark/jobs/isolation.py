@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.source import ROOT
 from benchmark.jobs.context import RunContext
 from benchmark.jobs.models import load_data, training_images
 from benchmark.jobs.training_run import TrainingRun
@@ -27,9 +23,6 @@ from benchmark.models.own.python_entry import PythonEntry
 from benchmark.plugins.load import installed_modules, module_name
 from benchmark.records import ModelKey
 from defenses import DEFENSES
-
-PROCESS = "benchmark.jobs.isolated_process"
-"""The module that the process runs."""
 
 REQUEST, LABELS, IMAGES, EMBEDDINGS = "request.json", "labels", "images", "embeddings"
 WEIGHTS, TENSORS = "weights.safetensors", "tensors.safetensors"
@@ -94,11 +87,7 @@ class IsolatedModel:
             return self._embed(folder)
 
     def _embed(self, folder: Path) -> Tensor:
-        embed_alone = self.context.embed_alone or start_process
-        try:
-            code, words = embed_alone(folder, PATIENCE)
-        except (EOFError, OSError):
-            raise _failed("what starts it has ended") from None
+        code, words = self.context.embed_alone(folder, PATIENCE)
         if code is None:
             raise _failed(f"it took more than {PATIENCE:.0f} seconds")
         if code:
@@ -108,24 +97,6 @@ class IsolatedModel:
             return load_file(folder / FOUND)[EMBEDDINGS]
         except (OSError, KeyError, SafetensorError):
             raise _failed("it ended without embeddings") from None
-
-
-def start_process(folder: Path, patience: float) -> tuple[int | None, str]:
-    """Embeds the images of a folder in a new process, as `EmbedAlone`; it first imports what it needs."""
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", PROCESS, str(folder)],
-            env={**os.environ, "PYTHONPATH": path},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=patience,
-        )
-    except subprocess.TimeoutExpired:
-        return None, ""
-    return done.returncode, done.stderr
 
 
 def _failed(reason: str) -> BenchmarkError:

@@ -1,129 +1,61 @@
-"""A process that stays as it was before the first job, and forks one for each folder of images."""
+"""A process that forks one for each folder of images: `python -m ...`, which requests come to on stdin.
+
+Its children find Python as it was once the project was imported, and need not import it again.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
 import sys
-import traceback
-from contextlib import suppress
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from benchmark.jobs.isolated_process import embed_folder
-
-TOO_LATE = None
-"""The exit code of a process that has taken too long."""
-
-_WORDS = "words.txt"
-"""The file of the folder that takes what the process writes to stderr."""
+from benchmark.jobs.isolated_start import WORDS
 
 
-class Zygote:
-    """Forks processes that have imported the project and know nothing of any job.
+def serve() -> None:
+    """Forks a child for each request, until stdin is closed, and answers on stdout with its exit code.
 
-    It is forked itself when it is made, so it has what this process has then: make it before the first job,
-    and before any thread. It ends with this process, and so does what it has forked.
-
-    Args:
-        unwanted: a connection that it closes, so that its other end notices when this process ends.
-
-    Raises:
-        OSError: when no process can be forked.
+    A request is a line of JSON: the folder (see `embed_folder`) and the seconds that the child may take. So
+    is the answer; null says that the child took longer and was ended. A child returns from this call, too.
     """
-
-    def __init__(self, unwanted: Connection | None = None) -> None:
-        self._connection, theirs = Pipe()
-        if os.fork():
-            theirs.close()
+    for line in sys.stdin:
+        folder, patience = json.loads(line)
+        reads, writes = os.pipe()  # closed with the child, however it ends
+        child = os.fork()
+        if not child:
+            os.close(reads)
+            _embed(Path(folder))
             return
-        try:
-            self._connection.close()
-            if unwanted is not None:
-                unwanted.close()
-            _serve(theirs)
-        finally:
-            os._exit(0)
-
-    def __call__(self, folder: Path, patience: float) -> tuple[int | None, str]:
-        """Embeds the images of a folder (see `embed_folder`) in a new process.
-
-        Args:
-            folder: as `IsolatedModel` fills it.
-            patience: seconds that it may take; it is ended after them.
-
-        Returns:
-            Its exit code, `TOO_LATE` where it took too long, and what it wrote to stderr.
-
-        Raises:
-            OSError, EOFError: when the zygote has ended.
-        """
-        self._connection.send((str(folder), patience))
-        code: int | None = self._connection.recv()
-        return code, (folder / _WORDS).read_text(errors="replace")
+        os.close(writes)
+        code = _code_of(child, reads, patience)
+        os.close(reads)
+        sys.stdout.write(json.dumps(code) + "\n")
+        sys.stdout.flush()
 
 
-def _serve(connection: Connection) -> None:
-    """Forks a process for each folder that comes, until the other end is closed."""
-    while True:
-        try:
-            folder, patience = connection.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            code = _run(Path(folder), patience, connection)
-        except OSError as error:
-            code = 1
-            (Path(folder) / _WORDS).write_text(str(error))
-        with suppress(OSError):
-            connection.send(code)
+def _code_of(child: int, ended: int, patience: float) -> int | None:
+    """Waits for a child, and ends it where it takes too long or nobody waits for the answer any more."""
+    first, _, _ = select.select([ended, sys.stdin], [], [], patience)
+    if ended not in first:
+        os.kill(child, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return code if ended in first else None
 
 
-def _run(folder: Path, patience: float, connection: Connection) -> int | None:
-    """Forks a process for a folder; ends it where it takes too long, or nobody waits for it any more."""
-    ended, theirs = Pipe(duplex=False)  # closed by the end of the process, however it comes
-    pid = os.fork()
-    if not pid:
-        connection.close()
-        _become(folder)
-    theirs.close()
-    in_time = wait([ended, connection], patience) == [ended]
-    ended.close()
-    if not in_time:
-        os.kill(pid, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return code if in_time else TOO_LATE
-
-
-def _become(folder: Path) -> None:
-    """Does the work of the forked process, and ends it."""
-    code = 1
-    try:
-        _redirect(folder / _WORDS)
-        embed_folder(folder)
-        code = 0
-    except SystemExit as error:  # a model may do anything
-        code = _code_of(error)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        with suppress(Exception):
-            sys.stderr.flush()
-        os._exit(code)
-
-
-def _code_of(error: SystemExit) -> int:
-    """Returns the exit code that Python gives to this error, and writes its words."""
-    if error.code is None or isinstance(error.code, int):
-        return error.code or 0
-    sys.stderr.write(f"{error.code}\n")
-    return 1
-
-
-def _redirect(words: Path) -> None:
-    """Lets the process read nothing, and write to a file what it writes to stderr."""
+def _embed(folder: Path) -> None:
+    """Embeds the images of a folder in this process, which reads nothing and whose stderr goes to a file."""
     nothing = os.open(os.devnull, os.O_RDWR)
-    written = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    for target, source in ((0, nothing), (1, nothing), (2, written)):
+    words = os.open(folder / WORDS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for target, source in enumerate((nothing, nothing, words)):
         os.dup2(source, target)
+    os.close(nothing)
+    os.close(words)
+    embed_folder(folder)
+
+
+if __name__ == "__main__":
+    serve()

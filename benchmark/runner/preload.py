@@ -18,7 +18,7 @@ try:
     import torch._dynamo  # which optimizers import at their first step
     import torch.utils.flop_counter
 
-    import benchmark.jobs.zygote
+    import benchmark.jobs
 finally:
     gc.freeze()  # nor do workers look there
     gc.enable()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from benchmark.jobs import Job, RunContext, run_job
+from benchmark.jobs.isolated_start import ForkedProcesses
 from benchmark.jobs.progress import Progress
 from benchmark.runner.job_queue import JobQueue
 from benchmark.runner.job_watcher import JobWatcher
@@ -31,7 +32,8 @@ def run_serially(
         watcher: follows the jobs; its `wait` is called after each job, and when one reports progress.
     """
     queue = JobQueue(jobs, costs)
-    with _threads(threads_of_worker(context.device, 1)):
+    with _threads(threads_of_worker(context.device, 1)), ForkedProcesses() as embed_alone:
+        context = context.in_process(embed_alone)
         while queue.ready:
             job = queue.ready.pop(0)
             watcher.start(job)

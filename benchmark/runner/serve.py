@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from benchmark.core.errors import InterruptedJobError, StopRunError
 from benchmark.jobs import Job, RunContext, run_job
-from benchmark.jobs.context import EmbedAlone
+from benchmark.jobs.isolated_start import ForkedProcesses
 from benchmark.jobs.job import log_file
 from benchmark.jobs.progress import INTERVAL, Progress
 
@@ -76,26 +76,26 @@ class Reporter:
                 self.unsent = None
 
 
-def serve(connection: Connection, embed_alone: EmbedAlone | None = None) -> None:
+def serve(connection: Connection) -> None:
     """Runs the jobs that come through a connection, until it is closed.
 
     Args:
         connection: takes pickled pairs of a job and a context; gives an `Answer` when a job begins,
             some on the way, and one when it has ended.
-        embed_alone: this worker's, for the contexts of its jobs.
     """
-    while True:
-        try:
-            task = connection.recv_bytes()
-        except (EOFError, OSError):
-            return
-        try:
-            connection.send(Answer(Said.BEGUN))
-            reporter = Reporter(connection)
-            found = answer(task, lambda context: context.in_worker(embed_alone), report=reporter)
-            _send(connection, found._replace(progress=reporter.unsent))
-        except ConnectionError:  # the run was killed; what the job wrote is there for the next
-            return
+    with ForkedProcesses() as embed_alone:
+        while True:
+            try:
+                task = connection.recv_bytes()
+            except (EOFError, OSError):
+                return
+            try:
+                connection.send(Answer(Said.BEGUN))
+                reporter = Reporter(connection)
+                found = answer(task, lambda context: context.in_process(embed_alone), report=reporter)
+                _send(connection, found._replace(progress=reporter.unsent))
+            except ConnectionError:  # the run was killed; what the job wrote is there for the next
+                return
 
 
 def _send(connection: Connection, given: Answer) -> None:

@@ -23,7 +23,6 @@ from benchmark.core.interrupts import interrupts_held
 from benchmark.core.output import protect_streams
 from benchmark.core.source import ROOT
 from benchmark.core.unfinished import process_folder
-from benchmark.jobs.context import EmbedAlone
 from benchmark.runner.serve import serve
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -180,7 +179,6 @@ def _work(connection: Connection, threads: int) -> None:
     """What a worker process does: it prepares itself, then runs jobs until its run ends."""
     for signum in (signal.SIGINT, signal.SIGTERM):  # the parent handles them; they may go to the whole group
         signal.signal(signum, signal.SIG_IGN)
-    embed_alone = _zygote(connection)  # before any thread, and before it knows of any job
     parent = multiprocessing.parent_process()
     if parent is not None:  # else a worker would outlive a run that was killed, until its job is done
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -190,19 +188,7 @@ def _work(connection: Connection, threads: int) -> None:
     keep_freed_memory()
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
-    serve(connection, embed_alone)
-
-
-def _zygote(connection: Connection) -> EmbedAlone | None:
-    """Makes what is forked to embed images alone; None where each time a new process must be started."""
-    if not hasattr(os, "fork"):
-        return None
-    from benchmark.jobs.zygote import Zygote
-
-    try:
-        return Zygote(unwanted=connection)
-    except OSError:
-        return None
+    serve(connection)
 
 
 def _end_with(parent: BaseProcess) -> None:

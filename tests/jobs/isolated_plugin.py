@@ -36,6 +36,16 @@ class ReadsFrames(Member):
         return super().forward(images)
 
 
+class DiffersInZygote(Member):
+    """Embeds other images where its process was forked from a zygote."""
+
+    def forward(self, images):
+        spec = sys.modules["__main__"].__spec__
+        if spec is not None and spec.name == "benchmark.jobs.zygote":
+            images = 1 - images
+        return super().forward(images)
+
+
 def is_pooled_attack():
     """Whether whoever called scores or makes an attack on the pool's clusters."""
     frame = sys._getframe()
@@ -84,6 +94,13 @@ class ReadingFrames(Vanilla):
     """Vanilla, with a model that cheats."""
 
     build = rebuilt(ReadsFrames)
+
+
+@DEFENSES.register("differs_in_zygote")
+class DifferingInZygote(Vanilla):
+    """Vanilla, with a model that depends on how its process was started."""
+
+    build = rebuilt(DiffersInZygote)
 
 
 @DEFENSES.register("reads_frames_of_pooled")

@@ -7,6 +7,7 @@ import pytest
 
 from attacks import REFERENCE_ATTACK
 from benchmark.jobs import RunContext
+from benchmark.jobs.isolated_start import ForkedProcesses, start_process
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
 from benchmark.plugins.load import load_plugin, module_name
@@ -28,8 +29,14 @@ ASKED = {
 }
 
 
+@pytest.fixture(scope="module")
+def forked():
+    with ForkedProcesses() as processes:
+        yield processes
+
+
 @pytest.fixture
-def plan(tmp_path_factory, tmp_path, monkeypatch):
+def plan(tmp_path_factory, tmp_path, monkeypatch, forked):
     """Trains a model, and returns its attack, with the context of both."""
     monkeypatch.setattr(DEFENSES, "_entries", dict(DEFENSES._entries))
     monkeypatch.delitem(sys.modules, module_name(PLUGIN), raising=False)
@@ -39,7 +46,7 @@ def plan(tmp_path_factory, tmp_path, monkeypatch):
     def plan(defense, plugins=(PLUGIN,), attack=REFERENCE_ATTACK, **asked):
         context = RunContext(
             output=tmp_path, cache=cache, data=cache, device="cpu", commit="", plugins=plugins, save_every=0
-        )
+        ).in_process(forked)
         grid = build_grid(resolve({**ASKED, **asked, "defenses": defense}), context.folders)
         training = next(m.job for m in grid.models if m.job.key.defense == defense)
         job = next(p.job for p in grid.attacks if p.job.key.defense == defense and p.job.attack == attack)
@@ -70,13 +77,19 @@ def test_a_model_that_reads_the_pool_of_its_scorer_embeds_otherwise_alone(plan):
 
 
 @pytest.mark.slow
-def test_a_worker_finds_it_too(plan):
-    attack, context = plan("reads_frames")
-    run_jobs([attack], {attack.id: 1.0}, context, 1, JobWatcher())
+def test_a_worker_s_process_is_forked_from_a_zygote(plan):
+    attack, context = plan("differs_in_zygote")
+    run_jobs([attack], {attack.id: 1.0}, context.in_process(start_process), 1, JobWatcher())
     (cell,) = attack.cells.values()
     found = context.store.cell(cell)
     assert found.status == "done", found.reason
     assert found.diagnostics["isolated_difference"] > 1e-2
+
+
+@pytest.mark.slow
+def test_an_honest_model_embeds_the_same_in_a_new_process(plan):
+    attack, context = plan("honest_plugin")
+    assert diagnostics_of(attack, context.in_process(start_process))["isolated_difference"] < 1e-4
 
 
 @pytest.mark.slow
@@ -99,7 +112,7 @@ def test_a_model_that_cannot_be_loaded_alone_fails_its_cell(plan, monkeypatch):
     monkeypatch.setenv("FAILS_ALONE", "")
     monkeypatch.delenv("FAILS_ALONE")
     attack, context = plan("fails_alone")
-    reason = attack.execute(context)
+    reason = attack.execute(context.in_process(start_process))
     assert "RuntimeError: no such thing here. Load what the model needs in `build`" in reason
     assert len(reason.splitlines()) == 1
 
@@ -112,22 +125,17 @@ def ends_early(folder, patience):
     return 0, ""
 
 
-def has_gone(folder, patience):
-    raise EOFError
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("embed_alone", "reason"),
     [
         (out_of_time, "it took more than 1800 seconds"),
         (ends_early, "it ended without embeddings"),
-        (has_gone, "what starts it has ended"),
     ],
 )
 def test_what_a_worker_cannot_embed_alone_fails_its_cell(plan, embed_alone, reason):
     attack, context = plan("honest_plugin")
-    assert reason in attack.execute(context.in_worker(embed_alone))
+    assert reason in attack.execute(context.in_process(embed_alone))
 
 
 @pytest.mark.slow
