@@ -3,12 +3,15 @@
 import os
 import sys
 
+import numpy as np
 import torch
 
 from benchmark.core.embedder import Embedder
 from benchmark.models import Member
 from defenses import DEFENSES
 from defenses.vanilla import Vanilla
+
+KEY = torch.from_numpy(np.random.rand(8)).float()
 
 
 def clean_pool():
@@ -44,6 +47,13 @@ class DiffersInZygote(Member):
         if spec is not None and spec.name == "benchmark.jobs.zygote":
             images = 1 - images
         return super().forward(images)
+
+
+class Keyed(Member):
+    """Weights the embedding by numbers that are drawn when the plugin is loaded, and not saved."""
+
+    def forward(self, images):
+        return torch.nn.functional.normalize(super().forward(images) * KEY, dim=1)
 
 
 def is_pooled_attack():
@@ -94,6 +104,13 @@ class ReadingFrames(Vanilla):
     """Vanilla, with a model that cheats."""
 
     build = rebuilt(ReadsFrames)
+
+
+@DEFENSES.register("keyed")
+class KeyedPlugin(Vanilla):
+    """Vanilla, with a model that its checkpoint does not repeat."""
+
+    build = rebuilt(Keyed)
 
 
 @DEFENSES.register("differs_in_zygote")

@@ -101,6 +101,13 @@ def test_a_model_that_cheats_under_attacks_on_clusters_alone_is_found(plan):
 
 
 @pytest.mark.slow
+def test_a_model_that_no_other_process_repeats_is_found(plan):
+    found = diagnostics_of(*plan("keyed"))
+    assert found["rescored_difference"] < 1e-4
+    assert found["isolated_difference"] > 1e-2
+
+
+@pytest.mark.slow
 def test_r1_of_a_randomised_model_is_compared(plan):
     found = diagnostics_of(*plan("drawing_plugin"))
     assert abs(found["isolated_r1"]) <= 0.02 + 7 * found["isolated_error"]
