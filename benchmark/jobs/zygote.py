@@ -5,12 +5,17 @@ Its children find Python as it was once the project was imported, and need not i
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 import select
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
+
+import torch.utils.flop_counter  # noqa: F401 - each child would import it
 
 from benchmark.jobs.isolated_process import embed_folder
 from benchmark.jobs.isolated_start import WORDS
@@ -20,7 +25,7 @@ def serve() -> None:
     """Forks a child for each request, until stdin is closed, and answers on stdout with its exit code.
 
     A request is a line of JSON: the folder (see `embed_folder`) and the seconds that the child may take. So
-    is the answer; null says that the child took longer and was ended. A child returns from this call, too.
+    is the answer; null says that the child took longer and was ended.
     """
     for line in sys.stdin:
         folder, patience = json.loads(line)
@@ -29,7 +34,6 @@ def serve() -> None:
         if not child:
             os.close(reads)
             _embed(Path(folder))
-            return
         os.close(writes)
         code = _code_of(child, reads, patience)
         os.close(reads)
@@ -46,8 +50,8 @@ def _code_of(child: int, ended: int, patience: float) -> int | None:
     return code if ended in first else None
 
 
-def _embed(folder: Path) -> None:
-    """Embeds the images of a folder in this process, which reads nothing and whose stderr goes to a file."""
+def _embed(folder: Path) -> NoReturn:
+    """Embeds the images of a folder, and ends this process, which reads nothing; its stderr is a file."""
     nothing = os.open(os.devnull, os.O_RDWR)
     words = os.open(folder / WORDS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for target, source in enumerate((nothing, nothing, words)):
@@ -55,7 +59,11 @@ def _embed(folder: Path) -> None:
     os.close(nothing)
     os.close(words)
     embed_folder(folder)
+    # Python would go on to take apart all that was imported, which takes longer than the rest.
+    atexit._run_exitfuncs()
+    os._exit(0)
 
 
 if __name__ == "__main__":
+    gc.freeze()  # what the children share, they need not look through
     serve()
