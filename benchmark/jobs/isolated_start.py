@@ -49,7 +49,7 @@ class ForkedProcesses:
 
     The zygote is a Python of its own, started at the first folder, which has nothing of this process's memory
     and random numbers, and another seed of hashes. It ends with this process. Where there is no fork, or the
-    zygote has died, a new process is started for the folder.
+    zygote does not answer, a new process is started for the folder.
     """
 
     def __init__(self) -> None:
@@ -66,17 +66,18 @@ class ForkedProcesses:
     def __call__(self, folder: Path, patience: float) -> tuple[int | None, str]:
         """Embeds the images of a folder; returns the exit code and what was written to stderr."""
         answer = self._ask(json.dumps([str(folder), patience])) if hasattr(os, "fork") else ""
-        if not answer:
+        try:
+            code: int | None = json.loads(answer)
+        except ValueError:  # it has died, or something else writes to its stdout
             self._end()
             return start_process(folder, patience)
         words = ""
         with suppress(OSError):  # it was ended before it wrote any
             words = (folder / WORDS).read_text(errors="replace")
-        code: int | None = json.loads(answer)
         return code, words
 
     def _ask(self, request: str) -> str:
-        """Returns the zygote's answer; empty where it has died."""
+        """Returns the zygote's answer, a line; empty where it has died."""
         if self._zygote is None:
             self._zygote = subprocess.Popen(
                 [sys.executable, "-m", _ZYGOTE],

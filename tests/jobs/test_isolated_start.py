@@ -97,8 +97,9 @@ def test_a_zygote_that_died_is_replaced(act):
     assert act("exits") == (3, "")
 
 
-def test_a_zygote_that_cannot_start_costs_nothing(monkeypatch, tmp_path):
-    monkeypatch.setattr(isolated_start, "_ZYGOTE", "no_such_module")
+@pytest.mark.parametrize("module", ["no_such_module", "this"])  # the second prints
+def test_a_zygote_that_cannot_answer_is_not_needed(monkeypatch, tmp_path, module):
+    monkeypatch.setattr(isolated_start, "_ZYGOTE", module)
     monkeypatch.setattr(isolated_start, "start_process", lambda folder, patience: (0, "started anew"))
     with ForkedProcesses() as processes:
         assert processes(tmp_path, 60) == (0, "started anew")
