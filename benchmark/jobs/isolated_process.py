@@ -12,6 +12,7 @@ from torch import Tensor
 
 from attacks import images_per_pass
 from benchmark.core.embedder import Embedder
+from benchmark.core.interrupts import leave_signals_to_parent
 from benchmark.core.seeding import seed_everything
 from benchmark.data import ImageSet
 from benchmark.jobs.isolation import EMBEDDINGS, FOUND, IMAGES, LABELS, REQUEST, TENSORS, WEIGHTS
@@ -57,4 +58,5 @@ def _embed(model: Embedder, images: Tensor, device: str, seed: int) -> Tensor:
 
 
 if __name__ == "__main__":
+    leave_signals_to_parent()
     embed_folder(Path(sys.argv[1]))

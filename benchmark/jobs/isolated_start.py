@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from benchmark.core.interrupts import interrupts_held
 from benchmark.core.source import ROOT
 
 EmbedAlone = Callable[[Path, float], tuple[int | None, str]]
@@ -29,19 +31,26 @@ WORDS = "words.txt"
 
 def start_process(folder: Path, patience: float) -> tuple[int | None, str]:
     """Embeds the images of a folder in a new process, as `EmbedAlone`, which imports the project first."""
-    try:
-        done = subprocess.run(
+    with interrupts_held(signal.SIGTERM):
+        process = subprocess.Popen(
             [sys.executable, "-m", PROCESS, str(folder)],
             env=_environment(),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=patience,
         )
-    except subprocess.TimeoutExpired:
-        return None, ""
-    return done.returncode, done.stderr
+    with process:
+        try:
+            _, words = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return None, ""
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode, words
 
 
 class ForkedProcesses:
@@ -79,14 +88,15 @@ class ForkedProcesses:
     def _ask(self, request: str) -> str:
         """Returns the zygote's answer, a line; empty where it has died."""
         if self._zygote is None:
-            self._zygote = subprocess.Popen(
-                [sys.executable, "-m", _ZYGOTE],
-                env=_environment(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-            )
+            with interrupts_held(signal.SIGTERM):
+                self._zygote = subprocess.Popen(
+                    [sys.executable, "-m", _ZYGOTE],
+                    env=_environment(),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                )
         assert self._zygote.stdin is not None and self._zygote.stdout is not None
         with suppress(BrokenPipeError):
             self._zygote.stdin.write(request + "\n")

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import torch.utils.flop_counter  # noqa: F401 - each child would import it
 
+from benchmark.core.interrupts import leave_signals_to_parent
 from benchmark.jobs.isolated_process import embed_folder
 from benchmark.jobs.isolated_start import WORDS
 
@@ -32,6 +33,7 @@ def serve() -> None:
         reads, writes = os.pipe()  # closed with the child, however it ends
         child = os.fork()
         if not child:
+            leave_signals_to_parent()
             os.close(reads)
             _embed(Path(folder))
         os.close(writes)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 
 from benchmark.core.errors import StoppedAtOnce
+from benchmark.core.interrupts import die_of
 
 _ONE = 0.1
 """Seconds within which two signals count as one: some programs send each to a process and to its group."""
@@ -30,6 +31,7 @@ class StopSignals:
 
     def __init__(self, on_first: Callable[[], None] = lambda: None) -> None:
         self.signum: int | None = None
+        self._here = os.getpid()
         self._on_first = on_first
         self._at = 0.0
         self._before: dict[int, signal._HANDLER] = {}
@@ -52,7 +54,9 @@ class StopSignals:
         os.close(self._write)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if self.signum is None:
+        if os.getpid() != self._here:
+            die_of(signum)
+        elif self.signum is None:
             self.signum, self._at = signum, time.monotonic()
             os.write(self._write, b"\0")
             self._on_first()
@@ -70,6 +74,7 @@ class EarlySignals:
 
     def __init__(self) -> None:
         self.error: StoppedAtOnce | None = None
+        self._here = os.getpid()
 
     def install(self) -> None:
         """Handles both signals from now on, unless the process ignores them, as under nohup."""
@@ -78,5 +83,8 @@ class EarlySignals:
                 signal.signal(signum, self._handle)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._here:
+            die_of(signum)
+            return
         self.error = StoppedAtOnce(signum)
         raise self.error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import tempfile
 import threading
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 import torch
 
 from benchmark.core.cpu import cores, keep_freed_memory
-from benchmark.core.interrupts import interrupts_held
+from benchmark.core.interrupts import interrupts_held, leave_signals_to_parent
 from benchmark.core.output import protect_streams
 from benchmark.core.source import ROOT
 from benchmark.core.unfinished import process_folder
@@ -177,8 +176,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 def _work(connection: Connection, threads: int) -> None:
     """What a worker process does: it prepares itself, then runs jobs until its run ends."""
-    for signum in (signal.SIGINT, signal.SIGTERM):  # the parent handles them; they may go to the whole group
-        signal.signal(signum, signal.SIG_IGN)
+    leave_signals_to_parent()
     parent = multiprocessing.parent_process()
     if parent is not None:  # else a worker would outlive a run that was killed, until its job is done
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

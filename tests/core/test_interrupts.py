@@ -62,6 +62,27 @@ def test_a_process_that_others_are_forked_from_imports_whole(tmp_path):
     assert (tmp_path / "noticed").exists()
 
 
+LEFT = """
+import multiprocessing, os, signal, subprocess
+from benchmark.core.interrupts import interrupts_held, leave_signals_to_parent
+
+with interrupts_held(signal.SIGTERM):
+    leave_signals_to_parent()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), signum)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert pool.map(abs, [-1, 2]) == [1, 2]
+with subprocess.Popen(["sleep", "100"]) as process:
+    process.terminate()
+assert process.returncode == -signal.SIGTERM
+"""
+
+
+def test_signals_are_left_to_the_parent_and_children_can_be_terminated():
+    done = subprocess.run([sys.executable, "-c", LEFT], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_nothing_is_held_where_there_are_no_signal_masks(monkeypatch):
     monkeypatch.delattr(signal, "pthread_sigmask")
     with interrupts_held():

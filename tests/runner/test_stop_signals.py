@@ -3,11 +3,14 @@
 import os
 import select
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from benchmark.core.errors import StoppedAtOnce
+from benchmark.core.source import ROOT
 from benchmark.runner import stop_signals
 from benchmark.runner.stop_signals import EarlySignals, StopSignals
 
@@ -76,3 +79,30 @@ def test_outside_of_jobs_each_signal_stops_at_once_and_is_noted():
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+FORKED = """
+import os, signal, sys, time
+from benchmark.runner.stop_signals import EarlySignals, StopSignals
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored where the tests run
+EarlySignals().install()
+for signals in (None, StopSignals()):
+    if signals is not None:
+        signals.__enter__()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        child = os.fork()
+        if not child:
+            time.sleep(100)
+        os.kill(child, signum)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signum
+assert signals.signum is None
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_process_that_a_plugin_forks_dies_of_a_signal_without_a_traceback():
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -49,8 +49,11 @@ class Asks(DummyJob):
         import faiss
 
         threads = torch.get_num_threads(), faiss.omp_get_max_threads()
-        handlers = [signal.getsignal(signum).name for signum in (signal.SIGINT, signal.SIGTERM)]
-        return json.dumps({"modules": sorted(sys.modules), "threads": threads, "handlers": handlers})
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), signum)  # as to the whole group
+        with multiprocessing.get_context("fork").Pool(2) as pool:  # as a model may; terminated at the end
+            lengths = pool.map(len, ["a", "bc"])
+        return json.dumps({"modules": sorted(sys.modules), "threads": threads, "lengths": lengths})
 
 
 @pytest.mark.slow
@@ -66,7 +69,7 @@ def test_workers_start_with_their_threads_and_leave_signals_to_the_run(monkeypat
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     found = ask(Asks("a"), tmp_path, threads=3)
     assert found["threads"] == [3, 3]
-    assert found["handlers"] == ["SIG_IGN", "SIG_IGN"]
+    assert found["lengths"] == [1, 2]
     assert os.environ["OMP_NUM_THREADS"] == "7"
 
 
