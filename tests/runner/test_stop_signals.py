@@ -91,9 +91,12 @@ for signals in (None, StopSignals()):
     if signals is not None:
         signals.__enter__()
     for signum in (signal.SIGINT, signal.SIGTERM):
+        reads, writes = os.pipe()
         child = os.fork()
         if not child:
+            os.write(writes, b"x")  # before, Python may lose a signal
             time.sleep(100)
+        os.read(reads, 1)
         os.kill(child, signum)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signum
 assert signals.signum is None
