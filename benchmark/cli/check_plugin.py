@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,14 +49,16 @@ def check_plugin(
         UsageError: when a file does not load, or a spec is wrong or names a class of nobody's or another's.
     """
     from benchmark.cli.plugin_warnings import load
+    from benchmark.core.child_process import forkable
     from benchmark.plugins.load import load_plugin
 
     load(others)
     classes = [cls for path in paths for cls in load_plugin(path)]
     components = _variants(variants, classes) if any(variants.values()) else [cls() for cls in classes]
     counts: Counter[str] = Counter(passed=0, failed=0, skipped=0)
-    for component in components:
-        counts += _check(component, folders)
+    with forkable():
+        for component in components:
+            counts += _check(component, folders)
     say(f"{counts['passed']} checks passed, {counts['failed']} failed, {counts['skipped']} skipped.")
     return 1 if counts["failed"] else 0
 
@@ -79,22 +82,37 @@ def _variants(variants: Mapping[str, Sequence[str]], classes: Sequence[type[Para
 
 
 def _check(component: Parameters, folders: Folders) -> Counter[str]:
-    """Writes a line for each check of a component, and counts them by their result."""
-    from benchmark.evaluation.conformance import contract_of, run_contract
+    """Writes a line for each check of a component, and counts them by their result.
+
+    The checks run in a child process, so that a component that ends it fails in one line.
+    """
+    from benchmark.core.child_process import ChildEndedError, iterate_in_child
+    from benchmark.evaluation.conformance import contract_of
 
     say(f"{component.spec}: loads, and has the methods and defaults that it needs.")
     if contract_of(type(component)) is None:
         say("  skip  all: there are no further checks of this kind of class")
         return Counter(skipped=1)
     counts: Counter[str] = Counter()
+    try:
+        for status, line in iterate_in_child(partial(_results, component, folders)):
+            counts[status] += 1
+            say(f"  {line}")
+    except ChildEndedError as error:
+        counts["failed"] += 1
+        say(f"  FAIL  the next check, and with it all others: {error}. Raise an error in place of that.")
+    return counts
+
+
+def _results(component: Parameters, folders: Folders) -> Iterator[tuple[str, str]]:
+    """Yields for each check of a component how it ended, and a line that says so."""
+    from benchmark.evaluation.conformance import run_contract
+
     for result in run_contract(component, folders):
         name = result.check.name
         if result.failure:
-            status, line = "failed", f"FAIL  {result.failure}"
+            yield "failed", f"FAIL  {result.failure}"
         elif result.skipped:
-            status, line = "skipped", f"skip  {name}: {result.skipped}"
+            yield "skipped", f"skip  {name}: {result.skipped}"
         else:
-            status, line = "passed", f"ok    {name}: {result.check.wanted}"
-        counts[status] += 1
-        say(f"  {line}")
-    return counts
+            yield "passed", f"ok    {name}: {result.check.wanted}"

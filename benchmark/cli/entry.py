@@ -6,139 +6,25 @@ import gc
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 from benchmark.cli.check_plugin import VARIANTS, check_plugin
 from benchmark.cli.commands import (
-    download,
-    dry_run,
     explain,
-    exports_of,
     list_data,
     list_names,
     merge,
-    open_page,
-    report,
     report_only,
-    show_verdicts,
     status,
 )
 from benchmark.cli.instead import refuse_unread
 from benchmark.cli.options import build_parser
-from benchmark.cli.plugin_warnings import load
-from benchmark.core.errors import BenchmarkError, Stopped, StoppedAtOnce, UsageError
-from benchmark.core.output import protected_streams, say, warn
+from benchmark.cli.run_command import RESUMES, run_command
+from benchmark.core.errors import BenchmarkError, Stopped, UsageError
+from benchmark.core.output import protected_streams, warn
 from benchmark.runner.stop_signals import EarlySignals
-
-RESUMES = "What was done is kept; the same command resumes from there."
-
-
-def _trials(text: str | None) -> int | None:
-    """Parses the number of trials of `--tune`; None when the option was not given.
-
-    Raises:
-        UsageError: when it is not a whole number from 1.
-    """
-    if text is None:
-        return None
-    if not text.isdecimal() or int(text) == 0:
-        raise UsageError(f"--tune takes a number of trials, from 1; it was given '{text}'.")
-    return int(text)
-
-
-def _run(options: dict[str, Any], command: str) -> int:
-    shown = not options.pop("no_progress", False)
-    dry = options.pop("dry_run", False)
-    trials = _trials(options.pop("tune", None))
-    opened = options.pop("open", False)
-    if opened and (dry or trials):
-        instead = "--dry-run" if dry else "--tune"
-        raise UsageError(f"--open shows the page of a run; {instead} writes none. Leave one of them out.")
-    exports = exports_of(options)
-    if exports and dry:
-        raise UsageError("--export writes the results of a run; --dry-run has none. Leave one of them out.")
-    file = options.pop("config", None)
-    from attacks import check_precision
-    from benchmark.core.cpu import cores
-    from benchmark.core.hardware import one_thread
-    from benchmark.data.left_out import left_out_images
-    from benchmark.data.places import folders_for
-    from benchmark.jobs import RunContext
-    from benchmark.planning.grid import build_grid
-    from benchmark.planning.resolve import resolve
-    from benchmark.plugins.proof import plugins_digest
-    from benchmark.records.provenance import commit
-    from benchmark.runner.executors import make_executor
-    from benchmark.runner.record_logs import check_loggers
-
-    config = resolve(options, file)
-    load(config.plugin)
-    check_loggers(config.log)
-    folders = folders_for(config.data_root, blank=dry)
-    executor = make_executor(config)
-    device = executor.device(config.device, dry)
-    check_precision(config.attack_precision, device)
-    plugins = tuple(path.resolve() for path in config.plugin)
-    context = RunContext(
-        output=config.output.resolve(),
-        cache=folders.cache,
-        data=folders.data,
-        device=device,
-        plugins=plugins,
-        commit=commit(),
-        plugin_source=plugins_digest(plugins),
-        workers=config.workers or 1,
-        save_every=config.save_every,
-        save_images=config.save_images,
-        job_timeout=config.job_timeout,
-        blank=dry,
-    )
-    if config.download and not dry:
-        download(config.datasets, folders)
-    if trials and dry:
-        raise UsageError("--tune draws each trial from what the last ones gave: it has no dry run.")
-    if trials and config.log:
-        raise UsageError("--log is of runs; --tune writes its trials to tuning.csv.")
-    if trials and exports:
-        raise UsageError("--export is of runs; --tune writes its trials to tuning.csv.")
-    if trials and config.models:
-        raise UsageError("--tune chooses parameters of trainings: it takes --defenses, and no --model.")
-    if dry:
-        with one_thread():
-            return dry_run(config, context)
-    with one_thread():
-        grid = build_grid(config, folders)
-    for note in left_out_images(grid.datasets):
-        warn(f"Left out: {note}")
-    if not config.workers:
-        workers = executor.count_workers([model.job for model in grid.models], device, folders)
-        context = context.model_copy(update={"workers": workers})
-    if trials:
-        from benchmark.tuning.tuning import tune
-
-        say(f"The parameters chosen: {tune(config, context, trials, shown, executor.run_jobs)}")
-        return 0
-    from benchmark.runner.run import run
-
-    context.store.check_writable()
-    try:
-        counts = run(grid, config, context, command, shown, executor.run_jobs, executor.prepare)
-    except StoppedAtOnce:
-        raise
-    except Stopped as stopped:
-        board = report(config.output, min(context.workers, cores()), exports)
-        warn(f"Stopped. The board so far: {board}. {RESUMES}")
-        return stopped.exit_status
-    board = report(config.output, min(context.workers, cores()), exports)
-    show_verdicts(config.output)
-    summary = ", ".join(
-        f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]
-    )
-    say(f"{sum(counts.values())} cells: {summary}. The board: {board}")
-    if opened:
-        open_page(config.output)
-    return 1 if counts["failed"] else 0
 
 
 def _check_plugin(options: dict[str, Any]) -> int:
@@ -171,12 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             if arguments is None:
                 _ignore_signals()
+                _say_what_runs_on()
 
 
 def _ignore_signals() -> None:
     """Lets no signal end in a traceback while the process ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _say_what_runs_on() -> None:
+    """Lets signals end this process where threads that a plugin started keep it from ending."""
+    others = [one.name for one in threading.enumerate() if one.is_alive() and not one.daemon]
+    others.remove(threading.main_thread().name)
+    if others:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        warn(f"All is written. A plugin's threads run on ({', '.join(others)}); Ctrl-C ends them.")
 
 
 def _main(given: Sequence[str], whole_process: bool) -> int:
@@ -202,7 +99,7 @@ def _main(given: Sequence[str], whole_process: bool) -> int:
         command = shlex.join(["python", "run_benchmark.py", *given])
         if "merge" in options:
             return merge(options, command)
-        return _run(options, command)
+        return run_command(options, command)
     except UsageError as error:
         warn(f"error: {error}")
         return 2

@@ -39,16 +39,29 @@ def leave_signals_to_parent() -> None:
     What it starts ignores SIGINT too. It dies of SIGTERM: a model may start processes and terminate them, and
     would wait for ever if they ignored that.
     """
-    here = os.getpid()
-
-    def ignore(signum: int, frame: FrameType | None) -> None:
-        if os.getpid() != here:
-            die_of(signum)
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, ignore)
+    signal.signal(signal.SIGTERM, _ignore)  # not SIG_IGN, which programs that are started here would keep
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+        # Held back meanwhile: Python forgets what came to a child before it knew that it was one.
+        os.register_at_fork(before=_hold_sigterm, after_in_parent=_let_sigterm, after_in_child=_heed_sigterm)
+
+
+def _ignore(signum: int, frame: FrameType | None) -> None:
+    pass
+
+
+def _hold_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _let_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def _heed_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _let_sigterm()
 
 
 def die_of(signum: int) -> None:

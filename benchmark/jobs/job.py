@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Collection, Mapping
@@ -12,6 +13,7 @@ from benchmark.core.errors import BenchmarkError, SourceError, StopRunError, Usa
 from benchmark.core.files import stop_when_full, write_atomically
 from benchmark.core.hardware import current_device
 from benchmark.core.own_line import explain
+from benchmark.core.processes import leave_if_forked
 from benchmark.core.source import check_source
 from benchmark.data import Folders
 from benchmark.jobs.context import RunContext
@@ -109,6 +111,7 @@ def run_job(job: Job, context: RunContext, report: Report = ignore) -> str | Non
     except UsageError as error:  # it loaded when the run was started
         raise SourceError(f"{error} It was changed after the run was started; start the run again.") from None
     check_plugins(context.plugins, context.plugin_source)
+    here = os.getpid()
     try:
         with current_device(context.device):
             context = context.in_job(report)
@@ -116,6 +119,7 @@ def run_job(job: Job, context: RunContext, report: Report = ignore) -> str | Non
     except StopRunError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may do anything
+        leave_if_forked(here)
         stop_when_full(error)
         reason, log = _explain(error, job, context)
         return job.fail(reason, context, log=log)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from benchmark.core.child_process import call_in_children
+from benchmark.core.cpu import cores
 from benchmark.core.embedder import Embedder
-from benchmark.core.errors import TrainingError
+from benchmark.core.errors import BenchmarkError, TrainingError
 from benchmark.core.hardware import one_thread
+from benchmark.core.own_line import explain, files_of
 from benchmark.data import Folders, ImageSet
 from benchmark.jobs.models import UNUSED, build_model, load_data, training_images
-from benchmark.losses import SCALAR_ADVICE, on_tuples, wrong_loss
+from benchmark.losses import LOSSES, SCALAR_ADVICE, on_tuples, wrong_loss
 from benchmark.models import BACKBONES, PassCounter, check_trainable, count_flops, frozen, frozen_embedders
+from benchmark.plugins.reach import is_project
 from benchmark.records import ModelKey
 from benchmark.training import Recipe, TrainingAttack
 from benchmark.training.sampling import epoch_order, strata_of
@@ -83,7 +88,18 @@ class _Probed(NamedTuple):
     flops: int
 
 
-@lru_cache(maxsize=256)
+@dataclass
+class _Found:
+    """What is known of a kind of model: what it showed, or why it showed nothing; None before it is asked."""
+
+    probed: _Probed | Exception | None = None
+
+
+@lru_cache(maxsize=1024)
+def _found(key: ModelKey, recipe: Recipe, folders: Folders) -> _Found:
+    return _Found()
+
+
 @one_thread()
 def _probe(key: ModelKey, recipe: Recipe, folders: Folders) -> _Probed:
     data, defense = load_data(key.dataset, folders), DEFENSES.build(key.defense)
@@ -152,6 +168,49 @@ def _with_similarity(found: _Probed, key: ModelKey, folders: Folders) -> Costs:
     return found.costs._replace(similarity=2.0 * len(pool) * dim / flops)
 
 
+def _kind(key: ModelKey, recipe: Recipe) -> tuple[ModelKey, Recipe]:
+    """Keeps only what the cost of a step depends on, so that models that agree in that are probed once."""
+    small = Recipe(
+        validation=recipe.validation,
+        inner_steps=recipe.inner_steps,
+        batch_size=recipe.batch_size,
+        images_per_class=recipe.images_per_class,
+    )
+    return key.model_copy(update={"seed": 0, "backbone": _BACKBONE}), small
+
+
+def _probe_or_say_why(key: ModelKey, recipe: Recipe, folders: Folders) -> _Probed:
+    """Probes a kind of model; any error is a `BenchmarkError`, as its traceback ends with this process."""
+    try:
+        return _probe(key, recipe, folders)
+    except BenchmarkError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise BenchmarkError(explain(error, files_of(type(DEFENSES.build(key.defense))))) from None
+
+
+def probe_all(models: Iterable[tuple[ModelKey, Recipe]], folders: Folders) -> None:
+    """Probes models that are not known yet, on all cores; what is found, or fails, is kept for `probe`.
+
+    A plugin's code runs in processes of its own: one that ends its process fails alone.
+
+    Args:
+        models: the models, each with its recipe.
+        folders: where data sets are.
+    """
+    kinds = dict.fromkeys((*_kind(key, recipe), folders) for key, recipe in models)
+    new = [kind for kind in kinds if _found(*kind).probed is None]
+    # What each process would else load or import on its own:
+    for dataset in dict.fromkeys(key.dataset for key, _, _ in new):
+        load_data(dataset, folders)
+    for loss in map(LOSSES.build, dict.fromkeys(key.loss for key, _, _ in new if key.loss != UNUSED)):
+        if is_project(type(loss).__module__):
+            loss.build(2, 2)
+    answers = call_in_children([partial(_probe_or_say_why, *kind) for kind in new], cores())
+    for kind, answer in zip(new, answers, strict=True):
+        _found(*kind).probed = answer
+
+
 def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     """Measures costs by a few training steps of a new model; they do not depend on the model's seed.
 
@@ -161,17 +220,14 @@ def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
         folders: where data sets are.
 
     Raises:
-        Exception: any error of a plugin.
+        BenchmarkError: when a plugin fails.
     """
-    # Keeps only what the cost of a step depends on, so that recipes that agree in that are probed once.
-    small = Recipe(
-        validation=recipe.validation,
-        inner_steps=recipe.inner_steps,
-        batch_size=recipe.batch_size,
-        images_per_class=recipe.images_per_class,
-    )
-    found = _probe(key.model_copy(update={"seed": 0, "backbone": _BACKBONE}), small, folders)
-    return _with_similarity(found, key, folders)
+    probe_all([(key, recipe)], folders)
+    probed = _found(*_kind(key, recipe), folders).probed
+    if isinstance(probed, Exception):
+        raise probed
+    assert probed is not None
+    return _with_similarity(probed, key, folders)
 
 
 def costs_of(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
@@ -181,5 +237,5 @@ def costs_of(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     """
     try:
         return probe(key, recipe, folders)
-    except (Exception, SystemExit):
+    except BenchmarkError:
         return Costs(3.0, 1.0, len(load_data(key.dataset, folders).train), False)

@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,6 +21,11 @@ import torch.utils.flop_counter  # noqa: F401 - each child would import it
 from benchmark.core.interrupts import leave_signals_to_parent
 from benchmark.jobs.isolated_process import embed_folder
 from benchmark.jobs.isolated_start import WORDS
+
+_PATIENCE = 0.2
+"""Seconds between two looks at a child, at most."""
+_MOMENT = 0.002
+"""Seconds until a child that is ending has ended."""
 
 
 def serve() -> None:
@@ -45,11 +51,20 @@ def serve() -> None:
 
 def _code_of(child: int, ended: int, patience: float) -> int | None:
     """Waits for a child, and ends it where it takes too long or nobody waits for the answer any more."""
-    first, _, _ = select.select([ended, sys.stdin], [], [], patience)
-    if ended not in first:
-        os.kill(child, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return code if ended in first else None
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        # What the child started may hold `ended` open, and the child itself may close it.
+        first, _, _ = select.select([ended, sys.stdin], [], [], _PATIENCE)
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if sys.stdin in first:
+            break
+        if ended in first:
+            time.sleep(_MOMENT)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
 
 
 def _embed(folder: Path) -> NoReturn:

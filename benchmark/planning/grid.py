@@ -13,6 +13,7 @@ from benchmark.data.left_out import left_out_images
 from benchmark.evaluation import SCENARIOS
 from benchmark.jobs import AttackJob, TrainJob
 from benchmark.jobs.models import UNUSED
+from benchmark.jobs.probe import probe_all
 from benchmark.losses import LOSSES, Loss
 from benchmark.models import Backbone
 from benchmark.planning.asked_attacks import attack_sources, check_attacks, suite_name
@@ -261,9 +262,14 @@ def _plan_models(
     budget = config.budget if mode == "equal-passes" else None
     rows = [defense.spec for defense in defenses]
     sources = [DEFENSES.build(text).spec for text in attack_sources(config, defenses)] if loss else []
+    keys = {
+        spec: setting.plain.model_copy(update={"defense": spec}) for spec in dict.fromkeys([*rows, *sources])
+    }
+    if budget is not None:
+        recipe = config.recipe(setting.dataset.spec)
+        probe_all([(key, recipe) for spec, key in keys.items() if DEFENSES.build(spec).trained], folders)
     planned = {}
-    for spec in dict.fromkeys([*rows, *sources]):
-        key = setting.plain.model_copy(update={"defense": spec})
+    for spec, key in keys.items():
         has_row = spec in rows
         job = plan_training(key, config, folders, budget, notes if has_row else None)
         planned[spec] = PlannedModel(job, mode, has_row, refusal(DEFENSES.build(spec), loss) if loss else "")

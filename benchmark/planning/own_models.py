@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from benchmark.core.errors import UsageError
+from benchmark.core.child_process import ChildEndedError, call_in_child
+from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.spec import parse_spec
-from benchmark.data import Dataset, Folders
+from benchmark.data import Dataset, Folders, ImageSet
 from benchmark.jobs import TrainJob
-from benchmark.jobs.models import build_model, check_weights, load_data
+from benchmark.jobs.models import build_model, check_weights, load_data, short_name
 from benchmark.models.own import own_model
 from benchmark.planning.changed_code import forget_changed
 from benchmark.planning.target import Target
@@ -67,7 +68,15 @@ class _ById:
 @lru_cache(maxsize=64)
 def _has_gradients(known: _ById, folders: Folders) -> bool:
     job = known.job
-    model, _ = build_model(job.key, load_data(job.key.dataset, folders).test)
+    pool = load_data(job.key.dataset, folders).test
+    try:
+        return call_in_child(partial(_look, job, pool))
+    except ChildEndedError as error:
+        raise BenchmarkError(f"{short_name(job.key)} cannot be evaluated: {error}.") from None
+
+
+def _look(job: TrainJob, pool: ImageSet) -> bool:
+    model, _ = build_model(job.key, pool)
     check_weights(model, job.weights)
     return model.gradients
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from benchmark.data import Folders
 from benchmark.jobs import AttackJob, Job, TrainJob
+from benchmark.jobs.probe import probe_all
 from benchmark.planning.grid import Grid, PlannedJob
 from benchmark.records import Store
 
@@ -51,6 +52,8 @@ class Todo:
 
     def costs(self, folders: Folders) -> dict[str, float]:
         """Estimates the cost units of each job, by its id; see `is_bound`."""
+        models = [*self.trainings, *(one for job in self.attacks for one in (job.model, job.source) if one)]
+        probe_all([(model.key, model.recipe) for model in models], folders)
         return {job.id: job.cost(folders) for job in self.jobs}
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from attacks import ATTACKS
 from benchmark.core.errors import BenchmarkError, UsageError
-from benchmark.core.own_line import explain, files_of
 from benchmark.core.parameters import Parameters
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import DATASETS, Folders
@@ -175,9 +174,7 @@ def _step_cost(key: ModelKey, recipe: Recipe, folders: Folders, notes: list[str]
     """Measures the cost of a training step, in units for each image; 0 when it cannot be measured."""
     try:
         return probe(key, recipe, folders).step
-    except (Exception, SystemExit) as error:  # most likely its training will fail too, and say why
-        own = files_of(type(DEFENSES.build(key.defense)))
-        reason = str(error) if isinstance(error, BenchmarkError) else explain(error, own)
+    except BenchmarkError as error:  # most likely its training will fail too, and say why
         if notes is not None:
-            notes.append(f"equal passes for {key.defense}, which cannot take a training step: {reason}")
+            notes.append(f"equal passes for {key.defense}, which cannot take a training step: {error}")
         return 0.0

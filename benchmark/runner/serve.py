@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import pickle
 import signal
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.core.errors import InterruptedJobError, StopRunError
+from benchmark.core.processes import leave_if_forked
 from benchmark.jobs import Job, RunContext, run_job
 from benchmark.jobs.isolated_start import ForkedProcesses
 from benchmark.jobs.job import log_file
@@ -83,6 +85,7 @@ def serve(connection: Connection) -> None:
         connection: takes pickled pairs of a job and a context; gives an `Answer` when a job begins,
             some on the way, and one when it has ended.
     """
+    here = os.getpid()
     with ForkedProcesses() as embed_alone:
         while True:
             try:
@@ -92,7 +95,10 @@ def serve(connection: Connection) -> None:
             try:
                 connection.send(Answer(Said.BEGUN))
                 reporter = Reporter(connection)
-                found = answer(task, lambda context: context.in_process(embed_alone), report=reporter)
+                try:
+                    found = answer(task, lambda context: context.in_process(embed_alone), report=reporter)
+                finally:
+                    leave_if_forked(here)
                 _send(connection, found._replace(progress=reporter.unsent))
             except ConnectionError:  # the run was killed; what the job wrote is there for the next
                 return
@@ -133,12 +139,12 @@ def answer(
         return Answer(Said.INTERRUPTED)
     except StopRunError as error:
         return Answer(Said.STOP_RUN, error=error)
-    except Exception as error:  # what even the job's record could not hold
+    except (Exception, KeyboardInterrupt) as error:  # what even the job's record could not hold
         return Answer(Said.BROKEN, _line(error))
 
 
-def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+def _line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from benchmark.core.processes import how_ended
 from benchmark.jobs import Job, RunContext
 from benchmark.jobs.job import log_file
 from benchmark.runner.serve import DUMP
@@ -59,15 +60,7 @@ class Worker:
         """Describes how the process has ended."""
         self.process.join(1.0)  # its exit code may come a little later than the end of its connection
         code = self.process.exitcode
-        if code is None or code == _UNKNOWN:
-            return "for an unknown reason"
-        if code >= 0:
-            return f"exit code {code}"
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        return f"killed by {name}; out of memory?" if name == "SIGKILL" else f"killed by {name}"
+        return "for an unknown reason" if code is None or code == _UNKNOWN else how_ended(code)
 
     def dump(self) -> None:
         """Lets the process write into its job's log where it is."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import torch
 from benchmark.core.cpu import cores, keep_freed_memory
 from benchmark.core.interrupts import interrupts_held, leave_signals_to_parent
 from benchmark.core.output import protect_streams
+from benchmark.core.processes import end_with_parent
 from benchmark.core.source import ROOT
 from benchmark.core.unfinished import process_folder
 from benchmark.runner.serve import serve
@@ -177,9 +177,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 def _work(connection: Connection, threads: int) -> None:
     """What a worker process does: it prepares itself, then runs jobs until its run ends."""
     leave_signals_to_parent()
-    parent = multiprocessing.parent_process()
-    if parent is not None:  # else a worker would outlive a run that was killed, until its job is done
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with_parent()  # else it would outlive a run that was killed, until its job is done
     import faiss
 
     protect_streams()  # a plugin may print
@@ -187,8 +185,3 @@ def _work(connection: Connection, threads: int) -> None:
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
     serve(connection)
-
-
-def _end_with(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)

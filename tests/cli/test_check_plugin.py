@@ -118,3 +118,18 @@ def test_an_unknown_or_foreign_name_gets_one_line(files, capsys, options, messag
     assert message in streams.err
     assert streams.err.count("\n") == 1
     assert streams.out == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are forked on Linux")
+def test_a_class_that_ends_its_process_fails_and_the_next_is_checked(tmp_path, files, capsys):
+    path = tmp_path / files[0]
+    path.write_text(
+        "import os\n" + DEFENSE.format(name="checked").replace('raise KeyError("no weight")', "os._exit(0)")
+    )
+    ends = ["--defenses", "checked[weight=0]", "--losses", "my_anchor"]
+    assert main(["--check-plugin", *files, *ends]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any("all others: its process ended (exit code 0)" in line for line in lines)
+    passed = sum(line.startswith("  ok ") for line in lines)
+    assert lines[-1].startswith(f"{passed} checks passed, 1 failed, ")
+    assert passed > 5  # those of the loss

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark.cli import entry, main
+from benchmark.cli import entry, main, run_command
 from benchmark.core.errors import Stopped, StoppedAtOnce
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,7 @@ def test_only_the_first_signal_writes_the_board(tmp_path, capsys, monkeypatch, e
     written = []
     monkeypatch.setattr(module, "_compute", stop)
     monkeypatch.setattr(module, "check_models", lambda *_: None)
-    monkeypatch.setattr(entry, "report", lambda *_: written.append(1) or "page")
+    monkeypatch.setattr(run_command, "report", lambda *_: written.append(1) or "page")
     grid = ["--datasets", "glyphs[classes=8,per_class=6]", "--defenses", "vanilla", "--attacks", "noise"]
     assert main(["--output", str(tmp_path / "out"), "--preset", "smoke", "--workers", "1", *grid]) == status
     assert len(written) == boards

@@ -18,6 +18,9 @@ COMPILER = ("torch._dynamo", "torch._inductor", "triton")
 CODE = """
 import sys
 from benchmark.cli import main
+if "--dry-run" in sys.argv:
+    from benchmark.core import child_process
+    child_process._can_fork = lambda: False  # so that what children import is seen
 try:
     status = main(sys.argv[1:])
 except SystemExit as end:

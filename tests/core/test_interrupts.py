@@ -63,7 +63,7 @@ def test_a_process_that_others_are_forked_from_imports_whole(tmp_path):
 
 
 LEFT = """
-import multiprocessing, os, signal, subprocess
+import multiprocessing, os, signal, subprocess, time
 from benchmark.core.interrupts import interrupts_held, leave_signals_to_parent
 
 with interrupts_held(signal.SIGTERM):
@@ -75,6 +75,11 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 with subprocess.Popen(["sleep", "100"]) as process:
     process.terminate()
 assert process.returncode == -signal.SIGTERM
+child = os.fork()
+if not child:
+    time.sleep(100)
+os.kill(child, signal.SIGTERM)  # most likely before it is a Python of its own
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
 """
 
 

@@ -78,6 +78,11 @@ def test_a_process_that_takes_too_long_is_ended(act, tmp_path):
     wait_until_gone(written_pid(tmp_path / "sleeps" / "pid.txt"))
 
 
+def test_a_process_that_leaves_another_is_not_waited_for_longer(act, tmp_path):
+    assert act("leaves") == (4, "")
+    os.kill(written_pid(tmp_path / "leaves" / "pid.txt"), signal.SIGKILL)
+
+
 def test_a_process_reads_nothing_and_its_stderr_is_kept(act, tmp_path):
     assert act("speaks") == (0, "on stderr\n")
     assert (tmp_path / "speaks" / "read.txt").read_text() == ""

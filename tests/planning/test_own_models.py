@@ -1,9 +1,12 @@
 """Own models in a grid."""
 
+import sys
+
 import pytest
 from PIL import Image
 
-from benchmark.core.errors import UsageError
+from benchmark.core.child_process import forkable
+from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.data import Folders
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
@@ -78,3 +81,21 @@ def test_it_is_said_only_where_such_attacks_are_planned(make, nets):
 def test_nothing_is_trained_on_a_pool_of_all_classes(make):
     with pytest.raises(UsageError, match=r"Nothing can be trained on 'digits\[pool=all\]'"):
         make(defenses="vanilla", datasets="digits[pool=all]")
+
+
+ENDS = """
+import os
+from torch import nn
+
+class Ends(nn.Module):
+    def forward(self, images):
+        os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are forked on Linux")
+def test_a_model_that_ends_its_process_is_named_in_one_line(make, tmp_path):
+    (tmp_path / "ends.py").write_text(ENDS)
+    reason = r"^ends.py:Ends cannot be evaluated: its process ended \(exit code 0\)\.$"
+    with forkable(), pytest.raises(BenchmarkError, match=reason):
+        make(models=[f"{tmp_path}/ends.py:Ends"])

@@ -115,9 +115,23 @@ def _raise(job, context):
     raise ValueError("a bug")
 
 
+def _fork(job, context):
+    """Forks a process, which goes on to an error as if it were the worker."""
+    if child := os.fork():
+        os.waitpid(child, 0)
+    else:
+        raise ValueError("in a process that the job forked")
+
+
+def _interrupt(job, context):
+    raise KeyboardInterrupt
+
+
 ACTS = {
     "nothing": lambda job, context: None,
     "raises": _raise,
+    "forks": _fork,
+    "interrupts": _interrupt,
     "reports": _report,
     "is_killed": lambda job, context: os.kill(os.getpid(), signal.SIGKILL),
     "exits_with_0": lambda job, context: os._exit(0),
