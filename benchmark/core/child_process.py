@@ -31,19 +31,32 @@ _PATIENCE = 0.2
 """Seconds between two looks at the children, at most: what they started may hold their connections open."""
 
 
+_TRIES = 3
+"""How often a call is made whose child is killed."""
+
 _FORKABLE = ContextVar("forkable", default=False)
 
 
 class ChildEndedError(BenchmarkError):
-    """A child process ended, or was to be ended, before it answered."""
+    """A child process ended, or was to be ended, before it answered.
+
+    Args:
+        how: what became of it, as a clause.
+        killed: whether SIGKILL has ended it, which is most likely not its own doing.
+    """
+
+    def __init__(self, how: str, killed: bool = False) -> None:
+        super().__init__(how)
+        self.killed = killed
 
 
 def call_in_children(calls: Sequence[Callable[[], T]], at_once: int = 1) -> list[T | Exception]:
     """Makes each call in a child of its own, forked from this process.
 
-    A child ignores Ctrl-C. When it has answered, it is ended with all that it started. Where this process
-    may not be forked, it makes the calls itself: outside of `forkable`, on systems other than Linux, and
-    where there is CUDA, whose state in a child is undefined.
+    A child ignores Ctrl-C. When it has answered, it is ended with all that it started. One that was killed,
+    as for want of memory, is replaced. Where this process may not be forked, it makes the calls itself:
+    outside of `forkable`, on systems other than Linux, and where there is CUDA, whose state in a child is
+    undefined.
 
     Args:
         calls: the calls; what they return can be pickled.
@@ -58,21 +71,26 @@ def call_in_children(calls: Sequence[Callable[[], T]], at_once: int = 1) -> list
     """
     if not _can_fork():
         return [_made_here(call) for call in calls]
-    waiting = deque(enumerate(calls))
-    running: dict[int, _Child[T]] = {}
+    waiting = deque((number, call, _TRIES) for number, call in enumerate(calls))
+    running: dict[int, tuple[_Child[T], int]] = {}
     found: dict[int, T | Exception] = {}
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
-                number, call = waiting.popleft()
-                running[number] = _Child(partial(_one, call))
-            wait([child.connection for child in running.values()], _PATIENCE)
-            for number in [number for number, child in running.items() if child.has_said()]:
-                said = running[number].next()
-                found[number] = said.value[0] if said.value else said.error or ChildEndedError("no answer")
-                running.pop(number).end()
+                number, call, tries = waiting.popleft()
+                running[number] = _Child(partial(_one, call)), tries - 1
+            wait([child.connection for child, _ in running.values()], _PATIENCE)
+            for number in [number for number, (child, _) in running.items() if child.has_said()]:
+                child, tries = running[number]
+                said = child.next()
+                running.pop(number)[0].end()
+                answer = said.value[0] if said.value else said.error or ChildEndedError("no answer")
+                if tries and isinstance(answer, ChildEndedError) and answer.killed:
+                    waiting.append((number, calls[number], tries))
+                else:
+                    found[number] = answer
     finally:
-        for child in running.values():
+        for child, _ in running.values():
             child.end()
     return [found[number] for number in range(len(calls))]
 
@@ -166,7 +184,7 @@ class _Child(Generic[T]):
         self._process.join(_PATIENCE)
         code = self._process.exitcode
         how = "no answer" if code is None else how_ended(code)
-        return _Said((), ChildEndedError(f"its process ended ({how})"))
+        return _Said((), ChildEndedError(f"its process ended ({how})", killed=code == -signal.SIGKILL))
 
     def end(self) -> None:
         """Ends it, and all that it started."""

@@ -110,6 +110,18 @@ def test_a_child_that_ends_costs_its_own_call(call, said):
     assert str(second) == said
 
 
+def test_a_call_whose_child_is_killed_is_made_again(tmp_path):
+    def killed_at_first():
+        path = tmp_path / "tries"
+        with path.open("a") as file:
+            file.write("x")
+        if path.stat().st_size < 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return path.stat().st_size
+
+    assert call_in_child(killed_at_first) == 3
+
+
 def test_values_come_as_they_are_made_until_the_child_ends(tmp_path):
     def values():
         yield 1

@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmark.cli import entry
+from benchmark.cli import main, run_command
 from benchmark.data.digits import Digits
 from benchmark.planning import grid as planning
 from benchmark.runner import executor
@@ -27,10 +27,10 @@ PATIENCE = 2.0
 def run(folder: Path, arguments: list[str]) -> int:
     _, grid = tiny_grid.load_plan(folder / "plan.pickle")
     planning.build_grid = lambda config, folders: grid
-    entry.report = lambda output, workers=None, exports=(): output / "leaderboard.md"
+    run_command.report = lambda output, workers=None, exports=(): output / "leaderboard.md"
     executor.Leases = lambda leases, patience: Leases(leases, PATIENCE)
     sys.argv[1:] = ["--config", str(folder / "plan.yaml"), "--no-progress", *arguments]
-    return entry.main()
+    return main()
 
 
 def plan(folder: Path, seconds: str, settings: str = "{}") -> int:

@@ -119,8 +119,8 @@ def dispatch(grid: Grid, config: Configuration, output: Path, workers: int) -> d
 def again(config_file: Path, output: Path) -> Took:
     """Runs the command line over the finished grid, without its report."""
     program = (
-        "import sys; from benchmark.cli import entry; "
-        "entry.report = lambda output, workers=None, exports=(): output; sys.exit(entry.main())"
+        "import sys; from benchmark.cli import main, run_command; "
+        "run_command.report = lambda output, workers=None, exports=(): output; sys.exit(main())"
     )
     command = [sys.executable, "-c", program, "--config", str(config_file), "--output", str(output)]
     command.append("--no-progress")
