@@ -30,7 +30,8 @@ def worst_of(attacks: Iterable[QueryScores]) -> np.ndarray | None:
     The success under a randomised model is a mean of few repeats, and the lowest of several such means is too
     low by chance. So where all attacks hold both halves of the repeats, the attack of each query is the worst
     one on either half, and its success is that on the other half; the result is the mean of the two. It is
-    that of the attack chosen, without bias.
+    that of the attack chosen, without bias. Few repeats leave many attacks equal on a query, often at 0; of
+    these the one counts that is worst over all queries on the same half.
 
     Args:
         attacks: read one at a time, with the same queries.
@@ -51,16 +52,23 @@ class _Halves:
 
     Attributes:
         chosen: lowest success on either half, shape (2, q); None before any attack.
+        means: of the same attack over all queries on the same half, shape (2, q).
         scored: the success of the same attack on the other half, shape (2, q).
     """
 
     chosen: np.ndarray | None = None
+    means: np.ndarray | None = None
     scored: np.ndarray | None = None
 
     def with_attack(self, found: np.ndarray) -> _Halves:
         """Adds an attack by its success on both halves, shape (2, q)."""
         found = found.astype(np.float64)
-        if self.chosen is None or self.scored is None:
-            return _Halves(found, found[::-1])
-        lower = found < self.chosen
-        return _Halves(np.where(lower, found, self.chosen), np.where(lower, found[::-1], self.scored))
+        means = np.broadcast_to(found.mean(axis=1, keepdims=True), found.shape)
+        if self.chosen is None or self.means is None or self.scored is None:
+            return _Halves(found, means, found[::-1])
+        lower = (found < self.chosen) | ((found == self.chosen) & (means < self.means))
+        return _Halves(
+            np.where(lower, found, self.chosen),
+            np.where(lower, means, self.means),
+            np.where(lower, found[::-1], self.scored),
+        )

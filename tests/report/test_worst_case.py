@@ -1,5 +1,6 @@
 """Worst cases of randomised models: minima of means over few repeats."""
 
+from itertools import permutations
 from types import SimpleNamespace
 
 import numpy as np
@@ -54,6 +55,15 @@ def test_a_better_attack_is_chosen():
     strong, weak = (outcomes(generator, np.full(QUERIES, p)) for p in (0.1, 0.9))
     assert worst(weak, strong).mean() == pytest.approx(strong["halves"].mean(), abs=1e-6)
     assert np.array_equal(worst(strong, weak), worst(weak, strong))
+
+
+def test_of_attacks_that_are_equal_on_a_query_the_worst_over_all_queries_is_chosen():
+    """With one repeat in a half, the clean image is as bad as any attack for every query that it fails."""
+    generator = np.random.default_rng(0)
+    draws = {p: (generator.random((2, QUERIES)) < p).astype(np.float32) for p in (0.55, 0.5, 0.2)}
+    clean, weak, strong = ({"success": one.mean(axis=0), "halves": one} for one in draws.values())
+    for order in permutations((clean, weak, strong)):
+        assert worst(*order).mean() == pytest.approx(0.25, abs=0.02)  # listed last, the best would be at 0.4
 
 
 def test_each_half_is_scored_where_the_other_chose():
