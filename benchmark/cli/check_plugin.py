@@ -50,10 +50,12 @@ def check_plugin(
     """
     from benchmark.cli.plugin_warnings import load
     from benchmark.core.child_process import forkable
-    from benchmark.plugins.load import load_plugin
 
     load(others)
-    classes = [cls for path in paths for cls in load_plugin(path)]
+    loaded = [_load(path) for path in paths]
+    if wrong := [one for one in loaded if isinstance(one, str)]:
+        raise UsageError("; ".join(wrong))
+    classes = [cls for one in loaded if not isinstance(one, str) for cls in one]
     components = _variants(variants, classes) if any(variants.values()) else [cls() for cls in classes]
     counts: Counter[str] = Counter(passed=0, failed=0, skipped=0)
     with forkable():
@@ -61,6 +63,16 @@ def check_plugin(
             counts += _check(component, folders)
     say(f"{counts['passed']} checks passed, {counts['failed']} failed, {counts['skipped']} skipped.")
     return 1 if counts["failed"] else 0
+
+
+def _load(path: Path) -> list[type[Parameters]] | str:
+    """The classes that a plugin file registers, or why it does not load."""
+    from benchmark.plugins.load import load_plugin
+
+    try:
+        return load_plugin(path)
+    except UsageError as error:
+        return str(error)
 
 
 def _variants(variants: Mapping[str, Sequence[str]], classes: Sequence[type[Parameters]]) -> list[Parameters]:

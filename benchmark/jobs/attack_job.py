@@ -26,6 +26,7 @@ from benchmark.jobs.worst_hit import worst_hit
 from benchmark.plugins.reach import is_project
 from benchmark.records import CLEAN, CellKey, CellRecord, ModelKey, Status, Store
 from benchmark.records.metric_ranges import wrong_metric, wrong_number
+from defenses import DEFENSES
 
 
 class AttackJob(AttackRun):
@@ -65,7 +66,8 @@ class AttackJob(AttackRun):
     @property
     def needs(self) -> Mapping[str, str]:
         """The trainings of the attacked model and of the source, and the attacks that this one follows."""
-        needed = {self.model.id: "training", **self.waits_for}
+        made = "training" if DEFENSES.build(self.key.defense).trained else "loading the model"
+        needed = {self.model.id: made, **self.waits_for}
         if self.source is not None and self.source.id != self.model.id:
             needed[self.source.id] = f"training of {self.source.key.defense}, the source of this attack,"
         return needed

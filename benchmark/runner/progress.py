@@ -43,6 +43,7 @@ class ProgressReport(JobWatcher):
         self._label = label
         self._jobs = len(costs)
         self._ended = 0
+        self._told: set[str] = set()
         self._display: Display = self._choose() if shown else Silent()
 
     def _choose(self) -> Display:
@@ -72,7 +73,16 @@ class ProgressReport(JobWatcher):
         self._ended += 1
         self._left.finish(job.id, failed=reason is not None)
         self._board.set(job.id, State.DONE if reason is None else State.FAILED)
-        self._show(lambda display: display.finish(job, reason, self._overview()))
+        told = None if reason is None else self._tell(reason)
+        self._show(lambda display: display.finish(job, told, self._overview()))
+
+    def _tell(self, reason: str) -> str:
+        """Shortens the reason of a job that failed with another one, whose own reason was told before."""
+        for told in self._told:
+            if reason != told and reason.endswith(told):
+                return f"{reason.removesuffix(told).rstrip(': ')}, as said above"
+        self._told.add(reason)
+        return reason
 
     def close(self) -> None:
         """Ends the display, also of an interrupted run."""

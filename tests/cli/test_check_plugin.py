@@ -120,6 +120,15 @@ def test_an_unknown_or_foreign_name_gets_one_line(files, capsys, options, messag
     assert streams.out == ""
 
 
+def test_every_file_that_does_not_load_is_named(tmp_path, files, capsys):
+    for name in files:
+        (tmp_path / name).write_text("def f(:")
+    assert main(["--check-plugin", *files]) == 2
+    error = capsys.readouterr().err
+    assert all(name in error for name in files)
+    assert error.count("\n") == 1
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="children are forked on Linux")
 def test_a_class_that_ends_its_process_fails_and_the_next_is_checked(tmp_path, files, capsys):
     path = tmp_path / files[0]

@@ -53,6 +53,19 @@ def test_lines_of_a_log(jobs, board, capsys):
     report.close()
 
 
+def test_a_reason_is_told_once_in_full(jobs, board, capsys):
+    report = report_of(jobs, board)
+    report.finish(jobs[0], "a long reason.")
+    report.finish(jobs[1], "training failed: a long reason.")
+    report.finish(jobs[1], "a long reason.")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("FAILED: ")[2].partition(";")[0] for line in lines] == [
+        "a long reason.",
+        "training failed, as said above",
+        "a long reason.",
+    ]
+
+
 def test_the_board_follows(jobs, board, capsys):
     report = report_of(jobs, board)
     report.start(jobs[0])

@@ -19,7 +19,7 @@ _NAMED = 3
 
 
 class Lines:
-    """Writes a line for each job that has ended, for each tenth of a training, and at least every 30 s.
+    """Writes a line for each job that has ended, for each tenth of others, and at least every 30 s.
 
     Args:
         total: number of jobs.
@@ -47,7 +47,7 @@ class Lines:
         self._running[job.id] = job, Progress()
 
     def report(self, job: Job, progress: Progress) -> None:
-        """Writes a line for a training that has advanced by a tenth since its last line."""
+        """Writes a line for a job that has advanced by a tenth since its last line."""
         if job.id not in self._running:
             return
         self._running[job.id] = job, progress
