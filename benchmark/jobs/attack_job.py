@@ -17,10 +17,10 @@ from benchmark.jobs.attack_cost import attack_cost, scoring_cost, similarity_cos
 from benchmark.jobs.attack_run import AttackRun
 from benchmark.jobs.attacked_images import attacked_images, shown_images
 from benchmark.jobs.context import RunContext
+from benchmark.jobs.costs import costs_of
 from benchmark.jobs.isolation import has_foreign_code
 from benchmark.jobs.job import Outcome
 from benchmark.jobs.models import load_data, short_name
-from benchmark.jobs.probe import costs_of
 from benchmark.jobs.scored_run import ScoredRun
 from benchmark.jobs.worst_hit import worst_hit
 from benchmark.plugins.reach import is_project

@@ -7,9 +7,9 @@ from typing import Any
 
 from benchmark.data import Folders
 from benchmark.jobs.context import RunContext
+from benchmark.jobs.costs import costs_of
 from benchmark.jobs.job import Outcome
 from benchmark.jobs.models import short_name
-from benchmark.jobs.probe import costs_of
 from benchmark.jobs.training_run import TrainingRun
 from benchmark.records import ModelRecord, Status, Store, TrainingRecord
 from benchmark.training import Recipe

@@ -12,8 +12,8 @@ from benchmark.data import Dataset, Folders
 from benchmark.data.left_out import left_out_images
 from benchmark.evaluation import SCENARIOS
 from benchmark.jobs import AttackJob, TrainJob
+from benchmark.jobs.costs import probe_all
 from benchmark.jobs.models import UNUSED
-from benchmark.jobs.probe import probe_all
 from benchmark.losses import LOSSES, Loss
 from benchmark.models import Backbone
 from benchmark.planning.asked_attacks import attack_sources, check_attacks, suite_name

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from benchmark.data import Folders
 from benchmark.jobs import AttackJob, Job, TrainJob
-from benchmark.jobs.probe import probe_all
+from benchmark.jobs.costs import probe_all
 from benchmark.planning.grid import Grid, PlannedJob
 from benchmark.records import Store
 

@@ -11,8 +11,8 @@ from benchmark.core.parameters import Parameters
 from benchmark.core.protocol import PROTOCOL_VERSION
 from benchmark.data import DATASETS, Folders
 from benchmark.jobs import TrainingRun, TrainJob
+from benchmark.jobs.costs import costs_of, probe
 from benchmark.jobs.models import portable
-from benchmark.jobs.probe import costs_of, probe
 from benchmark.losses import LOSSES
 from benchmark.models import BACKBONES
 from benchmark.planning.budgets import training_eps

@@ -45,6 +45,7 @@ _PLUMBING = (
     "benchmark.jobs.batches",
     "benchmark.jobs.clustering_cost",
     "benchmark.jobs.context",
+    "benchmark.jobs.costs",
     "benchmark.jobs.job",
     "benchmark.jobs.memory",
     "benchmark.jobs.probe",

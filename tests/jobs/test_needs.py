@@ -7,7 +7,7 @@ import torch
 
 from benchmark.core.errors import UsageError
 from benchmark.jobs import RunContext
-from benchmark.jobs.probe import probe
+from benchmark.jobs.costs import probe
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
 from benchmark.planning.todo import find_todo

@@ -3,10 +3,11 @@
 import pytest
 
 from attacks import ATTACKS, REFERENCE_ATTACK
+from benchmark.core.errors import BenchmarkError
 from benchmark.data import Folders
 from benchmark.jobs import RunContext, TrainingRun, attack_run
+from benchmark.jobs.costs import costs_of, probe
 from benchmark.jobs.models import build_model, load_data, training_images
-from benchmark.jobs.probe import probe
 from benchmark.models import PassCounter
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
@@ -14,6 +15,7 @@ from benchmark.records import CLEAN, ModelKey
 from benchmark.records.embeddings import embeddings_path
 from benchmark.training import Recipe, train
 from defenses import DEFENSES
+from defenses.vanilla import Vanilla
 
 SPECS = (
     "pgd_decay[objective=neighbour,steps=4]",
@@ -118,3 +120,32 @@ def test_a_step_is_probed_with_batches_as_training_draws_them(folders, loss, ima
 def test_the_probe_of_a_loss_with_proxies_is_what_published_epochs_were_computed_from(folders):
     key = ModelKey(dataset="glyphs", backbone="smallconv", loss="proxy_anchor", defense="act", seed=0)
     assert probe(key, Recipe(), folders).step == 13.740234375
+
+
+def test_a_plugin_that_fails_is_probed_once_and_anew_when_it_is_defined_again(folders, monkeypatch):
+    """Its costs are then a guess; as in a notebook, whose next cell mends it."""
+    monkeypatch.setattr(DEFENSES, "_entries", dict(DEFENSES._entries))
+    calls = []
+
+    def define(fails):
+        @DEFENSES.register("mended")
+        class Mended(Vanilla):
+            """Fails until it is mended."""
+
+            def loss(self, model, batch, attack):
+                calls.append(batch)
+                if fails:
+                    raise IndexError("no such batch")
+                return super().loss(model, batch, attack)
+
+    key = ModelKey(dataset="digits", backbone="smallconv", loss="proxy_anchor", defense="mended", seed=0)
+    define(fails=True)
+    for seed in range(3):
+        with pytest.raises(BenchmarkError, match=r"^IndexError: no such batch \(test_costs.py, line \d+\)$"):
+            probe(key.model_copy(update={"seed": seed}), Recipe(), folders)
+    assert costs_of(key, Recipe(), folders).step == 3.0
+    assert len(calls) == 1
+    DEFENSES.forget("mended")
+    define(fails=False)
+    vanilla = probe(key.model_copy(update={"defense": "vanilla"}), Recipe(), folders)
+    assert probe(key, Recipe(), folders) == costs_of(key, Recipe(), folders) == vanilla

@@ -1,0 +1,152 @@
+"""What is known of the costs of models: each kind is probed once, in a child process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+from benchmark.core.child_process import call_in_children
+from benchmark.core.cpu import cores
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.hardware import one_thread
+from benchmark.core.own_line import explain, files_of
+from benchmark.data import Folders
+from benchmark.jobs.models import UNUSED, load_data
+from benchmark.jobs.probe import BACKBONE, Costs, Probed, probe_here
+from benchmark.losses import LOSSES
+from benchmark.models import BACKBONES, count_flops
+from benchmark.plugins.reach import is_project
+from benchmark.records import ModelKey
+from benchmark.training import Recipe
+from defenses import DEFENSES
+
+
+@dataclass
+class _Found:
+    """What is known of a kind of model: what it showed, or why it showed nothing; None before it is asked."""
+
+    probed: Probed | str | None = None
+
+
+class _Kind(NamedTuple):
+    """Models that cost the same.
+
+    Attributes:
+        key, recipe: of one of them.
+        folders: where data sets are.
+        classes: of its defense and loss, which a notebook may define again under the same names.
+    """
+
+    key: ModelKey
+    recipe: Recipe
+    folders: Folders
+    classes: tuple[type, ...]
+
+
+@lru_cache(maxsize=1024)
+def _found(kind: _Kind) -> _Found:
+    return _Found()
+
+
+def _kind(key: ModelKey, recipe: Recipe, folders: Folders) -> _Kind:
+    """Keeps only what the cost of a step depends on, so that models that agree in that are probed once."""
+    small = Recipe(
+        validation=recipe.validation,
+        inner_steps=recipe.inner_steps,
+        batch_size=recipe.batch_size,
+        images_per_class=recipe.images_per_class,
+    )
+    parts = [DEFENSES.build(key.defense), *([] if key.loss == UNUSED else [LOSSES.build(key.loss)])]
+    kept = key.model_copy(update={"seed": 0, "backbone": BACKBONE})
+    return _Kind(kept, small, folders, tuple(map(type, parts)))
+
+
+def _probe_or_say_why(kind: _Kind) -> Probed | str:
+    """Probes a kind of model; returns why it cannot be, in a clause."""
+    try:
+        return probe_here(kind.key, kind.recipe, kind.folders)
+    except BenchmarkError as error:
+        return str(error)
+    except (Exception, SystemExit) as error:
+        return explain(error, files_of(kind.classes[0]))
+
+
+def probe_all(models: Iterable[tuple[ModelKey, Recipe]], folders: Folders) -> None:
+    """Probes models that are not known yet, on all cores; what is found, or fails, is kept for `probe`.
+
+    A plugin's code runs in processes of its own: one that ends its process fails alone.
+
+    Args:
+        models: the models, each with its recipe.
+        folders: where data sets are.
+    """
+    kinds = dict.fromkeys(_kind(key, recipe, folders) for key, recipe in models)
+    new = [kind for kind in kinds if _found(kind).probed is None]
+    # What each process would else load or import on its own:
+    for dataset in dict.fromkeys(kind.key.dataset for kind in new):
+        load_data(dataset, folders)
+    for text in dict.fromkeys(kind.key.loss for kind in new):
+        _import_library(text)
+    answers = call_in_children([partial(_probe_or_say_why, kind) for kind in new], cores())
+    for kind, answer in zip(new, answers, strict=True):
+        _found(kind).probed = str(answer) if isinstance(answer, Exception) else answer
+
+
+def _import_library(loss: str) -> None:
+    """Imports what one of the project's own losses is made with."""
+    with suppress(Exception):  # the probe will say why
+        if loss != UNUSED and is_project(type(LOSSES.build(loss)).__module__):
+            LOSSES.build(loss).build(2, 2)
+
+
+def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
+    """Measures costs by a few training steps of a new model; they do not depend on the model's seed.
+
+    Args:
+        key: which model.
+        recipe: how it is trained.
+        folders: where data sets are.
+
+    Raises:
+        BenchmarkError: when a plugin fails.
+    """
+    probe_all([(key, recipe)], folders)
+    probed = _found(_kind(key, recipe, folders)).probed
+    if not isinstance(probed, Probed):
+        raise BenchmarkError(probed)
+    return _with_similarity(probed, key, folders)
+
+
+def costs_of(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
+    """Measures the costs of a model; for a plugin that fails, returns those of a plain model.
+
+    The plugin's error is reported when its job runs.
+    """
+    try:
+        return probe(key, recipe, folders)
+    except BenchmarkError:
+        return Costs(3.0, 1.0, len(load_data(key.dataset, folders).train), False)
+
+
+@lru_cache(maxsize=64)
+def _flops(backbone: str, shape: tuple[int, int, int]) -> int:
+    """FLOPs of a forward pass through the plain backbone."""
+    with one_thread():
+        return count_flops(BACKBONES.build(backbone).build_random(shape), shape)
+
+
+def _with_similarity(found: Probed, key: ModelKey, folders: Folders) -> Costs:
+    """Adds the cost of comparing an image with the pool, in units of the model's own backbone."""
+    pool = load_data(key.dataset, folders).test
+    shape, backbone = pool.image_shape, BACKBONE if key.backbone == UNUSED else key.backbone
+    dim, flops = float(found.dim), found.flops
+    if DEFENSES.build(key.defense).trained:
+        small, own = BACKBONES.build(BACKBONE), BACKBONES.build(backbone)
+        dim *= own.embedding_dim(shape) / small.embedding_dim(shape)
+        flops = _flops(backbone, shape)
+    elif not found.costs.embed:  # without a network: the unit is that of the rows beside it
+        flops = _flops(backbone, shape)
+    return found.costs._replace(similarity=2.0 * len(pool) * dim / flops)
