@@ -1,4 +1,4 @@
-"""What is known of the costs of models: each kind is probed once, in a child process."""
+"""What is known of the costs of models: each kind is probed once, one with a plugin's code in a child."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.hardware import one_thread
 from benchmark.core.own_line import explain, files_of
 from benchmark.data import Folders
+from benchmark.jobs.isolation import has_foreign_code
 from benchmark.jobs.models import UNUSED, load_data
 from benchmark.jobs.probe import BACKBONE, Costs, Probed, probe_here
 from benchmark.losses import LOSSES
@@ -75,9 +76,10 @@ def _probe_or_say_why(kind: _Kind) -> Probed | str:
 
 
 def probe_all(models: Iterable[tuple[ModelKey, Recipe]], folders: Folders) -> None:
-    """Probes models that are not known yet, on all cores; what is found, or fails, is kept for `probe`.
+    """Probes models that are not known yet; what is found, or fails, is kept for `probe`.
 
-    A plugin's code runs in processes of its own: one that ends its process fails alone.
+    Those with other people's code are probed in child processes, on all cores: one that ends its process
+    fails alone. The others are probed here, which imports their libraries once.
 
     Args:
         models: the models, each with its recipe.
@@ -85,13 +87,15 @@ def probe_all(models: Iterable[tuple[ModelKey, Recipe]], folders: Folders) -> No
     """
     kinds = dict.fromkeys(_kind(key, recipe, folders) for key, recipe in models)
     new = [kind for kind in kinds if _found(kind).probed is None]
-    # What each process would else load or import on its own:
-    for dataset in dict.fromkeys(kind.key.dataset for kind in new):
-        load_data(dataset, folders)
-    for text in dict.fromkeys(kind.key.loss for kind in new):
-        _import_library(text)
-    answers = call_in_children([partial(_probe_or_say_why, kind) for kind in new], cores())
-    for kind, answer in zip(new, answers, strict=True):
+    plugins = [kind for kind in new if has_foreign_code(kind.key, lambda module: not is_project(module))]
+    for kind in new:
+        if kind not in plugins:
+            _found(kind).probed = _probe_or_say_why(kind)
+    for kind in plugins:  # what each child would else load or import on its own
+        load_data(kind.key.dataset, folders)
+        _import_library(kind.key.loss)
+    answers = call_in_children([partial(_probe_or_say_why, kind) for kind in plugins], cores())
+    for kind, answer in zip(plugins, answers, strict=True):
         _found(kind).probed = str(answer) if isinstance(answer, Exception) else answer
 
 

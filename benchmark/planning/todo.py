@@ -53,7 +53,7 @@ class Todo:
     def costs(self, folders: Folders) -> dict[str, float]:
         """Estimates the cost units of each job, by its id; see `is_bound`."""
         models = [*self.trainings, *(one for job in self.attacks for one in (job.model, job.source) if one)]
-        probe_all([(model.key, model.recipe) for model in models], folders)
+        probe_all([(model.key, model.recipe) for model in {one.id: one for one in models}.values()], folders)
         return {job.id: job.cost(folders) for job in self.jobs}
 
 

@@ -73,6 +73,7 @@ _PLUMBING = (
     "benchmark.records.run",
     "benchmark.records.running",
     "benchmark.records.sources",
+    "benchmark.records.worst_queries",
     "benchmark.records.store",
     "benchmark.records.stored_cell",
     "benchmark.records.tensor_files",
