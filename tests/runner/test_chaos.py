@@ -24,7 +24,7 @@ from benchmark.records.reading import write_record
 from .chaos import Chaos, Process, send
 from .damage import KINDS, damage, files
 
-KILLS = 12
+KILLS = 8
 """`python -m tests.runner.chaos --kills 200` makes more."""
 
 
@@ -81,14 +81,27 @@ SMOKE = {
 }
 """The preset that tries everything, with two of its defenses, whose trainings are saved after each epoch."""
 
+WITHOUT_FIGURES = """
+from attacks import SUITES, Suite
+from benchmark.report.figures import FigurePicture
+
+FigurePicture.draw = lambda picture, source: ""
+
+@SUITES.register("nothing_new")
+class NothingNew(Suite):
+    \"\"\"A plugin registers something.\"\"\"
+    attacks = ("noise",)
+"""
+
 
 class Smoke:
     """A run of the command line in a session of its own."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.output = folder / name
-        config = folder / "smoke.yaml"
-        config.write_text(yaml.safe_dump(SMOKE))
+        config, plugin = folder / "smoke.yaml", folder / "without_figures.py"
+        plugin.write_text(WITHOUT_FIGURES)
+        config.write_text(yaml.safe_dump({**SMOKE, "plugin": [str(plugin)]}))
         self.process = subprocess.Popen(
             [sys.executable, "run_benchmark.py", "--config", str(config), "--output", str(self.output)],
             cwd=ROOT,
