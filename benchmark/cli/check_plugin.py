@@ -49,7 +49,6 @@ def check_plugin(
         UsageError: when a file does not load, or a spec is wrong or names a class of nobody's or another's.
     """
     from benchmark.cli.plugin_warnings import load
-    from benchmark.core.child_process import forkable
 
     load(others)
     loaded = [_load(path) for path in paths]
@@ -58,9 +57,8 @@ def check_plugin(
     classes = [cls for one in loaded if not isinstance(one, str) for cls in one]
     components = _variants(variants, classes) if any(variants.values()) else [cls() for cls in classes]
     counts: Counter[str] = Counter(passed=0, failed=0, skipped=0)
-    with forkable():
-        for component in components:
-            counts += _check(component, folders)
+    for component in components:
+        counts += _check(component, folders)
     say(f"{counts['passed']} checks passed, {counts['failed']} failed, {counts['skipped']} skipped.")
     return 1 if counts["failed"] else 0
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from benchmark.cli.check_plugin import VARIANTS, check_plugin
@@ -22,9 +23,13 @@ from benchmark.cli.commands import (
 from benchmark.cli.instead import refuse_unread
 from benchmark.cli.options import build_parser
 from benchmark.cli.run_command import RESUMES, run_command
+from benchmark.core.child_process import forkable
 from benchmark.core.errors import BenchmarkError, Stopped, UsageError
 from benchmark.core.output import protected_streams, warn
 from benchmark.runner.stop_signals import EarlySignals
+
+_LATE = 3.0
+"""Seconds after which the process says what keeps it from ending."""
 
 
 def _check_plugin(options: dict[str, Any]) -> int:
@@ -49,15 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gc.set_threshold(100_000)
     with protected_streams(whole_process=arguments is None):
         try:
-            return _main(given, arguments is None)
+            with forkable() if arguments is None else nullcontext():
+                return _main(given, arguments is None)
         except Exception:
             if signals.error is None:
                 raise
             return _stopped(signals.error)
         finally:
             if arguments is None:
-                _ignore_signals()
-                _say_what_runs_on()
+                _end_signals(signals)
 
 
 def _ignore_signals() -> None:
@@ -66,14 +71,19 @@ def _ignore_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _say_what_runs_on() -> None:
-    """Lets signals end this process where threads that a plugin started keep it from ending."""
-    others = [one.name for one in threading.enumerate() if one.is_alive() and not one.daemon]
-    others.remove(threading.main_thread().name)
-    if others:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        warn(f"All is written. A plugin's threads run on ({', '.join(others)}); Ctrl-C ends them.")
+def _end_signals(signals: EarlySignals) -> None:
+    """Lets no signal end in a traceback while the process ends; where threads run on, one ends it."""
+    _ignore_signals()
+    others = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
+    if not others:
+        return
+    for signum in signals.handled:
+        signal.signal(signum, signal.SIG_DFL)
+    names = ", ".join(one.name for one in others)
+    said = f"All is done, but threads of a plugin run on ({names}), or of a library. Ctrl-C ends them."
+    late = threading.Timer(_LATE, warn, [said])
+    late.daemon = True
+    late.start()
 
 
 def _main(given: Sequence[str], whole_process: bool) -> int:

@@ -73,15 +73,13 @@ def run_command(options: dict[str, Any], command: str) -> int:
     if exports and dry:
         raise UsageError("--export writes the results of a run; --dry-run has none. Leave one of them out.")
     file: Path | None = options.pop("config", None)
-    from benchmark.core.child_process import forkable
-
-    with forkable():
-        return _carry_out(options, file, _Asked(command, shown, dry, trials, opened, exports))
+    return _carry_out(options, file, _Asked(command, shown, dry, trials, opened, exports))
 
 
 def _carry_out(options: dict[str, Any], file: Path | None, asked: _Asked) -> int:
     from attacks import check_precision
     from benchmark.core.cpu import cores
+    from benchmark.core.hardware import one_thread
     from benchmark.data.left_out import left_out_images
     from benchmark.data.places import folders_for
     from benchmark.jobs import RunContext
@@ -124,9 +122,10 @@ def _carry_out(options: dict[str, Any], file: Path | None, asked: _Asked) -> int
         raise UsageError("--export is of runs; --tune writes its trials to tuning.csv.")
     if asked.trials and config.models:
         raise UsageError("--tune chooses parameters of trainings: it takes --defenses, and no --model.")
-    if asked.dry:
-        return dry_run(config, context)
-    grid = build_grid(config, folders)
+    with one_thread():
+        if asked.dry:
+            return dry_run(config, context)
+        grid = build_grid(config, folders)
     for note in left_out_images(grid.datasets):
         warn(f"Left out: {note}")
     if not config.workers:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-from benchmark.core.child_process import call_in_children
+from benchmark.core.child_process import call_in_child, call_in_children
 from benchmark.core.cpu import cores
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.hardware import one_thread
@@ -38,13 +38,11 @@ class _Kind(NamedTuple):
     Attributes:
         key, recipe: of one of them.
         folders: where data sets are.
-        classes: of its defense and loss, which a notebook may define again under the same names.
     """
 
     key: ModelKey
     recipe: Recipe
     folders: Folders
-    classes: tuple[type, ...]
 
 
 @lru_cache(maxsize=1024)
@@ -60,9 +58,7 @@ def _kind(key: ModelKey, recipe: Recipe, folders: Folders) -> _Kind:
         batch_size=recipe.batch_size,
         images_per_class=recipe.images_per_class,
     )
-    parts = [DEFENSES.build(key.defense), *([] if key.loss == UNUSED else [LOSSES.build(key.loss)])]
-    kept = key.model_copy(update={"seed": 0, "backbone": BACKBONE})
-    return _Kind(kept, small, folders, tuple(map(type, parts)))
+    return _Kind(key.model_copy(update={"seed": 0, "backbone": BACKBONE}), small, folders)
 
 
 def _probe_or_say_why(kind: _Kind) -> Probed | str:
@@ -72,11 +68,11 @@ def _probe_or_say_why(kind: _Kind) -> Probed | str:
     except BenchmarkError as error:
         return str(error)
     except (Exception, SystemExit) as error:
-        return explain(error, files_of(kind.classes[0]))
+        return explain(error, files_of(type(DEFENSES.build(kind.key.defense))))
 
 
 def probe_all(models: Iterable[tuple[ModelKey, Recipe]], folders: Folders) -> None:
-    """Probes models that are not known yet; what is found, or fails, is kept for `probe`.
+    """Probes models that are not known yet, or failed; what is found, or fails now, is kept for `probe`.
 
     Those with other people's code are probed in child processes, on all cores: one that ends its process
     fails alone. The others are probed here, which imports their libraries once.
@@ -86,10 +82,11 @@ def probe_all(models: Iterable[tuple[ModelKey, Recipe]], folders: Folders) -> No
         folders: where data sets are.
     """
     kinds = dict.fromkeys(_kind(key, recipe, folders) for key, recipe in models)
-    new = [kind for kind in kinds if _found(kind).probed is None]
-    plugins = [kind for kind in new if has_foreign_code(kind.key, lambda module: not is_project(module))]
-    for kind in new:
-        if kind not in plugins:
+    plugins = []
+    for kind in (kind for kind in kinds if not isinstance(_found(kind).probed, Probed)):
+        if has_foreign_code(kind.key, _is_foreign):
+            plugins.append(kind)
+        else:
             _found(kind).probed = _probe_or_say_why(kind)
     for kind in plugins:  # what each child would else load or import on its own
         load_data(kind.key.dataset, folders)
@@ -99,10 +96,14 @@ def probe_all(models: Iterable[tuple[ModelKey, Recipe]], folders: Folders) -> No
         _found(kind).probed = str(answer) if isinstance(answer, Exception) else answer
 
 
+def _is_foreign(module: str) -> bool:
+    return not is_project(module)
+
+
 def _import_library(loss: str) -> None:
     """Imports what one of the project's own losses is made with."""
     with suppress(Exception):  # the probe will say why
-        if loss != UNUSED and is_project(type(LOSSES.build(loss)).__module__):
+        if loss != UNUSED and not _is_foreign(type(LOSSES.build(loss)).__module__):
             LOSSES.build(loss).build(2, 2)
 
 
@@ -117,8 +118,10 @@ def probe(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
     Raises:
         BenchmarkError: when a plugin fails.
     """
-    probe_all([(key, recipe)], folders)
-    probed = _found(_kind(key, recipe, folders)).probed
+    kind = _kind(key, recipe, folders)
+    if _found(kind).probed is None:
+        probe_all([(key, recipe)], folders)
+    probed = _found(kind).probed
     if not isinstance(probed, Probed):
         raise BenchmarkError(probed)
     return _with_similarity(probed, key, folders)
@@ -135,22 +138,50 @@ def costs_of(key: ModelKey, recipe: Recipe, folders: Folders) -> Costs:
         return Costs(3.0, 1.0, len(load_data(key.dataset, folders).train), False)
 
 
+class _Sizes(NamedTuple):
+    """Dimensions of a backbone's embeddings, and FLOPs of a forward pass of one image."""
+
+    dim: int
+    flops: int
+
+
+def _sizes_or_say_why(backbone: str, shape: tuple[int, int, int]) -> _Sizes | str:
+    """Measures a backbone; returns why it cannot be, in a clause."""
+    built = BACKBONES.build(backbone)
+    try:
+        with one_thread():
+            return _Sizes(built.embedding_dim(shape), count_flops(built.build_random(shape), shape))
+    except BenchmarkError as error:
+        return str(error)
+    except (Exception, SystemExit) as error:
+        return explain(error, files_of(type(built)))
+
+
 @lru_cache(maxsize=64)
-def _flops(backbone: str, shape: tuple[int, int, int]) -> int:
-    """FLOPs of a forward pass through the plain backbone."""
-    with one_thread():
-        return count_flops(BACKBONES.build(backbone).build_random(shape), shape)
+def _sizes(backbone: str, cls: type, shape: tuple[int, int, int]) -> _Sizes | str:
+    """Measures a backbone of a class, one of other people's code in a child; or says why it cannot."""
+    measure = partial(_sizes_or_say_why, backbone, shape)
+    try:
+        return call_in_child(measure) if _is_foreign(cls.__module__) else measure()
+    except BenchmarkError as error:
+        return str(error)
 
 
 def _with_similarity(found: Probed, key: ModelKey, folders: Folders) -> Costs:
-    """Adds the cost of comparing an image with the pool, in units of the model's own backbone."""
+    """Adds the cost of comparing an image with the pool, in units of the model's own backbone.
+
+    Raises:
+        BenchmarkError: when the backbone fails.
+    """
     pool = load_data(key.dataset, folders).test
     shape, backbone = pool.image_shape, BACKBONE if key.backbone == UNUSED else key.backbone
     dim, flops = float(found.dim), found.flops
-    if DEFENSES.build(key.defense).trained:
-        small, own = BACKBONES.build(BACKBONE), BACKBONES.build(backbone)
-        dim *= own.embedding_dim(shape) / small.embedding_dim(shape)
-        flops = _flops(backbone, shape)
-    elif not found.costs.embed:  # without a network: the unit is that of the rows beside it
-        flops = _flops(backbone, shape)
+    trained = DEFENSES.build(key.defense).trained
+    if trained or not found.costs.embed:  # without a network: the unit is that of the rows beside it
+        sizes = _sizes(backbone, type(BACKBONES.build(backbone)), shape)
+        if not isinstance(sizes, _Sizes):
+            raise BenchmarkError(sizes)
+        flops = sizes.flops
+        if trained:
+            dim *= sizes.dim / BACKBONES.build(BACKBONE).embedding_dim(shape)
     return found.costs._replace(similarity=2.0 * len(pool) * dim / flops)

@@ -115,11 +115,13 @@ def run_job(job: Job, context: RunContext, report: Report = ignore) -> str | Non
     try:
         with current_device(context.device):
             context = context.in_job(report)
-            return job.execute(context)
+            try:
+                return job.execute(context)
+            finally:
+                leave_if_forked(here)
     except StopRunError:
         raise
     except (Exception, SystemExit) as error:  # a plugin may do anything
-        leave_if_forked(here)
         stop_when_full(error)
         reason, log = _explain(error, job, context)
         return job.fail(reason, context, log=log)

@@ -14,11 +14,13 @@ from benchmark.plugins.users_files import UsersFile, users_files
 _PLUMBING = (
     "attacks.watch",
     "benchmark.api",
+    "benchmark.core.child_process",
     "benchmark.core.code",
     "benchmark.core.cpu",
     "benchmark.core.display_names",
     "benchmark.core.errors",
     "benchmark.core.files",
+    "benchmark.core.forked_child",
     "benchmark.core.generators",
     "benchmark.core.hardware",
     "benchmark.core.labels",

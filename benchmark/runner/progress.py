@@ -78,11 +78,10 @@ class ProgressReport(JobWatcher):
 
     def _tell(self, reason: str) -> str:
         """Shortens the reason of a job that failed with another one, whose own reason was told before."""
-        for told in self._told:
-            if reason != told and reason.endswith(told):
-                return f"{reason.removesuffix(told).rstrip(': ')}, as said above"
+        which, _, why = reason.partition(" failed: ")
+        known = why in self._told
         self._told.add(reason)
-        return reason
+        return f"{which} failed, as said above" if known else reason
 
     def close(self) -> None:
         """Ends the display, also of an interrupted run."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from benchmark.core.errors import Stopped, StoppedAtOnce
+from benchmark.core.hardware import one_thread
 from benchmark.core.output import say
 from benchmark.data import DATASETS
 from benchmark.jobs import Job, RunContext
@@ -106,7 +107,8 @@ def _compute(
     grid: Grid, todo: Todo, context: RunContext, shown: bool, execute: Executor, logs: RecordLogs
 ) -> None:
     names = SettingNames(model.job.key for model in grid.models)
-    costs = todo.costs(context.folders)
+    with one_thread():
+        costs = todo.costs(context.folders)
     workers = min(context.workers, len(todo.jobs))
     if shown:
         say(*names.legend(), _cost_line(todo, costs))

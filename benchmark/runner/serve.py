@@ -64,11 +64,13 @@ class Reporter:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._here = os.getpid()
         self._sent = 0.0
         self.unsent: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
         """Sends the progress, unless the last was sent a moment ago."""
+        leave_if_forked(self._here)
         self.unsent = progress
         now = time.monotonic()
         if now - self._sent >= INTERVAL:
@@ -85,7 +87,6 @@ def serve(connection: Connection) -> None:
         connection: takes pickled pairs of a job and a context; gives an `Answer` when a job begins,
             some on the way, and one when it has ended.
     """
-    here = os.getpid()
     with ForkedProcesses() as embed_alone:
         while True:
             try:
@@ -95,10 +96,7 @@ def serve(connection: Connection) -> None:
             try:
                 connection.send(Answer(Said.BEGUN))
                 reporter = Reporter(connection)
-                try:
-                    found = answer(task, lambda context: context.in_process(embed_alone), report=reporter)
-                finally:
-                    leave_if_forked(here)
+                found = answer(task, lambda context: context.in_process(embed_alone), report=reporter)
                 _send(connection, found._replace(progress=reporter.unsent))
             except ConnectionError:  # the run was killed; what the job wrote is there for the next
                 return

@@ -70,10 +70,12 @@ class EarlySignals:
     Attributes:
         error: what the latest signal raised; None before one. A library that was being imported may turn it
             into an error of another kind.
+        handled: the signals that are handled.
     """
 
     def __init__(self) -> None:
         self.error: StoppedAtOnce | None = None
+        self.handled: list[int] = []
         self._here = os.getpid()
 
     def install(self) -> None:
@@ -81,6 +83,7 @@ class EarlySignals:
         for signum in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 signal.signal(signum, self._handle)
+                self.handled.append(signum)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._here:

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from benchmark.cli import main
+from benchmark.core.child_process import forkable
 
 DEFENSE = '''
 from pydantic import PositiveFloat
@@ -136,7 +137,8 @@ def test_a_class_that_ends_its_process_fails_and_the_next_is_checked(tmp_path, f
         "import os\n" + DEFENSE.format(name="checked").replace('raise KeyError("no weight")', "os._exit(0)")
     )
     ends = ["--defenses", "checked[weight=0]", "--losses", "my_anchor"]
-    assert main(["--check-plugin", *files, *ends]) == 1
+    with forkable():
+        assert main(["--check-plugin", *files, *ends]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert any("all others: its process ended (exit code 0)" in line for line in lines)
     passed = sum(line.startswith("  ok ") for line in lines)

@@ -17,7 +17,7 @@ from benchmark.core.child_process import (
     forkable,
     iterate_in_child,
 )
-from benchmark.core.errors import UsageError
+from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.source import ROOT
 
 pytestmark = [
@@ -140,7 +140,7 @@ def test_values_come_as_they_are_made_until_the_child_ends(tmp_path):
 
 def test_values_end_with_what_ends_them():
     assert list(iterate_in_child(lambda: iter([]))) == []
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(BenchmarkError, match=r"^ZeroDivisionError: "):
         list(iterate_in_child(lambda: (1 / n for n in (1, 0))))
 
 
@@ -189,6 +189,29 @@ def test_a_call_may_start_processes_and_terminate_them():
     assert call_in_child(pooled) == [1, 2]
 
 
+def test_calls_that_are_killed_beside_others_are_made_alone(tmp_path):
+    def alone():
+        mine = tmp_path / str(os.getpid())
+        mine.touch()
+        time.sleep(0.1)
+        others = [one for one in tmp_path.iterdir() if one != mine and _runs(int(one.name))]
+        if others:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "done"
+
+    assert call_in_children([alone] * 4, at_once=4) == ["done"] * 4
+
+
+def test_nothing_is_forked_where_that_is_not_allowed():
+    context = multiprocessing.get_context("fork")
+    with context.Pool(1) as pool:  # its processes may have no children
+        assert len({*pool.apply(_both_pids)}) == 1
+
+
+def _both_pids():
+    return os.getpid(), call_in_child(os.getpid)
+
+
 INTERRUPTED = """
 import os, signal, sys, time
 from pathlib import Path
@@ -204,8 +227,10 @@ with forkable():
 """
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
-def test_children_end_with_this_process(tmp_path, signum):
+@pytest.mark.parametrize(
+    "signums", [[signal.SIGINT], [signal.SIGKILL], [signal.SIGINT] * 2], ids=["SIGINT", "SIGKILL", "twice"]
+)
+def test_children_end_with_this_process(tmp_path, signums):
     with subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED],
         cwd=tmp_path,
@@ -216,7 +241,9 @@ def test_children_end_with_this_process(tmp_path, signum):
         while not (pid.exists() and pid.read_text()):
             assert process.poll() is None
             time.sleep(0.02)
-        process.send_signal(signum)
+        for signum in signums:
+            process.send_signal(signum)
+            time.sleep(0.001)
         process.wait(10)
     deadline = time.monotonic() + 10
     while _runs(int(pid.read_text())) and time.monotonic() < deadline:

@@ -6,9 +6,10 @@ from attacks import ATTACKS, REFERENCE_ATTACK
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import Folders
 from benchmark.jobs import RunContext, TrainingRun, attack_run
-from benchmark.jobs.costs import costs_of, probe
+from benchmark.jobs.costs import costs_of, probe, probe_all
 from benchmark.jobs.models import build_model, load_data, training_images
-from benchmark.models import PassCounter
+from benchmark.models import BACKBONES, PassCounter
+from benchmark.models.smallconv import SmallConv
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
 from benchmark.records import CLEAN, ModelKey
@@ -122,30 +123,44 @@ def test_the_probe_of_a_loss_with_proxies_is_what_published_epochs_were_computed
     assert probe(key, Recipe(), folders).step == 13.740234375
 
 
-def test_a_plugin_that_fails_is_probed_once_and_anew_when_it_is_defined_again(folders, monkeypatch):
-    """Its costs are then a guess; as in a notebook, whose next cell mends it."""
+def test_a_plugin_that_fails_is_probed_once_for_a_run_and_anew_for_the_next(folders, monkeypatch):
+    """Its costs are then a guess; in a notebook the next cell mends it."""
     monkeypatch.setattr(DEFENSES, "_entries", dict(DEFENSES._entries))
     calls = []
 
-    def define(fails):
-        @DEFENSES.register("mended")
-        class Mended(Vanilla):
-            """Fails until it is mended."""
+    @DEFENSES.register("mended")
+    class Mended(Vanilla):
+        """Fails until it is mended."""
 
-            def loss(self, model, batch, attack):
-                calls.append(batch)
-                if fails:
-                    raise IndexError("no such batch")
-                return super().loss(model, batch, attack)
+        def loss(self, model, batch, attack):
+            calls.append(batch)
+            if len(calls) == 1:
+                raise IndexError("no such batch")
+            return super().loss(model, batch, attack)
 
     key = ModelKey(dataset="digits", backbone="smallconv", loss="proxy_anchor", defense="mended", seed=0)
-    define(fails=True)
     for seed in range(3):
         with pytest.raises(BenchmarkError, match=r"^IndexError: no such batch \(test_costs.py, line \d+\)$"):
             probe(key.model_copy(update={"seed": seed}), Recipe(), folders)
     assert costs_of(key, Recipe(), folders).step == 3.0
     assert len(calls) == 1
-    DEFENSES.forget("mended")
-    define(fails=False)
+    probe_all([(key, Recipe())], folders)
     vanilla = probe(key.model_copy(update={"defense": "vanilla"}), Recipe(), folders)
     assert probe(key, Recipe(), folders) == costs_of(key, Recipe(), folders) == vanilla
+
+
+@pytest.mark.parametrize("defense", ["vanilla", "pixels"])
+def test_a_backbone_that_fails_costs_no_plan(folders, monkeypatch, defense):
+    monkeypatch.setattr(BACKBONES, "_entries", dict(BACKBONES._entries))
+
+    @BACKBONES.register("breaks")
+    class Breaks(SmallConv):
+        """Breaks."""
+
+        def build_random(self, image_shape):
+            raise RuntimeError("no such layer")
+
+    key = ModelKey(dataset="digits", backbone="breaks", loss="proxy_anchor", defense=defense, seed=0)
+    with pytest.raises(BenchmarkError, match=r"^RuntimeError: no such layer \(test_costs.py, line \d+\)$"):
+        probe(key, Recipe(), folders)
+    assert costs_of(key, Recipe(), folders).embed == 1.0

@@ -57,12 +57,14 @@ def test_a_reason_is_told_once_in_full(jobs, board, capsys):
     report = report_of(jobs, board)
     report.finish(jobs[0], "a long reason.")
     report.finish(jobs[1], "training failed: a long reason.")
-    report.finish(jobs[1], "a long reason.")
+    report.finish(jobs[1], "attack failed: training failed: a long reason.")
+    report.finish(jobs[1], "another, and a long reason.")
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition("FAILED: ")[2].partition(";")[0] for line in lines] == [
         "a long reason.",
         "training failed, as said above",
-        "a long reason.",
+        "attack failed, as said above",
+        "another, and a long reason.",
     ]
 
 
