@@ -123,6 +123,12 @@ def _fork(job, context):
         raise ValueError("in a process that the job forked")
 
 
+def _fork_and_return(job, context):
+    """Forks a process, which goes on as if it were the worker, and is done first."""
+    if child := os.fork():
+        os.waitpid(child, 0)
+
+
 def _interrupt(job, context):
     raise KeyboardInterrupt
 
@@ -131,6 +137,7 @@ ACTS = {
     "nothing": lambda job, context: None,
     "raises": _raise,
     "forks": _fork,
+    "forks_and_returns": _fork_and_return,
     "interrupts": _interrupt,
     "reports": _report,
     "is_killed": lambda job, context: os.kill(os.getpid(), signal.SIGKILL),

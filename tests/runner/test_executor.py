@@ -72,7 +72,7 @@ def test_a_failure_reaches_the_jobs_that_need_it_through_others(tmp_path):
 def test_what_a_worker_dies_of_is_recorded_and_the_rest_goes_on(tmp_path):
     """One run for all, because starting workers takes most of the time."""
     acts = ["is_killed", "exits_with_0", "segfaults", "returns_a_function", "sleeps", "dies_when_done"]
-    acts += ["forks", "interrupts"]
+    acts += ["forks", "forks_and_returns", "interrupts"]
     jobs = [DummyJob(name, name) for name in acts] + [DummyJob(f"j{number}") for number in range(3)]
     reasons = run(tmp_path, jobs, workers=2, job_timeout=1.0)
     assert reasons.pop("is_killed") == "The worker died (killed by SIGKILL; out of memory?)."
@@ -84,11 +84,13 @@ def test_what_a_worker_dies_of_is_recorded_and_the_rest_goes_on(tmp_path):
     assert late.startswith("The job was stopped after ")
     assert late.endswith(" s (--job-timeout 1) (traceback in store/logs/sleeps.txt).")
     assert reasons.pop("interrupts") == "KeyboardInterrupt"
-    assert reasons == {"dies_when_done": None, "forks": None, "j0": None, "j1": None, "j2": None}
+    assert (reasons.pop("forks"), reasons.pop("forks_and_returns")) == (None, None)
+    assert reasons == {"dies_when_done": None, "j0": None, "j1": None, "j2": None}
     assert record_of("segfaults", tmp_path)["reason"] == crash
     for name, line in (("segfaults", "in _segfault"), ("sleeps", "in <lambda>")):
         assert line in (tmp_path / record_of(name, tmp_path)["log"]).read_text()
     assert len(executed(tmp_path)) == len(jobs)
+    assert not list(tmp_path.glob("store/logs/forks*"))
     assert not record_of("is_killed", tmp_path)["log"]
 
 
