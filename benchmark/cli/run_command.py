@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,7 +74,13 @@ def run_command(options: dict[str, Any], command: str) -> int:
     if exports and dry:
         raise UsageError("--export writes the results of a run; --dry-run has none. Leave one of them out.")
     file: Path | None = options.pop("config", None)
-    return _carry_out(options, file, _Asked(command, shown, dry, trials, opened, exports))
+    import torch
+
+    from benchmark.core.hardware import one_thread
+
+    # It is forked where there is no CUDA, which several threads of OpenMP forbid (see `forkable`).
+    with nullcontext() if torch.cuda.is_available() else one_thread():
+        return _carry_out(options, file, _Asked(command, shown, dry, trials, opened, exports))
 
 
 def _carry_out(options: dict[str, Any], file: Path | None, asked: _Asked) -> int:
