@@ -231,3 +231,33 @@ def test_tuning_is_handed_the_configuration_and_the_trials(tmp_path, monkeypatch
     assert (config.compute, config.budget, trials, shown) == (["equal-passes"], 9.0, 7, True)
     assert place.output == tmp_path
     assert "tuned.yaml" in capsys.readouterr().out
+
+
+THREAD = '''
+import threading, time
+from attacks import SUITES, Suite
+
+@SUITES.register("one_more")
+class OneMore(Suite):
+    """One attack."""
+    attacks = ("noise",)
+
+threading.Thread(target=time.sleep, args=(100,), name="lasting").start()
+'''
+
+
+@pytest.mark.slow
+def test_threads_of_a_plugin_that_keep_the_command_from_ending_are_named_and_a_signal_ends_it(tmp_path):
+    (tmp_path / "threads.py").write_text(THREAD)
+    command = [
+        sys.executable,
+        str(ROOT / "run_benchmark.py"),
+        "--list",
+        "--plugin",
+        str(tmp_path / "threads.py"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert "threads of a plugin run on (lasting)" in process.stderr.readline()
+        process.terminate()
+        assert process.stderr.read() == ""
+    assert process.returncode == -signal.SIGTERM
