@@ -88,14 +88,13 @@ def probe_here(key: ModelKey, recipe: Recipe, folders: Folders) -> Probed:
     """Builds a new small model, and takes a few training steps in this process.
 
     Args:
-        key: which model; its seed and backbone change nothing.
+        key: which model, with the backbone `BACKBONE`.
         recipe: how it is trained.
         folders: where data sets are.
 
     Raises:
         Exception: any error of a plugin.
     """
-    key = key.model_copy(update={"seed": 0, "backbone": BACKBONE})
     data, defense = load_data(key.dataset, folders), DEFENSES.build(key.defense)
     if not defense.trained:
         model, unit = build_model(key, data.test)
