@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import os.path
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -65,9 +65,11 @@ class Parameters(BaseModel):
     always_written: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def attributes(cls) -> dict[str, str]:
+    @cache
+    def attributes(cls) -> Mapping[str, str]:
         """The attribute that holds each parameter, by the parameter's key in a spec string."""
-        return {info.alias or attribute: attribute for attribute, info in cls.model_fields.items()}
+        fields = cls.model_fields.items()
+        return MappingProxyType({info.alias or attribute: attribute for attribute, info in fields})
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
@@ -164,6 +166,8 @@ class Parameters(BaseModel):
         changed = {}
         for key, default in defaults.items():
             value = self._value(key)
+            if value is default and key not in self.always_written:
+                continue
             read = _each_path(default, lambda path: _absolute(Path(path))) if key in files else default
             # Compared as written: a value that would be read back as the default is the default.
             if key in self.always_written or format_value(value) != format_value(read):

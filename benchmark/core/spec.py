@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 
 from benchmark.core.errors import UsageError
 
@@ -92,6 +94,7 @@ def split_parameters(text: str) -> tuple[str, list[str]]:
     return name, split_outside_brackets(rest[1:-1], ",")
 
 
+@lru_cache(maxsize=4096)
 def parse_spec(text: str) -> Spec:
     """Parse one spec string; values may hold nested specs, as in `pgd[objective=pool[k=5],steps=20]`.
 
@@ -109,7 +112,7 @@ def parse_spec(text: str) -> Spec:
         if key in parameters:
             raise UsageError(f"Parameter '{key}' is given twice in '{text}'.")
         parameters[key] = _unquote(value)
-    return Spec(_parse_name(head, text), parameters)
+    return Spec(_parse_name(head, text), MappingProxyType(parameters))
 
 
 def _parse_name(head: str, text: str) -> str:
