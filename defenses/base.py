@@ -156,7 +156,8 @@ class Defense(Parameters):
 
         Args:
             make_member: builds a new member at each call.
-            labels: classes of the training set, shape (n,), for methods that split it.
+            labels: classes of the training set, shape (n,), for methods that split it; none, shape
+                (0,), where `trained` is False.
             trained: only where `needs` names any: the models by their specs as written there, in evaluation
                 mode, their parameters frozen. One that is assigned to the returned model is saved in its
                 checkpoint, and stays in evaluation mode during the training; a copy to train further gets

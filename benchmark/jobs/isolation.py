@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -46,7 +47,7 @@ class IsolatedModel:
 
     Attributes:
         key: the key of the model.
-        labels: of the images that it was built for, shape (n,).
+        labels: of the images that it was trained on, shape (n,); zeros where it is not trained.
         image_shape: (C, H, W).
         checkpoint: the file of its weights; None where it has none.
         context: the context of the run.
@@ -117,8 +118,10 @@ def isolated_model(training: TrainingRun, context: RunContext) -> IsolatedModel 
         return None
     defense = DEFENSES.build(key.defense)
     data = load_data(key.dataset, context.folders)
-    images = training_images(training.recipe, data)[0] if defense.trained else data.test
-    checkpoint = context.store.checkpoint(training.id) if defense.trained else None
+    if not defense.trained:
+        return IsolatedModel(key, torch.zeros_like(data.test.labels), data.test.image_shape, None, context)
+    images = training_images(training.recipe, data)[0]
+    checkpoint = context.store.checkpoint(training.id)
     return IsolatedModel(key, images.labels, images.image_shape, checkpoint, context)
 
 

@@ -182,12 +182,15 @@ def check_weights(model: Embedder, expected: str) -> None:
 
 
 def _untrained_model(defense: Defense, images: ImageSet) -> tuple[Embedder, int]:
-    """Builds a model that is not trained; its own forward pass is the unit of its costs."""
+    """Builds a model that is not trained; its own forward pass is the unit of its costs.
+
+    It gets no labels: the only images may be those that it is attacked on.
+    """
 
     def no_member() -> Member:
         raise TypeError(f"{defense.spec} is not trained, so it gets no members.")
 
     seed_everything("model", defense.portable)
-    model = defense.build(no_member, images.labels).eval()
+    model = defense.build(no_member, images.labels[:0]).eval()
     model.settle(_varied(few_images(images, "cpu")))
     return model, max(1, count_flops(model, images.image_shape))

@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 import torch
 
+from benchmark.core.embedder import Embedder
 from benchmark.core.errors import BenchmarkError
 from benchmark.data.image_set import ImageSet
 from benchmark.jobs.models import build_model, check_teachers
@@ -33,6 +34,24 @@ def build(defense=Vanilla, backbone=SmallConv, loss=ProxyAnchor, trained=None):
         registry.register("tried")(mine)
     key = ModelKey(dataset="glyphs", backbone="tried", loss="tried", defense="tried", seed=0)
     return build_model(key, IMAGES, trained=trained)[0]
+
+
+class Flat(Embedder):
+    def forward(self, images):
+        return torch.nn.functional.normalize(images.flatten(1))
+
+
+def test_a_model_that_is_not_trained_gets_no_labels():
+    """Its images are those that it is attacked on."""
+
+    class Untrained(Vanilla):
+        trained = False
+
+        def build(self, make_member, labels):
+            assert labels.shape == (0,) and labels.dtype == torch.int64
+            return Flat()
+
+    assert isinstance(build(Untrained), Flat)
 
 
 class Plain(SmallConv):

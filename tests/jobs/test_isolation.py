@@ -2,15 +2,17 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from attacks import REFERENCE_ATTACK
-from benchmark.jobs import RunContext
+from benchmark.jobs import RunContext, isolation
 from benchmark.jobs.isolated_start import ForkedProcesses, start_process
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
 from benchmark.plugins.load import load_plugin, module_name
+from benchmark.records import ModelKey
 from benchmark.runner.executor import run_jobs
 from benchmark.runner.job_watcher import JobWatcher
 from defenses import DEFENSES
@@ -122,6 +124,14 @@ def test_a_model_that_cannot_be_loaded_alone_fails_its_cell(plan, monkeypatch):
     reason = attack.execute(context.in_process(start_process))
     assert "RuntimeError: no such thing here. Load what the model needs in `build`" in reason
     assert len(reason.splitlines()) == 1
+
+
+def test_a_model_that_is_not_trained_gets_no_labels_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(isolation, "has_foreign_code", lambda key, is_foreign: True)
+    key = ModelKey(dataset="digits", backbone="-", loss="-", defense="pixels", seed=0)
+    context = RunContext(output=tmp_path, cache=tmp_path, data=tmp_path, device="cpu", commit="")
+    alone = isolation.isolated_model(SimpleNamespace(key=key), context)
+    assert len(alone.labels) > 0 and not alone.labels.any() and alone.checkpoint is None
 
 
 def out_of_time(folder, patience):

@@ -1,6 +1,6 @@
 """Shows what each member of a cascade adds, on trained models and on classes that were never used.
 
-    python run_benchmark.py --defenses trades pgd_at eat --attacks noise --no-checks --output trained
+    python run_benchmark.py --defenses vanilla trades pgd_at eat --attacks noise --no-checks --output trained
     python tests/speed/suite_members.py --results trained --dataset "glyphs[classes=272]" --classes 68
 
 The test classes of 272 letters are neither the training classes nor the test classes of the default data

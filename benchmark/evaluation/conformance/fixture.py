@@ -134,7 +134,8 @@ class ConformanceFixture:
         """
         given = self.teachers(loss=loss) if teachers is None else teachers
         seed_everything("conformance", seed)
-        model = self.defense.build_from(lambda: self.make_member(loss), self.labels, given).train()
+        labels = self.labels if self.defense.trained else self.labels[:0]
+        model = self.defense.build_from(lambda: self.make_member(loss), labels, given).train()
         for held in frozen_embedders(model):  # as the training loop does
             held.eval()
         return model.to(memory_format=torch.channels_last)
