@@ -17,6 +17,9 @@ CONVEX = ("linf", "l2")
 NORMS = (*CONVEX, "l0")
 """All norms; the L0 "norm" of a perturbation is the number of pixels that it changes, in any channel."""
 
+MAX_L2 = 1e4
+"""The largest budget in L2: two images of three channels and 4,096 by 4,096 pixels are not so far apart."""
+
 
 def per_image(values: Tensor, like: Tensor) -> Tensor:
     """Reshapes one value per image so that it broadcasts over images.

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from attacks.geometry import check_norm, check_pixels
+from attacks.geometry import MAX_L2, check_norm, check_pixels
 from benchmark.core.errors import UsageError
 from benchmark.core.parameters import parse_fraction
 
@@ -84,7 +84,8 @@ def check_budget(eps: float | str, norm: str) -> float:
 
     Raises:
         UsageError: for an unknown norm, or an eps that is not a number or fraction such as "8/255", is
-            negative, not finite, above 1 in the norm linf, or no whole number in the norm l0.
+            negative, not finite, above 1 in the norm linf, above `MAX_L2` in the norm l2, or no whole number
+            in the norm l0.
     """
     check_norm(norm)
     value = parse_fraction(eps)
@@ -96,6 +97,10 @@ def check_budget(eps: float | str, norm: str) -> float:
         raise UsageError(f"eps must be a number from 0 on, as 0.1 or '8/255', not {eps!r}.")
     if norm == "linf" and number > 1:
         raise UsageError(f"eps is {number:g}, but pixels are in [0, 1]: write 8/255, not 8.")
+    if norm == "l2" and number > MAX_L2:
+        raise UsageError(
+            f"eps is {number:g}, but no two images are farther from one another than {MAX_L2:g}."
+        )
     check_pixels(norm, number)
     return number
 

@@ -47,7 +47,8 @@ class CheckedEmbedder(Embedder):
         if first is not None and first.device != images.device:
             raise UsageError(f"The model is on {first.device}, the images are on {images.device}; move one.")
         (model,) = self._given
-        found = model(images if first is None else images.to(first.dtype))
+        given = images.clone()  # which the model may write to
+        found = model(given if first is None else given.to(first.dtype))
         if not isinstance(found, Tensor) or found.dim() != 2 or len(found) != len(images):
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise UsageError(

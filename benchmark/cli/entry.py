@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from benchmark.cli.check_plugin import VARIANTS, check_plugin
@@ -86,8 +87,23 @@ def _end_signals(signals: EarlySignals) -> None:
     late.start()
 
 
+def _check_text(given: Sequence[str]) -> None:
+    """Refuses arguments, and a folder to run in, that could not be written into a report.
+
+    Raises:
+        UsageError: for the first that is not text in UTF-8.
+    """
+    for text in [*given, str(Path.cwd())]:
+        if text.encode(errors="replace").decode() != text:
+            raise UsageError(
+                f"{text!a} is not UTF-8. Rename the file or folder (or, where the name is right, set the "
+                "environment variable PYTHONUTF8=1)."
+            )
+
+
 def _main(given: Sequence[str], whole_process: bool) -> int:
     try:
+        _check_text(given)
         options = vars(build_parser().parse_args(given))
         refuse_unread(given)
         if options.pop("list", False):

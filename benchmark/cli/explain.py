@@ -152,7 +152,8 @@ def _today(manifest: RunManifest) -> _Today:
     from benchmark.planning.grid import build_grid
 
     try:
-        config = Configuration(**manifest.config)
+        # Without the defenses of a run that has none: an empty list is refused as a user's mistake.
+        config = Configuration(**{key: value for key, value in manifest.config.items() if value != []})
         load(config.plugin)
         grid = build_grid(config, folders_for(config.data_root))
     except (BenchmarkError, ValueError) as error:  # pydantic's errors are ValueErrors

@@ -37,7 +37,7 @@ EXAMPLES = """examples:
   python run_benchmark.py --defenses all --dry-run
       what would be computed, and what it costs
 
-exit status: 0 all done, or skipped; 1 some failed (the board shows them); 2 the command was wrong, nothing run;
+exit status: 0 all done, or skipped; 1 some failed (the board shows them); 2 wrong command, nothing run;
   130 stopped by Ctrl-C and 143 by SIGTERM: running trainings are saved, the board so far is written (a second
   signal stops at once)
 """

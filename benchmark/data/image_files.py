@@ -62,11 +62,18 @@ def plain_name(path: Path) -> str:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """List what is in a folder and not hidden, in order of name."""
+    """List what is in a folder and not hidden, in order of name.
+
+    Raises:
+        BenchmarkError: when it cannot be read, or a link in it leads nowhere: what is missing may be images.
+    """
     try:
         found = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as error:
         raise BenchmarkError(f"The folder {folder} cannot be read: {error.strerror}.") from None
+    for path in found:
+        if path.is_symlink() and not path.exists():
+            raise BenchmarkError(f"The link {path} leads nowhere (to {path.readlink()}); mend or remove it.")
     return sorted(found, key=plain_name)
 
 

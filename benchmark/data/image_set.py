@@ -47,9 +47,11 @@ class ImageSet:
         return int(self.labels.max()) + 1 if len(self) else 0
 
     def batch(self, indices: Tensor | slice, device: torch.device | str = "cpu") -> Tensor:
-        """Return the images at the indices as float32 in [0, 1], shape (b, C, H, W), on the device."""
-        images = self.images[indices].to(device)
-        return images.float().div(255) if images.dtype == torch.uint8 else images.float()
+        """Return a copy of the images at the indices, float32 in [0, 1], (b, C, H, W), on the device."""
+        images = self.images[indices]
+        if images.dtype == torch.uint8:
+            return images.to(device).float().div(255)
+        return images.to(device, torch.float32, copy=isinstance(indices, slice))  # which gives a view
 
     def of_classes(self, classes: Tensor) -> ImageSet:
         """Select the images of some classes, relabeled from 0 in the order of their old labels."""

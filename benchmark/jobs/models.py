@@ -58,6 +58,10 @@ def portable(key: ModelKey) -> ModelKey:
     return key.model_copy(update={**kept, "backbone": backbone.portable, "loss": loss.portable})
 
 
+_SEEN_APART = 2e-3
+"""Largest difference of cosines that rounding makes, for a computation and for three digits."""
+
+
 def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | None]:
     """Splits the training images into those that models are trained on and those held out for validation.
 
@@ -164,17 +168,29 @@ def _varied(images: torch.Tensor) -> torch.Tensor:
     return torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
 
 
+def weights_of(model: OwnEmbedder) -> str:
+    """Writes down by what an own model is known: its fingerprint, and what it was seen to return.
+
+    Code can keep weights where no fingerprint looks; what it returns then is another model's all the same.
+    """
+    return " ".join([model.fingerprint, *(f"{cosine + 0.0:.3f}" for cosine in model.seen)])
+
+
 def check_weights(model: Embedder, expected: str) -> None:
-    """Checks that an own model still has the weights and files that the run was planned with.
+    """Checks that an own model still is the one that the run was planned with.
 
     Args:
         model: as it was loaded.
-        expected: its fingerprint then; empty to take any.
+        expected: what `weights_of` wrote then, or a fingerprint alone; empty to take any.
 
     Raises:
-        BenchmarkError: when it has others.
+        BenchmarkError: when it is another.
     """
-    if expected and isinstance(model, OwnEmbedder) and model.fingerprint != expected:
+    if not (expected and isinstance(model, OwnEmbedder)):
+        return
+    fingerprint, *seen = expected.split()
+    apart = [abs(float(cosine) - now) for cosine, now in zip(seen, model.seen, strict=False)]
+    if fingerprint != model.fingerprint or max(apart, default=0.0) > _SEEN_APART:
         raise BenchmarkError(
             f"{model.title} has not the weights that the run was planned with: a file changed since, or its "
             "function draws others at each call. Start the run again, or save them and give --weights FILE."

@@ -25,10 +25,10 @@ _PASSES = 8
 def check_embedder(model: Embedder, images: Tensor) -> None:
     """Check that a model keeps what is promised of its embeddings, in evaluation mode.
 
-    They are finite unit vectors of a floating-point type, shape (n, d); an image has the same embedding alone
-    and in a batch, and in each forward pass, unless the model is randomised; `differentiable()` embeds in the
-    same space. The zero vector passes, as scaling to unit length leaves it. The model and torch's global
-    generators are left as they were.
+    The images are left as they are. The embeddings are finite unit vectors of a floating-point type, shape
+    (n, d); an image has the same embedding alone and in a batch, and in each forward pass, unless the model
+    is randomised; `differentiable()` embeds in the same space. The zero vector passes, as scaling to unit
+    length leaves it. The model and torch's global generators are left as they were.
 
     Args:
         model: the model, in any mode.
@@ -39,7 +39,10 @@ def check_embedder(model: Embedder, images: Tensor) -> None:
     """
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices), frozen(model), torch.no_grad(), whole_float32():
-        embeddings = model(images)
+        given = images.clone()
+        embeddings = model(given)
+        if not torch.equal(given, images):
+            raise BenchmarkError("The model changes its images in place. Begin with images = images.clone().")
         _check_form(embeddings, len(images))
         _check_finite(embeddings)
         embeddings = embeddings.float()

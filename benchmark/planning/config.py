@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from attacks import WHOLE, precision_name
+from attacks.geometry import MAX_L2
 from benchmark.core.errors import UsageError, unknown_name
 from benchmark.core.files import expand_home
 from benchmark.core.hardware import is_device
@@ -185,6 +186,8 @@ class Configuration(_Section):
             raise ValueError("eps with two norms: a number means another thing in each; give one norm")
         if self.norm == ["linf"] and max(self.eps or [0.0]) > 1:
             raise ValueError("eps > 1 in the norm linf: pixels are in [0, 1], so write 8/255, not 8")
+        if self.norm == ["l2"] and max(self.eps or [0.0]) > MAX_L2:
+            raise ValueError(f"eps > {MAX_L2:g} in the norm l2: no two images are so far from one another")
         if self.norm == ["l0"] and any(not (eps >= 1 and eps.is_integer()) for eps in self.eps or []):
             raise ValueError("eps in the norm l0 counts changed pixels: write whole numbers from 1 on, as 20")
         return self

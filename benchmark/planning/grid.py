@@ -19,7 +19,7 @@ from benchmark.models import Backbone
 from benchmark.planning.asked_attacks import attack_sources, check_attacks, suite_name
 from benchmark.planning.cells import CellPlanner
 from benchmark.planning.config import Configuration
-from benchmark.planning.own_models import as_pools, from_own_model, looked_at, select_models
+from benchmark.planning.own_models import Looks, as_pools, from_own_model, looked_at, select_models
 from benchmark.planning.selection import (
     check_recipes,
     check_short_names,
@@ -151,14 +151,14 @@ def build_grid(config: Configuration, folders: Folders) -> Grid:
         dataset.check_files(folders)
     for dataset, backbone in product(grid.datasets, grid.backbones):
         backbone.check(dataset.seen_shape(folders), dataset.natural)
-    first = min(config.seeds)
+    first, looks = min(config.seeds), Looks(folders)
     for setting in _settings(grid, config):
         # Nothing of a model that is not trained depends on the training's seed.
         rows = [defense for defense in defenses if defense.trained or setting.plain.seed == first]
-        models = _plan_models(setting, rows, config, folders, grid.skipped)
+        models = _plan_models(setting, rows, config, looks, folders, grid.skipped)
         grid.models += models.values()
         grid.models += _teachers(models.values())
-        for target in _targets(setting, rows, models, grid, config, folders):
+        for target in _targets(setting, rows, models, grid, config, looks):
             for attack, role in cells.jobs(target):
                 refused = _refusal_of(attack, models.values())
                 grid.attacks.append(PlannedJob(attack, role, setting.mode, refused))
@@ -188,11 +188,11 @@ def _empty_grid(config: Configuration, folders: Folders) -> Grid:
     """Selects the data sets, backbones and own models; without defenses, every class is in the pool."""
     skipped: list[str] = []
     own_models = select_models(config.models)
-    datasets = select_datasets(config.datasets, skipped, folders)
     alone = not config.defenses
     if alone:
-        datasets = as_pools(datasets, own_models)
+        datasets = select_datasets(config.datasets, skipped, folders, as_pools(own_models))
     else:
+        datasets = select_datasets(config.datasets, skipped, folders)
         check_trainable(datasets)
     check_recipes(config.training_for)
     backbones = [] if alone else select_backbones(config.backbones, config.pretrained)
@@ -235,7 +235,7 @@ def _targets(
     models: dict[str, PlannedModel],
     grid: Grid,
     config: Configuration,
-    folders: Folders,
+    looks: Looks,
 ) -> Iterator[Target]:
     """Yields the models of a setting's rows as targets, with the sources of transferred attacks."""
     asked = attack_sources(config, rows)
@@ -244,9 +244,9 @@ def _targets(
     for defense in rows:
         target = Target(models[defense.spec].job, setting.dataset, defense, trained)
         if asked and not config.defenses:
-            target = from_own_model(target, own, grid.skipped, folders)
+            target = from_own_model(target, own, grid.skipped, looks)
         if isinstance(defense, GivenModel):
-            target = looked_at(target, grid.unranked, grid.skipped, folders)
+            target = looked_at(target, grid.unranked, grid.skipped, looks)
         yield target
 
 
@@ -254,6 +254,7 @@ def _plan_models(
     setting: _Setting,
     defenses: list[Defense],
     config: Configuration,
+    looks: Looks,
     folders: Folders,
     notes: list[str],
 ) -> dict[str, PlannedModel]:
@@ -271,7 +272,9 @@ def _plan_models(
     planned = {}
     for spec, key in keys.items():
         has_row = spec in rows
-        job = plan_training(key, config, folders, budget, notes if has_row else None)
+        own = isinstance(DEFENSES.build(spec), GivenModel)
+        weights = looks.at(key).weights if own else ""
+        job = plan_training(key, config, folders, budget, notes if has_row else None, weights)
         planned[spec] = PlannedModel(job, mode, has_row, refusal(DEFENSES.build(spec), loss) if loss else "")
     return planned
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
+from typing import NamedTuple
 
 from benchmark.core.child_process import ChildEndedError, call_in_child
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.spec import parse_spec
 from benchmark.data import Dataset, Folders, ImageSet
 from benchmark.jobs import TrainJob
-from benchmark.jobs.models import build_model, check_weights, load_data, short_name
-from benchmark.models.own import own_model
+from benchmark.jobs.models import build_model, check_weights, load_data, short_name, weights_of
+from benchmark.models.own import OwnEmbedder, own_model
 from benchmark.planning.changed_code import forget_changed
 from benchmark.planning.target import Target
+from benchmark.records import ModelKey
 from defenses import DEFENSES, GivenModel
 
 WITHOUT_GRADIENTS = "attacked without its gradients, which white-box attacks would need"
@@ -43,67 +46,76 @@ def select_models(texts: list[str]) -> list[GivenModel]:
     return select_models(texts) if changed else models
 
 
-def has_gradients(job: TrainJob, folders: Folders) -> bool:
-    """Runs the first images of the pool through an own model, and says whether gradients reach them.
+class Look(NamedTuple):
+    """What the first images of a pool show of an own model.
 
-    Raises:
-        BenchmarkError: when it cannot be loaded or evaluated, or has other weights each time, in one line.
+    Attributes:
+        weights: fingerprint of its weights, its files, and what it returns for these images.
+        gradients: whether gradients reach the images.
     """
-    return _has_gradients(_ById(job), folders)
+
+    weights: str
+    gradients: bool
 
 
-class _ById:
-    """A job that equals any with its id, so that one look is enough for all tables of a data set."""
+class Looks:
+    """Looks at own models before anything is run, once for each data set.
 
-    def __init__(self, job: TrainJob) -> None:
-        self.job = job
+    Args:
+        folders: where data sets are.
+    """
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and other.job.id == self.job.id
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
+        self._found: dict[tuple[str, str], Look] = {}
 
-    def __hash__(self) -> int:
-        return hash(self.job.id)
+    def at(self, key: ModelKey) -> Look:
+        """Runs the first images of the pool through an own model.
 
-
-@lru_cache(maxsize=64)
-def _has_gradients(known: _ById, folders: Folders) -> bool:
-    job = known.job
-    pool = load_data(job.key.dataset, folders).test
-    try:
-        return call_in_child(partial(_look, job, pool))
-    except ChildEndedError as error:
-        raise BenchmarkError(f"{short_name(job.key)} cannot be evaluated: {error}.") from None
-
-
-def _look(job: TrainJob, pool: ImageSet) -> bool:
-    model, _ = build_model(job.key, pool)
-    check_weights(model, job.weights)
-    return model.gradients
+        Raises:
+            BenchmarkError: when it cannot be loaded or evaluated, or has other weights each time, in one
+                line.
+        """
+        known = (key.dataset, key.defense)
+        if known not in self._found:
+            pool = load_data(key.dataset, self._folders).test
+            try:
+                self._found[known] = call_in_child(partial(_look, key, pool))
+            except ChildEndedError as error:
+                raise BenchmarkError(f"{short_name(key)} cannot be evaluated: {error}.") from None
+        return self._found[known]
 
 
-def as_pools(datasets: list[Dataset], models: list[GivenModel]) -> list[Dataset]:
-    """Puts every class of data sets into the pool, and reads folders at the size that the models take.
+def _look(key: ModelKey, pool: ImageSet) -> Look:
+    model, _ = build_model(key, pool)
+    assert isinstance(model, OwnEmbedder)
+    check_weights(model, DEFENSES.build(key.defense).fingerprint())
+    return Look(weights_of(model), model.gradients)
+
+
+def as_pools(models: list[GivenModel]) -> Callable[[Dataset], Dataset]:
+    """Returns what puts every class of a data set into the pool, and reads it at the size of the models.
 
     With models of different sizes a folder is read at its own default.
     """
     sides = {entry.model.side for entry in models} - {None}
     side = next(iter(sides)) if len(sides) == 1 else None
-    return [dataset.as_pool(side) for dataset in datasets]
+    return lambda dataset: dataset.as_pool(side)
 
 
-def looked_at(target: Target, unranked: dict[str, str], notes: list[str], folders: Folders) -> Target:
+def looked_at(target: Target, unranked: dict[str, str], notes: list[str], looks: Looks) -> Target:
     """Says whether white-box attacks can be run on an own model, after a look at it.
 
     Args:
         target: the model.
         unranked: gets an entry when they cannot.
         notes: gets a line then.
-        folders: where data sets are.
+        looks: at own models.
 
     Raises:
         BenchmarkError: when the model cannot be evaluated, in one line.
     """
-    if has_gradients(target.training, folders):
+    if looks.at(target.training.key).gradients:
         return target
     unranked[target.defense.spec] = WITHOUT_GRADIENTS
     notes.append(
@@ -112,17 +124,17 @@ def looked_at(target: Target, unranked: dict[str, str], notes: list[str], folder
     return replace(target, gradients=False)
 
 
-def from_own_model(target: Target, own: list[TrainJob], notes: list[str], folders: Folders) -> Target:
+def from_own_model(target: Target, own: list[TrainJob], notes: list[str], looks: Looks) -> Target:
     """Makes transferred attacks on the first other own model that has gradients, as nothing is trained.
 
     Args:
         target: the model that is attacked.
         own: the own models of the run.
         notes: gets a line when there is no such model, so that these attacks are left out.
-        folders: where data sets are.
+        looks: at own models.
     """
     for job in own:
-        if job.id != target.training.id and has_gradients(job, folders):
+        if job.id != target.training.id and looks.at(job.key).gradients:
             return replace(target, sources=_AnySource(job))
     notes.append(
         f"transferred attacks on {target.defense.short_name}: there is no other model to make them on"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from benchmark.core.errors import QUOTE_PATHS, UsageError, unknown_name
@@ -41,13 +41,28 @@ def build_each(registry: Registry[P], texts: Sequence[str]) -> list[P]:
     return built
 
 
-def select_datasets(texts: list[str], skipped: list[str], folders: Folders) -> list[Dataset]:
-    """Builds the data sets asked for; "all" leaves out missing ones and notes that in `skipped`."""
+def select_datasets(
+    texts: list[str],
+    skipped: list[str],
+    folders: Folders,
+    adapt: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+) -> list[Dataset]:
+    """Builds the data sets asked for.
+
+    Args:
+        texts: their specs; "all" stands for those that are there.
+        skipped: gets a line for each that "all" leaves out.
+        folders: where data sets are.
+        adapt: makes of a data set the one that is used.
+
+    Raises:
+        UsageError: for one that cannot be used.
+    """
     found = []
     asked = iter(build_each(DATASETS, [text for text in texts if text != "all"]))
     for text in texts:
         if text != "all":
-            dataset = next(asked)
+            dataset = adapt(next(asked))
             if reason := dataset.missing(folders):
                 if not (folders.blank and dataset.blank()):
                     counted = "".join(f" Left out: {note}" for note in left_out_images([dataset]))
@@ -57,7 +72,7 @@ def select_datasets(texts: list[str], skipped: list[str], folders: Folders) -> l
             found.append(DATASETS.get(dataset.name)(**dataset.given()))
             continue
         for name in DATASETS.names():
-            dataset = DATASETS.build(name)
+            dataset = adapt(DATASETS.build(name))
             if reason := dataset.missing(folders):
                 skipped.append(f"data set {name}: {reason}")
             else:

@@ -33,6 +33,7 @@ def plan_training(
     folders: Folders,
     budget: float | None = None,
     notes: list[str] | None = None,
+    weights: str = "",
 ) -> TrainJob:
     """Plans the training of a model; for equal passes, runs a few training steps to measure their cost.
 
@@ -44,6 +45,7 @@ def plan_training(
             together with those of the models that the defense needs; without it the recipe's epochs are
             trained. The defense's `epochs_scale` multiplies either.
         notes: a line is added when the cost of a step cannot be measured; the recipe's epochs are then used.
+        weights: of an own model, as a look at it found them.
 
     Raises:
         UsageError: when the data set has no headline budget to train with and none is given; for what the
@@ -53,7 +55,7 @@ def plan_training(
     defense = DEFENSES.build(key.defense)
     check_declarations(defense)
     if not defense.trained:
-        return _plan_untrained(key, dataset.identity(folders))
+        return _plan_untrained(key, dataset.identity(folders), weights or defense.fingerprint())
     teachers = {
         text: plan_training(key.model_copy(update={"defense": DEFENSES.build(text).spec}), config, folders)
         for text in defense.needs
@@ -136,7 +138,7 @@ def _check_needs(defense: Defense, path: list[str]) -> None:
         _check_needs(needed, [*path, needed.spec])
 
 
-def _plan_untrained(key: ModelKey, data: str) -> TrainJob:
+def _plan_untrained(key: ModelKey, data: str, weights: str) -> TrainJob:
     """Plans the loading of a model that is not trained; it is one model beside any backbone and loss."""
     defense = DEFENSES.build(key.defense)
     code: list[type] = [
@@ -144,7 +146,6 @@ def _plan_untrained(key: ModelKey, data: str) -> TrainJob:
         *map(type, defense.parts()),
         TrainingRun,
     ]
-    weights = defense.fingerprint()
     identity = {
         "model": portable(key).model_dump(),
         "data": data,

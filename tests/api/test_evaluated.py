@@ -1,5 +1,6 @@
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -52,6 +53,81 @@ def test_a_module_is_scored_on_tensors(tensors):
     similarity = (vectors @ vectors.t()).fill_diagonal_(-2)
     r1 = (tensors[1][similarity.argmax(1)] == tensors[1]).float().mean()
     assert row.clean.r1 == pytest.approx(float(r1), abs=1e-6)
+
+
+class Listed(nn.Module):
+    """Keeps its layer and its power where `state_dict` has neither."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.layers, self._power = [net], (1.0,)
+
+    def forward(self, images):
+        return self.layers[0](images).sign() * self.layers[0](images).abs() ** self._power[0]
+
+
+class Holder:
+    """Holds a network without being callable itself."""
+
+    def __init__(self, net):
+        self.model, self.shift = net, np.zeros(8, dtype=np.float32)
+
+    def embed(self, images):
+        return self.model(images) + torch.from_numpy(self.shift)
+
+
+def retrained(net):
+    net.linear.weight.data = torch.randn(8, 64)
+
+
+@pytest.mark.parametrize(
+    ("make", "change"),
+    [
+        (lambda holder: Listed(holder.model), lambda model, holder: retrained(holder.model)),
+        (lambda holder: Listed(holder.model), lambda model, holder: setattr(model, "_power", (0.1,))),
+        (lambda holder: holder.embed, lambda model, holder: retrained(holder.model)),
+        (lambda holder: holder.embed, lambda model, holder: setattr(holder, "shift", holder.shift + 3)),
+        (lambda holder: {"net": holder}["net"].embed, lambda model, holder: setattr(holder, "model", Net())),
+    ],
+)
+def test_what_a_model_keeps_out_of_sight_is_part_of_it(tmp_path, make, change):
+    tensors = torch.rand(40, 1, 8, 8), torch.arange(40) % 8
+    holder = Holder(Net().eval())
+    model = make(holder)
+    first = run(model, tensors, name="it", output=tmp_path / "out").row("it").clean
+    assert run(model, tensors, name="it", output=tmp_path / "out").row("it").clean == first
+    change(model, holder)
+    again = run(model, tensors, name="it", output=tmp_path / "out").row("it").clean
+    assert again == run(model, tensors, name="it", output=tmp_path / "new").row("it").clean != first
+
+
+def test_a_module_behind_a_method_is_evaluated_in_evaluation_mode(tensors):
+    net = Net()
+    holder = Holder(net)
+    expected = run(net, tensors, name="it").row("it").clean
+    assert run(holder.embed, tensors, name="it").row("it").clean == expected
+    assert net.training and net.dropout.training
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_two_classes_are_enough_where_nothing_is_trained(tensors, classes):
+    row = run(Net(), (tensors[0], torch.arange(len(tensors[0])) % classes)).row("Net")
+    assert row.failed_cells == 0 and 0 <= row.worst.r1 <= row.clean.r1 <= 1
+
+
+def test_a_model_that_writes_to_its_images_changes_nothing_of_others(tensors):
+    other, net = Net(), Net()
+
+    def writes(images):
+        return net(images.neg_().add_(1))
+
+    both = run({"writes": writes, "other": other}, tensors)
+    alone = run({"other": other}, tensors)
+    for name in ("other", "pixels"):
+        assert both.row(name).clean == alone.row(name).clean
+        assert both.row(name).worst == alone.row(name).worst
+    copied = run({"writes": lambda images: net(1 - images)}, tensors)
+    assert both.row("writes").worst == copied.row("writes").worst
 
 
 def test_nothing_of_the_caller_changes(tensors):

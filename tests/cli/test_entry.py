@@ -34,6 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--status", "--attacks", "noise"], "--status runs nothing, and does not read --attacks"),
         (["--list", "--report-only"], "--list runs nothing, and does not read --report-only"),
         (["--norm", "l3"], "'linf', 'l2' or 'l0'"),
+        (["--norm", "l2", "--eps", "1e300"], "no two images are so far from one another"),
+        (["--datasets", "folder:bad\udcff"], "'folder:bad\\udcff' is not UTF-8. Rename"),
         (["--compute", "equal-time"], "'equal-epochs' or 'equal-passes'"),
         (["--budget", "0"], "budget"),
         (["--tune", "0"], "number of trials"),

@@ -53,7 +53,7 @@ def rows(output):
 
 
 @pytest.mark.slow
-def test_a_model_alone_gets_a_row_beside_pixels(run, nets):
+def test_a_model_alone_gets_a_row_beside_pixels(run, nets, capsys):
     output = run("--model", f"{nets}:make_model")
     board = rows(output)
     assert set(board.index) == {"nets.py:make_model", "pixels"}
@@ -66,6 +66,11 @@ def test_a_model_alone_gets_a_row_beside_pixels(run, nets):
     assert {cell.key.backbone for cell in manifest.cells} == {"none"}
     for path in output.rglob("*.md"):
         assert str(nets.parent) not in path.read_text()
+    capsys.readouterr()
+    assert (
+        main(["--explain", "defense=pixels,attack=noise,scenario=clustering", "--output", str(output)]) == 0
+    )
+    assert "The same command computes it under this identity now" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark.core.errors import BenchmarkError
 from benchmark.data import image_files
 
 from .image_folders import SIZE, colour_of, make_class
@@ -65,3 +66,14 @@ def test_scales_the_centre_square(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "0.png")
     image = image_files.decode(tmp_path / "0.png", 4, grey=True)
     assert image.shape == (1, 4, 4) and np.abs(image.astype(int) - 127).max() < 30
+
+
+def test_a_link_that_leads_nowhere_is_an_error(root):
+    folder = make_class(root, "more", 2, ".png")
+    (folder / "2.png").symlink_to(root / "unmounted" / "2.png")
+    with pytest.raises(BenchmarkError, match=r"The link .*2\.png leads nowhere"):
+        image_files.image_files(folder)
+    (folder / "2.png").unlink()
+    (root / "whole_class").symlink_to(root / "unmounted")
+    with pytest.raises(BenchmarkError, match="whole_class leads nowhere"):
+        image_files.class_folders(root)

@@ -31,6 +31,11 @@ def broken(**changes):
     return type("Broken", (Fixed,), {"forward": forward, **changes})()
 
 
+class WritesItsInput(Fixed):
+    def forward(self, images):
+        return super().forward(images.sub_(0.5))
+
+
 class Elsewhere(Fixed):
     def differentiable(self):
         return broken(change=lambda embeddings: embeddings[:, :2])
@@ -67,12 +72,13 @@ def with_nan(embeddings):
             "Two embeddings of one image are 0.",
         ),
         (broken(randomised=True), "The model's `randomised` is True, but 8 forward passes gave the same"),
+        (WritesItsInput(), "The model changes its images in place. Begin with images = images.clone()."),
         (Elsewhere(), "differentiable() embeds as shape (4, 2), the model as (4, 5)."),
     ],
 )
 def test_a_broken_promise_is_one_line_with_what_to_do(model, message):
     with pytest.raises(BenchmarkError) as caught:
-        check_embedder(model, IMAGES)
+        check_embedder(model, IMAGES.clone())
     text = str(caught.value)
     assert text.startswith(message)
     assert len(text.splitlines()) == 1 and text.endswith(".")

@@ -27,6 +27,10 @@ class OwnEmbedder(Embedder):
         notes: what was done to the network when it was loaded, a clause each.
         gradients: whether gradients may reach the images at all.
         fingerprint: hash of the network's weights and files, as it was loaded.
+
+    Attributes:
+        seen: the cosines of the first image that it was checked on to the others; empty before, and where it
+            is randomised.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class OwnEmbedder(Embedder):
     ) -> None:
         super().__init__()
         self.fingerprint = fingerprint
+        self.seen: tuple[float, ...] = ()
         self._settled: list[str] | None = None
         self.network, self.prepare = network, prepare
         self.title, self.notes, self.gradients = title, list(notes), gradients
@@ -47,7 +52,7 @@ class OwnEmbedder(Embedder):
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images, shape (n, C, H, W) in [0, 1], as unit vectors, shape (n, d)."""
-        vectors: Tensor = self.network(self.prepare(images))
+        vectors: Tensor = self.network(self.prepare(images).clone())  # which it may write to
         # What is an embedder already keeps its last bits.
         return vectors if isinstance(self.network, Embedder) else F.normalize(vectors.float())
 
@@ -121,6 +126,7 @@ def _settle(model: OwnEmbedder, images: Tensor) -> list[str]:
         model.randomised = True
     if not model.randomised:
         _check_batches(model, images, unit)
+        model.seen = tuple((unit[1:] @ unit[0]).tolist())
     if float((unit @ unit.t()).min()) > 1 - NEARLY_ONE:
         notes.append(
             f"the embeddings of {len(images)} images are nearly the same, as if it expected another range "
@@ -137,7 +143,7 @@ def _embed(model: OwnEmbedder, images: Tensor) -> Tensor:
     shape = "x".join(map(str, images.shape[1:]))
     try:
         with torch.no_grad():
-            output: Tensor = model.network(model.prepare(images))
+            output: Tensor = model.network(model.prepare(images).clone())
     except BenchmarkError:
         raise
     except (Exception, SystemExit) as error:  # a user's network may fail in any way
@@ -164,9 +170,8 @@ def _check_shape(model: OwnEmbedder, vectors: object, count: int) -> None:
             "embeddings alone."
         )
     if vectors.ndim != 2 or len(vectors) != count or not vectors.shape[1]:
-        raise UsageError(
-            f"{model.title} returns shape {tuple(vectors.shape)} for {count} images, not ({count}, d)."
-        )
+        given = "1 image" if count == 1 else f"{count} images"
+        raise UsageError(f"{model.title} returns shape {tuple(vectors.shape)} for {given}, not ({count}, d).")
     if not vectors.is_floating_point():
         raise UsageError(f"{model.title} returns {vectors.dtype} values, not floating-point ones.")
 
@@ -176,7 +181,9 @@ def _broken(vectors: Tensor) -> int:
 
 
 def _check_batches(model: OwnEmbedder, images: Tensor, unit: Tensor) -> None:
-    alone = F.normalize(_embed(model, images[:1]).float())
+    vectors = _embed(model, images[:1])
+    _check_shape(model, vectors, 1)
+    alone = F.normalize(vectors.float())
     apart = float((alone[0] - unit[0]).abs().max()) if alone.shape == unit[:1].shape else float("inf")
     if apart > SAME_BATCH:
         raise UsageError(

@@ -4,39 +4,56 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import ModuleType
 
 from torch import Tensor, nn
 
-_DEPTH = 4
-"""How many functions deep modules are looked for."""
+_DEPTH = 6
+"""How many references away from a callable modules are looked for."""
+
+_MOST = 1000
+"""Containers with more entries hold data, in which no modules are looked for."""
 
 
-def modules_behind(model: object, depth: int = _DEPTH) -> Iterator[nn.Module]:
-    """Yields the modules of a callable, so that they can be put into evaluation mode.
+def modules_behind(model: object) -> Iterator[nn.Module]:
+    """Yields the modules that a callable uses, each once, so that they can be put into evaluation mode.
+
+    These are the model itself where it is a module; else those that are found through methods and the objects
+    that these belong to, `functools.partial`, attributes of objects, entries of dictionaries and sequences,
+    and of functions the names of their own or of their module, and the defaults of their arguments.
 
     Args:
-        model: a module itself, a method of one, a `functools.partial`, a function that refers to modules
-            by a name of its own or of its module, also through other functions, or an object with
-            `__call__` that holds modules as attributes.
-        depth: how many functions deep they are looked for.
+        model: the callable.
     """
-    if isinstance(model, nn.Module):
-        yield model
+    yield from _behind(model, _DEPTH, set())
+
+
+def _behind(thing: object, depth: int, seen: set[int]) -> Iterator[nn.Module]:
+    if id(thing) in seen or isinstance(thing, type | ModuleType | Tensor | str | bytes | int | float):
         return
-    if not depth:
-        return
-    parts: list[object] = []
-    if inspect.ismethod(model):
-        parts = [model.__self__]
-    elif isinstance(model, functools.partial):
-        parts = [model.func, *model.args, *model.keywords.values()]
-    elif inspect.isfunction(model):
-        parts = [*names_of(model).values()]
-    elif callable(model) and not inspect.isclass(model) and not inspect.isbuiltin(model):
-        parts = [*getattr(model, "__dict__", {}).values()]
-    for part in parts:
-        yield from modules_behind(part, depth - 1)
+    seen.add(id(thing))
+    if isinstance(thing, nn.Module):
+        yield thing
+    elif depth:
+        for part in _parts(thing):
+            yield from _behind(part, depth - 1, seen)
+
+
+def _parts(thing: object) -> Iterable[object]:
+    """What an object that is no module refers to."""
+    if isinstance(thing, Mapping | list | tuple | set | frozenset):
+        entries = thing.values() if isinstance(thing, Mapping) else thing
+        return entries if len(thing) <= _MOST else ()
+    if inspect.ismethod(thing):
+        return (thing.__self__, thing.__func__)
+    if isinstance(thing, functools.partial):
+        return (thing.func, *thing.args, *thing.keywords.values())
+    if inspect.isfunction(thing):
+        defaults = (*(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values())
+        return (*names_of(thing).values(), *defaults)
+    called = [vars(kind)["__call__"] for kind in type(thing).__mro__[:-1] if "__call__" in vars(kind)][:1]
+    return (*getattr(thing, "__dict__", {}).values(), *filter(inspect.isfunction, called))
 
 
 def names_of(function: object) -> dict[str, object]:

@@ -37,6 +37,12 @@ def two_outputs():
 def with_map():
     return nn.Conv2d(1, 4, 3)
 
+def squeezed():
+    class Squeezed(nn.Module):
+        def forward(self, images):
+            return images.flatten(1).squeeze()
+    return Squeezed()
+
 def not_finite():
     class Broken(nn.Module):
         def forward(self, images):

@@ -29,10 +29,47 @@ def closure():
     return lambda images: inner(images)
 
 
+class Holder:
+    """Holds the module, and is no callable itself."""
+
+    def __init__(self, held=NET):
+        self.net = held
+
+    def embed(self, images):
+        return self.net(images)
+
+
+class Calls:
+    def __call__(self, images):
+        return NET(images)
+
+
+HOLDER = Holder()
+NETS = {"a": [NET]}
+
+
+def by_attribute(images):
+    return HOLDER.net(images)
+
+
+def by_entry(images):
+    return NETS["a"][0](images)
+
+
+def by_default(images, net=NET):
+    return net(images)
+
+
 @pytest.mark.parametrize(
     "model",
     [
         NET,
+        HOLDER.embed,
+        Holder({"net": (NET,)}).embed,
+        Calls(),
+        by_attribute,
+        by_entry,
+        by_default,
         NET.forward,
         closure(),
         by_global_name,
@@ -42,7 +79,12 @@ def closure():
     ],
 )
 def test_finds_the_module(model):
-    assert set(modules_behind(model)) == {NET}
+    assert list(modules_behind(model)) == [NET]
+
+
+def test_does_not_look_through_data():
+    data = [NET] * 2000
+    assert list(modules_behind(lambda images: data)) == []
 
 
 @pytest.mark.parametrize("model", [len, endless, "text", lambda images: images])

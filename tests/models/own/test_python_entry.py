@@ -67,6 +67,7 @@ def test_a_file_may_import_its_neighbour(file, images):
     [
         ("two_outputs", r"nets.py:two_outputs returns one tuple, not one tensor of shape \(n, d\)"),
         ("with_map", r"returns shape \(8, 4, 10, 10\) for 8 images, not \(8, d\)"),
+        ("squeezed", r"nets.py:squeezed returns shape \(\d+,\) for 1 image, not \(1, d\)"),
         ("not_finite", r"values that are not finite for 8 of 8 images\. Does it expect another range"),
         ("zeros", "returns a vector of zeros, which has no direction"),
         ("integers", "returns torch.int64 values, not floating-point ones"),
