@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 
 from benchmark.cli.plugin_warnings import load
@@ -132,14 +132,35 @@ def _lines(
 ) -> list[str]:
     models = {ref.id for ref in manifest.models}
     cells = {ref.id for ref in manifest.cells}
-    lines = [f"{len(cells)} cells of {len(models)} models are merged from {len(sources)} folders."]
+    lines = [
+        f"{_counted(cells, 'cell')} of {_counted(models, 'model')} are merged from {len(sources)} folders."
+    ]
+    lines += _without_records(sources, store)
     if checked:
-        count = len({record.model_id for record in checked})
-        lines.append(f"The checks of {count} models are done anew: several folders have cells of them.")
+        counted = _counted({record.model_id for record in checked}, "model")
+        lines.append(f"The checks of {counted} are done anew: several folders have cells of them.")
     without = [
         source.path for source in sources if any((source.path / "store" / "models").glob("*.safetensors"))
     ]
     if without:
         named = ", ".join(f"'{path}'" for path in without)
-        lines.append(f"The checkpoints stay where they are ({named}): models are loaded from there.")
+        lines.append(f"Checkpoints are not copied: keep those folders ({named}) to load or attack models.")
     return lines
+
+
+def _without_records(sources: Sequence[Source], store: Store) -> Iterable[str]:
+    """Says which folders have cells or models that no folder has a record of that can be used."""
+    for kind, name in (("cells", "cell"), ("models", "model")):
+        for source in sources:
+            ids = {ref.id for ref in getattr(source.manifest, kind)} - getattr(source, kind).keys()
+            read = store.model if kind == "models" else lambda cell: store.examined(cell).record
+            lost = {one for one in ids if read(one) is None}
+            if lost:
+                yield (
+                    f"{_counted(lost, name)} of '{source.path}' have no record, or a damaged one. The "
+                    "command of that run computes what is missing."
+                )
+
+
+def _counted(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}{'s' * (len(things) != 1)}"

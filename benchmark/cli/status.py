@@ -111,7 +111,7 @@ def _state(store: Store, manifest: RunManifest, leases: dict[str, Running]) -> _
     refs = {ref.id: ref for ref in manifest.cells}
     claimed = {_attacked(ref.model_id, ref.key): leases[ref.id] for ref in refs.values() if ref.id in leases}
     for ref in refs.values():
-        found = store.cell(ref.id)
+        found = store.examined(ref.id).record
         attacked = _attacked(ref.model_id, ref.key)
         what = found.status if found else stopped.get(ref.model_id, "waiting")
         if attacked in claimed and what != "done":

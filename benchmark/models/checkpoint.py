@@ -54,6 +54,11 @@ def load_checkpoint(model: nn.Module, path: Path, unchecked: bool = False) -> No
             if not unchecked:
                 raise
         weights = load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"There is no checkpoint {path}. The command of its run trains the model again; a merged folder "
+            "has none, so take the folder that it was merged from."
+        ) from None
     except DamagedFileError as error:
         raise CheckpointError(
             f"The checkpoint {path} cannot be used ({error.reason}); delete it and run again."

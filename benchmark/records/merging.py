@@ -19,6 +19,9 @@ from benchmark.records.store import Store
 _SAME = ("evaluation", "attack_precision", "budget", "pretrained")
 """Parts of a configuration that values depend on, but no key says."""
 
+_COMMON = ("source", "weights", "data")
+"""Parts of the identity of a training or of a cell that its seed does not change."""
+
 
 class Source(NamedTuple):
     """A folder to merge.
@@ -91,7 +94,10 @@ def merged(sources: Sequence[Source], command: str) -> RunManifest:
         budget=manifests[0].budget,
         references=_union(name for one in manifests for name in one.references),
         checks=_joined(manifest.checks for manifest in manifests),
-        whole_range=_joined(manifest.whole_range for manifest in manifests),
+        whole_range={
+            spec: _joined(one.whole_range.get(spec, {}) for one in manifests)
+            for spec in _joined(manifest.whole_range for manifest in manifests)
+        },
         own_models=_joined(manifest.own_models for manifest in manifests),
         unranked=_joined(manifest.unranked for manifest in manifests),
         controls=_joined(manifest.controls for manifest in manifests),
@@ -128,28 +134,34 @@ def _reject_settings(sources: Sequence[Source]) -> None:
             ((source.path, source.manifest.config.get(name)) for source in sources),
             f"The folders were run with different {name}",
         )
-    for kind in ("plugins", "whole_range"):
-        for spec in _joined(getattr(source.manifest, kind) for source in sources):
-            found = [(source.path, getattr(source.manifest, kind).get(spec)) for source in sources]
-            what = "code of the plugin" if kind == "plugins" else "range of images"
+    for spec in _joined(source.manifest.plugins for source in sources):
+        found = [(source.path, source.manifest.plugins.get(spec)) for source in sources]
+        _reject_different(
+            ((path, value) for path, value in found if value is not None),
+            f"The code of the plugin of {spec} differs",
+        )
+    for spec in _joined(source.manifest.whole_range for source in sources):
+        ranges = [(source.path, source.manifest.whole_range.get(spec, {})) for source in sources]
+        for norm in _joined(known for _, known in ranges):
             _reject_different(
-                ((path, value) for path, value in found if value is not None),
-                f"The {what} of {spec} differs",
+                ((path, known[norm]) for path, known in ranges if norm in known),
+                f"The range of images of {spec} in the norm {norm} differs",
             )
 
 
 def _reject_models(sources: Sequence[Source]) -> None:
-    """Rejects a seed that was trained twice, and seeds of one row that were trained by different recipes."""
+    """Rejects a seed that was trained twice, and seeds of one row that differ in more than the seed."""
     ids: dict[tuple[ModelKey, str], list[tuple[Path, Any]]] = defaultdict(list)
     recipes: dict[tuple[str, ...], list[tuple[Path, Any]]] = defaultdict(list)
+    made_of: dict[tuple[str, ...], list[tuple[Path, Any]]] = defaultdict(list)
     for source in sources:
         for ref in source.manifest.models:
-            key = ref.key
-            ids[key, ref.compute].append((source.path, ref.id))
-            record = source.models.get(ref.id)
+            ids[ref.key, ref.compute].append((source.path, ref.id))
+            record, row = source.models.get(ref.id), _row(ref.key, ref.compute)
             if record is not None and record.recipe:
-                row = (key.dataset, key.backbone, key.loss, key.defense, ref.compute)
                 recipes[row].append((source.path, record.recipe))
+            if record is not None and record.identity:
+                made_of[row].append((source.path, _made_of(record.identity)))
     for (key, _), found in ids.items():
         _reject_different(
             found,
@@ -160,14 +172,30 @@ def _reject_models(sources: Sequence[Source]) -> None:
             found,
             f"The seeds of {defense} were trained with different recipes",
         )
+    for (*_, defense, _), found in made_of.items():
+        _reject_different(found, f"The seeds of {defense} were trained with different code, weights or data")
+
+
+def _row(key: ModelKey, compute: str) -> tuple[str, ...]:
+    return key.dataset, key.backbone, key.loss, key.defense, compute
+
+
+def _made_of(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What seeds of a row have in common, of what a model or a cell is made of."""
+    return {part: identity[part] for part in _COMMON if part in identity}
 
 
 def _reject_values(sources: Sequence[Source]) -> None:
     found: dict[str, list[tuple[Path, CellRecord]]] = defaultdict(list)
     keys: dict[tuple[Any, str], list[tuple[Path, str]]] = defaultdict(list)
+    made_of: dict[tuple[Any, ...], list[tuple[Path, Any]]] = defaultdict(list)
     for source in sources:
         for ref in source.manifest.cells:
             keys[ref.key, ref.compute].append((source.path, ref.id))
+            record = source.cells.get(ref.id)
+            if record is not None and record.identity:
+                row = (ref.key.model_copy(update={"seed": 0}), ref.compute)
+                made_of[row].append((source.path, _made_of(record.identity)))
         for key, record in source.cells.items():
             if record.status == "done":
                 found[key].append((source.path, record))
@@ -183,6 +211,9 @@ def _reject_values(sources: Sequence[Source]) -> None:
             each,
             f"Code or parameters differ of {_attack(cell)}, which --explain compares",
         )
+    for (cell, _), each in made_of.items():
+        attack = f"{cell.attack} at eps {cell.eps:g} on {cell.defense}, {cell.scenario},"
+        _reject_different(each, f"The seeds of the attack {attack} were computed by different code")
 
 
 def _named(key: ModelKey) -> str:

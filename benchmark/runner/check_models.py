@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attacks import ATTACKS, FGSM, Attack, Objective, expand
+from attacks import ATTACKS, FGSM, Attack, Objective
 from benchmark.core.errors import CheckpointError
 from benchmark.evaluation import RetrievalQuery
 from benchmark.evaluation.check_input import CheckInput, ScoredAttack, ScoredClean
@@ -35,9 +35,8 @@ def check_models(store: Store, manifest: RunManifest) -> list[CheckRecord]:
         by_model[cell.model_id].append(cell)
     found = []
     built: dict[str, _Attack] = {}
-    sources = {
-        DEFENSES.build(need).spec for text in expand(["checks"]) if (need := ATTACKS.build(text).needs)
-    }
+    attacked = {cell.key.attack for cell in manifest.cells} - {CLEAN}
+    sources = {DEFENSES.build(need).spec for text in attacked if (need := ATTACKS.build(text).needs)}
     for model in {ref.id: ref for ref in manifest.models}.values():
         cells = by_model[model.id]
         suite = [cell.key for cell in cells if cell.role == "suite"]

@@ -148,4 +148,7 @@ def _missing(study: Study) -> str:
         return ""
     listed = "; ".join(f"{defense} {', '.join(map(str, seeds))}" for defense, seeds in lacking.items())
     count = sum(map(len, lacking.values()))
-    return f"{study.dataset}: {count} of {len(study.refs)} models are not done (defense, seeds): {listed}."
+    return (
+        f"{study.dataset}: {count} of {len(study.refs)} models have no worst case yet, or no checkpoint "
+        f"here, as in a merged folder (defense, seeds): {listed}."
+    )

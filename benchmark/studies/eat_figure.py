@@ -18,7 +18,7 @@ from benchmark.studies.eat_table import CONTROL, SINGLE
 
 LINES: dict[str, Literal["-", "--"]] = {CONTROL: "-", SINGLE: "--"}
 WORST = ["worst_ami", "worst_r1"]
-TITLE = "Worst cases of EAT, one factor at a time, and of its controls at the same training cost"
+TITLE = "Worst cases of EAT, one factor at a time, and of its controls"
 NOTE = (
     "Small: one training seed, the first above the others; large: the mean over seeds. Vertical lines: the "
     "means of the controls. The axes do not begin at 0."
@@ -49,9 +49,12 @@ def eat_figure(models: pd.DataFrame, datasets: Sequence[str]) -> Figure | None:
             axes.set_title(f"{name}: {title}" if axes is left else title, fontsize=10.5, loc="left")
         left.set_yticks(range(len(defenses)), [wrapped(defense) for defense in defenses])
         right.set_yticks(range(len(defenses)), [""] * len(defenses))
-    handles = [Line2D([], [], color="#444444", linestyle=line, label=name) for name, line in LINES.items()]
+    rows = {defense for _, part in shown for defense in part["defense"]}
+    drawn = {name: line for name, line in LINES.items() if name in rows}
+    handles = [Line2D([], [], color="#444444", linestyle=line, label=name) for name, line in drawn.items()]
     corner: Any = {"loc": "lower right", "bbox_to_anchor": (1.02, 0.985), "borderpad": 0.2}
-    panels[0, 1].legend(handles=handles, ncols=2, frameon=False, fontsize=9, columnspacing=1.0, **corner)
+    if handles:
+        panels[0, 1].legend(handles=handles, ncols=2, frameon=False, fontsize=9, columnspacing=1.0, **corner)
     headline(figure, TITLE, NOTE)
     return figure
 
@@ -78,7 +81,7 @@ def _panel(axes: Axes, models: pd.DataFrame, defenses: Sequence[str], name: str)
             axes.plot(mean(values), height, "D", color=color, markersize=7, zorder=3)
             if defense in LINES:
                 axes.axvline(mean(values), color="#444444", linestyle=LINES[defense], linewidth=1, zorder=1)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     axes.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
     axes.grid(axis="x", color="#E3E3E3", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -188,6 +188,61 @@ def test_seeds_of_different_recipes_are_refused(tmp_path: Path) -> None:
     )
 
 
+def changed_records(output: Path, name: str, **identity: Any) -> None:
+    """Changes the identity of every record of a defense, as other code would have made it."""
+    store = Store(output)
+    for ref in store.manifest().models:
+        record = store.model(ref.id)
+        assert record is not None
+        if ref.key.defense == name:
+            store.save_model(record.model_copy(update={"identity": {**record.identity, **identity}}))
+
+
+def test_seeds_that_other_code_has_trained_are_refused(tmp_path: Path) -> None:
+    a, b = (folder(tmp_path / str(seed), seeds=(seed,)) for seed in (0, 1))
+    for output in (a, b):
+        changed_records(output, "pgd_at", source="aaaa", eps=0.1, seed=output.name)
+    merge([a, b], tmp_path / "same", "command")
+    changed_records(b, "pgd_at", source="bbbb")
+    refused([a, b], tmp_path / "merged", r"seeds of pgd_at were trained with different code.*'aaaa'.*'bbbb'")
+
+
+def test_seeds_that_other_code_has_attacked_are_refused(tmp_path: Path) -> None:
+    a, b = (folder(tmp_path / str(seed), seeds=(seed,)) for seed in (0, 1))
+    for output, source in ((a, "aaaa"), (b, "bbbb")):
+        store = Store(output)
+        ref = next(ref for ref in store.manifest().cells if ref.key.defense == "pgd_at")
+        record = store.cell(ref.id)
+        assert record is not None
+        store.save_cell(record.model_copy(update={"identity": {"source": source}}), store.arrays(ref.id))
+    refused([a, b], tmp_path / "merged", r"on pgd_at, \S+, were computed by different code.*'aaaa'.*'bbbb'")
+
+
+def test_runs_in_two_norms_are_merged(tmp_path: Path) -> None:
+    folders = []
+    for norm, whole in (("linf", 1.0), ("l2", 28.0)):
+        folders.append(folder(tmp_path / norm, seeds=(0,), norm=norm))
+        store = Store(folders[-1])
+        ranges = {"glyphs": {norm: whole}}
+        store.save_manifest(store.manifest().model_copy(update={"whole_range": ranges}))
+    merge(folders, tmp_path / "merged", "command")
+    assert Store(tmp_path / "merged").manifest().whole_range == {"glyphs": {"linf": 1.0, "l2": 28.0}}
+
+
+def test_records_that_are_missing_or_damaged_are_counted(tmp_path: Path) -> None:
+    a, b = folder(tmp_path / "a", seeds=(0,)), folder(tmp_path / "b", seeds=(1,))
+    cells = sorted((b / "store" / "cells").glob("*.json"))
+    cells[0].unlink()
+    cells[1].write_text("{")
+    next((b / "store" / "models").glob("*.json")).unlink()
+    lines = merge([a, b], tmp_path / "merged", "command")
+    assert [line.split(".")[0] for line in lines if str(b) in line][:2] == [
+        f"2 cells of '{b}' have no record, or a damaged one",
+        f"1 model of '{b}' have no record, or a damaged one",
+    ]
+    assert not any(str(a) in line for line in lines[:3])
+
+
 def test_different_settings_and_plugins_are_refused(tmp_path: Path) -> None:
     a = folder(tmp_path / "a", seeds=(0,), plugins={"pgd_at": "aaaa"}, config={"evaluation": {"eot": 5}})
     b = folder(tmp_path / "b", seeds=(1,), plugins={"pgd_at": "bbbb"}, config={"evaluation": {"eot": 5}})

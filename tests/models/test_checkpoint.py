@@ -47,11 +47,15 @@ def test_what_is_sized_while_training_is_said(tmp_path, saved, built, reason):
     )
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"no")])
-def test_a_file_that_cannot_be_read_is_said(tmp_path, damage):
+def test_a_missing_file_is_said(tmp_path):
+    with pytest.raises(CheckpointError, match=r"There is no checkpoint .*model.safetensors"):
+        load_checkpoint(model_with(), tmp_path / "model.safetensors")
+
+
+def test_a_file_that_cannot_be_read_is_said(tmp_path):
     path = tmp_path / "model.safetensors"
     save_checkpoint(model_with(), path)
-    damage(path)
+    path.write_bytes(b"no")
     with pytest.raises(CheckpointError, match=r"cannot be used .*delete it and run again"):
         load_checkpoint(model_with(), path)
 

@@ -121,12 +121,15 @@ def test_attacks_beside_the_suite_are_compared_with_it(checked):
 
 def test_what_transferred_attacks_start_from_is_not_compared_with_itself(checked, monkeypatch):
     vanilla = KEY.model_copy(update={"defense": "vanilla"})
+    transfer = f"transfer[attack={PGD_DECAY},source=vanilla]"
+    planned = {**HEALTHY, (transfer, 0.1): 0.9}
     with monkeypatch.context() as patch:
         patch.setitem(globals(), "KEY", vanilla)
         nothing = checked(drop=(CLEAN, *(attack for attack, _ in HEALTHY)))[0.1]
         assert nothing["transfer_beats_white_box"].status == "not run"
-        assert checked()[0.1]["transfer_beats_white_box"].status == "pass"
-    assert checked()[0.1]["transfer_beats_white_box"].status == "not run"
+        assert checked()[0.1]["transfer_beats_white_box"].status == "not run"  # no row is attacked so
+        assert checked(planned, drop=(transfer,))[0.1]["transfer_beats_white_box"].status == "pass"
+    assert checked(planned, drop=(transfer,))[0.1]["transfer_beats_white_box"].status == "not run"
 
 
 def test_other_budgets_serve_the_suites(checked):

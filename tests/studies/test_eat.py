@@ -23,7 +23,7 @@ def test_missing_models_are_named_in_a_line_and_the_rest_is_written(fake_ablatio
     shown = capsys.readouterr()
     # Weights were never written, so no model is done.
     assert shown.err.count("\n") == 1
-    assert "12 of 12 models are not done" in shown.err
+    assert "12 of 12 models have no worst case yet, or no checkpoint here" in shown.err
     models = pd.read_csv(tmp_path / "to" / "ablation.csv")
     assert set(models["defense"]) == {"eat[members=2]", "ensemble_at", "pgd_at"}
     assert models.loc[models["defense"] == "pgd_at", "worst_ami"].isna().all()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmark.core.errors import UsageError, unknown_name
+from benchmark.core.spec import split_list
 from benchmark.report.cell_results import Run
 from benchmark.report.tables import Table
 
@@ -70,7 +71,7 @@ def export_formats(names: Iterable[str]) -> list[Export]:
         UsageError: for an unknown name, and where a package is missing.
     """
     made = []
-    for name in dict.fromkeys(names):
+    for name in split_list(names):
         if name not in EXPORTS:
             raise unknown_name("format of --export", name, EXPORTS)
         made.append(EXPORTS[name]())
