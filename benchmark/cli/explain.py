@@ -168,7 +168,7 @@ def _find(wanted: str, manifest: RunManifest, store: Store) -> _Named:
     Raises:
         UsageError: when there is none, or several.
     """
-    refs: list[CellRef | ModelRef] = [*manifest.cells, *manifest.models]
+    refs: list[CellRef | ModelRef] = [*manifest.models, *manifest.cells]
     named = {ref.id: _Named(ref.id, ref.key) for ref in refs}
     if "=" in wanted:
         found = [one for one in named.values() if _fits(one, wanted, manifest.short_names)]

@@ -149,6 +149,16 @@ class Configuration(_Section):
     def _each_a_spec(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        for item in value if isinstance(value, list) else []:
+            if isinstance(item, str) and not re.fullmatch(
+                r"[+-]?[0-9]+", item
+            ):  # int() reads more; lists come here split
+                raise ValueError(f"'{item}' is not a whole number; list them, as in 0 1 2")
+        return value
+
     @field_validator("seeds", "eps", "norm", "compute", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:

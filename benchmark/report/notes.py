@@ -27,6 +27,7 @@ def row_notes(table: Table, budget: float) -> list[str]:
         budget: cost units of a training under equal passes, for each image and epoch of the recipe.
     """
     notes = [f"{code(row.name)} has no rank: {_clause(row.unranked)}." for row in table.rows if row.unranked]
+    notes += _fewer_seeds(table)
     if table.key.compute == EQUAL_PASSES:
         notes += _each(table, lambda row: _spread(row, budget))
     notes += _each(table, _teacher)
@@ -69,6 +70,20 @@ def _each(table: Table, note: Callable[[Row], str]) -> list[str]:
 
 def _trained(row: Row) -> list[ModelRecord]:
     return [model for model in row.models if model.status == "done"] if row.trained else []
+
+
+def _fewer_seeds(table: Table) -> list[str]:
+    """Says which rows have fewer training seeds than others, as in a merge of runs with different ones."""
+    seeds = {row.name: {cell.key.seed for cell in row.cells} for row in table.rows if row.trained}
+    every = set().union(*seeds.values())
+    fewer: dict[str, list[str]] = {}
+    for name, own in seeds.items():
+        if own < every:
+            listed = ", ".join(map(str, sorted(own)))
+            fewer.setdefault(f"only {len(own)} of {len(every)} training seeds ({listed})", []).append(
+                code(name)
+            )
+    return [f"{', '.join(names)}: {what}." for what, names in fewer.items()]
 
 
 def _spread(row: Row, budget: float) -> str:

@@ -229,6 +229,16 @@ def test_runs_in_two_norms_are_merged(tmp_path: Path) -> None:
     assert Store(tmp_path / "merged").manifest().whole_range == {"glyphs": {"linf": 1.0, "l2": 28.0}}
 
 
+def test_rows_of_fewer_seeds_are_named(tmp_path: Path) -> None:
+    a = folder(tmp_path / "a", seeds=(0,))
+    b = folder(tmp_path / "b", seeds=(2,), weakness={"pgd_at": 0.3})
+    merge([a, b], tmp_path / "merged", "command")
+    write_report(tmp_path / "merged")
+    assert (
+        "- `vanilla`: only 1 of 2 training seeds (0)." in (tmp_path / "merged" / "leaderboard.md").read_text()
+    )
+
+
 def test_records_that_are_missing_or_damaged_are_counted(tmp_path: Path) -> None:
     a, b = folder(tmp_path / "a", seeds=(0,)), folder(tmp_path / "b", seeds=(1,))
     cells = sorted((b / "store" / "cells").glob("*.json"))
