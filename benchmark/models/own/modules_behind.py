@@ -9,11 +9,14 @@ from types import ModuleType
 
 from torch import Tensor, nn
 
-_DEPTH = 6
-"""How many references away from a callable modules are looked for."""
+_DEPTH = 7
+"""How many references away from a callable modules are looked for, itself included."""
 
 _MOST = 1000
 """Containers with more entries hold data, in which no modules are looked for."""
+
+_LEAVES = (type, ModuleType, Tensor, str, bytes, int, float)
+"""What holds no modules of its own."""
 
 
 def modules_behind(model: object) -> Iterator[nn.Module]:
@@ -26,18 +29,19 @@ def modules_behind(model: object) -> Iterator[nn.Module]:
     Args:
         model: the callable.
     """
-    yield from _behind(model, _DEPTH, set())
-
-
-def _behind(thing: object, depth: int, seen: set[int]) -> Iterator[nn.Module]:
-    if id(thing) in seen or isinstance(thing, type | ModuleType | Tensor | str | bytes | int | float):
-        return
-    seen.add(id(thing))
-    if isinstance(thing, nn.Module):
-        yield thing
-    elif depth:
-        for part in _parts(thing):
-            yield from _behind(part, depth - 1, seen)
+    seen: dict[int, object] = {}  # they are kept, so that no two have one id
+    reached = [model]
+    for _ in range(_DEPTH):
+        found = [thing for thing in reached if not isinstance(thing, _LEAVES)]
+        reached = []
+        for thing in found:
+            if id(thing) in seen:
+                continue
+            seen[id(thing)] = thing
+            if isinstance(thing, nn.Module):
+                yield thing
+            else:
+                reached += _parts(thing)
 
 
 def _parts(thing: object) -> Iterable[object]:
