@@ -39,10 +39,7 @@ def check_embedder(model: Embedder, images: Tensor) -> None:
     """
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices), frozen(model), torch.no_grad(), whole_float32():
-        given = images.clone()
-        embeddings = model(given)
-        if not torch.equal(given, images):
-            raise BenchmarkError("The model changes its images in place. Begin with images = images.clone().")
+        embeddings = _embedded(model, images)
         _check_form(embeddings, len(images))
         _check_finite(embeddings)
         embeddings = embeddings.float()
@@ -78,7 +75,7 @@ def check_unit_vectors(model: Embedder, embeddings: Tensor) -> None:
 def check_form(model: Embedder, images: Tensor) -> None:
     """Check that a model embeds each image as one dense floating-point vector; all else may come by training.
 
-    The model and torch's global generators are left as they were.
+    The images, the model and torch's global generators are left as they were.
 
     Args:
         model: the model, in any mode.
@@ -89,7 +86,7 @@ def check_form(model: Embedder, images: Tensor) -> None:
     """
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices), frozen(model), torch.no_grad():
-        _check_form(model(images), len(images))
+        _check_form(_embedded(model, images), len(images))
 
 
 def check_trainable(model: Embedder, spec: str) -> None:
@@ -136,6 +133,14 @@ def check_same(trained: Embedder, loaded: Embedder, images: Tensor) -> None:
             "The model that is loaded embeds otherwise than the one that was trained: embeddings of one "
             f"image are {apart:.2g} apart. Keep all state in parameters or buffers (self.register_buffer)."
         )
+
+
+def _embedded(model: Embedder, images: Tensor) -> Tensor:
+    given = images.clone()
+    embeddings = model(given)
+    if not torch.equal(given, images):
+        raise BenchmarkError("The model changes its images in place. Begin with images = images.clone().")
+    return embeddings
 
 
 def _tolerance(model: Embedder) -> float:
