@@ -100,5 +100,5 @@ def test_a_missing_checkpoint_is_one_line(run, tmp_path):
     copy = shutil.copytree(run[0], tmp_path / "copy")
     for path in (copy / "store" / "models").glob("*.safetensors"):
         path.unlink()
-    with pytest.raises(Exception, match=r"checkpoint .* cannot be used"):
+    with pytest.raises(Exception, match="There is no checkpoint"):
         load_model(copy, "vanilla", 1, dataset="digits")

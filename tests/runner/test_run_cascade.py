@@ -122,6 +122,7 @@ def test_checks_and_board_of_a_cascade(compute, tiny, tmp_path):
     with (tmp_path / "out" / "leaderboard.csv").open() as file:
         board = {row["defense"]: row for row in csv.DictReader(file)}
     statuses = {name: value for name, value in board["vanilla"].items() if name.startswith("check_")}
+    assert statuses.pop("check_transfer_beats_white_box") == "not run"  # from no other row
     assert set(statuses.values()) <= {"pass", "fail"}, statuses
     assert board["vanilla"]["worst_attack_retrieval"] in (REFERENCE, INFORMATION)
     assert board["vanilla"]["suite"] == "cascaded"
