@@ -10,25 +10,13 @@ from attacks.objectives.base import PooledScore, RatedPool
 from attacks.save_point import Stateful
 
 LAST = 20
-"""The best is chosen from at most so many of the last iterates.
+"""Number of last steps whose iterates the best is chosen from.
 
 By then steps have become small and all are near the best; what differs is how k-means happens to fall.
 """
 
-PART = 3
-"""And from no more than the last of so many parts of the steps: before, a pool is still on its way."""
-
 EVERY = 4
 """One in so many of these iterates is rated, the final one too: a rating may take as long as a step."""
-
-
-def rated_steps(steps: int) -> range:
-    """After how many steps pools are rated, the final one first.
-
-    Args:
-        steps: number of steps of the attack.
-    """
-    return range(steps, steps - min(LAST, steps // PART) - 1, -EVERY)
 
 
 class BestPool(Stateful):
@@ -44,18 +32,19 @@ class BestPool(Stateful):
         value: its value.
     """
 
-    constant: ClassVar[tuple[str, ...]] = ("_rated", "_candidates")
+    constant: ClassVar[tuple[str, ...]] = ("_rated", "_steps")
 
     def __init__(self, score: PooledScore, steps: int) -> None:
         self._rated = score if isinstance(score, RatedPool) else None
-        self._candidates = rated_steps(steps)
+        self._steps = steps
         self.images: list[Tensor] | None = None
         self.embeddings: list[Tensor] | None = None
         self.value = float("-inf")
 
     def considers(self, step: int) -> bool:
         """Whether the iterate after so many steps may be the one that is kept."""
-        return self._rated is not None and step in self._candidates
+        left = self._steps - step
+        return self._rated is not None and left <= LAST and left % EVERY == 0
 
     def add(self, step: int, images: list[Tensor], embeddings: list[Tensor] | None = None) -> None:
         """Keeps the images if their pool is the best so far and the step is one of the last.

@@ -7,7 +7,7 @@ from itertools import pairwise
 from attacks import Attack
 from attacks.objectives.base import OBJECTIVES
 from attacks.objectives.information import Information
-from attacks.optimisers.best_pool import rated_steps
+from attacks.optimisers.best_pool import EVERY, LAST
 from attacks.optimisers.pgd import GradientAttack
 from benchmark.metrics import KMEANS_ITERATIONS, KMEANS_SEEDS
 from benchmark.metrics.kmeans_init import default_trials
@@ -61,5 +61,5 @@ def _comparisons(attack: GradientAttack, cost: float, clusters: int) -> float:
     first = drawn + after
     compared = objective.clusterings * clusters * (first + steps * (_OF_A_STEP + of_a_fit))
     if white:
-        compared += len(rated_steps(int(steps))) * scored_comparisons(clusters)
+        compared += (min(steps, LAST) // EVERY + 1) * scored_comparisons(clusters)
     return starts * compared

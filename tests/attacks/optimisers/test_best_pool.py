@@ -8,13 +8,12 @@ from attacks.geometry import Ball
 from attacks.objectives import RatedPool
 from attacks.objectives.information import InformationScore
 from attacks.optimisers import best_pool
-from attacks.optimisers.best_pool import EVERY, LAST, PART, BestPool, rated_steps
+from attacks.optimisers.best_pool import EVERY, LAST, BestPool
 
 
 @pytest.fixture
 def rate_every_pool(monkeypatch):
     monkeypatch.setattr(best_pool, "EVERY", 1)
-    monkeypatch.setattr(best_pool, "PART", 1)
 
 
 class Rated:
@@ -33,22 +32,14 @@ class Rated:
         return self.values.pop(0)
 
 
-@pytest.mark.parametrize(
-    ("steps", "rated"), [(1, [1]), (5, [5]), (20, [20, 16]), (60, [60, 56, 52, 48, 44, 40])]
-)
-def test_the_final_pool_and_some_before_it_are_rated(steps, rated):
-    assert list(rated_steps(steps)) == rated
-    assert len(rated_steps(1000)) == LAST // EVERY + 1
-
-
 def test_the_best_of_the_last_is_kept():
-    steps = PART * LAST
+    steps = LAST + 2  # the first two iterates are too early
     ratings = [1.0, 3.0, 2.0, 3.0, *[0.0] * (LAST // EVERY - 3)]
     best = BestPool(Rated(ratings), steps)
     pools = [[torch.full((1,), float(step))] for step in range(steps + 1)]
     for step, pool in enumerate(pools):
         best.add(step, pool, pool)
-    second = pools[steps - LAST + EVERY]
+    second = pools[2 + EVERY]
     assert best.value == 3 and best.images == second and best.embeddings == second
     assert best._rated.values == []  # the final one was rated, and all others were not
 
