@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import MappingProxyType
 
 from benchmark.core.errors import UsageError
 
@@ -94,13 +93,19 @@ def split_parameters(text: str) -> tuple[str, list[str]]:
     return name, split_outside_brackets(rest[1:-1], ",")
 
 
-@lru_cache(maxsize=4096)
 def parse_spec(text: str) -> Spec:
     """Parse one spec string; values may hold nested specs, as in `pgd[objective=pool[k=5],steps=20]`.
 
     Raises:
         UsageError: when the text is not of that form.
     """
+    name, parameters = _parsed(text)
+    return Spec(name, dict(parameters))
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The name, and the parameters in their order; large grids name the same few thousand times."""
     text = text.strip()
     head, parts = split_parameters(text)
     parameters: dict[str, str] = {}
@@ -112,7 +117,7 @@ def parse_spec(text: str) -> Spec:
         if key in parameters:
             raise UsageError(f"Parameter '{key}' is given twice in '{text}'.")
         parameters[key] = _unquote(value)
-    return Spec(_parse_name(head, text), MappingProxyType(parameters))
+    return _parse_name(head, text), tuple(parameters.items())
 
 
 def _parse_name(head: str, text: str) -> str:

@@ -173,7 +173,7 @@ def weights_of(model: OwnEmbedder) -> str:
 
     Code can keep weights where no fingerprint looks; what it returns then is another model's all the same.
     """
-    return " ".join([model.fingerprint, *(f"{cosine + 0.0:.3f}" for cosine in model.seen)])
+    return " ".join([model.fingerprint, *(f"{round(cosine, 3) + 0.0:.3f}" for cosine in model.seen)])
 
 
 def check_weights(model: Embedder, expected: str) -> None:
