@@ -45,7 +45,9 @@ def choose(
 
 def _same(value: Value, asked: Value) -> bool:
     if isinstance(value, float) and isinstance(asked, int | float):
-        return abs(value - asked) < 1e-9 or f"{value:g}" == f"{asked:g}"  # as messages write it
+        return abs(value - asked) < 1e-9 or (
+            value < 1 and f"{value:g}" == f"{asked:g}"
+        )  # as messages write it
     return value == asked
 
 

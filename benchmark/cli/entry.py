@@ -91,9 +91,13 @@ def _check_text(given: Sequence[str]) -> None:
     """Refuses arguments, and a folder to run in, that could not be written into a report.
 
     Raises:
-        UsageError: for the first that is not text in UTF-8.
+        UsageError: for the first that is not text in UTF-8, and when the folder is gone.
     """
-    for text in [*given, str(Path.cwd())]:
+    try:
+        here = str(Path.cwd())
+    except FileNotFoundError:
+        raise UsageError("The folder that the command is run in is gone; go to another.") from None
+    for text in [*given, here]:
         if text.encode(errors="replace").decode() != text:
             raise UsageError(
                 f"{text!a} is not UTF-8. Rename the file or folder (or, where the name is right, set the "

@@ -152,14 +152,22 @@ def _without_records(sources: Sequence[Source], store: Store) -> Iterable[str]:
     """Says which folders have cells or models that no folder has a record of that can be used."""
     for kind, name in (("cells", "cell"), ("models", "model")):
         for source in sources:
-            ids = {ref.id for ref in getattr(source.manifest, kind)} - getattr(source, kind).keys()
+            ids = _expected(source, kind) - getattr(source, kind).keys()
             read = store.model if kind == "models" else lambda cell: store.examined(cell).record
             lost = {one for one in ids if read(one) is None}
             if lost:
                 yield (
-                    f"{_counted(lost, name)} of '{source.path}' have no record, or a damaged one. The "
+                    f"In '{source.path}' there is no record of {_counted(lost, name)}, or a damaged one. The "
                     "command of that run computes what is missing."
                 )
+
+
+def _expected(source: Source, kind: str) -> set[str]:
+    """The cells of a run, or the models that it did not skip, as it does defenses that no loss serves."""
+    if kind == "cells":
+        return {ref.id for ref in source.manifest.cells}
+    skipped = {key for key, record in source.cells.items() if record.status == "skipped"}
+    return {ref.model_id for ref in source.manifest.cells if ref.id not in skipped}
 
 
 def _counted(things: Sized, name: str) -> str:

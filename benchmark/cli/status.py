@@ -111,7 +111,9 @@ def _state(store: Store, manifest: RunManifest, leases: dict[str, Running]) -> _
     refs = {ref.id: ref for ref in manifest.cells}
     claimed = {_attacked(ref.model_id, ref.key): leases[ref.id] for ref in refs.values() if ref.id in leases}
     for ref in refs.values():
-        found = store.examined(ref.id).record
+        found = store.cell(ref.id)
+        if found is not None and found.arrays and store.arrays_stamp(ref.id) is None:
+            found = None  # its arrays are gone, so it is computed anew
         attacked = _attacked(ref.model_id, ref.key)
         what = found.status if found else stopped.get(ref.model_id, "waiting")
         if attacked in claimed and what != "done":

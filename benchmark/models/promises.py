@@ -49,7 +49,7 @@ def check_embedder(model: Embedder, images: Tensor) -> None:
         if not model.randomised:
             _check_alone(model, images, embeddings, tolerance)
         stand_in = model.differentiable()
-        shape = tuple((embeddings if stand_in is model else stand_in(images)).shape)
+        shape = tuple((embeddings if stand_in is model else _embedded(stand_in, images)).shape)
         if shape != tuple(embeddings.shape):
             raise BenchmarkError(
                 f"differentiable() embeds as shape {shape}, the model as {tuple(embeddings.shape)}. Return a "

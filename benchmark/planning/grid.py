@@ -272,9 +272,7 @@ def _plan_models(
     planned = {}
     for spec, key in keys.items():
         has_row = spec in rows
-        own = isinstance(DEFENSES.build(spec), GivenModel)
-        weights = looks.at(key).weights if own else ""
-        job = plan_training(key, config, folders, budget, notes if has_row else None, weights)
+        job = plan_training(key, config, folders, budget, notes if has_row else None, looks)
         planned[spec] = PlannedModel(job, mode, has_row, refusal(DEFENSES.build(spec), loss) if loss else "")
     return planned
 

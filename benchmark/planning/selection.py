@@ -72,11 +72,11 @@ def select_datasets(
             found.append(DATASETS.get(dataset.name)(**dataset.given()))
             continue
         for name in DATASETS.names():
-            dataset = adapt(DATASETS.build(name))
-            if reason := dataset.missing(folders):
+            dataset = DATASETS.build(name)
+            if reason := dataset.missing(folders) or adapt(dataset).missing(folders):
                 skipped.append(f"data set {name}: {reason}")
             else:
-                found.append(dataset)
+                found.append(adapt(dataset))
     return found
 
 

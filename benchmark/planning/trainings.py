@@ -18,10 +18,11 @@ from benchmark.models import BACKBONES
 from benchmark.planning.budgets import training_eps
 from benchmark.planning.config import Configuration
 from benchmark.planning.identity import digest, plugin_files, recorded_parts, source_digest
+from benchmark.planning.own_models import Looks
 from benchmark.records import ModelKey
 from benchmark.training import Recipe
 from benchmark.training.validation import ATTACK as VALIDATION_ATTACK
-from defenses import DEFENSES, Defense
+from defenses import DEFENSES, Defense, GivenModel
 
 _SAME_EPOCHS = 0.01
 """Relative difference up to which a budget comes to the number of equal epochs, and so to the same model."""
@@ -33,7 +34,7 @@ def plan_training(
     folders: Folders,
     budget: float | None = None,
     notes: list[str] | None = None,
-    weights: str = "",
+    looks: Looks | None = None,
 ) -> TrainJob:
     """Plans the training of a model; for equal passes, runs a few training steps to measure their cost.
 
@@ -45,7 +46,7 @@ def plan_training(
             together with those of the models that the defense needs; without it the recipe's epochs are
             trained. The defense's `epochs_scale` multiplies either.
         notes: a line is added when the cost of a step cannot be measured; the recipe's epochs are then used.
-        weights: of an own model, as a look at it found them.
+        looks: at own models; new ones when not given.
 
     Raises:
         UsageError: when the data set has no headline budget to train with and none is given; for what the
@@ -55,11 +56,11 @@ def plan_training(
     defense = DEFENSES.build(key.defense)
     check_declarations(defense)
     if not defense.trained:
-        return _plan_untrained(key, dataset.identity(folders), weights or defense.fingerprint())
-    teachers = {
-        text: plan_training(key.model_copy(update={"defense": DEFENSES.build(text).spec}), config, folders)
-        for text in defense.needs
-    }
+        own = isinstance(defense, GivenModel)
+        weights = (looks or Looks(folders)).at(key).weights if own else defense.fingerprint()
+        return _plan_untrained(key, dataset.identity(folders), weights)
+    needed = {text: key.model_copy(update={"defense": DEFENSES.build(text).spec}) for text in defense.needs}
+    teachers = {text: plan_training(one, config, folders, looks=looks) for text, one in needed.items()}
     backbone = BACKBONES.build(key.backbone)
     recipe = config.recipe(key.dataset)
     validation = ATTACKS.build(VALIDATION_ATTACK).parts() if recipe.validation else []

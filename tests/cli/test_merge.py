@@ -247,8 +247,8 @@ def test_records_that_are_missing_or_damaged_are_counted(tmp_path: Path) -> None
     next((b / "store" / "models").glob("*.json")).unlink()
     lines = merge([a, b], tmp_path / "merged", "command")
     assert [line.split(".")[0] for line in lines if str(b) in line][:2] == [
-        f"2 cells of '{b}' have no record, or a damaged one",
-        f"1 model of '{b}' have no record, or a damaged one",
+        f"In '{b}' there is no record of 2 cells, or a damaged one",
+        f"In '{b}' there is no record of 1 model, or a damaged one",
     ]
     assert not any(str(a) in line for line in lines[:3])
 

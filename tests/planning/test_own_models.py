@@ -10,6 +10,8 @@ from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.data import Folders
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
+from defenses import DEFENSES
+from defenses.vanilla import Vanilla
 
 from ..models.own.networks import SOURCE
 
@@ -99,3 +101,35 @@ def test_a_model_that_ends_its_process_is_named_in_one_line(make, tmp_path):
     reason = r"^ends.py:Ends cannot be evaluated: its process ended \(exit code 0\)\.$"
     with forkable(), pytest.raises(BenchmarkError, match=reason):
         make(models=[f"{tmp_path}/ends.py:Ends"])
+
+
+def test_every_data_set_that_is_there_is_taken(make, nets):
+    made = make(models=[f"{nets}:make_model"], datasets="all")
+    assert {"digits", "glyphs"} <= {dataset.name for dataset in made.datasets}
+    assert any(reason.startswith("data set folder: ") for reason in made.left_out())
+
+
+def test_a_model_is_known_by_patterns_that_no_data_set_changes(make, nets):
+    def weights(**changes):
+        made = make(models=[f"{nets}:make_model[size=12]"], **changes)
+        return next(model.job.weights for model in made.models if model.job.weights)
+
+    few, all_of_them = weights(datasets="glyphs[classes=8,per_class=4]"), weights(datasets="glyphs")
+    assert few == all_of_them and len(few.split()) > 5
+
+
+def test_an_own_model_that_others_are_trained_from_is_one_model(make, nets, monkeypatch):
+    monkeypatch.setattr(DEFENSES, "_entries", dict(DEFENSES._entries))
+    own = f"{nets}:make_model"
+
+    @DEFENSES.register("starts_from_own")
+    class StartsFromOwn(Vanilla):
+        """Needs an own model."""
+
+        needs = (own,)
+
+        def build(self, make_member, labels, trained):
+            return make_member()
+
+    made = make(models=[own], defenses="starts_from_own", datasets="glyphs[classes=16,per_class=6]")
+    assert len({model.job.id for model in made.models if model.job.key.defense == own}) == 1

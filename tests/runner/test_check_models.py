@@ -130,6 +130,8 @@ def test_what_transferred_attacks_start_from_is_not_compared_with_itself(checked
         assert checked()[0.1]["transfer_beats_white_box"].status == "not run"  # no row is attacked so
         assert checked(planned, drop=(transfer,))[0.1]["transfer_beats_white_box"].status == "pass"
     assert checked(planned, drop=(transfer,))[0.1]["transfer_beats_white_box"].status == "not run"
+    monkeypatch.setitem(globals(), "KEY", vanilla)  # one source of several is attacked from the others
+    assert checked({**HEALTHY, (transfer, 0.1): 0.1})[0.1]["transfer_beats_white_box"].status == "fail"
 
 
 def test_other_budgets_serve_the_suites(checked):

@@ -127,7 +127,7 @@ class OwnModel(Parameters):
         if self.weights is not None:
             network = self.copied(network)
             # A function that calls one network: the file has the network's own keys.
-            held = network.behind if isinstance(network, FunctionModule) else []
+            held = list(network.behind) if isinstance(network, FunctionModule) else []
             behind = [module for module in held if module.state_dict()]
             target = behind[0] if len(behind) == 1 else network
             if not any(True for _ in target.state_dict()):

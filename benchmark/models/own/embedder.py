@@ -13,6 +13,12 @@ from benchmark.models.own.preprocess import Preprocess
 SAME_BATCH = 1e-3
 """Largest difference of an image's unit vector in two batches that rounding may make."""
 
+FLOAT32 = 1e-5
+"""Largest such difference of a network that computes in float32."""
+
+PATTERNS = 8
+"""Patterns whose embeddings a model is known by."""
+
 NEARLY_ONE = 1e-4
 """Embeddings whose cosines all lie within this of 1 hold nearly nothing."""
 
@@ -29,8 +35,10 @@ class OwnEmbedder(Embedder):
         fingerprint: hash of the network's weights and files, as it was loaded.
 
     Attributes:
-        seen: the cosines of the first image that it was checked on to the others; empty before, and where it
-            is randomised.
+        seen: what it returns for patterns that are the same for every data set: the cosines of the first
+            to the others, of embeddings less their mean; empty before it was checked, and where it is
+            randomised.
+        is_rounded: whether an image's embedding depends on its batch by more than float32 rounds.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class OwnEmbedder(Embedder):
         super().__init__()
         self.fingerprint = fingerprint
         self.seen: tuple[float, ...] = ()
+        self.is_rounded = False
         self._settled: list[str] | None = None
         self.network, self.prepare = network, prepare
         self.title, self.notes, self.gradients = title, list(notes), gradients
@@ -125,8 +134,8 @@ def _settle(model: OwnEmbedder, images: Tensor) -> list[str]:
             )
         model.randomised = True
     if not model.randomised:
-        _check_batches(model, images, unit)
-        model.seen = tuple((unit[1:] @ unit[0]).tolist())
+        model.is_rounded = _check_batches(model, images, unit) > FLOAT32
+        model.seen = _seen(model, images)
     if float((unit @ unit.t()).min()) > 1 - NEARLY_ONE:
         notes.append(
             f"the embeddings of {len(images)} images are nearly the same, as if it expected another range "
@@ -180,7 +189,17 @@ def _broken(vectors: Tensor) -> int:
     return int((~torch.isfinite(vectors).all(dim=1)).sum())
 
 
-def _check_batches(model: OwnEmbedder, images: Tensor, unit: Tensor) -> None:
+def _seen(model: OwnEmbedder, images: Tensor) -> tuple[float, ...]:
+    """Embeds patterns of the images' size: not images, which a dry run may not have, nor noise, all alike."""
+    coarse = torch.rand(PATTERNS, images.shape[1], 3, 3, generator=torch.Generator().manual_seed(0))
+    patterns = F.interpolate(coarse, images.shape[2:], mode="bilinear").to(images)
+    unit = F.normalize(_embed(model, patterns).float())
+    apart = F.normalize(unit - unit.mean(0))
+    return tuple((apart[1:] @ apart[0]).tolist()) if bool(torch.isfinite(unit).all()) else ()
+
+
+def _check_batches(model: OwnEmbedder, images: Tensor, unit: Tensor) -> float:
+    """Returns how far the embedding of an image alone is from that in a batch."""
     vectors = _embed(model, images[:1])
     _check_shape(model, vectors, 1)
     alone = F.normalize(vectors.float())
@@ -190,6 +209,7 @@ def _check_batches(model: OwnEmbedder, images: Tensor, unit: Tensor) -> None:
             f"{model.title} embeds an image alone otherwise than in a batch (they differ by {apart:.2g}): "
             "does batch norm use the batch, as in training mode?"
         )
+    return apart
 
 
 def _has_gradient(model: Embedder, images: Tensor) -> bool:

@@ -50,14 +50,20 @@ def _parts(thing: object) -> Iterable[object]:
         entries = thing.values() if isinstance(thing, Mapping) else thing
         return entries if len(thing) <= _MOST else ()
     if inspect.ismethod(thing):
-        return (thing.__self__, thing.__func__)
+        names = getattr(getattr(thing.__func__, "__code__", None), "co_names", ())
+        others = (getattr(type(thing.__self__), name, None) for name in names)  # such as self.other(...)
+        return (thing.__self__, thing.__func__, *filter(inspect.isfunction, others))
     if isinstance(thing, functools.partial):
         return (thing.func, *thing.args, *thing.keywords.values())
     if inspect.isfunction(thing):
         defaults = (*(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values())
         return (*names_of(thing).values(), *defaults)
     called = [vars(kind)["__call__"] for kind in type(thing).__mro__[:-1] if "__call__" in vars(kind)][:1]
-    return (*getattr(thing, "__dict__", {}).values(), *filter(inspect.isfunction, called))
+    slots = [
+        name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ()) if name != "__dict__"
+    ]
+    held = [*getattr(thing, "__dict__", {}).values(), *(getattr(thing, name, None) for name in slots)]
+    return (*held, *filter(inspect.isfunction, called))
 
 
 def names_of(function: object) -> dict[str, object]:

@@ -39,6 +39,24 @@ class Holder:
         return self.net(images)
 
 
+class Slots:
+    __slots__ = ("net",)
+
+    def __init__(self):
+        self.net = NET
+
+    def embed(self, images):
+        return self.net(images)
+
+
+class CallsItself:
+    def embed(self, images):
+        return self.inner(images)
+
+    def inner(self, images):
+        return NET(images)
+
+
 class Calls:
     def __call__(self, images):
         return NET(images)
@@ -67,6 +85,8 @@ def by_default(images, net=NET):
         HOLDER.embed,
         Holder({"net": (NET,)}).embed,
         Calls(),
+        Slots().embed,
+        CallsItself().embed,
         by_attribute,
         by_entry,
         by_default,
