@@ -109,6 +109,18 @@ def test_a_module_behind_a_method_is_evaluated_in_evaluation_mode(tensors):
     assert net.training and net.dropout.training
 
 
+def test_a_model_that_keeps_what_it_computed_is_evaluated(tensors):
+    class Keeps(Net):
+        def forward(self, images):
+            self.features = super().forward(images)
+            return self.features
+
+    results = run(Keeps(), tensors)
+    assert (
+        results.row("Keeps").failed_cells == 0 and "fgsm[objective=neighbour]" in results.row("Keeps").attacks
+    )
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_two_classes_are_enough_where_nothing_is_trained(tensors, classes):
     row = run(Net(), (tensors[0], torch.arange(len(tensors[0])) % classes)).row("Net")

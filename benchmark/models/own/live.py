@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
@@ -15,7 +16,23 @@ from benchmark.models.own.code_of_object import code_of_object
 from benchmark.models.own.python_entry import as_network
 
 _PREFIX = "object:"
-_LIVE: dict[str, nn.Module] = {}
+
+
+@dataclass
+class _Held:
+    """An object that `live_model` holds.
+
+    Attributes:
+        network: the object.
+        fingerprint: of its weights as they were when it was first loaded; empty before. A forward pass may
+            keep tensors in it, which make no other model of it.
+    """
+
+    network: nn.Module
+    fingerprint: str = ""
+
+
+_LIVE: dict[str, _Held] = {}
 """The objects that `live_model` holds at the moment, by name."""
 
 
@@ -32,6 +49,11 @@ class LiveModel(OwnModel):
         """Return a hash of the code of the object's classes, which may be in a notebook."""
         return code_of_object(self.network())
 
+    def _fingerprint_of(self, network: nn.Module) -> str:
+        held = _LIVE[self.name]
+        held.fingerprint = held.fingerprint or super()._fingerprint_of(network)
+        return held.fingerprint
+
     def network(self) -> nn.Module:
         """Return the object.
 
@@ -39,7 +61,7 @@ class LiveModel(OwnModel):
             UsageError: when it is held no longer, as in another process.
         """
         try:
-            return _LIVE[self.name]
+            return _LIVE[self.name].network
         except KeyError:
             raise UsageError(
                 f"The model '{self.base_name()}' was an object of another process; it cannot be loaded here."
@@ -57,7 +79,7 @@ def live_model(name: str, model: nn.Module | Callable[..., Any]) -> Iterator[str
     spec = f"{_PREFIX}{name}"
     if spec in _LIVE:
         raise UsageError(f"Two models are called '{name}'.")
-    _LIVE[spec] = as_network(model, f"The model '{name}' is")
+    _LIVE[spec] = _Held(as_network(model, f"The model '{name}' is"))
     try:
         yield spec
     finally:
