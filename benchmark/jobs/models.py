@@ -193,9 +193,8 @@ def check_weights(model: Embedder, expected: str) -> None:
         return
     fingerprint, *seen = expected.split()
     apart = [abs(float(cosine) - now) for cosine, now in zip(seen, model.seen, strict=False)]
-    if fingerprint != model.fingerprint or max(apart, default=0.0) > (
-        0.1 if model.is_rounded else _SEEN_APART
-    ):
+    limit = 0.1 if model.is_rounded else _SEEN_APART
+    if fingerprint != model.fingerprint or max(apart, default=0.0) > limit:
         raise BenchmarkError(
             f"{model.title} has not the weights that the run was planned with: a file changed since, or its "
             "function draws others at each call. Start the run again, or save them and give --weights FILE."

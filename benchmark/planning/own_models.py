@@ -51,7 +51,7 @@ class Look(NamedTuple):
     """What the first images of a pool show of an own model.
 
     Attributes:
-        weights: fingerprint of its weights, its files, and what it returns for these images.
+        weights: fingerprint of its weights, its files, and what it returns for a few patterns.
         gradients: whether gradients reach the images.
     """
 
