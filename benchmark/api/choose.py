@@ -45,9 +45,8 @@ def choose(
 
 def _same(value: Value, asked: Value) -> bool:
     if isinstance(value, float) and isinstance(asked, int | float):
-        return abs(value - asked) < 1e-9 or (
-            value < 1 and f"{value:g}" == f"{asked:g}"
-        )  # as messages write it
+        as_written = value < 1 and f"{value:g}" == f"{asked:g}"  # in messages
+        return as_written or abs(value - asked) < 1e-9
     return value == asked
 
 

@@ -58,10 +58,6 @@ def portable(key: ModelKey) -> ModelKey:
     return key.model_copy(update={**kept, "backbone": backbone.portable, "loss": loss.portable})
 
 
-_SEEN_APART = 5e-3
-"""Largest difference of cosines that rounding makes, in float32 and for three digits."""
-
-
 def training_images(recipe: Recipe, data: Split) -> tuple[ImageSet, ImageSet | None]:
     """Splits the training images into those that models are trained on and those held out for validation.
 
@@ -177,6 +173,10 @@ def weights_of(model: OwnEmbedder) -> str:
     return " ".join(
         [model.fingerprint, *(f"{round(cosine, digits) + 0.0:.{digits}f}" for cosine in model.seen)]
     )
+
+
+_SEEN_APART = 5e-3
+"""Largest difference of cosines that rounding makes, in float32 and for three digits."""
 
 
 def check_weights(model: Embedder, expected: str) -> None:
