@@ -95,7 +95,8 @@ for signals in (None, StopSignals()):
         child = os.fork()
         if not child:
             os.write(writes, b"x")  # before, Python may lose a signal
-            time.sleep(100)
+            while True:
+                time.sleep(0.01)  # short: one that comes just before a sleep is heeded after it
         os.read(reads, 1)
         os.kill(child, signum)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signum
