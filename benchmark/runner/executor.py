@@ -65,8 +65,8 @@ def run_on_pool(
         try:
             with StopSignals() as signals, pool:
                 _Execution(queue, shared, pool, signals, context, watcher).run()
-                if signals.signum is not None:
-                    raise Stopped(signals.signum)
+            if signals.signum is not None:  # it may have come as late as when the workers ended
+                raise Stopped(signals.signum)
         finally:
             stop_file.unlink(missing_ok=True)
 

@@ -10,12 +10,13 @@ import time
 
 import pytest
 
-from benchmark.core.errors import BenchmarkError, SourceError
+from benchmark.core.errors import BenchmarkError, SourceError, Stopped
 from benchmark.core.source import ROOT
 from benchmark.jobs import RunContext
 from benchmark.runner import supervisor
-from benchmark.runner.executor import run_jobs
+from benchmark.runner.executor import run_jobs, run_on_pool
 from benchmark.runner.job_watcher import JobWatcher
+from benchmark.runner.pool import LocalPool
 from benchmark.runner.workers import start_worker
 
 from .dummy_jobs import DummyJob, executed, record_of, run, value_of
@@ -203,6 +204,21 @@ def test_the_second_signal_stops_at_once(tmp_path):
     process.communicate(timeout=LONG)
     assert process.returncode == 130
     assert not (tmp_path / "j0.saved").exists()
+
+
+def test_a_signal_as_late_as_when_the_workers_end_is_heeded(tmp_path):
+    class EndsLate(LocalPool):
+        def __exit__(self, *how):
+            super().__exit__(*how)
+            signal.raise_signal(signal.SIGTERM)
+
+    def execute(jobs, costs, context, workers, watcher):
+        run_on_pool(EndsLate(workers, context), jobs, costs, context, watcher)
+
+    with pytest.raises(Stopped) as stopped:
+        run(tmp_path, [DummyJob("a")], execute=execute)
+    assert stopped.value.exit_status == 143
+    assert executed(tmp_path) == ["a"]
 
 
 def test_two_runs_in_one_folder_share_the_work(tmp_path):
