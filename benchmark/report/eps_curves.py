@@ -188,8 +188,9 @@ def _draw(axes: Axes, curves: dict[str, Curve], table: Table, styles: dict[str, 
         )
     _label_budgets(axes, sorted(_budgets(curves)), table.key.eps)
     percent_axis(axes, "y")
-    top = axes.get_ylim()[1]
-    axes.text(table.key.eps, top, " leaderboard", fontsize=8, color="#666666", va="top")
+    top, (left, right) = axes.get_ylim()[1], axes.get_xlim()
+    side = "left" if table.key.eps < (left + right) / 2 else "right"  # of the bar where the panel has room
+    axes.text(table.key.eps, top, " leaderboard ", fontsize=8, color="#666666", va="top", ha=side)
 
 
 def _label_budgets(axes: Axes, ticks: list[float], headline_eps: float) -> None:
