@@ -50,6 +50,13 @@ def check_norm(norm: str) -> None:
         raise UsageError(f"Unknown norm '{norm}'. Valid: {', '.join(NORMS)}.")
 
 
+def is_budget(norm: str, eps: float) -> bool:
+    """Whether a number can be an attack's budget in one of NORMS."""
+    if norm == "l0":
+        return eps >= 1 and float(eps).is_integer()
+    return 0 < eps <= (1 if norm == "linf" else MAX_L2)
+
+
 def check_pixels(norm: str, eps: float) -> None:
     """Raises UsageError for a budget in L0 that is not a number of pixels: a whole number from 0 on."""
     if norm == "l0" and not (eps >= 0 and float(eps).is_integer()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from attacks.geometry import MAX_L2, is_budget
 from benchmark.core.errors import UsageError
 from benchmark.data import Dataset, Folders
 from benchmark.evaluation.check_input import SAME
@@ -48,17 +49,10 @@ def compared_budgets(dataset: Dataset, norm: str, budgets: list[float], planned:
 
 WANTED = {
     "linf": "above 0 and at most 1, as 8/255: pixels are in [0, 1]",
-    "l2": "above 0",
+    "l2": f"above 0 and at most {MAX_L2:g}: no two images are farther from one another",
     "l0": "a whole number of pixels from 1 on",
 }
 """What a budget must be, for each norm."""
-
-
-def is_budget(norm: str, eps: float) -> bool:
-    """Whether an attack can have that budget."""
-    if norm == "l0":
-        return eps >= 1 and float(eps).is_integer()
-    return 0 < eps <= (1 if norm == "linf" else math.inf)
 
 
 def headline(dataset: Dataset, norm: str, option: str) -> float:

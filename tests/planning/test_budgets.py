@@ -54,6 +54,11 @@ def test_a_headline_in_grey_levels_is_refused():
         headline(DATASETS.build("folder:birds[linf=8]"), "linf", "--eps")
 
 
+def test_a_headline_beyond_all_images_is_refused():
+    with pytest.raises(UsageError, match=r"eps 1e\+300 for l2; it must be above 0 and at most 10000"):
+        headline(DATASETS.build("folder:birds[l2=1e300]"), "l2", "--eps")
+
+
 def test_the_training_attack_takes_the_largest_eps_where_there_is_no_headline():
     assert training_eps(FOLDER, resolve({"eps": "4/255 8/255"})) == 8 / 255
     assert training_eps(DATASETS.build("folder:birds[linf=2/255]"), resolve({"eps": "8/255"})) == 2 / 255

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
-from attacks.geometry import NORMS
+from attacks.geometry import MAX_L2, NORMS, is_budget
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import Dataset, Folders, Split
 from benchmark.evaluation.conformance.common import (
@@ -22,8 +21,6 @@ from benchmark.evaluation.conformance.contract_check import Contract, ContractEr
 
 CHUNK = 512
 """Images compared at a time."""
-
-_LARGEST_EPS = {"linf": 1.0, "l2": math.inf, "l0": math.inf}
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def spec(fixture: DatasetFixture) -> None:
 @DATASET.check(
     "`headline_eps` gives the budget that the leaderboard is ranked at.",
     "Write headline_eps = {'linf': 0.1}, with norms linf, l2 or l0 and budgets above 0, in linf at most 1, "
-    "in l0 whole numbers.",
+    f"in l2 at most {MAX_L2:g}, in l0 whole numbers.",
 )
 def headline_eps(fixture: DatasetFixture) -> None:
     """Checks the declaration; without it every run must be given a budget."""
@@ -74,9 +71,7 @@ def headline_eps(fixture: DatasetFixture) -> None:
     if not budgets:
         raise NotApplicableError("headline_eps is empty, so every run of it needs --eps and a training's eps")
     for norm, eps in budgets.items():
-        if norm not in NORMS or not isinstance(eps, int | float) or not 0 < eps <= _LARGEST_EPS[norm]:
-            raise ContractError(f"headline_eps has {norm!r}: {eps!r}")
-        if norm == "l0" and not float(eps).is_integer():
+        if norm not in NORMS or not isinstance(eps, int | float) or not is_budget(norm, eps):
             raise ContractError(f"headline_eps has {norm!r}: {eps!r}")
 
 
