@@ -108,10 +108,14 @@ class ScoredAttack:
         Raises:
             BenchmarkError: when there are different numbers of queries.
         """
-        found = paired_difference(success, self.success)
+        found = paired_difference(success, self.success)  # which looks at their number
+        return found if self.own is None else paired_difference(success, self.beside(success))
+
+    def beside(self, success: np.ndarray) -> np.ndarray:
+        """Its success beside that of other attacks, as `gain_over` compares it, shape (q,)."""
         if self.before is None or self.own is None:
-            return found
-        return paired_difference(success, np.where(self.before > 0, self.own, success))
+            return self.success
+        return np.where(self.before > 0, self.own, success)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +147,8 @@ class CheckInput:
         The worst case is over the suite and clean images, chosen as that of the table is (`worst_of`).
         """
         suite = [a for a in self.attacks if a.in_suite and abs(a.eps - self.eps) < SAME]
-        clean = [] if self.clean is None else [QueryScores(self.clean.success, self.clean.halves)]
-        scores = [QueryScores(a.success, a.halves, a.left_out) for a in suite]
+        clean = [] if self.clean is None else [QueryScores(self.clean.success, halves=self.clean.halves)]
+        scores = [QueryScores(a.success, a.own, a.halves, a.left_out) for a in suite]
         return worst_of([*clean, *scores]) if suite else None
 
     def at_eps(self, access: str) -> list[ScoredAttack]:

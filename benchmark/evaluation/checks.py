@@ -49,8 +49,10 @@ def run_checks(measured: CheckInput, kept: dict[str, CheckResult] | None = None)
     return results
 
 
-def _r1(scored: ScoredAttack) -> str:
-    return f"{100 * scored.r1:.1f} under {scored.attack}"
+def _r1(scored: ScoredAttack, success: np.ndarray | None = None) -> str:
+    """R@1 under an attack, as it is compared with the success of others where that is given."""
+    r1 = scored.r1 if success is None else float(scored.beside(success).mean(dtype=np.float64))
+    return f"{100 * r1:.1f} under {scored.attack}"
 
 
 def _with_neighbour(attacks: list[ScoredAttack]) -> list[ScoredAttack]:
@@ -117,7 +119,7 @@ class OneStepBeatsMany(MaskingCheck):
             best = strongest(many)
             if best is not None and one.objective == NEIGHBOUR:
                 gain = one.gain_over(best.success)
-                found.append(Comparison.above(*gain, f"R@1 {_r1(one)}, {_r1(best)}"))
+                found.append(Comparison.above(*gain, f"R@1 {_r1(one, best.success)}, {_r1(best)}"))
         return found
 
     @staticmethod
@@ -153,7 +155,8 @@ def _weaker_than(access: str, measured: CheckInput) -> list[Comparison]:
         found.append(Comparison.above(*best.gain_over(white.success), f"R@1 {_r1(best)}, {_r1(white)}"))
     for other in others:
         if other.before is not None:
-            explanation = f"R@1 {_r1(other)}, {100 * other.before.mean():.1f} before it under the white box"
+            before = f"{100 * other.before.mean():.1f} before it under the white box"
+            explanation = f"R@1 {_r1(other, other.before)}, {before}"
             found.append(Comparison.above(*other.gain_over(other.before), explanation))
     return found
 
@@ -196,7 +199,7 @@ class SuiteTooWeak(MaskingCheck):
         best = strongest(outside)
         if suite is None or best is None:
             return []
-        explanation = f"R@1 {_r1(best)}, {100 * suite.mean():.1f} under the suite"
+        explanation = f"R@1 {_r1(best, suite)}, {100 * suite.mean():.1f} under the suite"
         return [Comparison.above(*best.gain_over(suite), explanation)]
 
 
@@ -250,7 +253,9 @@ class NotConverged(MaskingCheck):
         by_name = {scored.attack: scored for scored in attacks}
         pairs = [(one, by_name[one.doubled_steps]) for one in attacks if one.doubled_steps in by_name]
         return [
-            Comparison.above(*double.gain_over(single.success), f"R@1 {_r1(single)}, {_r1(double)}")
+            Comparison.above(
+                *double.gain_over(single.success), f"R@1 {_r1(single)}, {_r1(double, single.success)}"
+            )
             for single, double in pairs
         ]
 

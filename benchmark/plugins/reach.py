@@ -64,7 +64,7 @@ _PLUMBING = (
     "benchmark.records.check",
     "benchmark.records.embeddings",
     "benchmark.records.figures",
-    "benchmark.records.intervals",
+    "benchmark.records.covariances",
     "benchmark.records.keys",
     "benchmark.records.merging",
     "benchmark.records.metric_ranges",

@@ -14,8 +14,8 @@ from benchmark.core.sealed import UnsealedFileError, check_tensors
 from benchmark.core.unfinished import remove_unfinished
 from benchmark.records.cell import CellRecord
 from benchmark.records.check import CheckRecord
+from benchmark.records.covariances import CovariancesRecord
 from benchmark.records.figures import FiguresRecord
-from benchmark.records.intervals import IntervalsRecord
 from benchmark.records.keys import ModelKey
 from benchmark.records.model import ModelRecord
 from benchmark.records.reading import is_unchecked, read_record, write_record
@@ -252,13 +252,13 @@ class Store:
         """What the figures of the report were drawn from, or None."""
         return self._read(self.root / "figures.json", FiguresRecord)
 
-    def save_intervals(self, record: IntervalsRecord) -> None:
-        """Writes the rank intervals of the report."""
-        write_record(self.root / "intervals.json", record)
+    def save_covariances(self, record: CovariancesRecord) -> None:
+        """Writes how the scores of the report scatter."""
+        write_record(self.root / "covariances.json", record)
 
-    def intervals(self) -> IntervalsRecord | None:
-        """The rank intervals of the last report, or None."""
-        return self._read(self.root / "intervals.json", IntervalsRecord)
+    def covariances(self) -> CovariancesRecord | None:
+        """How the scores of the last report scatter, or None."""
+        return self._read(self.root / "covariances.json", CovariancesRecord)
 
     def save_manifest(self, manifest: RunManifest) -> None:
         """Writes the grid of the run."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import isnan, nan
 
 from benchmark.report.boards import lines, scored_here
-from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, Run
+from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.escapes import NONE, code
 from benchmark.report.marks import named
 from benchmark.report.rows import SAME, Row
 from benchmark.report.tables import Table
 from benchmark.report.worst_case import mean, worst_queries
+
+AT_MOST = "\u2264 "
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ def ablation(run: Run, table: Table) -> Ablation:
     """Computes how far each worst case would rise without one attack.
 
     Entries are points of AMI and of R@1, means over seeds. An attack without which nothing changes may be
-    strongest on another model. Where other attacks were made only on the queries that one left standing, they
-    might have defeated the others too: the entry is then an upper bound, with "≤".
+    strongest on another model. Where other attacks were made only on the queries that one left standing, or
+    were left out because it left nothing, they might have done as much: the entry is then an upper bound,
+    with "≤".
 
     Args:
         run: where the arrays are.
@@ -72,13 +76,24 @@ class _ScoredCells:
     Attributes:
         attacks: those that the row has cells of.
         followed: those of which others were made only on the queries that they left standing.
+        spared: those after which attacks on the pool were left out, as these left nothing.
     """
 
     def __init__(self, row: Row) -> None:
         self.row = row
         self.attacks = {cell.key.attack for cell in row.cells}
-        followed = {cell for one in row.cells if one.record for cell in one.record.follows}
-        self.followed = {cell.key.attack for cell in row.cells if cell.ref.id in followed}
+        self.followed = _followed(row, row.cells)
+        self.spared = _followed(
+            row,
+            [
+                cell
+                for cell in row.cells
+                if cell.key.scenario == CLUSTERING
+                and cell.key.eps < row.eps + SAME
+                and cell.record
+                and cell.record.attacked_queries == 0
+            ],
+        )
         self._clustering = {
             seed: [
                 (cell.key.attack, cell.metric("ami"))
@@ -102,26 +117,25 @@ class _ScoredCells:
         return nan if queries is None else float(queries.mean())
 
 
+def _followed(row: Row, cells: Iterable[CellResult]) -> set[str]:
+    """The attacks of a row that some of its cells follow."""
+    followed = {found for cell in cells if cell.record for found in cell.record.follows}
+    return {cell.key.attack for cell in row.cells if cell.ref.id in followed}
+
+
 def _rise(run: Run, table: Table, scored: _ScoredCells, attack: str) -> str:
     if attack not in scored.attacks:
         return NONE
     seeds = scored.row.seeds
-    rises = []
+    rises, bounds = [], []
     if table.has(CLUSTERING):
         rises.append(mean(scored.worst_ami(seed.seed, attack) - seed.worst_ami for seed in seeds))
+        bounds.append(attack in scored.spared)
     if table.has(RETRIEVAL):
         rises.append(mean(scored.worst_r1(run, seed.seed, attack) - seed.worst_r1 for seed in seeds))
-    bound = ["" for _ in rises]
-    if table.has(RETRIEVAL) and attack in scored.followed:
-        bound[-1] = "\u2264 "
+        bounds.append(attack in scored.followed)
     shown = [
-        NONE if isnan(rise) else "0" if abs(rise) < SAME else f"{at_most}{_signed(rise)}"
-        for rise, at_most in zip(rises, bound, strict=True)
+        NONE if isnan(rise) else "0" if abs(rise) < SAME else f"{AT_MOST if bound else ''}{100 * rise:+.1f}"
+        for rise, bound in zip(rises, bounds, strict=True)
     ]
     return NONE if set(shown) == {NONE} else " / ".join(shown)
-
-
-def _signed(rise: float) -> str:
-    """A rise in points. A worst case that is chosen on half of the repeats may fall by chance."""
-    shown = f"{100 * rise:+.1f}"
-    return "+0.0" if shown == "-0.0" else shown

@@ -20,8 +20,8 @@ from benchmark.records import (
     Status,
     Store,
 )
+from benchmark.records.covariances import CovariancesRecord
 from benchmark.records.figures import FiguresRecord
-from benchmark.records.intervals import IntervalsRecord
 from benchmark.records.stored_cell import StoredCell
 from benchmark.report.display_names import DisplayNames
 from benchmark.report.kept_arrays import KeptArrays
@@ -151,13 +151,13 @@ class Run:
             found[key.dataset, key.backbone, key.loss, cell.compute].append(cell)
         return dict(found)
 
-    def intervals(self) -> IntervalsRecord | None:
-        """The rank intervals of the last report, or None."""
-        return self._store.intervals()
+    def covariances(self) -> CovariancesRecord | None:
+        """How the scores of the last report scatter, or None."""
+        return self._store.covariances()
 
-    def save_intervals(self, record: IntervalsRecord) -> None:
-        """Writes the rank intervals of this report."""
-        self._store.save_intervals(record)
+    def save_covariances(self, record: CovariancesRecord) -> None:
+        """Writes how the scores of this report scatter."""
+        self._store.save_covariances(record)
 
     def images(self, cell: CellResult) -> Path:
         """The path of a cell's attacked images (safetensors), which exist where the run was to keep some."""

@@ -39,7 +39,7 @@ def _winner(table: Table) -> str:
     first, *rest = standing.ranked
     if not rest:
         return f"{said}{_costs(first)}."
-    return f"{said}, {_margin(first, rest[0], standing.metrics)}{_costs(first, rest[0])}."
+    return f"{said}, {_margin(table, first, rest[0])}{_costs(first, rest[0])}."
 
 
 def _without_rank(table: Table, standing: Standing) -> str:
@@ -61,17 +61,27 @@ def _kept(row: Row, metrics: list[tuple[str, str]]) -> str:
     return " and ".join(parts)
 
 
-def _margin(first: Row, second: Row, metrics: list[tuple[str, str]]) -> str:
+def _margin(table: Table, first: Row, second: Row) -> str:
     """By how many points the first row leads, as in "3.7 points of AMI and 3.0 of R@1 more than `b`"."""
     if first.tier < second.tier:
         return f"ahead of {code(second.name)}, which {behind(second)}"
     leads = [
-        (first.mean(f"worst_{metric}") - second.mean(f"worst_{metric}"), name) for metric, name in metrics
+        (first.mean(f"worst_{metric}") - second.mean(f"worst_{metric}"), name)
+        for metric, name in Standing.of(table).metrics
     ]
     leads = [(lead, name) for lead, name in leads if not isnan(lead)]
     said = " and ".join(f"{100 * lead:+.1f} points of {name}" for lead, name in leads)
-    unsettled = ", a lead that the run does not settle" if _overlap(first, second) else ""
-    return f"{said} compared with {code(second.name)}, the next{unsettled}"
+    return f"{said} compared with {code(second.name)}, the next{_unsettled_lead(table, first, second)}"
+
+
+def _unsettled_lead(table: Table, first: Row, second: Row) -> str:
+    """Says of which metrics the run does not settle the lead, in a clause; empty where it settles all."""
+    metrics = Standing.of(table).metrics
+    unsettled = [name for metric, name in metrics if table.settled(first, second, metric) is False]
+    if not unsettled:
+        return ""
+    which = "" if len(unsettled) == len(metrics) else f" in {unsettled[0]}"
+    return f", a lead{which} that the run does not settle"
 
 
 def _costs(first: Row, second: Row | None = None) -> str:
@@ -98,7 +108,7 @@ def _controls(table: Table) -> str:
     metric, name = metrics[0]
     scored = [row for row in table.rows if not isnan(row.mean(f"worst_{metric}"))]
     clauses = [
-        _beside(row, control, metric, name)
+        _beside(table, row, control, metric, name)
         for control in scored
         for row in scored
         if row is not control and control.base in row.controls
@@ -118,13 +128,20 @@ def _controls(table: Table) -> str:
     return f"Controls: {'; '.join(clauses)}."
 
 
-def _beside(row: Row, control: Row, metric: str, name: str) -> str:
+def _beside(table: Table, row: Row, control: Row, metric: str, name: str) -> str:
     pair = f"{percent(row.mean(f'worst_{metric}'))} and {percent(control.mean(f'worst_{metric}'))} % {name}"
     lead = row.mean(f"worst_{metric}") - control.mean(f"worst_{metric}")
-    verb = (
-        "does not differ clearly from" if _overlap(row, control) else "beats" if lead > 0 else "does not beat"
-    )
-    return f"{code(row.name)} {verb} its control {code(control.name)} ({pair})"
+    lower = max(row, control, key=lambda one: one.tier)
+    if row.tier != control.tier:
+        why = f", since {code(lower.name)} {behind(lower)}"
+        return f"{code(row.name)} cannot be compared with its control {code(control.name)} ({pair}){why}"
+    settled = table.settled(row, control, metric)
+    if settled is None:
+        verb, doubt = "keeps more than" if lead > 0 else "keeps no more than", ", which was not tested"
+    else:
+        verb = "does not differ clearly from" if not settled else "beats" if lead > 0 else "does not beat"
+        doubt = ""
+    return f"{code(row.name)} {verb} its control {code(control.name)} ({pair}){doubt}"
 
 
 def _lacking(rows: list[Row]) -> list[str]:
@@ -175,11 +192,7 @@ def _doubts(table: Table) -> str:
         clauses.append(f"the scores of {_names(failing)}, which fail checks")
     if lacking := [row for row in rows if row.failed]:
         clauses.append(f"the worst cases of {_names(lacking)}, which lack cells, so they may be too high")
-    groups = list(_unsettled([row for row in rows if row.rank is not None]))
-    if groups:
-        clauses.append(
-            f"the order of {', or of '.join(_names(group) for group in groups)}, whose rank intervals overlap"
-        )
+    clauses += _open_orders(table, [row for row in rows if row.rank is not None])
     if randomised := [row for row in rows if row.randomised]:
         clauses.append(f"the last digits of {_names(randomised)}, whose embeddings are random")
     if rows and not any(with_status(row.checks, "pass") or row.failing for row in rows):
@@ -194,11 +207,30 @@ def _doubts(table: Table) -> str:
     return f"Do not believe {'; '.join(clauses)}."
 
 
-def _unsettled(ranked: Sequence[Row]) -> Iterable[list[Row]]:
-    """Groups of rows that follow each other and whose rank intervals overlap, each with the next."""
+def _open_orders(table: Table, ranked: Sequence[Row]) -> list[str]:
+    """Names the groups of rows that follow each other in an order that says nothing, in clauses."""
+    metrics = Standing.of(table).metrics
+    if not metrics:
+        return []
+    metric, name = metrics[0]
+    lost = [row for row in ranked if name == "AMI" and row.mean(f"worst_{metric}") <= 0]
+    groups = [
+        group for group in _groups(table, ranked, metric) if not set(map(id, group)) <= set(map(id, lost))
+    ]
+    clauses = []
+    if groups:
+        named = ", or of ".join(_names(group) for group in groups)
+        clauses.append(f"the order of {named}, which the run does not settle")
+    if len(lost) > 1:
+        clauses.append(f"the order of {_names(lost)}, which keep no more {name} than chance")
+    return clauses
+
+
+def _groups(table: Table, ranked: Sequence[Row], metric: str) -> Iterable[list[Row]]:
+    """Groups of rows that follow each other, of which none is settled to differ from the next."""
     group = list(ranked[:1])
     for row in ranked[1:]:
-        if _overlap(group[-1], row):
+        if group[-1].tier == row.tier and table.settled(group[-1], row, metric) is False:
             group.append(row)
             continue
         if len(group) > 1:
@@ -206,12 +238,6 @@ def _unsettled(ranked: Sequence[Row]) -> Iterable[list[Row]]:
         group = [row]
     if len(group) > 1:
         yield group
-
-
-def _overlap(one: Row, other: Row) -> bool:
-    """Whether the rank intervals of two rows overlap; not where one has none."""
-    low, high = sorted((one, other), key=lambda row: (row.rank_low or 0, row.rank_high or 0))
-    return low.rank_high is not None and high.rank_low is not None and high.rank_low <= low.rank_high
 
 
 def _names(rows: Sequence[Row]) -> str:

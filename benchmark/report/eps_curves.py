@@ -89,7 +89,11 @@ def eps_curves(run: Run, table: Table, styles: dict[str, LineStyle]) -> Figure |
         frameon=False,
         fontsize=9,
     )
-    headline(figure, _title(table, panels[0]), _note(table, rows) + _ends(table) + dagger_note(rows))
+    headline(
+        figure,
+        f"{_title(table, panels[0])}, under one attack",
+        _note(table, rows) + _ends(table) + dagger_note(rows),
+    )
     return figure
 
 

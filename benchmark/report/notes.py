@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from math import isnan
+from collections.abc import Callable
 
 from benchmark.core.parameters import parse_fraction
 from benchmark.core.spec import parse_spec
@@ -132,13 +131,3 @@ def _teacher(row: Row) -> str:
 
 def _clause(sentence: str) -> str:
     return text(sentence).rstrip(".")
-
-
-def randomised_note(rows: Iterable[Row]) -> str:
-    """Explains a worst R@1 above that of one attack in a sentence that begins with a space; else empty."""
-    if not any(row.randomised and not isnan(row.mean("worst_r1")) for row in rows):
-        return ""
-    return (
-        " R@1 of a randomized row under one attack may be below its worst case, which is chosen for each "
-        "query on one half of the repeats and scored on the other."
-    )

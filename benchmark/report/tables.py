@@ -9,6 +9,7 @@ from math import nan
 
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import over_seeds
+from benchmark.report.differences import Differences
 from benchmark.report.display_names import NOT_TRAINED, DisplayNames
 from benchmark.report.embed_costs import set_embed_costs
 from benchmark.report.rows import SAME, Row, SeedScores, counts
@@ -45,6 +46,7 @@ class Table:
         dataset, backbone, loss: the names that readers see.
         names: the names of everything else.
         lead: whether it is of the compute mode asked for first, the only one that has every board and plot.
+        differences: of its ranked rows, by metric, "ami" or "r1"; set with the ranks.
     """
 
     key: TableKey
@@ -52,6 +54,7 @@ class Table:
     suite: str
     lead: bool = True
     rows: list[Row] = field(default_factory=list)
+    differences: dict[str, Differences] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         key = self.key
@@ -72,6 +75,17 @@ class Table:
         names = [self.names.brief(spec) for spec in (key.dataset, key.backbone) if spec != NOT_TRAINED]
         loss = self.names.setting(key.loss)
         return ", ".join([*names, *loss, budget(key.norm, key.eps), *_mode_parts(key.compute)])
+
+    def settled(self, one: Row, other: Row, metric: str) -> bool | None:
+        """Whether the worst cases of two rows differ by more than chance; None where that cannot be said.
+
+        Args:
+            one: a row.
+            other: another.
+            metric: "ami" or "r1".
+        """
+        found = self.differences.get(metric)
+        return None if found is None else found.settled(one.defense, other.defense)
 
     @property
     def own_models(self) -> list[Row]:

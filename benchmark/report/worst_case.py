@@ -48,10 +48,10 @@ def _query_scores(run: Run, cells: Sequence[CellResult], own: bool) -> Iterator[
         if not cell.done:
             continue
         arrays = run.arrays(cell)
-        success, halves = arrays["success"], arrays.get("halves")
-        if own and "own" in arrays:
+        success, alone, halves = arrays["success"], arrays.get("own"), arrays.get("halves")
+        if own and alone is not None:
             spared = arrays["before"] <= 0
-            success = np.where(spared, 1.0, arrays["own"])
+            success = alone = np.where(spared, 1.0, alone)
             halves = None if halves is None else np.where(spared, 1.0, halves)
         queries = len(success) if queries is None else queries
         if len(success) != queries:
@@ -59,7 +59,7 @@ def _query_scores(run: Run, cells: Sequence[CellResult], own: bool) -> Iterator[
                 f"Cell {cell.ref.id} has {len(success)} queries, others of its model have {queries}."
             )
         left_out = cell.record is not None and cell.record.attacked_queries == 0
-        yield QueryScores(success, halves, left_out)
+        yield QueryScores(success, alone, halves, left_out)
 
 
 def mean(values: Iterable[float]) -> float:

@@ -12,7 +12,7 @@ from benchmark.report.cell_results import Run
 from benchmark.report.csv_files import cells_frame, leaderboard_frame, write_csv
 from benchmark.report.exports import Export
 from benchmark.report.figures import FOLDER, Figures, draw_figures
-from benchmark.report.kept_intervals import KeptIntervals
+from benchmark.report.kept_covariances import KeptCovariances
 from benchmark.report.markdown import render
 from benchmark.report.page import render_page
 from benchmark.report.ranking import rank
@@ -36,12 +36,12 @@ def read_tables(output: Path) -> tuple[Run, list[Table]]:
     return run, tables
 
 
-def _read(output: Path) -> tuple[Run, list[Table], KeptIntervals]:
+def _read(output: Path) -> tuple[Run, list[Table], KeptCovariances]:
     run = Run(Store(output))
-    tables, intervals = collect(run), KeptIntervals(run)
+    tables, covariances = collect(run), KeptCovariances(run)
     for table in tables:
-        rank(run, table, intervals)
-    return run, tables, intervals
+        rank(run, table, covariances)
+    return run, tables, covariances
 
 
 def verdicts(output: Path) -> list[str]:
@@ -84,8 +84,8 @@ def write_report(
     Raises:
         UsageError: when the folder holds no run or cannot be written.
     """
-    run, tables, intervals = _read(output)
-    intervals.save()
+    run, tables, covariances = _read(output)
+    covariances.save()
     names = ("leaderboard.csv", "cells.csv", "leaderboard.md", PAGE)
     leaderboard, cells, board, page = (output / name for name in names)
     write_csv(leaderboard_frame(run, tables), leaderboard)

@@ -172,7 +172,7 @@ def test_the_suite_of_a_randomised_model_has_the_worst_case_of_its_row():
 
     suite = [drawn(name, seed, in_suite=True) for seed, name in enumerate("abc")]
     measured = check_input(*suite, clean=None)
-    expected = worst_of([QueryScores(one.success, one.halves) for one in suite])
+    expected = worst_of([QueryScores(one.success, halves=one.halves) for one in suite])
     assert np.array_equal(measured.worst_of_suite(), expected)
     # The lowest of three noisy means is far below any of them; an attack outside is no worse than one.
     lowest = np.minimum.reduce([one.success for one in suite]).mean()

@@ -84,6 +84,18 @@ def test_the_rise_without_an_attack_that_others_followed_is_a_bound(cascaded):
     assert ablation(run, table).idle == [NOISE]
 
 
+def test_the_rise_of_ami_after_which_attacks_on_the_pool_were_left_out_is_a_bound(cascaded):
+    _, _, store, ids = cascaded
+    for ref in store.manifest().cells:
+        if ref.key.scenario == CLUSTERING and ref.key.attack == OWN:
+            left_out = {"follows": [ids[NEIGHBOUR]], "metrics": {}, "attacked_queries": 0}
+            store.save_cell(store.cell(ref.id).model_copy(update=left_out), store.arrays(ref.id))
+    run = Run(store)
+    (table,) = collect(run)
+    (line,) = [line for line in ablation(run, table).board if "neighbour" in line]
+    assert line.split("|")[2].strip().startswith("\u2264 +")
+
+
 def test_what_was_not_attacked_is_said_below_the_table(cascaded):
     _, table, _, _ = cascaded
     assert unattacked_notes(table) == [f"`pgd_at`, 1 of its attacks: {NOTE}"]

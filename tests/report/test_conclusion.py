@@ -1,8 +1,10 @@
 import re
 
+import numpy as np
 import pytest
 
 from benchmark.report.conclusion import conclude
+from benchmark.report.differences import Differences
 from benchmark.report.rows import SeedScores
 
 from .fake_run import CLUSTERING, NEIGHBOUR, NOISE, OWN, RETRIEVAL, FakeRun
@@ -11,14 +13,23 @@ from .own_models import models_alone, models_beside_defenses
 CONTROLS = {"ensemble_at": ["eat"]}
 
 
-def with_scores(table, **scores):
-    """Gives the rows worst AMI and R@1 and rank intervals by hand, and orders them by rank."""
+def with_scores(table, noise=0.001, **scores):
+    """Gives the rows worst AMI and R@1 and ranks by hand, and orders them by rank.
+
+    Args:
+        table: a table.
+        noise: deviation of each score over images.
+        scores: worst AMI and R@1 of each row, and its rank unless it has none.
+    """
     for row in table.rows:
         if row.defense in scores:
-            ami, r1, *ranks = scores[row.defense]
+            ami, r1, *rank = scores[row.defense]
             row.seeds = [SeedScores(0, clean_ami=0.9, clean_r1=0.95, worst_ami=ami, worst_r1=r1)]
-            row.rank, row.rank_low, row.rank_high = ranks or (None, None, None)
+            (row.rank,) = rank or (None,)
     table.rows.sort(key=lambda row: (row.rank is None, row.rank or 0))
+    for place, metric in enumerate(("ami", "r1")):
+        of = {defense: [found[place]] for defense, found in scores.items()}
+        table.differences[metric] = Differences(of, noise**2 * np.eye(len(of)), 99)
     return table
 
 
@@ -30,7 +41,7 @@ def table_of(tables_of, *defenses, **more):
 
 def test_it_says_who_wins_by_how_much_and_at_what_cost(tables_of):
     table = table_of(tables_of, "eat", "pgd_at", "vanilla")
-    with_scores(table, eat=(0.7, 0.8, 1, 1, 1), pgd_at=(0.65, 0.77, 2, 2, 2), vanilla=(0.0, 0.1, 3, 3, 3))
+    with_scores(table, eat=(0.7, 0.8, 1), pgd_at=(0.65, 0.77, 2), vanilla=(0.0, 0.1, 3))
     first, _, _ = conclude(table)
     assert first == (
         "`eat` is the most robust of 3 ranked defenses: it keeps 70.0 % AMI (clean 90.0 %) and 80.0 % R@1 "
@@ -40,27 +51,65 @@ def test_it_says_who_wins_by_how_much_and_at_what_cost(tables_of):
     )
 
 
-def test_a_lead_within_the_rank_intervals_is_not_settled(tables_of):
+@pytest.mark.parametrize(
+    ("noise", "said", "doubted"),
+    [(0.1, "a lead that the run", True), (0.01, "a lead in AMI that the run", True), (0.001, "", False)],
+)
+def test_a_lead_that_may_be_chance_is_not_settled(tables_of, noise, said, doubted):
     table = table_of(tables_of, "eat", "pgd_at")
-    with_scores(table, eat=(0.7, 0.8, 1, 1, 2), pgd_at=(0.69, 0.77, 2, 1, 2))
+    with_scores(table, noise, eat=(0.7, 0.8, 1), pgd_at=(0.69, 0.77, 2))
     first, _, last = conclude(table)
-    assert "a lead that the run does not settle" in first
-    assert "the order of `eat` and `pgd_at`, whose rank intervals overlap" in last
+    assert (f", {said} does not settle" in first) == bool(said)
+    assert ("settle" in first) == bool(said)
+    assert ("the order of `eat` and `pgd_at`, which the run does not settle" in last) == doubted
+
+
+def test_rows_that_keep_nothing_have_no_order(tables_of):
+    table = table_of(tables_of, "eat", "adp", "mixup", "vanilla")
+    with_scores(table, eat=(0.7, 0.8, 1), adp=(-0.04, 0.0, 2), mixup=(-0.05, 0.0, 3), vanilla=(-0.08, 0.0, 4))
+    assert (
+        "the order of `adp`, `mixup` and `vanilla`, which keep no more AMI than chance" in conclude(table)[2]
+    )
+    with_scores(table, 1.0, eat=(0.7, 0.8, 1), adp=(0.1, 0, 2), mixup=(-0.05, 0, 3), vanilla=(-0.08, 0, 4))
+    doubts = conclude(table)[2]
+    assert "the order of `eat`, `adp`, `mixup` and `vanilla`, which the run does not settle" in doubts
+    assert "of `mixup` and `vanilla`, which keep no more AMI than chance" in doubts
 
 
 @pytest.mark.parametrize(
-    ("eat", "intervals", "said"),
+    ("eat", "said"),
     [
-        (0.7, ((1, 1), (2, 2)), "`eat` beats its control `ensemble_at` (70.0 and 65.0 % AMI)"),
-        (0.6, ((2, 2), (1, 1)), "`eat` does not beat its control `ensemble_at` (60.0 and 65.0 % AMI)"),
-        (0.66, ((1, 2), (1, 2)), "`eat` does not differ clearly from its control `ensemble_at`"),
+        (0.7, "`eat` beats its control `ensemble_at` (70.0 and 65.0 % AMI)."),
+        (0.6, "`eat` does not beat its control `ensemble_at` (60.0 and 65.0 % AMI)."),
+        (0.66, "`eat` does not differ clearly from its control `ensemble_at` (66.0 and 65.0 % AMI)."),
     ],
 )
-def test_controls_are_compared_with_what_they_control(tables_of, eat, intervals, said):
+def test_controls_are_compared_with_what_they_control(tables_of, eat, said):
     table = table_of(tables_of, "eat", "ensemble_at", controls=CONTROLS)
     rank = 1 if eat > 0.65 else 2
-    with_scores(table, eat=(eat, 0.8, rank, *intervals[0]), ensemble_at=(0.65, 0.8, 3 - rank, *intervals[1]))
-    assert said in conclude(table)[1]
+    with_scores(table, 0.01, eat=(eat, 0.8, rank), ensemble_at=(0.65, 0.8, 3 - rank))
+    assert conclude(table)[1] == f"Controls: {said}"
+
+
+@pytest.mark.parametrize("fails", ["eat", "ensemble_at"])
+def test_a_row_that_fails_a_check_is_not_compared_with_its_control(tables_of, fails):
+    checks = {fails: {"collapsed": "fail"}}
+    table = table_of(tables_of, "eat", "ensemble_at", controls=CONTROLS, checks=checks)
+    with_scores(table, eat=(0.7, 0.8, 1), ensemble_at=(0.65, 0.8, 2))
+    said = "`eat` cannot be compared with its control `ensemble_at` (70.0 and 65.0 % AMI)"
+    assert f"{said}, since `{fails}` fails a check." in conclude(table)[1]
+
+
+def test_a_difference_whose_arrays_are_gone_is_not_tested(tables_of):
+    table = table_of(tables_of, "eat", "ensemble_at", controls=CONTROLS)
+    with_scores(table, eat=(0.7, 0.8, 1), ensemble_at=(0.65, 0.8, 2))
+    table.differences.clear()
+    first, controls, doubts = conclude(table)
+    assert (
+        "`eat` keeps more than its control `ensemble_at` (70.0 and 65.0 % AMI), which was not tested"
+        in controls
+    )
+    assert "settle" not in first + doubts
 
 
 def test_a_control_that_was_not_run_is_missed(tables_of):
@@ -71,15 +120,15 @@ def test_a_control_that_was_not_run_is_missed(tables_of):
 
 def test_references_and_the_undefended_row_are_compared_with(tables_of):
     table = table_of(tables_of, "pgd_at", "vanilla", "pixels", references=("pixels",))
-    with_scores(table, pgd_at=(0.5, 0.5, 1, 1, 1), vanilla=(0.1, 0.1, 2, 2, 2), pixels=(0.3, 0.3))
+    with_scores(table, pgd_at=(0.5, 0.5, 1), vanilla=(0.1, 0.1, 2), pixels=(0.3, 0.3))
     controls = conclude(table)[1]
     assert "the reference `pixels` keeps 30.0 % AMI, more than 1 of 2 ranked defenses (`vanilla`)" in controls
     assert "`vanilla`, without a defense, falls from 90.0 to 10.0 % AMI." in controls
-    with_scores(table, pgd_at=(0.05, 0.5, 2, 2, 2), vanilla=(0.1, 0.1, 1, 1, 1), pixels=(0.0, 0.0))
+    with_scores(table, pgd_at=(0.05, 0.5, 2), vanilla=(0.1, 0.1, 1), pixels=(0.0, 0.0))
     controls = conclude(table)[1]
     assert "no more than any of 2 ranked defenses" in controls
     assert "and no other ranked defense keeps more" in controls
-    with_scores(table, pgd_at=(0.05, 0.5, 2, 2, 2), vanilla=(0.1, 0.1, 1, 1, 1), pixels=(0.2, 0.2))
+    with_scores(table, pgd_at=(0.05, 0.5, 2), vanilla=(0.1, 0.1, 1), pixels=(0.2, 0.2))
     controls = conclude(table)[1]
     assert (
         "the reference `pixels` keeps 20.0 % AMI, more than every one of the 2 ranked defenses;" in controls
@@ -90,7 +139,7 @@ def test_references_and_the_undefended_row_are_compared_with(tables_of):
 @pytest.mark.parametrize(("pixels", "said"), [(0.95, "more"), (0.5, "no more")])
 def test_one_defense_is_not_counted_and_one_that_loses_nothing_does_not_fall(tables_of, pixels, said):
     table = table_of(tables_of, "vanilla", "pixels", references=("pixels",))
-    with_scores(table, vanilla=(0.8999, 0.9, 1, 1, 1), pixels=(pixels, 0.3))
+    with_scores(table, vanilla=(0.8999, 0.9, 1), pixels=(pixels, 0.3))
     assert conclude(table)[1] == (
         f"Controls: the reference `pixels` keeps {100 * pixels:.1f} % AMI, {said} than the only ranked "
         "defense; `vanilla`, without a defense, stays at 90.0 % AMI."
@@ -109,7 +158,7 @@ def test_one_row_has_nobody_to_lead(tables_of):
 
 def test_ties_share_the_first_rank(tables_of):
     table = table_of(tables_of, "eat", "pgd_at")
-    with_scores(table, eat=(0.7, 0.8, 1, 1, 2), pgd_at=(0.7, 0.8, 1, 1, 2))
+    with_scores(table, eat=(0.7, 0.8, 1), pgd_at=(0.7, 0.8, 1))
     assert conclude(table)[0].startswith("`eat` and `pgd_at` share the first rank: both keep 70.0 % AMI")
 
 

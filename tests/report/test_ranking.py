@@ -1,6 +1,3 @@
-import numpy as np
-
-from benchmark.core.mutual_information import adjusted_mutual_information
 from benchmark.report.clean_vs_worst import summary
 from benchmark.report.csv_files import leaderboard_frame
 
@@ -69,30 +66,6 @@ def test_equal_rows_share_a_rank(tables_of):
     frame = leaderboard_frame(run, [table])
     if frame.worst_ami.nunique() == 1 and frame.worst_r1.nunique() == 1:
         assert list(frame["rank"]) == [1, 1]
-
-
-def test_the_halves_scatter_as_fresh_pools_would():
-    """The spread of AMI over half-samples is that over independent pools; a bootstrap's centre is far off."""
-    generator = np.random.default_rng(1)
-    labels = np.repeat(np.arange(40), 10)
-
-    def pool():
-        return np.where(generator.random(400) < 0.5, generator.integers(0, 40, 400), labels)
-
-    truth = np.array([adjusted_mutual_information(labels, pool()) for _ in range(200)])
-    spreads, shifts = [], []
-    for _ in range(8):
-        one = pool()
-        halves = [generator.permutation(400)[:200] for _ in range(60)]
-        scattered = [adjusted_mutual_information(labels[half], one[half]) for half in halves]
-        spreads.append(np.std(scattered))
-        copies = generator.integers(0, 400, (20, 400))
-        shifts.append(
-            np.mean([adjusted_mutual_information(labels[i], one[i]) for i in copies])
-            - adjusted_mutual_information(labels, one)
-        )
-    assert 0.7 < np.mean(spreads) / truth.std() < 1.4
-    assert np.mean(shifts) > 3 * truth.std()
 
 
 def test_the_order_of_writing_changes_nothing(tables_of):

@@ -63,14 +63,24 @@ def test_of_attacks_that_are_equal_on_a_query_the_worst_over_all_queries_is_chos
     draws = {p: (generator.random((2, QUERIES)) < p).astype(np.float32) for p in (0.55, 0.5, 0.2)}
     clean, weak, strong = ({"success": one.mean(axis=0), "halves": one} for one in draws.values())
     for order in permutations((clean, weak, strong)):
-        assert worst(*order).mean() == pytest.approx(0.25, abs=0.02)  # listed last, the best would be at 0.4
+        assert worst(*order).mean() == pytest.approx(0.2, abs=0.02)  # the first listed would leave 0.4
+
+
+def test_no_attack_alone_is_below_the_worst_case():
+    generator = np.random.default_rng(0)
+    noisy = [outcomes(generator, np.full(QUERIES, p)) for p in (0.5, 0.48, 0.3)]
+    best = {"success": np.full(QUERIES, 0.29), "halves": np.tile([[0.0, 0.58]], (2, QUERIES // 2))}
+    for found in (noisy, [*noisy, best]):
+        assert worst(*found).mean() <= min(one["success"].mean() for one in found)
+    follows = {**best, "own": best["success"], "success": np.zeros(QUERIES), "before": np.ones(QUERIES)}
+    assert worst(*noisy, follows).mean() > 0.1  # what others had defeated before is not its own
 
 
 def test_each_half_is_scored_where_the_other_chose():
-    first = {"success": np.array([0.5]), "halves": np.array([[0.0], [1.0]])}
-    second = {"success": np.array([0.5]), "halves": np.array([[0.4], [0.6]])}
+    first = {"success": np.array([0.5, 0, 1]), "halves": np.array([[0.0, 0, 1], [1.0, 0, 1]])}
+    second = {"success": np.array([0.5, 1, 0]), "halves": np.array([[0.4, 1, 0], [0.6, 1, 0]])}
     # By the first half the first attack is worse, and scores 1; by the second the second, and scores 0.4.
-    assert worst(first, second).tolist() == [0.7]
+    assert worst(first, second).tolist() == [0.7, 0, 0]
 
 
 def test_without_the_halves_of_every_cell_the_minimum_is_taken():

@@ -16,7 +16,6 @@ from benchmark.report.boards import AFTER, MARK
 from benchmark.report.cell_results import Run
 from benchmark.report.figures import TableFigures
 from benchmark.report.marks import marks_legend
-from benchmark.report.notes import randomised_note
 from benchmark.report.page.attacks import attack_grids, checks_grid
 from benchmark.report.page.boards import details, leaderboard
 from benchmark.report.page.cell_html import marks, row
@@ -112,7 +111,6 @@ def _context(
         ],
         "legend": marks_legend(rows),
         "follows": any(cell.follows_others for cell in run.cells),
-        "randomised_note": randomised_note(rows),
         "several": any(row.n_seeds > 1 for row in rows),
         "fails_mark": MARK,
         "follows_mark": AFTER,

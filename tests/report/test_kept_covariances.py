@@ -1,4 +1,4 @@
-"""Rank intervals that are kept from one report to the next."""
+"""Covariances of scores that are kept from one report to the next."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ def intervals(output: Path) -> list[tuple[int | None, int | None]]:
 
 
 def fail(*_: object) -> None:
-    raise AssertionError("The intervals were computed again.")
+    raise AssertionError("The covariances were computed again.")
 
 
 @pytest.mark.parametrize("scenarios", [BOTH, (RETRIEVAL,)])
-def test_intervals_are_computed_once(
+def test_covariances_are_computed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenarios: tuple[str, ...]
 ) -> None:
     FakeRun(weakness=WEAKNESS, references=(), scenarios=scenarios, curve_eps=()).write(tmp_path)
@@ -29,14 +29,14 @@ def test_intervals_are_computed_once(
     before = intervals(tmp_path)
     assert all(low is not None for low, _ in before)
     with monkeypatch.context() as patch:
-        patch.setattr(ranking, "_intervals", fail)
+        patch.setattr(ranking, "covariances", fail)
         assert intervals(tmp_path) == before
-    (tmp_path / "store" / "intervals.json").unlink()
+    (tmp_path / "store" / "covariances.json").unlink()
     assert intervals(tmp_path) == before
 
 
 @pytest.mark.parametrize("scenarios", [BOTH, (RETRIEVAL,)])
-def test_intervals_follow_the_arrays(
+def test_covariances_follow_the_arrays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenarios: tuple[str, ...]
 ) -> None:
     run = FakeRun(weakness=WEAKNESS, references=(), scenarios=scenarios, curve_eps=())
@@ -47,6 +47,6 @@ def test_intervals_follow_the_arrays(
         record = store.cell(cell.id)
         assert record is not None
         store.save_cell(record, store.arrays(cell.id))
-    monkeypatch.setattr(ranking, "_intervals", fail)
+    monkeypatch.setattr(ranking, "covariances", fail)
     with pytest.raises(AssertionError, match="computed again"):
         read_tables(tmp_path)

@@ -1,4 +1,4 @@
-"""Rank intervals of an earlier report that need not be computed again, because nothing changed."""
+"""Covariances of an earlier report that need not be computed again, because nothing changed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from importlib.metadata import version
 from typing import Any
 
 from benchmark.core.source import SOURCE_DIGEST
-from benchmark.records.intervals import IntervalsRecord
+from benchmark.records.covariances import CovariancesRecord
 from benchmark.report.cell_results import CellResult, Run
 
 _LIBRARIES = ("numpy", "scipy")
 
-Intervals = list[tuple[int, int]]
-"""The lowest and the highest rank of each of some rows; empty where there are none."""
+Covariances = tuple[list[list[float]], int]
+"""Covariances of the scores of rows, (rows, rows), and their degrees of freedom; no rows where unknown."""
 
 
-class KeptIntervals:
-    """The rank intervals of a run: kept where they were computed from the same, else computed.
+class KeptCovariances:
+    """The covariances of a run: kept where they were computed from the same, else computed.
 
     Args:
         run: the run.
@@ -27,15 +27,15 @@ class KeptIntervals:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        record = run.intervals()
-        self._before = record.ranks if record else {}
-        self._now: dict[str, Intervals] = {}
+        record = run.covariances()
+        self._before = record.known if record else {}
+        self._now: dict[str, Covariances] = {}
         self._common = [SOURCE_DIGEST, *(version(name) for name in _LIBRARIES)]
 
     def of(
-        self, described: Sequence[Any], cells: Sequence[CellResult], compute: Callable[[], Intervals]
-    ) -> Intervals:
-        """Finds the intervals of rows that are ranked together.
+        self, described: Sequence[Any], cells: Sequence[CellResult], compute: Callable[[], Covariances]
+    ) -> Covariances:
+        """Finds the covariances of rows that are ranked together.
 
         Args:
             described: all that they are computed from beside the arrays of cells; it can be JSON.
@@ -54,4 +54,4 @@ class KeptIntervals:
     def save(self) -> None:
         """Records those that were asked for, for the next report."""
         if self._now != self._before:
-            self._run.save_intervals(IntervalsRecord(ranks=self._now))
+            self._run.save_covariances(CovariancesRecord(known=self._now))
