@@ -25,6 +25,8 @@ class Suite(Parameters):
 
 
 SUITES: Registry[Suite] = Registry("suite", Suite)
+SUITES.add_meaning(lambda name: "an attack" if name in ATTACKS.names() else "")
+ATTACKS.add_meaning(lambda name: "a suite" if name in SUITES.names() else "")
 
 
 REFERENCE_ATTACK = "pgd_decay[objective=neighbour,steps=40]"

@@ -9,6 +9,7 @@ from defenses.eat import EAT
 from defenses.ensembles import EnsembleAT, PlainEnsemble
 from defenses.est import EST
 from defenses.fare import FARE
+from defenses.groups import ALL, CONTROLS, GROUPS
 from defenses.hm import HM
 from defenses.metric_preserving import MetricPreserving
 from defenses.mixup import Mixup
@@ -19,19 +20,6 @@ from defenses.pixels import Pixels
 from defenses.random_transforms import RandomTransforms
 from defenses.trades import TRADES
 from defenses.vanilla import Vanilla
-
-ALL = ("vanilla", "pgd_at", "trades", "adp", "mixup", "random_transforms", "eat")
-"""The defenses that `--defenses all` selects."""
-
-CONTROLS: dict[str, tuple[str, ...]] = {"ensemble": ("adp",), "ensemble_at": ("eat",)}
-"""Defenses that are controls of others, and of which: the same cost without what the others add."""
-
-GROUPS: dict[str, tuple[str, ...]] = {
-    "all": ALL,
-    "controls": tuple(CONTROLS),
-    "dml": ("est", "act", "hm", "panum", "ca_tride", "center_at", "metric_preserving", "fare"),
-}
-"""Names that select several defenses on the command line."""
 
 __all__ = [
     "ACT",

@@ -64,6 +64,20 @@ class Parameters(BaseModel):
     name: ClassVar[str] = ""
     always_written: ClassVar[tuple[str, ...]] = ()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse to change what a spec says, and state that a resumed run would lack.
+
+        Raises:
+            AttributeError: for anything but pydantic's private attributes.
+        """
+        try:
+            super().__setattr__(name, value)
+        except ValidationError:
+            raise AttributeError(
+                f"self.{name} cannot be set: a {type(self).__name__} is constant. Keep state in a module's "
+                "parameters and buffers, or in local variables."
+            ) from None
+
     @classmethod
     @cache
     def attributes(cls) -> Mapping[str, str]:

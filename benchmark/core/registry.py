@@ -26,6 +26,7 @@ class Registry(Generic[P]):
     def __init__(self, kind: str, base: type[P]) -> None:
         self.kind = kind
         self.base = base
+        self._meanings: list[Callable[[str], str]] = []
         self._fallbacks: list[Callable[[str], type[P] | None]] = []
         self._entries: dict[str, type[P]] = {}
 
@@ -44,6 +45,10 @@ class Registry(Generic[P]):
                 )
             if parse_spec(name) != Spec(name) or name in RESERVED:
                 raise UsageError(f"'{name}' cannot be the name of a {self.kind}: it has another meaning.")
+            if meaning := next(filter(None, (found(name) for found in self._meanings)), ""):
+                raise UsageError(
+                    f"'{name}' cannot be the name of a {self.kind}: it is the name of {meaning}."
+                )
             taken = self._entries.get(name)
             if taken is not None and (taken.__module__, taken.__qualname__) != (
                 cls.__module__,
@@ -60,6 +65,14 @@ class Registry(Generic[P]):
             return cls
 
         return decorate
+
+    def add_meaning(self, meaning: Callable[[str], str]) -> None:
+        """Add what names mean where they stand beside those of this registry, which cannot have them then.
+
+        Args:
+            meaning: called with a name; returns what has it, as "a suite", or nothing.
+        """
+        self._meanings.append(meaning)
 
     def add_fallback(self, fallback: Callable[[str], type[P] | None]) -> None:
         """Add a source of classes that are not registered, for open families such as timm's backbones.
@@ -82,6 +95,17 @@ class Registry(Generic[P]):
             if (found := fallback(name)) is not None:
                 return found
         raise unknown_name(self.kind, name, self._entries)
+
+    def hides(self, name: str) -> bool:
+        """Whether a registered name is also one that a fallback would have a class for."""
+
+        def has(fallback: Callable[[str], type[P] | None]) -> bool:
+            try:
+                return fallback(name) is not None
+            except UsageError:  # it has none
+                return False
+
+        return any(map(has, self._fallbacks))
 
     def build(self, text: str) -> P:
         """Build the entry that a spec string names.

@@ -112,8 +112,10 @@ class TrainingRun(Record):
         save_checkpoint(model, store.checkpoint(self.id), self.key.model_dump())
         # A failure is recorded before others wait for the model.
         seen = few_images(data.test, context.device)
+        unfolded = self.load_unfolded(context)[0].to(context.device)
+        check_embedder(unfolded, seen)  # folding removes batch norm, and what a model does with it
         check_embedder(self.load(context)[0], seen)  # as it will be attacked
-        check_same(model, self.load_unfolded(context)[0].to(context.device), seen)
+        check_same(model, unfolded, seen)
         return training
 
     def load(self, context: RunContext) -> tuple[Embedder, int]:

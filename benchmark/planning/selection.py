@@ -8,6 +8,7 @@ from typing import TypeVar
 from benchmark.core.errors import QUOTE_PATHS, UsageError, unknown_name
 from benchmark.core.parameters import Parameters
 from benchmark.core.registry import Registry
+from benchmark.core.source import PACKAGES
 from benchmark.core.spec import format_spec, parse_spec
 from benchmark.data import DATASETS, Dataset, Folders
 from benchmark.data.left_out import left_out_images
@@ -96,10 +97,18 @@ def select_backbones(texts: list[str], pretrained: str) -> list[Backbone]:
     """Builds the backbones asked for; `pretrained` holds where a backbone's own spec names no weights.
 
     Raises:
-        UsageError: when no backbone takes such weights, or for unknown names and values.
+        UsageError: when no backbone takes such weights, for unknown names and values, and for a plugin's
+            backbone that has the name of one of timm's.
     """
     names = named(texts, BACKBONES.names())
     backbones = build_each(BACKBONES, names)
+    for backbone in backbones:
+        is_plugin = type(backbone).__module__.partition(".")[0] not in PACKAGES
+        if is_plugin and BACKBONES.hides(backbone.name):
+            raise UsageError(
+                f"The backbone '{backbone.name}' of a plugin has the name of one of timm's. Give it another, "
+                "since readers would take it for that."
+            )
     # A class that leaves the method as it is has no weights to choose.
     taken = any(type(backbone).with_pretrained is not Backbone.with_pretrained for backbone in backbones)
     if pretrained != "auto" and not taken:

@@ -120,8 +120,20 @@ def load_plugin(path: Path) -> list[type[Parameters]]:
             raise
         # A user's file may fail in any way; each failure is reported in one line.
         where = _place_in(error, path)
-        reason = str(error).split("\n", 1)[0]
+        reason = str(error).split("\n", 1)[0] + _beside(error, path)
         raise UsageError(f"Plugin {path}{where} does not import: {type(error).__name__}: {reason}") from None
+
+
+def _beside(error: BaseException, path: Path) -> str:
+    """Says what to do about a module that was not found, though it lies beside the plugin."""
+    if not isinstance(error, ImportError) or not error.name:
+        return ""
+    if error.name.startswith(module_name(path)) or "relative import" in str(error):
+        return ". A plugin is a file, not a package: import its neighbors by their names, without dots"
+    beside = path.parent / error.name.partition(".")[0]
+    if beside.is_dir() or beside.with_suffix(".py").is_file():
+        return f". It lies beside the plugin: put that folder on PYTHONPATH (PYTHONPATH={path.parent})"
+    return ""
 
 
 def module_name(path: Path) -> str:

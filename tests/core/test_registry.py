@@ -104,3 +104,23 @@ def test_fallbacks_are_called_in_turn_for_unknown_names_only():
     assert registry.build("wild_cat[legs=2]").spec == "wild_cat[legs=2]"
     with pytest.raises(UsageError, match="Unknown animal 'tame_cat'"):
         registry.build("tame_cat")
+
+
+def test_a_name_that_means_something_beside_the_registry_is_refused():
+    registry = Registry("thing", Animal)
+    registry.add_meaning(lambda name: "a group of things" if name == "both" else "")
+    with pytest.raises(UsageError, match="^'both' cannot be the name of a thing: it is the name of a "):
+        registry.register("both")(type("Both", (Animal,), {}))
+    registry.register("other")(type("Other", (Animal,), {}))
+
+
+def test_it_is_known_whether_a_name_hides_that_of_a_fallback():
+    def fallback(name):
+        if name != "known":
+            raise UsageError("there is none")
+        return Animal
+
+    registry = Registry("thing", Animal)
+    assert not registry.hides("known")
+    registry.add_fallback(fallback)
+    assert registry.hides("known") and not registry.hides("unknown")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 
 import torch
 
 from attacks.geometry import MAX_L2, NORMS, is_budget
 from benchmark.core.errors import BenchmarkError
-from benchmark.data import Dataset, Folders, Split
+from benchmark.data import Dataset, Folders, ImageSet, Split
 from benchmark.evaluation.conformance.common import (
     SETTINGS_ADVICE,
     SETTINGS_WANTED,
@@ -109,6 +111,30 @@ def same_twice(fixture: DatasetFixture) -> None:
             part = slice(start, start + CHUNK)
             if not torch.equal(one.batch(part), other.batch(part)):
                 raise ContractError(f"two loads give different {name} images")
+
+
+@DATASET.check(
+    "No test image is also a training image.",
+    "Leave out of one part what the other holds: a model may know what it was trained on.",
+    after=("loads",),
+)
+def parts_differ(fixture: DatasetFixture) -> None:
+    """Checks for images that are the same, pixel by pixel."""
+    split = fixture.load()
+    known = {digest for _, digest in _digests(split.train)}
+    same = [place for place, digest in _digests(split.test) if digest in known]
+    if same:
+        raise ContractError(
+            f"{len(same)} of {len(split.test)} test images are training images too, the first of them number "
+            f"{same[0]}"
+        )
+
+
+def _digests(images: ImageSet) -> Iterator[tuple[int, bytes]]:
+    """The place of each image, and a hash of its pixels."""
+    for start in range(0, len(images), CHUNK):
+        for offset, image in enumerate(images.batch(slice(start, start + CHUNK))):
+            yield start + offset, sha256(image.numpy().tobytes()).digest()
 
 
 @DATASET.check(SETTINGS_WANTED, SETTINGS_ADVICE, after=("loads",))

@@ -143,13 +143,50 @@ def proxies(fixture: LossFixture) -> None:
 
 
 @LOSS.check(
-    "A criterion read from a checkpoint gives the same loss.",
-    "Keep everything that the loss depends on in parameters or buffers.",
+    "Steps that lower the loss bring images of one class together; the embeddings stay as they are given.",
+    "Return what is to be minimized (a similarity of images of one class counts negatively), and compute it "
+    "from the embeddings without changing them in place.",
+    after=("scalar", "proxies"),
+)
+def gathers(fixture: LossFixture) -> None:
+    """Checks the sign of the loss, by steps on free embeddings and on the weights of the criterion."""
+    criterion, labels = fixture.build(), fixture.labels
+    generator = torch.Generator().manual_seed(1)
+    free = torch.randn(len(labels), DIM, generator=generator).requires_grad_(True)
+    optimizer = torch.optim.Adam([free, *criterion.parameters()], lr=0.05)
+    for _ in range(100):
+        embeddings = F.normalize(free)
+        before = embeddings.detach().clone()
+        loss = criterion(embeddings, labels)
+        if not torch.equal(embeddings.detach(), before):
+            raise ContractError("it changes the embeddings in place")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    embeddings = F.normalize(free.detach())
+    compared = {"images of their class": (embeddings @ embeddings.t(), labels[:, None] == labels)}
+    if fixture.component.has_proxies:
+        with torch.no_grad():
+            cosines = criterion.class_cosines(embeddings)
+        compared["their proxy"] = cosines, labels[:, None] == torch.arange(CLASSES)
+    for what, (cosines, own) in compared.items():
+        near, far = float(cosines[own].mean()), float(cosines[~own].mean())
+        if near <= far:
+            raise ContractError(
+                f"after 100 steps embeddings have a cosine of {near:.2f} with {what}, of {far:.2f} with others"
+            )
+
+
+@LOSS.check(
+    "A criterion read from a checkpoint, after some steps, gives the same loss.",
+    "Keep everything that the loss depends on in parameters or buffers, also what it counts.",
     after=("scalar",),
 )
 def checkpoint(fixture: LossFixture) -> None:
     """Checks the round trip of the state, as when a training is resumed."""
     first, second = fixture.build(1), fixture.build(2)
+    for _ in range(3):
+        first(fixture.embeddings, fixture.labels)
     second.load_state_dict(first.state_dict())
     values = []
     for criterion in (first, second):

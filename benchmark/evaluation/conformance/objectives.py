@@ -10,6 +10,7 @@ from torch import Tensor
 
 from attacks import Objective, Problem
 from attacks.objectives.base import PooledScore
+from attacks.objectives.neighbour import neighbour_score
 from benchmark.core.errors import AttackError
 from benchmark.core.seeding import seed_everything
 from benchmark.evaluation.conformance.common import (
@@ -165,6 +166,28 @@ def flat_at_clean(fixture: ObjectiveFixture) -> None:
     found = fixture.gradient(problem, problem.clean)
     if float(found.abs().max()) < 1e-6 and not fixture.objective.flat_at_clean:
         raise ContractError("the gradient is zero at every clean image, but flat_at_clean is False")
+
+
+@OBJECTIVE.check(
+    "is_margin is True only where the value is positive exactly at the images whose R@1 fails.",
+    "Set is_margin = False, or return the largest cosine with another class minus that with the own.",
+    after=("values",),
+    exempt=lambda objective: None if objective.is_margin else "is_margin is False",
+)
+def is_margin(fixture: ObjectiveFixture) -> None:
+    """Checks the declaration; otherwise every model would fail the check `objective_disagrees`."""
+    problem = fixture.pool.problem()
+    generator = torch.Generator().manual_seed(4)
+    # Far from the clean images, where both outcomes are frequent.
+    far = problem.clean + 0.5 * torch.randn(problem.clean.shape, generator=generator)
+    embeddings, index = torch.nn.functional.normalize(far), problem.all_indices
+    margin = neighbour_score(problem, 1.0)(embeddings, index)
+    found = fixture.values(problem, embeddings, index)
+    wrong = ((found > 0) != (margin > 0)) & (margin.abs() > 1e-4)
+    if wrong.any():
+        raise ContractError(
+            f"at {int(wrong.sum())} of {len(index)} images the value has another sign than R@1's margin"
+        )
 
 
 @OBJECTIVE.check("The same seed gives the same values.", SAME_ADVICE, after=("values",))

@@ -239,6 +239,10 @@ class Changes(Away):
         return super().bind(problem)
 
 
+class NoMargin(Away):
+    is_margin: ClassVar = True
+
+
 class SeedsAll(Away):
     def bind(self, problem):
         random.seed(0)
@@ -258,6 +262,7 @@ BROKEN_OBJECTIVES = [
     (Unseeded, "same_seed", "different values"),
     (Changes, "leaves_problem", "in place"),
     (SeedsAll, "leaves_settings", "it seeds the generator of Python"),
+    (NoMargin, "is_margin", "another sign than R@1's margin"),
 ]
 
 

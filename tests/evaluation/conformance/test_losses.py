@@ -92,6 +92,43 @@ class NotSaved(Sound):
             return self.scale * super().forward(embeddings, labels)
 
 
+class Counting(Sound):
+    class kind(Proxies):  # noqa: N801
+        """Becomes steeper with each step, which it counts where nothing saves it."""
+
+        steps = 0
+
+        def forward(self, embeddings, labels, mined=None):
+            self.steps += 1
+            return (1 + 0.01 * self.steps) * super().forward(embeddings, labels)
+
+
+class Backwards(Sound):
+    class kind(Proxies):  # noqa: N801
+        def forward(self, embeddings, labels, mined=None):
+            return -super().forward(embeddings, labels)
+
+
+class Scattering(Loss):
+    """The mean cosine of images of one class."""
+
+    name = "scattering"
+
+    def build(self, num_classes, dim):
+        class Pairs(nn.Module):
+            def forward(self, embeddings, labels, mined=None):
+                return (embeddings @ embeddings.t())[labels[:, None] == labels].mean()
+
+        return Criterion(Pairs())
+
+
+class Doubling(Sound):
+    class kind(Proxies):  # noqa: N801
+        def forward(self, embeddings, labels, mined=None):
+            embeddings.data.mul_(2)
+            return super().forward(embeddings, labels)
+
+
 class SetsDtype(Sound):
     def build(self, num_classes, dim):
         torch.autograd.set_detect_anomaly(True)
@@ -108,6 +145,10 @@ BROKEN = [
     (NoCosines, "proxies", "has_proxies is True"),
     (Transposed, "proxies", "shape (6, 24), not (24, 6)"),
     (NotSaved, "checkpoint", "gives another loss"),
+    (Counting, "checkpoint", "gives another loss"),
+    (Backwards, "gathers", "with their proxy"),
+    (Scattering, "gathers", "with images of their class"),
+    (Doubling, "gathers", "in place"),
     (SetsDtype, "leaves_settings", "the anomaly mode"),
 ]
 
