@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.cli.plugin_warnings import load
-from benchmark.core.output import say
+from benchmark.core.output import say, warn
 
 if TYPE_CHECKING:
     from benchmark.data import Folders
     from benchmark.jobs import RunContext
     from benchmark.planning.config import Configuration
+    from benchmark.records import RunManifest
     from benchmark.report.exports import Export
 
 
@@ -66,18 +67,38 @@ def exports_of(options: dict[str, Any]) -> list[Export]:
     return export_formats(names)
 
 
-def report(output: Path, workers: int | None = None, exports: Sequence[Export] = ()) -> str:
+def report(
+    output: Path,
+    workers: int | None = None,
+    exports: Sequence[Export] = (),
+    manifest: RunManifest | None = None,
+) -> str:
     """Writes the report of an output folder, and returns where its board is, in words.
+
+    Of two commands that write reports into one folder, the second waits for the first.
 
     Args:
         output: the folder.
         workers: number of processes that draw figures, where there are many; by default one a core.
         exports: other formats to write the results in.
+        manifest: that of the run that the report is of; by default the folder's. Another run in the same
+            folder may have replaced it.
     """
     from benchmark.core.cpu import cores
+    from benchmark.core.file_lock import locked
+    from benchmark.records import Store
     from benchmark.report import PAGE, write_report
 
-    write_report(output, say, workers or cores(), exports)
+    store = Store(output)
+    with locked(store.root / "report.lock"):
+        if manifest is not None:
+            if {cell.id for cell in store.manifest().cells} != {cell.id for cell in manifest.cells}:
+                warn(
+                    f"Another run with other cells has used {output} meanwhile; the board written now is of "
+                    "this run alone. Give each its own --output."
+                )
+            store.save_manifest(manifest)
+        write_report(output, say, workers or cores(), exports)
     return f"{output / 'leaderboard.md'} (in a browser: {output / PAGE})"
 
 

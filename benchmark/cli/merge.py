@@ -65,7 +65,9 @@ def _check_folders(folders: Sequence[Path], output: Path) -> None:
                 f"The records of --output '{output}' would lie in those of '{folder}', which are merged, or "
                 "hold them; name another."
             )
-    if _holds_run(output) and not Store(output).manifest().merged:
+    # Merges copy no checkpoints: where there are some, models were trained.
+    trained = any((output / "store" / "models").glob("*.safetensors"))
+    if trained or (_holds_run(output) and not Store(output).manifest().merged):
         raise UsageError(
             f"--output '{output}' holds a run of its own, which --merge would replace; name another."
         )

@@ -147,14 +147,16 @@ def _carry_out(options: dict[str, Any], file: Path | None, asked: _Asked) -> int
 
     context.store.check_writable()
     try:
-        counts = run(grid, config, context, asked.command, asked.shown, executor.run_jobs, executor.prepare)
+        counts, manifest = run(
+            grid, config, context, asked.command, asked.shown, executor.run_jobs, executor.prepare
+        )
     except StoppedAtOnce:
         raise
     except Stopped as stopped:
         board = report(config.output, min(context.workers, cores()), asked.exports)
         warn(f"Stopped. The board so far: {board}. {RESUMES}")
         return stopped.exit_status
-    board = report(config.output, min(context.workers, cores()), asked.exports)
+    board = report(config.output, min(context.workers, cores()), asked.exports, manifest)
     show_verdicts(config.output)
     summary = ", ".join(
         f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]

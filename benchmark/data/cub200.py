@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -23,9 +24,15 @@ _METADATA = ("image_class_labels.txt", "images.txt")
 def _entries(find: Callable[[str], Path]) -> list[Entry]:
     """Read images.txt (number, file) and image_class_labels.txt (number, class)."""
     labels_file = find("image_class_labels.txt")
-    labels = {row[0]: number(row[1], labels_file) for row in table(labels_file, 2)}
+    images_file = find("images.txt")
+    rows, files = table(labels_file, 2), table(images_file, 2)
+    labels = {image: number(label, labels_file) for image, label in rows}
     entries = []
-    for image, file in table(find("images.txt"), 2):
+    for source, lines in ((labels_file, rows), (images_file, files)):
+        (twice, count), *_ = Counter(image for image, _ in lines).most_common(1) or [("", 0)]
+        if count > 1:
+            raise BenchmarkError(f"{source} has {count} lines for image {twice}; unpack the archive again.")
+    for image, file in files:
         if image not in labels:
             raise BenchmarkError(f"{labels_file} has no class for image {image}; unpack the archive again.")
         entries.append(Entry(file, labels[image], "train" if labels[image] <= _CLASSES else "test"))

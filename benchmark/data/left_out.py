@@ -36,11 +36,14 @@ def _note(dataset: ImageFolder) -> str:
     except BenchmarkError:  # the data set says so itself
         return ""
     endings: Counter[str] = Counter()
-    below, read = 0, 0
+    beside = sum(path.suffix.lower() in SUFFIXES and path.is_file() for path in _visible(dataset.root))
+    below, read, without = 0, 0, 0
     for folder in folders.values():
         for file in _files(folder):
             ending = file.suffix.lower()
-            if ending not in SUFFIXES:
+            if not ending.strip(".0123456789"):  # as "image" and "image.jpg.1"
+                without += _is_image(file)
+            elif ending not in SUFFIXES:
                 endings[ending] += 1
             elif file.parent == folder:
                 read += 1
@@ -54,14 +57,30 @@ def _note(dataset: ImageFolder) -> str:
         if below
         else []
     )
+    reasons += [f"{without:,} {'has' if without == 1 else 'have'} no ending"] if without else []
+    reasons += [f"{beside:,} {'is' if beside == 1 else 'are'} beside the classes' folders"] if beside else []
     if not reasons:
         return ""
-    missing = sum(count for _, count in others) + below
+    missing = sum(count for _, count in others) + below + without + beside
     return (
         f"{missing:,} of {missing + read:,} images in {dataset.short_name}: {', '.join(reasons)}. Only files "
         f"that end in {', '.join(sorted(SUFFIXES))}, directly in a class's folder, are read: convert or move "
         "them."
     )
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What lies in a folder, without hidden files and folders."""
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+
+
+def _is_image(file: Path) -> bool:
+    """Whether a file begins as an image does that Pillow knows."""
+    try:
+        with Image.open(file):
+            return True
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
 
 
 def _files(folder: Path) -> list[Path]:

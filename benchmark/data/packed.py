@@ -6,6 +6,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ from benchmark.core.output import warn
 from benchmark.core.progress_bar import progress_bar
 from benchmark.core.unfinished import remove_unfinished
 from benchmark.data import image_files
+
+_BLOCKS, _BLOCK = 256, 4096
+"""How many blocks of the pixels are compared when they are opened, and their bytes."""
 
 
 class PackedImages:
@@ -153,7 +157,9 @@ def packed(path: Path, files: Sequence[Path], scaled: int, side: int, title: str
 
 
 def open_packed(path: Path, count: int, side: int) -> PackedImages | None:
-    """Open the files that `packed` wrote; return None when they are missing or truncated.
+    """Open the files that `packed` wrote; return None when they are missing, truncated or damaged.
+
+    Of the pixels, which are up to tens of gigabytes, blocks all over the file are compared with a hash.
 
     The pixels are mapped read-only: a private writable mapping would count as memory, of which a large data
     set needs more than the machine has. Writing to them ends the process.
@@ -169,10 +175,12 @@ def open_packed(path: Path, count: int, side: int) -> PackedImages | None:
     pixels, index = _files(path)
     try:
         with safe_open(index, framework="pt") as file:
-            sizes = file.get_tensor("sizes")
+            sizes, digest = file.get_tensor("sizes"), (file.metadata() or {}).get("blocks")
         lengths = 3 * sizes.prod(1)
         total = int(lengths.sum())
         if len(sizes) != count or total == 0 or pixels.stat().st_size != total:
+            return None
+        if _digest_of_blocks(pixels) != digest:
             return None
     except (OSError, SafetensorError):
         return None
@@ -192,6 +200,16 @@ def _files(path: Path) -> tuple[Path, Path]:
     return path.with_suffix(".pixels"), path.with_suffix(".safetensors")
 
 
+def _digest_of_blocks(path: Path) -> str:
+    """Hash blocks at equal distances in a file, the first and the last among them."""
+    last, found = max(0, path.stat().st_size - _BLOCK), sha256()
+    with path.open("rb") as file:
+        for number in range(_BLOCKS):
+            file.seek(last * number // (_BLOCKS - 1))
+            found.update(file.read(_BLOCK))
+    return found.hexdigest()
+
+
 def _write(pixels: Path, index: Path, files: Sequence[Path], scaled: int, title: str) -> None:
     remove_unfinished(pixels.parent)
     sizes = []
@@ -206,7 +224,7 @@ def _write(pixels: Path, index: Path, files: Sequence[Path], scaled: int, title:
                 file.write(image.tobytes())
                 sizes.append(image.shape[1:])
                 bar.advance(task)
-        save_file({"sizes": torch.tensor(sizes)}, new_index)
+        save_file({"sizes": torch.tensor(sizes)}, new_index, {"blocks": _digest_of_blocks(new_pixels)})
 
 
 def _decoded(files: Sequence[Path], scaled: int) -> Iterator[npt.NDArray[np.uint8]]:

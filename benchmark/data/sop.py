@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
+from benchmark.core.errors import BenchmarkError
 from benchmark.data.base import DATASETS, About, Counts
 from benchmark.data.layouts import Archive, Entry, Layout, Side
 from benchmark.data.metadata import number, table
@@ -20,7 +21,10 @@ def _entries(find: Callable[[str], Path]) -> list[Entry]:
     entries = []
     for side in sides:
         file = find(f"Ebay_{side}.txt")
-        entries += [Entry(row[3], number(row[1], file), side) for row in table(file, 4, skip=1)]
+        titles, *rows = table(file, 4)
+        if titles[1].isdecimal():
+            raise BenchmarkError(f"{file} lacks its first line, of titles; unpack the archive again.")
+        entries += [Entry(row[3], number(row[1], file), side) for row in rows]
     return entries
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from benchmark.core.errors import Stopped, StoppedAtOnce
 from benchmark.core.hardware import one_thread
@@ -18,7 +19,7 @@ from benchmark.planning.grid import Grid
 from benchmark.planning.manifest import make_manifest
 from benchmark.planning.setting_names import SettingNames
 from benchmark.planning.todo import Todo, find_todo
-from benchmark.records import ModelKey, Store
+from benchmark.records import ModelKey, RunManifest, Store
 from benchmark.records.sources import save_sources
 from benchmark.runner.check_models import check_models
 from benchmark.runner.executor import run_jobs
@@ -29,6 +30,18 @@ from benchmark.runner.record_logs import RecordLogs
 from benchmark.runner.view.layout import board_of, costs_of
 
 
+class RunResult(NamedTuple):
+    """What became of a run.
+
+    Attributes:
+        counts: the number of cells that are "done", "failed" or "skipped".
+        manifest: the manifest of the run.
+    """
+
+    counts: Counter[str]
+    manifest: RunManifest
+
+
 def run(
     grid: Grid,
     config: Configuration,
@@ -37,7 +50,7 @@ def run(
     shown: bool,
     execute: Executor = run_jobs,
     prepare: Callable[[RunContext], None] = lambda context: None,
-) -> Counter[str]:
+) -> RunResult:
     """Computes the cells of a grid that are not done yet, then the checks.
 
     Args:
@@ -50,7 +63,7 @@ def run(
         prepare: called first if there are jobs, so that what they need starts while their cost is estimated.
 
     Returns:
-        The number of cells that are "done", "failed" or "skipped".
+        How the cells ended, and the manifest that the report is of.
 
     Raises:
         BenchmarkError: when pretrained weights cannot be fetched; nothing has been run or written then.
@@ -88,7 +101,7 @@ def run(
     for cell_id in {cell.id for cell in manifest.cells} - todo.finished:
         record = store.cell(cell_id)
         counts[record.status if record else "failed"] += 1
-    return counts
+    return RunResult(counts, manifest)
 
 
 def fetch_weights(keys: Iterable[ModelKey]) -> None:

@@ -112,6 +112,10 @@ def test_folders_that_cannot_be_merged(tmp_path: Path) -> None:
     refused([a, tmp_path / "none"], output, "There is no run in '.*none'")
     with pytest.raises(UsageError, match="holds a run of its own"):
         merge([a, b], folder(tmp_path / "other"), "command")
+    merge([a, b], output, "command")
+    (output / "store" / "models" / "a.safetensors").touch()  # of a model that was trained there since
+    with pytest.raises(UsageError, match="holds a run of its own"):
+        merge([a, b], output, "command")
 
 
 def test_records_that_are_merged_are_not_replaced_by_the_output(tmp_path: Path) -> None:

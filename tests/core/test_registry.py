@@ -109,7 +109,7 @@ def test_fallbacks_are_called_in_turn_for_unknown_names_only():
 def test_a_name_that_means_something_beside_the_registry_is_refused():
     registry = Registry("thing", Animal)
     registry.add_meaning(lambda name: "a group of things" if name == "both" else "")
-    with pytest.raises(UsageError, match="^'both' cannot be the name of a thing: it is the name of a "):
+    with pytest.raises(UsageError, match=r"^'both' cannot be the name of a thing: it is the name"):
         registry.register("both")(type("Both", (Animal,), {}))
     registry.register("other")(type("Other", (Animal,), {}))
 

@@ -6,6 +6,8 @@ import unicodedata
 import pytest
 import torch
 
+from benchmark.core.errors import BenchmarkError
+
 
 @pytest.mark.parametrize("name", ("cub200", "sop", "inshop", "cars196"))
 def test_a_tiny_data_set_in_the_official_layout(name, folders, tiny_sets):
@@ -188,6 +190,22 @@ def test_names_that_are_not_ascii(form, folders, tiny_sets):
     listing = folder / "Ebay_test.txt"
     listing.write_text(listing.read_text().replace("chair_final/4_1.JPG", name), encoding="utf-8")
     assert len(tiny_sets.load("sop", folders).test) == 4
+
+
+def test_the_lists_of_sop_without_their_titles_are_refused(folders, tiny_sets):
+    listing = tiny_sets.sop(folders.data) / "Ebay_train.txt"
+    listing.write_text(listing.read_text().partition("\n")[2])
+    with pytest.raises(BenchmarkError, match=r"Ebay_train.txt lacks its first line, of titles"):
+        tiny_sets.load("sop", folders)
+
+
+@pytest.mark.parametrize("name", ["images.txt", "image_class_labels.txt"])
+def test_two_lines_for_one_bird_are_refused(name, folders, tiny_sets):
+    file = tiny_sets.cub(folders.data) / name
+    first = file.read_text().partition("\n")[0]
+    file.write_text(f"{first}\n{file.read_text()}")
+    with pytest.raises(BenchmarkError, match=rf"{name} has 2 lines for image 1; unpack the archive again"):
+        tiny_sets.load("cub200", folders)
 
 
 @pytest.mark.parametrize("name", ["images.txt", "image_class_labels.txt"])

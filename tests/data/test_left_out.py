@@ -45,5 +45,16 @@ def test_images_in_subfolders_of_a_class_are_counted(folder):
     assert note.startswith("1 of 13 images in half: 1 is in a subfolder of a class. ")
 
 
+def test_images_without_an_ending_and_beside_the_classes_are_counted(folder):
+    (folder / "a" / "0.png").rename(folder / "a" / "0")
+    (folder / "b" / "0.png").rename(folder / "b" / "0.png.1")
+    (folder / "c" / "README").write_text("no image")
+    (folder / "c" / "1.png").rename(folder / "loose.png")
+    (note,) = notes(folder)
+    assert note.startswith(
+        "3 of 12 images in half: 2 have no ending, 1 is beside the classes' folders. Only files"
+    )
+
+
 def test_a_folder_that_is_not_there_says_so_elsewhere(tmp_path):
     assert notes(tmp_path / "none") == []

@@ -60,6 +60,18 @@ def test_incomplete_files_are_made_again(tmp_path, pictures):
     assert open_packed(path, 4, 32) is None
 
 
+@pytest.mark.parametrize("part", [slice(0, 8), slice(-8, None), slice(7000, 15000)])
+def test_damaged_pixels_are_made_again(tmp_path, pictures, part):
+    """As a file is that was not written to the disk when the power failed: of the right size, and zeros."""
+    path = tmp_path / "cache" / "a"
+    before = made(path, pictures)[:].clone()
+    content = bytearray(path.with_suffix(".pixels").read_bytes())
+    content[part] = bytes(255 - value for value in content[part])
+    path.with_suffix(".pixels").write_bytes(content)
+    assert open_packed(path, 5, 32) is None
+    assert torch.equal(made(path, pictures)[:], before)
+
+
 def test_what_cannot_be_mapped_is_reported_and_not_decoded_again(tmp_path, pictures, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOMEM, "Cannot allocate memory")

@@ -113,6 +113,7 @@ class Scattering(Loss):
     """The mean cosine of images of one class."""
 
     name = "scattering"
+    has_proxies: ClassVar = False
 
     def build(self, num_classes, dim):
         class Pairs(nn.Module):
