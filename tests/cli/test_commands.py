@@ -3,6 +3,8 @@ import webbrowser
 import pytest
 
 from benchmark.cli import main
+from benchmark.cli.commands import report
+from benchmark.records import Store
 
 from ..report.fake_run import FakeRun
 
@@ -29,3 +31,15 @@ def test_the_page_is_opened_or_one_line_says_that_there_is_no_browser(done, monk
 def test_without_the_option_nothing_is_opened(done, monkeypatch):
     monkeypatch.setattr(webbrowser, "open", lambda address: pytest.fail(address))
     assert main(["--report-only", "--output", str(done)]) == 0
+
+
+def test_a_report_is_of_its_own_run_though_another_has_used_the_folder(done, capsys):
+    store = Store(done)
+    mine = store.manifest()
+    report(done, manifest=mine)
+    assert "Another run" not in capsys.readouterr().err
+    store.save_manifest(mine.model_copy(update={"cells": mine.cells[:1]}))
+    report(done, manifest=mine)
+    assert "Another run with other cells has used" in capsys.readouterr().err
+    assert store.manifest() == mine
+    assert len((done / "cells.csv").read_text().splitlines()) > len(mine.cells)
