@@ -126,10 +126,12 @@ def load_plugin(path: Path) -> list[type[Parameters]]:
 
 def _beside(error: BaseException, path: Path) -> str:
     """Says what to do about a module that was not found, though it lies beside the plugin."""
-    if not isinstance(error, ImportError) or not error.name:
+    if not isinstance(error, ImportError):
         return ""
-    if error.name.startswith(module_name(path)) or "relative import" in str(error):
+    if "relative import" in str(error):
         return ". A plugin is a file, not a package: import its neighbors by their names, without dots"
+    if not error.name:
+        return ""
     beside = path.parent / error.name.partition(".")[0]
     if beside.is_dir() or beside.with_suffix(".py").is_file():
         return f". It lies beside the plugin: put that folder on PYTHONPATH (PYTHONPATH={path.parent})"

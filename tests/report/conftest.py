@@ -1,7 +1,10 @@
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from benchmark.records import Store
 from benchmark.report import write_report
@@ -51,9 +54,29 @@ def by_hand(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def full_report(tmp_path_factory) -> tuple[Path, list[Path]]:
+def drawn_once(tmp_path_factory, worker_id):
+    """Writes a fake run and its report, which takes seconds, once for all processes of the tests.
+
+    Args of the function: the name of the folder, and what writes the run into it. Returns the folder and the
+    files of its report.
+    """
+
+    def drawn(name: str, write: Callable[[Path], object]) -> tuple[Path, list[Path]]:
+        base = tmp_path_factory.getbasetemp()
+        output = (base if worker_id == "master" else base.parent) / f"report-{name}"
+        files = output.with_suffix(".json")
+        with FileLock(f"{output}.lock"):
+            if not files.exists():
+                write(output)
+                files.write_text(json.dumps([str(path) for path in write_report(output)]))
+        return output, [Path(path) for path in json.loads(files.read_text())]
+
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def full_report(drawn_once) -> tuple[Path, list[Path]]:
     """One whole report: two seeds, a training that failed, an attack that failed, a cell not run."""
-    output = tmp_path_factory.mktemp("full")
     fake = FakeRun(
         failed_trainings={"trades": "the loss is not a number"},
         failed_attacks={("mixup", "noise"): "the attack left its ball | by far"},
@@ -63,30 +86,26 @@ def full_report(tmp_path_factory) -> tuple[Path, list[Path]]:
         commits={"pgd_at": "fedcba9-dirty"},
     )
     fake.weakness |= {"trades": 0.3, "mixup": 0.9}
-    fake.write(output)
-    return output, write_report(output)
+    return drawn_once("full", fake.write)
 
 
 @pytest.fixture(scope="session")
-def report_of_both_modes(tmp_path_factory) -> tuple[Path, list[Path]]:
+def report_of_both_modes(drawn_once) -> tuple[Path, list[Path]]:
     """A whole report of both compute modes with one seed, in which `vanilla` fails a check."""
-    output = tmp_path_factory.mktemp("modes")
     fake = FakeRun(
         compute=("equal-epochs", "equal-passes"),
         alike=("eat[members=3]", "pixels"),
         checks={"vanilla": {"collapsed": "fail"}},
         seeds=(0,),
     )
-    fake.write(output)
-    return output, write_report(output)
+    return drawn_once("modes", fake.write)
 
 
 @pytest.fixture(scope="session")
-def report_with_paths(tmp_path_factory) -> tuple[Path, list[Path]]:
+def report_with_paths(drawn_once) -> tuple[Path, list[Path]]:
     """A whole report of a data set and a backbone whose specs hold paths."""
-    output = tmp_path_factory.mktemp("paths")
     folder, backbone = "folder:/home/me/birds[linf=8/255,size=32]", "resnet18[pretrained=/home/me/r18.pt]"
-    FakeRun(
+    fake = FakeRun(
         weakness={"vanilla": 0.95},
         attacks={OWN: 0.8, NOISE: 0.05},
         curve={},
@@ -97,22 +116,21 @@ def report_with_paths(tmp_path_factory) -> tuple[Path, list[Path]]:
         descriptions={folder: "photographs of birds."},
         seeds=(0,),
         missing={("vanilla", NOISE)},
-    ).write(output)
-    return output, write_report(output)
+    )
+    return drawn_once("paths", fake.write)
 
 
 @pytest.fixture(scope="session")
-def report_of_own_models(tmp_path_factory) -> tuple[Path, list[Path]]:
+def report_of_own_models(drawn_once) -> tuple[Path, list[Path]]:
     """A whole report of own models alone, one without a rank, with attacked images of one."""
-    output = tmp_path_factory.mktemp("models")
-    manifest = models_alone().write(output)
-    save_images(output, manifest, MY_MODEL, NEIGHBOUR)
-    return output, write_report(output)
+
+    def write(output):
+        save_images(output, models_alone().write(output), MY_MODEL, NEIGHBOUR)
+
+    return drawn_once("models", write)
 
 
 @pytest.fixture(scope="session")
-def report_of_models_and_defenses(tmp_path_factory) -> tuple[Path, list[Path]]:
+def report_of_models_and_defenses(drawn_once) -> tuple[Path, list[Path]]:
     """A whole report of both modes with own models, and a plugin with a file, beside defenses."""
-    output = tmp_path_factory.mktemp("mixed")
-    models_beside_defenses().write(output)
-    return output, write_report(output)
+    return drawn_once("mixed", models_beside_defenses().write)
