@@ -80,16 +80,19 @@ def probe_all(models: Iterable[tuple[ModelKey, Recipe]], folders: Folders) -> No
     Args:
         models: the models, each with its recipe.
         folders: where data sets are.
+
+    Raises:
+        BenchmarkError: when a data set cannot be read.
     """
     kinds = dict.fromkeys(_kind(key, recipe, folders) for key, recipe in models)
     plugins = []
     for kind in (kind for kind in kinds if not isinstance(_found(kind).probed, Probed)):
+        load_data(kind.key.dataset, folders)  # what it lacks is no failure of a model, to be tried with each
         if has_foreign_code(kind.key, _is_foreign):
             plugins.append(kind)
         else:
             _found(kind).probed = _probe_or_say_why(kind)
-    for kind in plugins:  # what each child would else load or import on its own
-        load_data(kind.key.dataset, folders)
+    for kind in plugins:  # what each child would else import on its own
         _import_library(kind.key.loss)
     answers = call_in_children([partial(_probe_or_say_why, kind) for kind in plugins], cores())
     for kind, answer in zip(plugins, answers, strict=True):
