@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -17,6 +18,9 @@ from PIL import ExifTags, Image, ImageOps, features
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.progress_bar import progress_bar
 from benchmark.data.cache import fingerprint
+
+# Pillow warns in two lines of a large photograph, and refuses one that is twice as large.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 """Files with these endings, in any case, are images; other files are ignored."""
