@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.cli.plugin_warnings import load
-from benchmark.core.output import say, warn
+from benchmark.core.output import say
 
 if TYPE_CHECKING:
     from benchmark.data import Folders
@@ -81,32 +81,25 @@ def report(
         output: the folder.
         workers: number of processes that draw figures, where there are many; by default one a core.
         exports: other formats to write the results in.
-        manifest: that of the run that the report is of; by default the folder's. Another run in the same
-            folder may have replaced it.
+        manifest: that of the run that the report is of; by default the folder's, which another run may have
+            replaced.
     """
     from benchmark.core.cpu import cores
     from benchmark.core.file_lock import locked
     from benchmark.records import Store
     from benchmark.report import PAGE, write_report
 
-    store = Store(output)
-    with locked(store.root / "report.lock"):
-        if manifest is not None:
-            if {cell.id for cell in store.manifest().cells} != {cell.id for cell in manifest.cells}:
-                warn(
-                    f"Another run with other cells has used {output} meanwhile; the board written now is of "
-                    "this run alone. Give each its own --output."
-                )
-            store.save_manifest(manifest)
-        write_report(output, say, workers or cores(), exports)
+    waiting = f"Another command is writing its report into {output}; this one waits for it ..."
+    with locked(Store(output).root / "report.lock", waiting):
+        write_report(output, say, workers or cores(), exports, manifest)
     return f"{output / 'leaderboard.md'} (in a browser: {output / PAGE})"
 
 
-def show_verdicts(output: Path) -> None:
+def show_verdicts(output: Path, manifest: RunManifest | None = None) -> None:
     """Writes what the records under an output folder say of the user's own models, if there are any."""
     from benchmark.report import verdicts
 
-    say(*verdicts(output))
+    say(*verdicts(output, manifest))
 
 
 def open_page(output: Path) -> None:

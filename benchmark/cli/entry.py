@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signals.install()
         # Imports and plans make many objects that stay; to look for garbage among them takes long.
         gc.set_threshold(100_000)
+        # Pillow's two lines on a large photograph, which it decodes; it refuses one that is twice as large.
+        warnings.filterwarnings("ignore", r"Image size \(\d+ pixels\) exceeds limit", RuntimeWarning)
     with protected_streams(whole_process=arguments is None):
         try:
             with forkable() if arguments is None else nullcontext():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.cli.commands import download, dry_run, exports_of, open_page, report, show_verdicts
 from benchmark.cli.plugin_warnings import load
-from benchmark.core.errors import Stopped, StoppedAtOnce, UsageError
+from benchmark.core.errors import UsageError
 from benchmark.core.output import say, warn
 
 if TYPE_CHECKING:
@@ -146,18 +146,14 @@ def _carry_out(options: dict[str, Any], file: Path | None, asked: _Asked) -> int
     from benchmark.runner.run import run
 
     context.store.check_writable()
-    try:
-        counts, manifest = run(
-            grid, config, context, asked.command, asked.shown, executor.run_jobs, executor.prepare
-        )
-    except StoppedAtOnce:
-        raise
-    except Stopped as stopped:
-        board = report(config.output, min(context.workers, cores()), asked.exports)
+    counts, manifest, stopped = run(
+        grid, config, context, asked.command, asked.shown, executor.run_jobs, executor.prepare
+    )
+    board = report(config.output, min(context.workers, cores()), asked.exports, manifest)
+    if stopped is not None:
         warn(f"Stopped. The board so far: {board}. {RESUMES}")
         return stopped.exit_status
-    board = report(config.output, min(context.workers, cores()), asked.exports, manifest)
-    show_verdicts(config.output)
+    show_verdicts(config.output, manifest)
     summary = ", ".join(
         f"{counts[status]} {status}" for status in ("done", "failed", "skipped") if counts[status]
     )

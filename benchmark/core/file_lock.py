@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from benchmark.core.output import warn
+
 try:
     import fcntl
 except ImportError:  # on Windows
@@ -13,7 +15,7 @@ except ImportError:  # on Windows
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, waiting: str = "") -> Iterator[None]:
     """Holds a lock within the block, after the process that holds it now; it ends with the process.
 
     Nothing is locked where the system has no such locks (Windows, some shared folders), or where the file
@@ -21,6 +23,7 @@ def locked(path: Path) -> Iterator[None]:
 
     Args:
         path: a file of the lock's own, in a folder that exists; it stays.
+        waiting: a line to write where another process holds the lock.
     """
     try:
         file = path.open("a")
@@ -30,5 +33,10 @@ def locked(path: Path) -> Iterator[None]:
     with file:
         if fcntl is not None:
             with suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if waiting:
+                        warn(waiting)
+                    fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -68,11 +68,13 @@ class Parameters(BaseModel):
         """Refuse to change what a spec says, and state that a resumed run would lack.
 
         Raises:
-            AttributeError: for anything but pydantic's private attributes.
+            AttributeError: for anything but declared private attributes.
         """
         try:
+            if name.startswith("_") and name not in self.__private_attributes__:
+                raise TypeError(name)
             super().__setattr__(name, value)
-        except ValidationError:
+        except (ValidationError, TypeError):
             raise AttributeError(
                 f"self.{name} cannot be set: a {type(self).__name__} is constant. Keep state in a module's "
                 "parameters and buffers, or in local variables."

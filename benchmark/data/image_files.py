@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -18,9 +17,6 @@ from PIL import ExifTags, Image, ImageOps, features
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.progress_bar import progress_bar
 from benchmark.data.cache import fingerprint
-
-# Pillow warns in two lines of a large photograph, and refuses one that is twice as large.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 """Files with these endings, in any case, are images; other files are ignored."""

@@ -21,10 +21,10 @@ def _entries(find: Callable[[str], Path]) -> list[Entry]:
     entries = []
     for side in sides:
         file = find(f"Ebay_{side}.txt")
-        titles, *rows = table(file, 4)
-        if titles[1].isdecimal():
+        rows = table(file, 4)
+        if not rows or rows[0][1].isdecimal():
             raise BenchmarkError(f"{file} lacks its first line, of titles; unpack the archive again.")
-        entries += [Entry(row[3], number(row[1], file), side) for row in rows]
+        entries += [Entry(row[3], number(row[1], file), side) for row in rows[1:]]
     return entries
 
 

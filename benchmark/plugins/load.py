@@ -130,7 +130,7 @@ def _beside(error: BaseException, path: Path) -> str:
         return ""
     if "relative import" in str(error):
         return ". A plugin is a file, not a package: import its neighbors by their names, without dots"
-    if not error.name:
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
     beside = path.parent / error.name.partition(".")[0]
     if beside.is_dir() or beside.with_suffix(".py").is_file():

@@ -135,7 +135,11 @@ def _rise(run: Run, table: Table, scored: _ScoredCells, attack: str) -> str:
         rises.append(mean(scored.worst_r1(run, seed.seed, attack) - seed.worst_r1 for seed in seeds))
         bounds.append(attack in scored.followed)
     shown = [
-        NONE if isnan(rise) else "0" if abs(rise) < SAME else f"{AT_MOST if bound else ''}{100 * rise:+.1f}"
+        NONE
+        if isnan(rise)
+        else "0"
+        if -0.0005 < rise < SAME
+        else f"{AT_MOST if bound else ''}{100 * rise:+.1f}"
         for rise, bound in zip(rises, bounds, strict=True)
     ]
     return NONE if set(shown) == {NONE} else " / ".join(shown)

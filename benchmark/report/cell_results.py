@@ -76,6 +76,7 @@ class Run:
 
     Args:
         store: the folder of the run.
+        manifest: the manifest of the run; by default the folder's.
 
     Attributes:
         manifest: the grid.
@@ -91,10 +92,10 @@ class Run:
         UsageError: when the folder holds no run.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, manifest: RunManifest | None = None) -> None:
         self._store = store
         self._arrays = KeptArrays(store)
-        manifest = store.manifest()
+        manifest = manifest or store.manifest()
         self.names = DisplayNames(manifest)
         self.manifest: RunManifest = _for_readers(manifest, self.names)
         records = {ref.id: store.model(ref.id) for ref in manifest.models}

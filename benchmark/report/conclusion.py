@@ -65,10 +65,7 @@ def _margin(table: Table, first: Row, second: Row) -> str:
     """By how many points the first row leads, as in "3.7 points of AMI and 3.0 of R@1 more than `b`"."""
     if first.tier < second.tier:
         return f"ahead of {code(second.name)}, which {behind(second)}"
-    leads = [
-        (first.mean(f"worst_{metric}") - second.mean(f"worst_{metric}"), name)
-        for metric, name in Standing.of(table).metrics
-    ]
+    leads = [(_lead(first, second, metric), name) for metric, name in Standing.of(table).metrics]
     leads = [(lead, name) for lead, name in leads if not isnan(lead)]
     said = " and ".join(f"{100 * lead:+.1f} points of {name}" for lead, name in leads)
     return f"{said} compared with {code(second.name)}, the next{_unsettled_lead(table, first, second)}"
@@ -76,12 +73,23 @@ def _margin(table: Table, first: Row, second: Row) -> str:
 
 def _unsettled_lead(table: Table, first: Row, second: Row) -> str:
     """Says of which metrics the run does not settle the lead, in a clause; empty where it settles all."""
-    metrics = Standing.of(table).metrics
-    unsettled = [name for metric, name in metrics if table.settled(first, second, metric) is False]
+    metrics = [
+        (metric, name)
+        for metric, name in Standing.of(table).metrics
+        if not isnan(_lead(first, second, metric))
+    ]
+    if any(table.settled(first, second, metric) is None for metric, _ in metrics):
+        return ", which was not tested"
+    unsettled = [(metric, name) for metric, name in metrics if not table.settled(first, second, metric)]
     if not unsettled:
         return ""
-    which = "" if len(unsettled) == len(metrics) else f" in {unsettled[0]}"
-    return f", a lead{which} that the run does not settle"
+    which = "" if len(unsettled) == len(metrics) else f" in {unsettled[0][1]}"
+    what = "lead" if all(_lead(first, second, metric) > 0 for metric, _ in unsettled) else "difference"
+    return f", a {what}{which} that the run does not settle"
+
+
+def _lead(first: Row, second: Row, metric: str) -> float:
+    return first.mean(f"worst_{metric}") - second.mean(f"worst_{metric}")
 
 
 def _costs(first: Row, second: Row | None = None) -> str:
@@ -130,7 +138,7 @@ def _controls(table: Table) -> str:
 
 def _beside(table: Table, row: Row, control: Row, metric: str, name: str) -> str:
     pair = f"{percent(row.mean(f'worst_{metric}'))} and {percent(control.mean(f'worst_{metric}'))} % {name}"
-    lead = row.mean(f"worst_{metric}") - control.mean(f"worst_{metric}")
+    lead = _lead(row, control, metric)
     lower = max(row, control, key=lambda one: one.tier)
     if row.tier != control.tier:
         why = f", since {code(lower.name)} {behind(lower)}"
@@ -227,17 +235,18 @@ def _open_orders(table: Table, ranked: Sequence[Row]) -> list[str]:
 
 
 def _groups(table: Table, ranked: Sequence[Row], metric: str) -> Iterable[list[Row]]:
-    """Groups of rows that follow each other, of which none is settled to differ from the next."""
-    group = list(ranked[:1])
-    for row in ranked[1:]:
-        if group[-1].tier == row.tier and table.settled(group[-1], row, metric) is False:
-            group.append(row)
-            continue
-        if len(group) > 1:
-            yield group
-        group = [row]
-    if len(group) > 1:
-        yield group
+    """The longest groups of rows that follow each other, of which no two are settled to differ."""
+    before = 0
+    for start, first in enumerate(ranked):
+        end = start + 1
+        while end < len(ranked) and all(
+            one.tier == ranked[end].tier and table.settled(one, ranked[end], metric) is False
+            for one in ranked[start:end]
+        ):
+            end += 1
+        if end - start > 1 and end > before:
+            yield [first, *ranked[start + 1 : end]]
+        before = max(before, end)
 
 
 def _names(rows: Sequence[Row]) -> str:

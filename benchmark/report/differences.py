@@ -9,6 +9,8 @@ from math import sqrt
 import numpy as np
 from scipy.special import stdtrit
 
+from benchmark.records.covariances import Covariances
+
 CONFIDENCE = 0.95
 """With which a settled difference is no chance, each by itself."""
 
@@ -19,13 +21,11 @@ class Differences:
 
     Attributes:
         scores: of each row, by its spec: one for each training seed.
-        covariance: of the rows' means over seeds, over draws of the images; in the order of `scores`.
-        freedom: its degrees of freedom.
+        scatter: how the means over seeds scatter over images; of the same rows, in the same order.
     """
 
     scores: dict[str, Sequence[float]]
-    covariance: np.ndarray
-    freedom: int
+    scatter: Covariances
 
     def settled(self, one: str, other: str) -> bool | None:
         """Whether the means of two rows differ by more than chance; None where that cannot be said.
@@ -37,34 +37,34 @@ class Differences:
         if one not in self.scores or other not in self.scores:
             return None
         places = list(self.scores)
-        pair = [places.index(one), places.index(other)]
-        part = self.covariance[np.ix_(pair, pair)]
-        variance = float(part[0, 0] + part[1, 1] - 2 * part[0, 1])
-        return is_settled(self.scores[one], self.scores[other], max(0.0, variance), self.freedom)
+        i, j = places.index(one), places.index(other)
+        matrix, own = self.scatter.matrix, self.scatter.own
+        images = max(0.0, matrix[i][i] + matrix[j][j] - 2 * matrix[i][j])
+        parts = [(images, self.scatter.freedom), own[i], own[j]]
+        return is_settled(self.scores[one], self.scores[other], parts)
 
 
-def is_settled(one: Sequence[float], other: Sequence[float], variance: float = 0.0, freedom: int = 1) -> bool:
+def is_settled(one: Sequence[float], other: Sequence[float], parts: Sequence[tuple[float, int]] = ()) -> bool:
     """Whether the means of two samples differ by more than chance, at 95 %.
 
-    It is Welch's t-test with a further variance of the difference of the means, and the degrees of freedom of
-    Satterthwaite (1946): a bootstrap over three seeds would find every fourth difference of equals settled.
-    A sample of one value is taken as exact.
+    It is Welch's t-test with further parts of the variance of the difference of the means, and the degrees of
+    freedom of Satterthwaite (1946): a bootstrap over three seeds would find every fourth difference of equals
+    settled. A sample of one value is taken as exact.
 
     Args:
         one: a sample, one value for each training seed.
         other: the other.
-        variance: a variance that the values of either sample share, as that over images.
-        freedom: its degrees of freedom.
+        parts: further variances of the difference, as that over images, each with its degrees of freedom.
     """
-    parts = [(variance, freedom)]
-    parts += [
+    of_seeds = [
         (float(np.var(sample, ddof=1)) / len(sample), len(sample) - 1)
         for sample in (one, other)
         if len(sample) > 1
     ]
-    whole = sum(part for part, _ in parts)
+    known = [(variance, freedom) for variance, freedom in (*parts, *of_seeds) if variance > 0]
     difference = abs(float(np.mean(one)) - float(np.mean(other)))
-    if whole == 0.0:
-        return difference > 0.0
-    degrees = whole**2 / sum(part**2 / free for part, free in parts)
+    if not known:
+        return difference > 0
+    whole = sum(variance for variance, _ in known)
+    degrees = whole**2 / sum(variance**2 / freedom for variance, freedom in known)
     return difference > float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * sqrt(whole)

@@ -9,13 +9,10 @@ from importlib.metadata import version
 from typing import Any
 
 from benchmark.core.source import SOURCE_DIGEST
-from benchmark.records.covariances import CovariancesRecord
+from benchmark.records.covariances import Covariances, CovariancesRecord
 from benchmark.report.cell_results import CellResult, Run
 
 _LIBRARIES = ("numpy", "scipy")
-
-Covariances = tuple[list[list[float]], int]
-"""Covariances of the scores of rows, (rows, rows), and their degrees of freedom; no rows where unknown."""
 
 
 class KeptCovariances:

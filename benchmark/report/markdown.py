@@ -20,6 +20,7 @@ from benchmark.report.display_names import NOT_TRAINED
 from benchmark.report.escapes import code, text
 from benchmark.report.figures import TableFigures
 from benchmark.report.marks import marks_legend
+from benchmark.report.notes import running_note
 from benchmark.report.other_scenarios import scenarios_board
 from benchmark.report.pools import classes_sentence, pools
 from benchmark.report.ranking_board import ranking_lines
@@ -154,6 +155,7 @@ def _section(run: Run, table: Table, figures: TableFigures) -> dict[str, Any]:
         "details": details_board(table),
         "legend": marks_legend(table.rows),
         "trained": any(row.trained for row in table.rows),
+        "running_note": running_note(table.rows),
         "cascaded": any(cell.follows_others for row in table.rows for cell in row.cells),
         "alone": attacks_board(table) if lead and measures else [],
         "ablation": ablation(run, table) if lead else Ablation(),

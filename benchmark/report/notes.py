@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from benchmark.core.parameters import parse_fraction
 from benchmark.core.spec import parse_spec
@@ -131,3 +131,10 @@ def _teacher(row: Row) -> str:
 
 def _clause(sentence: str) -> str:
     return text(sentence).rstrip(".")
+
+
+def running_note(rows: Iterable[Row]) -> str:
+    """Explains why what attacks leave together may be below a worst case, after a space; else empty."""
+    if not any(row.randomised and any(cell.follows_others for cell in row.cells) for row in rows):
+        return ""
+    return " Of a randomized row that is a minimum over noisy means, and may be below its worst case."

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isnan
 
-import numpy as np
-
+from benchmark.records.covariances import Covariances
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, Run
 from benchmark.report.differences import Differences
 from benchmark.report.kept_covariances import KeptCovariances
@@ -58,23 +57,19 @@ def _differences(run: Run, ranked: list[Row], metric: str, kept: KeptCovariances
         for row in rows
     }
     cells = [cell for row in rows for cell in resampled_cells(row, metric)]
-    matrix, freedom = (
-        kept.of([metric, list(scores.items())], cells, lambda: covariances(run, rows, metric))
-        if rows
-        else ([], 0)
-    )
-    return Differences(scores if matrix else {}, np.array(matrix), freedom)
+    described = [metric, list(scores.items())]
+    found = kept.of(described, cells, lambda: covariances(run, rows, metric)) if rows else Covariances()
+    return Differences({name: scores[name] for name in found.rows}, found)
 
 
 def _set_intervals(table: Table, ranked: list[Row], metric: str) -> None:
     """Sets the ranks that a row may have, by the rows that it is settled to be better or worse than."""
     for row in ranked:
+        known = table.differences[metric].scores
         tier = [other for other in ranked if other.tier == row.tier and other is not row]
+        if row.rank is None or row.defense not in known or any(other.defense not in known for other in tier):
+            continue
         settled = [other for other in tier if table.settled(row, other, metric)]
-        if row.rank is None or any(table.settled(row, other, metric) is None for other in tier):
-            continue
-        if not tier and row.defense not in table.differences[metric].scores:
-            continue
         above = sum(other.tier < row.tier for other in ranked)
         better = sum((other.rank or 0) < row.rank for other in settled)
         row.rank_low, row.rank_high = above + 1 + better, above + 1 + better + len(tier) - len(settled)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
+from functools import lru_cache
 from math import isnan, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
 from benchmark.core.mutual_information import PartitionsOf, indexed
+from benchmark.records.covariances import Covariances
 from benchmark.report.cell_results import CellResult, Run
-from benchmark.report.kept_covariances import Covariances
 from benchmark.report.rows import Row, SeedScores
 from benchmark.report.worst_case import worst_queries
 
 REPLICATES = 100
 ENTROPY = 20250101
-UNKNOWN: Covariances = ([], 0)
 
 
 def with_score(row: Row, metric: str) -> list[SeedScores]:
@@ -33,7 +33,7 @@ def resampled_cells(row: Row, metric: str) -> list[CellResult]:
 
 
 def covariances(run: Run, rows: Sequence[Row], metric: str) -> Covariances:
-    """Computes the covariances over images of the rows' worst cases, means over training seeds.
+    """Computes how the rows' worst cases, means over training seeds, scatter over images.
 
     Args:
         run: where the arrays are.
@@ -41,32 +41,51 @@ def covariances(run: Run, rows: Sequence[Row], metric: str) -> Covariances:
         metric: "ami" or "r1".
 
     Returns:
-        `UNKNOWN` where arrays are missing, or pools have different sizes, so that rows cannot be paired.
+        Those of the rows that have arrays; of none where pools have different sizes, so that rows cannot be
+        paired.
     """
-    found = _of_ami(run, rows) if metric == "ami" else _of_r1(run, rows)
-    if found is None:
-        return UNKNOWN
-    matrix, freedom = found
-    return [[float(value) for value in line] for line in np.atleast_2d(matrix)], freedom
+    of = _of_ami if metric == "ami" else _of_r1
+    found = {row.defense: scattered for row in rows if (scattered := of(run, row)) is not None}
+    if not found or len({one.images for one in found.values()}) != 1:
+        return Covariances()
+    first = next(iter(found.values()))
+    matrix = np.atleast_2d(np.cov(np.stack([one.draws for one in found.values()]))) * first.scale
+    return Covariances(
+        rows=list(found),
+        matrix=[[float(value) for value in line] for line in matrix],
+        freedom=len(first.draws) - 1,
+        own=[one.own for one in found.values()],
+    )
 
 
-def _of_r1(run: Run, rows: Sequence[Row]) -> tuple[np.ndarray, int] | None:
-    """Of worst R@1, which is a mean over queries."""
-    columns = []
-    for row in rows:
-        found = [worst_queries(run, row.retrieval_cells(seed.seed)) for seed in with_score(row, "r1")]
-        queries = [one for one in found if one is not None]
-        if len(queries) < len(found) or len({len(one) for one in queries}) != 1:
-            return None
-        columns.append(np.mean(queries, axis=0))
-    if len({len(column) for column in columns}) != 1 or len(columns[0]) < 2:
+class _Scattered(NamedTuple):
+    """How the worst case of one row scatters.
+
+    Attributes:
+        images: the number of images or queries.
+        draws: values, paired with those of other rows, shape (n,).
+        scale: the variance of the worst case, as a multiple of that of the values.
+        own: a variance that it shares with no other row, and its degrees of freedom.
+    """
+
+    images: int
+    draws: np.ndarray
+    scale: float
+    own: tuple[float, int] = (0.0, 1)
+
+
+def _of_r1(run: Run, row: Row) -> _Scattered | None:
+    """Of worst R@1, which is a mean over queries; None where arrays are missing."""
+    found = [worst_queries(run, row.retrieval_cells(seed.seed)) for seed in with_score(row, "r1")]
+    queries = [one for one in found if one is not None]
+    if len(queries) < len(found) or len({len(one) for one in queries}) != 1 or len(queries[0]) < 2:
         return None
-    n = len(columns[0])
-    return np.cov(np.stack(columns)) / n, n - 1
+    n = len(queries[0])
+    return _Scattered(n, np.mean(queries, axis=0), 1 / n)
 
 
-def _of_ami(run: Run, rows: Sequence[Row]) -> tuple[np.ndarray, int] | None:
-    """Of worst AMI, from replicates.
+def _of_ami(run: Run, row: Row) -> _Scattered | None:
+    """Of worst AMI, from replicates; None where arrays are missing.
 
     Images are drawn without replacement, half of them. An ordinary bootstrap does not work for a clustering
     metric: two copies of an image share class and cluster, which counts as agreement; the AMI of a random
@@ -76,32 +95,30 @@ def _of_ami(run: Run, rows: Sequence[Row]) -> tuple[np.ndarray, int] | None:
     that what is easy for all of them cancels in their differences.
 
     Only the cell that the worst AMI is from is recomputed. Each replicate uses one of its k-means seeds; the
-    variance of the mean over few k-means seeds is a source of its own. It is drawn for a row of one training
-    seed, and part of the variance over these where there are several.
+    variance of the mean over few k-means seeds is a source of its own for a row of one training seed, and
+    part of the variance over these where there are several.
     """
-    halves: dict[int, _Halves] = {}
-    scores = np.zeros((len(rows), REPLICATES))
-    for place, row in enumerate(rows):
-        seeds = with_score(row, "ami")
-        for seed in seeds:
-            arrays = run.arrays(seed.worst_cell) if seed.worst_cell else {}
-            if "assignments" not in arrays or "labels" not in arrays:
-                return None
-            labels = indexed(arrays["labels"])
-            assignments = [indexed(one) for one in arrays["assignments"]]
-            half = halves.setdefault(len(labels), _Halves(len(labels)))
-            whole = half.whole_ami(labels, assignments)
-            scores[place] += half.deviations(labels, assignments, whole) / len(seeds)
-            if len(seeds) == 1:
-                scores[place] += _redrawn(whole, row.defense)
-    return (np.cov(scores), REPLICATES - 1) if len(halves) == 1 else None
+    seeds = with_score(row, "ami")
+    draws, own, sizes = np.zeros(REPLICATES), (0.0, 1), set()
+    for seed in seeds:
+        arrays = run.arrays(seed.worst_cell) if seed.worst_cell else {}
+        if "assignments" not in arrays or "labels" not in arrays:
+            return None
+        labels = indexed(arrays["labels"])
+        assignments = [indexed(one) for one in arrays["assignments"]]
+        half = _halves(len(labels))
+        whole = half.whole_ami(labels, assignments)
+        draws += half.deviations(labels, assignments, whole) / len(seeds)
+        sizes.add(len(labels))
+        if len(seeds) == 1 and len(whole) > 1:
+            own = (float(np.var(whole, ddof=1)) / len(whole), len(whole) - 1)
+    return _Scattered(sizes.pop(), draws, 1.0, own) if len(sizes) == 1 else None
 
 
-def _redrawn(whole: np.ndarray, defense: str) -> np.ndarray:
-    """Deviations of the mean over k-means seeds, where these are drawn anew in each replicate."""
-    stream = int.from_bytes(sha256(defense.encode()).digest()[:8], "big")  # apart from those of other rows
-    generator = np.random.default_rng([ENTROPY, REPLICATES, stream])
-    return np.asarray(generator.choice(whole, (REPLICATES, len(whole))).mean(axis=1) - whole.mean())
+@lru_cache(maxsize=2)
+def _halves(n: int) -> _Halves:
+    """The halves of pools of one size, which all rows share."""
+    return _Halves(n)
 
 
 class _Halves:

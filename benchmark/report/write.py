@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmark.core.files import write_atomically
-from benchmark.records.store import Store
+from benchmark.records import RunManifest, Store
 from benchmark.report.attacked_images import write_attacked_images
 from benchmark.report.cell_results import Run
 from benchmark.report.csv_files import cells_frame, leaderboard_frame, write_csv
@@ -32,20 +32,24 @@ def read_tables(output: Path) -> tuple[Run, list[Table]]:
     Raises:
         UsageError: when the folder holds no run.
     """
-    run, tables, _ = _read(output)
+    run, tables, _ = _read(output, None)
     return run, tables
 
 
-def _read(output: Path) -> tuple[Run, list[Table], KeptCovariances]:
-    run = Run(Store(output))
+def _read(output: Path, manifest: RunManifest | None) -> tuple[Run, list[Table], KeptCovariances]:
+    run = Run(Store(output), manifest)
     tables, covariances = collect(run), KeptCovariances(run)
     for table in tables:
         rank(run, table, covariances)
     return run, tables, covariances
 
 
-def verdicts(output: Path) -> list[str]:
+def verdicts(output: Path, manifest: RunManifest | None = None) -> list[str]:
     """Reads the verdicts on the user's own models under an output folder, as lines of plain text.
+
+    Args:
+        output: the folder that a run wrote to.
+        manifest: the manifest of the run; by default the folder's.
 
     Returns:
         What `verdict_lines` does; empty, and soon, in a run without own models.
@@ -54,9 +58,10 @@ def verdicts(output: Path) -> list[str]:
         UsageError: when the folder holds no run.
     """
     store = Store(output)
-    if not store.manifest().own_models:
+    manifest = manifest or store.manifest()
+    if not manifest.own_models:
         return []
-    run = Run(store)
+    run = Run(store, manifest)
     return verdict_lines(run, collect(run))
 
 
@@ -65,6 +70,7 @@ def write_report(
     tell: Callable[[str], object] = lambda line: None,
     workers: int = 1,
     exports: Sequence[Export] = (),
+    manifest: RunManifest | None = None,
 ) -> list[Path]:
     """Writes tables, figures and a page from the records under an output folder.
 
@@ -76,6 +82,7 @@ def write_report(
             show, and for each picture that could not be drawn.
         workers: number of processes that draw figures, where there are many.
         exports: other formats to write the results in.
+        manifest: the manifest of the run; by default the folder's, which another run may have replaced.
 
     Returns:
         The files written: `leaderboard.csv`, `cells.csv`, `leaderboard.md`, `leaderboard.html`, `ranking.csv`
@@ -84,7 +91,7 @@ def write_report(
     Raises:
         UsageError: when the folder holds no run or cannot be written.
     """
-    run, tables, covariances = _read(output)
+    run, tables, covariances = _read(output, manifest)
     covariances.save()
     names = ("leaderboard.csv", "cells.csv", "leaderboard.md", PAGE)
     leaderboard, cells, board, page = (output / name for name in names)

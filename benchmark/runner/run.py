@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from benchmark.core.errors import Stopped, StoppedAtOnce
 from benchmark.core.hardware import one_thread
-from benchmark.core.output import say
+from benchmark.core.output import say, warn
 from benchmark.data import DATASETS
 from benchmark.jobs import Job, RunContext
 from benchmark.jobs.models import UNUSED
@@ -36,10 +36,12 @@ class RunResult(NamedTuple):
     Attributes:
         counts: the number of cells that are "done", "failed" or "skipped".
         manifest: the manifest of the run.
+        stopped: the signal that stopped it; what was done is ready for a report then.
     """
 
     counts: Counter[str]
     manifest: RunManifest
+    stopped: Stopped | None = None
 
 
 def run(
@@ -68,7 +70,6 @@ def run(
     Raises:
         BenchmarkError: when pretrained weights cannot be fetched; nothing has been run or written then.
         UsageError: when a log cannot be opened; nothing has been run then.
-        Stopped: when a signal has stopped the run; what was done is ready for a report then.
         StoppedAtOnce: when a second signal has.
     """
     store = Store(context.output, heal=True)
@@ -91,17 +92,19 @@ def run(
             raise
         except Stopped as error:
             stopped = error
-    # Written again, because another run may have started in the same folder meanwhile.
+    if {cell.id for cell in store.manifest().cells} != {cell.id for cell in manifest.cells}:
+        warn(
+            f"Another run with other cells has used {context.output} meanwhile. The board written now is of "
+            "this run alone: give each its own --output."
+        )
     manifest = manifest.model_copy(update={"provenance": context.provenance()})
     store.save_manifest(manifest)
     check_models(store, manifest)
-    if stopped is not None:
-        raise stopped
     counts = Counter({"done": len(todo.finished)})
     for cell_id in {cell.id for cell in manifest.cells} - todo.finished:
         record = store.cell(cell_id)
         counts[record.status if record else "failed"] += 1
-    return RunResult(counts, manifest)
+    return RunResult(counts, manifest, stopped)
 
 
 def fetch_weights(keys: Iterable[ModelKey]) -> None:

@@ -33,13 +33,11 @@ def test_without_the_option_nothing_is_opened(done, monkeypatch):
     assert main(["--report-only", "--output", str(done)]) == 0
 
 
-def test_a_report_is_of_its_own_run_though_another_has_used_the_folder(done, capsys):
+def test_a_report_is_of_its_own_run_though_another_has_used_the_folder(done):
     store = Store(done)
     mine = store.manifest()
-    report(done, manifest=mine)
-    assert "Another run" not in capsys.readouterr().err
     store.save_manifest(mine.model_copy(update={"cells": mine.cells[:1]}))
     report(done, manifest=mine)
-    assert "Another run with other cells has used" in capsys.readouterr().err
-    assert store.manifest() == mine
     assert len((done / "cells.csv").read_text().splitlines()) > len(mine.cells)
+    report(done)
+    assert len((done / "cells.csv").read_text().splitlines()) < len(mine.cells)

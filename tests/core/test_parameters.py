@@ -125,7 +125,7 @@ def test_what_is_always_written():
 
 def test_parameters_cannot_be_changed():
     thing = Thing()
-    for name in ("count", "new"):
+    for name in ("count", "new", "_new"):
         with pytest.raises(
             AttributeError, match=rf"^self.{name} cannot be set: a Thing is constant. Keep state"
         ):

@@ -3,6 +3,7 @@ import re
 import numpy as np
 import pytest
 
+from benchmark.records.covariances import Covariances
 from benchmark.report.conclusion import conclude
 from benchmark.report.differences import Differences
 from benchmark.report.rows import SeedScores
@@ -29,7 +30,9 @@ def with_scores(table, noise=0.001, **scores):
     table.rows.sort(key=lambda row: (row.rank is None, row.rank or 0))
     for place, metric in enumerate(("ami", "r1")):
         of = {defense: [found[place]] for defense, found in scores.items()}
-        table.differences[metric] = Differences(of, noise**2 * np.eye(len(of)), 99)
+        matrix = (noise**2 * np.eye(len(of))).tolist()
+        scatter = Covariances(rows=list(of), matrix=matrix, freedom=99, own=[(0.0, 1)] * len(of))
+        table.differences[metric] = Differences(of, scatter)
     return table
 
 
@@ -62,6 +65,19 @@ def test_a_lead_that_may_be_chance_is_not_settled(tables_of, noise, said, doubte
     assert (f", {said} does not settle" in first) == bool(said)
     assert ("settle" in first) == bool(said)
     assert ("the order of `eat` and `pgd_at`, which the run does not settle" in last) == doubted
+
+
+def test_a_row_that_leads_in_one_metric_has_no_lead_in_the_other(tables_of):
+    table = table_of(tables_of, "eat", "pgd_at")
+    with_scores(table, 0.01, eat=(0.8, 0.76, 1), pgd_at=(0.7, 0.77, 2))
+    assert "a difference in R@1 that the run does not settle" in conclude(table)[0]
+
+
+def test_rows_of_which_the_first_and_the_last_differ_are_two_groups(tables_of):
+    table = table_of(tables_of, "a", "b", "c")
+    with_scores(table, 0.01, a=(0.72, 0.8, 1), b=(0.70, 0.8, 2), c=(0.68, 0.8, 3))
+    doubts = conclude(table)[2]
+    assert "the order of `a` and `b`, or of `b` and `c`, which the run does not settle" in doubts
 
 
 def test_rows_that_keep_nothing_have_no_order(tables_of):
@@ -109,7 +125,7 @@ def test_a_difference_whose_arrays_are_gone_is_not_tested(tables_of):
         "`eat` keeps more than its control `ensemble_at` (70.0 and 65.0 % AMI), which was not tested"
         in controls
     )
-    assert "settle" not in first + doubts
+    assert "settle" not in first + doubts and "the next, which was not tested" in first
 
 
 def test_a_control_that_was_not_run_is_missed(tables_of):

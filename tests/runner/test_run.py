@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from benchmark.cli import main
+from benchmark.runner import run as runner
 from benchmark.runner.executors import LocalExecutor
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_figures")]  # whole runs
@@ -269,3 +270,22 @@ def test_what_does_not_run_writes_nothing(tiny, tmp_path, capsys):
         assert does() == 0
         assert not output.exists()
         assert "vanilla" in capsys.readouterr().out
+
+
+def test_another_run_with_other_cells_in_the_folder_is_told_and_the_board_is_of_this_one(
+    tiny, tmp_path, monkeypatch, capsys
+):
+    compute = runner._compute
+
+    def disturbed(grid, todo, context, *rest):
+        compute(grid, todo, context, *rest)
+        mine = context.store.manifest()
+        context.store.save_manifest(mine.model_copy(update={"cells": mine.cells[:1]}))
+
+    assert run(tiny, tmp_path / "alone") == 0
+    assert "Another run" not in capsys.readouterr().err
+    monkeypatch.setattr(runner, "_compute", disturbed)
+    assert run(tiny, tmp_path / "out") == 0
+    said = f"Another run with other cells has used {tmp_path / 'out'} meanwhile. The board written now is of"
+    assert capsys.readouterr().err.count(said) == 1
+    assert values(tmp_path / "out") == values(tmp_path / "alone")

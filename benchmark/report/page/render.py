@@ -16,6 +16,7 @@ from benchmark.report.boards import AFTER, MARK
 from benchmark.report.cell_results import Run
 from benchmark.report.figures import TableFigures
 from benchmark.report.marks import marks_legend
+from benchmark.report.notes import running_note
 from benchmark.report.page.attacks import attack_grids, checks_grid
 from benchmark.report.page.boards import details, leaderboard
 from benchmark.report.page.cell_html import marks, row
@@ -110,6 +111,7 @@ def _context(
             for kind, title in PICTURES.items()
         ],
         "legend": marks_legend(rows),
+        "running_note": running_note(rows),
         "follows": any(cell.follows_others for cell in run.cells),
         "several": any(row.n_seeds > 1 for row in rows),
         "fails_mark": MARK,
