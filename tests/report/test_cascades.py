@@ -1,5 +1,7 @@
 """What the board says of attacks that were made only on the queries that still stood."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ from benchmark.report.csv_files import cells_frame, leaderboard_frame
 from benchmark.report.figures import TableFigures
 from benchmark.report.heatmap import heatmap
 from benchmark.report.markdown import render
-from benchmark.report.notes import unattacked_notes
+from benchmark.report.notes import running_note, unattacked_notes
 from benchmark.report.ranking import rank
 from benchmark.report.tables import collect
 
@@ -106,6 +108,12 @@ def test_the_page_explains_the_marks(cascaded, tmp_path):
     page = render(run, [table], [TableFigures()], tmp_path)
     assert "### Each attack\n" in page and "Each attack alone" not in page
     assert "\u2021: not alone." in page and "\u2264: at most" in page and NOTE in page
+
+
+@pytest.mark.parametrize(("randomised", "follows"), [(True, True), (True, False), (False, True)])
+def test_what_is_left_of_a_randomised_row_is_called_noisy(randomised, follows):
+    rows = [SimpleNamespace(randomised=randomised, cells=[SimpleNamespace(follows_others=follows)])]
+    assert ("may be below its worst case" in running_note(rows)) == (randomised and follows)
 
 
 def test_the_page_of_another_suite_has_none_of_it(tmp_path):
