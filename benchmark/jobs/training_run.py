@@ -113,7 +113,7 @@ class TrainingRun(Record):
         # A failure is recorded before others wait for the model.
         seen = few_images(data.test, context.device)
         unfolded = self.load_unfolded(context)[0].to(context.device)
-        check_embedder(unfolded, seen)  # folding removes batch norm, and what a model does with it
+        check_embedder(in_float32(unfolded, seen.clone()), seen)  # folding hides what a model does with batch norm
         check_embedder(self.load(context)[0], seen)  # as it will be attacked
         check_same(model, unfolded, seen)
         return training

@@ -215,7 +215,7 @@ def test_what_decides_a_score_is_part_of_every_cell(tmp_path, copied, forget, fi
     [
         ("benchmark/jobs/train_job.py", "'train' if", "'training' if"),
         ("benchmark/records/cell.py", "seconds: float = 0.0", "seconds: float = 1.0"),
-        ("benchmark/report/ranking.py", "REPLICATES = 100", "REPLICATES = 200"),
+        ("benchmark/report/scatter.py", "REPLICATES = 100", "REPLICATES = 200"),
     ],
 )
 def test_what_decides_no_value_is_no_part(tmp_path, copied, forget, file, old, new):

@@ -66,7 +66,7 @@ def compute(tiny, tmp_path):
             output=tmp_path / output, cache=folders.cache, data=folders.data, device="cpu", commit=""
         )
         context.store.check_writable()
-        counts = run(build_grid(config, folders), config, context, "test", False, run_serially)
+        counts = run(build_grid(config, folders), config, context, "test", False, run_serially).counts
         return context.store, counts
 
     return compute

@@ -120,7 +120,7 @@ def again(config_file: Path, output: Path) -> Took:
     """Runs the command line over the finished grid, without its report."""
     program = (
         "import sys; from benchmark.cli import main, run_command; "
-        "run_command.report = lambda output, workers=None, exports=(): output; sys.exit(main())"
+        "run_command.report = lambda output, *rest: output; sys.exit(main())"
     )
     command = [sys.executable, "-c", program, "--config", str(config_file), "--output", str(output)]
     command.append("--no-progress")
