@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from math import isnan
 
 from benchmark.report.boards import percent, times
-from benchmark.report.checks import NOT_RUN, with_status
+from benchmark.report.doubts import doubts
 from benchmark.report.escapes import code
 from benchmark.report.rows import Row
-from benchmark.report.standing import NAMED, Standing, behind, listed
+from benchmark.report.standing import NAMED, Standing, behind, names_of
 from benchmark.report.tables import Table
 
 UNDEFENDED = "vanilla"
@@ -26,7 +25,7 @@ def conclude(table: Table) -> tuple[str, ...]:
         Who is most robust, by how much and at what cost; what controls, references and the undefended row
         say; and what not to believe. Markdown whose only markup are code spans.
     """
-    return _winner(table), _controls(table), _doubts(table)
+    return _winner(table), _controls(table), doubts(table)
 
 
 def _winner(table: Table) -> str:
@@ -47,7 +46,7 @@ def _without_rank(table: Table, standing: Standing) -> str:
     without = [row for row in table.rows if row.rank is None and not row.reference]
     if not without or not standing.ranked:
         return ""
-    return f" ({_names(without)} {'have' if len(without) > 1 else 'has'} no rank)"
+    return f" ({names_of(without)} {'have' if len(without) > 1 else 'has'} no rank)"
 
 
 def _kept(row: Row, metrics: list[tuple[str, str]]) -> str:
@@ -157,7 +156,7 @@ def _lacking(rows: list[Row]) -> list[str]:
     there = {row.base for row in rows}
     lacking = [row for row in rows if row.controls and there.isdisjoint(row.controls)]
     said = [
-        f"{_names([row])} was run without its control {' or '.join(map(code, row.controls))}"
+        f"{names_of([row])} was run without its control {' or '.join(map(code, row.controls))}"
         for row in lacking
     ]
     if said:
@@ -176,7 +175,7 @@ def _reference(reference: Row, rows: list[Row], metric: str, name: str, noun: st
         return [f"{kept}, {'more' if below else 'no more'} than the only ranked {noun}"]
     if len(below) == len(rows):
         return [f"{kept}, more than every one of the {len(rows)} ranked {noun}s"]
-    which = f" ({_names(below)})" if 0 < len(below) <= NAMED else ""
+    which = f" ({names_of(below)})" if 0 < len(below) <= NAMED else ""
     nouns = f"{len(rows)} ranked {noun}s"
     than = f"{len(below)} of {nouns}{which}" if below else f"any of {nouns}"
     return [f"{kept}, {'more' if below else 'no more'} than {than}"]
@@ -191,63 +190,3 @@ def _undefended(plain: Row, ranked: list[Row], metric: str, name: str, noun: str
     better = [row for row in others if row.mean(f"worst_{metric}") > plain.mean(f"worst_{metric}")]
     beaten = "" if better or not others else f", and no other ranked {noun} keeps more"
     return f"{code(plain.name)}, without a defense, {fall} {kept} % {name}{beaten}"
-
-
-def _doubts(table: Table) -> str:
-    rows = [row for row in table.rows if not row.reference]
-    clauses = []
-    if failing := [row for row in rows if row.failing]:
-        clauses.append(f"the scores of {_names(failing)}, which fail checks")
-    if lacking := [row for row in rows if row.failed]:
-        clauses.append(f"the worst cases of {_names(lacking)}, which lack cells, so they may be too high")
-    clauses += _open_orders(table, [row for row in rows if row.rank is not None])
-    if randomised := [row for row in rows if row.randomised]:
-        clauses.append(f"the last digits of {_names(randomised)}, whose embeddings are random")
-    if rows and not any(with_status(row.checks, "pass") or row.failing for row in rows):
-        clauses.append("that gradients were not masked, since the checks were not run")
-    elif unchecked := [row for row in rows if with_status(row.checks, NOT_RUN) and not row.failing]:
-        clauses.append(f"that {_names(unchecked)} would pass every check, since some were not run")
-    if any(row.trained for row in rows):
-        seeds = max(row.n_seeds for row in rows)
-        if seeds < 2:
-            clauses.append("small differences, since there is one training seed")
-    clauses.append("that a worst case is final, since a stronger attack can only lower it")
-    return f"Do not believe {'; '.join(clauses)}."
-
-
-def _open_orders(table: Table, ranked: Sequence[Row]) -> list[str]:
-    """Names the groups of rows that follow each other in an order that says nothing, in clauses."""
-    metrics = Standing.of(table).metrics
-    if not metrics:
-        return []
-    metric, name = metrics[0]
-    lost = [row for row in ranked if name == "AMI" and row.mean(f"worst_{metric}") <= 0]
-    groups = [
-        group for group in _groups(table, ranked, metric) if not set(map(id, group)) <= set(map(id, lost))
-    ]
-    clauses = []
-    if groups:
-        named = ", or of ".join(_names(group) for group in groups)
-        clauses.append(f"the order of {named}, which the run does not settle")
-    if len(lost) > 1:
-        clauses.append(f"the order of {_names(lost)}, which keep no more {name} than chance")
-    return clauses
-
-
-def _groups(table: Table, ranked: Sequence[Row], metric: str) -> Iterable[list[Row]]:
-    """The longest groups of rows that follow each other, of which no two are settled to differ."""
-    before = 0
-    for start, first in enumerate(ranked):
-        end = start + 1
-        while end < len(ranked) and all(
-            one.tier == ranked[end].tier and table.settled(one, ranked[end], metric) is False
-            for one in ranked[start:end]
-        ):
-            end += 1
-        if end - start > 1 and end > before:
-            yield [first, *ranked[start + 1 : end]]
-        before = max(before, end)
-
-
-def _names(rows: Sequence[Row]) -> str:
-    return listed([code(row.name) for row in rows])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isnan
 
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL
+from benchmark.report.escapes import code
 from benchmark.report.rows import Row
 from benchmark.report.style import budget
 from benchmark.report.tables import Table, mode_words
@@ -92,6 +93,11 @@ def listed(names: Sequence[str]) -> str:
     if len(shown) > NAMED:
         shown = [*shown[: NAMED - 1], f"{len(shown) - NAMED + 1} others"]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def names_of(rows: Sequence[Row]) -> str:
+    """The names of rows as code spans, joined as `listed` does."""
+    return listed([code(row.name) for row in rows])
 
 
 def behind(row: Row) -> str:
