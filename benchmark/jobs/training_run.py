@@ -113,9 +113,8 @@ class TrainingRun(Record):
         # A failure is recorded before others wait for the model.
         seen = few_images(data.test, context.device)
         unfolded = self.load_unfolded(context)[0].to(context.device)
-        check_embedder(
-            in_float32(unfolded, seen.clone()), seen
-        )  # folding hides what a model does with batch norm
+        # Folding hides what a model does with batch norm.
+        check_embedder(in_float32(unfolded, seen.clone()), seen)
         check_embedder(self.load(context)[0], seen)  # as it will be attacked
         check_same(model, unfolded, seen)
         return training
