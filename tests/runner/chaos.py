@@ -23,9 +23,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from benchmark.core.source import ROOT
+from benchmark.records import Store
 
 from .damage import damage, files, remove_many, truncate
 
@@ -209,8 +211,7 @@ class Chaos:
         self._finish(self._start(self._whole))
         while not self._enough(kills) and len(self.tally.problems) < 5:
             self._round(suspensions)
-        for path in self._records()[:1]:  # not left to chance: something that a run must notice
-            truncate(self._dice, path)
+        self._need_every_model()
         self._heal()
         self.compare()
         self.tally.seconds = round(time.monotonic() - began, 1)
@@ -228,6 +229,17 @@ class Chaos:
     def _records(self) -> list[Path]:
         """Records of cells that have some content."""
         return [path for path in files_in(self.output, "cells") if path.is_file() and path.stat().st_size]
+
+    def _need_every_model(self) -> None:
+        """Damages records such that all models are needed: no run reads a checkpoint that no cell needs."""
+        whole = Store(self._whole)
+        chosen = {}
+        for path in self._records():
+            if cell := whole.cell(path.stem):
+                # An attack that was made on another model needs that one, too.
+                chosen[cell.model_id, "transfer" in cell.key.attack] = path
+        for path in chosen.values():
+            truncate(self._dice, path)
 
     def _start(self, output: Path, *options: str) -> Session:
         self.tally.runs += 1
@@ -355,8 +367,7 @@ class Chaos:
                 curves = [json.loads(one.read_text())["curve"] for one in (path, other)]
                 problems += [] if curves[0] == curves[1] else [f"the curves of {path.name} differ"]
             else:
-                weights = [{n: v.tobytes() for n, v in load_file(one).items()} for one in (path, other)]
-                problems += [] if weights[0] == weights[1] else [f"the weights of {path.name} differ"]
+                problems += [] if weights(path) == weights(other) else [f"the weights of {path.name} differ"]
         store = self.output / "store"
         for path in files_in(self._whole, "identities"):
             other = store / "identities" / path.name
@@ -367,6 +378,14 @@ class Chaos:
         for path in store.rglob("*.damaged*"):
             if path.parent.name in ("models", "cells", "arrays", "unfinished", "checks", "store"):
                 self.tally.set_aside[path.parent.name] += 1
+
+
+def weights(path: Path) -> dict[str, bytes] | str:
+    """The weights of a checkpoint, or why they cannot be read."""
+    try:
+        return {name: array.tobytes() for name, array in load_file(path).items()}
+    except SafetensorError as error:
+        return str(error)
 
 
 def files_in(output: Path, folder: str) -> list[Path]:
