@@ -6,7 +6,6 @@ from benchmark.evaluation.conformance.suite import (
     check_contract,
     check_defense,
     check_plugin_class,
-    contract_of,
     defense_checks,
     run_contract,
 )
@@ -18,7 +17,6 @@ __all__ = [
     "check_contract",
     "check_defense",
     "check_plugin_class",
-    "contract_of",
     "defense_checks",
     "run_contract",
 ]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from benchmark.core.errors import UsageError
 from benchmark.core.parameters import Parameters, explain
 from benchmark.data import Folders
-from benchmark.evaluation.conformance.contract_check import ConformanceError, Contract, ContractCheck
+from benchmark.evaluation.conformance.contract_check import ConformanceError, ContractCheck
 from benchmark.evaluation.conformance.contracts import CONTRACTS
 from benchmark.evaluation.conformance.defense_contract import DEFENSE
 from defenses import DEFENSES, Defense
@@ -49,11 +49,6 @@ def _as_defense(given: type[Defense] | Defense | str) -> Parameters:
     return DEFENSES.build(given) if isinstance(given, str) else _as_instance(given, Defense)
 
 
-def contract_of(cls: type[Parameters]) -> Contract | None:
-    """Returns the contract of a class's kind; None for kinds without one."""
-    return next((CONTRACTS[part] for part in cls.__mro__ if part in CONTRACTS), None)
-
-
 def run_contract(
     given: type[Parameters] | Parameters, folders: Folders | None = None
 ) -> Iterator[ContractResult]:
@@ -69,7 +64,7 @@ def run_contract(
         UsageError: when the argument is neither, or its kind has no contract.
     """
     component = _as_instance(given, Parameters)
-    contract = contract_of(type(component))
+    contract = next((CONTRACTS[part] for part in type(component).__mro__ if part in CONTRACTS), None)
     if contract is None:
         raise UsageError(f"There are no checks for classes such as {type(component).__name__}.")
     passed: set[str] = set()

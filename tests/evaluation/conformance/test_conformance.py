@@ -9,7 +9,9 @@ import torch
 import benchmark
 from benchmark.core.errors import UsageError
 from benchmark.evaluation.conformance import ConformanceError, check_contract, check_defense, defense_checks
+from benchmark.evaluation.conformance.contracts import CONTRACTS
 from benchmark.evaluation.conformance.defense_contract import DEFENSE
+from benchmark.plugins.registries import REGISTRIES
 from defenses import Defense
 
 from .results import failures
@@ -132,3 +134,8 @@ def test_reference_defenses_skip_the_checks_of_training():
     checks = {check.name for _, check in defense_checks(["pixels"])}
     assert "unit_length" in checks
     assert "loss_falls" not in checks
+
+
+@pytest.mark.parametrize("registry", REGISTRIES.values(), ids=REGISTRIES)
+def test_every_kind_that_a_plugin_may_add_to_has_a_contract(registry):
+    assert set(registry.base.__mro__) & set(CONTRACTS)

@@ -1,0 +1,113 @@
+"""The contract of loggers: a log that opens in an empty folder, takes curves and values, and closes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.core.errors import UsageError
+from benchmark.evaluation.conformance.common import (
+    SETTINGS_ADVICE,
+    SETTINGS_WANTED,
+    SPEC_ADVICE,
+    SPEC_WANTED,
+    check_settings,
+    check_spec,
+)
+from benchmark.evaluation.conformance.contract_check import Contract, ContractError, NotApplicableError
+from benchmark.loggers import LogWriter, RunLogger
+
+METHODS = ("curve", "value", "close")
+
+CONFIG = {"preset": "smoke", "seeds": [0, 1], "training": {"epochs": 2}, "device": None}
+"""Kinds of values that the configuration of a run has."""
+
+
+@dataclass(frozen=True)
+class LoggerFixture:
+    """A logger, with folders to log to.
+
+    Attributes:
+        logger: the logger under test.
+    """
+
+    logger: RunLogger
+
+    @contextmanager
+    def output(self) -> Iterator[Path]:
+        """An empty output folder.
+
+        Raises:
+            NotApplicableError: when the package that the logger needs is not installed.
+        """
+        try:
+            self.logger.check()
+        except UsageError as error:
+            raise NotApplicableError(str(error).rstrip(".")) from error
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+
+    def write(self, output: Path) -> None:
+        """Logs a training and a cell, as a run does."""
+        writer: LogWriter = self.logger.open(output, CONFIG)
+        writer.curve("digits/smallconv/proxy_anchor/vanilla/seed0/loss", {1: 0.5, 2: 0.25})
+        writer.value("digits/smallconv/proxy_anchor/vanilla/seed0/clustering/noise/linf/0.1/ami", 0.75)
+        writer.close()
+
+
+LOGGER: Contract[RunLogger, LoggerFixture] = Contract(
+    RunLogger, lambda logger, folders: LoggerFixture(logger)
+)
+
+
+@LOGGER.check(SPEC_WANTED, SPEC_ADVICE)
+def spec(fixture: LoggerFixture) -> None:
+    """Checks the round trip through the spec."""
+    check_spec(fixture.logger)
+
+
+@LOGGER.check(
+    "open(output, config) returns a writer with the methods curve, value and close.",
+    "Return an object such as benchmark.loggers.LogWriter describes.",
+)
+def opens(fixture: LoggerFixture) -> None:
+    """Checks what `open` returns."""
+    with fixture.output() as output:
+        writer: Any = fixture.logger.open(output, CONFIG)
+        if missing := [name for name in METHODS if not callable(getattr(writer, name, None))]:
+            raise ContractError(
+                f"open returns {type(writer).__name__}, which has no {' and no '.join(missing)}"
+            )
+        writer.close()
+
+
+@LOGGER.check(
+    "A run can be logged, and another into the same folder.",
+    "Take what is there for the log of an earlier run, and add to it.",
+    after=("opens",),
+)
+def again(fixture: LoggerFixture) -> None:
+    """Checks a run and one that resumes it; any error costs the log."""
+    with fixture.output() as output:
+        fixture.write(output)
+        before = _sizes(output)
+        fixture.write(output)
+        after = _sizes(output)
+        if lost := sorted(name for name in before if after.get(name, 0) < before[name]):
+            raise ContractError(f"a second run takes away from what the first has written to {lost[0]}")
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return {str(path.relative_to(folder)): path.stat().st_size for path in files}
+
+
+@LOGGER.check(SETTINGS_WANTED, SETTINGS_ADVICE, after=("again",))
+def leaves_settings(fixture: LoggerFixture) -> None:
+    """Checks the settings of the process and its random generators."""
+    with fixture.output() as output:
+        check_settings(lambda: fixture.write(output))
