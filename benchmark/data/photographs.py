@@ -21,6 +21,7 @@ from benchmark.data.blank import blank_images, blank_split
 from benchmark.data.cache import fingerprint
 from benchmark.data.counting import find_inconsistency
 from benchmark.data.layouts import DatasetLocation, Entry, Layout, StillPackedError, find_locations
+from benchmark.data.nearby import find_nearby, why_not_there
 from benchmark.data.packed import PackedImages, open_packed, packed, select
 
 
@@ -212,10 +213,18 @@ def _locate(dataset: Photographs, folders: Folders, unpack: bool) -> Located | N
         raise dataset.unusable(f"has a file that is not an archive: {not_archives[0]}; delete it")
     if problems:
         raise problems[0]
+    raise dataset.unusable(_nowhere(dataset, folders.data))
+
+
+def _nowhere(dataset: Photographs, data: Path) -> str:
+    """What is wrong when no part of a data set is in the data folder."""
     layout = dataset.about.layout if dataset.about else "it"
-    raise dataset.unusable(
-        f"is not in {folders.data}, where {layout} should be; --data-root names another folder"
-    )
+    if obstacle := why_not_there(data):
+        return f"is not in {data}, {obstacle}; --data-root names the folder where {layout} is"
+    looked = f"is not in {data}, where {layout} should be"
+    if nearby := find_nearby(dataset.layouts, data):
+        return f"{looked}; it seems to be in a folder there: --data-root '{nearby}'"
+    return f"{looked}; --data-root names another folder"
 
 
 @lru_cache(maxsize=8)
