@@ -29,8 +29,10 @@ from .one_path import alone
 
 EPS = 0.06
 SHAPE = (1, 8, 8)
-BATCH = 60
-"""Images in one step of an attack: half of the pool."""
+BATCH = 120
+"""Images in one step of an attack: the pool."""
+SMALL = 60
+"""The same for models whose embeddings depend on the batch: half of the pool."""
 PGD_DECAY = "pgd_decay[objective=neighbour]"
 TRANSFER = f"transfer[attack={PGD_DECAY},source=vanilla]"
 AT_EPS = ("fgsm[objective=neighbour]", PGD_DECAY, "pgd_decay[objective=neighbour,steps=40]", TRANSFER)
@@ -81,7 +83,7 @@ def trained(make_images, make_member):
 def check_model(pool, fresh, trained, tmp_path, request):
     """Attacks a model and stores records as a run does, and runs the checks on them."""
 
-    def run(model):
+    def run(model, batch=BATCH):
         key = ModelKey(dataset="made-up", backbone="tiny", loss="proxy_anchor", defense="any", seed=0)
         store, cells = Store(tmp_path), []
         for attack, eps in GRID:
@@ -92,7 +94,7 @@ def check_model(pool, fresh, trained, tmp_path, request):
             cells.append(CellRef(id=f"{attack}-{eps}", model_id="m", key=where, role=role))
             follows = request.param.get(cells[-1].id)
             standing = Standing.read(store, follows) if follows else None
-            record, arrays = score(model, cells[-1], standing)
+            record, arrays = score(model, cells[-1], standing, batch)
             store.save_cell(record, arrays)
         manifest = RunManifest(
             command="", config={}, suite="checks", compute=["equal-epochs"], references=[],
@@ -102,7 +104,7 @@ def check_model(pool, fresh, trained, tmp_path, request):
         (found,) = check_models(store, manifest)
         return {result.name: result for result in found.results}
 
-    def score(model, cell, standing):
+    def score(model, cell, standing, batch):
         images, key = pool.batch(slice(None)), cell.key
         attack, result, diagnostics = None, None, {}
         if standing is not None and standing.reason_to_stop(until_chance=key.eps < 1):
@@ -116,7 +118,7 @@ def check_model(pool, fresh, trained, tmp_path, request):
                 pool.ids,
                 key.norm,
                 key.eps,
-                batch_size=BATCH,
+                batch_size=batch,
                 attacked=None if standing is None else standing.images,
                 sources={"vanilla": trained["vanilla"]},
             )
@@ -126,7 +128,7 @@ def check_model(pool, fresh, trained, tmp_path, request):
                 diagnostics["zero_gradient"] = part * result.zero_gradient
         embeddings = PoolEmbeddings(
             model, images, result.images if result else images, pool.labels, pool.ids, 1,
-            2 * BATCH, attack=attack, objective=result.objective if result else None,
+            BATCH, attack=attack, objective=result.objective if result else None,
             changed=None if standing is None else standing.images,
             isolated=alone(model) if attack and standing is None else None,
         )  # fmt: skip
@@ -179,7 +181,7 @@ def test_broken_defenses_fail_their_checks(check_model, trained, pool, broken, m
 @pytest.mark.parametrize("name", INCONSISTENT)
 def test_inconsistent_models_fail_their_checks(check_model, trained, pool, make_setting, name):
     build, expected = INCONSISTENT[name]
-    setting = make_setting(pool.batch(slice(None)), EPS, BATCH)
-    results = check_model(build(trained["trades"], setting).eval())
+    setting = make_setting(pool.batch(slice(None)), EPS, SMALL)
+    results = check_model(build(trained["trades"], setting).eval(), SMALL)
     assert expected <= failed(results), {name: (r.status, r.explanation) for name, r in results.items()}
     assert all(result.status != "not run" for result in results.values())
