@@ -2,7 +2,6 @@
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 OTHER = torch.device("meta")
 """Device of its tensors: one that torch knows everywhere, and that nothing else here uses."""
@@ -39,9 +38,19 @@ def inner(value):
     return value.inner if isinstance(value, OtherTensor) else value
 
 
+def mapped(change, value):
+    """Changes each part of lists, tuples and dictionaries, which is all that operations take (and is fast)."""
+    if isinstance(value, list | tuple):
+        return type(value)([mapped(change, part) for part in value])
+    if isinstance(value, dict):
+        return {name: mapped(change, part) for name, part in value.items()}
+    return change(value)
+
+
 def _call(func, args, kwargs):
     name = func.overloadpacket.__name__
-    tensors = [part for part in tree_flatten((args, kwargs))[0] if isinstance(part, torch.Tensor)]
+    tensors = []
+    mapped(lambda part: tensors.append(part) if isinstance(part, torch.Tensor) else None, (args, kwargs))
     other = any(isinstance(tensor, OtherTensor) for tensor in tensors)
     if name not in MOVES and not (name in INDEXING and isinstance(args[0], OtherTensor)):
         # Scalars and indices on the CPU may be combined with any device.
@@ -50,7 +59,7 @@ def _call(func, args, kwargs):
     if (device := kwargs.get("device")) is not None:
         other = torch.device(device) == OTHER
         kwargs = {**kwargs, "device": "cpu"}
-    found = func(*tree_map(inner, args), **tree_map(inner, kwargs))
+    found = func(*mapped(inner, args), **mapped(inner, kwargs))
     if name.endswith("_") and not name.endswith("__"):  # in place, unlike `__rshift__`
         return args[0]
-    return tree_map(lambda part: OtherTensor(part) if other and type(part) is torch.Tensor else part, found)
+    return mapped(lambda part: OtherTensor(part) if other and type(part) is torch.Tensor else part, found)
