@@ -39,7 +39,7 @@ def inner(value):
 
 
 def mapped(change, value):
-    """Changes each part of lists, tuples and dictionaries, which is all that operations take (and is fast)."""
+    """Changes each part of lists, tuples and dictionaries, all that operations take; pytree is slower."""
     if isinstance(value, list | tuple):
         return type(value)([mapped(change, part) for part in value])
     if isinstance(value, dict):

@@ -23,6 +23,7 @@ def go(tmp_path):
         norm="linf",
         path=None,
         killed_after=None,
+        keep=False,
         noise=0.0,
         stored=False,
         every=0,
@@ -59,6 +60,7 @@ def go(tmp_path):
                 )  # fmt: skip
                 problem.save_point = KilledAfter(tmp_path / "unfinished" / path, problem, context)
                 problem.save_point.last = killed_after
+                problem.save_point.kept = tmp_path if keep else None
             started = time.perf_counter()
             result = attack.run(problem)
             seconds = time.perf_counter() - started
