@@ -98,6 +98,11 @@ def evaluate(
     for key in options or {}:
         if key in _ARGUMENTS:
             raise UsageError(f"'{key}' cannot be given in options; it is an argument of evaluate.")
+    if eps is None and isinstance(data, Sequence) and not isinstance(data, str):
+        raise UsageError(
+            "Give eps, the radius of the attacks in units of pixels in [0, 1], as eps=8/255: images that are "
+            "given directly have none of their own."
+        )
     models = named_models(model, name)
     if output is None:
         remove_unfinished(Path(gettempdir()))  # of processes that were killed

@@ -188,7 +188,8 @@ class Results:
 
     def __repr__(self) -> str:
         """The folder, and a line for each row."""
-        lines = [f"Results({str(self.output)!r}): {self._counted()}"]
+        where = repr(str(self.output)) if self._folder is None else "in a temporary folder"
+        lines = [f"Results({where}): {self._counted()}"]
         lines += [
             f"  {f'{row.rank}.' if row.rank else '-':<3} {row.name}: clean {row.clean}; worst {row.worst}; "
             f"checks {row.checks_summary}"

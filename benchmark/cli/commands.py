@@ -83,12 +83,16 @@ def report(
         exports: other formats to write the results in.
         manifest: that of the run that the report is of; by default the folder's, which another run may have
             replaced.
+
+    Raises:
+        UsageError: when there is no run, or the folder cannot be written to.
     """
     from benchmark.core.cpu import cores
     from benchmark.core.file_lock import locked
     from benchmark.records import Store
     from benchmark.report import PAGE, write_report
 
+    Store(output).check_report_writable()
     waiting = f"Another command is writing its report into {output}; this one waits for it ..."
     with locked(Store(output).root / "report.lock", waiting):
         write_report(output, say, workers or cores(), exports, manifest)

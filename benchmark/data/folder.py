@@ -134,17 +134,28 @@ class ImageFolder(UserImages):
     @cached_property
     def _files(self) -> list[Path]:
         """The image files of every class in the split, in order of class and file name."""
-        files: list[Path] = []
-        for name in sorted([*self._split[0], *self._split[1]]):
-            found = image_files.image_files(self._folders[name])
-            if len(found) < 2:
-                raise BenchmarkError(
-                    f"The class folder {self._folders[name]} has {len(found) or 'no'} image"
-                    f"{' (subfolders are not searched)' if not found else ''}; a class needs 2 or more: add "
-                    "some, delete the folder, or leave the class out with train_classes and test_classes."
-                )
-            files += self._some(name, found)
-        return files
+        names = sorted([*self._split[0], *self._split[1]])
+        found = {name: image_files.image_files(self._folders[name]) for name in names}
+        self._refuse_small_classes(found)
+        return [file for name, files in found.items() for file in self._some(name, files)]
+
+    def _refuse_small_classes(self, found: dict[str, list[Path]]) -> None:
+        """Refuse classes with fewer than two images, which no image of the class can be found for.
+
+        Raises:
+            BenchmarkError: when there are some.
+        """
+        small = [name for name, files in found.items() if len(files) < 2]
+        if not small:
+            return
+        first = small[0]
+        count = len(found[first])
+        others = f", and {len(small) - 1} others of {len(found)} have one or none" if small[1:] else ""
+        raise BenchmarkError(
+            f"The class folder {self._folders[first]} has {count or 'no'} image"
+            f"{'' if count else ' (subfolders are not searched)'}{others}; a class needs 2 or more: add "
+            "some, delete the folder, or leave the class out with train_classes and test_classes."
+        )
 
     def _some(self, name: str, files: list[Path]) -> list[Path]:
         """Draw `per_class` images of a class by a hash of their names, and return them in order of name."""

@@ -195,7 +195,11 @@ def _locate(dataset: Photographs, folders: Folders, unpack: bool) -> Located | N
     Raises:
         BenchmarkError: when something is missing or wrong; it describes the most complete location.
     """
-    found, not_archives = find_locations(dataset.layouts, folders.data)
+    try:
+        found, not_archives = find_locations(dataset.layouts, folders.data)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise dataset.unusable(f"cannot be read: {error.filename}: {reason}") from None
     still_packed: list[DatasetLocation] = []
     problems: list[BenchmarkError] = []
     for location in found:

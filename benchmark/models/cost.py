@@ -20,10 +20,15 @@ from benchmark.models.member import Member
 from benchmark.models.traced_flops import traced_flops
 
 
+def middle_gray(image_shape: tuple[int, int, int], device: torch.device) -> Tensor:
+    """Make the image that passes are counted with; a black one may be refused."""
+    return torch.full((1, *image_shape), 0.5, device=device)
+
+
 def count_flops(module: nn.Module, image_shape: tuple[int, int, int]) -> int:
     """Count the FLOPs of one forward pass of one image of shape (C, H, W)."""
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    image = torch.zeros(1, *image_shape, device=device)
+    image = middle_gray(image_shape, device)
     with frozen(module):
         known = layer_flops(module, image)
         return traced_flops(module, image) if known is None else known
@@ -95,7 +100,7 @@ class PassCounter:
         before = self.forward
         devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices), frozen(self._embedder), torch.no_grad(), self:
-            self._embedder(torch.zeros(1, *self._image_shape, device=device))
+            self._embedder(middle_gray(self._image_shape, device))
         units, self.forward = self.forward - before, before
         return units
 

@@ -67,6 +67,22 @@ class Store:
             reason = error.strerror or str(error)
             raise UsageError(f"The output folder '{self.output}' cannot be written: {reason}.") from None
 
+    def check_report_writable(self) -> None:
+        """Checks that a report can be written where there is a run.
+
+        Raises:
+            UsageError: when it cannot.
+        """
+        try:
+            for folder in (self.root, self.output):
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+        except (FileNotFoundError, NotADirectoryError):
+            return  # what reads the run says that there is none
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UsageError(f"The output folder '{self.output}' cannot be written: {reason}.") from None
+
     def checkpoint(self, model_id: str) -> Path:
         """The path of a model's weights (safetensors)."""
         return self.root / "models" / f"{model_id}.safetensors"

@@ -29,6 +29,8 @@ def doubts(table: Table) -> str:
         clauses.append("that gradients were not masked, since the checks were not run")
     elif unchecked := [row for row in rows if with_status(row.checks, NOT_RUN) and not row.failing]:
         clauses.append(f"that {names_of(unchecked)} would pass every check, since some were not run")
+    if table.only_noise:
+        clauses.append("the worst cases, since random noise was the only attack")
     if any(row.trained for row in rows):
         seeds = max(row.n_seeds for row in rows)
         if seeds < 2:

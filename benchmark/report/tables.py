@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import nan
 
+from benchmark.core.spec import parse_spec
 from benchmark.report.cell_results import CLUSTERING, RETRIEVAL, CellResult, Run
 from benchmark.report.checks import over_seeds
 from benchmark.report.differences import Differences
@@ -115,6 +116,11 @@ class Table:
             and (cell.ref.role == "suite" or (cell.key.scenario == CLUSTERING and counts(cell, CLUSTERING)))
         }
         return sorted(found)
+
+    @property
+    def only_noise(self) -> bool:
+        """Whether nothing was tried but random noise, the control that every attack must beat."""
+        return {parse_spec(attack).name for attack in self.attacks} == {"noise"}
 
 
 def mode_words(compute: str) -> str:

@@ -47,7 +47,7 @@ def verdict(table: Table, row: Row) -> list[str]:
     return [
         f"Retrieval: {_effect(table, row, RETRIEVAL, 'r1', 'R@1')}",
         f"Clustering: {_effect(table, row, CLUSTERING, 'ami', 'AMI')}",
-        f"What to believe: {_belief(row)}",
+        f"What to believe: {_belief(row, table.only_noise)}",
     ]
 
 
@@ -58,7 +58,8 @@ def _effect(table: Table, row: Row, scenario: str, metric: str, name: str) -> st
     if isnan(worst):
         known = "" if isnan(clean) else f"; without one, {name} is {percent(clean)} %"
         return f"no attack on it is done{known}."
-    attacker = f"an attacker with a budget of {budget(table.key.norm, table.key.eps)}"
+    who = "random noise" if table.only_noise else "an attacker"
+    attacker = f"{who} with a budget of {budget(table.key.norm, table.key.eps)}"
     if isnan(clean):
         sentences = [f"{attacker} leaves {name} at {percent(worst)} %; without one it is not known."]
     elif clean - worst < SAME_SCORE:
@@ -96,9 +97,11 @@ def _chance(row: Row) -> float:
     return mean(cell.record.diagnostics.get("chance", nan) for cell in clean if cell.record)
 
 
-def _belief(row: Row) -> str:
+def _belief(row: Row, only_noise: bool) -> str:
     passed, not_run = with_status(row.checks, "pass"), with_status(row.checks, NOT_RUN)
     sentences = [f"no rank: {row.unranked.rstrip('.')}."] if row.unranked else []
+    if only_noise:
+        sentences.append("random noise was the only attack, so what an attacker does is unknown.")
     sentences += [
         f"it fails the check {name}: {row.checks[name].explanation.rstrip('.')}." for name in row.failing
     ]

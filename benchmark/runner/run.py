@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from benchmark.core.errors import Stopped, StoppedAtOnce
+from benchmark.core.errors import Stopped, StoppedAtOnce, UsageError
 from benchmark.core.hardware import one_thread
 from benchmark.core.output import say, warn
 from benchmark.data import DATASETS
@@ -79,6 +79,8 @@ def run(
     fetch_weights(training.key for training in todo.trainings)
     logs = RecordLogs(config.log if todo.jobs else (), todo, store, config.model_dump(mode="json"))
     manifest = make_manifest(grid, config, command, context.folders, context.provenance())
+    if note := _replaced(store, manifest):
+        warn(note)
     store.save_manifest(manifest)
     save_sources(store.root, sources(identities(grid)))
     for planned in todo.refused:
@@ -105,6 +107,22 @@ def run(
         record = store.cell(cell_id)
         counts[record.status if record else "failed"] += 1
     return RunResult(counts, manifest, stopped)
+
+
+def _replaced(store: Store, manifest: RunManifest) -> str:
+    """What becomes of the board that is in the folder, where it is of another grid; empty where it is not."""
+    try:
+        before = {cell.id for cell in store.manifest().cells}
+    except UsageError:  # there is none that can be read
+        return ""
+    left_out = before - {cell.id for cell in manifest.cells}
+    if not left_out:
+        return ""
+    return (
+        f"The board in {store.output} is of another command: {len(left_out)} of its {len(before)} cells are "
+        "not of this one, whose board takes its place. Their records stay: the other command gives its board "
+        "again. To keep both, give each its own --output."
+    )
 
 
 def fetch_weights(keys: Iterable[ModelKey]) -> None:

@@ -71,6 +71,7 @@ def test_nothing_of_the_caller_changes(tensors):
 def test_results_in_a_temporary_folder_end_with_their_object(tensors):
     results = run(Net(), tensors)
     folder = results.output
+    assert str(folder) not in repr(results) and "in a temporary folder" in repr(results)
     assert (folder / "store" / "run.json").exists()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -211,7 +212,7 @@ def test_failed_cells_are_a_warning_and_a_reason(tensors):
         ({"attacks": "pgdd"}, "Unknown attack 'pgdd'"),
         ({"scenarios": "clusters"}, "Unknown scenario 'clusters'"),
         ({"eps": 8}, "write 8/255, not 8"),
-        ({"eps": None}, "has no headline eps"),
+        ({"eps": None}, "Give eps, .* as eps=8/255"),
         ({"norm": "l3"}, "'linf', 'l2' or 'l0'"),
         ({"norm": "l0", "eps": 2.5}, "counts changed pixels"),
         ({"device": "gpu"}, "Unknown device 'gpu'"),

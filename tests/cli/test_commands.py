@@ -41,3 +41,13 @@ def test_a_report_is_of_its_own_run_though_another_has_used_the_folder(done):
     assert len((done / "cells.csv").read_text().splitlines()) > len(mine.cells)
     report(done)
     assert len((done / "cells.csv").read_text().splitlines()) < len(mine.cells)
+
+
+def test_a_report_into_a_folder_that_cannot_be_written_names_the_folder(done, monkeypatch, capsys):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", f"{dir}/a temporary file")
+
+    monkeypatch.setattr("benchmark.records.store.tempfile.TemporaryFile", refuse)
+    assert main(["--report-only", "--output", str(done)]) == 2
+    said = f"error: The output folder '{done}' cannot be written: Permission denied.\n"
+    assert capsys.readouterr().err == said

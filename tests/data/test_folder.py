@@ -205,3 +205,9 @@ def test_headline_budgets(root):
     assert build(root, linf="8/255", l2=1.5).headline_eps == {"linf": pytest.approx(8 / 255), "l2": 1.5}
     with pytest.raises(UsageError, match="linf"):
         build(root, linf=0)
+
+
+def test_all_classes_with_too_few_images_are_counted(root):
+    for name in ("thin", "thinner", "thinnest"):
+        make_class(root, name, 1)
+    refused(build(root), r"thin has 1 image, and 2 others of \d+ have one or none; a class needs 2 or more")

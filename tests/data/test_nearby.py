@@ -56,3 +56,12 @@ def test_what_keeps_a_folder_from_holding_anything(tmp_path, monkeypatch, name):
 
     monkeypatch.setattr("os.scandir", refuse)
     assert why_not_there(tmp_path) == "which cannot be read (Permission denied)"
+
+
+def test_a_folder_that_cannot_be_read_is_named(name, folders, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("benchmark.data.layouts.Path.is_file", refuse)
+    reason = DATASETS.build(name).missing(folders)
+    assert reason.startswith(f"{name} cannot be read: {folders.data}/") and "Permission denied" in reason

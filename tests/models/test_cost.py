@@ -218,3 +218,13 @@ def test_a_pass_that_raises_is_not_counted_and_hides_nothing_later(make_member):
         with torch.no_grad():
             member.embedder(IMAGES)
     assert counter.total == pytest.approx(5)
+
+
+def test_a_network_that_refuses_black_images_is_counted():
+    class Demanding(nn.Flatten):
+        def forward(self, images):
+            assert images.max() > 0.1
+            return super().forward(images)
+
+    network = nn.Sequential(Demanding(), nn.Linear(64, 3))
+    assert count_flops(network, SHAPE) == 2 * 64 * 3

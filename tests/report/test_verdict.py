@@ -1,3 +1,4 @@
+from benchmark.report.doubts import doubts
 from benchmark.report.verdict import verdict, verdict_lines
 
 from .fake_run import CLUSTERING, NEIGHBOUR, NOISE, RETRIEVAL, FakeRun
@@ -81,3 +82,11 @@ def test_it_says_what_to_believe(tables_of):
     assert of(table)[2] == (
         "What to believe: The checks were not run, so whether the scores are misleading is unknown."
     )
+
+
+def test_where_only_noise_was_tried_it_says_so(tables_of):
+    _, (table,) = tables_of(models_alone(attacks={NOISE: 0.05}, curve={}, failed_attacks={}), "noise")
+    assert table.only_noise
+    assert "random noise with a budget of L∞ 0.1" in of(table)[0]
+    assert "Random noise was the only attack, so what an attacker does is unknown." in of(table)[2]
+    assert "the worst cases, since random noise was the only attack" in doubts(table)

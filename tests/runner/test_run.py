@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from benchmark.cli import main
+from benchmark.records import Store
 from benchmark.runner import run as runner
 from benchmark.runner.executors import LocalExecutor
 
@@ -289,3 +290,14 @@ def test_another_run_with_other_cells_in_the_folder_is_told_and_the_board_is_of_
     said = f"Another run with other cells has used {tmp_path / 'out'} meanwhile. The board written now is of"
     assert capsys.readouterr().err.count(said) == 1
     assert values(tmp_path / "out") == values(tmp_path / "alone")
+
+
+def test_a_board_of_other_cells_that_is_replaced_is_told(tiny, tmp_path, capsys):
+    assert run(tiny, tmp_path / "out") == 0
+    assert "The board in" not in capsys.readouterr().err
+    whole = len(Store(tmp_path / "out").manifest().cells)
+    assert run(tiny, tmp_path / "out", "--seeds", "0", "--attacks", "fgsm") == 0
+    said = capsys.readouterr().err
+    assert (
+        f"The board in {tmp_path / 'out'} is of another command: " in said and f"of its {whole} cells" in said
+    )

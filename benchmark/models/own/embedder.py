@@ -158,7 +158,7 @@ def _embed(model: OwnEmbedder, images: Tensor) -> Tensor:
     except (Exception, SystemExit) as error:  # a user's network may fail in any way
         raise UsageError(
             f"{model.title} cannot embed images of {shape}: {_reason(error)}. Its input is set by size, "
-            "resize, crop and channels, as in [size=224,channels=3]."
+            "resize, crop, channels, mean and std, as in [size=224,channels=3,mean=0.5]."
         ) from None
     return output
 
@@ -199,11 +199,14 @@ def _seen(model: OwnEmbedder, images: Tensor) -> tuple[float, ...]:
 
 
 def _check_batches(model: OwnEmbedder, images: Tensor, unit: Tensor) -> float:
-    """Returns how far the embedding of an image alone is from that in a batch."""
-    vectors = _embed(model, images[:1])
-    _check_shape(model, vectors, 1)
-    alone = F.normalize(vectors.float())
-    apart = float((alone[0] - unit[0]).abs().max()) if alone.shape == unit[:1].shape else float("inf")
+    """Returns how far the embeddings of the first and the last image alone are from those in a batch."""
+    ends = torch.tensor([0, len(images) - 1])
+    found = [_embed(model, image.unsqueeze(0)) for image in images[ends]]
+    for vectors in found:
+        _check_shape(model, vectors, 1)
+    same = all(vectors.shape[1] == unit.shape[1] for vectors in found)
+    alone = F.normalize(torch.cat(found).float()) if same else None
+    apart = float("inf") if alone is None else float((alone - unit[ends]).abs().max())
     if apart > SAME_BATCH:
         raise UsageError(
             f"{model.title} embeds an image alone otherwise than in a batch (they differ by {apart:.2g}): "

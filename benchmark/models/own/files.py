@@ -90,8 +90,20 @@ class ExportedProgram(FileModel):
     title: ClassVar[str] = "exported program"
 
     def read(self) -> nn.Module:
-        """Read the program as a module."""
-        return torch.export.load(self.file).module()
+        """Read the program as a module.
+
+        Raises:
+            UsageError: when it takes one number of images only.
+        """
+        program = torch.export.load(self.file)
+        inputs = set(program.graph_signature.user_inputs)
+        shapes = [node.meta["val"].shape for node in program.graph.nodes if node.name in inputs]
+        if shapes and shapes[0] and isinstance(shapes[0][0], int):
+            raise UsageError(
+                f"{self.file.name} takes {shapes[0][0]} images at a time; export it with a dynamic number of "
+                'images: dynamic_shapes=({0: torch.export.Dim("batch")},).'
+            )
+        return program.module()
 
 
 class _OnnxNetwork(nn.Module):

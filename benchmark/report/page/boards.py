@@ -19,7 +19,8 @@ from benchmark.report.tables import Table
 
 Part = tuple[Column, Callable[[Table, Row], Value]]
 """A column, and what a row has in it."""
-SCENARIOS = ((RETRIEVAL, "r1"), (CLUSTERING, "ami"))
+SCENARIOS = ((CLUSTERING, "ami"), (RETRIEVAL, "r1"))
+"""In the order of `leaderboard.md`: rows are ranked by AMI."""
 MEANINGS = {
     "r1": "Fraction of queries whose most similar other image is of their class.",
     "ami": "Agreement of k-means clusters and classes: 0 for random clusters, 100 for perfect ones.",

@@ -69,6 +69,10 @@ def of_the_batch():
             return flat - flat.mean(0)
     return Batched()
 
+def of_the_place():
+    network = Net()
+    return lambda images: network(images) + torch.arange(len(images))[:, None]
+
 def trains_inside():
     network = Net()
     class Training(nn.Module):

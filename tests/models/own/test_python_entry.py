@@ -82,7 +82,8 @@ def test_a_file_may_import_its_neighbour(file, images):
             "make_model[depth=3]",
             r"cannot be called with \{'depth': 3\}.*Options of every model: size, resize",
         ),
-        ("make_model[call.channels=3]", r"cannot embed images of 1x12x12: RuntimeError: .*channels=3"),
+        ("make_model[call.channels=3]", r"cannot embed images of 1x12x12: RuntimeError: .*channels=3,mean=0"),
+        ("of_the_place", r"embeds an image alone otherwise than in a batch"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(file, images, name, message):
