@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Apart from the rest: torchattacks holds a version of requests that the theme of the site refuses.
 SITE := .venv-site
 
-.PHONY: benchmark browser tune test test-fast docs install clean
+.PHONY: benchmark browser tune test prepared lint test-fast docs install clean
 
 install: $(VENV)/installed
 
@@ -29,11 +29,17 @@ $(SITE)/installed: docs/_site/requirements.txt
 	$(SITE)/bin/python -m pip install --quiet --requirement $<
 	touch $@
 
-test: install $(SITE)/installed
+test:
+	$(MAKE) --no-print-directory --jobs 2 prepared
+	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+# What can be done at a time before the tests: each uses one core, or waits for what it fetches.
+prepared: lint $(SITE)/installed
+
+lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # Debian's chromium, which the tests of the page need; without it they are skipped.
 browser:

@@ -49,11 +49,12 @@ class JobExecutor(Parameters):
         """Counts the jobs that are to run side by side, at most, where the user does not say."""
         raise NotImplementedError
 
-    def prepare(self, context: RunContext) -> None:
+    def prepare(self, context: RunContext, trains: bool) -> None:
         """Starts what takes long to start, without waiting; called once it is known that there are jobs.
 
         Args:
             context: the context of the run.
+            trains: whether there are trainings among them.
         """
 
     def run_jobs(
@@ -83,9 +84,9 @@ class LocalExecutor(JobExecutor):
         """Counts the worker processes that suit this machine."""
         return count_workers(trainings, device, folders)
 
-    def prepare(self, context: RunContext) -> None:
+    def prepare(self, context: RunContext, trains: bool) -> None:
         """Starts the process that workers are forked from."""
-        start_ahead(threads_of_worker(context.device, context.workers))
+        start_ahead(threads_of_worker(context.device, context.workers), trains)
 
     def run_jobs(
         self,

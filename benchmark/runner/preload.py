@@ -1,7 +1,8 @@
 """Imports what nearly every job needs, once, in the process that workers are forked from.
 
 The project imports these libraries where they are used, so that commands that compute nothing start fast; a
-worker would import them again after each fork. Left to the workers is what only photographs need.
+worker would import them again after each fork. Left to the workers is what only photographs need, and to
+`preload_training` what only trainings do.
 """
 
 # ruff: noqa: F401
@@ -15,7 +16,6 @@ try:
     import pytorch_metric_learning.miners
     import scipy.special
     import sklearn.metrics
-    import torch._dynamo  # which optimizers import at their first step
     import torch.utils.flop_counter
 
     import benchmark.jobs

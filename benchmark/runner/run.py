@@ -51,7 +51,7 @@ def run(
     command: str,
     shown: bool,
     execute: Executor = run_jobs,
-    prepare: Callable[[RunContext], None] = lambda context: None,
+    prepare: Callable[[RunContext, bool], None] = lambda context, trains: None,
 ) -> RunResult:
     """Computes the cells of a grid that are not done yet, then the checks.
 
@@ -62,7 +62,8 @@ def run(
         command: the command line, for the manifest.
         shown: whether progress is shown.
         execute: runs the jobs; on worker processes by default.
-        prepare: called first if there are jobs, so that what they need starts while their cost is estimated.
+        prepare: called first if there are jobs, with whether some are trainings, so that what they need
+            starts while their cost is estimated.
 
     Returns:
         How the cells ended, and the manifest that the report is of.
@@ -75,7 +76,7 @@ def run(
     store = Store(context.output, heal=True)
     todo = find_todo(grid, store, config.retry_failed)
     if todo.jobs:
-        prepare(context)
+        prepare(context, bool(todo.trainings))
     fetch_weights(training.key for training in todo.trainings)
     logs = RecordLogs(config.log if todo.jobs else (), todo, store, config.model_dump(mode="json"))
     manifest = make_manifest(grid, config, command, context.folders, context.provenance())

@@ -30,6 +30,7 @@ _LONGEST_FOLDER = 70
 _PAUSES = tuple(0.05 * 2**number for number in range(8))
 """Seconds before each new try to start a worker, 13 in all."""
 _PRELOADED = "benchmark.runner.preload"
+_PRELOADED_TO_TRAIN = "benchmark.runner.preload_training"
 _WITHOUT_MODULES = ROOT / "benchmark" / "presets"
 
 
@@ -51,14 +52,15 @@ def worker_environment(threads: int) -> Iterator[None]:
         yield
 
 
-def start_ahead(threads: int) -> None:
+def start_ahead(threads: int, trains: bool) -> None:
     """Starts the process that workers are forked from, which imports what they need while this one goes on.
 
     Args:
         threads: threads of each worker.
+        trains: whether there are trainings; what a process does not have, its workers import themselves.
     """
     with worker_environment(threads):
-        _context()
+        _context(_PRELOADED_TO_TRAIN if trains else _PRELOADED)
 
 
 def start_worker(threads: int) -> tuple[BaseProcess, Connection]:
@@ -98,12 +100,16 @@ def _start_worker(threads: int) -> tuple[BaseProcess, Connection]:
     return process, ours
 
 
-def _context() -> BaseContext:
-    """Chooses how workers start: forked from a process that has imported the project; spawned elsewhere."""
+def _context(preloaded: str = _PRELOADED) -> BaseContext:
+    """Chooses how workers start: forked from a process that has imported the project; spawned elsewhere.
+
+    Args:
+        preloaded: the module that this process imports, where it does not run yet.
+    """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([_PRELOADED])
+    context.set_forkserver_preload([preloaded])
     _start_server()
     return context
 
