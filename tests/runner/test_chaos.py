@@ -24,6 +24,8 @@ from benchmark.records.reading import write_record
 from .chaos import Chaos, Process, send
 from .damage import KINDS, damage, files
 
+pytestmark = pytest.mark.first
+
 KILLS = 8
 """`python -m tests.runner.chaos --kills 200` makes more."""
 

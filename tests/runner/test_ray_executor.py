@@ -28,6 +28,7 @@ if find_spec("ray") is None:
     pytest.skip("Ray is not installed; it is the extra [ray]", allow_module_level=True)
 ray = load_ray()
 pytestmark = [
+    pytest.mark.first,
     pytest.mark.slow,  # a cluster takes seconds to start
     pytest.mark.usefixtures("without_figures"),
 ]

@@ -15,7 +15,7 @@ from benchmark.core.source import ROOT
 
 from .test_run import run, values
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_figures")]  # whole runs
+pytestmark = [pytest.mark.first, pytest.mark.slow, pytest.mark.usefixtures("without_figures")]  # whole runs
 
 LONG = 240
 """Seconds that a process may take, on a machine with much else to do."""
