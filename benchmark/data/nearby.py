@@ -17,7 +17,8 @@ FOLDERS = 1000
 def why_not_there(folder: Path) -> str:
     """Returns what keeps a folder from holding anything, as a clause; empty when it can be read."""
     try:
-        next(os.scandir(folder), None)
+        with os.scandir(folder):
+            pass
     except FileNotFoundError:
         return "which does not exist"
     except NotADirectoryError:
@@ -41,10 +42,10 @@ def find_nearby(layouts: Iterable[Layout], data: Path) -> Path | None:
         try:
             with os.scandir(folder) as entries:
                 inside = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        except OSError:
+            if any(all((folder / name).exists() for name in names) for names in wanted):
+                return folder
+        except OSError:  # it may not be looked into
             continue
-        if any(all((folder / name).exists() for name in names) for names in wanted):
-            return folder
         if depth < DEPTH:
             waiting += [(folder / name, depth + 1) for name in inside]
     return None
