@@ -13,7 +13,7 @@ import torch
 
 from attacks import WHOLE, check_precision
 from benchmark.api.checked_model import Model
-from benchmark.api.given_data import Data, dataset_spec
+from benchmark.api.given_data import Data, dataset_spec, holds_images
 from benchmark.api.given_models import device_of, modules_of, named_models, specs_of
 from benchmark.api.results import Results
 from benchmark.api.unchanged_state import unchanged_state
@@ -98,10 +98,11 @@ def evaluate(
     for key in options or {}:
         if key in _ARGUMENTS:
             raise UsageError(f"'{key}' cannot be given in options; it is an argument of evaluate.")
-    if eps is None and isinstance(data, Sequence) and not isinstance(data, str):
+    if eps is None and holds_images(data):
+        example = {"l2": ", as eps=0.5", "l0": ", a number of pixels, as eps=8"}.get(norm, ", as eps=8/255")
         raise UsageError(
-            "Give eps, the radius of the attacks in units of pixels in [0, 1], as eps=8/255: images that are "
-            "given directly have none of their own."
+            f"Give eps, the radius of the attacks{example}: images that are given directly have none of "
+            "their own."
         )
     models = named_models(model, name)
     if output is None:

@@ -38,12 +38,17 @@ def dataset_spec(data: Data, folder: Path) -> str:
     if isinstance(data, str):
         is_path = data not in DATASETS.names() and expand_home(Path(data)).is_dir()
         return _folder_spec(Path(data)) if is_path else data
-    if not (isinstance(data, Sequence) and 2 <= len(data) <= len(_PARTS)):
+    if not holds_images(data):
         raise UsageError(
             "data must be the name of a data set, a folder, or (images, labels[, ids[, queries]]), "
             f"not {_described(data)}."
         )
     return _tensors_spec(_checked(*data), folder)
+
+
+def holds_images(data: object) -> bool:
+    """Whether what the caller gave are images themselves, which have no budget of their own."""
+    return isinstance(data, Sequence) and not isinstance(data, str) and 2 <= len(data) <= len(_PARTS)
 
 
 def _described(data: object) -> str:

@@ -150,7 +150,7 @@ class ImageFolder(UserImages):
             return
         first = small[0]
         count = len(found[first])
-        others = f", and {len(small) - 1} others of {len(found)} have one or none" if small[1:] else ""
+        others = f" ({len(small)} of {len(found)} class folders have one or none)" if small[1:] else ""
         raise BenchmarkError(
             f"The class folder {self._folders[first]} has {count or 'no'} image"
             f"{'' if count else ' (subfolders are not searched)'}{others}; a class needs 2 or more: add "

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmark.data.layouts import Layout
 
@@ -33,7 +34,7 @@ def find_nearby(layouts: Iterable[Layout], data: Path) -> Path | None:
 
     Folders that are near the top come first; links are not followed.
     """
-    wanted = [*_signs(layouts)]
+    signs = [*_signs(layouts)]
     waiting = deque([(data, 0)])
     for _ in range(FOLDERS):
         if not waiting:
@@ -42,7 +43,7 @@ def find_nearby(layouts: Iterable[Layout], data: Path) -> Path | None:
         try:
             with os.scandir(folder) as entries:
                 inside = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-            if any(all((folder / name).exists() for name in names) for names in wanted):
+            if folder != data and any(sign.is_in(folder) for sign in signs):
                 return folder
         except OSError:  # it may not be looked into
             continue
@@ -51,10 +52,20 @@ def find_nearby(layouts: Iterable[Layout], data: Path) -> Path | None:
     return None
 
 
-def _signs(layouts: Iterable[Layout]) -> Iterable[tuple[str, ...]]:
-    """The files by which a layout is known: its metadata together, or an archive of all of it."""
+class _Sign(NamedTuple):
+    """What a layout is known by in a folder: its metadata together, or an archive of all of it."""
+
+    names: tuple[str, ...]
+    is_archive: bool
+
+    def is_in(self, folder: Path) -> bool:
+        paths = [folder / name for name in self.names]
+        return all(path.is_file() if self.is_archive else path.exists() for path in paths)
+
+
+def _signs(layouts: Iterable[Layout]) -> Iterable[_Sign]:
     for layout in layouts:
-        yield layout.metadata
+        yield _Sign(layout.metadata, is_archive=False)
         for archive in layout.archives:
             if set(archive.metadata) >= set(layout.metadata) and not archive.sign:
-                yield (archive.name,)
+                yield _Sign((archive.name,), is_archive=True)

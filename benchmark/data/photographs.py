@@ -199,7 +199,7 @@ def _locate(dataset: Photographs, folders: Folders, unpack: bool) -> Located | N
         found, not_archives = find_locations(dataset.layouts, folders.data)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise dataset.unusable(f"cannot be read: {error.filename}: {reason}") from None
+        raise dataset.unusable(f"cannot be read: {error.filename or folders.data}: {reason}") from None
     still_packed: list[DatasetLocation] = []
     problems: list[BenchmarkError] = []
     for location in found:

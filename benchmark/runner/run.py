@@ -113,16 +113,16 @@ def run(
 def _replaced(store: Store, manifest: RunManifest) -> str:
     """What becomes of the board that is in the folder, where it is of another grid; empty where it is not."""
     try:
-        before = {cell.id for cell in store.manifest().cells}
+        before = {cell.key for cell in store.manifest().cells}
     except UsageError:  # there is none that can be read
         return ""
-    left_out = before - {cell.id for cell in manifest.cells}
+    left_out = before - {cell.key for cell in manifest.cells}  # whose ids change with the code
     if not left_out:
         return ""
     return (
         f"The board in {store.output} is of another command: {len(left_out)} of its {len(before)} cells are "
         "not of this one, whose board takes its place. Their records stay: the other command gives its board "
-        "again. To keep both, give each its own --output."
+        "again. To keep both, give each its own output folder."
     )
 
 

@@ -210,4 +210,6 @@ def test_headline_budgets(root):
 def test_all_classes_with_too_few_images_are_counted(root):
     for name in ("thin", "thinner", "thinnest"):
         make_class(root, name, 1)
-    refused(build(root), r"thin has 1 image, and 2 others of \d+ have one or none; a class needs 2 or more")
+    refused(
+        build(root), r"thin has 1 image \(3 of \d+ class folders have one or none\); a class needs 2 or more"
+    )

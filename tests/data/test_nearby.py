@@ -26,7 +26,10 @@ def test_an_archive_is_found_too_but_not_one_of_a_common_name(folders):
     inner.mkdir()
     (inner / "archive.zip").touch()
     assert find_nearby(DATASETS.get("cars196").layouts, folders.data) is None
-    (inner / "CUB_200_2011.tgz").touch()
+    (folders.data / "CUB_200_2011.tgz").touch()  # where it was looked for
+    (inner / "CUB_200_2011.tgz").mkdir()
+    assert find_nearby(DATASETS.get("cub200").layouts, folders.data) is None
+    (inner / "CUB_200_2011.tar.gz").touch()
     assert find_nearby(DATASETS.get("cub200").layouts, folders.data) == inner
 
 

@@ -22,8 +22,12 @@ from benchmark.evaluation.conformance.common import (
 from benchmark.evaluation.conformance.contract_check import Contract, ContractError
 from defenses.transforms import Applied, Transform
 
+SIDE = 28
+"""Height and width of the images."""
+
 SEEDS = 8
-"""Seeds under which the draws of a random transform are compared."""
+MANY = 24
+"""Seeds and images with which the draws of a random transform are compared: what is rarer may be missed."""
 
 ROUNDING = 1e-6
 STEP = 1e-4
@@ -33,11 +37,11 @@ APART = 0.05
 """Fraction by which a slope may differ from the gradient."""
 
 
-def _smooth(count: int, channels: int = 3, side: int = 28) -> Tensor:
-    """Draws smooth shapes with noise, which every transform changes, shape (count, channels, side, side)."""
+def _smooth(count: int, channels: int) -> Tensor:
+    """Draws smooth shapes with noise, which every transform changes, shape (count, channels, SIDE, SIDE)."""
     generator = torch.Generator().manual_seed(channels)
     coarse = torch.rand(count, channels, 4, 4, generator=generator)
-    smooth = F.interpolate(coarse, size=(side, side), mode="bilinear")
+    smooth = F.interpolate(coarse, size=(SIDE, SIDE), mode="bilinear")
     return (smooth + 0.1 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1)
 
 
@@ -51,18 +55,18 @@ class TransformFixture:
 
     transform: Transform
 
-    def images(self, count: int = 6, channels: int = 3, side: int = 28) -> Tensor:
-        """Images in [0, 1], in new memory at each call, shape (count, channels, side, side)."""
-        return _smooth(count, channels, side)
+    def images(self, count: int = 6, channels: int = 3) -> Tensor:
+        """Images in [0, 1], in new memory at each call, shape (count, channels, SIDE, SIDE)."""
+        return _smooth(count, channels)
 
-    def part(self, channels: int = 3, side: int = 28) -> Applied:
-        """Builds the part of a model that applies the transform, and shows it training images."""
+    def part(self, channels: int = 3) -> Applied:
+        """Builds the part of a model that applies the transform, shown training images, as it is attacked."""
         part: Any = self.transform.applied()
         if not isinstance(part, Applied):
             raise ContractError(f"applied() returns {type(part).__name__}, not an Applied")
         seed_everything("conformance-transform")
-        part.learn(self.images(40, channels, side))
-        return part
+        part.learn(self.images(40, channels))
+        return part.eval()
 
     def transformed(self, part: Applied, images: Tensor, seed: int = 0) -> Tensor:
         """Applies the transform to a copy of images under a seed."""
@@ -136,7 +140,7 @@ def same_seed(fixture: TransformFixture) -> None:
 def randomised(fixture: TransformFixture) -> None:
     """Checks the declaration."""
     part = fixture.part()
-    first, *others = (fixture.transformed(part, fixture.images(), seed) for seed in range(SEEDS))
+    first, *others = (fixture.transformed(part, fixture.images(MANY), seed) for seed in range(SEEDS))
     differs = any(not torch.equal(first, other) for other in others)
     if differs != fixture.transform.randomised:
         found = "other" if differs else "the same"
@@ -193,7 +197,8 @@ def gradient(fixture: TransformFixture) -> None:
         (slopes,) = torch.autograd.grad(found.square().sum(), inputs)
         if not torch.isfinite(slopes).all():
             raise ContractError("the gradient is not finite")
-        if not slopes.flatten(1).any(1).all():
+        # Where all pixels are black or white, clipping may leave none.
+        if given.frac().any() and not slopes.flatten(1).any(1).all():
             raise ContractError("the gradient of an image is zero")
 
 
@@ -205,8 +210,8 @@ def gradient(fixture: TransformFixture) -> None:
 )
 def slope(fixture: TransformFixture) -> None:
     """Compares the gradient with finite differences along its own signs."""
-    part = fixture.part(side=12)
-    given = 0.25 + 0.5 * fixture.images(2, side=12)  # away from where values are clipped
+    part = fixture.part()
+    given = 0.25 + 0.5 * fixture.images(2)  # away from where values are clipped
     target = torch.randn(given.shape, generator=torch.Generator().manual_seed(6)).double()
     inputs = given.clone().requires_grad_(True)
     (found,) = torch.autograd.grad((fixture.transformed(part, inputs).double() * target).sum(), inputs)
@@ -226,7 +231,7 @@ def slope(fixture: TransformFixture) -> None:
 )
 def checkpoint(fixture: TransformFixture) -> None:
     """Checks the round trip of the state."""
-    first, second = fixture.part(), fixture.transform.applied()
+    first, second = fixture.part(), fixture.transform.applied().eval()
     second.load_state_dict(first.state_dict())
     if not torch.equal(*(fixture.transformed(part, fixture.images()) for part in (first, second))):
         raise ContractError("a saved transform gives other images after it is read")

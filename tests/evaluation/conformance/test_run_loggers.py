@@ -1,6 +1,7 @@
 """Each check of the contract of loggers fails for a logger that breaks it."""
 
 import random
+import time
 from typing import ClassVar
 
 import pytest
@@ -36,6 +37,16 @@ class Sound(RunLogger):
 
     def open(self, output, config):
         return Lines(output / "log.txt")
+
+
+class Named(Sound):
+    """A folder for each run, by its second, and a file that is written anew."""
+
+    def open(self, output, config):
+        folder = output / time.strftime("%H%M%S")
+        folder.mkdir()
+        (output / "state.txt").write_text("x" * random.randint(1, 99))
+        return Lines(folder / "log.txt")
 
 
 class OtherSpec(Sound):
@@ -84,7 +95,7 @@ BROKEN = [
     (OnlyAFile, "opens", "open returns TextIOWrapper, which has no curve and no value"),
     (NoFolder, "opens", "FileNotFoundError"),
     (OnlyOnce, "again", "FileExistsError"),
-    (Forgetting, "again", "takes away from what the first has written"),
+    (Forgetting, "again", "takes away what the first has written"),
     (NoWords, "again", "could not convert"),
     (Seeding, "leaves_settings", "the generator of Python"),
 ]
@@ -109,6 +120,6 @@ def test_a_logger_without_its_package_is_not_checked():
     assert "no_such_package is not installed" in skipped(Lacking)["opens"]
 
 
-@pytest.mark.parametrize("logger", [Sound, *map(LOGGERS.build, LOGGERS.names())])
+@pytest.mark.parametrize("logger", [Sound, Named, *map(LOGGERS.build, LOGGERS.names())])
 def test_sound_loggers_fail_no_check(logger):
     assert failures(logger) == {}

@@ -32,6 +32,34 @@ class Dimmed(Transform):
         return images * uniform(images, 0.5, 1)
 
 
+class Contrast(Dimmed):
+    """Clips what black and white pixels become, whose gradient is zero then."""
+
+    def apply(self, images):
+        return (0.5 + uniform(images, 1.2, 1.5) * (images - 0.5)).clamp(0, 1)
+
+
+class Crop(Dimmed):
+    """Needs images of some size."""
+
+    def apply(self, images):
+        row, column = torch.randint(0, 8, (2, len(images)))
+        corners = [image[:, r : r + 20, c : c + 20] for image, r, c in zip(images, row, column, strict=True)]
+        return torch.nn.functional.pad(torch.stack(corners), (4, 4, 4, 4))
+
+
+class WhileTraining(Darker):
+    """Draws while it is trained, which is not when it is attacked."""
+
+    def applied(self):
+        return WhileTrainingPart(self)
+
+
+class WhileTrainingPart(Applied):
+    def forward(self, images):
+        return images * uniform(images, 0.5, 1) if self.training else images * 0.9
+
+
 class OtherSpec(Darker):
     @property
     def spec(self):
@@ -185,6 +213,8 @@ def test_every_check_of_transforms_has_a_class_that_fails_it():
     assert {check for _, check, _ in BROKEN} == set(TRANSFORM.checks)
 
 
-@pytest.mark.parametrize("transform", [Darker, Dimmed, *map(TRANSFORMS.build, TRANSFORMS.names())])
+@pytest.mark.parametrize(
+    "transform", [Darker, Dimmed, Contrast, Crop, WhileTraining, *map(TRANSFORMS.build, TRANSFORMS.names())]
+)
 def test_sound_transforms_fail_no_check(transform):
     assert failures(transform) == {}
