@@ -43,17 +43,22 @@ def values(output: Path) -> list[tuple[str, ...]]:
 
 def test_a_second_run_computes_nothing_and_new_things_only_add(tiny, tmp_path, monkeypatch):
     output, prepared = tmp_path / "out", []
-    monkeypatch.setattr(LocalExecutor, "prepare", lambda executor, context: prepared.append(context.workers))
+    monkeypatch.setattr(
+        LocalExecutor,
+        "prepare",
+        lambda executor, context, trains: prepared.append((context.workers, trains)),
+    )
     assert run(tiny, output) == 0
-    assert prepared == [1]
+    assert prepared == [(1, True)]
     first = records(output)
     boards = {name: (output / name).read_bytes() for name in ("leaderboard.csv", "cells.csv")}
     assert run(tiny, output) == 0
     assert records(output) == first
     assert {name: (output / name).read_bytes() for name in boards} == boards
-    assert prepared == [1]  # no process is started for nothing
+    assert len(prepared) == 1  # no process is started for nothing
 
     assert run(tiny, output, "--attacks", "fgsm[objective=own],noise,fgsm[objective=shift]") == 0
+    assert prepared[1:] == [(1, False)]
     second = records(output)
     assert {name: second[name] for name in first} == first
     assert len(second) > len(first)
