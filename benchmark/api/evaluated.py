@@ -23,6 +23,7 @@ from benchmark.core.hardware import resolve_device
 from benchmark.core.unfinished import remove_unfinished, unfinished_prefix
 from benchmark.data.places import folders_for
 from benchmark.jobs import RunContext
+from benchmark.planning.budgets import WANTED
 from benchmark.planning.config import Configuration
 from benchmark.planning.grid import build_grid
 from benchmark.planning.resolve import resolve
@@ -98,11 +99,10 @@ def evaluate(
     for key in options or {}:
         if key in _ARGUMENTS:
             raise UsageError(f"'{key}' cannot be given in options; it is an argument of evaluate.")
-    if eps is None and holds_images(data):
-        example = {"l2": ", as eps=0.5", "l0": ", a number of pixels, as eps=8"}.get(norm, ", as eps=8/255")
+    if eps is None and norm in WANTED and holds_images(data):
         raise UsageError(
-            f"Give eps, the radius of the attacks{example}: images that are given directly have none of "
-            "their own."
+            "Give eps, since images that are given directly have no budget of their own; it must be "
+            f"{WANTED[norm]}."
         )
     models = named_models(model, name)
     if output is None:

@@ -64,8 +64,11 @@ class Store:
                 if record is not None and record.status == "done":  # another run was faster
                     self._drop_unfinished(state)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise UsageError(f"The output folder '{self.output}' cannot be written: {reason}.") from None
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> UsageError:
+        reason = error.strerror or str(error)
+        return UsageError(f"The output folder '{self.output}' cannot be written: {reason}.")
 
     def check_report_writable(self) -> None:
         """Checks that a report can be written where there is a run.
@@ -80,8 +83,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return  # what reads the run says that there is none
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise UsageError(f"The output folder '{self.output}' cannot be written: {reason}.") from None
+            raise self._unwritable(error) from None
 
     def checkpoint(self, model_id: str) -> Path:
         """The path of a model's weights (safetensors)."""

@@ -37,14 +37,6 @@ APART = 0.05
 """Fraction by which a slope may differ from the gradient."""
 
 
-def _smooth(count: int, channels: int) -> Tensor:
-    """Draws smooth shapes with noise, which every transform changes, shape (count, channels, SIDE, SIDE)."""
-    generator = torch.Generator().manual_seed(channels)
-    coarse = torch.rand(count, channels, 4, 4, generator=generator)
-    smooth = F.interpolate(coarse, size=(SIDE, SIDE), mode="bilinear")
-    return (smooth + 0.1 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1)
-
-
 @dataclass(frozen=True)
 class TransformFixture:
     """A transform, with images to apply it to.
@@ -56,8 +48,11 @@ class TransformFixture:
     transform: Transform
 
     def images(self, count: int = 6, channels: int = 3) -> Tensor:
-        """Images in [0, 1], in new memory at each call, shape (count, channels, SIDE, SIDE)."""
-        return _smooth(count, channels)
+        """Smooth shapes with noise, which every transform changes, shape (count, channels, SIDE, SIDE)."""
+        generator = torch.Generator().manual_seed(channels)
+        coarse = torch.rand(count, channels, 4, 4, generator=generator)
+        smooth = F.interpolate(coarse, size=(SIDE, SIDE), mode="bilinear")
+        return (smooth + 0.1 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1)
 
     def part(self, channels: int = 3) -> Applied:
         """Builds the part of a model that applies the transform, shown training images, as it is attacked."""
