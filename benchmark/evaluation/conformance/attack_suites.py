@@ -7,16 +7,10 @@ from typing import Any
 from attacks import ATTACKS, SUITES, Suite
 from benchmark.core.errors import UsageError
 from benchmark.core.spec import parse_spec
-from benchmark.evaluation.conformance.common import SPEC_ADVICE, SPEC_WANTED, check_spec
-from benchmark.evaluation.conformance.contract_check import Contract, ContractError
+from benchmark.evaluation.conformance.contract import Contract
+from benchmark.evaluation.conformance.contract_check import ContractError
 
 SUITE: Contract[Suite, Suite] = Contract(Suite, lambda suite, folders: suite)
-
-
-@SUITE.check(SPEC_WANTED, SPEC_ADVICE)
-def spec(suite: Suite) -> None:
-    """Checks the round trip through the spec."""
-    check_spec(suite)
 
 
 @SUITE.check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -14,17 +15,9 @@ from attacks.geometry import NORMS
 from benchmark.core.embedder import Embedder
 from benchmark.core.errors import AttackError
 from benchmark.core.seeding import seed_everything
-from benchmark.evaluation.conformance.common import (
-    SETTINGS_ADVICE,
-    SETTINGS_WANTED,
-    SPEC_ADVICE,
-    SPEC_WANTED,
-    changed_parts,
-    check_settings,
-    check_spec,
-    model_state,
-)
-from benchmark.evaluation.conformance.contract_check import Contract, ContractError
+from benchmark.evaluation.conformance.contract import Contract
+from benchmark.evaluation.conformance.contract_check import ContractError
+from benchmark.evaluation.conformance.model_state import changed_parts, model_state
 from benchmark.evaluation.conformance.pool import COLOR, Noisy, Pool, WithoutGradient
 from benchmark.evaluation.scenario import SCENARIOS
 from benchmark.models import PassCounter, count_flops
@@ -72,12 +65,6 @@ class AttackFixture:
 ATTACK: Contract[Attack, AttackFixture] = Contract(Attack, lambda attack, folders: AttackFixture(attack))
 
 _RUNS = ("declarations", "perturbs")
-
-
-@ATTACK.check(SPEC_WANTED, SPEC_ADVICE)
-def spec(fixture: AttackFixture) -> None:
-    """Checks the round trip through the spec."""
-    check_spec(fixture.attack)
 
 
 @ATTACK.check(
@@ -148,11 +135,11 @@ def leaves_model(fixture: AttackFixture) -> None:
         raise ContractError(f"it changes {name}")
 
 
-@ATTACK.check(SETTINGS_WANTED, SETTINGS_ADVICE, after=_RUNS)
-def leaves_settings(fixture: AttackFixture) -> None:
-    """Checks the settings of the process and its random generators."""
+@ATTACK.check_settings(after=_RUNS)
+def use(fixture: AttackFixture) -> Callable[[], object]:
+    """Prepares the call that is checked."""
     problem = fixture.problem()
-    check_settings(lambda: fixture.attack.run(problem))
+    return lambda: fixture.attack.run(problem)
 
 
 @ATTACK.check(

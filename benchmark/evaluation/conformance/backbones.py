@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,15 +10,8 @@ from torch import Tensor
 
 from benchmark.core.errors import BenchmarkError, UsageError
 from benchmark.core.seeding import seed_everything
-from benchmark.evaluation.conformance.common import (
-    SETTINGS_ADVICE,
-    SETTINGS_WANTED,
-    SPEC_ADVICE,
-    SPEC_WANTED,
-    check_settings,
-    check_spec,
-)
-from benchmark.evaluation.conformance.contract_check import Contract, ContractError, NotApplicableError
+from benchmark.evaluation.conformance.contract import Contract
+from benchmark.evaluation.conformance.contract_check import ContractError, NotApplicableError
 from benchmark.models import Backbone
 from benchmark.models.backbone import BackboneEmbedder, wrong_backbone
 
@@ -83,12 +76,6 @@ class BackboneFixture:
 BACKBONE: Contract[Backbone, BackboneFixture] = Contract(
     Backbone, lambda backbone, folders: BackboneFixture(backbone)
 )
-
-
-@BACKBONE.check(SPEC_WANTED, SPEC_ADVICE)
-def spec(fixture: BackboneFixture) -> None:
-    """Checks the round trip through the spec."""
-    check_spec(fixture.backbone)
 
 
 @BACKBONE.check(
@@ -182,8 +169,8 @@ def checkpoint(fixture: BackboneFixture) -> None:
                 raise ContractError("a saved model gives other embeddings after it is read")
 
 
-@BACKBONE.check(SETTINGS_WANTED, SETTINGS_ADVICE, after=("builds",))
-def leaves_settings(fixture: BackboneFixture) -> None:
-    """Checks the settings of the process and its random generators."""
+@BACKBONE.check_settings(after=("builds",))
+def use(fixture: BackboneFixture) -> Callable[[], object]:
+    """Prepares the call that is checked."""
     shape = next(fixture.accepted())
-    check_settings(lambda: fixture.backbone.build_random(shape).eval()(fixture.images(shape)))
+    return lambda: fixture.backbone.build_random(shape).eval()(fixture.images(shape))

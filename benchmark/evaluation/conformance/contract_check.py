@@ -1,4 +1,4 @@
-"""A check of one requirement, and the contract of one kind of class: the list of its checks."""
+"""A check of one requirement on the classes of a kind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 
@@ -17,8 +17,7 @@ from benchmark.core.parameters import Parameters
 from benchmark.data import Folders
 from benchmark.evaluation.conformance.settings import unchanged_settings
 
-P = TypeVar("P", bound=Parameters)
-F = TypeVar("F")
+SAME_ADVICE = "Draw from torch's own generator or by noise_per_image, never from the clock or the system."
 
 
 class ConformanceError(BenchmarkError):
@@ -106,41 +105,6 @@ def _existing(folders: Folders | None) -> Iterator[Folders]:
         return
     with tempfile.TemporaryDirectory() as empty:
         yield Folders(Path(empty) / "cache", Path(empty) / "data")
-
-
-class Contract(Generic[P, F]):
-    """The checks of one kind of class.
-
-    Args:
-        base: the class that every class of the kind derives from.
-        make_fixture: returns what each check receives, from the component under test and the data folders.
-
-    Attributes:
-        checks: every check by name, in the order in which they run.
-    """
-
-    def __init__(self, base: type[P], make_fixture: Callable[[P, Folders], F]) -> None:
-        self.base = base
-        self.checks: dict[str, ContractCheck] = {}
-        self._make_fixture = make_fixture
-
-    def check(
-        self,
-        wanted: str,
-        advice: str,
-        after: tuple[str, ...] = (),
-        exempt: Callable[[P], str | None] = lambda component: None,
-    ) -> Callable[[Callable[[F], None]], Callable[[F], None]]:
-        """Returns a decorator that adds a function under its own name; see `ContractCheck`."""
-
-        def decorate(examine: Callable[[F], None]) -> Callable[[F], None]:
-            name = examine.__name__
-            self.checks[name] = ContractCheck(
-                name, wanted, advice, examine, self._make_fixture, after, exempt
-            )
-            return examine
-
-        return decorate
 
 
 def explain_error(error: BaseException, component: Parameters) -> str:

@@ -16,7 +16,7 @@ from benchmark.evaluation.conformance import (  # noqa: F401
 from benchmark.evaluation.conformance.attack_suites import SUITE
 from benchmark.evaluation.conformance.attacks import ATTACK
 from benchmark.evaluation.conformance.backbones import BACKBONE
-from benchmark.evaluation.conformance.contract_check import Contract
+from benchmark.evaluation.conformance.contract import Contract
 from benchmark.evaluation.conformance.datasets import DATASET
 from benchmark.evaluation.conformance.defense_contract import DEFENSE
 from benchmark.evaluation.conformance.losses import LOSS

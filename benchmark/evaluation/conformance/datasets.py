@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -11,15 +11,8 @@ import torch
 from attacks.geometry import MAX_L2, NORMS, is_budget
 from benchmark.core.errors import BenchmarkError
 from benchmark.data import Dataset, Folders, ImageSet, Split
-from benchmark.evaluation.conformance.common import (
-    SETTINGS_ADVICE,
-    SETTINGS_WANTED,
-    SPEC_ADVICE,
-    SPEC_WANTED,
-    check_settings,
-    check_spec,
-)
-from benchmark.evaluation.conformance.contract_check import Contract, ContractError, NotApplicableError
+from benchmark.evaluation.conformance.contract import Contract
+from benchmark.evaluation.conformance.contract_check import ContractError, NotApplicableError
 
 CHUNK = 512
 """Images compared at a time."""
@@ -57,12 +50,6 @@ class DatasetFixture:
 
 
 DATASET: Contract[Dataset, DatasetFixture] = Contract(Dataset, DatasetFixture)
-
-
-@DATASET.check(SPEC_WANTED, SPEC_ADVICE)
-def spec(fixture: DatasetFixture) -> None:
-    """Checks the round trip through the spec."""
-    check_spec(fixture.dataset)
 
 
 @DATASET.check(
@@ -140,7 +127,7 @@ def _digests(images: ImageSet) -> Iterator[tuple[int, bytes]]:
             yield start + offset, sha256(image.numpy().tobytes()).digest()
 
 
-@DATASET.check(SETTINGS_WANTED, SETTINGS_ADVICE, after=("loads",))
-def leaves_settings(fixture: DatasetFixture) -> None:
-    """Checks the settings of the process and its random generators."""
-    check_settings(fixture.load)
+@DATASET.check_settings(after=("loads",))
+def use(fixture: DatasetFixture) -> Callable[[], object]:
+    """Prepares the call that is checked."""
+    return fixture.load

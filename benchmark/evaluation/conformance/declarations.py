@@ -7,17 +7,10 @@ from pydantic import ValidationError
 from attacks import ATTACKS
 from benchmark.core.errors import UsageError
 from benchmark.core.parameters import explain
-from benchmark.evaluation.conformance.common import SPEC_ADVICE, SPEC_WANTED, check_spec
 from benchmark.evaluation.conformance.contract_check import ContractError
 from benchmark.evaluation.conformance.defense_contract import check
 from benchmark.evaluation.conformance.fixture import ConformanceFixture
 from defenses import Range, wrong_strata
-
-
-@check(SPEC_WANTED, SPEC_ADVICE)
-def spec(fixture: ConformanceFixture) -> None:
-    """Checks the round trip through the spec."""
-    check_spec(fixture.defense)
 
 
 @check(

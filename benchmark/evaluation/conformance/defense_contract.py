@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from benchmark.evaluation.conformance.contract_check import Contract, ContractError, explain_error
+from benchmark.evaluation.conformance.contract import Contract
+from benchmark.evaluation.conformance.contract_check import ContractError, explain_error
 from benchmark.evaluation.conformance.fixture import COLOR, ConformanceFixture
 from defenses import Defense
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,15 +11,8 @@ from torch import Tensor
 
 from benchmark.core.errors import UsageError
 from benchmark.core.seeding import seed_everything
-from benchmark.evaluation.conformance.common import (
-    SETTINGS_ADVICE,
-    SETTINGS_WANTED,
-    SPEC_ADVICE,
-    SPEC_WANTED,
-    check_settings,
-    check_spec,
-)
-from benchmark.evaluation.conformance.contract_check import Contract, ContractError
+from benchmark.evaluation.conformance.contract import Contract
+from benchmark.evaluation.conformance.contract_check import ContractError
 from benchmark.losses import Criterion, Loss, wrong_criterion, wrong_loss
 
 CLASSES = 6
@@ -56,12 +50,6 @@ class LossFixture:
 
 
 LOSS: Contract[Loss, LossFixture] = Contract(Loss, lambda loss, folders: LossFixture(loss))
-
-
-@LOSS.check(SPEC_WANTED, SPEC_ADVICE)
-def spec(fixture: LossFixture) -> None:
-    """Checks the round trip through the spec."""
-    check_spec(fixture.component)
 
 
 @LOSS.check(
@@ -198,8 +186,8 @@ def checkpoint(fixture: LossFixture) -> None:
         raise ContractError("a saved criterion gives another loss after it is read")
 
 
-@LOSS.check(SETTINGS_WANTED, SETTINGS_ADVICE, after=("scalar",))
-def leaves_settings(fixture: LossFixture) -> None:
-    """Checks the settings of the process and its random generators."""
+@LOSS.check_settings(after=("scalar",))
+def use(fixture: LossFixture) -> Callable[[], object]:
+    """Prepares the call that is checked."""
     embeddings, labels = fixture.embeddings, fixture.labels
-    check_settings(lambda: fixture.component.build(CLASSES, DIM)(embeddings, labels))
+    return lambda: fixture.component.build(CLASSES, DIM)(embeddings, labels)

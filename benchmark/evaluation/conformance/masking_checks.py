@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmark.core.seeding import seed_everything
 from benchmark.evaluation.check_input import CheckInput, ScoredAttack, ScoredClean
-from benchmark.evaluation.conformance.common import (
-    SETTINGS_ADVICE,
-    SETTINGS_WANTED,
-    SPEC_ADVICE,
-    SPEC_WANTED,
-    check_settings,
-    check_spec,
-)
-from benchmark.evaluation.conformance.contract_check import Contract, ContractError
+from benchmark.evaluation.conformance.contract import Contract
+from benchmark.evaluation.conformance.contract_check import ContractError
 from benchmark.evaluation.masking_check import Comparison, MaskingCheck, wrong_comparisons
 
 QUERIES = 40
@@ -112,12 +106,6 @@ MASKING_CHECK: Contract[MaskingCheck, MaskingCheckFixture] = Contract(
 )
 
 
-@MASKING_CHECK.check(SPEC_WANTED, SPEC_ADVICE)
-def spec(fixture: MaskingCheckFixture) -> None:
-    """Checks the round trip through the spec."""
-    check_spec(fixture.component)
-
-
 @MASKING_CHECK.check(
     "`needs` names the measurements that it requires, in words that follow 'needs'.",
     'Write needs = "a black-box and a white-box attack" on the class.',
@@ -154,7 +142,7 @@ def compares(fixture: MaskingCheckFixture) -> None:
         raise ContractError(f"it {result.explanation}")
 
 
-@MASKING_CHECK.check(SETTINGS_WANTED, SETTINGS_ADVICE, after=("compares",))
-def leaves_settings(fixture: MaskingCheckFixture) -> None:
-    """Checks the settings of the process and its random generators."""
-    check_settings(lambda: fixture.component.compare(FILLED))
+@MASKING_CHECK.check_settings(after=("compares",))
+def use(fixture: MaskingCheckFixture) -> Callable[[], object]:
+    """Prepares the call that is checked."""
+    return lambda: fixture.component.compare(FILLED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,18 +14,9 @@ from attacks.objectives.base import PooledScore
 from attacks.objectives.neighbour import neighbour_score
 from benchmark.core.errors import AttackError
 from benchmark.core.seeding import seed_everything
-from benchmark.evaluation.conformance.common import (
-    SAME_ADVICE,
-    SETTINGS_ADVICE,
-    SETTINGS_WANTED,
-    SPEC_ADVICE,
-    SPEC_WANTED,
-    changed_parts,
-    check_settings,
-    check_spec,
-    model_state,
-)
-from benchmark.evaluation.conformance.contract_check import Contract, ContractError
+from benchmark.evaluation.conformance.contract import Contract
+from benchmark.evaluation.conformance.contract_check import SAME_ADVICE, ContractError
+from benchmark.evaluation.conformance.model_state import changed_parts, model_state
 from benchmark.evaluation.conformance.pool import Pool
 from benchmark.evaluation.scenario import SCENARIOS
 
@@ -82,12 +74,6 @@ class ObjectiveFixture:
 OBJECTIVE: Contract[Objective, ObjectiveFixture] = Contract(
     Objective, lambda objective, folders: ObjectiveFixture(objective)
 )
-
-
-@OBJECTIVE.check(SPEC_WANTED, SPEC_ADVICE)
-def spec(fixture: ObjectiveFixture) -> None:
-    """Checks the round trip through the spec."""
-    check_spec(fixture.objective)
 
 
 @OBJECTIVE.check(
@@ -215,8 +201,8 @@ def leaves_problem(fixture: ObjectiveFixture) -> None:
         raise ContractError("it changes the clean images or their embeddings in place")
 
 
-@OBJECTIVE.check(SETTINGS_WANTED, SETTINGS_ADVICE, after=("values",))
-def leaves_settings(fixture: ObjectiveFixture) -> None:
-    """Checks the settings of the process and its random generators."""
+@OBJECTIVE.check_settings(after=("values",))
+def use(fixture: ObjectiveFixture) -> Callable[[], object]:
+    """Prepares the call that is checked."""
     problem = fixture.pool.problem()
-    check_settings(lambda: fixture.objective.bind(problem))
+    return lambda: fixture.objective.bind(problem)

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.evaluation.conformance.common import changed_parts, model_state
 from benchmark.evaluation.conformance.contract_check import ContractError
 from benchmark.evaluation.conformance.defense_contract import DEFENSE, check, exempt_from_training
 from benchmark.evaluation.conformance.fixture import PHASES, ConformanceFixture
+from benchmark.evaluation.conformance.model_state import changed_parts, model_state
 from benchmark.models import (
     CHECKED_IMAGES,
     check_embedder,

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import UsageError
-from benchmark.evaluation.conformance.common import (
-    SETTINGS_ADVICE,
-    SETTINGS_WANTED,
-    SPEC_ADVICE,
-    SPEC_WANTED,
-    check_settings,
-    check_spec,
-)
-from benchmark.evaluation.conformance.contract_check import Contract, ContractError, NotApplicableError
+from benchmark.evaluation.conformance.contract import Contract
+from benchmark.evaluation.conformance.contract_check import ContractError, NotApplicableError
 from benchmark.loggers import LogWriter, RunLogger
 
 METHODS = ("curve", "value", "close")
@@ -68,12 +61,6 @@ LOGGER: Contract[RunLogger, LoggerFixture] = Contract(
 )
 
 
-@LOGGER.check(SPEC_WANTED, SPEC_ADVICE)
-def spec(fixture: LoggerFixture) -> None:
-    """Checks the round trip through the spec."""
-    check_spec(fixture.logger)
-
-
 @LOGGER.check(
     "open(output, config) returns a writer with the methods curve, value and close.",
     "Return an object such as benchmark.loggers.LogWriter describes.",
@@ -111,12 +98,12 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_size for path in files}
 
 
-@LOGGER.check(SETTINGS_WANTED, SETTINGS_ADVICE, after=("again",))
-def leaves_settings(fixture: LoggerFixture) -> None:
-    """Checks the settings of the process and its random generators."""
+@LOGGER.check_settings(after=("again",))
+def use(fixture: LoggerFixture) -> Callable[[], object]:
+    """Prepares the call that is checked."""
 
     def write() -> None:
         with fixture.output() as output:
             fixture.write(output)
 
-    check_settings(write)
+    return write

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,15 +11,8 @@ import torch
 from attacks import ATTACKS, Attack
 from benchmark.core.embedder import Embedder
 from benchmark.core.seeding import seed_everything
-from benchmark.evaluation.conformance.common import (
-    SETTINGS_ADVICE,
-    SETTINGS_WANTED,
-    SPEC_ADVICE,
-    SPEC_WANTED,
-    check_settings,
-    check_spec,
-)
-from benchmark.evaluation.conformance.contract_check import Contract, ContractError, NotApplicableError
+from benchmark.evaluation.conformance.contract import Contract
+from benchmark.evaluation.conformance.contract_check import ContractError, NotApplicableError
 from benchmark.evaluation.conformance.pool import Noisy, Pool
 from benchmark.evaluation.pool_embeddings import PoolEmbeddings
 from benchmark.evaluation.scenario import Scenario, ScenarioScore
@@ -77,12 +71,6 @@ class ScenarioFixture:
 SCENARIO: Contract[Scenario, ScenarioFixture] = Contract(
     Scenario, lambda scenario, folders: ScenarioFixture(scenario)
 )
-
-
-@SCENARIO.check(SPEC_WANTED, SPEC_ADVICE)
-def spec(fixture: ScenarioFixture) -> None:
-    """Checks the round trip through the spec."""
-    check_spec(fixture.scenario)
 
 
 @SCENARIO.check("`attacked_fraction` is in (0, 1].", "Return the fraction of the pool that is attacked.")
@@ -144,8 +132,8 @@ def same_score(fixture: ScenarioFixture) -> None:
         raise ContractError("two calls give different metrics")
 
 
-@SCENARIO.check(SETTINGS_WANTED, SETTINGS_ADVICE, after=("metrics",))
-def leaves_settings(fixture: ScenarioFixture) -> None:
-    """Checks the settings of the process and its random generators."""
+@SCENARIO.check_settings(after=("metrics",))
+def use(fixture: ScenarioFixture) -> Callable[[], object]:
+    """Prepares the call that is checked."""
     embeddings = fixture.embeddings()
-    check_settings(lambda: fixture.scenario.score(embeddings))
+    return lambda: fixture.scenario.score(embeddings)

@@ -9,7 +9,6 @@ import torch
 
 from benchmark.core.errors import UsageError
 from benchmark.core.seeding import seed_everything
-from benchmark.evaluation.conformance.common import changed_parts, model_state
 from benchmark.evaluation.conformance.contract_check import ContractError
 from benchmark.evaluation.conformance.defense_contract import check, color_images
 from benchmark.evaluation.conformance.fixture import (
@@ -18,6 +17,7 @@ from benchmark.evaluation.conformance.fixture import (
     OneStep,
     members_within,
 )
+from benchmark.evaluation.conformance.model_state import changed_parts, model_state
 from benchmark.evaluation.conformance.settings import read_generators
 from benchmark.models import Member
 

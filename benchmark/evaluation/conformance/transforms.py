@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark.core.seeding import seed_everything
-from benchmark.evaluation.conformance.common import (
-    SAME_ADVICE,
-    SETTINGS_ADVICE,
-    SETTINGS_WANTED,
-    SPEC_ADVICE,
-    SPEC_WANTED,
-    check_settings,
-    check_spec,
-)
-from benchmark.evaluation.conformance.contract_check import Contract, ContractError
+from benchmark.evaluation.conformance.contract import Contract
+from benchmark.evaluation.conformance.contract_check import SAME_ADVICE, ContractError
 from defenses.transforms import Applied, Transform
 
 SIDE = 28
@@ -78,12 +71,6 @@ class TransformFixture:
 TRANSFORM: Contract[Transform, TransformFixture] = Contract(
     Transform, lambda transform, folders: TransformFixture(transform)
 )
-
-
-@TRANSFORM.check(SPEC_WANTED, SPEC_ADVICE)
-def spec(fixture: TransformFixture) -> None:
-    """Checks the round trip through the spec."""
-    check_spec(fixture.transform)
 
 
 @TRANSFORM.check(
@@ -232,8 +219,8 @@ def checkpoint(fixture: TransformFixture) -> None:
         raise ContractError("a saved transform gives other images after it is read")
 
 
-@TRANSFORM.check(SETTINGS_WANTED, SETTINGS_ADVICE, after=("images",))
-def leaves_settings(fixture: TransformFixture) -> None:
-    """Checks the settings of the process and its random generators."""
+@TRANSFORM.check_settings(after=("images",))
+def use(fixture: TransformFixture) -> Callable[[], object]:
+    """Prepares the call that is checked."""
     part, given = fixture.part(), fixture.images()
-    check_settings(lambda: part(given))
+    return lambda: part(given)
