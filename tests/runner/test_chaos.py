@@ -21,8 +21,9 @@ from benchmark.core.source import ROOT
 from benchmark.records import Store
 from benchmark.records.reading import write_record
 
-from .chaos import Chaos, Process, send
+from .chaos import Chaos
 from .damage import KINDS, damage, files
+from .kills import Process, send
 
 pytestmark = pytest.mark.first
 
