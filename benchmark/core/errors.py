@@ -103,6 +103,18 @@ class StoppedAtOnce(Stopped):
     """A signal has stopped the run, and no board is to be written: a second one, or one outside of jobs."""
 
 
+def did_you_mean(name: str, valid: Iterable[str], cutoff: float = 0.5) -> str:
+    """Build the question for the nearest valid name, with a space before it; empty where none is near.
+
+    Args:
+        name: the name as the user wrote it.
+        valid: every valid name.
+        cutoff: how similar a name must be, from 0 to 1 (difflib's ratio).
+    """
+    near = difflib.get_close_matches(name, valid, n=1, cutoff=cutoff)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     """Build the error for a name that does not exist, with the nearest valid name and the list of all.
 
@@ -114,8 +126,7 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
         valid: every valid name.
     """
     names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(name, names)
     listed = ", ".join(names) if names else "none"
     path = f" {QUOTE_PATHS}" if {"/", "\\"} & {*name} or name.startswith("~") else ""
     return UsageError(f"Unknown {kind} '{name}'.{hint} Valid: {listed}.{path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -12,7 +11,7 @@ from typing import Any
 import timm
 from torch import nn
 
-from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.core.errors import BenchmarkError, UsageError, did_you_mean
 from benchmark.models.backbone import Backbone
 from benchmark.models.library_backbone import (
     ALTERNATIVES,
@@ -163,8 +162,7 @@ def timm_backbone(name: str, own: tuple[str, ...]) -> type[Backbone]:
     """
     if _settings(name) is None:
         every = [*own, *timm.list_models()]
-        near = difflib.get_close_matches(name, every, n=1, cutoff=0.5)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(name, every)
         raise UsageError(
             f"Unknown backbone '{name}'.{hint} Valid: {', '.join(own)}, and any name of timm.list_models()."
         )

@@ -8,13 +8,14 @@ from functools import partial
 from typing import NamedTuple
 
 from benchmark.core.child_process import ChildEndedError, call_in_child
-from benchmark.core.errors import BenchmarkError, UsageError
+from benchmark.core.errors import BenchmarkError, UsageError, did_you_mean
 from benchmark.core.spec import parse_spec
 from benchmark.data import Dataset, Folders, ImageSet
 from benchmark.jobs import TrainJob
 from benchmark.jobs.models import build_model, check_weights, load_data, short_name, weights_of
 from benchmark.models.own import OwnEmbedder, own_model
 from benchmark.models.own.live import LiveModel
+from benchmark.models.own.timm_network import timm_names
 from benchmark.planning.changed_code import forget_changed
 from benchmark.planning.target import Target
 from benchmark.records import ModelKey
@@ -34,8 +35,9 @@ def select_models(texts: list[str]) -> list[GivenModel]:
     for text in texts:
         name = parse_spec(text).name
         if own_model(name) is None:
+            near = did_you_mean(name, timm_names(), cutoff=0.8)
             raise UsageError(
-                f"'{text}' names no model. Give a Python function (my_file.py:make_model or "
+                f"'{text}' names no model.{near} Give a Python function (my_file.py:make_model or "
                 "package.module:make_model), a TorchScript (.pt), exported (.pt2) or ONNX (.onnx) file, or a "
                 "name of timm with --weights FILE."
             )

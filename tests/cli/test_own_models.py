@@ -165,6 +165,7 @@ def test_a_model_is_the_start_of_a_defense(run, nets):
         (["--model", "{nets}:two_outputs"], "returns one tuple, not one tensor"),
         (["--model", "{nets}:lacking"], "nets.py has no 'lacking'"),
         (["--model", "pgd_at"], "'pgd_at' names no model. Give a Python function"),
+        (["--model", "resnet5"], "'resnet5' names no model. Did you mean 'resnet50'? Give a Python function"),
         (["--weights", "w.pth"], "--weights FILE comes after the --model"),
         (
             ["--model", "{nets}:make_model", "--weights", "a.pth", "--weights", "b.pth"],

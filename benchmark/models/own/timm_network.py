@@ -72,6 +72,13 @@ class TimmNetwork(OwnModel):
         }
 
 
+def timm_names() -> list[str]:
+    """List the names of timm's networks."""
+    import timm  # which takes seconds
+
+    return list(timm.list_models())
+
+
 @own_model_kind
 @cache
 def _find(name: str) -> type[OwnModel] | None:
