@@ -47,9 +47,9 @@ class Standard(Suite):
     attacks: ClassVar[tuple[str, ...]] = (
         REFERENCE_ATTACK,
         "pgd_decay[objective=information,steps=60]",
-        "pgd_decay[objective=neighbour[sharpness=60],step=2]",
-        "pgd_decay[objective=neighbour[sharpness=100]]",
-        "pgd_decay[objective=target[rank=2,sharpness=40]]",
+        "pgd_decay[objective=neighbour,step=2]",
+        "pgd_decay[objective=neighbour[sharpness=100,growth=1]]",
+        "pgd_decay[objective=target[rank=3]]",
         "pgd_decay[objective=gallery_away]",
         "pgd_decay[objective=pair]",
         QUERY_ATTACK,

@@ -41,6 +41,20 @@ class RatedPool(Protocol):
         """Returns a number that is higher the better the observed pool is for the attack."""
 
 
+@runtime_checkable
+class AnnealedScore(Protocol):
+    """A score whose gradients, but not its values, change from step to step of an attack."""
+
+    def anneal(self, progress: float) -> None:
+        """Gets ready for a step; `progress` is the fraction of the steps before it, from 0 to below 1."""
+
+
+def anneal(score: Score, progress: float) -> None:
+    """Tells a score before a step which fraction of the steps is done, where its gradients depend on it."""
+    if isinstance(score, AnnealedScore):
+        score.anneal(progress)
+
+
 def with_gradient(values: Tensor, embeddings: Tensor, gradient: Tensor) -> Tensor:
     """Returns the values, whose gradient with respect to the embeddings is the given one.
 
@@ -83,7 +97,7 @@ class Objective(Parameters):
         rates_pools: whether its score is a `RatedPool`; the best of an attack's last pools is then kept.
         capturable: whether a CUDA graph of a call of its score gives the right values when it is replayed
             for other embeddings and indices, because all that differs between calls is in tensors that
-            `observe` changes in place.
+            `observe` and `anneal` change in place.
         is_margin: whether its value is above 0 exactly where Recall@1 of the query fails.
     """
 

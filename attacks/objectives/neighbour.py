@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from attacks.objectives.base import OBJECTIVES, Objective, Score, with_gradient
+from attacks.objectives.base import OBJECTIVES, Objective, with_gradient
 from attacks.objectives.own_class import OwnClasses
 from attacks.problem import Problem
 
@@ -18,46 +18,67 @@ class Neighbour(Objective):
     """max cos(z, negatives) - max cos(z, positives) over the clean gallery, recomputed at each step.
 
     Positive exactly where Recall@1 fails. The image itself is excluded from the gallery; so are images that
-    are queries only. The gradient is that of a soft maximum (log-sum-exp): the gradient of the nearest image
-    alone changes direction whenever another image becomes the nearest.
+    are queries only. The gradient is that of a soft maximum (log-sum-exp), which gets harder from step to
+    step: a hard one changes direction whenever another image becomes the nearest, while a soft one is led by
+    images that do not decide the outcome.
 
     Attributes:
-        sharpness: factor on the cosines in the soft maximum, divided by the pool's typical gap of
-            cosines (`Problem.cosine_gap`); larger values approach the hard maximum.
+        sharpness: factor on the cosines in the soft maximum at the first step, divided by the pool's typical
+            gap of cosines (`Problem.cosine_gap`); larger values approach the hard maximum.
+        growth: factor by which the sharpness grows from the first step to the end, by the same factor at
+            each step; 1 for a constant one.
     """
 
     capturable: ClassVar[bool] = True
     is_margin: ClassVar[bool] = True
 
-    sharpness: PositiveFloat = 15.0
+    sharpness: PositiveFloat = 7.0
+    growth: PositiveFloat = 30.0
 
-    def bind(self, problem: Problem) -> Score:
+    def bind(self, problem: Problem) -> MarginScore:
         """Returns the score against the clean gallery."""
-        return neighbour_score(problem, self.sharpness)
+        return MarginScore(problem, self.sharpness, self.growth)
 
 
-def neighbour_score(problem: Problem, sharpness: float, targets: Tensor | None = None) -> Score:
-    """Returns the score of the margin of Recall@1 against the clean gallery.
+class MarginScore:
+    """The margin of Recall@1 against the clean gallery; its gradient is that of soft maxima.
 
     Args:
         problem: the attack's task.
-        sharpness: of the soft maximum, in units of the pool's gap of cosines.
+        sharpness: of the soft maxima at the first step, in units of the pool's gap of cosines.
+        growth: factor by which the sharpness grows from the first step to the end.
         targets: class of each image of the pool whose images alone count as negatives, shape (n,); all other
             classes when not given.
     """
-    gallery, own_classes = problem.gallery_clean, OwnClasses(problem.labels, problem.gallery)
-    classes = problem.labels[problem.gallery]
-    sharpness = sharpness / problem.cosine_gap
 
-    def score(embeddings: Tensor, index: Tensor) -> Tensor:
-        own = own_classes.of(index)
+    def __init__(
+        self, problem: Problem, sharpness: float, growth: float = 1.0, targets: Tensor | None = None
+    ) -> None:
+        self._gallery = problem.gallery_clean
+        self._classes = problem.labels[problem.gallery]
+        self._own_classes = OwnClasses(problem.labels, problem.gallery)
+        self._targets = targets
+        self._first, self._growth = sharpness / problem.cosine_gap, growth
+        self._sharpness = problem.clean.new_full(
+            (), self._first
+        )  # a tensor, which replays of a graph read anew
+
+    def anneal(self, progress: float) -> None:
+        """Sets the sharpness of the soft maxima for a step, by the fraction of the steps before it."""
+        self._sharpness.fill_(self._first * self._growth**progress)
+
+    def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
+        """Maps embeddings (b, d) of the images at `index` (b,) to margins (b,)."""
+        own, gallery = self._own_classes.of(index), self._gallery
+        # Without a gradient values are the same to the last bit, whatever steps were taken before.
+        sharpness = self._sharpness if embeddings.requires_grad else torch.ones_like(self._sharpness)
         with torch.no_grad():
             negatives = (sharpness * embeddings) @ gallery.t()
             positives = own.positives(negatives, -2.0 * sharpness)  # below any cosine: classes of one image
-            if targets is None:
+            if self._targets is None:
                 own.write(negatives, -torch.inf)
             else:
-                negatives.masked_fill_(targets[index].unsqueeze(1) != classes, -torch.inf)
+                negatives.masked_fill_(self._targets[index].unsqueeze(1) != self._classes, -torch.inf)
             margin = (negatives.amax(1) - positives.amax(1)) / sharpness
             if not embeddings.requires_grad:
                 return margin
@@ -66,5 +87,3 @@ def neighbour_score(problem: Problem, sharpness: float, targets: Tensor | None =
             weights.scatter_add_(1, own.columns, -positives.softmax(1) * own.positive)
             gradient = weights @ gallery
         return with_gradient(margin, embeddings, gradient)
-
-    return score

@@ -21,7 +21,7 @@ class OwnClass(NamedTuple):
     inside: Tensor
     positive: Tensor
 
-    def positives(self, similarity: Tensor, none: float) -> Tensor:
+    def positives(self, similarity: Tensor, none: Tensor | float) -> Tensor:
         """Returns the similarities to the positives, shape (b, w), with `none` in the other places."""
         return torch.where(self.positive, similarity.gather(1, self.columns), none)
 

@@ -8,8 +8,8 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from attacks.objectives.base import OBJECTIVES, Objective, Score
-from attacks.objectives.neighbour import neighbour_score
+from attacks.objectives.base import OBJECTIVES, Objective
+from attacks.objectives.neighbour import MarginScore
 from attacks.problem import Problem
 
 CHUNK = 1024
@@ -27,16 +27,18 @@ class Target(Objective):
     Attributes:
         rank: 1 for the nearest class, 2 for the second nearest, ...; the farthest where there are fewer.
         sharpness: as in `neighbour`.
+        growth: as in `neighbour`.
     """
 
     capturable: ClassVar[bool] = True
 
     rank: PositiveInt = 1
-    sharpness: PositiveFloat = 15.0
+    sharpness: PositiveFloat = 7.0
+    growth: PositiveFloat = 30.0
 
-    def bind(self, problem: Problem) -> Score:
+    def bind(self, problem: Problem) -> MarginScore:
         """Returns the score against the clean gallery."""
-        return neighbour_score(problem, self.sharpness, nearest_class(problem, self.rank))
+        return MarginScore(problem, self.sharpness, self.growth, nearest_class(problem, self.rank))
 
 
 def nearest_class(problem: Problem, rank: int) -> Tensor:

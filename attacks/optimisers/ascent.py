@@ -7,7 +7,7 @@ from torch import Tensor
 
 from attacks.base import AttackResult
 from attacks.geometry import Ball
-from attacks.objectives.base import OBJECTIVES, Objective, PooledScore, Score
+from attacks.objectives.base import OBJECTIVES, Objective, PooledScore, Score, anneal
 from attacks.optimisers.best_pool import BestPool
 from attacks.optimisers.captured_step import Steps
 from attacks.optimisers.evaluation import evaluate, evaluate_jointly, score_jointly
@@ -91,6 +91,7 @@ class GradientAscent:
         ball = self.problem.ball_for_gradients(index)
         current = Iterate(self._start(ball, index, restart), self.make_update())
         for step in self._builder.steps(self.steps, [current]):
+            anneal(score, step / self.steps)
             values, gradient, embeddings = compute(current.images, index)
             self._builder.execution = compute.execution
             current.check.add(gradient, embeddings)
@@ -155,6 +156,7 @@ class GradientAscent:
             # Held only where they may be kept: together they are as large as a pool.
             before = [iterate.images for iterate in current] if best.considers(step) else []
             embedded = []
+            anneal(score, step / self.steps)
             for batch, index in enumerate(batches):
                 ball = balls[batch] if balls else problem.ball_for_gradients(index)
                 update, images = current[batch].update, current[batch].images.to(problem.device)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks.base import ATTACKS, AttackResult
 from attacks.geometry import Ball, per_image, where_per_image
-from attacks.objectives.base import OBJECTIVES, ObjectiveSpec, Score
+from attacks.objectives.base import OBJECTIVES, ObjectiveSpec, Score, anneal
 from attacks.optimisers.evaluation import evaluate, score_and_gradient
 from attacks.optimisers.gradient_check import GradientCheck
 from attacks.optimisers.pgd import GradientAttack
@@ -94,6 +94,7 @@ class CW(GradientAttack):
         if OBJECTIVES.build(self.objective).flat_at_clean:
             first = ball.random_start(problem.ids_of(index), problem.seed, 0)
         check = GradientCheck()
+        anneal(score, 0.0)
         values, gradient, embeddings = score_and_gradient(problem, score, first, index)
         check.add(gradient, embeddings)
         builder.add_first_step(gradient, values)
@@ -145,6 +146,7 @@ class CW(GradientAttack):
             squashed = torch.tanh(variable)
             images = _pixels(squashed).clamp(0, 1)
             if step + 1 < self.steps:
+                anneal(score, (step + 1) / self.steps)
                 values, gradient, embeddings = score_and_gradient(problem, score, images, index)
                 check.add(gradient, embeddings)
             else:

@@ -1,3 +1,3 @@
 """The version of the protocol, raised whenever a change to shared code changes what a result means."""
 
-PROTOCOL_VERSION = "7"
+PROTOCOL_VERSION = "8"

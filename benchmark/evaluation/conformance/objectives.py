@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from attacks import Objective, Problem
-from attacks.objectives.base import PooledScore
-from attacks.objectives.neighbour import neighbour_score
+from attacks.objectives.base import AnnealedScore, PooledScore, Score
+from attacks.objectives.neighbour import MarginScore
 from benchmark.core.errors import AttackError
 from benchmark.core.seeding import seed_everything
 from benchmark.evaluation.conformance.contract import Contract
-from benchmark.evaluation.conformance.contract_check import SAME_ADVICE, ContractError
+from benchmark.evaluation.conformance.contract_check import SAME_ADVICE, ContractError, NotApplicableError
 from benchmark.evaluation.conformance.model_state import changed_parts, model_state
 from benchmark.evaluation.conformance.pool import Pool
 from benchmark.evaluation.scenario import SCENARIOS
@@ -45,15 +45,23 @@ class ObjectiveFixture:
         Raises:
             ContractError: when a pooled objective's score has no method `observe`.
         """
+        return self.score(problem, embeddings, index)(embeddings, index)
+
+    def score(self, problem: Problem, embeddings: Tensor, index: Tensor) -> Score:
+        """Binds the objective under a fixed seed; where it is pooled, its score has observed the embeddings.
+
+        Raises:
+            ContractError: when a pooled objective's score has no method `observe`.
+        """
         seed_everything("conformance-objective")
         if not self.objective.pooled:
-            return self.objective.bind(problem)(embeddings, index)
+            return self.objective.bind(problem)
         try:
             score: PooledScore = self.objective.bind_pooled(problem)
         except AttackError as error:
             raise ContractError(str(error).rstrip(".")) from error
         score.observe(index, embeddings.detach())
-        return score(embeddings, index)
+        return score
 
     def gradient(self, problem: Problem, embeddings: Tensor) -> Tensor:
         """Computes the gradient of the sum of the values at embeddings, shape (n, d).
@@ -167,13 +175,34 @@ def is_margin(fixture: ObjectiveFixture) -> None:
     # Far from the clean images, where both outcomes are frequent.
     far = problem.clean + 0.5 * torch.randn(problem.clean.shape, generator=generator)
     embeddings, index = torch.nn.functional.normalize(far), problem.all_indices
-    margin = neighbour_score(problem, 1.0)(embeddings, index)
+    margin = MarginScore(problem, 1.0)(embeddings, index)
     found = fixture.values(problem, embeddings, index)
     wrong = ((found > 0) != (margin > 0)) & (margin.abs() > 1e-4)
     if wrong.any():
         raise ContractError(
             f"at {int(wrong.sum())} of {len(index)} images the value has another sign than R@1's margin"
         )
+
+
+@OBJECTIVE.check(
+    "anneal(progress) changes gradients, and no values: those of different steps are compared.",
+    "Compute values, of which an attack keeps the best, without what depends on the step.",
+    after=("values",),
+)
+def anneals(fixture: ObjectiveFixture) -> None:
+    """Checks the values at the first step and after the others."""
+    problem = fixture.pool.problem()
+    embeddings, index = fixture.moved(problem).detach(), problem.all_indices
+    score = fixture.score(problem, embeddings, index)
+    if not isinstance(score, AnnealedScore):
+        raise NotApplicableError("its score has no method anneal")
+    found = []
+    for progress in (0.0, 0.9):
+        score.anneal(progress)
+        found.append(score(embeddings, index))
+    apart = float((found[0] - found[1]).abs().max())
+    if not apart <= 1e-4 * (1 + float(found[0].abs().max())):
+        raise ContractError(f"a value at the first step differs from that at the last by {apart:.2g}")
 
 
 @OBJECTIVE.check("The same seed gives the same values.", SAME_ADVICE, after=("values",))

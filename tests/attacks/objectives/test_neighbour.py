@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from attacks import OBJECTIVES
+from attacks.objectives.base import anneal
 from benchmark.metrics import retrieve
 
 
@@ -55,6 +56,22 @@ def test_neighbour_follows_a_soft_maximum(problem, moved):
         positive = [j for j in range(10) if problem.labels[j] == problem.labels[i] and j != i]
         up, down = ((weights[of] @ problem.clean[of]) / weights[of].sum() for of in (negative, positive))
         torch.testing.assert_close(gradient[0], up - down, rtol=0, atol=0.01)
+
+
+def test_the_soft_maximum_gets_harder_by_the_same_factor_at_each_step(problem, moved):
+    def gradient(score):
+        z = moved.clone().requires_grad_(True)
+        (found,) = torch.autograd.grad(score(z, problem.all_indices).sum(), z)
+        return found
+
+    annealed = OBJECTIVES.build("neighbour[sharpness=4,growth=100]").bind(problem)
+    first = gradient(annealed)
+    for progress, sharpness in ((0.5, 40), (0.0, 4), (0.75, 4 * 100**0.75)):
+        anneal(annealed, progress)
+        constant = OBJECTIVES.build(f"neighbour[sharpness={sharpness},growth=1]").bind(problem)
+        anneal(constant, progress)
+        torch.testing.assert_close(gradient(annealed), gradient(constant))
+        assert torch.allclose(gradient(annealed), first) == (progress == 0)
 
 
 def test_neighbour_is_positive_exactly_where_recall_fails(problem, moved):

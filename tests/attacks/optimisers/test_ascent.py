@@ -163,3 +163,44 @@ def test_images_are_laid_out_as_the_kernels_are(layout):
     result = ATTACKS.build("pgd[objective=own,steps=3]").run(problem)
     assert result.images.is_contiguous()  # the pool's layout
     assert not torch.equal(result.images, images)
+
+
+@pytest.mark.parametrize(
+    ("attack", "norm", "starts", "steps"),
+    [
+        ("pgd_decay[objective=own,steps=4,restarts=2]", "linf", 2, [0, 0.25, 0.5, 0.75]),
+        ("pgd_decay[objective=pool,steps=4,restarts=2]", "linf", 2, [0, 0.25, 0.5, 0.75]),
+        ("fgsm[objective=own]", "linf", 1, [0]),
+        ("cw[objective=own,searches=2,steps=4]", "l2", 1, [0, *2 * [0.25, 0.5, 0.75]]),
+    ],
+)
+def test_a_score_is_told_before_each_step_how_many_are_done(
+    linear, make_problem, monkeypatch, attack, norm, starts, steps
+):
+    told = []
+
+    class Told:
+        """A score with a method `anneal`."""
+
+        def __init__(self, score):
+            self.score = score
+            self.observe = getattr(score, "observe", None)
+
+        def __call__(self, embeddings, index):
+            if embeddings.requires_grad:
+                told.append(self.progress)
+            return self.score(embeddings, index)
+
+        def anneal(self, progress):
+            self.progress = progress
+
+    objective = OBJECTIVES.build(ATTACKS.build(attack).objective)
+    bind = type(objective).bind
+    monkeypatch.setattr(type(objective), "bind", lambda self, problem: Told(bind(self, problem)))
+    problem = make_problem(linear, norm=norm, batch_size=16)
+    assert len(problem.batches(problem.perturbed)) == 2
+    ATTACKS.build(attack).run(problem)
+    if objective.pooled:  # all batches take a step together
+        assert told == starts * [progress for progress in steps for _ in range(2)]
+    else:
+        assert told == starts * 2 * steps

@@ -243,6 +243,20 @@ class NoMargin(Away):
     is_margin: ClassVar = True
 
 
+class Shrinking(Away):
+    class Score:
+        progress = 0.0
+
+        def anneal(self, progress):
+            self.progress = progress
+
+        def __call__(self, embeddings, index):
+            return (1 - self.progress) * embeddings[:, 0]
+
+    def bind(self, problem):
+        return self.Score()
+
+
 class SeedsAll(Away):
     def bind(self, problem):
         random.seed(0)
@@ -259,6 +273,7 @@ BROKEN_OBJECTIVES = [
     (Rooted, "gradient", "the gradient at clean images is not finite"),
     (OfTheBatch, "any_batch", "differs by"),
     (Flat, "flat_at_clean", "flat_at_clean is False"),
+    (Shrinking, "anneals", "a value at the first step differs from that at the last"),
     (Unseeded, "same_seed", "different values"),
     (Changes, "leaves_problem", "in place"),
     (SeedsAll, "leaves_settings", "it seeds the generator of Python"),
