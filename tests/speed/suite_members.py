@@ -5,7 +5,8 @@
 
 The test classes of 272 letters are neither the training classes nor the test classes of the default data
 set, so attacks can be chosen on them. The members run in the order of a cascade: those on the whole pool,
-then those on the queries that still stand, each after all before it. Costs are counted for each image.
+then those on the queries that still stand, each after all before it. With `--alone` each attacks the whole
+pool, and is compared with clean images. Costs are counted for each image.
 """
 
 from __future__ import annotations
@@ -80,12 +81,13 @@ class Bench:
         return ami, SCENARIOS.build("retrieval-query").score(embeddings).arrays["success"]
 
 
-def rows(bench: Bench, suite: str) -> Iterator[tuple[str, ...]]:
-    """Yields the members' spec, cost, AMI, R@1 that is left after it, and what it added to the worst case."""
-    specs = [spec for spec in expand([suite]) if not ATTACKS.build(spec).made_for()]
-    cascade = Cascade.of([suite], []) or Cascade(specs[0], frozenset(specs))
-    ami, before = bench.score(bench.pool.batch(slice(None)))
-    yield "clean", "", f"{100 * ami:.1f}", f"{100 * before.mean():.1f}", ""
+def rows(bench: Bench, attacks: list[str], alone: bool) -> Iterator[tuple[str, ...]]:
+    """Yields each attack, its cost and AMI, the R@1 that is left, and by how much it lowers that."""
+    specs = [spec for spec in expand(attacks) if not ATTACKS.build(spec).made_for()]
+    cascade = Cascade.of(attacks, []) or Cascade(specs[0], frozenset(specs))
+    ami, clean = bench.score(bench.pool.batch(slice(None)))
+    before = clean
+    yield "clean", "", f"{100 * ami:.1f}", f"{100 * clean.mean():.1f}", ""
     order = sorted(
         specs, key=lambda spec: (not cascade.is_whole(spec), ATTACKS.build(spec).access != "white")
     )
@@ -94,7 +96,8 @@ def rows(bench: Bench, suite: str) -> Iterator[tuple[str, ...]]:
         attack = ATTACKS.build(spec)
         if attack.needs is not None and attack.needs not in bench.sources:
             continue
-        whole = cascade.is_whole(spec)
+        whole = alone or cascade.is_whole(spec)
+        before = clean if alone else before
         standing = None if whole else torch.from_numpy(np.flatnonzero(before > 0))
         images, cost = bench.attack(attack, standing)
         found, success = bench.score(images)
@@ -108,7 +111,8 @@ def rows(bench: Bench, suite: str) -> Iterator[tuple[str, ...]]:
             f"{100 * (before - after).mean():.2f}",
         )
         before = after
-    yield "all", f"{total:.0f}", "", f"{100 * before.mean():.2f}", ""
+    if not alone:
+        yield "all", f"{total:.0f}", "", f"{100 * before.mean():.2f}", ""
 
 
 def main() -> None:
@@ -118,14 +122,17 @@ def main() -> None:
     parser.add_argument("--defenses", nargs="+", default=["trades", "pgd_at", "eat"])
     parser.add_argument("--dataset", help="data set whose test classes are attacked; default: the run's")
     parser.add_argument("--classes", type=int, help="number of these, the first; default: all")
-    parser.add_argument("--suite", default="cascade")
+    parser.add_argument("--attacks", nargs="+", default=["cascade"], help="suites and attacks")
+    parser.add_argument("--alone", action="store_true", help="every attack on the whole pool, by itself")
+    parser.add_argument("--seed", type=int, default=0, help="training seed of the models")
     options = parser.parse_args()
     torch.set_num_threads(1)
     store, folders = Store(options.results), folders_for()
     context = RunContext(
         output=options.results, cache=folders.cache, data=folders.data, device="cpu", commit=""
     )
-    refs = {ref.key.defense: ref for ref in store.manifest().models}
+    models = store.manifest().models
+    refs = {ref.key.defense: ref for ref in models if ref.key.seed == options.seed}
 
     def load(name: str) -> tuple[Embedder, int]:
         record = store.model(refs[name].id)
@@ -134,7 +141,7 @@ def main() -> None:
 
     sources = {
         name: load(name)[0]
-        for name in dict.fromkeys(ATTACKS.build(spec).needs for spec in expand([options.suite]))
+        for name in dict.fromkeys(ATTACKS.build(spec).needs for spec in expand(options.attacks))
         if name in refs
     }
     for name in options.defenses:
@@ -145,7 +152,7 @@ def main() -> None:
         others = {other: model for other, model in sources.items() if other != name}
         bench = Bench(*load(name), others, pool, DATASETS.build(key.dataset).headline_eps["linf"])
         print(f"\n| {name} | cost | AMI | worst R@1 | lower by |\n| --- | ---: | ---: | ---: | ---: |")
-        for row in rows(bench, options.suite):
+        for row in rows(bench, options.attacks, options.alone):
             print("| " + " | ".join(row) + " |", flush=True)
 
 
