@@ -61,17 +61,22 @@ def _tells(path: tuple[str, ...], value: str, parsed: dict[str, tuple[str, _Para
 
 
 def _told_apart(group: dict[str, _Parameters]) -> dict[str, list[str]]:
-    """The fewest parameters, from the first, that tell the specs of a group from each other."""
+    """The fewest parameters, from the first, that tell the specs of a group from each other.
+
+    A spec without these that has others of its own shows one, so that it is not taken for the plain attack.
+    """
     paths = list(dict.fromkeys(path for parameters in group.values() for path in parameters))
     paths = [path for path in paths if len({parameters.get(path) for parameters in group.values()}) > 1]
+    every = paths
     for path in paths[::-1]:
         without = [other for other in paths if other != path]
         if len({tuple(own.get(other) for other in without) for own in group.values()}) == len(group):
             paths = without
-    return {
-        spec: [f"{path[-1]}={parameters[path]}" for path in paths if path in parameters]
-        for spec, parameters in group.items()
-    }
+    shown = {}
+    for spec, parameters in group.items():
+        own = [path for path in paths if path in parameters] or [p for p in every if p in parameters][-1:]
+        shown[spec] = [f"{path[-1]}={parameters[path]}" for path in own]
+    return shown
 
 
 def _distinct(names: dict[str, str]) -> dict[str, str]:

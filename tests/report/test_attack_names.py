@@ -31,6 +31,14 @@ def test_an_attack_that_is_alone_needs_no_parameters():
     assert short_attack_names([spec, "noise"]) == {spec: "pgd_decay", "noise": "noise"}
 
 
+def test_only_the_plain_attack_has_no_parameters_among_others():
+    others = [f"{PGD},steps=40]", f"{PGD},step=2]", "pgd_decay[objective=information]"]
+    hard = f"{PGD}[growth=1,sharpness=100]]"
+    names = short_attack_names([hard, *others])
+    assert names[hard] == "pgd_decay neighbour sharpness=100"
+    assert short_attack_names([f"{PGD}]", *others])[f"{PGD}]"] == "pgd_decay neighbour"
+
+
 @pytest.mark.parametrize(
     "specs",
     [
