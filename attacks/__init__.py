@@ -2,7 +2,7 @@
 
 from attacks.base import ATTACKS, Attack, AttackResult
 from attacks.images import Images, images_per_pass
-from attacks.objectives import OBJECTIVES, Objective, ObjectiveSpec, PooledScore, Score
+from attacks.objectives import OBJECTIVES, AnnealedScore, Objective, ObjectiveSpec, PooledScore, Score, anneal
 from attacks.optimisers import (
     APGD,
     BIM,
@@ -41,6 +41,7 @@ __all__ = [
     "REFERENCE_ATTACK",
     "SUITES",
     "WHOLE",
+    "AnnealedScore",
     "Attack",
     "AttackResult",
     "Images",
@@ -61,6 +62,7 @@ __all__ = [
     "Suite",
     "Transfer",
     "Update",
+    "anneal",
     "cascaded",
     "check_precision",
     "expand",

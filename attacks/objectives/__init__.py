@@ -1,6 +1,15 @@
 """Objectives that attacks maximize: one scalar per image."""
 
-from attacks.objectives.base import OBJECTIVES, Objective, ObjectiveSpec, PooledScore, RatedPool, Score
+from attacks.objectives.base import (
+    OBJECTIVES,
+    AnnealedScore,
+    Objective,
+    ObjectiveSpec,
+    PooledScore,
+    RatedPool,
+    Score,
+    anneal,
+)
 from attacks.objectives.centroid import Centroid
 from attacks.objectives.centroid_ce import CentroidCE
 from attacks.objectives.collapse import Collapse
@@ -18,6 +27,7 @@ from attacks.objectives.target import Target
 
 __all__ = [
     "OBJECTIVES",
+    "AnnealedScore",
     "Centroid",
     "CentroidCE",
     "Collapse",
@@ -37,4 +47,5 @@ __all__ = [
     "Score",
     "Shift",
     "Target",
+    "anneal",
 ]

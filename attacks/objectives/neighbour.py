@@ -25,8 +25,8 @@ class Neighbour(Objective):
     Attributes:
         sharpness: factor on the cosines in the soft maximum at the first step, divided by the pool's typical
             gap of cosines (`Problem.cosine_gap`); larger values approach the hard maximum.
-        growth: factor by which the sharpness grows from the first step to the end, by the same factor at
-            each step; 1 for a constant one.
+        growth: the sharpness grows towards this multiple of it, in the same ratio at each step; 1 for a
+            constant one.
     """
 
     capturable: ClassVar[bool] = True
@@ -46,7 +46,7 @@ class MarginScore:
     Args:
         problem: the attack's task.
         sharpness: of the soft maxima at the first step, in units of the pool's gap of cosines.
-        growth: factor by which the sharpness grows from the first step to the end.
+        growth: multiple that the sharpness grows towards.
         targets: class of each image of the pool whose images alone count as negatives, shape (n,); all other
             classes when not given.
     """
@@ -58,14 +58,14 @@ class MarginScore:
         self._classes = problem.labels[problem.gallery]
         self._own_classes = OwnClasses(problem.labels, problem.gallery)
         self._targets = targets
-        self._first, self._growth = sharpness / problem.cosine_gap, growth
+        self._first_sharpness, self._growth = sharpness / problem.cosine_gap, growth
         self._sharpness = problem.clean.new_full(
             (), self._first
         )  # a tensor, which replays of a graph read anew
 
     def anneal(self, progress: float) -> None:
         """Sets the sharpness of the soft maxima for a step, by the fraction of the steps before it."""
-        self._sharpness.fill_(self._first * self._growth**progress)
+        self._sharpness.fill_(self._first_sharpness * self._growth**progress)
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
         """Maps embeddings (b, d) of the images at `index` (b,) to margins (b,)."""

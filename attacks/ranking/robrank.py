@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, PositiveInt
 
 from attacks.base import ATTACKS, Attack, AttackResult
+from attacks.objectives.base import anneal
 from attacks.optimisers.evaluation import evaluate, score_and_gradient
 from attacks.optimisers.iterate import Iterate
 from attacks.optimisers.updates import FixedSteps
@@ -60,6 +61,7 @@ class Robrank(Attack):
             ball = problem.ball(index)
             current = Iterate(ball.clean, FixedSteps([self.step] * self.steps))
             for step in builder.steps(self.steps, [current]):
+                anneal(score, step / self.steps)
                 values, gradient, embeddings = score_and_gradient(problem, score, current.images, index)
                 current.check.add(gradient, embeddings)
                 if step == 0:

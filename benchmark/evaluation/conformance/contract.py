@@ -1,4 +1,4 @@
-"""The contract of one kind of class: its checks, with the two that every kind has."""
+"""The contract of one kind of class: its checks, with that of the spec, which every kind has."""
 
 from __future__ import annotations
 

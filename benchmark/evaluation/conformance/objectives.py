@@ -185,24 +185,28 @@ def is_margin(fixture: ObjectiveFixture) -> None:
 
 
 @OBJECTIVE.check(
-    "anneal(progress) changes gradients, and no values: those of different steps are compared.",
+    "anneal(progress) changes gradients, which stay finite, and no values: those of all steps are compared.",
     "Compute values, of which an attack keeps the best, without what depends on the step.",
     after=("values",),
 )
 def anneals(fixture: ObjectiveFixture) -> None:
     """Checks the values at the first step and after the others."""
     problem = fixture.pool.problem()
-    embeddings, index = fixture.moved(problem).detach(), problem.all_indices
-    score = fixture.score(problem, embeddings, index)
+    moved, index = fixture.moved(problem), problem.all_indices
+    score = fixture.score(problem, moved, index)
     if not isinstance(score, AnnealedScore):
         raise NotApplicableError("its score has no method anneal")
-    found = []
+    expected = score(moved.detach(), index)
     for progress in (0.0, 0.9):
         score.anneal(progress)
-        found.append(score(embeddings, index))
-    apart = float((found[0] - found[1]).abs().max())
-    if not apart <= 1e-4 * (1 + float(found[0].abs().max())):
-        raise ContractError(f"a value at the first step differs from that at the last by {apart:.2g}")
+        found = score(moved, index)
+        (gradient,) = torch.autograd.grad(found.sum(), moved)
+        if not torch.isfinite(gradient).all():
+            raise ContractError(f"after anneal({progress}) a gradient is not finite")
+        for values in (found.detach(), score(moved.detach(), index)):
+            apart = float((values - expected).abs().max())
+            if not apart <= 1e-4 * (1 + float(expected.abs().max())):
+                raise ContractError(f"after anneal({progress}) a value differs by {apart:.2g}")
 
 
 @OBJECTIVE.check("The same seed gives the same values.", SAME_ADVICE, after=("values",))

@@ -77,8 +77,8 @@ def test_an_attack_scores_higher_than_noise(trained, make_problem, attack_on, sc
 def test_the_best_iterate_is_kept(trained, make_problem, attack_on, scores_at, per_image_objective):
     problem = make_problem(trained, eps=0.1)
     # Iterates are the first of a longer attack only where the objective is the same at each step.
-    constant = "growth" in OBJECTIVES.get(per_image_objective).model_fields
-    objective = f"{per_image_objective}[growth=1]" if constant else per_image_objective
+    grows = "growth" in OBJECTIVES.get(per_image_objective).model_fields
+    objective = f"{per_image_objective}[growth=1]" if grows else per_image_objective
     name = ATTACKS.get("pgd")(objective=objective, step=10.0).start_name
     start = random_start(problem.images, problem.ids, "linf", 0.1, problem.seed, 0, name)
     before = scores_at(problem, objective, start)

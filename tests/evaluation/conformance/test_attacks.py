@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from attacks import AttackResult, Noise, Objective
+from attacks.objectives.base import with_gradient
 from attacks.optimisers.pgd import PGD
 from benchmark.evaluation.conformance.attacks import ATTACK
 from benchmark.evaluation.conformance.objectives import OBJECTIVE
@@ -251,10 +252,22 @@ class Shrinking(Away):
             self.progress = progress
 
         def __call__(self, embeddings, index):
-            return (1 - self.progress) * embeddings[:, 0]
+            # As an attack calls it in its steps, where it wants the gradient too.
+            return (1 - self.progress * embeddings.requires_grad) * embeddings[:, 0]
 
     def bind(self, problem):
         return self.Score()
+
+
+class Exploding(Shrinking):
+    class Score(Shrinking.Score):
+        def __call__(self, embeddings, index):
+            return with_gradient(embeddings[:, 0].detach(), embeddings, embeddings.detach() / (1 - self.late))
+
+        late = 0.0
+
+        def anneal(self, progress):
+            self.late = float(progress > 0.5)
 
 
 class SeedsAll(Away):
@@ -273,7 +286,8 @@ BROKEN_OBJECTIVES = [
     (Rooted, "gradient", "the gradient at clean images is not finite"),
     (OfTheBatch, "any_batch", "differs by"),
     (Flat, "flat_at_clean", "flat_at_clean is False"),
-    (Shrinking, "anneals", "a value at the first step differs from that at the last"),
+    (Shrinking, "anneals", "after anneal(0.9) a value differs by"),
+    (Exploding, "anneals", "after anneal(0.9) a gradient is not finite"),
     (Unseeded, "same_seed", "different values"),
     (Changes, "leaves_problem", "in place"),
     (SeedsAll, "leaves_settings", "it seeds the generator of Python"),
