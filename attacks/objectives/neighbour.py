@@ -60,7 +60,7 @@ class MarginScore:
         self._targets = targets
         self._first_sharpness, self._growth = sharpness / problem.cosine_gap, growth
         self._sharpness = problem.clean.new_full(
-            (), self._first
+            (), self._first_sharpness
         )  # a tensor, which replays of a graph read anew
 
     def anneal(self, progress: float) -> None:
