@@ -38,9 +38,25 @@ TINY = {
 """A whole tiny benchmark: a grid that takes seconds."""
 
 
-def pytest_collection_modifyitems(items):
-    """Begins with the files that take longest; all else stays in its order."""
-    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+def pytest_collection_modifyitems(config, items):
+    """Lets each of several workers begin with another of the files that take longest.
+
+    Each gets an equal part of the list, in its order; one that is done takes from the end of another's.
+    """
+    longest, others = {}, []
+    for item in items:
+        marked = item.get_closest_marker("first") is not None
+        (longest.setdefault(item.path, []) if marked else others).append(item)
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    beginnings = [[] for _ in range(workers)]
+    for number, file in enumerate(longest.values()):
+        beginnings[number % workers] += file
+    left, dealt = len(items), []
+    for number, beginning in enumerate(beginnings):
+        size = left // (workers - number)
+        left -= size
+        dealt += beginning + [others.pop(0) for _ in range(min(size - len(beginning), len(others)))]
+    items[:] = dealt + others
 
 
 @pytest.fixture(autouse=True)
