@@ -43,7 +43,11 @@ class RatedPool(Protocol):
 
 @runtime_checkable
 class AnnealedScore(Protocol):
-    """A score whose gradients, but not its values, change from step to step of an attack."""
+    """A score whose gradients change from step to step of an attack; its values only if it is pooled.
+
+    Values of different steps are compared, but not those of a pooled score; its final values are those of
+    `anneal(0.0)`.
+    """
 
     def anneal(self, progress: float) -> None:
         """Gets ready for a step; `progress` is the fraction of the steps before it, from 0 to below 1."""

@@ -42,15 +42,22 @@ class _TopTwo(NamedTuple):
 
 
 class GalleryScore:
-    """The score against a bank of the latest attacked embedding of each image."""
+    """The score against a bank of the latest attacked embedding of each image.
 
-    def __init__(self, problem: Problem, temperature: float) -> None:
+    Args:
+        problem: the attack's task.
+        temperature: at the first step, in units of the pool's gap of cosines.
+        cooling: the temperature falls towards this fraction, 1 / cooling.
+    """
+
+    def __init__(self, problem: Problem, temperature: float, cooling: float = 1.0) -> None:
         whole = problem.queries is None
         self.query_indices = problem.all_indices if whole else problem.all_indices[problem.queries]
         self.queries = problem.clean if whole else problem.clean[self.query_indices]
         self.gallery_indices = problem.gallery
         self.bank = problem.clean.clone()
-        self.temperature = temperature * problem.cosine_gap
+        self._first_temperature, self._cooling = temperature * problem.cosine_gap, cooling
+        self.temperature = self._first_temperature
         in_gallery = torch.zeros_like(problem.labels, dtype=torch.bool)
         in_gallery[self.gallery_indices] = True
         # Images that are queries only change nothing.
@@ -58,6 +65,10 @@ class GalleryScore:
         self._own_queries = OwnClasses(problem.labels, self.query_indices)
         self._own_gallery = OwnClasses(problem.labels, self.gallery_indices)
         self._top: tuple[_TopTwo, _TopTwo] | None = None
+
+    def anneal(self, progress: float) -> None:
+        """Sets the temperature for a step, by the fraction of the steps before it."""
+        self.temperature = self._first_temperature / self._cooling**progress
 
     def observe(self, index: Tensor, embeddings: Tensor) -> None:
         """Records the current embeddings of the images at `index`."""
@@ -139,18 +150,22 @@ class GalleryAway(Objective):
     the previous step, with z in the image's own place and a smooth maximum, and failures are counted by a
     sigmoid of the margin. So an image moves towards those queries of other classes that it can nearly defeat,
     and away from those of its own class that it still answers; queries far from the margin have little
-    weight. On robust models this lowers Recall@1 by several points more than the mean similarities do.
+    weight. On robust models this lowers Recall@1 by several points more than the mean similarities do. From
+    step to step the count becomes sharper: what nearly fails is to fail in the end.
 
     Attributes:
-        temperature: of the sigmoid and of the smooth maximum, in units of the pool's typical gap of
-            cosines (`Problem.cosine_gap`).
+        temperature: of the sigmoid and of the smooth maximum at the first step, in units of the pool's
+            typical gap of cosines (`Problem.cosine_gap`).
+        cooling: the temperature falls towards this fraction of it, 1 / cooling, in the same ratio at each
+            step; 1 for a constant one.
     """
 
     pooled: ClassVar[bool] = True
     scenarios: ClassVar[tuple[str, ...]] = ("retrieval-gallery",)
 
     temperature: PositiveFloat = 0.14
+    cooling: PositiveFloat = 5.0
 
     def bind(self, problem: Problem) -> GalleryScore:
         """Returns the score, with a bank that starts at the clean embeddings."""
-        return GalleryScore(problem, self.temperature)
+        return GalleryScore(problem, self.temperature, self.cooling)

@@ -119,6 +119,7 @@ class GradientAscent:
         problem, batches = self.problem, self._builder.batches
         best = BestPool(score, self.steps)
         images = self._last_iterates(score, compute, restart, best)
+        anneal(score, 0.0)  # final values are compared, also with those of attacks without steps
 
         def evaluated() -> list[Tensor]:
             return evaluate_jointly(problem, score, batches, lambda batch: images[batch].to(problem.device))

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from attacks import OBJECTIVES
+from attacks import OBJECTIVES, anneal
 from benchmark.metrics import retrieve
 
 
@@ -66,6 +66,18 @@ def test_gallery_away_by_hand(problem, moved, temperature):
                 margin = smooth(mine, max(negatives)) - max(positives) if positives else math.inf
                 expected += sigmoid(margin)
         assert float(score(z, problem.all_indices)[i]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_temperature_falls_in_the_same_ratio_at_each_step(problem, moved):
+    cooled = OBJECTIVES.build("gallery_away[temperature=0.4,cooling=16]").bind(problem)
+    first = cooled(moved, problem.all_indices)
+    for progress, temperature in ((0.5, 0.1), (1.0, 0.025), (0.0, 0.4)):
+        anneal(cooled, progress)
+        constant = OBJECTIVES.build(f"gallery_away[temperature={temperature},cooling=1]").bind(problem)
+        anneal(constant, progress)
+        found = cooled(moved, problem.all_indices)
+        torch.testing.assert_close(found, constant(moved, problem.all_indices))
+        assert torch.allclose(found, first) == (progress == 0)
 
 
 def test_what_a_gallery_score_observes_stays_its_own(problem, moved):
