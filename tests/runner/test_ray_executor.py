@@ -42,14 +42,17 @@ def cluster():
     """A cluster of a head and another node; this process is connected to it."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args=NODE)
-    cluster.add_node(**NODE)
-    try:
-        connect(cluster.address)
-        yield cluster
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        # Ray's workers give way to all others (nice 15), which would be other tests for minutes.
+        patch.setenv("RAY_worker_niceness", "0")
+        cluster = Cluster(initialize_head=True, head_node_args=NODE)
+        cluster.add_node(**NODE)
+        try:
+            connect(cluster.address)
+            yield cluster
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
 
 
 @pytest.fixture
@@ -204,21 +207,34 @@ def test_a_real_grid_is_complete_and_equal_when_a_node_is_lost(
     assert not files(tmp_path / "ray" / "store" / "unfinished")
 
 
-def start(cluster, output, **options):
+@pytest.fixture
+def start(cluster):
     """Starts a run of dummy jobs on the cluster, in a process and a process group of its own."""
-    options["executor"] = f"ray[address={cluster.address}]"
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.runner.dummy_jobs", str(output), json.dumps(options)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    started = []
+
+    def start(output, **options):
+        options["executor"] = f"ray[address={cluster.address}]"
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.runner.dummy_jobs", str(output), json.dumps(options)],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:  # the test has failed
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
-def test_the_first_signal_lets_running_trainings_save(cluster, tmp_path):
-    process = start(cluster, tmp_path, jobs=1, workers=2, job={"resumable": True, "seconds": 200})
+def test_the_first_signal_lets_running_trainings_save(start, tmp_path):
+    process = start(tmp_path, jobs=1, workers=2, job={"resumable": True, "seconds": 200})
     wait_for(lambda: executed(tmp_path))
     os.killpg(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=60)
@@ -230,8 +246,8 @@ def test_the_first_signal_lets_running_trainings_save(cluster, tmp_path):
     assert not files(tmp_path / "store")
 
 
-def test_the_first_signal_abandons_what_cannot_save(cluster, tmp_path):
-    process = start(cluster, tmp_path, jobs=2, workers=2, job={"seconds": 200})
+def test_the_first_signal_abandons_what_cannot_save(start, tmp_path):
+    process = start(tmp_path, jobs=2, workers=2, job={"seconds": 200})
     wait_for(lambda: executed(tmp_path))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
