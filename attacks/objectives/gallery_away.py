@@ -50,7 +50,7 @@ class GalleryScore:
         cooling: the temperature falls towards this fraction, 1 / cooling.
     """
 
-    def __init__(self, problem: Problem, temperature: float, cooling: float = 1.0) -> None:
+    def __init__(self, problem: Problem, temperature: float, cooling: float) -> None:
         whole = problem.queries is None
         self.query_indices = problem.all_indices if whole else problem.all_indices[problem.queries]
         self.queries = problem.clean if whole else problem.clean[self.query_indices]

@@ -59,9 +59,8 @@ class MarginScore:
         self._own_classes = OwnClasses(problem.labels, problem.gallery)
         self._targets = targets
         self._first_sharpness, self._growth = sharpness / problem.cosine_gap, growth
-        self._sharpness = problem.clean.new_full(
-            (), self._first_sharpness
-        )  # a tensor, which replays of a graph read anew
+        # A tensor, which replays of a captured step read anew.
+        self._sharpness = problem.clean.new_full((), self._first_sharpness)
 
     def anneal(self, progress: float) -> None:
         """Sets the sharpness of the soft maxima for a step, by the fraction of the steps before it."""
